@@ -156,7 +156,7 @@ def nothing_to_do(folder: Path, server: Seaweed, count: int) -> None:
     archive = Archive(place / "archive")
     state = ReplicaState(place / "archive/replica.db")
     contents = {sha: size for _, sha, size, _, _ in overview.content_intervals(archive.index)}
-    far = clock.read().wall + timedelta(days=4 * 365)
+    far = clock.read_clocks().wall + timedelta(days=4 * 365)
     state.record_objects(
         (object_names.content_key(sha), ReplicatedObject("1", size, far, has_legal_hold=False))
         for sha, size in contents.items()

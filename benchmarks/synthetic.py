@@ -36,10 +36,10 @@ class Generator:
     """The stream into one fast-import, and the chain of events."""
 
     def __init__(self, archive: Archive) -> None:
-        newest = archive.journal.head()
+        newest = archive.journal.newest_event()
         assert newest is not None
         self.seq, self.prev, self.tip = newest.seq, newest.sha256, newest.commit
-        self.now, self.reading = clock.parse(newest.clock["time"]), clock.from_evidence(newest.clock)[1]
+        self.now, self.reading = clock.parse_time(newest.clock["time"]), clock.parse_evidence(newest.clock)[1]
         self.actor = newest.actor
         command = [
             "git",
@@ -83,14 +83,14 @@ class Generator:
         listed = b"".join(map(encode_change_line, changes))
         document = {
             "seq": self.seq,
-            "at": clock.stamp(self.now),
-            "clock": clock.evidence(self.now, self.reading),
+            "at": clock.format_time(self.now),
+            "clock": clock.make_evidence(self.now, self.reading),
             "actor": self.actor,
             "action": VersionCaptured.action.value,
             "object": tag,
             "details": VersionCaptured(
-                filing=names.text(submission.filing_folder),
-                submission=names.text(submission.folder),
+                filing=names.name_as_text(submission.filing_folder),
+                submission=names.name_as_text(submission.folder),
                 version=number,
                 files=files,
                 bytes=files * 1000,

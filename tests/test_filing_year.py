@@ -31,7 +31,7 @@ LINK = "https://beian.example/public/1"
 def days_until(day: str) -> float:
     """From now to noon, in Shanghai, of that day."""
     noon = datetime.fromisoformat(f"{day}T04:00:00").replace(tzinfo=UTC)
-    return (noon - clock.read().wall).total_seconds() / 86400
+    return (noon - clock.read_clocks().wall).total_seconds() / 86400
 
 
 class Server(http.server.BaseHTTPRequestHandler):

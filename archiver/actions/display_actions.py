@@ -100,7 +100,7 @@ def _check_saved_page(context: ActionContext, filing: Filing, page_name: str) ->
             page=page_name,
             size=LARGEST_BYTES >> 20,
         )
-    display_name = names.text(os.fsencode(os.path.basename(page_name)))
+    display_name = names.name_as_text(os.fsencode(os.path.basename(page_name)))
     return _record_check(context, filing, display_name, data, None)
 
 

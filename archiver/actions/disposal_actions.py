@@ -94,7 +94,7 @@ def approve_disposal(context: ActionContext, request: ApproveDisposal) -> dict[s
     rules = context.disposal_rules
     plan = disposal.approve_plan(context.archive, request.plan_id, request.reason, rules, context.lock_timeout)
     missing_approvals = max(0, disposal.REQUIRED_APPROVALS - len(plan.approvals))
-    earliest_run = None if missing_approvals else clock.stamp(disposal.cooling_off_end(plan, rules))
+    earliest_run = None if missing_approvals else clock.format_time(disposal.cooling_off_end(plan, rules))
     return {"plan": plan.identity, "missing": missing_approvals, "not_before": earliest_run}
 
 

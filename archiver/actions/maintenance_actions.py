@@ -121,9 +121,11 @@ def sync_replica(context: ActionContext, _: SyncReplica) -> dict[str, Any]:
         "bytes": result.sent_bytes,
         "holds": result.changed_holds,
         "deleted": result.deleted_count,
-        "extended": [{"object": key, "until": clock.stamp(until)} for key, until in sorted(result.extended_locks)],
+        "extended": [
+            {"object": key, "until": clock.format_time(until)} for key, until in sorted(result.extended_locks)
+        ],
         "locked": [
-            {"sha256": sha256, "until": clock.stamp(until)} for sha256, until in sorted(result.still_locked)
+            {"sha256": sha256, "until": clock.format_time(until)} for sha256, until in sorted(result.still_locked)
         ],
         "missing": result.missing_content,
     }

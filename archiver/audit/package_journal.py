@@ -123,7 +123,7 @@ class PackageJournal:
 
     def _may_show_paper(self, event: Event) -> bool:
         """Return True if no pattern leaves out the notice, screenshot or page, by its original file name."""
-        return not self._selection.omission_reason(names.raw(given_paper_name(event.details)))
+        return not self._selection.omission_reason(names.name_from_text(given_paper_name(event.details)))
 
     def write_receipts(self, events: list[Event], submitted_tags: Set[str]) -> Mapping[str, WrittenReceipt]:
         """Write the receipts of the submissions with the signed tags ``submitted_tags``; return a result for each.

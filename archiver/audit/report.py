@@ -172,7 +172,7 @@ class PackageReport:
             row=ROW_HEIGHT,
             words=code_names,
             document_problems=PROBLEMS,
-            today=clock.parse(newest_event.at).astimezone(self._policy.zones[0]).date(),
+            today=clock.parse_time(newest_event.at).astimezone(self._policy.zones[0]).date(),
         )
         return page
 
@@ -184,9 +184,9 @@ class PackageReport:
         return template(
             "archiver.audit",
             "report.html.j2",
-            local=lambda at: clock.parse(at).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S"),
+            local=lambda at: clock.parse_time(at).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S"),
             href=quote,
-            shown=lambda raw: names.make_displayable(names.text(raw)),
+            shown=lambda raw: names.make_displayable(names.name_as_text(raw)),
             size=_format_size,
             chinese=self._presentation.to_chinese,
             called=code_names.word_for,

@@ -26,7 +26,7 @@ def _sign_newest_event(session: Session, archive: Archive) -> None:
     """
     from archiver.actions.checkpoint_actions import SignArchive
 
-    newest_event = archive.journal.head()
+    newest_event = archive.journal.newest_event()
     if newest_event is None or newest_event.action == Action.CHECKPOINT:
         return
     try:
@@ -102,8 +102,8 @@ def audit_command(
             filings=[find_filing(archive, filing) for filing in filings],
             submissions=[str(find_submission(archive, submission)) for submission in submissions],
             kinds=kinds,
-            captured_since=clock.stamp(session.parse_time(since, end_of_day=False)) if since else "",
-            captured_until=clock.stamp(session.parse_time(until)) if until else "",
+            captured_since=clock.format_time(session.parse_time(since, end_of_day=False)) if since else "",
+            captured_until=clock.format_time(session.parse_time(until)) if until else "",
             omitted_patterns=omitted_patterns,
             sensitive_patterns=() if with_sensitive else session.config.sensitive,
             expand=expand,

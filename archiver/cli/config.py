@@ -262,7 +262,7 @@ def _hide_secrets(value: Any) -> Any:
     masked = _SECRET_BEFORE_HOST.sub(
         _HIDDEN_TEXT, _SECRET_IN_ADDRESS.sub(_HIDDEN_TEXT, value) if "://" in value else value
     )
-    return masked if names.is_utf8(masked) else names.text(masked.encode("utf-8", "surrogateescape"))
+    return masked if names.is_utf8(masked) else names.name_as_text(masked.encode("utf-8", "surrogateescape"))
 
 
 for _name, _command in (("check", _check_config), ("show", _show_config)):

@@ -61,7 +61,7 @@ def deadlines_command(
     if calendar_file is not None:
         from archiver.filings.due.ical import render_calendar
 
-        now = clock.read().wall.replace(microsecond=0)
+        now = clock.read_clocks().wall.replace(microsecond=0)
         calendar_file.write_bytes(
             render_calendar(shown_deadlines, archive.index.archive_id, now, console.translate)
         )

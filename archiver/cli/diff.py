@@ -38,7 +38,7 @@ def diff_command(session: Session, old: str, new: str, as_json: bool, with_text:
     Raises NotFoundError for an unknown tag.
     """
     from archiver.filings.version_differences import compare_versions
-    from archiver.store.names import text
+    from archiver.store.names import name_as_text
     from archiver.store.resolve import find_version
 
     archive = session.open_archive()
@@ -50,8 +50,8 @@ def diff_command(session: Session, old: str, new: str, as_json: bool, with_text:
             [
                 {
                     "op": change.op.value,
-                    "path": text(change.path),
-                    "from": None if change.source is None else text(change.source),
+                    "path": name_as_text(change.path),
+                    "from": None if change.source is None else name_as_text(change.source),
                     "sha256": change.sha256,
                     "size": change.size,
                 }
@@ -62,8 +62,8 @@ def diff_command(session: Session, old: str, new: str, as_json: bool, with_text:
     if not changes:
         console.info("{old} and {new} hold the same materials.", old=old_version.tag, new=new_version.tag)
     for change in changes:
-        path_text = text(change.path)
-        source_text = "" if change.source is None else f"{text(change.source)} -> "
+        path_text = name_as_text(change.path)
+        source_text = "" if change.source is None else f"{name_as_text(change.source)} -> "
         console.print_line(
             f"{console.translate(_OPERATION_NAMES[change.op])}\t{source_text}{path_text}".replace("\t", "  ")
         )
@@ -81,12 +81,12 @@ def _print_text_changes(
     from archiver.documents.cache import DocumentCache
     from archiver.documents.reader import DocumentReader
     from archiver.filings.version_differences import text_changes
-    from archiver.store.names import text
+    from archiver.store.names import name_as_text
 
     with DocumentReader(DocumentCache(archive.root)) as reader:
         for text_change in text_changes(archive.index, archive.content, reader, old_version, changes):
             console.print_line("")
-            console.print_line(text(text_change.change.path))
+            console.print_line(name_as_text(text_change.change.path))
             if text_change.problem:
                 console.info("  not compared as a whole: {problem}", problem=text_change.problem)
             for line in text_change.lines:

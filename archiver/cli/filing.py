@@ -104,7 +104,7 @@ def _read_register(
     from archiver.filings.register import Filing, register
 
     archive_index = session.open_archive().index
-    last_time = clock.stamp(session.parse_time(known_until)) if known_until else ""
+    last_time = clock.format_time(session.parse_time(known_until)) if known_until else ""
     filing_by_name = register(archive_index.life_events(only_filing_name, last_time))
     if only_filing_name is None:
         filing_names = {submission.filing for submission in archive_index.submissions()}

@@ -76,7 +76,7 @@ def init_command(
     if the options are impossible or contradict existing files, and StorageError if a folder cannot be written.
     """
     from archiver.store.creation import new_archive
-    from archiver.store.names import text
+    from archiver.store.names import name_as_text
 
     settings = Config(
         source=Path(session.config_file or HERE),
@@ -90,7 +90,7 @@ def init_command(
     settings = existing_config or settings
     beginning_type = ArchiveAdopted if adopt else ArchiveCreated
     beginning = beginning_type(
-        watch=text(os.fsencode(settings.watch)),
+        watch=name_as_text(os.fsencode(settings.watch)),
         layout=settings.layout,
         retention_years=settings.retention_years,
         timezone=settings.timezone,

@@ -144,7 +144,7 @@ def _percent_encode(escapes: re.Match[str]) -> str:
 
     Bytes that are UTF-8 together become the character: in the C locale, Python splits even those.
     """
-    return names.text(bytes.fromhex(escapes[0].replace(r"\udc", "")))
+    return names.name_as_text(bytes.fromhex(escapes[0].replace(r"\udc", "")))
 
 
 class _IndexDamagedInside(Exception):

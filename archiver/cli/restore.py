@@ -104,5 +104,5 @@ def _select_versions(session: Session, archive: Archive, name: str, at_time: str
     if "/" in name:
         raise UsageError("With --at, name a filing, not {name}. Nothing was written.", name=name)
     filing = find_filing(archive, name)
-    versions = restoration.versions_at(archive, filing, clock.stamp(session.parse_time(at_time)))
+    versions = restoration.versions_at(archive, filing, clock.format_time(session.parse_time(at_time)))
     return [restoration.PlacedVersion(version, subfolder) for version, subfolder in versions]

@@ -119,7 +119,7 @@ def _is_kept_complete(session: Session, report: Reporter) -> bool:
     from archiver.store import lock
 
     archive = session.open_archive()
-    deadline = clock.monotonic() + session.lock_timeout
+    deadline = clock.monotonic_seconds() + session.lock_timeout
     while holder := lock.describe_lock_holder(archive.root / "daemon.lock"):
         scan_result = scan_beside_daemon(archive, session.config)
         unreadable_paths = [skipped_path for skipped_path in scan_result.skipped if is_unreadable(skipped_path)]
@@ -129,7 +129,7 @@ def _is_kept_complete(session: Session, report: Reporter) -> bool:
         if not scan_result.changed:
             report("The daemon {holder} keeps the archive complete.", holder=holder)
             return True
-        if clock.monotonic() >= deadline:
+        if clock.monotonic_seconds() >= deadline:
             return False
         time.sleep(_RESCAN_SECONDS)
     return False
@@ -182,7 +182,7 @@ class _LogPrinter:
         from archiver import clock
 
         log_record = {
-            "at": clock.stamp(clock.read().wall),
+            "at": clock.format_time(clock.read_clocks().wall),
             "level": "warning" if problem else "info",
             "kind": problem or None,
             "message": self._console.translate(message),

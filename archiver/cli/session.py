@@ -190,7 +190,7 @@ class Session:
         """Return a time of the journal (RFC 3339, UTC) for people: in the configured zone, to the second."""
         from archiver import clock
 
-        return clock.parse(journalled_time).astimezone(self.config.zone).strftime("%Y-%m-%d %H:%M:%S")
+        return clock.parse_time(journalled_time).astimezone(self.config.zone).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _store_option(attribute_name: str) -> Callable[[click.Context, click.Parameter, Any], None]:

@@ -143,12 +143,12 @@ def _print_to_do(session: Session, health: HealthReport) -> None:
 def _print_doubtful_files(session: Session, health: HealthReport) -> None:
     """Print the files of newest versions that looked damaged when they were captured."""
     from archiver.documents.integrity import NOTES
-    from archiver.store.names import text
+    from archiver.store.names import name_as_text
 
     for tag, material in health.doubtful:
         session.console.info(
             "Doubtful: {path} in {tag}: {note}. Ask for a good copy",
-            path=text(material.path),
+            path=name_as_text(material.path),
             tag=tag,
             note=NOTES[material.health],
         )

@@ -160,11 +160,11 @@ class Daemon:
                         "watch.path in the configuration, and start again.",
                         path=self._config.watch,
                     )
-                deadline = clock.monotonic() + self._config.maximum_delay_seconds
+                deadline = clock.monotonic_seconds() + self._config.maximum_delay_seconds
                 self._scan()
                 while not self.pipeline.is_idle and not self._stopping.is_set():
                     self.pipeline.capture_due(self._lock_timeout, gather=False)
-                    if clock.monotonic() > deadline or self.pipeline.is_hopeless:
+                    if clock.monotonic_seconds() > deadline or self.pipeline.is_hopeless:
                         break
                     self._stopping.wait(_TICK_SECONDS)
                 if self.pipeline.refusal is None:
@@ -273,7 +273,7 @@ class Daemon:
         self._failures.write_queued_problems()
         # Before this turn runs git: git would execute hooks that somebody else put there.
         hooks.check(self._archive.repository_path)
-        now = clock.monotonic()
+        now = clock.monotonic_seconds()
         if self._folder.ensure_watched() or self._folder.check_for_lost_events(now):
             self._last_scan = None
         self.pipeline.process_hints(self._folder.take_hints(), now)
@@ -307,9 +307,9 @@ class Daemon:
         pending_before = self.pipeline.pending_paths()
         # A new snapshot is empty, and a process may have died after it wrote a version, before its entries.
         seed_snapshot(self._snapshot, self._archive.index)
-        scan = self.pipeline.scan(clock.monotonic())
-        self._last_scan = clock.monotonic()
-        self._folder.note_unwatched_folders(scan, clock.monotonic())
+        scan = self.pipeline.scan(clock.monotonic_seconds())
+        self._last_scan = clock.monotonic_seconds()
+        self._folder.note_unwatched_folders(scan, clock.monotonic_seconds())
         self._folder.remember()
         if is_regular_scan and self._folder.expects_events:
             missed_paths = self.pipeline.missed(scan, pending_before, _EVENT_SECONDS)

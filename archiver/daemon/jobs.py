@@ -79,7 +79,7 @@ class JobRunner:
         """
         if self._thread is not None and self._thread.is_alive():
             return
-        now = clock.monotonic()
+        now = clock.monotonic_seconds()
         for job in self._jobs:
             if now >= self._not_before[job.name] and job.is_due(archive):
                 self._not_before[job.name] = now + _RETRY_SECONDS
@@ -93,7 +93,7 @@ class JobRunner:
             archive = Archive(self._config.archive)
             try:
                 job.run(archive)
-                self._not_before[job.name] = clock.monotonic() + job.rest_seconds
+                self._not_before[job.name] = clock.monotonic_seconds() + job.rest_seconds
             finally:
                 archive.close()
         except ArchiverError as error:
@@ -121,13 +121,13 @@ class JobRunner:
         ``_RETRY_SECONDS`` if a filing has ``signals``.
         """
         watches_releases = any(filing.signals for filing in self._config.filings.values())
-        is_release_check_due = watches_releases and clock.monotonic() >= self._examined_at + _RETRY_SECONDS
+        is_release_check_due = watches_releases and clock.monotonic_seconds() >= self._examined_at + _RETRY_SECONDS
         return archive.index.head_commit != self._examined_head or is_release_check_due
 
     def _detect_changes(self, archive: Archive) -> None:
         """Journal the questions that recent changes raise."""
         # Noted first: an event that is journalled during the check leads to another check.
-        self._examined_head, self._examined_at = archive.index.head_commit, clock.monotonic()
+        self._examined_head, self._examined_at = archive.index.head_commit, clock.monotonic_seconds()
         journal_new_questions(archive, self._config, self._lock_timeout)
 
     # --- the public display of the filing number
@@ -148,7 +148,7 @@ class JobRunner:
         The recipients are in the configuration or in the environment.
         """
         desk = self._config.desk
-        local_time = clock.read().wall.astimezone(self._config.zone)
+        local_time = clock.read_clocks().wall.astimezone(self._config.zone)
         since_hour = local_time - local_time.replace(hour=desk.reminder_hour, minute=0, second=0, microsecond=0)
         return since_hour >= timedelta(0) and bool(desk.targets or load_targets(None, os.environ))
 

@@ -51,7 +51,7 @@ def measure(archive: Archive, snapshot: Snapshot, pipeline: Pipeline, watch_stat
     """
     index = archive.index
     filesystem = os.statvfs(archive.root)
-    newest_event = archive.journal.head()
+    newest_event = archive.journal.newest_event()
     last_checkpoint = index.last_checkpoint()
     last_checkpoint_time = last_checkpoint[1] if last_checkpoint else None
     replication_lag = read_replication_lag(archive)
@@ -75,7 +75,7 @@ def measure(archive: Archive, snapshot: Snapshot, pipeline: Pipeline, watch_stat
 
 def _unix_seconds(stamp: str | None) -> float:
     """Return a time (RFC 3339) as Unix seconds; 0 for None and for an empty text, which mean "never"."""
-    return clock.parse(stamp).timestamp() if stamp else 0.0
+    return clock.parse_time(stamp).timestamp() if stamp else 0.0
 
 
 #: Field of :class:`Gauges` -> help text of its metric; the name is published, with the prefix ``archiver_``.
@@ -140,11 +140,11 @@ class Metrics:
 
     def is_due(self) -> bool:
         """Return True if a file or an endpoint is configured, and the figures are older than their period."""
-        return bool(self._textfile or self._endpoint) and clock.monotonic() >= self._next_update
+        return bool(self._textfile or self._endpoint) and clock.monotonic_seconds() >= self._next_update
 
     def postpone(self) -> None:
         """Make the next figures due after a whole period, whether or not the update that follows succeeds."""
-        self._next_update = clock.monotonic() + UPDATE_SECONDS
+        self._next_update = clock.monotonic_seconds() + UPDATE_SECONDS
 
     def update(self, gauges: Gauges, problem_counts: Mapping[str, int]) -> None:
         """Replace the figures to publish.

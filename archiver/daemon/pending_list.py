@@ -25,7 +25,7 @@ class PendingList:
 
     def update_if_due(self) -> None:
         """Update the list if its period is over, or at once if nothing is pending; raises sqlite3.Error."""
-        if self._pipeline.is_idle or clock.monotonic() >= self._next_update:
+        if self._pipeline.is_idle or clock.monotonic_seconds() >= self._next_update:
             self.update()
 
     def update(self) -> None:
@@ -40,4 +40,4 @@ class PendingList:
             self._snapshot.note_pending(pending)
             self._snapshot.set_meta("pending_count", str(self._pipeline.pending_count))
         self._written_list = pending
-        self._next_update = clock.monotonic() + _PERIOD_SECONDS
+        self._next_update = clock.monotonic_seconds() + _PERIOD_SECONDS

@@ -21,8 +21,8 @@ def journal_refusals(archive: Archive, append: Callable[[Draft], None]) -> None:
 
     Raises OSError, and whatever ``append`` raises.  The attempts are journalled by a later call then.
     """
-    refusals_path = archive.spool / "refused"
-    taken_path = archive.spool / "refused.taken"
+    refusals_path = archive.spool_folder / "refused"
+    taken_path = archive.spool_folder / "refused.taken"
     # A taken file is left over from a call that failed before its event was written.
     if not is_there(taken_path):
         if not is_there(refusals_path):

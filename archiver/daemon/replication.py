@@ -53,7 +53,7 @@ class Replication:
         Does nothing for an archive without a replica.  Raises sqlite3.Error if the index cannot be read, and
         RuntimeError if no thread can be started.
         """
-        now = clock.monotonic()
+        now = clock.monotonic_seconds()
         if now < self._not_before or (self._thread is not None and self._thread.is_alive()):
             return
         head = archive.index.head_commit
@@ -76,15 +76,15 @@ class Replication:
         try:
             self._replicate()
             self._replicated_head, self._failure_count = head, 0
-            self._not_before = clock.monotonic() + _REST_SECONDS
-            self._check_at = clock.monotonic() + _CHECK_SECONDS
+            self._not_before = clock.monotonic_seconds() + _REST_SECONDS
+            self._check_at = clock.monotonic_seconds() + _CHECK_SECONDS
             return
         except TransferStopped:
             # The daemon stops.  The first run after the next start continues from here.
             return
         except Busy:
             # Another process is replicating, for example a command.
-            self._not_before = clock.monotonic() + _REST_SECONDS
+            self._not_before = clock.monotonic_seconds() + _REST_SECONDS
             return
         except ArchiverError as error:
             if not self._stopping.is_set():
@@ -93,7 +93,7 @@ class Replication:
             report_system_error(self._report, error, self._config.archive, problem="replica")
         self._failure_count += 1
         pause = min(_FIRST_PAUSE_SECONDS * 2 ** (self._failure_count - 1), _LONGEST_PAUSE_SECONDS)
-        self._not_before = clock.monotonic() + pause
+        self._not_before = clock.monotonic_seconds() + pause
 
     def _replicate(self) -> None:
         """Bring the bucket up to date, with an archive and a connection that are closed again.

@@ -25,7 +25,7 @@ class Notifier:
 
     def reloading(self) -> None:
         """Report that a reload of the configuration begins."""
-        self._send(f"RELOADING=1\nMONOTONIC_USEC={int(clock.monotonic() * 1e6)}")
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={int(clock.monotonic_seconds() * 1e6)}")
 
     def stopping(self) -> None:
         """Report that the service begins to end."""
@@ -33,7 +33,7 @@ class Notifier:
 
     def alive(self) -> None:
         """Report progress to the watchdog, at most twice in its period: call this as often as you like."""
-        now = clock.monotonic()
+        now = clock.monotonic_seconds()
         if self._watchdog_pause and now - self._last_watchdog >= self._watchdog_pause:
             self._last_watchdog = now
             self._send("WATCHDOG=1")

@@ -265,14 +265,14 @@ class Service:
             )
             self._try_accessory("metrics", "metrics.listen", metrics.address, metrics.listen)
             self._try_accessory("metrics", "metrics.textfile", metrics.textfile, metrics.write)
-        if self._config is not None and clock.monotonic() >= self._next_socket_check:
+        if self._config is not None and clock.monotonic_seconds() >= self._next_socket_check:
             self._try_socket()
 
     # --- accessories: archiving goes on without them
 
     def _try_socket(self) -> None:
         """Serve requests of other users if possible, and schedule the next check of the socket; never raises."""
-        self._next_socket_check = clock.monotonic() + UPDATE_SECONDS
+        self._next_socket_check = clock.monotonic_seconds() + UPDATE_SECONDS
         socket_path = self._config and self._config.archive / SOCKET_NAME
         self._try_accessory("socket", "socket", socket_path, self._ensure_socket_server)
 
@@ -337,7 +337,7 @@ class Service:
             report_key = message.template + repr(
                 sorted((name, str(value)) for name, value in message.fields.items())
             )
-            now = clock.monotonic()
+            now = clock.monotonic_seconds()
             if now - self._reported_at.get(report_key, -_REPEAT_SECONDS) < _REPEAT_SECONDS:
                 return
             if len(self._reported_at) > _MAX_REMEMBERED:

@@ -219,7 +219,7 @@ class SocketServer:
         """
         archive = Archive(self._config.archive, actor=actor)
         try:
-            with _received_attachment(message.attachment_size, read_exactly, archive.spool) as attachment:
+            with _received_attachment(message.attachment_size, read_exactly, archive.spool_folder) as attachment:
                 # The caller chose the number.  The comparison is false for NaN too, as it has to be.
                 is_acceptable = 0 <= message.lock_timeout <= _MAX_LOCK_TIMEOUT
                 lock_timeout = float(message.lock_timeout) if is_acceptable else _MAX_LOCK_TIMEOUT
@@ -274,11 +274,11 @@ def _request_reader(peer: socket.socket) -> Callable[[int], bytes]:
 
     The function raises BadMessage if the deadline passes or the caller goes away.
     """
-    deadline = clock.monotonic() + _REQUEST_SECONDS
+    deadline = clock.monotonic_seconds() + _REQUEST_SECONDS
 
     def receive(byte_count: int) -> bytes:
         """Return at most ``byte_count`` bytes, empty at the end of the stream; raises BadMessage."""
-        remaining_seconds = deadline - clock.monotonic()
+        remaining_seconds = deadline - clock.monotonic_seconds()
         if remaining_seconds <= 0:
             raise protocol.BadMessage("it came too slowly")
         peer.settimeout(remaining_seconds)

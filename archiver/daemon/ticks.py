@@ -23,11 +23,11 @@ def journal_tick(archive: Archive, append: Callable[[Draft], None]) -> None:
     Retention counts only the time between two events of the same boot.  Without these events, a period in which
     nothing is captured would not count.  Does nothing for an archive without any event.
     """
-    newest_event = archive.journal.head()
+    newest_event = archive.journal.newest_event()
     if newest_event is None:
         return
-    reading = clock.read()
-    _, last_reading = clock.from_evidence(newest_event.clock)
+    reading = clock.read_clocks()
+    _, last_reading = clock.parse_evidence(newest_event.clock)
     has_rebooted = last_reading.boot_id != reading.boot_id
     if has_rebooted or reading.boottime_ns - last_reading.boottime_ns > _DAY_NS:
         append(Draft("clock", ClockTicked()))
@@ -47,7 +47,7 @@ def sign_daily(archive: Archive, snapshot: Snapshot, lock_timeout: float) -> Non
         make_checkpoint(archive, lock_timeout)
     except ArchiverError:
         if not snapshot.meta(UNSIGNED):
-            snapshot.set_meta(UNSIGNED, clock.stamp(clock.read().wall))
+            snapshot.set_meta(UNSIGNED, clock.format_time(clock.read_clocks().wall))
         raise
     if snapshot.meta(UNSIGNED):
         snapshot.set_meta(UNSIGNED, "")

@@ -98,7 +98,7 @@ class FailureState:
         ``code`` is the problem's code, as in the metrics.  On other threads than the snapshot's, the problem is
         only queued, and :meth:`write_queued_problems` writes it.
         """
-        problem = {"at": clock.stamp(clock.read().wall), "code": code, "message": message}
+        problem = {"at": clock.format_time(clock.read_clocks().wall), "code": code, "message": message}
         self._queued_problems.append(json.dumps(problem, default=protocol.encode_value))
         # Side jobs and replication report on their own threads, but an SQLite connection serves one thread only.
         if threading.get_ident() == self._database_thread_id:

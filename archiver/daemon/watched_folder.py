@@ -113,7 +113,7 @@ class WatchedFolder:
             problem="folder",
             path=self._config.watch,
         )
-        self._append(Draft("watch", WatchedFolderLost(path=names.text(os.fsencode(self._config.watch)))))
+        self._append(Draft("watch", WatchedFolderLost(path=names.name_as_text(os.fsencode(self._config.watch)))))
         self._set_state(WatchState(watch_state.MISSING))
 
     # --- events
@@ -274,7 +274,7 @@ class WatchedFolder:
         if self.state != watch_state.DEAF:
             details = WatchWentDeaf()
             if missed_path is not None:
-                details = WatchWentDeaf(path=names.text(missed_path), missed=missed_count)
+                details = WatchWentDeaf(path=names.name_as_text(missed_path), missed=missed_count)
             self._append(Draft("watch", details))
         self._rewatch()
 

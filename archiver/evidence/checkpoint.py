@@ -37,7 +37,7 @@ def make_checkpoint(archive: Archive, lock_timeout: float) -> Event:
     journalled then.
     """
     with archive.writing(lock_timeout) as writer:
-        head = archive.journal.head()
+        head = archive.journal.newest_event()
         if head is None:
             raise StorageError(
                 "The journal of {path} is missing, so nothing was signed. Nothing was changed. "
@@ -57,7 +57,7 @@ def is_checkpoint_due(archive: Archive) -> bool:
 
     An archive with events but without any checkpoint needs one at once.  A repository without events needs none.
     """
-    head = archive.journal.head()
+    head = archive.journal.newest_event()
     if head is None:
         return False
     last_checkpoint = archive.index.last_checkpoint()
@@ -66,7 +66,7 @@ def is_checkpoint_due(archive: Archive) -> bool:
     checkpoint_seq, checkpoint_time = last_checkpoint
     if checkpoint_seq == head.seq:
         return False
-    age_seconds = (clock.read().wall - clock.parse(checkpoint_time)).total_seconds()
+    age_seconds = (clock.read_clocks().wall - clock.parse_time(checkpoint_time)).total_seconds()
     # A negative age means that the wall clock was set back. That must not delay the checkpoint.
     return not 0 <= age_seconds < _INTERVAL_SECONDS
 

@@ -31,7 +31,7 @@ def replace_signing_key(archive: Archive, reason: str, *, is_old_key_lost: bool,
         raise UsageError("A reason is needed, for whoever reads this in three years. Nothing was changed.")
     reason = names.clean_typed_text(reason, "reason")
     with archive.writing(lock_timeout) as writer:
-        head = archive.journal.head()
+        head = archive.journal.newest_event()
         if head is None:
             raise StorageError("The journal is missing. Nothing was changed. Run archiver verify.")
         allowed_signers = keys.prepare_next_key(archive.keys_folder, archive.journalled_signers())
@@ -66,4 +66,4 @@ def back_up_signing_key(archive: Archive, target: Path, lock_timeout: float) -> 
             reason=error.strerror,
         ) from None
     with archive.writing(lock_timeout) as writer:
-        writer.append(Draft("key", KeyBackedUp(target=names.text(bytes(target.absolute())))))
+        writer.append(Draft("key", KeyBackedUp(target=names.name_as_text(bytes(target.absolute())))))

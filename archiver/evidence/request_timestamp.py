@@ -50,7 +50,7 @@ def request_and_journal_token(archive: Archive, url: str, lock_timeout: float) -
     a pinned one, or the archive cannot be written.  Raises Busy if the lock is still held.  Nothing is journalled
     then.
     """
-    head = archive.journal.head()
+    head = archive.journal.newest_event()
     if head is None:
         raise StorageError("The journal is missing. Nothing was changed. Run archiver verify.")
     event_data = archive.repository.read(f"{head.commit}:{EVENT_FILE}")
@@ -65,7 +65,7 @@ def request_and_journal_token(archive: Archive, url: str, lock_timeout: float) -
             reason=error,
         ) from None
     details = TimestampReceived(
-        seq=head.seq, event_sha256=head.sha256, time=clock.stamp(proven_time), authority=url
+        seq=head.seq, event_sha256=head.sha256, time=clock.format_time(proven_time), authority=url
     )
     with archive.writing(lock_timeout) as writer:
         return writer.append(Draft("clock", details, {TOKEN_FILE: io.BytesIO(token)}, proven=proven_time))

@@ -149,10 +149,10 @@ def detect_change(archive: Archive, filing: Filing, config: Config) -> DetectedC
     paths = [path for path in paths if notice_folder not in path.split(b"/")]
     if not paths:
         return None
-    first_captured_at = min(clock.parse(version.captured_at) for version in later_versions)
+    first_captured_at = min(clock.parse_time(version.captured_at) for version in later_versions)
     return DetectedChange(
         first_day=first_captured_at.astimezone(config.zone).date(),
-        materials=tuple(map(names.text, paths)),
+        materials=tuple(map(names.name_as_text, paths)),
         kinds=_change_kinds(paths, config),
     )
 
@@ -206,7 +206,7 @@ def _check_signals(filing: Filing, config: Config) -> _SignalCheck:
     drafts = []
     release = None
     for signal in signals:
-        new_value, signal_name = _read_signal(signal), names.text(os.fsencode(signal))
+        new_value, signal_name = _read_signal(signal), names.name_as_text(os.fsencode(signal))
         old_value = filing.signal_values.get(signal_name)
         if new_value is None or (old_value is not None and _digest_of(new_value) == _digest_of(old_value)):
             continue

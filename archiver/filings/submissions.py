@@ -104,7 +104,7 @@ def check_complete(archive: Archive, version: Version) -> None:
         ),
         count=len(damaged),
         tag=version.tag,
-        path=names.text(damaged[0].path),
+        path=names.name_as_text(damaged[0].path),
         name=str(version.submission),
         number=version.number,
     )
@@ -175,7 +175,7 @@ def hash_manifest(materials: Iterable[Material], with_sm3: bool) -> ManifestDige
     sm3_digest = hashlib.new("sm3") if with_sm3 else None
     for material in sorted(materials, key=lambda material: material.path):
         line = canonical_json(
-            {"path": names.text(material.path), "sha256": material.sha256, "size": material.size}
+            {"path": names.name_as_text(material.path), "sha256": material.sha256, "size": material.size}
         )
         sha256_digest.update(line)
         if sm3_digest is not None:

@@ -50,7 +50,7 @@ def text_changes(
         if change.op is not Op.MODIFY or old_material is None or not old_material.sha256 or not change.sha256:
             continue
         # Content objects have no suffix, so the reader needs the name of the material.
-        filename = names.text(change.path)
+        filename = names.name_as_text(change.path)
         old_document, new_document = (
             reader.read(content_store.path(sha256), filename, sha256)
             for sha256 in (old_material.sha256, change.sha256)

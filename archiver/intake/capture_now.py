@@ -123,7 +123,7 @@ def capture_now(archive: Archive, config: Config, submission: Submission, lock_t
         if path_change is not None:
             with archive.writing(lock_timeout) as writer:
                 writer.append(path_change)
-        quiet_since_ns = clock.wall_ns() - int(config.settle_seconds * 1e9)
+        quiet_since_ns = clock.wall_time_ns() - int(config.settle_seconds * 1e9)
         if states and all(
             not isinstance(state, StatData) or state.ctime_ns <= quiet_since_ns for state in states.values()
         ):
@@ -161,7 +161,7 @@ def _check_submission_folder(access: FolderAccess, group: Group, submission: Sub
         raise SubmissionRefused(
             "The folder {path} of {submission} is not in the watched folder. Nothing was recorded. Bring it back "
             "and submit again, or name the version that was handed in with --version N.",
-            path=names.text(group.prefix),
+            path=names.name_as_text(group.prefix),
             submission=str(submission),
         )
 
@@ -199,7 +199,7 @@ def _check_readable(unreadable: list[SkippedPath], submission: Submission) -> No
             ),
             count=len(unreadable),
             submission=str(submission),
-            path=names.text(unreadable[0].path),
+            path=names.name_as_text(unreadable[0].path),
             reason=unreadable[0].reason,
         )
 

@@ -35,7 +35,7 @@ class StagingProcesses:
 
         ``archive`` is the archive's folder, whose files are never read; empty if none is to be left out.
         """
-        places = (root, os.fsencode(content.objects), os.fsencode(content.spool), archive)
+        places = (root, os.fsencode(content.objects_folder), os.fsencode(content.spool_folder), archive)
         self._workers = WorkerPool(WorkerProgram("archiver.intake.staging_worker", places))
 
     def read(self, paths: Sequence[bytes], overdue: Container[bytes]) -> StagingResult:

@@ -61,7 +61,7 @@ def write_bundle(archive: Archive, previous_commit: str | None, last_commit: str
         # No bundle holds a version whose event cannot be read. While there is one, the next version on its branch
         # has to bring the history along, so its parents must not be left out.
         prerequisites += _parents_of_first_commits(archive, events)
-    with NamedTemporaryFile(dir=archive.spool, prefix="tmp-bundle-", suffix=".bundle") as bundle_file:
+    with NamedTemporaryFile(dir=archive.spool_folder, prefix="tmp-bundle-", suffix=".bundle") as bundle_file:
         _write_header(bundle_file, {JOURNAL: head_commit, **refs}, prerequisites)
         archive.repository.write_pack(bundle_file, [head_commit, *refs.values()], prerequisites)
         bundle_file.flush()

@@ -61,7 +61,7 @@ def create_replica(archive: Archive, settings: BucketSettings, lock_timeout: flo
             url=settings.url,
             what=_join_with_semicolons(proof.broken_promises),
         )
-    now = clock.read().wall
+    now = clock.read_clocks().wall
     claim_lock_end = (
         compute_lock_end(desired_state_of_history({}, now), now) if settings.uses_object_lock else None
     )

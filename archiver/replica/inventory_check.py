@@ -75,7 +75,7 @@ def check_inventory(
     }
     for key in sorted(expected_content.keys() - stored_versions.keys()):
         report.add_finding("A070", key)  # an object is missing
-    content_check = _ContentCheck(bucket, uses_object_lock, sample_percent, clock.read().wall)
+    content_check = _ContentCheck(bucket, uses_object_lock, sample_percent, clock.read_clocks().wall)
     keys = sorted(expected_content.keys() & stored_versions.keys())
     with ThreadPoolExecutor(thread_count) as pool:
         for start in range(0, len(keys), _BATCH_SIZE):
@@ -201,8 +201,8 @@ def _check_lock(key: str, info: ObjectInfo, desired: DesiredObject, now: datetim
     elif info.locked_until < min(desired.keep_until.astimezone(UTC), now + _LONGEST_EXPECTED_LOCK):
         detail = LazyMessage(
             "until {until} instead of {expected}",
-            until=clock.stamp(info.locked_until),
-            expected=clock.stamp(desired.keep_until),
+            until=clock.format_time(info.locked_until),
+            expected=clock.format_time(desired.keep_until),
         )
         yield Finding("A073", key, detail)
     if desired.needs_legal_hold and not info.has_legal_hold:
@@ -231,7 +231,7 @@ def _check_history(
         if info is not None and uses_object_lock and info.locked_until is None:
             report.add_finding("A072", key)
         last_seq = max(last_seq, span.last_seq)
-    newest_event = archive.journal.head()
+    newest_event = archive.journal.newest_event()
     if newest_event is not None and not last_seq:
         report.add_finding("A070", f"events 1 to {newest_event.seq}", LazyMessage("their history is not there"))
 

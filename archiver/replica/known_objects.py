@@ -98,7 +98,7 @@ class ReplicaState:
                 key,
                 replicated.version_id,
                 replicated.size,
-                clock.stamp(replicated.locked_until) if replicated.locked_until else None,
+                clock.format_time(replicated.locked_until) if replicated.locked_until else None,
                 replicated.has_legal_hold,
             )
             for key, replicated in objects
@@ -129,7 +129,7 @@ class ReplicaState:
 
     def finish_sync(self, finished_at: datetime) -> None:
         """Record that a sync has sent everything, and when."""
-        self._set_meta({_UNFINISHED: "", _SYNCED_AT: clock.stamp(finished_at)})
+        self._set_meta({_UNFINISHED: "", _SYNCED_AT: clock.format_time(finished_at)})
 
     def last_sync_time(self) -> str | None:
         """Return when a sync last sent everything (RFC 3339), or None if no sync ever did."""
@@ -157,5 +157,5 @@ class ReplicaState:
 def _object_of_row(version_id: str, size: int, locked_until: str | None, has_legal_hold: int) -> ReplicatedObject:
     """Return the object from its columns. ``locked_until`` is RFC 3339, and ``has_legal_hold`` is 0 or 1."""
     return ReplicatedObject(
-        version_id, size, clock.parse(locked_until) if locked_until else None, bool(has_legal_hold)
+        version_id, size, clock.parse_time(locked_until) if locked_until else None, bool(has_legal_hold)
     )

@@ -70,7 +70,7 @@ def probe_lock(bucket: Bucket) -> LockProof:
     if not all(is_kept_by_promise.values()):
         return LockProof(is_kept_by_promise)
     key = PROBE_PREFIX + secrets.token_hex(8)
-    locked_until = clock.read().wall.replace(microsecond=0) + _PROBE_LOCK_DURATION
+    locked_until = clock.read_clocks().wall.replace(microsecond=0) + _PROBE_LOCK_DURATION
     with TemporaryDirectory() as folder:
         probe_path = Path(folder) / "probe"
         probe_path.write_bytes(key.encode("ascii"))

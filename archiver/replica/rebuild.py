@@ -117,7 +117,7 @@ def rebuild_archive(
             allowed_signers = archive.keys_folder / "allowed_signers"
             if not is_there(allowed_signers):
                 allowed_signers.write_bytes(archive.journalled_signers())
-            newest_event = archive.journal.head()
+            newest_event = archive.journal.newest_event()
             result = RebuildResult(newest_event.seq if newest_event else 0)
             if not only_history:
                 result = _download_content(bucket, archive, thread_count, progress, result.event_count)
@@ -148,7 +148,9 @@ def _config_of_archive(root: Path, config_path: Path) -> Config:
     try:
         first_event = archive.journal.first_event()
         watched_folder = (
-            names.raw(ArchiveCreated.from_details(first_event.details).watch or "") if first_event else b""
+            names.name_from_text(ArchiveCreated.from_details(first_event.details).watch or "")
+            if first_event
+            else b""
         )
         return Config(
             source=config_path,
@@ -218,7 +220,7 @@ def _download_content(
     versions_by_sha256 = _list_content_versions(bucket, absent_sizes)
 
     def download(sha256: str) -> str | None:
-        return _download_oldest_undamaged(bucket, archive.spool, versions_by_sha256.get(sha256, ()), sha256)
+        return _download_oldest_undamaged(bucket, archive.spool_folder, versions_by_sha256.get(sha256, ()), sha256)
 
     total_bytes, handled_bytes, missing_content = sum(absent_sizes.values()), 0, []
     with ThreadPoolExecutor(thread_count) as pool:
@@ -306,7 +308,7 @@ def _move_to_content_store(archive: Archive, staged_path: str, sha256: str) -> N
     """Rename a downloaded file to the path of its content object, and create the folders above it."""
     object_path = archive.content.path(sha256)
     # The new folders get the mode of the folder of all objects, except for write access of the group.
-    folder_mode = stat.S_IMODE(archive.content.objects.stat().st_mode) & 0o750
+    folder_mode = stat.S_IMODE(archive.content.objects_folder.stat().st_mode) & 0o750
     for folder in (object_path.parent.parent, object_path.parent):
         folder.mkdir(folder_mode, exist_ok=True)
     os.rename(staged_path, object_path)

@@ -51,7 +51,7 @@ class ReplicaStatus:
     def overdue_problem(self, now: datetime, alert_hours: float) -> LazyMessage | None:
         """Return a message for people if a version has waited for ``alert_hours`` or longer, otherwise None."""
         waiting_since = self.lag.waiting_since
-        if waiting_since is None or now - clock.parse(waiting_since) < timedelta(hours=alert_hours):
+        if waiting_since is None or now - clock.parse_time(waiting_since) < timedelta(hours=alert_hours):
             return None
         problem = LazyMessage.define(
             "the replica is behind by more than {hours} hours", code="status.replica-behind"

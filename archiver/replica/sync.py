@@ -113,7 +113,7 @@ class Replicator:
         journal_head = index.head_commit
         # An event of an unknown kind may be a hold. Until a later release understands it, nothing is released.
         self._may_lift_and_delete = not index.unread_events()
-        now = clock.read().wall
+        now = clock.read_clocks().wall
         desired_content = desired_objects(index, policy, self._archive.compliance_time())
         if not self._state.has_complete_records():
             self._record_listed_objects(now)
@@ -122,7 +122,7 @@ class Replicator:
         self._update_content_locks(desired_content, now)
         self._send_history(journal_head, desired_state_of_history(desired_content, now), now)
         self._delete_disposed_content(desired_content, now)
-        self._state.finish_sync(clock.read().wall)
+        self._state.finish_sync(clock.read_clocks().wall)
         return self._result
 
     # --- what the bucket has already

@@ -39,9 +39,9 @@ class Throttle:
         if not self._bytes_per_second:
             return
         with self._lock:
-            start_time = max(clock.monotonic(), self._next_free_time)
+            start_time = max(clock.monotonic_seconds(), self._next_free_time)
             self._next_free_time = start_time + byte_count / self._bytes_per_second
-        while (remaining_seconds := start_time - clock.monotonic()) > 0:
+        while (remaining_seconds := start_time - clock.monotonic_seconds()) > 0:
             time.sleep(min(remaining_seconds, _LONGEST_SLEEP_SECONDS))
             if self._is_stopped:
                 raise TransferStopped

@@ -60,8 +60,8 @@ def run_drill(archive: Archive, max_files: int, lock_timeout: float) -> DrillRes
     Raises StorageError if a material was not restored as it was archived, Busy after ``lock_timeout``, OSError if
     the scratch folder cannot be created or removed. In the first case, the result is journalled before.
     """
-    _remove_leftovers(archive.spool)
-    scratch_folder = tempfile.mkdtemp(prefix="drill-", dir=archive.spool)
+    _remove_leftovers(archive.spool_folder)
+    scratch_folder = tempfile.mkdtemp(prefix="drill-", dir=archive.spool_folder)
     try:
         result = _restore_samples(archive, Path(scratch_folder), max_files)
     finally:
@@ -91,7 +91,7 @@ def _remove_leftovers(spool: Path) -> None:
     A folder that changed within the last day is left alone, because its drill may still be running.
     """
     for folder in spool.glob("drill-*"):
-        if clock.wall_ns() - folder.stat().st_mtime_ns > _DAY_SECONDS * 10**9:
+        if clock.wall_time_ns() - folder.stat().st_mtime_ns > _DAY_SECONDS * 10**9:
             # A leftover folder does not disturb this drill, and the next drill tries again to remove it.
             with suppress(OSError):
                 _remove_tree(os.fspath(folder))
@@ -121,7 +121,7 @@ def is_drill_due(archive: Archive, days: int) -> bool:
     Before the first drill, the days count from the creation of the archive.
     """
     last_time = archive.index.last_drill_time() or archive.index.created_at
-    age_seconds = (clock.read().wall - clock.parse(last_time)).total_seconds() if last_time else 0.0
+    age_seconds = (clock.read_clocks().wall - clock.parse_time(last_time)).total_seconds() if last_time else 0.0
     # The age is negative if the wall clock was set back. A drill is due then, because one too many does no harm.
     return not 0 <= age_seconds < days * _DAY_SECONDS and archive.index.version_count() > 0
 
@@ -165,7 +165,7 @@ def _restore_sample(archive: Archive, version: Version, target: Path, max_files:
     for item in sample:
         result.file_count += 1
         result.byte_count += item.material.size
-        location = f"{version.tag}:{names.text(item.path)}"
+        location = f"{version.tag}:{names.name_as_text(item.path)}"
         try:
             target.mkdir(exist_ok=True)
             plan = restoration.plan_restore(target, [version.tag], [item])

@@ -121,7 +121,7 @@ def _matches_glob(path: bytes, glob: str) -> bool:
     People either type a glob or copy it from a listing.
     """
     raw_glob = glob.encode("utf-8", "surrogateescape")
-    return fnmatch.fnmatchcase(path, raw_glob) or fnmatch.fnmatchcase(names.text(path), glob)
+    return fnmatch.fnmatchcase(path, raw_glob) or fnmatch.fnmatchcase(names.name_as_text(path), glob)
 
 
 def _check_path(path: bytes) -> bytes:
@@ -134,7 +134,7 @@ def _check_path(path: bytes) -> bytes:
         raise StorageError(
             "The archive names a material {path}, which leads out of the target. Nothing was written. "
             "Run archiver verify: the archive has been tampered with.",
-            path=names.text(path),
+            path=names.name_as_text(path),
         )
     return path
 
@@ -213,7 +213,7 @@ def apply_plan(
             ),
             count=len(plan.differing),
             target=plan.target,
-            path=names.text(plan.differing[0].path),
+            path=names.name_as_text(plan.differing[0].path),
         )
     bytes_written = 0
     try:
@@ -252,7 +252,7 @@ def _write_in_parallel(write: Callable[[RestoreItem], int], items: Sequence[Rest
 def journal_arguments_for_restore(plan: RestorePlan, bytes_written: int) -> dict[str, Any]:
     """Return the keyword arguments of ``RecordNote`` (archiver.actions) that journal a restore."""
     details = VersionsRestored(
-        target=names.text(os.fsencode(os.path.abspath(plan.target))),
+        target=names.name_as_text(os.fsencode(os.path.abspath(plan.target))),
         versions=plan.version_tags,
         files=len(plan.new) + len(plan.differing) + len(plan.same),
         bytes_written=bytes_written,

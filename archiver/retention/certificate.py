@@ -36,8 +36,8 @@ def build_certificate(
         "cooling_off_days": disposal.cooling_off_days,
         "begun": disposal.begun,
         "finished": {
-            "at": clock.stamp(clock.read().wall),
-            "clock": clock.stamp(archive.compliance_time()),
+            "at": clock.format_time(clock.read_clocks().wall),
+            "clock": clock.format_time(archive.compliance_time()),
             "uid": archive.actor.uid,
             "user": archive.actor.user,
         },

@@ -307,7 +307,7 @@ def _check_approvals(archive: Archive, disposal: Disposal, rules: DisposalRules)
             "{identity} is cooling off until {until} by the compliance clock. Nothing was deleted. Until then "
             "anybody may object with: archiver hold place NAME OBJECT --reason WHY",
             identity=disposal.identity,
-            until=clock.stamp(end),
+            until=clock.format_time(end),
         )
 
 
@@ -317,7 +317,7 @@ def cooling_off_end(disposal: Disposal, rules: DisposalRules) -> datetime:
     The period counts from the latest approval. It is the longer of those in the plan and in today's configuration,
     so a shorter setting does not hasten an existing plan. Raises ValueError if the plan has no approval.
     """
-    latest_approval_at = max(clock.parse(approval.clock) for approval in disposal.approvals)
+    latest_approval_at = max(clock.parse_time(approval.clock) for approval in disposal.approvals)
     return latest_approval_at + timedelta(days=max(disposal.cooling_off_days, rules.cooling_off_days))
 
 

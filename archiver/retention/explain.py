@@ -32,7 +32,7 @@ def explain_retention(
     Raises NotFoundError if the version has no such material.
     """
     if path_text:
-        path = names.raw(path_text)
+        path = names.name_from_text(path_text)
         materials = index.materials(version.submission, version.number)
         material = next((material for material in materials if material.path == path), None)
         if material is None:

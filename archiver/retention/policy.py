@@ -66,8 +66,8 @@ class Policy:
 
     def profiles(self, submission: Submission) -> tuple[Profile, ...]:
         """Return all profiles that apply to a submission, of which the longest period counts."""
-        filing_name = names.text(submission.filing_folder)
-        scope_names = ("", filing_name, f"{filing_name}/{names.text(submission.folder)}")
+        filing_name = names.name_as_text(submission.filing_folder)
+        scope_names = ("", filing_name, f"{filing_name}/{names.name_as_text(submission.folder)}")
         return tuple(dict.fromkeys(profile for scope in scope_names for profile in self.scopes.get(scope, ())))
 
 
@@ -103,10 +103,10 @@ def _configured_profiles(config: Config) -> dict[str, tuple[str, ...]]:
     """Return the names of the configured profiles by scope; a scope without profiles is left out."""
     scopes = {"": config.profiles}
     for filing_folder, settings in config.filings.items():
-        filing_name = names.text(os.fsencode(filing_folder))
+        filing_name = names.name_as_text(os.fsencode(filing_folder))
         scopes[filing_name] = settings.profiles
         for submission_folder, profile_names in settings.submissions.items():
-            scopes[f"{filing_name}/{names.text(os.fsencode(submission_folder))}"] = profile_names
+            scopes[f"{filing_name}/{names.name_as_text(os.fsencode(submission_folder))}"] = profile_names
     return {scope: profile_names for scope, profile_names in scopes.items() if profile_names}
 
 
@@ -256,7 +256,7 @@ def _combine_reasons(
 def _apply_profile(anchor: _Anchor, profile: Profile, policy: Policy) -> RetentionReason:
     """Return the period of ``profile`` from ``anchor``; a period that cannot be computed ends at FOREVER."""
     try:
-        anchor_time = clock.parse(anchor.time)
+        anchor_time = clock.parse_time(anchor.time)
         keep_until = max(end_of_period(anchor_time, profile.years, zone) for zone in policy.zones)
     except (ValueError, TypeError, OverflowError):
         # The time is damaged, or the period ends after the year 9999.  To keep too long is safe; too short is not.

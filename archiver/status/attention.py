@@ -54,7 +54,7 @@ def find_problems(health: HealthReport, watch_state: str, config: Config, now: d
     if health.replica and (overdue_problem := health.replica.overdue_problem(now, config.replica.alert_hours)):
         yield overdue_problem
     max_scan_age = timedelta(minutes=_OVERDUE_SCAN_PERIODS * config.scan_minutes, seconds=_SCAN_GRACE_SECONDS)
-    if health.daemon and health.last_scan and now - clock.parse(health.last_scan) > max_scan_age:
+    if health.daemon and health.last_scan and now - clock.parse_time(health.last_scan) > max_scan_age:
         yield LazyMessage.define("the watched folder was not compared for too long", code="status.scan-overdue")
     yield from unread.describe_problems(health.unread)
     yield from disk_problems(health.archive, health.space.is_scarce)
@@ -78,9 +78,9 @@ def _path_problems(health: HealthReport, now: datetime) -> Iterator[LazyMessage]
     if archive_items := [item for item in health.skipped if item.code == OWN.code]:
         yield LazyMessage.define(
             "the archive itself lies in the watched folder: {path}", code="status.archive-in-folder"
-        ).with_fields(path=names.text(archive_items[0].path))
+        ).with_fields(path=names.name_as_text(archive_items[0].path))
     pending_since = [since for item, since in health.pending if item.code != GATHERING.code]
-    if pending_since and now - clock.parse(min(pending_since)) > _LONG_PENDING:
+    if pending_since and now - clock.parse_time(min(pending_since)) > _LONG_PENDING:
         yield LazyMessage.define("changes wait for more than an hour", code="status.long-pending")
 
 

@@ -132,8 +132,8 @@ class HealthReport:
         Sentences are in the current language. Programs decide on the codes next to them.
         """
         return {
-            "archive": names.text(os.fsencode(self.archive)),
-            "watch": names.text(os.fsencode(self.watch)),
+            "archive": names.name_as_text(os.fsencode(self.archive)),
+            "watch": names.name_as_text(os.fsencode(self.watch)),
             "watching": str(self.watching),
             "watching_code": self.watching.code,
             "watching_reason": str(self.watching_reason) if self.watching_reason else None,
@@ -143,11 +143,16 @@ class HealthReport:
             "last_problem": self.last_problem.as_json() if self.last_problem else None,
             "pending_count": self.pending_count,
             "pending": [
-                {"path": names.text(item.path), "reason": str(item.reason), "code": item.code, "since": since}
+                {
+                    "path": names.name_as_text(item.path),
+                    "reason": str(item.reason),
+                    "code": item.code,
+                    "since": since,
+                }
                 for item, since in self.pending
             ],
             "skipped": [
-                {"path": names.text(item.path), "reason": str(item.reason), "code": item.code}
+                {"path": names.name_as_text(item.path), "reason": str(item.reason), "code": item.code}
                 for item in self.skipped
             ],
             "versions": self.versions,
@@ -157,7 +162,7 @@ class HealthReport:
                 for change in self.changed_since_submitted
             ],
             "doubtful": [
-                {"tag": tag, "path": names.text(material.path), "health": material.health}
+                {"tag": tag, "path": names.name_as_text(material.path), "health": material.health}
                 for tag, material in self.doubtful
             ],
             "next": [
@@ -235,7 +240,7 @@ def _collect_report(archive: Archive, config: Config, snapshot: Snapshot) -> Hea
     watch_state = snapshot.meta("watching") if daemon else ""
     if not daemon and not is_folder(config.watch):
         watch_state = MISSING
-    reading = clock.read()
+    reading = clock.read_clocks()
     compliance_time = archive.compliance_time()
     pending = snapshot.pending()
     filings = list(register(archive.index.life_events()).values())
@@ -262,9 +267,9 @@ def _collect_report(archive: Archive, config: Config, snapshot: Snapshot) -> Hea
         today=clock.today(config.zone),
         protection=protection_level(archive, replica),
         hooks_path=archive.repository.outer_hooks_path(),
-        compliance_time=clock.stamp(compliance_time),
+        compliance_time=clock.format_time(compliance_time),
         lag_seconds=max(0, (reading.wall - compliance_time) // timedelta(seconds=1)),
-        lag=archive.index.clock_lag().after_evidence(clock.evidence(compliance_time, reading)),
+        lag=archive.index.clock_lag().after_evidence(clock.make_evidence(compliance_time, reading)),
         last_token_time=last_token.time if last_token else None,
         last_checkpoint=last_checkpoint.time if last_checkpoint else None,
         space=_forecast_space(archive, reading.wall),
@@ -289,7 +294,7 @@ def _unsigned_since_now(archive: Archive) -> str:
     """
     can_see_keys = os.geteuid() in (0, os.stat(archive.root).st_uid)
     if can_see_keys and not is_there(archive.keys_folder / "signing_key"):
-        return clock.stamp(clock.read().wall)
+        return clock.format_time(clock.read_clocks().wall)
     return ""
 
 
@@ -306,7 +311,7 @@ def _forecast_space(archive: Archive, now: datetime) -> DiskForecast:
     """
     volume = os.statvfs(archive.root)
     first_capture = archive.index.first_capture_time()
-    start = growth_start(clock.parse(first_capture) if first_capture else None, now)
-    grown_bytes = archive.index.new_content_bytes(clock.stamp(start)) if start else 0
+    start = growth_start(clock.parse_time(first_capture) if first_capture else None, now)
+    grown_bytes = archive.index.new_content_bytes(clock.format_time(start)) if start else 0
     block_bytes = volume.f_frsize
     return forecast_disk(volume.f_bavail * block_bytes, volume.f_blocks * block_bytes, grown_bytes, start, now)

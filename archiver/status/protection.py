@@ -65,7 +65,9 @@ def _is_sample_immutable(archive: Archive) -> bool:
     ]
     # A digest is None for an empty folder.
     sample = [archive.content.path(sha256) for sha256 in current_digests[:_SAMPLED_OBJECTS] if sha256]
-    stored_paths = (Path(folder, name) for folder, _, files in os.walk(archive.content.objects) for name in files)
+    stored_paths = (
+        Path(folder, name) for folder, _, files in os.walk(archive.content.objects_folder) for name in files
+    )
     sample += itertools.islice(stored_paths, _SAMPLED_OBJECTS)
     existing_paths = [path for path in sample if is_there(path)]
     return bool(existing_paths) and all(is_immutable(path) for path in existing_paths)

@@ -57,7 +57,7 @@ class Archive:
         self.actor = actor or users.current_user()
         self.repository_path = root / "archive.git"
         self.keys_folder = root / "keys"
-        self.spool = root / "spool"
+        self.spool_folder = root / "spool"
         if not is_plain_file(self.repository_path / "HEAD"):
             raise ConfigError(
                 "There is no archive at {path}. Nothing was changed. Check archive.path in the configuration, "
@@ -69,7 +69,7 @@ class Archive:
             hooks.check(self.repository_path)
         self.repository = Repository(self.repository_path)
         self.journal = Journal(self.repository)
-        self.content = ContentStore(self.repository_path / "lfs" / "objects", self.spool)
+        self.content = ContentStore(self.repository_path / "lfs" / "objects", self.spool_folder)
         self._notify = notify or (lambda _: None)
         self._index: Index | None = None
         #: True while :meth:`create` makes the archive: it has no event yet, and that is no damage.
@@ -211,11 +211,12 @@ class Archive:
     def compliance_time(self) -> datetime:
         """Return the present time of the compliance clock, the only clock by which retention is decided."""
         if self.journal_damage() is None:
-            return compute_compliance_time(self.journal.head(), clock.read())
+            return compute_compliance_time(self.journal.newest_event(), clock.read_clocks())
         # The newest event that the index knows is good enough: with a damaged journal nothing is disposed of.
-        evidence = self.index.clock_lag().last
-        now = clock.read()
-        return now.wall if evidence is None else clock.advance(*clock.from_evidence(evidence), now)
+        evidence, now = self.index.clock_lag().last, clock.read_clocks()
+        if evidence is None:
+            return now.wall
+        return clock.advance_compliance_time(*clock.parse_evidence(evidence), now)
 
     def journalled_signers(self) -> bytes:
         """Return the text of the newest journalled ``allowed_signers``; raises StorageError if it is damaged."""
@@ -262,7 +263,7 @@ class Archive:
         Raises JournalDamaged if refs contradict the journal, and changes nothing then: the index may be right.
         """
         index_path = self.root / "index.db"
-        with tempfile.TemporaryDirectory(dir=self.spool) as scratch_folder:
+        with tempfile.TemporaryDirectory(dir=self.spool_folder) as scratch_folder:
             new_index = Index(Path(scratch_folder, "index.db"))
             try:
                 new_index.apply_events(self.journal.events_with_changes_since(None))
@@ -296,7 +297,7 @@ class Archive:
             if not self._is_new and (damage := self.journal_damage()) is not None:
                 raise damage
             if not was_clean:
-                moved_refs = interrupted_write.recover(self.repository, self.journal.head())
+                moved_refs = interrupted_write.recover(self.repository, self.journal.newest_event())
                 if moved_refs:
                     self._notify(LazyMessage("Finished after a crash: {refs}.", refs=", ".join(moved_refs)))
             self.update_index()

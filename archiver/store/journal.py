@@ -47,13 +47,13 @@ def encode_change_line(change: Change) -> bytes:
 
     Fields that mean nothing for the kind of change, or that are empty, are left out.
     """
-    fields: dict[str, Any] = {"op": change.op.value, "path": names.text(change.path)}
+    fields: dict[str, Any] = {"op": change.op.value, "path": names.name_as_text(change.path)}
     if change.op not in (Op.MKDIR, Op.RMDIR):
         fields |= {"sha256": change.sha256, "size": change.size, "mtime_ns": change.mtime_ns}
     elif change.op is Op.MKDIR:
         fields["mtime_ns"] = change.mtime_ns
     if change.source is not None:
-        fields["from"] = names.text(change.source)
+        fields["from"] = names.name_as_text(change.source)
     if change.health:
         fields["health"] = change.health
     return canonical_json(fields)
@@ -65,11 +65,11 @@ def parse_change_line(line: bytes) -> Change:
     old_path = fields.get("from")
     return Change(
         op=Op(fields["op"]),
-        path=names.raw(fields["path"]),
+        path=names.name_from_text(fields["path"]),
         sha256=fields.get("sha256"),
         size=fields.get("size", 0),
         mtime_ns=fields.get("mtime_ns", 0),
-        source=None if old_path is None else names.raw(old_path),
+        source=None if old_path is None else names.name_from_text(old_path),
         health=fields.get("health", ""),
     )
 
@@ -105,11 +105,11 @@ def _make_stand_in_event(data: bytes, commit: str, previous: Event | None) -> Ev
     except ValueError:
         # The bytes are not even JSON, so that the refs that the event moved are unknown.
         refs = {}
-    epoch_reading = clock.Reading(datetime(1970, 1, 1, tzinfo=UTC), "", 0, 0, shifted=True)
+    epoch_reading = clock.ClockReading(datetime(1970, 1, 1, tzinfo=UTC), "", 0, 0, shifted=True)
     return Event(
         seq=1 if previous is None else previous.seq + 1,
-        at=clock.stamp(epoch_reading.wall) if previous is None else previous.at,
-        clock=clock.evidence(epoch_reading.wall, epoch_reading) if previous is None else previous.clock,
+        at=clock.format_time(epoch_reading.wall) if previous is None else previous.at,
+        clock=clock.make_evidence(epoch_reading.wall, epoch_reading) if previous is None else previous.clock,
         actor={"uid": -1, "user": "?"},
         action=UNREADABLE,
         object="",
@@ -133,7 +133,7 @@ class Journal:
         """Read from ``repository``, which the caller closes."""
         self._repository = repository
 
-    def head(self) -> Event | None:
+    def newest_event(self) -> Event | None:
         """Return the newest event; None in a repository without events.  Raises as :meth:`read_event` does."""
         commit = self._repository.resolve(JOURNAL)
         return None if commit is None else self.read_event(commit)
@@ -305,7 +305,7 @@ class Journal:
             yield parse_change_line(line)
 
 
-def compute_compliance_time(newest_event: Event | None, time_reading: clock.Reading) -> datetime:
+def compute_compliance_time(newest_event: Event | None, time_reading: clock.ClockReading) -> datetime:
     """Return the time of the compliance clock at ``time_reading``, given the newest event of the journal.
 
     Retention is decided by this clock, which nobody can set forward (:mod:`archiver.clock`).  Without an event, it
@@ -313,8 +313,8 @@ def compute_compliance_time(newest_event: Event | None, time_reading: clock.Read
     """
     if newest_event is None:
         return time_reading.wall
-    previous_time, previous_reading = clock.from_evidence(newest_event.clock)
-    return clock.advance(previous_time, previous_reading, time_reading)
+    previous_time, previous_reading = clock.parse_evidence(newest_event.clock)
+    return clock.advance_compliance_time(previous_time, previous_reading, time_reading)
 
 
 def _is_attachment(event: Event, name: str, data: bytes) -> bool:

@@ -40,7 +40,7 @@ def hold_lock(path: Path, wait_seconds: float) -> Iterator[bool]:
     descriptor = _open_lock_file(path)
     try:
         _acquire_lock(path, descriptor, wait_seconds)
-        clean_mark = f"clean {clock.read().boot_id}".encode()
+        clean_mark = f"clean {clock.read_clocks().boot_id}".encode()
         was_clean = os.pread(descriptor, _MAX_TEXT_BYTES, 0) == clean_mark
         _write_lock_text(descriptor, _describe_process())
         yield was_clean
@@ -128,13 +128,13 @@ def _acquire_lock(path: Path, descriptor: int, wait_seconds: float) -> None:
 
     ``path`` only serves the message.
     """
-    deadline = clock.monotonic() + wait_seconds
+    deadline = clock.monotonic_seconds() + wait_seconds
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
-            if clock.monotonic() >= deadline:
+            if clock.monotonic_seconds() >= deadline:
                 raise Busy(
                     "The archive is busy: process {holder} holds {path}. Nothing was written and nothing "
                     "was lost. Try again, or wait longer with --wait SECONDS.",

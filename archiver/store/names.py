@@ -36,8 +36,8 @@ _GIT_SHORT_NAME = re.compile(r"(git|gitmod|gi7eba|gitatt|gi7d29|gitign|gi250a)~[
 _HFS_IGNORABLE = dict.fromkeys([*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF])
 
 
-def text(name: bytes) -> str:
-    """Return a name or path of the file system as text, from which :func:`raw` returns the same bytes.
+def name_as_text(name: bytes) -> str:
+    """Return a name or path of the file system as text, from which :func:`name_from_text` returns the same bytes.
 
     Plain UTF-8 stays as it is.  Bytes that are not UTF-8, and a ``%`` before two hexadecimal digits, become
     ``%XX``.
@@ -52,8 +52,8 @@ def text(name: bytes) -> str:
     return "".join(f"%{ord(char) - 0xDC00:02X}" if 0xDC80 <= ord(char) <= 0xDCFF else char for char in decoded)
 
 
-def raw(name_text: str) -> bytes:
-    """Return the bytes of the name that :func:`text` turned into ``name_text``."""
+def name_from_text(name_text: str) -> bytes:
+    """Return the bytes of the name that :func:`name_as_text` turned into ``name_text``."""
     return _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), name_text.encode("utf-8", "surrogateescape"))
 
 

@@ -20,7 +20,7 @@ def matching_pattern(path: bytes, patterns: Sequence[str]) -> str:
     """
     if not patterns:
         return ""
-    path_text = names.text(path)
+    path_text = names.name_as_text(path)
     spellings = (path_text, path_text.rsplit("/", 1)[-1])
     for pattern in patterns:
         if fnmatch.fnmatchcase(path, pattern.encode("utf-8", "surrogateescape")) or any(

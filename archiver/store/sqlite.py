@@ -30,14 +30,14 @@ def connect(path: Path) -> sqlite3.Connection:
     _create_database_file(path)
     database = sqlite3.connect(path, timeout=_BUSY_SECONDS)
     with close_on_error(database):
-        deadline = clock.monotonic() + _BUSY_SECONDS
+        deadline = clock.monotonic_seconds() + _BUSY_SECONDS
         while True:
             try:
                 database.execute("pragma journal_mode = wal")
                 break
             except sqlite3.OperationalError as error:
                 # SQLite does not apply its timeout when two processes change the mode at the same moment.
-                if "locked" not in str(error) or clock.monotonic() > deadline:
+                if "locked" not in str(error) or clock.monotonic_seconds() > deadline:
                     raise
                 time.sleep(_RETRY_SECONDS)
         database.execute("pragma synchronous = normal")

@@ -71,7 +71,7 @@ class Writer:
     @property
     def next_seq(self) -> int:
         """Return the number that the next event will have."""
-        newest = self._archive.journal.head()
+        newest = self._archive.journal.newest_event()
         return 1 if newest is None else newest.seq + 1
 
     def append(
@@ -92,7 +92,7 @@ class Writer:
             draft.details.action, draft.object, draft.details.to_details(), draft.attachments.keys()
         )
         archive = self._archive
-        reading = clock.read()
+        reading = clock.read_clocks()
         with archive.repository.importing() as stream:
             refs = {update.ref: update.new for update in recovered if update.new != ZERO}
             if signed_tag is not None:
@@ -126,7 +126,7 @@ class Writer:
         fails.
         """
         archive = self._archive
-        reading = clock.read()
+        reading = clock.read_clocks()
         seconds = int(reading.wall.timestamp())
         tag = submission.tag(number)
         message = (
@@ -134,8 +134,8 @@ class Writer:
             f"{totals.files} files, {totals.bytes} bytes\n"
         )
         details = VersionCaptured(
-            filing=names.text(submission.filing_folder),
-            submission=names.text(submission.folder),
+            filing=names.name_as_text(submission.filing_folder),
+            submission=names.name_as_text(submission.folder),
             version=number,
             files=totals.files,
             bytes=totals.bytes,
@@ -143,7 +143,7 @@ class Writer:
             modified=totals.modified,
             deleted=totals.deleted,
         )
-        with tempfile.TemporaryFile(dir=archive.spool) as lines:
+        with tempfile.TemporaryFile(dir=archive.spool_folder) as lines:
             lines.writelines(encode_change_line(change) for change in changes)
             with archive.repository.importing() as stream:
                 tree = _tree_files(parent, changes) if whole is None else _tree_files(None, whole)
@@ -160,18 +160,18 @@ class Writer:
         announce_step(Step.INDEX_UPDATED)
         return event
 
-    def _event(self, stream: FastImport, draft: Draft, refs: dict[str, str], reading: clock.Reading) -> Event:
+    def _event(self, stream: FastImport, draft: Draft, refs: dict[str, str], reading: clock.ClockReading) -> Event:
         """Write the commit of an event; return the event, to which no ref points yet.
 
         ``refs`` are the refs that the event moves, with their new object ids, and ``reading`` is the present time.
         """
-        newest = self._archive.journal.head()
+        newest = self._archive.journal.newest_event()
         now = compute_compliance_time(newest, reading)
         attachments = {name: _measured(name, file) for name, file in draft.attachments.items()}
         document: dict[str, Any] = {
             "seq": 1 if newest is None else newest.seq + 1,
-            "at": clock.stamp(reading.wall),
-            "clock": clock.evidence(max(now, draft.proven or now), reading),
+            "at": clock.format_time(reading.wall),
+            "clock": clock.make_evidence(max(now, draft.proven or now), reading),
             "actor": {
                 "uid": self._archive.actor.uid,
                 "user": self._archive.actor.user,

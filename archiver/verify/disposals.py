@@ -134,16 +134,16 @@ def _check_approvals(begin_event: Mapping[str, Any], plan: DisposalPlan, report:
     The cooling-off begins with the last approval. All times come from the compliance clock, not from the wall
     clock, so nobody can shorten a period by changing the wall clock.
     """
-    disposal_name, begun_at = begin_event["object"], clock.parse(begin_event["clock"]["time"])
+    disposal_name, begun_at = begin_event["object"], clock.parse_time(begin_event["clock"]["time"])
     if len(plan.approval_times) < _REQUIRED_APPROVALS:
         detail = _TOO_FEW_APPROVALS.with_fields(count=len(plan.approval_times))
         report.add_finding("A055", disposal_name, detail)
     else:
-        last_approval = max(map(clock.parse, plan.approval_times.values()))
+        last_approval = max(map(clock.parse_time, plan.approval_times.values()))
         earliest_begin = last_approval + timedelta(days=plan.cooling_off_days)
         if begun_at < earliest_begin:
             detail = LazyMessage(
-                "it began before its cooling-off was over, {time}", time=clock.stamp(earliest_begin)
+                "it began before its cooling-off was over, {time}", time=clock.format_time(earliest_begin)
             )
             report.add_finding("A055", disposal_name, detail)
 
@@ -156,10 +156,10 @@ def _check_planned_versions(
     A version without a capture event is reported as well. Times come from the compliance clock, as in
     :func:`_check_approvals`.
     """
-    begun_at = clock.parse(begin_event["clock"]["time"])
+    begun_at = clock.parse_time(begin_event["clock"]["time"])
     for tag in plan.version_tags:
         captured_at = state.capture_times.get(tag)
-        if captured_at is None or begun_at - clock.parse(captured_at) < timedelta(days=_MIN_RETENTION_DAYS):
+        if captured_at is None or begun_at - clock.parse_time(captured_at) < timedelta(days=_MIN_RETENTION_DAYS):
             detail = LazyMessage(
                 "captured {captured}, disposed of at {time}",
                 captured=str(captured_at),

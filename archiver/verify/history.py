@@ -61,7 +61,7 @@ class _EventClock(NamedTuple):
     """The clocks of an event, as the event states them."""
 
     compliance_time: datetime  # by the compliance clock, which nobody can set forward
-    reading: clock.Reading  # the evidence: what the clocks of the machine showed
+    reading: clock.ClockReading  # the evidence: what the clocks of the machine showed
 
 
 def check_history(repository: Repository, report: VerifyReport) -> JournalState:
@@ -228,22 +228,24 @@ def _check_clock(event: dict[str, Any], previous: _EventClock | None, report: Ve
 
     Returns the clock of this event.
     """
-    current = _EventClock(*clock.from_evidence(event["clock"]))
+    current = _EventClock(*clock.parse_evidence(event["clock"]))
     if previous is None:
         return current
-    latest_allowed_time = clock.advance(previous.compliance_time, previous.reading, current.reading)
+    latest_allowed_time = clock.advance_compliance_time(
+        previous.compliance_time, previous.reading, current.reading
+    )
     if event["action"] == Action.TIMESTAMP:
         # A time-stamp token proves its time, so that the compliance clock may advance to it.
         latest_allowed_time = max(
-            latest_allowed_time, clock.parse(TimestampReceived.from_details(event["details"]).time)
+            latest_allowed_time, clock.parse_time(TimestampReceived.from_details(event["details"]).time)
         )
-    label, current_time = f"event {event['seq']}", clock.stamp(current.compliance_time)
+    label, current_time = f"event {event['seq']}", clock.format_time(current.compliance_time)
     if current.compliance_time < previous.compliance_time:
-        previous_time = clock.stamp(previous.compliance_time)
+        previous_time = clock.format_time(previous.compliance_time)
         detail = LazyMessage("{time} after {before}", time=current_time, before=previous_time)
         report.add_finding("A033", label, detail)
     elif current.compliance_time > latest_allowed_time:
-        latest = clock.stamp(latest_allowed_time)
+        latest = clock.format_time(latest_allowed_time)
         detail = LazyMessage("{time}, but {latest} at most can be shown", time=current_time, latest=latest)
         report.add_finding("A034", label, detail)
     return current

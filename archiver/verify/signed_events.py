@@ -96,7 +96,7 @@ def check_timestamp_token(entry: JournalEntry, state: JournalState, report: Veri
     try:
         event_data = entry.repository.read(f"{state.journal_commits[int(seq) - 1]}:event.json")
         token = entry.read_attachment(TOKEN_FILE)
-        proven_time = clock.stamp(rfc3161.verify_token(token, event_data, state.pinned_roots))
+        proven_time = clock.format_time(rfc3161.verify_token(token, event_data, state.pinned_roots))
         if proven_time != details.time:
             report.add_finding("A047", entry.label, LazyMessage("its time is {time}", time=proven_time))
     except (ValueError, IndexError) as error:

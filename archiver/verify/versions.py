@@ -102,7 +102,7 @@ def check_commits(repository: Repository, state: JournalState, report: VerifyRep
             expected = state.expected_commits[commit]
             for path in sorted(actual_blobs.keys() | expected.changed_blobs.keys()):
                 if actual_blobs.get(path) != expected.changed_blobs.get(path):
-                    report.add_finding("A040", expected.version_tag, untranslated(names.text(path)))
+                    report.add_finding("A040", expected.version_tag, untranslated(names.name_as_text(path)))
     except StorageError as error:
         report.add_finding("A010", "archive.git", error.message)
     for commit, expected in state.expected_commits.items():
@@ -148,7 +148,7 @@ def _compute_manifest_digests(materials: Mapping[str, RecordedMaterial]) -> dict
     The manifest has one line of canonical JSON per path, in the byte order of the paths.
     """
     digests = {name: hashlib.new(name) for name in _MANIFEST_ALGORITHMS}
-    for path in sorted(materials, key=names.raw):
+    for path in sorted(materials, key=names.name_from_text):
         material = materials[path]
         line = {"path": path, "sha256": material.sha256, "size": material.size}
         text = json.dumps(line, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
@@ -159,7 +159,7 @@ def _compute_manifest_digests(materials: Mapping[str, RecordedMaterial]) -> dict
 
 def _tree_path(path: str) -> bytes:
     """Return the path of a material in the tree of its version."""
-    return b"materials/" + names.tree_path(names.raw(path))
+    return b"materials/" + names.tree_path(names.name_from_text(path))
 
 
 def _lfs_pointer(sha256: str, size: int) -> bytes:

@@ -84,7 +84,7 @@ def test_a_key_change_that_the_old_key_did_not_sign_is_found(sealed: Site) -> No
     with archive.writing(5) as writer:
         signers = keys.prepare_next_key(archive.keys_folder, archive.journalled_signers())
         keys.install_next_key(archive.keys_folder, signers)
-        head = archive.journal.head()
+        head = archive.journal.newest_event()
         assert head is not None
         name = f"_checkpoints/key-{head.seq + 1}"
         rotated = KeyRotated(public="", reason="r")

@@ -109,7 +109,7 @@ class WatchedFolder(RuleBasedStateMachine):
         before = len(self.archive.index.versions())
         assert self.daemon() == []
         made = len(self.archive.index.versions()) - before
-        self.history.append((clock.stamp(clock.read().wall), snapshot_of(self.watch)))
+        self.history.append((clock.format_time(clock.read_clocks().wall), snapshot_of(self.watch)))
         assert self.daemon() == []
         assert len(self.archive.index.versions()) == before + made, "the same input twice made a second version"
         self.dirty = False

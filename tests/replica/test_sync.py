@@ -86,7 +86,7 @@ def test_killed_in_the_middle_it_goes_on(plain: Site, server: Server, url: str) 
 
 def test_every_lock_ends_with_the_period_or_later(replicated: Site, bucket_of: OpenBucket, url: str) -> None:
     bucket = bucket_of(url)
-    in_three_years = clock.read().wall + timedelta(days=3 * 365)
+    in_three_years = clock.read_clocks().wall + timedelta(days=3 * 365)
     for listed in bucket.list_versions(""):
         if not listed.key.startswith(object_names.PROBE_PREFIX):
             stored = bucket.object_info(listed.key, listed.version_id)
@@ -101,9 +101,9 @@ def test_a_lock_is_moved_later_never_sooner(
     replicated.config.write_text(replicated.config.read_text("utf-8").replace("years = 3", "years = 5"), "utf-8")
     extended = replicated.json("replica", "sync")["extended"]
     assert len(extended) == 4
-    assert all(each["until"] > str(clock.read().wall.year + 5) for each in extended)
+    assert all(each["until"] > str(clock.read_clocks().wall.year + 5) for each in extended)
     bucket = bucket_of(url)
-    in_five_years = clock.read().wall + timedelta(days=5 * 365)
+    in_five_years = clock.read_clocks().wall + timedelta(days=5 * 365)
     locks = {
         listed.key: bucket.object_info(listed.key, listed.version_id)
         for listed in bucket.list_versions(object_names.CONTENT_PREFIX)
@@ -301,7 +301,7 @@ def test_an_unreachable_bucket_is_told_once_in_a_while(plain: Site, server: Serv
 
 def test_the_state_forgets_nothing_by_itself(tmp_path: Path) -> None:
     state = ReplicaState(tmp_path / "replica.db")
-    until = clock.read().wall
+    until = clock.read_clocks().wall
     state.record_objects(
         [
             ("objects/a", ReplicatedObject("1", 5, until, has_legal_hold=True)),

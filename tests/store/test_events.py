@@ -327,6 +327,6 @@ def test_what_could_not_be_read_back_is_refused_before_it_is_written(
         with archive.writing(5) as writer:
             details = {**deep(4), "n": -(1 << 63), "名": "a\nb\t\x07"}
             event = writer.append(Draft("f/s/v1", GivenDetails(Action.RESTORE, details)))
-        assert archive.journal.head() == event
+        assert archive.journal.newest_event() == event
     finally:
         archive.close()

@@ -40,7 +40,7 @@ def everything(site: Site) -> tuple[str, ...]:
 def test_everything_is_there_afterwards_in_few_files(site: Site) -> None:
     versions(site, 0, 6)
     archive = site.open()
-    first = archive.journal.head()
+    first = archive.journal.newest_event()
     assert first is not None
     before, held = everything(site), tree(site.repository / "lfs")
     assert loose(site) > 60

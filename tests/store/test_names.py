@@ -31,8 +31,8 @@ component = st.one_of(
 
 @given(st.binary())
 def test_text_comes_back_byte_for_byte(name: bytes) -> None:
-    assert names.raw(names.text(name)) == name
-    names.text(name).encode("utf-8")
+    assert names.name_from_text(names.name_as_text(name)) == name
+    names.name_as_text(name).encode("utf-8")
 
 
 @given(component)
@@ -48,7 +48,7 @@ def test_no_two_names_share_a_ref(one: bytes, other: bytes) -> None:
 def test_chinese_stays_readable() -> None:
     assert names.ref_component("推荐算法 2026".encode()) == "推荐算法%202026"
     assert names.tree_path("附件/截图 (1).png".encode()).decode() == "附件/截图 (1).png"
-    assert names.text("最终版2.docx".encode()) == "最终版2.docx"
+    assert names.name_as_text("最终版2.docx".encode()) == "最终版2.docx"
 
 
 def test_a_real_folder_with_a_reserved_name_is_not_the_reserved_one() -> None:

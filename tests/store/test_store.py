@@ -60,7 +60,7 @@ def test_stored_bytes_are_the_hashed_bytes(content: ContentStore, tmp_path: Path
     assert path.read_bytes() == data
     assert stat.S_IMODE(path.stat().st_mode) == 0o444
     assert b"".join(content.read_chunks(staged.sha256)) == data
-    assert list(content.spool.iterdir()) == []
+    assert list(content.spool_folder.iterdir()) == []
 
 
 def test_the_same_content_is_stored_once(content: ContentStore, tmp_path: Path) -> None:
@@ -69,8 +69,8 @@ def test_the_same_content_is_stored_once(content: ContentStore, tmp_path: Path) 
     one, two = (content.stage_copy(opened(tmp_path / name)) for name in ("a", "b"))
     content.publish_copies([one, two])
     content.publish_copies([content.stage_copy(opened(tmp_path / "a"))])
-    assert len([p for p in content.objects.rglob("*") if p.is_file()]) == 1
-    assert list(content.spool.iterdir()) == []
+    assert len([p for p in content.objects_folder.rglob("*") if p.is_file()]) == 1
+    assert list(content.spool_folder.iterdir()) == []
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_archived_torn(content: ContentStore, tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_archived_torn(content: Cont
     finally:
         stop.set()
         thread.join()
-    assert list(content.spool.iterdir()) == []
+    assert list(content.spool_folder.iterdir()) == []
 
 
 def test_a_link_or_fifo_is_never_opened_as_a_file(content: ContentStore, tmp_path: Path) -> None:

@@ -118,11 +118,13 @@ def test_a_token_does_not_shorten_the_cooling_off(filled: Site) -> None:
     _append(archive, Draft("D1", plan, {"plan.json": io.BytesIO(b"{}")}))
     approval = DisposalApproved(plan_sha256="0" * 64, reason="r")
     _append(archive, Draft("D1", approval))
-    proven = clock.read().wall + timedelta(days=1000)
+    proven = clock.read_clocks().wall + timedelta(days=1000)
     with archive.writing(5) as writer:
-        writer.append(Draft("clock", GivenDetails(Action.TIMESTAMP, {"time": clock.stamp(proven)}), proven=proven))
+        writer.append(
+            Draft("clock", GivenDetails(Action.TIMESTAMP, {"time": clock.format_time(proven)}), proven=proven)
+        )
     _append(archive, Draft("D1", approval))
     first, second = archive.index.disposals("D1")[0].approvals
-    assert first.clock == clock.stamp(proven)
-    assert clock.parse(second.clock) >= proven
+    assert first.clock == clock.format_time(proven)
+    assert clock.parse_time(second.clock) >= proven
     archive.close()

@@ -70,4 +70,4 @@ class FolderPresence:
 
     def _mount_point(self) -> str:
         """Return the readable form of the path where the folder's filesystem is mounted."""
-        return names.text(mounts.mount_of(self.real_path, mounts.read_mounts()).point)
+        return names.name_as_text(mounts.mount_of(self.real_path, mounts.read_mounts()).point)

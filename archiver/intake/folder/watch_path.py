@@ -67,7 +67,10 @@ def changed_watch_path(archive: Archive, config: Config, access: FolderAccess) -
         recorded_state = LazyMessage("cannot be looked at ({reason})", reason=error.strerror)
     if recorded_folder not in (None, new_folder):
         _check_successor(archive, config, access, recorded_path, recorded_state)
-    return Draft("watch", WatchPathChanged(old_path=names.text(recorded_path), new_path=names.text(new_path)))
+    return Draft(
+        "watch",
+        WatchPathChanged(old_path=names.name_as_text(recorded_path), new_path=names.name_as_text(new_path)),
+    )
 
 
 def _check_successor(
@@ -88,7 +91,7 @@ def _check_successor(
         "archiver init --archive DIR --watch {folder!q}",
         config=config.source,
         given=config.watch,
-        kept=names.text(recorded_path),
+        kept=names.name_as_text(recorded_path),
         state=recorded_state,
         count=len(sampled_paths),
         present=present_count,

@@ -77,9 +77,9 @@ class ContentStore:
 
         Both folders must be on the same filesystem, because copies are renamed from one to the other.
         """
-        self.objects = objects
+        self.objects_folder = objects
         self._objects_root = os.fspath(objects)
-        self.spool = spool
+        self.spool_folder = spool
         #: Each thread has its own ``copier`` and ``buffer``, made when it first needs them.
         self._thread_local = threading.local()
 
@@ -124,7 +124,7 @@ class ContentStore:
         the archive's disk cannot be written.  Nothing is left in the spool then.
         """
         stat_data = source.stat_data
-        is_racy = abs(clock.wall_ns() - stat_data.ctime_ns) < _TICK_NS
+        is_racy = abs(clock.wall_time_ns() - stat_data.ctime_ns) < _TICK_NS
         if stat_data.size == 0:
             staged = StagedCopy(hashlib.sha256().hexdigest(), stat_data, None, is_racy)
         else:
@@ -143,7 +143,7 @@ class ContentStore:
         Does not check whether the source is unchanged at the end.
         """
         try:
-            descriptor, spool_path = tempfile.mkstemp(dir=self.spool)
+            descriptor, spool_path = tempfile.mkstemp(dir=self.spool_folder)
         except OSError as error:
             raise self._disk_write_error(error) from error
         is_complete = False
@@ -255,7 +255,7 @@ class ContentStore:
     def _sync_paths(self, paths: list[str]) -> None:
         """Make files or folders of the archive durable, in the way that is faster for so many; raises OSError."""
         if len(paths) > _MAX_SINGLE_SYNCS:
-            sync_filesystem(self.objects)
+            sync_filesystem(self.objects_folder)
             return
         for path in paths:
             sync_path(path)
@@ -272,7 +272,7 @@ class ContentStore:
 
         The caller holds the daemon's lock: without it, another process may be using the copies.
         """
-        for leftover_path in self.spool.glob("tmp*"):
+        for leftover_path in self.spool_folder.glob("tmp*"):
             leftover_path.unlink(missing_ok=True)
 
     def destroy_objects(self, sha256s: Iterable[str]) -> None:
@@ -327,6 +327,6 @@ class ContentStore:
         return StorageError(
             "The archive's disk cannot be written at {path} ({reason}). Nothing archived was lost and the "
             "watched folder was not touched. Make room or mend the disk; archiving then goes on by itself.",
-            path=self.spool,
+            path=self.spool_folder,
             reason=error.strerror,
         )

@@ -56,7 +56,7 @@ def _adopt_clone(root: Path, adopted: ArchiveAdopted) -> Archive:
     _prepare_clone(root)
     archive = Archive(root)
     archive.reindex()
-    newest_event = archive.journal.head()
+    newest_event = archive.journal.newest_event()
     # After a crash between the event and the end of the adoption, the event is there already.
     if newest_event is None or not _journals_adoption(newest_event, adopted):
         with archive.writing(0) as writer:

@@ -90,7 +90,7 @@ class Index(IndexConnection):
     def watch_path(self) -> bytes | None:
         """The path of the watched folder, as journalled last; None if no event names one."""
         # An empty path stands for an archive that was created without a watched folder.
-        return names.raw(self._read_meta("watch") or "") or None
+        return names.name_from_text(self._read_meta("watch") or "") or None
 
     @property
     def layout(self) -> str:
