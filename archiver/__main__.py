@@ -6,7 +6,7 @@ def run() -> None:
     try:
         from archiver import keyboard_interrupt
 
-        keyboard_interrupt.exit_at_once(keyboard_interrupt.EXIT_CODE)
+        keyboard_interrupt.exit_on_ctrl_c(keyboard_interrupt.EXIT_CODE)
         from archiver.cli.main import run as run_command_line
 
         run_command_line()

@@ -19,7 +19,7 @@ _TIMENS_OFFSETS = Path("/proc/self/timens_offsets")
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ClockReading:
     """The clocks of this machine, read at one moment."""
 
     wall: datetime  # UTC
@@ -33,12 +33,12 @@ class ClockState(NamedTuple):
     """The compliance clock, and the reading of the machine's clocks that it was derived from."""
 
     compliance_time: datetime
-    reading: Reading
+    reading: ClockReading
 
 
-def read() -> Reading:
+def read_clocks() -> ClockReading:
     """Read every clock once."""
-    return Reading(
+    return ClockReading(
         wall=datetime.now(UTC),
         boot_id=_read_proc_file(_BOOT_ID),
         boottime_ns=time.clock_gettime_ns(time.CLOCK_BOOTTIME),
@@ -47,23 +47,23 @@ def read() -> Reading:
     )
 
 
-def wall_ns() -> int:
+def wall_time_ns() -> int:
     """Return wall time in nanoseconds since 1970, to compare with the times of files."""
     return time.time_ns()
 
 
-def monotonic() -> float:
+def monotonic_seconds() -> float:
     """Return seconds since an arbitrary start, to measure periods. Setting the clock does not affect them."""
     return time.monotonic()
 
 
 def today(zone: tzinfo) -> date:
     """Return today's date in the time zone ``zone``, by wall time."""
-    return read().wall.astimezone(zone).date()
+    return read_clocks().wall.astimezone(zone).date()
 
 
-def advance(compliance_time: datetime, previous: Reading, now: Reading) -> datetime:
-    """Return the compliance clock at the reading ``now``, given its value at the reading ``previous``.
+def advance_compliance_time(compliance_time: datetime, previous: ClockReading, now: ClockReading) -> datetime:
+    """Return the compliance clock at the reading ``now``, given ``compliance_time``, its value at ``previous``.
 
     Within one boot the clock gains the least of the times that BOOTTIME, uptime and wall time gained, and never
     goes back. Across boots, and inside a time namespace with offsets, it gains nothing: nobody can prove how much
@@ -79,12 +79,12 @@ def advance(compliance_time: datetime, previous: Reading, now: Reading) -> datet
     return compliance_time + max(gained_time, timedelta(0))
 
 
-def stamp(time_to_format: datetime) -> str:
+def format_time(time_to_format: datetime) -> str:
     """Return a time as RFC 3339 in UTC with microseconds, the form of all journalled times."""
     return time_to_format.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def parse(text: str) -> datetime:
+def parse_time(text: str) -> datetime:
     """Return the time that ``text`` (RFC 3339) names. Raises ValueError if it is not a time or has no zone."""
     parsed_time = datetime.fromisoformat(text)
     if parsed_time.tzinfo is None:
@@ -92,11 +92,11 @@ def parse(text: str) -> datetime:
     return parsed_time
 
 
-def evidence(compliance_time: datetime, reading: Reading) -> dict[str, Any]:
+def make_evidence(compliance_time: datetime, reading: ClockReading) -> dict[str, Any]:
     """Return the ``clock`` member of an event: the compliance clock, and the reading that it was derived from."""
     return {
-        "time": stamp(compliance_time),
-        "wall": stamp(reading.wall),
+        "time": format_time(compliance_time),
+        "wall": format_time(reading.wall),
         "boot_id": reading.boot_id,
         "boottime_ns": reading.boottime_ns,
         "uptime_ns": reading.uptime_ns,
@@ -104,21 +104,21 @@ def evidence(compliance_time: datetime, reading: Reading) -> dict[str, Any]:
     }
 
 
-def from_evidence(member: dict[str, Any]) -> ClockState:
-    """Return the arguments of :func:`evidence` from the ``clock`` member of an event.
+def parse_evidence(clock_member: dict[str, Any]) -> ClockState:
+    """Return the arguments of :func:`make_evidence` from the ``clock`` member of an event.
 
     Checks the times and that no key is missing, but not the types of the other values.
 
     Raises ValueError, KeyError or TypeError for a member of another form.
     """
-    reading = Reading(
-        wall=parse(member["wall"]),
-        boot_id=member["boot_id"],
-        boottime_ns=member["boottime_ns"],
-        uptime_ns=member["uptime_ns"],
-        shifted=member["shifted"],
+    reading = ClockReading(
+        wall=parse_time(clock_member["wall"]),
+        boot_id=clock_member["boot_id"],
+        boottime_ns=clock_member["boottime_ns"],
+        uptime_ns=clock_member["uptime_ns"],
+        shifted=clock_member["shifted"],
     )
-    return ClockState(parse(member["time"]), reading)
+    return ClockState(parse_time(clock_member["time"]), reading)
 
 
 def _read_proc_file(path: Path) -> str:

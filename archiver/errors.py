@@ -122,7 +122,7 @@ class LazyMessage:
         return message
 
     @classmethod
-    def revive(
+    def from_parts(
         cls, template: str, fields: Mapping[str, object], attributes: Mapping[str, str] | None = None
     ) -> LazyMessage:
         """Make a message from the parts that another process sent or an earlier run stored.
@@ -295,4 +295,4 @@ def _walk_subclasses(base_class: type[ArchiverError]) -> Iterator[type[ArchiverE
 
 #: Name on the socket -> class. A class that is renamed keeps its name there, as the other side may be another
 #: release.
-BY_WIRE_NAME = {error_class.wire_name: error_class for error_class in _walk_subclasses(ArchiverError)}
+ERROR_CLASS_BY_WIRE_NAME = {error_class.wire_name: error_class for error_class in _walk_subclasses(ArchiverError)}

@@ -29,8 +29,8 @@ def translator(lang: str, *, is_readable: bool = False) -> Callable[[LazyMessage
 
     ``lang`` is ``zh`` or ``en``. In a language without a catalogue, messages stay in English.
 
-    With ``is_readable`` the texts in fields were already made by :func:`archiver.store.names.text`. If that were
-    done twice, the ``%XX`` that stands for a byte would become ``%25XX``.
+    With ``is_readable`` the texts in fields were already made by :func:`archiver.store.names.name_as_text`. If
+    that were done twice, the ``%XX`` that stands for a byte would become ``%25XX``.
     """
     catalogue = gettext.translation("archiver", CATALOGUE_FOLDER, languages=[lang], fallback=True)
 
@@ -45,13 +45,13 @@ def translator(lang: str, *, is_readable: bool = False) -> Callable[[LazyMessage
         if isinstance(value, LazyMessage):
             return translate(value)
         if isinstance(value, bytes):
-            return names.screen(names.text(value))
+            return names.make_displayable(names.name_as_text(value))
         if isinstance(value, os.PathLike):
-            return names.screen(names.text(os.fsencode(value)))
+            return names.make_displayable(names.name_as_text(os.fsencode(value)))
         if isinstance(value, str) and is_readable:
-            return names.screen(value)
+            return names.make_displayable(value)
         if isinstance(value, str):
-            return names.screen(names.text(value.encode("utf-8", "surrogateescape")))
+            return names.make_displayable(names.name_as_text(value.encode("utf-8", "surrogateescape")))
         return value
 
     return translate

@@ -26,17 +26,20 @@ class _ExitHandler:
         os._exit(self._exit_code)
 
 
-def exit_at_once(exit_code: int) -> None:
-    """Make Ctrl-C end the process with ``exit_code``, until :func:`raise_again`. For the main thread only."""
+def exit_on_ctrl_c(exit_code: int) -> None:
+    """Make Ctrl-C end the process with ``exit_code`` and without a traceback.
+
+    This lasts until :func:`restore_keyboard_interrupt`. For the main thread only.
+    """
     # A shell makes processes that a script starts in the background ignore the signal. They keep ignoring it.
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, _ExitHandler(exit_code))
 
 
-def raise_again() -> None:
+def restore_keyboard_interrupt() -> None:
     """Make Ctrl-C raise KeyboardInterrupt again. Call this before work that has to be undone or finished.
 
-    A handler that :func:`exit_at_once` did not install stays in force. For the main thread only.
+    A handler that :func:`exit_on_ctrl_c` did not install stays in force. For the main thread only.
     """
     if isinstance(signal.getsignal(signal.SIGINT), _ExitHandler):
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -136,7 +136,7 @@ class Event:
     #: The time by the wall clock.
     at: str
     #: The compliance clock and the readings that it was derived from, in the form of
-    #: :func:`archiver.clock.evidence`.
+    #: :func:`archiver.clock.make_evidence`.
     clock: dict[str, Any]
     actor: dict[str, Any]
     action: str

@@ -156,12 +156,12 @@ def nothing_to_do(folder: Path, server: Seaweed, count: int) -> None:
     archive = Archive(place / "archive")
     state = ReplicaState(place / "archive/replica.db")
     contents = {sha: size for _, sha, size, _, _ in overview.content_intervals(archive.index)}
-    far = clock.read().wall + timedelta(days=4 * 365)
+    far = clock.read_clocks().wall + timedelta(days=4 * 365)
     state.record_objects(
         (object_names.content_key(sha), ReplicatedObject("1", size, far, has_legal_hold=False))
         for sha, size in contents.items()
     )
-    state.mark_listed()
+    state.mark_bucket_listed()
     state.close()
     archive.close()
     run(f"{line} replica sync")

@@ -22,11 +22,11 @@ from archiver import clock
 from archiver.model import Change, Op, Submission
 from archiver.store import names
 from archiver.store.archive import Archive
-from archiver.store.content.objects import pointer
+from archiver.store.content.objects import lfs_pointer
 from archiver.store.events.archive_events import ArchiveCreated
 from archiver.store.events.capture_events import VersionCaptured
 from archiver.store.git.fast_import import IDENTITY
-from archiver.store.journal import canonical, change_line
+from archiver.store.journal import canonical_json, encode_change_line
 
 _ATTRIBUTES = b"materials/** filter=lfs diff=lfs merge=lfs -text\n"
 _EVERY = 10  # submissions a filing
@@ -36,10 +36,10 @@ class Generator:
     """The stream into one fast-import, and the chain of events."""
 
     def __init__(self, archive: Archive) -> None:
-        newest = archive.journal.head()
+        newest = archive.journal.newest_event()
         assert newest is not None
         self.seq, self.prev, self.tip = newest.seq, newest.sha256, newest.commit
-        self.now, self.reading = clock.parse(newest.clock["time"]), clock.from_evidence(newest.clock)[1]
+        self.now, self.reading = clock.parse_time(newest.clock["time"]), clock.parse_evidence(newest.clock)[1]
         self.actor = newest.actor
         command = [
             "git",
@@ -74,23 +74,23 @@ class Generator:
         tag = submission.tag(number)
         message = f"{tag}\n"
         tree = [(b".gitattributes", _ATTRIBUTES)] if parent is None else []
-        tree += [(b"materials/" + c.path, pointer(c.sha256 or "", c.size)) for c in changes]
+        tree += [(b"materials/" + c.path, lfs_pointer(c.sha256 or "", c.size)) for c in changes]
         commit = self._commit(submission.branch, message, seconds, parent, tree)
         head = f"object {commit}\ntype commit\ntag {tag}\ntagger {IDENTITY} {seconds} +0000\n\n{message}".encode()
         self._say(
             f"tag {tag}\nfrom {commit}\ntagger {IDENTITY} {seconds} +0000\ndata {len(message.encode())}\n{message}"
         )
-        listed = b"".join(map(change_line, changes))
+        listed = b"".join(map(encode_change_line, changes))
         document = {
             "seq": self.seq,
-            "at": clock.stamp(self.now),
-            "clock": clock.evidence(self.now, self.reading),
+            "at": clock.format_time(self.now),
+            "clock": clock.make_evidence(self.now, self.reading),
             "actor": self.actor,
             "action": VersionCaptured.action.value,
             "object": tag,
             "details": VersionCaptured(
-                filing=names.text(submission.filing_folder),
-                submission=names.text(submission.folder),
+                filing=names.name_as_text(submission.filing_folder),
+                submission=names.name_as_text(submission.folder),
                 version=number,
                 files=files,
                 bytes=files * 1000,
@@ -109,7 +109,7 @@ class Generator:
             ],
             "prev": self.prev,
         }
-        data = canonical(document)
+        data = canonical_json(document)
         attached = [(b"event.json", data), (b"changes.jsonl", listed)]
         text = f"{self.seq} capture {tag}\n"
         self.tip = self._commit("refs/heads/journal", text, seconds, self.tip, attached, fresh=True)

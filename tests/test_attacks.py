@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from archiver.verify.findings import TABLE
+from archiver.verify.findings import MEANING_BY_CODE
 from tests.support.site import CHECKOUT, COMMAND, Site, tree
 
 THREATS = CHECKOUT / "docs" / "threat-model.md"
@@ -281,5 +281,5 @@ def test_every_attack_has_its_row_in_the_threat_model() -> None:
 
 
 def test_every_number_that_the_threat_model_names_exists() -> None:
-    assert set(re.findall(r"A0\d\d", THREATS.read_text(encoding="utf-8"))) <= TABLE.keys()
+    assert set(re.findall(r"A0\d\d", THREATS.read_text(encoding="utf-8"))) <= MEANING_BY_CODE.keys()
     assert COMMAND.exists()

@@ -25,7 +25,7 @@ steps = st.lists(
 @given(steps)
 def test_the_compliance_clock_never_runs_ahead_of_true_time(history: list[tuple[str, int, int]]) -> None:
     true, wall, boot, since_boot, shifted = START, START, 0, 0, False
-    reading = clock.Reading(wall, "0", 0, 0, False)
+    reading = clock.ClockReading(wall, "0", 0, 0, False)
     value = START
     for what, seconds, shift in history:
         true += timedelta(seconds=seconds)
@@ -38,8 +38,8 @@ def test_the_compliance_clock_never_runs_ahead_of_true_time(history: list[tuple[
             wall += timedelta(seconds=shift)
         shifted = what == "namespace"
         boottime = max(0, since_boot + (abs(shift) if shifted else 0))
-        now = clock.Reading(wall, str(boot), boottime * NS, since_boot * NS, shifted)
-        later = clock.advance(value, reading, now)
+        now = clock.ClockReading(wall, str(boot), boottime * NS, since_boot * NS, shifted)
+        later = clock.advance_compliance_time(value, reading, now)
         assert later >= value
         value, reading = later, now
         assert value <= true
@@ -61,7 +61,7 @@ def test_with_tokens_and_restored_copies_nothing_is_disposable_before_three_true
 ) -> None:
     """Against true time; an anchor is its event's clock, or the time of the first token after it."""
     true, wall, boot, since_boot = START, START, 0, 0
-    value, reading = START, clock.Reading(wall, "0", 0, 0, False)
+    value, reading = START, clock.ClockReading(wall, "0", 0, 0, False)
     captures: list[list[datetime]] = []  # [true time, anchor]
     waiting: list[int] = []
     copies = [copy.deepcopy((value, reading, captures, waiting))]
@@ -71,8 +71,8 @@ def test_with_tokens_and_restored_copies_nothing_is_disposable_before_three_true
         boot, since_boot = (boot + 1, 0) if what == "off" else (boot, since_boot + seconds)
         if what == "older copy":
             value, reading, captures, waiting = copy.deepcopy(copies[shift % len(copies)])
-        now = clock.Reading(wall, str(boot), since_boot * NS, since_boot * NS, what == "namespace")
-        value, reading = clock.advance(value, reading, now), now
+        now = clock.ClockReading(wall, str(boot), since_boot * NS, since_boot * NS, what == "namespace")
+        value, reading = clock.advance_compliance_time(value, reading, now), now
         if what == "token":
             # The authority says the true time; what was waiting is anchored there.
             value = max(value, true)
@@ -90,22 +90,22 @@ def test_with_tokens_and_restored_copies_nothing_is_disposable_before_three_true
 
 
 def test_an_honest_machine_that_is_always_on_loses_nothing() -> None:
-    value, before = START, clock.Reading(START, "b", 0, 0, False)
+    value, before = START, clock.ClockReading(START, "b", 0, 0, False)
     for day in range(1, 1100):
-        now = clock.Reading(START + timedelta(days=day), "b", day * 86400 * NS, day * 86400 * NS, False)
-        value, before = clock.advance(value, before, now), now
+        now = clock.ClockReading(START + timedelta(days=day), "b", day * 86400 * NS, day * 86400 * NS, False)
+        value, before = clock.advance_compliance_time(value, before, now), now
     assert value == START + timedelta(days=1099)
 
 
 def test_without_a_boot_id_nothing_is_earned() -> None:
-    before = clock.Reading(START, "", 0, 0, False)
-    now = clock.Reading(START + timedelta(days=9), "", 9 * 86400 * NS, 9 * 86400 * NS, False)
-    assert clock.advance(START, before, now) == START
+    before = clock.ClockReading(START, "", 0, 0, False)
+    now = clock.ClockReading(START + timedelta(days=9), "", 9 * 86400 * NS, 9 * 86400 * NS, False)
+    assert clock.advance_compliance_time(START, before, now) == START
 
 
 def test_evidence_comes_back_as_it_was() -> None:
-    reading = clock.read()
-    assert clock.from_evidence(clock.evidence(reading.wall, reading)) == (reading.wall, reading)
+    reading = clock.read_clocks()
+    assert clock.parse_evidence(clock.make_evidence(reading.wall, reading)) == (reading.wall, reading)
     assert reading.boot_id
     assert reading.boottime_ns > 0
     assert reading.uptime_ns > 0
@@ -114,4 +114,4 @@ def test_evidence_comes_back_as_it_was() -> None:
 @pytest.mark.parametrize("text", ["2026-01-01T00:00:00", "yesterday", ""])
 def test_a_time_without_a_zone_is_no_time(text: str) -> None:
     with pytest.raises(ValueError):
-        clock.parse(text)
+        clock.parse_time(text)

@@ -116,10 +116,10 @@ def test_a_stock_clone_checks_out_every_tag(open_site: Site, elsewhere: Path) ->
 
 
 def _same_materials(checked_out: Path, restored: Path) -> None:
-    from archiver.store.names import path_of_tree
+    from archiver.store.names import path_from_tree
 
     ours = {path: data for path, (data, _) in tree(restored).items() if data is not None}
-    theirs = {path_of_tree(path): data for path, (data, _) in tree(checked_out).items() if data is not None}
+    theirs = {path_from_tree(path): data for path, (data, _) in tree(checked_out).items() if data is not None}
     assert theirs == ours
 
 

@@ -54,7 +54,7 @@ def test_the_codes_that_metrics_and_logs_carry_stay() -> None:
 
 def test_the_names_on_the_socket_stay() -> None:
     """Command and daemon may be of different releases, so that these outlive the names of classes."""
-    assert {name: error.exit_code for name, error in errors.BY_WIRE_NAME.items()} == {
+    assert {name: error.exit_code for name, error in errors.ERROR_CLASS_BY_WIRE_NAME.items()} == {
         "ArchiverError": 1,
         "UsageProblem": 2,
         "ConfigProblem": 3,

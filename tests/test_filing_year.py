@@ -31,7 +31,7 @@ LINK = "https://beian.example/public/1"
 def days_until(day: str) -> float:
     """From now to noon, in Shanghai, of that day."""
     noon = datetime.fromisoformat(f"{day}T04:00:00").replace(tzinfo=UTC)
-    return (noon - clock.read().wall).total_seconds() / 86400
+    return (noon - clock.read_clocks().wall).total_seconds() / 86400
 
 
 class Server(http.server.BaseHTTPRequestHandler):
@@ -208,7 +208,7 @@ def test_a_year_and_what_comes_after(site: Site) -> None:
         "2026-11-20": [f"{check}, by 2026-11-24 [due soon]"],
     }
     archive = site.open()
-    told = [(event.at[:10], event.action) for event in archive.index.life() if event.action != "reminder"]
+    told = [(event.at[:10], event.action) for event in archive.index.life_events() if event.action != "reminder"]
     archive.close()
     assert told == [
         ("2026-02-10", "submit"),

@@ -33,7 +33,7 @@ def read_by_the_page(site: Site, tag: str, target: Path) -> list[str]:
 def digests(folder: Path) -> dict[str, str]:
     """Return each file's SHA-256 by its name as the program shows it."""
     return {
-        names.text(path): hashlib.sha256(content).hexdigest()
+        names.name_as_text(path): hashlib.sha256(content).hexdigest()
         for path, (content, _) in tree(folder).items()
         if content is not None
     }

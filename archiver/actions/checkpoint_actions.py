@@ -14,7 +14,7 @@ from archiver.actions.registry import action
 from archiver.actions.request_fields import Request
 from archiver.errors import ArchiverError, LazyMessage
 from archiver.evidence import request_timestamp
-from archiver.evidence.checkpoint import make_checkpoint, witness_of
+from archiver.evidence.checkpoint import make_checkpoint, make_witness
 from archiver.store.events.evidence_events import TimestampReceived
 
 
@@ -34,11 +34,11 @@ def make_checkpoint_with_token(context: ActionContext, _: MakeCheckpoint) -> dic
     Raises Busy if another process keeps writing, and StorageError if the archive cannot be signed or written.
     """
     checkpoint = make_checkpoint(context.archive, context.lock_timeout)
-    witness_line = str(witness_of(context.archive, checkpoint))
+    witness_line = str(make_witness(context.archive, checkpoint))
     result: dict[str, Any] = {"line": witness_line, "proven": None, "problem": None}
     if context.config.timestamp_url:
         try:
-            token_event = request_timestamp.journal_token(
+            token_event = request_timestamp.request_and_journal_token(
                 context.archive, context.config.timestamp_url, context.lock_timeout
             )
             result["proven"] = TimestampReceived.from_details(token_event.details).time

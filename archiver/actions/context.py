@@ -42,5 +42,5 @@ class ActionContext:
 
         The policy includes every promise in the journal, even if the settings were shortened since.
         """
-        policy = policy_in_force(self.config, self.archive.index.promises())
+        policy = policy_in_force(self.config, self.archive.index.retention_promises())
         return disposal.DisposalRules(policy, self.config.cooling_off_days)

@@ -73,7 +73,7 @@ def check_due_displays(context: ActionContext) -> None:
     journalled; earlier results stay journalled.
     """
     today = clock.today(context.config.zone)
-    for filing in filings_from_events(context.archive.index.life()).values():
+    for filing in filings_from_events(context.archive.index.life_events()).values():
         if filing.state != "filed" or not filing.number:
             continue
         last_check_days = {check.source: check.checked_on for check in filing.display_checks}
@@ -104,7 +104,7 @@ def _check_saved_page(context: ActionContext, filing: Filing, page_name: str) ->
             page=page_name,
             size=MAX_PAGE_BYTES >> 20,
         )
-    display_name = names.text(os.fsencode(os.path.basename(page_name)))
+    display_name = names.name_as_text(os.fsencode(os.path.basename(page_name)))
     return _journal_page_check(context, filing, display_name, page_bytes, None)
 
 

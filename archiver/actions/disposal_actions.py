@@ -20,8 +20,8 @@ from archiver.model import Version
 from archiver.retention import disposal
 from archiver.retention.policy import RetentionDecision
 from archiver.store.resolve import find_version
-from archiver.verify.disposals import UNFINISHED
-from archiver.verify.whole_archive import verify
+from archiver.verify.disposals import UNCERTIFIED_DISPOSAL
+from archiver.verify.whole_archive import verify_archive
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +111,7 @@ def approve_disposal(context: ActionContext, request: ApproveDisposal) -> dict[s
         context.archive, request.plan_id, request.reason, disposal_rules, context.lock_timeout
     )
     missing_approvals = max(0, disposal.REQUIRED_APPROVALS - len(plan.approvals))
-    earliest_run = None if missing_approvals else clock.stamp(disposal.cooling_off_end(plan, disposal_rules))
+    earliest_run = None if missing_approvals else clock.format_time(disposal.cooling_off_end(plan, disposal_rules))
     return {"plan": plan.identity, "missing": missing_approvals, "not_before": earliest_run}
 
 
@@ -144,12 +144,12 @@ def _require_clean_verification(context: ActionContext, plan_id: str) -> None:
     The finding that this plan was begun and not finished does not count. Content objects are not hashed. A damaged
     archive must be repaired first, while all of its content still exists. Raises RetentionRefused.
     """
-    report = verify(context.archive.root, context.archive.repository, 0.0)
+    report = verify_archive(context.archive.root, context.archive.repository, 0.0)
     findings = [
         finding
         for finding in report.findings
         # UNFINISHED means that this disposal was begun and not finished: the run that follows finishes it.
-        if (finding.code, finding.object) != (UNFINISHED, plan_id)
+        if (finding.code, finding.object) != (UNCERTIFIED_DISPOSAL, plan_id)
     ]
     if findings:
         refusal = RetentionRefused(

@@ -131,8 +131,10 @@ def _normalize_sheet_value(field_name: str, field_value: Any) -> Any:
     text is not UTF-8 or contains control characters.
     """
     if isinstance(field_value, list):
-        return [names.typed(text, field_name) if isinstance(text, str) else text for text in field_value]
-    return names.typed(field_value, field_name) if isinstance(field_value, str) else field_value
+        return [
+            names.clean_typed_text(text, field_name) if isinstance(text, str) else text for text in field_value
+        ]
+    return names.clean_typed_text(field_value, field_name) if isinstance(field_value, str) else field_value
 
 
 @action("filing-end")
@@ -187,7 +189,7 @@ def answer_notice(context: ActionContext, request: AnswerNotice) -> dict[str, An
     archive = context.archive
     notice = records.find_notice(archive, request.notice_number)
     submission = find_submission(archive, request.submission_name)
-    filing = filings_from_events(archive.index.life(notice.filing))[notice.filing]
+    filing = filings_from_events(archive.index.life_events(notice.filing))[notice.filing]
     # A submission to the regulator has a tag such as FILING/SUBMISSION/submitted-2.
     submission_records = [record for record in filing.submissions if record.tag.startswith(f"{submission}/")]
     if submission.filing != notice.filing or not submission_records:

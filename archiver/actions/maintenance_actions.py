@@ -16,7 +16,7 @@ from archiver.store import maintenance, names
 from archiver.store.events import validation
 from archiver.store.events.event_details import GivenDetails
 from archiver.store.events.evidence_events import ContentProtected, PackageExported, VersionsRestored
-from archiver.store.journal import canonical
+from archiver.store.journal import canonical_json
 from archiver.store.writer import Draft
 
 #: Lower, and a restore of thousands of versions could not be journalled, because its note names each of them.
@@ -123,9 +123,11 @@ def sync_replica(context: ActionContext, _: SyncReplica) -> dict[str, Any]:
         "bytes": result.sent_bytes,
         "holds": result.changed_holds,
         "deleted": result.deleted_count,
-        "extended": [{"object": key, "until": clock.stamp(until)} for key, until in sorted(result.extended_locks)],
+        "extended": [
+            {"object": key, "until": clock.format_time(until)} for key, until in sorted(result.extended_locks)
+        ],
         "locked": [
-            {"sha256": sha256, "until": clock.stamp(until)} for sha256, until in sorted(result.still_locked)
+            {"sha256": sha256, "until": clock.format_time(until)} for sha256, until in sorted(result.still_locked)
         ],
         "missing": result.missing_content,
     }
@@ -143,9 +145,9 @@ def journal_note(context: ActionContext, request: RecordNote) -> dict[str, Any]:
     """
     if request.action not in _NOTED_ACTIONS:
         raise unknown_action_error(request.action)
-    validation.check_values(request.details)
+    validation.check_new_details(request.details)
     details = _normalize_typed_details(request.details)
-    if len(canonical(details)) > _MAX_NOTE_BYTES:
+    if len(canonical_json(details)) > _MAX_NOTE_BYTES:
         raise UsageError(
             "A note for the journal is longer than {longest} bytes. Nothing was changed.",
             longest=_MAX_NOTE_BYTES,
@@ -156,11 +158,13 @@ def journal_note(context: ActionContext, request: RecordNote) -> dict[str, Any]:
 
 
 def _normalize_typed_details(details: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of a note's details with the texts that a person typed in the form for the journal.
+    """Return a copy of a note's details, with the texts that a person typed in the form for the journal.
 
     Raises UsageError if such a text is not UTF-8 or contains control characters.
     """
     return {
-        name: names.typed(value, name) if name in _PERSON_TYPED_DETAILS and isinstance(value, str) else value
+        name: names.clean_typed_text(value, name)
+        if name in _PERSON_TYPED_DETAILS and isinstance(value, str)
+        else value
         for name, value in details.items()
     }

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from archiver.errors import BY_WIRE_NAME, ArchiverError, LazyMessage
+from archiver.errors import ERROR_CLASS_BY_WIRE_NAME, ArchiverError, LazyMessage
 
 VERSION = 1
 #: The file name of the socket in the archive's folder.
@@ -165,14 +165,16 @@ def decode_error(document: Mapping[str, Any]) -> ArchiverError:
 
     Raises BadMessage if this release does not know the class of the error, or the message is malformed.
     """
-    error_class = BY_WIRE_NAME.get(str(document.get("error")))
+    error_class = ERROR_CLASS_BY_WIRE_NAME.get(str(document.get("error")))
     template, fields = document.get("template"), document.get("fields")
     if error_class is None:
         raise BadMessage("an unknown error")
     if not isinstance(template, str) or not isinstance(fields, dict):
         raise BadMessage("an error without a message")
     decoded_fields = {str(name): decode_value(value) for name, value in fields.items()}
-    return error_class(LazyMessage.revive(template, decoded_fields, _object_or_empty(document.get("attributes"))))
+    return error_class(
+        LazyMessage.from_parts(template, decoded_fields, _object_or_empty(document.get("attributes")))
+    )
 
 
 def _object_or_empty(json_value: object) -> dict[str, Any]:
@@ -192,7 +194,7 @@ def decode_value(json_value: Any, depth: int = 0) -> Any:
         members = {str(name): decode_value(member, depth + 1) for name, member in json_value.items()}
         if isinstance(template := members.pop(_TEMPLATE_MEMBER, None), str):
             attributes = _object_or_empty(members.pop(_ATTRIBUTES_MEMBER, None))
-            return LazyMessage.revive(template, members, attributes)
+            return LazyMessage.from_parts(template, members, attributes)
         return members
     if isinstance(json_value, list):
         return [decode_value(member, depth + 1) for member in json_value]

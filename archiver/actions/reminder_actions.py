@@ -44,7 +44,7 @@ def pending_reminders(context: ActionContext) -> PendingReminders:
     Raises ConfigError if the file with the addresses cannot be used.
     """
     addresses_by_role = delivery.load_addresses(context.config.desk.reminder_addresses_file, os.environ)
-    filing_events = context.archive.index.life()
+    filing_events = context.archive.index.life_events()
     filings = filings_from_events(filing_events).values()
     today = clock.today(context.config.zone)
     reminders = pending_messages(filings, filing_events, today, addresses_by_role)

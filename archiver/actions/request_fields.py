@@ -192,7 +192,7 @@ def normalize_texts(request: RequestType) -> RequestType:
             longest=_MAX_TEXT_LENGTH,
         )
     normalized_texts: dict[str, Any] = {
-        field.attribute_name: names.typed(text, field.argument.wire_name)
+        field.attribute_name: names.clean_typed_text(text, field.argument.wire_name)
         for field, text in text_by_field.items()
         if field.argument.text_rule is TextRule.TYPED
     }

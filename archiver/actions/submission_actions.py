@@ -128,9 +128,9 @@ def _capture_newest_version(context: ActionContext, submission: Submission) -> V
             ),
             count=len(pending_paths),
             submission=str(submission),
-            path=names.text(pending_paths[0]),
+            path=names.name_as_text(pending_paths[0]),
         )
-    newest_version = archive.index.latest(submission)
+    newest_version = archive.index.newest_version(submission)
     if newest_version is None:
         raise NotFoundError("The submission {name} has no version. Nothing was recorded.", name=str(submission))
     return newest_version

@@ -89,7 +89,7 @@ def export_record(
     ``recipient`` and ``reason`` are as the user typed them, or None.  The time is that of the wall clock.
     """
     return {
-        "at": clock.stamp(clock.read().wall),
+        "at": clock.format_time(clock.read_clocks().wall),
         "user": archive.actor.user,
         "uid": os.getuid(),
         "recipient": recipient,

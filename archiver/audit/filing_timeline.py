@@ -23,7 +23,7 @@ def filing_timeline(
     """
     mark_rows = [MarkRow(name, _submission_marks(lines)) for name, lines in sorted(lines_by_submission.items())]
     mark_rows.append(MarkRow("", _filing_marks(filing, events)))
-    return lay_out_timeline(mark_rows, clock.parse(events[-1].at))
+    return lay_out_timeline(mark_rows, clock.parse_time(events[-1].at))
 
 
 def _submission_marks(version_lines: Sequence[VersionLine]) -> list[TimelineMark]:
@@ -32,19 +32,20 @@ def _submission_marks(version_lines: Sequence[VersionLine]) -> list[TimelineMark
     ``version_lines`` are oldest first.
     """
     version_marks = [
-        TimelineMark("version", clock.parse(line.version.captured_at), line.version.tag) for line in version_lines
+        TimelineMark("version", clock.parse_time(line.version.captured_at), line.version.tag)
+        for line in version_lines
     ]
     submitted_marks = [
-        TimelineMark("submitted", clock.parse(record.at), f"{record.tag} {record.on}")
+        TimelineMark("submitted", clock.parse_time(record.at), f"{record.tag} {record.on}")
         for line in version_lines
         for record in line.version.submitted
     ]
     hold_marks = [
         TimelineMark(
             "hold",
-            clock.parse(hold.placed),
+            clock.parse_time(hold.placed),
             f"{hold.name}: {hold.reason}",
-            clock.parse(hold.lifted) if hold.lifted else None,
+            clock.parse_time(hold.lifted) if hold.lifted else None,
         )
         for hold in version_lines[-1].version.holds
     ]
@@ -58,12 +59,12 @@ def _filing_marks(filing: Filing, events: Sequence[Event]) -> list[TimelineMark]
         for notice in filing.notices
     ]
     end_marks = [
-        TimelineMark("end", clock.parse(event.at), event.object)
+        TimelineMark("end", clock.parse_time(event.at), event.object)
         for event in events
         if event.action == Action.FILING_END and event.object == filing.name
     ]
     proof_marks = [
-        TimelineMark(event.action, clock.parse(event.at), event.object)
+        TimelineMark(event.action, clock.parse_time(event.at), event.object)
         for event in events
         if event.action in (Action.CHECKPOINT, Action.TIMESTAMP)
     ]

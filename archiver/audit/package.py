@@ -119,7 +119,7 @@ def note_arguments_for_export(written_package: WrittenPackage, export_json: Mapp
     ``export_json`` is the content of ``export.json``, which must have the keys recipient, reason and selection.
     """
     exported_event = PackageExported(
-        target=names.text(os.fsencode(written_package.path)),
+        target=names.name_as_text(os.fsencode(written_package.path)),
         recipient=export_json["recipient"],
         reason=export_json["reason"],
         **export_json["selection"],

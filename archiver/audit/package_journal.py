@@ -24,7 +24,7 @@ from archiver.store.events.attached_files import (
 )
 from archiver.store.events.event_kinds import UNREADABLE, Action
 from archiver.store.events.filing_events import VersionSubmitted, given_paper_name
-from archiver.store.journal import EVENT_FILE, canonical
+from archiver.store.journal import EVENT_FILE, canonical_json
 
 #: Attachments without which the journal cannot be checked. Every package has them, whatever was selected.
 _PROOFS = frozenset(
@@ -89,7 +89,7 @@ class PackageJournal:
             if event.action in _SIGNED_ACTIONS:
                 tag_object = event.refs[f"refs/tags/{event.object}"]
                 self._bag_writer.add_payload(f"tags/{event.seq}", [self._archive.repository.read(tag_object)])
-        self._bag_writer.add_payload("allowed_signers", [self._archive.signers()])
+        self._bag_writer.add_payload("allowed_signers", [self._archive.journalled_signers()])
         return events
 
     def _event_lines(self, handle_event: Callable[[Event], object]) -> Iterator[bytes]:
@@ -97,11 +97,11 @@ class PackageJournal:
 
         The SHA-256 of a line is ``prev`` of the next event.
         """
-        for event, line in self._archive.journal.lines_since(None):
+        for event, line in self._archive.journal.events_with_bytes_since(None):
             handle_event(event)
             # An unreadable event may contain line breaks. Its bytes go into a file of its own, named by this line.
             is_readable = event.action != UNREADABLE
-            yield line if is_readable else canonical({"seq": event.seq, "unreadable": event.sha256})
+            yield line if is_readable else canonical_json({"seq": event.seq, "unreadable": event.sha256})
 
     def _write_attachment(
         self, event: Event, attachment: Attachment, submission_names: Set[str], filing_names: Set[str]
@@ -115,13 +115,15 @@ class PackageJournal:
         is_change_list = is_selected_capture and attachment.name == CHANGES_FILE
         if is_paper or attachment.name in _PROOFS or is_change_list:
             payload_name = f"journal/{event.seq}/{attachment.name}"
-            self._bag_writer.add_payload(payload_name, [self._archive.journal.attachment(event, attachment.name)])
+            self._bag_writer.add_payload(
+                payload_name, [self._archive.journal.read_attachment(event, attachment.name)]
+            )
             if is_paper:
                 self._paper_paths[event.seq] = f"data/{payload_name}"
 
     def _may_show_paper(self, event: Event) -> bool:
         """Return True if no pattern leaves out the notice, screenshot or page, by its original file name."""
-        return not self._selection.omission_reason(names.raw(given_paper_name(event.details)))
+        return not self._selection.omission_reason(names.name_from_text(given_paper_name(event.details)))
 
     def write_receipts(self, events: list[Event], submitted_tags: Set[str]) -> Mapping[str, WrittenReceipt]:
         """Write the receipts of the submissions with the signed tags ``submitted_tags``; return a result for each.
@@ -140,7 +142,7 @@ class PackageJournal:
                 original_path = f"submitted/{submitted_tag}/{attachment.name}"
                 payload_name = self._portable_names.assign_path(original_path.encode())
                 self._bag_writer.add_payload(
-                    payload_name, [self._archive.journal.attachment(event, attachment.name)]
+                    payload_name, [self._archive.journal.read_attachment(event, attachment.name)]
                 )
                 receipt_by_tag[submitted_tag] = WrittenReceipt(event.seq, f"data/{payload_name}")
         return receipt_by_tag

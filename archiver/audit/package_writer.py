@@ -29,7 +29,7 @@ from archiver.retention.policy import RetentionPolicy, decide_retention
 from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.git.repository import JOURNAL
-from archiver.store.journal import canonical
+from archiver.store.journal import canonical_json
 
 #: Files of the folder ``resources`` that every package has.
 _RESOURCES = ("verify.py", "verify.bat", "README.txt")
@@ -101,11 +101,13 @@ class PackageWriter:
         coverage_record = self._coverage_record()
         self._add_json("coverage.json", coverage_record)
         replaced_names = sorted(self._portable_names.original_by_portable.items())
-        self._add_json("names.json", {portable: names.text(original) for portable, original in replaced_names})
+        self._add_json(
+            "names.json", {portable: names.name_as_text(original) for portable, original in replaced_names}
+        )
         report_page = self._render_report(version_lines, events, coverage_record)
         self._bag_writer.add_tag_file("report.html", report_page.encode("utf-8"))
         self._add_resources()
-        self._bag_writer.add_tag_file("export.json", canonical(dict(export_json)))
+        self._bag_writer.add_tag_file("export.json", canonical_json(dict(export_json)))
         self._finish_and_check_copies()
         self._finish_bag(len(versions), events[-1])
 
@@ -115,8 +117,8 @@ class PackageWriter:
         The report shows the retention as of that time.  With the present time, the same archive would give a
         different package at every export.
         """
-        newest_event = self._archive.journal.head()
-        return clock.parse(newest_event.clock["time"]) if newest_event else self._archive.compliance_time()
+        newest_event = self._archive.journal.newest_event()
+        return clock.parse_time(newest_event.clock["time"]) if newest_event else self._archive.compliance_time()
 
     def _render_report(
         self, version_lines: list[VersionLine], events: list[Event], coverage_record: dict[str, Any]
@@ -131,7 +133,7 @@ class PackageWriter:
         return report.render(version_lines, events, coverage_record, self.counts)
 
     def _add_json(self, payload_name: str, document: Any) -> None:
-        self._bag_writer.add_payload(payload_name, [canonical(document)])
+        self._bag_writer.add_payload(payload_name, [canonical_json(document)])
 
     def _add_resources(self) -> None:
         resource_folder = resources.files("archiver.audit").joinpath("resources")
@@ -163,7 +165,7 @@ class PackageWriter:
             for material in self._archive.index.materials(version.submission, version.number)
         ]
         list_bytes = b"".join(
-            canonical(
+            canonical_json(
                 {
                     "path": line.path,
                     "sha256": line.sha256,
@@ -213,7 +215,7 @@ class PackageWriter:
 
     def _describe_material(self, version: Version, material: Material, is_listed: bool) -> MaterialLine:
         """Return a material as the package lists it; its document is read only if ``is_listed``."""
-        path = names.text(material.path)
+        path = names.name_as_text(material.path)
         if material.sha256 is None:
             return MaterialLine(f"{path}/", None, 0, material.mtime_ns, None)
         omission_reason = self._omission_reason(version, material)
@@ -294,7 +296,7 @@ class PackageWriter:
         return StorageError(
             "The archived content of {path} is missing or damaged, so no package was written. Nothing else "
             "was lost. Run archiver verify, and bring the object {sha256} back from a backup or a clone.",
-            path=names.text(material.path),
+            path=names.name_as_text(material.path),
             sha256=material.sha256,
         )
 
@@ -338,7 +340,7 @@ class PackageWriter:
         """Return a path that is not archived, with the reason in English and in Chinese."""
         reason = skipped_path.reason
         return {
-            "path": names.text(skipped_path.path),
+            "path": names.name_as_text(skipped_path.path),
             "reason": str(reason),
             "reason_zh": self._presentation.to_chinese(reason),
         }

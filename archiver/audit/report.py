@@ -160,7 +160,7 @@ class PackageReport:
             actors=Counter(event.actor["user"] or str(event.actor["uid"]) for event in events),
             log=log_entries[-_MAX_LOG_ENTRIES:][::-1],
             log_left_out=max(0, len(log_entries) - _MAX_LOG_ENTRIES),
-            holds=archive_index.holds(lifted=True),
+            holds=archive_index.holds(include_lifted=True),
             disposals=archive_index.disposals(),
             token=archive_index.last_token(),
             checkpoint=archive_index.last_checkpoint(),
@@ -172,7 +172,7 @@ class PackageReport:
             row=ROW_HEIGHT,
             code_names=code_names,
             document_problems=PROBLEMS,
-            today=clock.parse(newest_event.at).astimezone(self._policy.time_zones[0]).date(),
+            today=clock.parse_time(newest_event.at).astimezone(self._policy.time_zones[0]).date(),
         )
         return page
 
@@ -184,9 +184,9 @@ class PackageReport:
         return template(
             "archiver.audit",
             "report.html.j2",
-            local=lambda at: clock.parse(at).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S"),
+            local=lambda at: clock.parse_time(at).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S"),
             href=quote,
-            shown=lambda raw: names.screen(names.text(raw)),
+            shown=lambda raw: names.make_displayable(names.name_as_text(raw)),
             size=_format_size,
             chinese=self._presentation.to_chinese,
             called=code_names.name_for_code,
@@ -196,7 +196,7 @@ class PackageReport:
         self, version_lines: Sequence[VersionLine], events: Sequence[Event]
     ) -> list[FilingSection]:
         """Return the sections of all filings with a version in the package, by name."""
-        filing_by_name = filings_from_events(self._archive.index.life())
+        filing_by_name = filings_from_events(self._archive.index.life_events())
         lines_by_filing: dict[str, dict[str, list[VersionLine]]] = defaultdict(lambda: defaultdict(list))
         for line in version_lines:
             submission = line.version.submission

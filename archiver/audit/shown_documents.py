@@ -42,7 +42,9 @@ class ShownDocuments:
         """
         sha256 = material.sha256 or ""
         if sha256 not in self._document_by_sha256:
-            document = self._read_document(sha256, names.text(material.path)) if material.size else Document("")
+            document = (
+                self._read_document(sha256, names.name_as_text(material.path)) if material.size else Document("")
+            )
             self._document_by_sha256[sha256] = document
         return self._document_by_sha256[sha256]
 

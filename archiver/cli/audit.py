@@ -27,7 +27,7 @@ def _sign_newest_event(session: Session, archive: Archive) -> None:
     """
     from archiver.actions.checkpoint_actions import MakeCheckpoint
 
-    newest_event = archive.journal.head()
+    newest_event = archive.journal.newest_event()
     if newest_event is None or newest_event.action == Action.CHECKPOINT:
         return
     try:
@@ -91,19 +91,19 @@ def audit_command(
         from archiver.audit.report_model import Presentation
         from archiver.filings.expected_materials import EXPECTED_MATERIALS
         from archiver.restore import restoration
-        from archiver.store.names import typed
+        from archiver.store.names import clean_typed_text
         from archiver.store.resolve import find_filing, find_submission
 
-        recipient = None if recipient is None else typed(recipient, "recipient")
-        reason = None if reason is None else typed(reason, "reason")
+        recipient = None if recipient is None else clean_typed_text(recipient, "recipient")
+        reason = None if reason is None else clean_typed_text(reason, "reason")
         archive = session.open_archive()
         restoration.check_target_is_outside(Path(target), session.config.watch, session.config.archive)
         export_selection = ExportSelection(
             filings=[find_filing(archive, filing) for filing in filings],
             submissions=[str(find_submission(archive, submission)) for submission in submissions],
             kinds=kinds,
-            captured_since=clock.stamp(session.parse_time(since, end_of_day=False)) if since else "",
-            captured_until=clock.stamp(session.parse_time(until)) if until else "",
+            captured_since=clock.format_time(session.parse_time(since, end_of_day=False)) if since else "",
+            captured_until=clock.format_time(session.parse_time(until)) if until else "",
             omitted_patterns=omitted_patterns,
             sensitive_patterns=() if with_sensitive else session.config.sensitive,
             repeats_content=expand,

@@ -37,7 +37,7 @@ def _list_changes(session: Session, as_json: bool, includes_decided: bool) -> No
     from archiver.filings.register import filings_from_events
 
     archive = session.open_archive()
-    filing_by_name = filings_from_events(archive.index.life())
+    filing_by_name = filings_from_events(archive.index.life_events())
     deadline_by_uid = {deadline.uid: deadline for deadline in compute_deadlines(filing_by_name.values())}
     change_documents = [
         _change_as_json(change, deadline_by_uid.get(f"{change.filing}:change:{change.number}:decide"))

@@ -178,7 +178,7 @@ def _describe_new_promises(config: Config, index: Index) -> Iterator[LazyMessage
     from archiver.profiles import PERMANENT
     from archiver.retention.policy import new_promises, policy_in_force
 
-    promises = index.promises()
+    promises = index.retention_promises()
     promise_to_journal = new_promises(policy_in_force(config, promises), config, promises)
     years_by_scope = promise_to_journal.years_by_scope if promise_to_journal else {}
     for scope, years in years_by_scope.items():
@@ -189,7 +189,12 @@ def _describe_new_promises(config: Config, index: Index) -> Iterator[LazyMessage
                 period=LazyMessage("ever") if years >= PERMANENT else LazyMessage("{years} years", years=years),
             )
     # No warning for a new archive: by default, the first run of the service makes this promise.
-    if config.hold_while_live and not promises.live and index.point is not None and index.point.seq > 1:
+    if (
+        config.hold_while_live
+        and not promises.live
+        and index.journal_point is not None
+        and index.journal_point.seq > 1
+    ):
         yield LazyMessage(
             "In force once, this cannot be taken back: a filing is retained for as long as it is live."
         )
@@ -259,7 +264,9 @@ def _hide_secrets(value: Any) -> Any:
         _HIDDEN_TEXT, _SECRET_IN_ADDRESS.sub(_HIDDEN_TEXT, value) if "://" in value else value
     )
     return (
-        masked_text if names.is_utf8(masked_text) else names.text(masked_text.encode("utf-8", "surrogateescape"))
+        masked_text
+        if names.is_utf8(masked_text)
+        else names.name_as_text(masked_text.encode("utf-8", "surrogateescape"))
     )
 
 

@@ -84,7 +84,7 @@ class Console:
 
     def print_line(self, text: str) -> None:
         """Print untranslated text, such as names and tags, with control characters escaped; even if quiet."""
-        print(names.screen(text))
+        print(names.make_displayable(text))
 
     def print_json(self, document: Any) -> None:
         """Print ``document`` as JSON, even if the console is quiet; in ASCII if stdout is not UTF-8."""
@@ -100,7 +100,7 @@ class Console:
         from wcwidth import wcswidth
 
         cell_rows = [[self.translate(heading) for heading in headings]]
-        cell_rows += [[names.screen(str(value)) for value in row] for row in rows]
+        cell_rows += [[names.make_displayable(str(value)) for value in row] for row in rows]
         # wcswidth() returns -1 for text with a control character.
         column_widths = [
             max(max(wcswidth(row[column]), 0) for row in cell_rows) for column in range(len(headings))

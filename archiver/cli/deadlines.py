@@ -50,7 +50,7 @@ def deadlines_command(
     from archiver.filings.register import filings_from_events
 
     archive = session.open_archive()
-    filings = filings_from_events(archive.index.life()).values()
+    filings = filings_from_events(archive.index.life_events()).values()
     today = clock.today(session.config.zone)
     shown_deadlines = compute_deadlines(filings) if includes_done else compute_open_deadlines(filings)
     if within_days is not None:
@@ -79,7 +79,7 @@ def _write_calendar(
     from archiver import clock
     from archiver.filings.due.ical import render_calendar
 
-    now = clock.read().wall.replace(microsecond=0)
+    now = clock.read_clocks().wall.replace(microsecond=0)
     calendar_file.write_bytes(render_calendar(shown_deadlines, archive_id, now, console.translate))
     console.info(
         LazyMessage.define("{count} deadlines are in {path}.", singular="{count} deadline is in {path}."),

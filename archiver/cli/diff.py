@@ -58,12 +58,12 @@ def diff_command(session: Session, old_tag: str, new_tag: str, as_json: bool, wi
 
 def _change_as_json(change: Change) -> dict[str, Any]:
     """Return a change as a JSON object; ``from`` is the earlier path of a renamed file, None for other changes."""
-    from archiver.store.names import text
+    from archiver.store.names import name_as_text
 
     return {
         "op": change.op.value,
-        "path": text(change.path),
-        "from": None if change.source is None else text(change.source),
+        "path": name_as_text(change.path),
+        "from": None if change.source is None else name_as_text(change.source),
         "sha256": change.sha256,
         "size": change.size,
     }
@@ -71,10 +71,10 @@ def _change_as_json(change: Change) -> dict[str, Any]:
 
 def _print_change(console: Console, change: Change) -> None:
     """Print the operation and the path of a change, and the earlier path of a renamed file."""
-    from archiver.store.names import text
+    from archiver.store.names import name_as_text
 
-    path_text = text(change.path)
-    source_text = "" if change.source is None else f"{text(change.source)} -> "
+    path_text = name_as_text(change.path)
+    source_text = "" if change.source is None else f"{name_as_text(change.source)} -> "
     operation_name = console.translate(_OPERATION_NAMES[change.op])
     # A tab in a path would break the columns.
     console.print_line(f"{operation_name}  {source_text}{path_text}".replace("\t", "  "))
@@ -90,12 +90,12 @@ def _print_text_changes(
     from archiver.documents.cache import DocumentCache
     from archiver.documents.reader import DocumentReader
     from archiver.filings.version_differences import compare_texts
-    from archiver.store.names import text
+    from archiver.store.names import name_as_text
 
     with DocumentReader(DocumentCache(archive.root)) as reader:
         for text_change in compare_texts(archive.index, archive.content, reader, old_version, changes):
             console.print_line("")
-            console.print_line(text(text_change.change.path))
+            console.print_line(name_as_text(text_change.change.path))
             if text_change.problem:
                 console.info("  not compared as a whole: {problem}", problem=text_change.problem)
             for line in text_change.lines:

@@ -214,7 +214,7 @@ def _write_certificate(session: Session, plan_id: str, target: str) -> None:
     target_folder.mkdir(parents=True, exist_ok=True)
     for file_name, content in certificate_files.items():
         (target_folder / file_name).write_bytes(content)
-        session.console.print_line(names.text(os.fsencode(target_folder / file_name)))
+        session.console.print_line(names.name_as_text(os.fsencode(target_folder / file_name)))
 
 
 _COMMANDS = (

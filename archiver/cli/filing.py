@@ -124,8 +124,8 @@ def _read_filings(
     from archiver.filings.register import Filing, filings_from_events
 
     archive_index = session.open_archive().index
-    newest_record_time = clock.stamp(session.parse_time(known_until)) if known_until else ""
-    filing_by_name = filings_from_events(archive_index.life(only_filing_name, newest_record_time))
+    newest_record_time = clock.format_time(session.parse_time(known_until)) if known_until else ""
+    filing_by_name = filings_from_events(archive_index.life_events(only_filing_name, newest_record_time))
     if only_filing_name is None:
         filing_names = {submission.filing for submission in archive_index.submissions()}
     else:

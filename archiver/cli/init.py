@@ -120,11 +120,11 @@ def init_command(
 
 def _make_first_event(settings: Config, *, adopt: bool) -> FirstEvent:
     """Return the event to journal when the archive is created, or adopted from a clone."""
-    from archiver.store.names import text
+    from archiver.store.names import name_as_text
 
     event_type = ArchiveAdopted if adopt else ArchiveCreated
     return event_type(
-        watch=text(os.fsencode(settings.watch)),
+        watch=name_as_text(os.fsencode(settings.watch)),
         layout=settings.layout,
         retention_years=settings.retention_years,
         timezone=settings.timezone,
@@ -225,11 +225,11 @@ def _is_archive_created(settings: Config, first_event: FirstEvent, root_certific
     if not is_plain_file(settings.archive / "archive.git" / "HEAD"):
         return False
     with closing(Archive(settings.archive)) as archive:
-        recorded_event = archive.journal.first()
+        recorded_event = archive.journal.first_event()
         recorded_layout = ""
         if recorded_event is not None and recorded_event.action == ArchiveCreated.action:
             recorded_layout = ArchiveCreated.from_details(recorded_event.details).layout
-        pinned_roots = request_timestamp.pinned_roots(archive)
+        pinned_roots = request_timestamp.authority_certificates(archive)
     if recorded_layout != settings.layout or pinned_roots != b"".join(root_certificates.values()):
         raise UsageError(
             "The archive at {path} is already there, and was made with another {key}. Nothing was made. Say the "

@@ -35,27 +35,27 @@ def _replace_signing_key(session: Session, reason: str, *, is_old_key_lost: bool
     Raises StorageError if the caller does not own the archive, and UsageError if the old key contradicts
     ``is_old_key_lost``.
     """
-    from archiver.evidence.checkpoint import make_checkpoint, witness_of
-    from archiver.evidence.key_rotation import change_key
+    from archiver.evidence.checkpoint import make_checkpoint, make_witness
+    from archiver.evidence.key_rotation import replace_signing_key
 
     archive = session.open_archive()
-    change_key(archive, reason, is_old_key_lost=is_old_key_lost, lock_timeout=session.lock_timeout)
+    replace_signing_key(archive, reason, is_old_key_lost=is_old_key_lost, lock_timeout=session.lock_timeout)
     console = session.console
     console.info("A new key signs from now on. What the old one signed is still checked by it.")
     console.info("Keep a copy of it: archiver key backup --to DIR")
     console.info("Keep this line where nobody of the archive can change it: it vouches for the new key.")
-    console.print_line(str(witness_of(archive, make_checkpoint(archive, session.lock_timeout))))
+    console.print_line(str(make_witness(archive, make_checkpoint(archive, session.lock_timeout))))
 
 
 @command("Copy the key: a clone of the archive has none.")
 @click.option("--to", "target", required=True, metavar="DIR", help="A new folder, on a medium that you lock away.")
 def _back_up_key(session: Session, target: str) -> None:
-    from archiver.evidence.key_rotation import back_up_key
+    from archiver.evidence.key_rotation import back_up_signing_key
     from archiver.restore.restoration import check_target_is_outside
 
     target_folder = Path(target)
     check_target_is_outside(target_folder, session.config.watch, session.config.archive)
-    back_up_key(session.open_archive(), target_folder, session.lock_timeout)
+    back_up_signing_key(session.open_archive(), target_folder, session.lock_timeout)
     session.console.info(
         "The key is copied to {path}. Whoever has it can sign as this archive: lock it away.", path=target_folder
     )
@@ -63,7 +63,7 @@ def _back_up_key(session: Session, target: str) -> None:
 
 @command("List the keys, oldest first; the last one signs.")
 def _list_keys(session: Session) -> None:
-    for signer_line in session.open_archive().signers().decode("ascii").splitlines():
+    for signer_line in session.open_archive().journalled_signers().decode("ascii").splitlines():
         session.console.print_line(signer_line)
 
 

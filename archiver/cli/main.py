@@ -145,7 +145,7 @@ def _percent_encode(escapes: re.Match[str]) -> str:
 
     Bytes that together are a character in UTF-8 become that character: in the C locale, Python escapes even those.
     """
-    return names.text(bytes.fromhex(escapes[0].replace(r"\udc", "")))
+    return names.name_as_text(bytes.fromhex(escapes[0].replace(r"\udc", "")))
 
 
 class _DamagedIndexError(Exception):
@@ -291,5 +291,5 @@ def run() -> None:
     """Run the command line, and end the process with the exit code; never returns."""
     exit_code = main()
     # The work is done, so Ctrl-C during Python's shutdown must not change the exit code.
-    keyboard_interrupt.exit_at_once(exit_code)
+    keyboard_interrupt.exit_on_ctrl_c(exit_code)
     sys.exit(exit_code)

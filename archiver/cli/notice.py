@@ -189,7 +189,7 @@ def _list_notices(session: Session, as_json: bool) -> None:
     from archiver.filings.unrecorded_papers import find_unrecorded_papers
 
     archive = session.open_archive()
-    filing_by_name = filings_from_events(archive.index.life())
+    filing_by_name = filings_from_events(archive.index.life_events())
     deadline_by_uid = {deadline.uid: deadline for deadline in compute_deadlines(filing_by_name.values())}
     today = clock.today(session.config.zone)
     notices = [notice for filing in filing_by_name.values() for notice in filing.notices]

@@ -30,5 +30,7 @@ def notice_board_command(session: Session, filing: str, text_format: str) -> Non
 
     archive = session.open_archive()
     filing_name = find_filing(archive, filing)
-    filing_record = filings_from_events(archive.index.life(filing_name)).get(filing_name) or Filing(filing_name)
+    filing_record = filings_from_events(archive.index.life_events(filing_name)).get(filing_name) or Filing(
+        filing_name
+    )
     sys.stdout.write(render_display_text(filing_record, text_format))

@@ -67,7 +67,7 @@ class ObjectName(click.ParamType):  # type: ignore[type-arg]  # generic only in 
             config = ctx.ensure_object(Session).check_config().require_config()
             with closing(Index(config.archive / "index.db", read_only=True)) as index:
                 submission_names = [str(submission) for submission in index.submissions()]
-                tags = index.tags()
+                tags = index.all_tags()
         except Exception:
             # A message would appear in the middle of the line that the user is typing.
             return []

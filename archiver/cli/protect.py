@@ -27,12 +27,12 @@ def protect_command(session: Session, is_clearing: bool) -> None:
 
     archive = session.open_archive()
     try:
-        changed_count, total_count = protect_objects(archive.content.objects, on=not is_clearing)
+        changed_count, total_count = protect_objects(archive.content.objects_folder, on=not is_clearing)
     except OSError as error:
         raise StorageError(
             "The immutable flag of {path} cannot be changed ({reason}). Nothing was lost. It needs root "
             "(CAP_LINUX_IMMUTABLE) and a filesystem that has it, such as ext4, xfs or btrfs.",
-            path=error.filename or archive.content.objects,
+            path=error.filename or archive.content.objects_folder,
             reason=error.strerror,
         ) from None
     _print_changed_flags(session.console, changed_count, total_count, is_clearing=is_clearing)

@@ -30,7 +30,7 @@ def reindex_command(session: Session, accepts_loss: bool, is_confirmed: bool) ->
         return
     with archive.writing(session.lock_timeout):
         archive.reindex()
-    version_count, _ = archive.index.counts()
+    version_count = archive.index.version_count()
     session.console.info(
         LazyMessage.define(
             "The index is rebuilt: {versions} versions.",

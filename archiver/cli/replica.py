@@ -47,10 +47,10 @@ def _init_replica(session: Session, url: str, endpoint: str, region: str, style:
     console = session.console
     archive = session.open_archive()
     replica_settings = create.settings_from_options(
-        session.config, url, endpoint, region, style, has_lock=not no_lock
+        session.config, url, endpoint, region, style, uses_object_lock=not no_lock
     )
     lock_proof = create.create_replica(archive, replica_settings, session.lock_timeout)
-    if replica_settings.has_lock:
+    if replica_settings.uses_object_lock:
         console.info("{url} locks: every attempt on a locked object was refused.", url=replica_settings.url)
     else:
         for broken_promise in lock_proof.broken_promises:

@@ -124,5 +124,5 @@ def _select_versions(
     if "/" in tag_or_filing:
         raise UsageError("With --at, name a filing, not {name}. Nothing was written.", name=tag_or_filing)
     filing = find_filing(archive, tag_or_filing)
-    versions = restoration.find_versions_at(archive, filing, clock.stamp(session.parse_time(at_time)))
+    versions = restoration.find_versions_at(archive, filing, clock.format_time(session.parse_time(at_time)))
     return [restoration.PlacedVersion(version, subfolder) for version, subfolder in versions]

@@ -48,7 +48,7 @@ def run_command(session: Session, once: bool, settle_seconds: float | None, log_
     ``settle_seconds`` overrides the configured quiet period if it is not None.
     """
     # The imports take most of the first second.  Ctrl-C ends the process until then, because nothing has begun.
-    keyboard_interrupt.exit_at_once(keyboard_interrupt.EXIT_CODE)
+    keyboard_interrupt.exit_on_ctrl_c(keyboard_interrupt.EXIT_CODE)
     from archiver.daemon.log import Log
 
     # The kernel sends SIGIO to a process with leases on files, and by default that ends the process.
@@ -82,7 +82,7 @@ def _capture_once(session: Session, report: Reporter, settle_seconds: float | No
     from archiver.daemon.capture_loop import Daemon
     from archiver.daemon.signal_listener import SignalListener
 
-    keyboard_interrupt.raise_again()
+    keyboard_interrupt.restore_keyboard_interrupt()
     daemon = Daemon(session.open_archive(), session.config, report, settle_seconds, session.lock_timeout)
     try:
         with SignalListener({signal.SIGINT: daemon.stop, signal.SIGTERM: daemon.stop}):
@@ -122,8 +122,8 @@ def _wait_for_running_daemon(session: Session, report: Reporter) -> bool:
     from archiver.store import lock
 
     archive = session.open_archive()
-    deadline = clock.monotonic() + session.lock_timeout
-    while holder := lock.describe_holder(archive.root / "daemon.lock"):
+    deadline = clock.monotonic_seconds() + session.lock_timeout
+    while holder := lock.describe_lock_holder(archive.root / "daemon.lock"):
         scan_result = scan_read_only(archive, session.config)
         unreadable_paths = [skipped_path for skipped_path in scan_result.skipped if is_unreadable(skipped_path)]
         if not scan_result.changed and unreadable_paths:
@@ -132,7 +132,7 @@ def _wait_for_running_daemon(session: Session, report: Reporter) -> bool:
         if not scan_result.changed:
             report("The daemon {holder} keeps the archive complete.", holder=holder)
             return True
-        if clock.monotonic() >= deadline:
+        if clock.monotonic_seconds() >= deadline:
             return False
         time.sleep(_RESCAN_SECONDS)
     return False
@@ -185,7 +185,7 @@ class _LogPrinter:
         from archiver import clock
 
         log_record = {
-            "at": clock.stamp(clock.read().wall),
+            "at": clock.format_time(clock.read_clocks().wall),
             "level": "warning" if problem else "info",
             "kind": problem or None,
             "message": self._console.translate(message),

@@ -130,7 +130,7 @@ class Session:
         """
         from archiver.retention.policy import policy_in_force
 
-        return policy_in_force(self.config, archive.index.promises())
+        return policy_in_force(self.config, archive.index.retention_promises())
 
     def perform(self, request: Request, attachment: Path | None = None) -> dict[str, Any]:
         """Perform the action that takes ``request`` on the archive, and return its result.
@@ -200,7 +200,7 @@ class Session:
         """Return a time of the journal (RFC 3339, UTC) for people: in the configured zone, to the second."""
         from archiver import clock
 
-        return clock.parse(journalled_time).astimezone(self.config.zone).strftime("%Y-%m-%d %H:%M:%S")
+        return clock.parse_time(journalled_time).astimezone(self.config.zone).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _store_option(attribute_name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
@@ -282,7 +282,7 @@ def command(help_text: str) -> Callable[[Callable[..., Any]], click.Command]:
             session = context.ensure_object(Session)
             with closing(session):
                 # From here on there may be work to undo, so Ctrl-C has to raise KeyboardInterrupt.
-                keyboard_interrupt.raise_again()
+                keyboard_interrupt.restore_keyboard_interrupt()
                 return function(session, *args, **kwargs)
 
         return click.command(cls=localized.LocalizedCommand, help=help_text)(global_options(run_with_session))

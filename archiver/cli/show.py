@@ -43,11 +43,11 @@ def _contents_as_json(version: Version, materials: Sequence[Material]) -> dict[s
     ``health`` is a member only of files that look damaged, and ``submit_reasons`` only of versions that were
     submitted with a reason.
     """
-    from archiver.store.names import text
+    from archiver.store.names import name_as_text
 
     file_documents = [
         {
-            "path": text(material.path),
+            "path": name_as_text(material.path),
             "sha256": material.sha256,
             "size": material.size,
             "mtime_ns": material.mtime_ns,
@@ -65,7 +65,7 @@ def _contents_as_json(version: Version, materials: Sequence[Material]) -> dict[s
         "tag": version.tag,
         "commit": version.commit,
         "materials": file_documents,
-        "folders": [text(material.path) for material in materials if material.sha256 is None],
+        "folders": [name_as_text(material.path) for material in materials if material.sha256 is None],
     }
     return document | ({"submit_reasons": submit_reasons} if submit_reasons else {})
 
@@ -90,16 +90,18 @@ def _print_version(session: Session, version: Version) -> None:
 def _print_materials(console: Console, materials: Sequence[Material]) -> None:
     """Print the files, then the empty folders, as a table, and then the files that look damaged."""
     from archiver.documents.integrity import DEFECTS
-    from archiver.store.names import text
+    from archiver.store.names import name_as_text
 
     material_rows: list[tuple[str, object, str]] = [
-        (text(material.path), material.size, material.sha256[:_DIGEST_DIGITS])
+        (name_as_text(material.path), material.size, material.sha256[:_DIGEST_DIGITS])
         for material in materials
         if material.sha256
     ]
-    material_rows += [(text(material.path) + "/", "-", "-") for material in materials if material.sha256 is None]
+    material_rows += [
+        (name_as_text(material.path) + "/", "-", "-") for material in materials if material.sha256 is None
+    ]
     console.print_table((LazyMessage("Material"), LazyMessage("Bytes"), LazyMessage("SHA-256")), material_rows)
     for material in materials:
         if material.health:
             note = DEFECTS[material.health]
-            console.info("Doubtful: {path}: {note}", path=text(material.path), note=note)
+            console.info("Doubtful: {path}: {note}", path=name_as_text(material.path), note=note)

@@ -146,12 +146,12 @@ def _print_tasks(session: Session, health: HealthReport) -> None:
 def _print_doubtful_files(session: Session, health: HealthReport) -> None:
     """Print the files of newest versions that looked damaged when they were captured."""
     from archiver.documents.integrity import DEFECTS
-    from archiver.store.names import text
+    from archiver.store.names import name_as_text
 
     for tag, material in health.doubtful_materials:
         session.console.info(
             "Doubtful: {path} in {tag}: {note}. Ask for a good copy",
-            path=text(material.path),
+            path=name_as_text(material.path),
             tag=tag,
             note=DEFECTS[material.health],
         )
@@ -176,7 +176,7 @@ def _print_replica(session: Session, replica: ReplicaStatus | None) -> None:
     if replica is None:
         return
     console = session.console
-    if not replica.has_lock:
+    if not replica.uses_object_lock:
         console.info("Replica: {url}, WITHOUT a lock: whoever has its keys can delete it", url=replica.url)
     if replica.synced_at is None:
         console.info("Replica: {url}; nothing was sent yet", url=replica.url)

@@ -86,7 +86,7 @@ def _warn_of_damaged_files(session: Session, tag: str) -> None:
     The version stays signed, because it was submitted as it is; the user can still send the regulator a good file.
     """
     from archiver.documents.integrity import DEFECTS
-    from archiver.store.names import text
+    from archiver.store.names import name_as_text
     from archiver.store.resolve import find_version
 
     archive = session.open_archive()
@@ -95,7 +95,7 @@ def _warn_of_damaged_files(session: Session, tag: str) -> None:
         if material.health:
             session.console.warn(
                 "{path} in {tag}: {note}. It was sealed as it is; look at what was handed in.",
-                path=text(material.path),
+                path=name_as_text(material.path),
                 tag=version.tag,
                 note=DEFECTS[material.health],
             )

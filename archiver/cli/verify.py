@@ -44,7 +44,7 @@ def verify_command(
     first.
     """
     from archiver.replica.connect import check_replica
-    from archiver.verify.whole_archive import verify
+    from archiver.verify.whole_archive import verify_archive
     from archiver.verify.witness import parse_witness
 
     witnesses = [parse_witness(line) for line in witness_lines]
@@ -55,7 +55,9 @@ def verify_command(
         _print_findings_without_git(session, as_json)
         raise
     sample_percent = 100.0 if sample is None else sample
-    report = verify(archive.root, archive.repository, sample_percent, witnesses, console.make_progress_display())
+    report = verify_archive(
+        archive.root, archive.repository, sample_percent, witnesses, console.make_progress_display()
+    )
     if with_replica or replica_sample is not None:
         check_replica(archive, session.config, session.retention_policy(archive), report, replica_sample or 0.0)
     _print_report(session, report, as_json)
@@ -82,9 +84,9 @@ def _print_findings_without_git(session: Session, as_json: bool) -> None:
 
     Prints nothing if there are none: the error from opening the archive states the reason.
     """
-    from archiver.verify.whole_archive import verify_without_git
+    from archiver.verify.whole_archive import verify_files_without_git
 
-    report = verify_without_git(session.config.archive)
+    report = verify_files_without_git(session.config.archive)
     if not report.is_clean:
         _print_report(session, report, as_json)
 
@@ -99,10 +101,10 @@ def _print_report(session: Session, report: VerifyReport, as_json: bool) -> None
 
 def _print_findings(console: Console, report: VerifyReport) -> None:
     """Print the findings with their meaning, then how much was checked, then notes that are not findings."""
-    from archiver.verify.findings import TABLE
+    from archiver.verify.findings import MEANING_BY_CODE
 
     for finding in report.findings:
-        meaning = console.translate(TABLE[finding.code])
+        meaning = console.translate(MEANING_BY_CODE[finding.code])
         detail = f": {console.translate_readable(finding.detail)}" if finding.detail else ""
         console.print_line(f"{finding.code}  {finding.object}  {meaning}{detail}")
     console.info(

@@ -34,7 +34,7 @@ from archiver.intake.staging import ReadingStopped
 from archiver.store import lock
 from archiver.store.archive import Archive
 from archiver.store.git import hooks
-from archiver.store.sqlite import is_damage
+from archiver.store.sqlite import is_damage_error
 from archiver.store.writer import Draft
 
 #: The shortest pause between two turns. Shorter, and a file that is about to be captured costs processor time.
@@ -77,7 +77,7 @@ class Daemon:
         self._heartbeat = heartbeat
         self._stopping = threading.Event()
         #: Device and inode of the repository, to notice that another one is at its path.
-        self._archive_identity = archive.identity()
+        self._archive_identity = archive.repository_identity()
         self._snapshot = open_snapshot(archive, lock_timeout)
         self._failures = FailureState(archive, self._snapshot, self._stopping)
         self._watched_folder = WatchedFolder(
@@ -129,7 +129,7 @@ class Daemon:
         to be opened again.  Raises ArchiverError, OSError or sqlite3.Error if the start fails; later failures are
         reported, and the daemon tries again.
         """
-        with lock.hold(self._archive.root / "daemon.lock", 0):
+        with lock.hold_lock(self._archive.root / "daemon.lock", 0):
             self._prepare_run()
             ready()
             try:
@@ -150,7 +150,7 @@ class Daemon:
         Raises Busy if a daemon runs, StorageError if the watched folder is missing or the repository was restored
         to another state meanwhile, and ArchiverError, OSError or sqlite3.Error for other failures.
         """
-        with lock.hold(self._archive.root / "daemon.lock", 0):
+        with lock.hold_lock(self._archive.root / "daemon.lock", 0):
             self._prepare_run()
             try:
                 if not self._watched_folder.is_present():
@@ -159,11 +159,11 @@ class Daemon:
                         "watch.path in the configuration, and start again.",
                         path=self._config.watch,
                     )
-                deadline = clock.monotonic() + self._config.maximum_delay_seconds
+                deadline = clock.monotonic_seconds() + self._config.maximum_delay_seconds
                 self._scan_folder()
                 while not self.pipeline.is_idle and not self._stopping.is_set():
                     self.pipeline.capture_due(self._lock_timeout, gather=False)
-                    if clock.monotonic() > deadline or self.pipeline.is_hopeless:
+                    if clock.monotonic_seconds() > deadline or self.pipeline.is_hopeless:
                         break
                     self._stopping.wait(_SHORTEST_PAUSE_SECONDS)
                 if self.pipeline.refusal is None:
@@ -237,7 +237,7 @@ class Daemon:
 
         Raises ArchiveGone, FolderRemounted, HistoryReplaced or ReadingStopped, which end the run.
         """
-        if self._archive.identity() != self._archive_identity:
+        if self._archive.repository_identity() != self._archive_identity:
             raise ArchiveGone
         try:
             self._do_work()
@@ -269,7 +269,7 @@ class Daemon:
         self._failures.write_queued_problems()
         # Before this turn runs git: git would execute hooks that somebody else put there.
         hooks.check(self._archive.repository_path)
-        now = clock.monotonic()
+        now = clock.monotonic_seconds()
         if self._watched_folder.ensure_watched() or self._watched_folder.check_for_lost_events(now):
             self._last_scan_at = None
         self.pipeline.process_hints(self._watched_folder.take_hints(), now)
@@ -299,7 +299,7 @@ class Daemon:
 
         Raises HistoryReplaced if ``state.db`` belongs to another state of the repository.
         """
-        self._archive.put_settings_back(self._lock_timeout)
+        self._archive.restore_missing_settings(self._lock_timeout)
         if self._snapshot.is_file_replaced or is_from_other_history(self._archive, self._snapshot):
             raise HistoryReplaced
         # Other scans, at the start or after lost events, are expected to find changes without an event.
@@ -307,9 +307,9 @@ class Daemon:
         pending_before = self.pipeline.pending_paths()
         # A new snapshot is empty, and a process may have died after it wrote a version, but before its entries.
         seed_snapshot(self._snapshot, self._archive.index)
-        full_scan = self.pipeline.scan(clock.monotonic())
-        self._last_scan_at = clock.monotonic()
-        self._watched_folder.note_unwatched_folders(full_scan, clock.monotonic())
+        full_scan = self.pipeline.scan(clock.monotonic_seconds())
+        self._last_scan_at = clock.monotonic_seconds()
+        self._watched_folder.note_unwatched_folders(full_scan, clock.monotonic_seconds())
         self._watched_folder.record_scanned_folder()
         if not is_regular_scan or not self._watched_folder.expects_events:
             return
@@ -329,7 +329,7 @@ class Daemon:
         except ArchiverError as error:
             self._report(error.message, problem=problem_code)
         except Exception as error:
-            if isinstance(error, sqlite3.DatabaseError) and is_damage(error):
+            if isinstance(error, sqlite3.DatabaseError) and is_damage_error(error):
                 raise
             report_system_error(self._report, error, self._archive.root, problem=problem_code)
 
@@ -347,7 +347,7 @@ class Daemon:
 
         Raises ArchiverError, OSError or sqlite3.Error if the index cannot be rebuilt.
         """
-        if not is_damage(error):
+        if not is_damage_error(error):
             report_system_error(self._report, error, self._archive.root, problem="storage")
             self._pause_after_failure(error)
             return

@@ -28,11 +28,11 @@ def journal_clock_daily(archive: Archive, journal: Callable[[Draft], None]) -> N
     Retention counts only the time between two events of the same boot.  Without clock events, a period in which
     nothing is captured would not count.  Does nothing for an archive without any event.
     """
-    newest_event = archive.journal.head()
+    newest_event = archive.journal.newest_event()
     if newest_event is None:
         return
-    time_reading = clock.read()
-    _, last_time_reading = clock.from_evidence(newest_event.clock)
+    time_reading = clock.read_clocks()
+    _, last_time_reading = clock.parse_evidence(newest_event.clock)
     has_rebooted = last_time_reading.boot_id != time_reading.boot_id
     if has_rebooted or time_reading.boottime_ns - last_time_reading.boottime_ns > _DAY_NS:
         journal(Draft("clock", ClockTicked()))
@@ -52,7 +52,7 @@ def sign_checkpoint_daily(archive: Archive, snapshot: Snapshot, lock_timeout: fl
         make_checkpoint(archive, lock_timeout)
     except ArchiverError:
         if not snapshot.meta(UNSIGNED_SINCE_KEY):
-            snapshot.set_meta(UNSIGNED_SINCE_KEY, clock.stamp(clock.read().wall))
+            snapshot.set_meta(UNSIGNED_SINCE_KEY, clock.format_time(clock.read_clocks().wall))
         raise
     if snapshot.meta(UNSIGNED_SINCE_KEY):
         snapshot.set_meta(UNSIGNED_SINCE_KEY, "")

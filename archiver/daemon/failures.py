@@ -53,7 +53,7 @@ def read_last_problem(snapshot: Snapshot) -> LastProblem | None:
     problem = protocol.decode_value(json.loads(stored_json))
     if "message" not in problem:
         # An earlier release stored the template and the fields of the message, and no code.
-        return LastProblem(problem["at"], "", LazyMessage.revive(problem["template"], problem["fields"]))
+        return LastProblem(problem["at"], "", LazyMessage.from_parts(problem["template"], problem["fields"]))
     return LastProblem(problem["at"], problem["code"], problem["message"])
 
 
@@ -102,7 +102,7 @@ class FailureState:
         ``code`` is the problem's code, as in the metrics.  On any thread but the snapshot's, the problem is only
         queued, and :meth:`write_queued_problems` writes it later.
         """
-        problem = {"at": clock.stamp(clock.read().wall), "code": code, "message": message}
+        problem = {"at": clock.format_time(clock.read_clocks().wall), "code": code, "message": message}
         self._queued_problems.append(json.dumps(problem, default=protocol.encode_value))
         # Side jobs and replication report on their own threads, but an SQLite connection serves one thread only.
         if threading.get_ident() == self._snapshot_thread_id:
@@ -124,9 +124,9 @@ class FailureState:
         The alarm stays as it is if the archive is only busy: another writer will finish, so nobody has to act.
         """
         if error is not None and not _is_busy(error):
-            self._alarm.show()
+            self._alarm.raise_flag()
         elif error is None:
-            self._alarm.hide()
+            self._alarm.lower_flag()
 
     def reset_retry_pause(self) -> None:
         """Note a success, so that the pause after the next failure is the shortest again."""

@@ -79,7 +79,7 @@ class JobRunner:
         """
         if self._thread is not None and self._thread.is_alive():
             return
-        now = clock.monotonic()
+        now = clock.monotonic_seconds()
         for job in self._jobs:
             if now >= self._earliest_start_by_job[job.name] and job.is_due(archive):
                 self._earliest_start_by_job[job.name] = now + _RETRY_SECONDS
@@ -93,7 +93,7 @@ class JobRunner:
             archive = Archive(self._config.archive)
             try:
                 job.run(archive)
-                self._earliest_start_by_job[job.name] = clock.monotonic() + job.min_interval_seconds
+                self._earliest_start_by_job[job.name] = clock.monotonic_seconds() + job.min_interval_seconds
             finally:
                 archive.close()
         except ArchiverError as error:
@@ -110,7 +110,7 @@ class JobRunner:
         return bool(self._config.timestamp_url) and request_timestamp.is_token_due(archive)
 
     def _request_timestamp(self, archive: Archive) -> None:
-        request_timestamp.journal_token(archive, self._config.timestamp_url, self._lock_timeout)
+        request_timestamp.request_and_journal_token(archive, self._config.timestamp_url, self._lock_timeout)
 
     # --- changes that may have to be filed
 
@@ -121,13 +121,15 @@ class JobRunner:
         there are any, are read every ``_RETRY_SECONDS``.
         """
         has_release_sources = any(filing.release_sources for filing in self._config.filings.values())
-        is_release_check_due = has_release_sources and clock.monotonic() >= self._checked_at + _RETRY_SECONDS
-        return archive.index.head != self._checked_head or is_release_check_due
+        is_release_check_due = (
+            has_release_sources and clock.monotonic_seconds() >= self._checked_at + _RETRY_SECONDS
+        )
+        return archive.index.head_commit != self._checked_head or is_release_check_due
 
     def _journal_change_questions(self, archive: Archive) -> None:
         """Journal a question for each recent change that may have to be filed."""
         # Noted before the check: an event that is journalled during the check leads to another check.
-        self._checked_head, self._checked_at = archive.index.head, clock.monotonic()
+        self._checked_head, self._checked_at = archive.index.head_commit, clock.monotonic_seconds()
         journal_new_questions(archive, self._config, self._lock_timeout)
 
     # --- the public display of the filing number
@@ -148,7 +150,7 @@ class JobRunner:
         The hour is in the archive's time zone.
         """
         desk = self._config.desk
-        local_time = clock.read().wall.astimezone(self._config.zone)
+        local_time = clock.read_clocks().wall.astimezone(self._config.zone)
         reminder_time = local_time.replace(hour=desk.reminder_hour, minute=0, second=0, microsecond=0)
         return local_time - reminder_time >= timedelta(0) and bool(
             desk.reminder_addresses_file or load_addresses(None, os.environ)

@@ -51,14 +51,14 @@ def measure_gauges(archive: Archive, snapshot: Snapshot, pipeline: Pipeline, wat
     """
     index = archive.index
     filesystem = os.statvfs(archive.root)
-    newest_event = archive.journal.head()
+    newest_event = archive.journal.newest_event()
     last_checkpoint = index.last_checkpoint()
     last_checkpoint_time = last_checkpoint[1] if last_checkpoint else None
     replication_lag = read_replication_lag(archive)
-    version_count, _ = index.counts()
+    version_count = index.version_count()
     return Gauges(
         versions=version_count,
-        bytes=index.stored(),
+        bytes=index.new_content_bytes(),
         pending=pipeline.pending_count,
         oldest_pending_seconds=pipeline.oldest_pending_seconds,
         skipped=len(snapshot.skipped()),
@@ -75,7 +75,7 @@ def measure_gauges(archive: Archive, snapshot: Snapshot, pipeline: Pipeline, wat
 
 def _unix_seconds(time_text: str | None) -> float:
     """Return a time in RFC 3339 as Unix seconds; 0 for None and for an empty text, which both mean "never"."""
-    return clock.parse(time_text).timestamp() if time_text else 0.0
+    return clock.parse_time(time_text).timestamp() if time_text else 0.0
 
 
 #: Field of :class:`Gauges` -> help text of its metric; the name is published, with the prefix ``archiver_``.
@@ -140,11 +140,11 @@ class Metrics:
 
     def is_update_due(self) -> bool:
         """Return True if a file or an endpoint is configured, and the time of the next update has come."""
-        return bool(self._textfile or self._endpoint) and clock.monotonic() >= self._next_update_at
+        return bool(self._textfile or self._endpoint) and clock.monotonic_seconds() >= self._next_update_at
 
     def schedule_next_update(self) -> None:
         """Make the next update due in ``UPDATE_SECONDS``, whether or not the present one succeeds."""
-        self._next_update_at = clock.monotonic() + UPDATE_SECONDS
+        self._next_update_at = clock.monotonic_seconds() + UPDATE_SECONDS
 
     def replace_gauges(self, gauges: Gauges, problem_counts: Mapping[str, int]) -> None:
         """Replace the gauges and the numbers of problems to publish.

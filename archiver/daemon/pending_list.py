@@ -26,7 +26,7 @@ class PendingList:
 
     def update_if_due(self) -> None:
         """Update the list if its period is over, or at once if nothing is pending; raises sqlite3.Error."""
-        if self._pipeline.is_idle or clock.monotonic() >= self._next_update_at:
+        if self._pipeline.is_idle or clock.monotonic_seconds() >= self._next_update_at:
             self.update()
 
     def update(self) -> None:
@@ -41,4 +41,4 @@ class PendingList:
             self._snapshot.replace_pending_entries(entries)
             self._snapshot.set_meta("pending_count", str(self._pipeline.pending_count))
         self._written_entries = entries
-        self._next_update_at = clock.monotonic() + _UPDATE_SECONDS
+        self._next_update_at = clock.monotonic_seconds() + _UPDATE_SECONDS

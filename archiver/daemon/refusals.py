@@ -26,8 +26,8 @@ def journal_refusals(archive: Archive, journal: Callable[[Draft], None]) -> None
 
     Raises OSError, and whatever ``journal`` raises.  A later call journals the attempts then.
     """
-    refusals_path = archive.spool / "refused"
-    taken_path = archive.spool / "refused.taken"
+    refusals_path = archive.spool_folder / "refused"
+    taken_path = archive.spool_folder / "refused.taken"
     # A taken file is left over from a call that failed before its event was written.
     if not is_there(taken_path):
         if not is_there(refusals_path):

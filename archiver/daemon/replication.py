@@ -53,11 +53,11 @@ class Replication:
         Does nothing for an archive without a replica.  Raises sqlite3.Error if the index cannot be read, and
         RuntimeError if no thread can be started.
         """
-        now = clock.monotonic()
+        now = clock.monotonic_seconds()
         if now < self._earliest_run_at or (self._thread is not None and self._thread.is_alive()):
             return
-        journal_head = archive.index.head
-        if archive.index.replica() is None or (
+        journal_head = archive.index.head_commit
+        if archive.index.current_replica() is None or (
             journal_head == self._replicated_head and now < self._next_check_at
         ):
             return
@@ -80,15 +80,15 @@ class Replication:
         try:
             self._replicate_once()
             self._replicated_head, self._failure_count = journal_head, 0
-            self._earliest_run_at = clock.monotonic() + _MIN_INTERVAL_SECONDS
-            self._next_check_at = clock.monotonic() + _MAX_INTERVAL_SECONDS
+            self._earliest_run_at = clock.monotonic_seconds() + _MIN_INTERVAL_SECONDS
+            self._next_check_at = clock.monotonic_seconds() + _MAX_INTERVAL_SECONDS
             return
         except TransferStopped:
             # The daemon stops.  The first run after the next start continues from here.
             return
         except Busy:
             # Another process is replicating, for example a command.
-            self._earliest_run_at = clock.monotonic() + _MIN_INTERVAL_SECONDS
+            self._earliest_run_at = clock.monotonic_seconds() + _MIN_INTERVAL_SECONDS
             return
         except ArchiverError as error:
             if not self._stopping.is_set():
@@ -97,7 +97,7 @@ class Replication:
             report_system_error(self._report, error, self._config.archive, problem="replica")
         self._failure_count += 1
         pause = min(_FIRST_PAUSE_SECONDS * 2 ** (self._failure_count - 1), _LONGEST_PAUSE_SECONDS)
-        self._earliest_run_at = clock.monotonic() + pause
+        self._earliest_run_at = clock.monotonic_seconds() + pause
 
     def _replicate_once(self) -> None:
         """Bring the bucket up to date, with an archive and a connection that are closed again.
@@ -109,7 +109,7 @@ class Replication:
         try:
             with open_replica(archive, self._config) as replica:
                 self._bucket = replica.bucket
-                policy = policy_in_force(self._config, archive.index.promises())
+                policy = policy_in_force(self._config, archive.index.retention_promises())
                 sync_replica(archive, replica, policy, lock_timeout=0, stopping=self._stopping)
         finally:
             self._bucket = None

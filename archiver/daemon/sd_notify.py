@@ -25,7 +25,7 @@ class SystemdNotifier:
 
     def notify_reloading(self) -> None:
         """Report that a reload of the configuration begins."""
-        self._send(f"RELOADING=1\nMONOTONIC_USEC={int(clock.monotonic() * 1e6)}")
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={int(clock.monotonic_seconds() * 1e6)}")
 
     def notify_stopping(self) -> None:
         """Report that the service begins to end."""
@@ -33,7 +33,7 @@ class SystemdNotifier:
 
     def notify_watchdog(self) -> None:
         """Report progress to systemd's watchdog; call this often, for it sends at most twice in a period."""
-        now = clock.monotonic()
+        now = clock.monotonic_seconds()
         if self._watchdog_interval and now - self._last_watchdog_at >= self._watchdog_interval:
             self._last_watchdog_at = now
             self._send("WATCHDOG=1")

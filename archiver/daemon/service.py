@@ -270,14 +270,14 @@ class Service:
                 "metrics", "metrics.listen", metrics.endpoint_address, metrics.open_endpoint
             )
             self._try_optional_feature("metrics", "metrics.textfile", metrics.textfile, metrics.write_textfile)
-        if self._config is not None and clock.monotonic() >= self._next_socket_check:
+        if self._config is not None and clock.monotonic_seconds() >= self._next_socket_check:
             self._try_to_open_socket()
 
     # --- optional features: archiving goes on without the metrics and the socket
 
     def _try_to_open_socket(self) -> None:
         """Ensure that other users' requests are served, and schedule the next check; reports a failure."""
-        self._next_socket_check = clock.monotonic() + UPDATE_SECONDS
+        self._next_socket_check = clock.monotonic_seconds() + UPDATE_SECONDS
         socket_path = self._config and self._config.archive / SOCKET_NAME
         self._try_optional_feature("socket", "socket", socket_path, self._ensure_socket_server)
 
@@ -342,7 +342,7 @@ class Service:
             report_key = message.template + repr(
                 sorted((name, str(value)) for name, value in message.fields.items())
             )
-            now = clock.monotonic()
+            now = clock.monotonic_seconds()
             if now - self._last_logged_at.get(report_key, -_REPEAT_PAUSE_SECONDS) < _REPEAT_PAUSE_SECONDS:
                 return
             if len(self._last_logged_at) > _MAX_REMEMBERED:

@@ -57,9 +57,9 @@ def grant_group_access(config: Config, report: Reporter) -> None:
     archiving goes on with the old permissions.
     """
     try:
-        group_id = permissions.reading_group(config.read_group)
-        if not permissions.has_access(config.archive, group_id):
-            changed_count = permissions.grant_access(config.archive, group_id)
+        group_id = permissions.reading_group_id(config.read_group)
+        if not permissions.has_expected_access(config.archive, group_id):
+            changed_count = permissions.set_access_for_group(config.archive, group_id)
             report(
                 LazyMessage.define(
                     "The permissions of {count} files and folders in {path} were set: only its owner writes "
@@ -222,7 +222,7 @@ class SocketServer:
         """
         archive = Archive(self._config.archive, actor=actor)
         try:
-            with _received_attachment(message.attachment_size, read_exactly, archive.spool) as attachment:
+            with _received_attachment(message.attachment_size, read_exactly, archive.spool_folder) as attachment:
                 # The caller chose the number, which may even be NaN: the comparison is false for that, as it must
                 # be.
                 is_acceptable = 0 <= message.lock_timeout <= _MAX_LOCK_TIMEOUT
@@ -279,11 +279,11 @@ def _request_reader(connection: socket.socket) -> Callable[[int], bytes]:
     All calls together have ``_REQUEST_SECONDS``.  The function raises BadMessage if that time is over, or if the
     caller goes away.
     """
-    deadline = clock.monotonic() + _REQUEST_SECONDS
+    deadline = clock.monotonic_seconds() + _REQUEST_SECONDS
 
     def receive(byte_count: int) -> bytes:
         """Return at most ``byte_count`` bytes, empty at the end of the stream; raises BadMessage."""
-        remaining_seconds = deadline - clock.monotonic()
+        remaining_seconds = deadline - clock.monotonic_seconds()
         if remaining_seconds <= 0:
             raise protocol.BadMessage("it came too slowly")
         connection.settimeout(remaining_seconds)

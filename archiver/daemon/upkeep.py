@@ -22,7 +22,7 @@ _MEMORY_RELEASE_PATHS = 5000
 
 def report_unread_events(archive: Archive, report: Reporter) -> None:
     """Report each problem that follows from events of the journal that cannot be read; raises sqlite3.Error."""
-    for reason in unread.describe_unread_events(archive.index.unread()):
+    for reason in unread.describe_unread_events(archive.index.unread_events()):
         report("Attention: {reason}.", problem="journal", reason=reason)
 
 
@@ -31,7 +31,7 @@ def journal_new_promises(archive: Archive, config: Config, journal: Callable[[Dr
 
     A promise is a journalled retention period, which can be made longer but never shorter.
     """
-    promises = archive.index.promises()
+    promises = archive.index.retention_promises()
     if promised := new_promises(policy_in_force(config, promises), config, promises):
         journal(Draft("retention", promised))
 
@@ -43,7 +43,7 @@ def apply_sensitive_patterns(archive: Archive, config: Config, snapshot: Snapsho
     """
     encoded_patterns = json.dumps(config.sensitive)
     if encoded_patterns != (snapshot.meta("sensitive") or "[]"):
-        sensitive.hide_archived(archive.index, archive.content, config.sensitive)
+        sensitive.withdraw_group_access(archive.index, archive.content, config.sensitive)
         snapshot.set_meta("sensitive", encoded_patterns)
 
 

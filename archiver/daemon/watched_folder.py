@@ -113,7 +113,7 @@ class WatchedFolder:
             problem="folder",
             path=self._config.watch,
         )
-        self._journal(Draft("watch", WatchedFolderLost(path=names.text(os.fsencode(self._config.watch)))))
+        self._journal(Draft("watch", WatchedFolderLost(path=names.name_as_text(os.fsencode(self._config.watch)))))
         self._store_state(WatchState(watch_state.MISSING))
 
     # --- events
@@ -276,7 +276,7 @@ class WatchedFolder:
         if self.state != watch_state.STALLED:
             event_details = WatchStalled()
             if missed_path is not None:
-                event_details = WatchStalled(path=names.text(missed_path), missed=missed_count)
+                event_details = WatchStalled(path=names.name_as_text(missed_path), missed=missed_count)
             self._journal(Draft("watch", event_details))
         self._restart_watch()
 

@@ -18,13 +18,13 @@ from archiver.verify.witness import Witness
 _INTERVAL_SECONDS = 86_400
 
 
-def hash_refs(refs: Mapping[str, str]) -> str:
-    """Return the roll-up: the SHA-256, in hex, over all ``refs`` (full ref name -> object id).
+def hash_all_refs(refs: Mapping[str, str]) -> str:
+    """Return one SHA-256, in hex, over all ``refs`` (full ref name -> object id): the roll-up of a checkpoint.
 
     The digest is taken over a line ``<oid> <ref>`` for each ref, sorted by the bytes of the ref names.  This is a
     format: ``archiver verify`` and the verifier in a package compute the digest with code of their own.
     """
-    ordered_refs = sorted(refs.items(), key=lambda item: item[0].encode("utf-8", "surrogateescape"))
+    ordered_refs = sorted(refs.items(), key=lambda ref_and_oid: ref_and_oid[0].encode("utf-8", "surrogateescape"))
     lines = "".join(f"{oid} {ref}\n" for ref, oid in ordered_refs)
     return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
@@ -37,7 +37,7 @@ def make_checkpoint(archive: Archive, lock_timeout: float) -> Event:
     journalled then.
     """
     with archive.writing(lock_timeout) as writer:
-        head = archive.journal.head()
+        head = archive.journal.newest_event()
         if head is None:
             raise StorageError(
                 "The journal of {path} is missing, so nothing was signed. Nothing was changed. "
@@ -45,7 +45,7 @@ def make_checkpoint(archive: Archive, lock_timeout: float) -> Event:
                 path=archive.repository_path,
             )
         refs = archive.repository.refs()
-        refs_digest = hash_refs(refs)
+        refs_digest = hash_all_refs(refs)
         tag_name = f"{CHECKPOINTS}/{head.seq + 1}"
         tag_message = f"checkpoint {head.seq + 1}\n\nevent-sha256 {head.sha256}\nrefs-sha256 {refs_digest}\n"
         details = CheckpointSigned(refs=len(refs), refs_sha256=refs_digest)
@@ -53,11 +53,11 @@ def make_checkpoint(archive: Archive, lock_timeout: float) -> Event:
 
 
 def is_checkpoint_due(archive: Archive) -> bool:
-    """Return True if there are events after the last checkpoint, and that checkpoint is at least a day old.
+    """Return True if a checkpoint should be made: there are later events, and the last one is a day old or older.
 
     An archive with events but without any checkpoint needs one at once.  A repository without events needs none.
     """
-    head = archive.journal.head()
+    head = archive.journal.newest_event()
     if head is None:
         return False
     last_checkpoint = archive.index.last_checkpoint()
@@ -66,12 +66,12 @@ def is_checkpoint_due(archive: Archive) -> bool:
     checkpoint_seq, checkpoint_time = last_checkpoint
     if checkpoint_seq == head.seq:
         return False
-    age_seconds = (clock.read().wall - clock.parse(checkpoint_time)).total_seconds()
+    age_seconds = (clock.read_clocks().wall - clock.parse_time(checkpoint_time)).total_seconds()
     # A negative age means that the wall clock was set back. That must not delay the checkpoint.
     return not 0 <= age_seconds < _INTERVAL_SECONDS
 
 
-def witness_of(archive: Archive, checkpoint: Event) -> Witness:
+def make_witness(archive: Archive, checkpoint: Event) -> Witness:
     """Return the witness line of the event ``checkpoint``.
 
     People keep the line outside of the archive, and verify the archive against it later.

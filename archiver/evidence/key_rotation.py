@@ -14,7 +14,7 @@ from archiver.store.events.attached_files import SIGNERS_FILE
 from archiver.store.writer import Draft
 
 
-def change_key(archive: Archive, reason: str, *, is_old_key_lost: bool, lock_timeout: float) -> Event:
+def replace_signing_key(archive: Archive, reason: str, *, is_old_key_lost: bool, lock_timeout: float) -> Event:
     """Replace the signing key with a new one, and return the journalled event.  Old signatures stay valid.
 
     The old key endorses the new one: it signs a tag that contains the new public key.  With ``is_old_key_lost``
@@ -29,12 +29,12 @@ def change_key(archive: Archive, reason: str, *, is_old_key_lost: bool, lock_tim
     """
     if not reason.strip():
         raise UsageError("A reason is needed, for whoever reads this in three years. Nothing was changed.")
-    reason = names.typed(reason, "reason")
+    reason = names.clean_typed_text(reason, "reason")
     with archive.writing(lock_timeout) as writer:
-        head = archive.journal.head()
+        head = archive.journal.newest_event()
         if head is None:
             raise StorageError("The journal is missing. Nothing was changed. Run archiver verify.")
-        allowed_signers = keys.prepare_next_key(archive.keys, archive.signers())
+        allowed_signers = keys.prepare_next_key(archive.keys_folder, archive.journalled_signers())
         tag_name = f"{CHECKPOINTS}/key-{head.seq + 1}"
         # The new key is the last line of the file. Every earlier key stays listed for its old signatures.
         public_key = allowed_signers.splitlines()[-1].decode("ascii")
@@ -47,18 +47,18 @@ def change_key(archive: Archive, reason: str, *, is_old_key_lost: bool, lock_tim
         tag_message = f"the next key is\n\n{public_key}\n"
         event = writer.append(draft, None if is_old_key_lost else (tag_name, head.commit, tag_message))
         # A crash here leaves a journal that names a key which is not installed yet. Recovery installs it.
-        keys.install_next_key(archive.keys, allowed_signers)
+        keys.install_next_key(archive.keys_folder, allowed_signers)
     return event
 
 
-def back_up_key(archive: Archive, target: Path, lock_timeout: float) -> None:
+def back_up_signing_key(archive: Archive, target: Path, lock_timeout: float) -> None:
     """Copy the signing key to the new folder ``target``, and journal that a copy exists.
 
     Waits ``lock_timeout`` seconds for the archive's lock.  Raises StorageError if the copy or the archive cannot
     be written, Busy if the lock is still held.  After Busy the copy exists, although it is not journalled.
     """
     try:
-        keys.copy_keys(archive.keys, target)
+        keys.copy_keys(archive.keys_folder, target)
     except OSError as error:
         raise StorageError(
             "The key cannot be copied to {path} ({reason}). Nothing was changed. Choose a new folder.",
@@ -66,4 +66,4 @@ def back_up_key(archive: Archive, target: Path, lock_timeout: float) -> None:
             reason=error.strerror,
         ) from None
     with archive.writing(lock_timeout) as writer:
-        writer.append(Draft("key", KeyBackedUp(target=names.text(bytes(target.absolute())))))
+        writer.append(Draft("key", KeyBackedUp(target=names.name_as_text(bytes(target.absolute())))))

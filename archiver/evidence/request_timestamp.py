@@ -24,22 +24,22 @@ def is_token_due(archive: Archive) -> bool:
     last_checkpoint = archive.index.last_checkpoint()
     if last_checkpoint is None or archive.index.last_stamped_seq() >= last_checkpoint.seq:
         return False
-    return bool(pinned_roots(archive))
+    return bool(authority_certificates(archive))
 
 
-def pinned_roots(archive: Archive) -> bytes:
-    """Return the certificates (PEM) of the archive's time-stamp authority; empty if it has no authority.
+def authority_certificates(archive: Archive) -> bytes:
+    """Return the pinned certificates (PEM) of the archive's time-stamp authority; empty if it has no authority.
 
     They are an attachment of the first event, so that nobody can replace them later.
     """
-    first_event = archive.journal.first()
+    first_event = archive.journal.first_event()
     if first_event is None or all(attachment.name != ROOTS_FILE for attachment in first_event.attachments):
         return b""
-    return archive.journal.attachment(first_event, ROOTS_FILE)
+    return archive.journal.read_attachment(first_event, ROOTS_FILE)
 
 
-def journal_token(archive: Archive, url: str, lock_timeout: float) -> Event:
-    """Request a token over the newest event from the authority at ``url``, and journal the token.
+def request_and_journal_token(archive: Archive, url: str, lock_timeout: float) -> Event:
+    """Request a time-stamp token over the newest event from the authority at ``url``, and journal the token.
 
     The compliance clock advances to the time of the token, if that is later.
 
@@ -48,13 +48,13 @@ def journal_token(archive: Archive, url: str, lock_timeout: float) -> Event:
     a pinned one, or the archive cannot be written.  Raises Busy if the lock is still held.  Nothing is journalled
     then.
     """
-    head = archive.journal.head()
+    head = archive.journal.newest_event()
     if head is None:
         raise StorageError("The journal is missing. Nothing was changed. Run archiver verify.")
     event_data = archive.repository.read(f"{head.commit}:{EVENT_FILE}")
     token = rfc3161.request_token(url, event_data)
     try:
-        proven_time = rfc3161.proven_time(token, event_data, pinned_roots(archive))
+        proven_time = rfc3161.verify_token(token, event_data, authority_certificates(archive))
     except ValueError as error:
         raise StorageError(
             "The token of {url} cannot be trusted ({reason}). It was not taken in, and nothing was lost. The "
@@ -63,7 +63,7 @@ def journal_token(archive: Archive, url: str, lock_timeout: float) -> Event:
             reason=error,
         ) from None
     details = TimestampReceived(
-        seq=head.seq, event_sha256=head.sha256, time=clock.stamp(proven_time), authority=url
+        seq=head.seq, event_sha256=head.sha256, time=clock.format_time(proven_time), authority=url
     )
     with archive.writing(lock_timeout) as writer:
         return writer.append(Draft("clock", details, {TOKEN_FILE: io.BytesIO(token)}, proven=proven_time))

@@ -72,7 +72,7 @@ def journal_new_questions(archive: Archive, config: Config, lock_timeout: float)
     journalled before that remain.
     """
     new_numbers = []
-    filings = filings_from_events(archive.index.life())
+    filings = filings_from_events(archive.index.life_events())
     last_number = max(
         (question.number for filing in filings.values() for question in filing.change_questions), default=0
     )
@@ -158,7 +158,7 @@ def detect_change(archive: Archive, filing: Filing, config: Config) -> DetectedC
     paths = sorted(set().union(*changed_paths.values()))
     if not paths:
         return None
-    oldest_first = sorted(later_versions, key=lambda version: clock.parse(version.captured_at))
+    oldest_first = sorted(later_versions, key=lambda version: clock.parse_time(version.captured_at))
     # The oldest of them may differ in the notice folder alone, or in a material that was changed back since.
     first_changed_version = next(
         version
@@ -166,8 +166,8 @@ def detect_change(archive: Archive, filing: Filing, config: Config) -> DetectedC
         if not changed_paths[version.submission.name].isdisjoint(_changed_paths(archive, version, baseline_time))
     )
     return DetectedChange(
-        first_changed_on=clock.parse(first_changed_version.captured_at).astimezone(config.zone).date(),
-        changed_materials=tuple(map(names.text, paths)),
+        first_changed_on=clock.parse_time(first_changed_version.captured_at).astimezone(config.zone).date(),
+        changed_materials=tuple(map(names.name_as_text, paths)),
         change_kinds=_change_kinds(paths, config),
     )
 
@@ -227,7 +227,7 @@ def _read_signals(filing: Filing, config: Config) -> _SignalReadings:
     value_drafts = []
     first_release = None
     for signal in signals:
-        new_value, signal_name = _read_signal(signal), names.text(os.fsencode(signal))
+        new_value, signal_name = _read_signal(signal), names.name_as_text(os.fsencode(signal))
         old_value = filing.signal_values.get(signal_name)
         if new_value is None or (old_value is not None and _signal_digest(new_value) == _signal_digest(old_value)):
             continue

@@ -32,4 +32,4 @@ class EvidenceFile:
     @property
     def display_name(self) -> str:
         """The file's own name without folders, in readable form."""
-        return names.text(os.path.basename(self.name).encode("utf-8", "surrogateescape"))
+        return names.name_as_text(os.path.basename(self.name).encode("utf-8", "surrogateescape"))

@@ -50,7 +50,9 @@ class RecordContext:
 
     def read_filing(self, filing_name: str) -> Filing:
         """Return the state of a filing, or an empty filing if nothing was recorded about it yet."""
-        return filings_from_events(self.archive.index.life(filing_name)).get(filing_name) or Filing(filing_name)
+        return filings_from_events(self.archive.index.life_events(filing_name)).get(filing_name) or Filing(
+            filing_name
+        )
 
     @contextmanager
     def locked_recorder(self) -> Iterator[Callable[[str, EventDetails], Event]]:
@@ -254,7 +256,7 @@ def find_question(archive: Archive, question_number: int) -> ChangeQuestion:
 
 
 def _all_filings(archive: Archive) -> Iterable[Filing]:
-    return filings_from_events(archive.index.life()).values()
+    return filings_from_events(archive.index.life_events()).values()
 
 
 def _hash_stream(stream: IO[bytes]) -> str:

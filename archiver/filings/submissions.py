@@ -16,7 +16,7 @@ from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.events.attached_files import RECEIPT
 from archiver.store.events.filing_events import VersionSubmitted
-from archiver.store.journal import canonical
+from archiver.store.journal import canonical_json
 from archiver.store.writer import Draft
 
 
@@ -104,7 +104,7 @@ def check_version_complete(archive: Archive, version: Version) -> None:
         ),
         count=len(damaged),
         tag=version.tag,
-        path=names.text(damaged[0].path),
+        path=names.name_as_text(damaged[0].path),
         name=str(version.submission),
         number=version.number,
     )
@@ -139,7 +139,7 @@ def _submission_details(
     """
     common_submission = Submission(version.submission.filing, COMMON)
     is_common = version.submission == common_submission
-    common_version = None if is_common else archive.index.latest(common_submission)
+    common_version = None if is_common else archive.index.newest_version(common_submission)
     receipt = facts.receipt
     return VersionSubmitted(
         version=version.tag,
@@ -174,7 +174,9 @@ def hash_manifest(materials: Iterable[Material], with_sm3: bool) -> ManifestDige
     sha256_digest = hashlib.sha256()
     sm3_digest = hashlib.new("sm3") if with_sm3 else None
     for material in sorted(materials, key=lambda material: material.path):
-        line = canonical({"path": names.text(material.path), "sha256": material.sha256, "size": material.size})
+        line = canonical_json(
+            {"path": names.name_as_text(material.path), "sha256": material.sha256, "size": material.size}
+        )
         sha256_digest.update(line)
         if sm3_digest is not None:
             sm3_digest.update(line)
@@ -186,7 +188,7 @@ def _next_submission_tag(archive: Archive, submission: Submission) -> str:
 
     It is ``FILING/SUBMISSION/submitted``, then ``submitted-2``, ``submitted-3`` and so on.
     """
-    indexed_tags = set(archive.index.tags())
+    indexed_tags = set(archive.index.all_tags())
     submission_tag = f"{submission}/submitted"
     tag_number = 1
     while submission_tag in indexed_tags or _has_git_tag(archive, submission_tag):

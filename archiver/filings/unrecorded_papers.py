@@ -35,7 +35,7 @@ def find_unrecorded_papers(
     """
     recorded_digests = {notice.paper_sha256 for filing in filings for notice in filing.notices}
     return [
-        UnrecordedPaper(submission.filing, str(submission), names.text(material.path))
+        UnrecordedPaper(submission.filing, str(submission), names.name_as_text(material.path))
         for submission, material in overview.materials_in_folder(archive.index, notice_folder.encode("utf-8"))
         if material.sha256 not in recorded_digests
     ]

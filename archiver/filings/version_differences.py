@@ -11,7 +11,7 @@ from archiver.documents.reader import DocumentReader, compare_lines
 from archiver.errors import LazyMessage
 from archiver.model import Change, Op, Version
 from archiver.store import names
-from archiver.store.changes import MaterialPair, changes_between
+from archiver.store.changes import MaterialPair, compute_changes
 from archiver.store.content.objects import ContentStore
 from archiver.store.index.queries import Index
 
@@ -50,7 +50,7 @@ def compare_texts(
         if change.op is not Op.MODIFY or old_material is None or not old_material.sha256 or not change.sha256:
             continue
         # Content objects have no suffix, so the reader needs the name of the material.
-        filename = names.text(change.path)
+        filename = names.name_as_text(change.path)
         old_document, new_document = (
             reader.read(content_store.path(sha256), filename, sha256)
             for sha256 in (old_material.sha256, change.sha256)
@@ -83,5 +83,5 @@ def compare_versions(index: Index, old_version: Version, new_version: Version) -
         material.path: material for material in index.materials(new_version.submission, new_version.number)
     }
     paths = sorted(old_materials.keys() | new_materials.keys())
-    changes = changes_between(MaterialPair(old_materials.get(path), new_materials.get(path)) for path in paths)
+    changes = compute_changes(MaterialPair(old_materials.get(path), new_materials.get(path)) for path in paths)
     return sorted(changes, key=lambda change: change.path)

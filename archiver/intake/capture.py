@@ -25,7 +25,7 @@ from archiver.model import Change, JournalPoint, Material, Op, Submission, Versi
 from archiver.store.archive import Archive
 from archiver.store.content.objects import StagedCopy
 from archiver.store.content.source import StatData
-from archiver.store.failpoints import Step, reached
+from archiver.store.failpoints import Step, announce_step
 from archiver.store.sensitive import matching_pattern
 from archiver.store.writer import Totals, Writer
 from archiver.workers import WorkerProblem
@@ -144,11 +144,11 @@ class Capturer:
         outcome = CaptureResult(unstable=read.unstable, held=read.held, unreadable=read.unreadable)
         with self._archive.writing(wait_seconds) as writer:
             self._write(writer, attempt.group, settled, read.staged, outcome)
-            outcome.point = self._archive.index.point
+            outcome.point = self._archive.index.journal_point
         outcome.fresh = [path for path, item in read.staged.items() if item.is_racy]
         self._remember(attempt.group, settled | dict.fromkeys(outcome.fresh, StatData.unknown()), outcome)
         self._snapshot.note_unreadable(outcome.unreadable)
-        reached(Step.SNAPSHOT_SAVED)
+        announce_step(Step.SNAPSHOT_SAVED)
         outcome.done = [*settled, *(item.path for item in outcome.unreadable)]
         return outcome
 
@@ -178,12 +178,12 @@ class Capturer:
             for batch in batches:
                 whole.add(batch.result())
             whole.staged = {path: self._marked(path, item) for path, item in whole.staged.items()}
-            self._archive.content.publish(whole.staged.values())
+            self._archive.content.publish_copies(whole.staged.values())
         except (ArchiverError, ReadingStopped):
             for batch in batches:
                 if not batch.cancel() and batch.exception() is None:
                     whole.add(batch.result())
-            self._archive.content.discard(whole.staged.values())
+            self._archive.content.discard_copies(whole.staged.values())
             raise
         return whole
 
@@ -284,7 +284,7 @@ class Capturer:
         """
         repository = self._archive.repository
         number = latest.number + 1 if latest else 1
-        if not self._archive.index.unread():
+        if not self._archive.index.unread_events():
             return number, latest.commit if latest else None
         while repository.resolve(f"refs/tags/{submission.tag(number)}") is not None:
             number += 1
@@ -309,10 +309,10 @@ class Capturer:
         """
         index = self._archive.index
         if group.submission_folder is not None:
-            return index.latest(group.submission())
+            return index.newest_version(group.submission())
         filing = group.submission().filing
         numbered = [s for s in index.submissions() if s.filing == filing and s.number is not None]
-        return index.latest(max(numbered, key=lambda s: s.number or 0)) if numbered else None
+        return index.newest_version(max(numbered, key=lambda s: s.number or 0)) if numbered else None
 
     def _is_sealed(self, submission: Submission) -> bool:
         """Return True if some version of the submission was submitted to the regulator."""
@@ -322,7 +322,7 @@ class Capturer:
     def _check_content(self, changes: list[Change]) -> None:
         """Raise StorageError unless the content object of every change exists, as it did when it was published."""
         for change in changes:
-            if change.sha256 and change.size and not self._archive.content.has(change.sha256, change.size):
+            if change.sha256 and change.size and not self._archive.content.has_object(change.sha256, change.size):
                 raise StorageError(
                     "The content object {sha256} disappeared while its version was written. Nothing was "
                     "recorded and nothing archived was lost; the files are read again. Check the disk.",

@@ -129,7 +129,7 @@ def capture_now(archive: Archive, config: Config, submission: Submission, lock_t
 
 def _are_finished(changed_states: Mapping[bytes, State], config: Config) -> bool:
     """Return True if no file among the changed paths has changed, by its ctime, during the last quiet period."""
-    quiet_since_ns = clock.wall_ns() - int(config.settle_seconds * 1e9)
+    quiet_since_ns = clock.wall_time_ns() - int(config.settle_seconds * 1e9)
     return all(
         not isinstance(state, StatData) or state.ctime_ns <= quiet_since_ns for state in changed_states.values()
     )
@@ -159,7 +159,7 @@ def _check_submission_folder(access: FolderAccess, group: Group, submission: Sub
         raise SubmissionRefused(
             "The folder {path} of {submission} is not in the watched folder. Nothing was recorded. Bring it back "
             "and submit again, or name the version that was handed in with --version N.",
-            path=names.text(group.prefix),
+            path=names.name_as_text(group.prefix),
             submission=str(submission),
         )
 
@@ -197,7 +197,7 @@ def _refuse_unreadable(unreadable_paths: list[SkippedPath], submission: Submissi
             ),
             count=len(unreadable_paths),
             submission=str(submission),
-            path=names.text(unreadable_paths[0].path),
+            path=names.name_as_text(unreadable_paths[0].path),
             reason=unreadable_paths[0].reason,
         )
 

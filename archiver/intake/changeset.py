@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from archiver.model import Change, Material, Submission, Version
 from archiver.store.archive import Archive
-from archiver.store.changes import MaterialPair, addition_of, changes_between
+from archiver.store.changes import MaterialPair, compute_changes, make_addition
 
 
 class FileTotals(NamedTuple):
@@ -39,7 +39,7 @@ class Changeset:
 
     def changes(self) -> list[Change]:
         """Return the changes since the newest version; empty if the capture would only repeat that version."""
-        return changes_between(
+        return compute_changes(
             MaterialPair(self._materials_before.get(path), after) for path, after in self._materials_after.items()
         )
 
@@ -53,7 +53,7 @@ class Changeset:
             materials.pop(path, None)
             if after is not None:
                 materials[path] = after
-        return [addition_of(material) for _, material in sorted(materials.items())]
+        return [make_addition(material) for _, material in sorted(materials.items())]
 
     def totals_after(self, latest: Version | None) -> FileTotals:
         """Return the number of files and of bytes after the capture.

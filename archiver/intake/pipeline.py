@@ -88,7 +88,7 @@ class Pipeline:
         self._snapshot.note_scan(start, found.skipped, found.changed)
         if not start:
             self._drop_settled(found.changed.keys())
-            self._snapshot.set_meta("last_scan", clock.stamp(clock.read().wall))
+            self._snapshot.set_meta("last_scan", clock.format_time(clock.read_clocks().wall))
         return found
 
     def process_hints(self, hints: set[tuple[bytes, bool]], now: float) -> None:
@@ -140,7 +140,7 @@ class Pipeline:
         ``known`` are the paths that were pending before the scan.  Changes within the last ``seconds`` are left
         out, because their events may be on the way.
         """
-        before = clock.wall_ns() - int(seconds * 1e9)
+        before = clock.wall_time_ns() - int(seconds * 1e9)
         explained = {item.path for item in self._snapshot.skipped()}
         return [
             path
@@ -157,11 +157,11 @@ class Pipeline:
         """
         ahead: deque[CaptureJob] = deque()
         try:
-            for key, states in self._settler.due_groups(clock.monotonic()):
+            for key, states in self._settler.due_groups(clock.monotonic_seconds()):
                 group = cast(Group, key)
                 if (gather and self._gathers(group)) or not self._confirmed(group, states):
                     continue
-                overdue = self._settler.overdue_paths(group, clock.monotonic())
+                overdue = self._settler.overdue_paths(group, clock.monotonic_seconds())
                 ahead.append(self._capturer.stage(group, states, overdue))
                 if len(ahead) > _AHEAD:
                     self._finish(ahead.popleft(), wait_seconds)
@@ -179,12 +179,12 @@ class Pipeline:
         newest = self._capturer.newest(group) if interval else None
         if newest is None:
             return False
-        now = clock.read().wall
+        now = clock.read_clocks().wall
         # If the wall clock was set back, the age is negative, and would delay the next version by that time.
-        age = max((now - clock.parse(newest.captured_at)).total_seconds(), 0.0)
+        age = max((now - clock.parse_time(newest.captured_at)).total_seconds(), 0.0)
         if age >= interval:
             return False
-        self._settler.gather(group, clock.monotonic() + interval - age)
+        self._settler.gather(group, clock.monotonic_seconds() + interval - age)
         return True
 
     def _confirmed(self, group: Group, states: dict[bytes, State]) -> bool:
@@ -192,7 +192,7 @@ class Pipeline:
 
         A change whose event was lost restarts the quiet period, unless a path of the group is overdue.
         """
-        now = clock.monotonic()
+        now = clock.monotonic_seconds()
         moved: dict[bytes, State] = {}
         for path, before in list(states.items()):
             try:
@@ -219,14 +219,14 @@ class Pipeline:
                 self._heartbeat()
             outcome = self._capturer.finish(attempt, wait_seconds)
         except ArchiverError as error:
-            now = clock.monotonic()
+            now = clock.monotonic_seconds()
             self._refusals[group] = error
             for path in attempt.states:
                 self._settler.defer(group, path, now)
             self._report(error.message, problem=error.code)
             return
         self._refusals.pop(group, None)
-        now = clock.monotonic()
+        now = clock.monotonic_seconds()
         self._settler.discard(group, outcome.done)
         for path in (*outcome.fresh, *outcome.unstable):
             with suppress(OSError):
@@ -259,14 +259,14 @@ class Pipeline:
 
     def drop_captured_elsewhere(self) -> None:
         """Drop paths of postponed groups that another process has archived, such as ``archiver submit``."""
-        for group, path, each in self._settler.gathering_paths(clock.monotonic()):
+        for group, path, each in self._settler.gathering_paths(clock.monotonic_seconds()):
             if self._snapshot.archived_state(path) == each.state:
                 self._settler.discard(group, [path])
 
     def pause(self, longest: float) -> float:
         """Return the seconds until a group can be due, at most ``longest``."""
         moment = self._settler.next_due()
-        return longest if moment is None else min(max(moment - clock.monotonic(), 0.0), longest)
+        return longest if moment is None else min(max(moment - clock.monotonic_seconds(), 0.0), longest)
 
     @property
     def is_idle(self) -> bool:
@@ -296,21 +296,21 @@ class Pipeline:
     def oldest_pending_seconds(self) -> float:
         """Return how long the oldest pending path has been waiting; 0 if there is none."""
         oldest = self._settler.oldest_change()
-        return 0.0 if oldest is None else clock.monotonic() - oldest
+        return 0.0 if oldest is None else clock.monotonic_seconds() - oldest
 
     def pending(self, limit: int | None = None) -> list[tuple[SkippedPath, str]]:
         """Return the pending paths with their reasons, and the time since which each is pending (RFC 3339).
 
         With ``limit``, only that many are returned, the oldest ones.
         """
-        wall, now = clock.read().wall, clock.monotonic()
+        wall, now = clock.read_clocks().wall, clock.monotonic_seconds()
         waiting = self._settler.pending_paths()
         if limit is not None and len(waiting) > limit:
             waiting = nsmallest(limit, waiting, key=lambda item: item[2].first_change)
         return [
             (
                 self._reason(cast(Group, group), path, each, now),
-                clock.stamp(wall - timedelta(seconds=now - each.first_change)),
+                clock.format_time(wall - timedelta(seconds=now - each.first_change)),
             )
             for group, path, each in waiting
         ]

@@ -26,10 +26,10 @@ def seed_snapshot(snapshot: Snapshot, index: Index) -> None:
     Raises sqlite3.Error if index or snapshot cannot be used.
     """
     for prefix, captured_tag in snapshot.captured_tags().items():
-        if index.version(captured_tag) is None:
+        if index.find_version(captured_tag) is None:
             snapshot.mark_contents_unknown(prefix)
     for submission in open_submissions(index):
-        newest_version = index.latest(submission)
+        newest_version = index.newest_version(submission)
         prefix = group_of_submission(submission).prefix
         previous_tag = snapshot.captured_tag(prefix)
         if newest_version is not None and previous_tag != newest_version.tag:
@@ -39,7 +39,12 @@ def seed_snapshot(snapshot: Snapshot, index: Index) -> None:
                 if snapshot.archived_state(path) is None
             }
             snapshot.record(
-                missing_entries, prefix, previous_tag, newest_version.tag, newest_version.commit, index.point
+                missing_entries,
+                prefix,
+                previous_tag,
+                newest_version.tag,
+                newest_version.commit,
+                index.journal_point,
             )
 
 

@@ -19,12 +19,12 @@ from archiver.store.content.source import StatData
 from archiver.store.repair import set_aside
 from archiver.store.sqlite import (
     file_identity,
-    open_or_empty,
+    from_stored_integer,
     open_or_recreate,
-    read_integer,
-    read_point,
-    stored_integer,
-    write_point,
+    open_read_only_or_empty,
+    read_journal_point,
+    to_stored_integer,
+    write_journal_point,
 )
 
 #: The state of an empty folder, whose size and times are not compared.
@@ -87,7 +87,9 @@ class Snapshot:
         """
         self._path = path
         self._database = (
-            open_or_empty(path, _SCHEMA) if read_only else open_or_recreate(path, _SCHEMA, _SCHEMA_VERSION)
+            open_read_only_or_empty(path, _SCHEMA)
+            if read_only
+            else open_or_recreate(path, _SCHEMA, _SCHEMA_VERSION)
         )
         self._file_identity = file_identity(path)
 
@@ -97,7 +99,7 @@ class Snapshot:
 
         The entries are valid only for a journal that contains this event.
         """
-        return read_point(self._database)
+        return read_journal_point(self._database)
 
     @property
     def is_file_replaced(self) -> bool:
@@ -180,7 +182,7 @@ class Snapshot:
         """
         with self._database:
             if point is not None:
-                write_point(self._database, point)
+                write_journal_point(self._database, point)
             if tag and self.captured_tag(prefix) == previous_tag:
                 self._database.execute(
                     'insert or replace into captured (prefix, tag, "commit") values (?, ?, ?)',
@@ -314,7 +316,7 @@ def _stat_data(stored_columns: tuple[int | bytes, ...]) -> StatData:
     # Such numbers are rare.  The test, and tuple.__new__ instead of the class, save time: a scan makes a million
     # StatData.
     if bytes in map(type, stored_columns):
-        stored_columns = tuple(map(read_integer, stored_columns))
+        stored_columns = tuple(map(from_stored_integer, stored_columns))
     return tuple.__new__(StatData, stored_columns)
 
 
@@ -322,6 +324,6 @@ def _entry_row(path: bytes, state: StatData | Literal["folder"]) -> tuple[object
     """Return the row for a path in the table ``entries``, in the order of its columns."""
     folder, name = split_path(path)
     if isinstance(state, StatData):
-        return (folder, name, 0, *map(stored_integer, state))
+        return (folder, name, 0, *map(to_stored_integer, state))
     # For an empty folder, the column ``folder`` is 1, and the columns of StatData mean nothing.
     return (folder, name, 1, 0, 0, 0, 0)

@@ -74,7 +74,7 @@ class FileReader:
                 for path in paths:
                     self._read_one(path, open_file, path in overdue, read)
         except (ArchiverError, ReadingStopped):
-            self._content.discard(read.staged.values())
+            self._content.discard_copies(read.staged.values())
             raise
         return read
 
@@ -100,7 +100,7 @@ class FileReader:
         try:
             if source.is_being_written and not overdue:
                 raise _Held
-            staged = self._content.stage(source, self._proceed)
+            staged = self._content.stage_copy(source, self._proceed)
         finally:
             source.close()
         defect = integrity.find_defect(staged.spool_path, path)

@@ -35,7 +35,7 @@ class StagingProcesses:
 
         ``archive`` is the archive's folder, whose files are never read; empty if none is to be left out.
         """
-        places = (root, os.fsencode(content.objects), os.fsencode(content.spool), archive)
+        places = (root, os.fsencode(content.objects_folder), os.fsencode(content.spool_folder), archive)
         self._workers = WorkerPool(WorkerProgram("archiver.intake.staging_worker", places))
 
     def read(self, paths: Sequence[bytes], overdue: Container[bytes]) -> StagingResult:
@@ -92,7 +92,7 @@ def _decode_outcome(answer: Any) -> StagingResult | StorageError:
     """
     if "template" in answer:
         fields = {key: _decode_field(value) for key, value in answer["fields"].items()}
-        return StorageError(LazyMessage.revive(expect_text(answer["template"]), fields))
+        return StorageError(LazyMessage.from_parts(expect_text(answer["template"]), fields))
     return StagingResult(
         dict(map(_decode_staged, answer["staged"])),
         list(map(text_to_name, answer["unstable"])),

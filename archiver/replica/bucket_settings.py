@@ -40,7 +40,7 @@ class BucketSettings:
     #: How many objects are transferred at once.
     thread_count: int = 8
     #: False for a bucket that was accepted without object lock.
-    has_lock: bool = True
+    uses_object_lock: bool = True
 
     @property
     def url(self) -> str:
@@ -48,7 +48,7 @@ class BucketSettings:
         return f"s3://{self.bucket_name}/{self.prefix}".rstrip("/")
 
 
-def settings_from_url(url: str, access: BucketAccess, *, has_lock: bool = True) -> BucketSettings:
+def settings_from_url(url: str, access: BucketAccess, *, uses_object_lock: bool = True) -> BucketSettings:
     """Parse ``s3://BUCKET/PREFIX``, and combine the address with the configured access.
 
     Raises UsageError if ``url`` has another form, or if the endpoint could carry a secret (a user name, a password
@@ -76,7 +76,7 @@ def settings_from_url(url: str, access: BucketAccess, *, has_lock: bool = True) 
         proxy_url=access.proxy,
         bytes_per_second=access.max_mb_per_second * 1e6,
         thread_count=access.max_transfers,
-        has_lock=has_lock,
+        uses_object_lock=uses_object_lock,
     )
 
 
@@ -98,7 +98,7 @@ def settings_from_journal(details: ReplicaCreated, access: BucketAccess) -> Buck
         max_mb_per_second=access.max_mb_per_second,
         max_transfers=access.max_transfers,
     )
-    return settings_from_url(details.url, combined_access, has_lock=bool(details.lock))
+    return settings_from_url(details.url, combined_access, uses_object_lock=bool(details.lock))
 
 
 def read_credentials(path: Path) -> dict[str, str]:

@@ -57,11 +57,11 @@ def write_bundle(archive: Archive, previous_commit: str | None, last_commit: str
     refs = {ref: oid for event in events for ref, oid in event.moved_refs.items()}
     head_commit = events[-1].commit
     prerequisites = [previous_commit] if previous_commit else []
-    if not archive.index.unread():
+    if not archive.index.unread_events():
         # No bundle holds a version whose event cannot be read. While there is one, the next version on its branch
         # has to bring the history along, so its parents must not be left out.
         prerequisites += _parents_of_first_commits(archive, events)
-    with NamedTemporaryFile(dir=archive.spool, prefix="tmp-bundle-", suffix=".bundle") as bundle_file:
+    with NamedTemporaryFile(dir=archive.spool_folder, prefix="tmp-bundle-", suffix=".bundle") as bundle_file:
         _write_header(bundle_file, {JOURNAL: head_commit, **refs}, prerequisites)
         archive.repository.write_pack(bundle_file, [head_commit, *refs.values()], prerequisites)
         bundle_file.flush()
@@ -76,7 +76,7 @@ def _read_events(archive: Archive, previous_commit: str | None, last_commit: str
 
     Events recorded after ``last_commit`` are left out: they may name content that was not uploaded yet.
     """
-    for event in archive.journal.since(previous_commit):
+    for event in archive.journal.events_since(previous_commit):
         yield _BundledEvent(event.seq, event.commit, event.refs)
         if event.commit == last_commit:
             return

@@ -12,7 +12,7 @@ from archiver.errors import NotFoundError
 from archiver.replica.bucket import Bucket
 from archiver.replica.bucket_settings import BucketSettings, settings_from_journal
 from archiver.replica.inventory_check import check_inventory
-from archiver.replica.known_objects import ReplicaState, state_path
+from archiver.replica.known_objects import ReplicaState, replica_state_path
 from archiver.replica.parallel_transfers import Progress
 from archiver.replica.sync import Replicator
 from archiver.replica.sync_result import SyncResult
@@ -31,9 +31,9 @@ class Replica:
     settings: BucketSettings
 
 
-def replica_settings(archive: Archive, config: Config) -> BucketSettings | None:
+def read_replica_settings(archive: Archive, config: Config) -> BucketSettings | None:
     """Return the settings of the replica, or None for an archive without a replica."""
-    details = archive.index.replica()
+    details = archive.index.current_replica()
     return None if details is None else settings_from_journal(details, config.replica)
 
 
@@ -46,7 +46,7 @@ def open_replica(archive: Archive, config: Config) -> Iterator[Replica]:
     Raises NotFoundError for an archive without a replica, ConfigError if boto3 is not installed or the credentials
     file cannot be used.
     """
-    settings = replica_settings(archive, config)
+    settings = read_replica_settings(archive, config)
     if settings is None:
         raise NotFoundError(
             "This archive has no replica. Nothing was changed. Make one with: archiver replica init --url "
@@ -55,7 +55,7 @@ def open_replica(archive: Archive, config: Config) -> Iterator[Replica]:
     # Importing boto3 takes longer than most commands, and only the replica needs it.
     from archiver.replica.s3 import S3Bucket
 
-    state = ReplicaState(state_path(archive.root))
+    state = ReplicaState(replica_state_path(archive.root))
     try:
         yield Replica(S3Bucket(settings), state, settings)
     finally:
@@ -82,7 +82,7 @@ def sync_replica(
         archive,
         replica.bucket,
         replica.state,
-        has_lock=replica.settings.has_lock,
+        uses_object_lock=replica.settings.uses_object_lock,
         thread_count=replica.settings.thread_count,
         stopping=stopping,
         progress=progress,
@@ -103,7 +103,7 @@ def check_replica(
     with open_replica(archive, config) as replica:
         check_inventory(
             *(archive, replica.bucket, policy, report),
-            has_lock=replica.settings.has_lock,
+            uses_object_lock=replica.settings.uses_object_lock,
             thread_count=replica.settings.thread_count,
             sample_percent=sample_percent,
         )

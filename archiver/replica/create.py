@@ -9,9 +9,9 @@ from archiver.config.settings import Config
 from archiver.errors import LazyMessage
 from archiver.replica.bucket import BucketProblem
 from archiver.replica.bucket_settings import BucketSettings, settings_from_url
-from archiver.replica.desired_objects import desired_history, lock_end
+from archiver.replica.desired_objects import compute_lock_end, desired_state_of_history
 from archiver.replica.existing_objects import claim_prefix
-from archiver.replica.known_objects import state_path
+from archiver.replica.known_objects import replica_state_path
 from archiver.replica.lock_probe import LockProof, probe_lock
 from archiver.replica.s3 import S3Bucket
 from archiver.store import sqlite
@@ -21,7 +21,7 @@ from archiver.store.writer import Draft
 
 
 def settings_from_options(
-    config: Config, url: str, endpoint: str, region: str, style: str, *, has_lock: bool
+    config: Config, url: str, endpoint: str, region: str, style: str, *, uses_object_lock: bool
 ) -> BucketSettings:
     """Combine the options of ``replica init`` with the configuration.
 
@@ -36,7 +36,7 @@ def settings_from_options(
         region=region or configured_access.region,
         addressing_style=style if style != "auto" else configured_access.addressing_style,
     )
-    return settings_from_url(url, access, has_lock=has_lock)
+    return settings_from_url(url, access, uses_object_lock=uses_object_lock)
 
 
 def create_replica(archive: Archive, settings: BucketSettings, lock_timeout: float) -> LockProof:
@@ -54,33 +54,35 @@ def create_replica(archive: Archive, settings: BucketSettings, lock_timeout: flo
     archive.check_owner()
     bucket = S3Bucket(settings)
     proof = probe_lock(bucket)
-    if settings.has_lock and proof.broken_promises:
+    if settings.uses_object_lock and proof.broken_promises:
         raise BucketProblem(
             "{url} does not lock: {what}. Nothing was changed. Make a bucket with object lock, or take it as it "
             "is with --no-lock.",
             url=settings.url,
-            what=_join_phrases(proof.broken_promises),
+            what=_join_with_semicolons(proof.broken_promises),
         )
-    now = clock.read().wall
-    claim_lock_end = lock_end(desired_history({}, now), now) if settings.has_lock else None
+    now = clock.read_clocks().wall
+    claim_lock_end = (
+        compute_lock_end(desired_state_of_history({}, now), now) if settings.uses_object_lock else None
+    )
     claim_prefix(bucket, archive.index.archive_id, claim_lock_end)
     details = ReplicaCreated(
         url=settings.url,
         endpoint=settings.endpoint_url,
         region=settings.region_name,
         style=settings.addressing_style,
-        lock=settings.has_lock,
+        lock=settings.uses_object_lock,
         promises={promise: bool(is_kept) for promise, is_kept in proof.is_kept_by_promise.items()},
     )
     with archive.writing(lock_timeout) as writer:
         writer.append(Draft("replica", details))
     # The objects recorded so far may be those of another bucket. The next sync lists this one.
-    sqlite.remove(state_path(archive.root))
+    sqlite.delete_database(replica_state_path(archive.root))
     return proof
 
 
-def _join_phrases(phrases: list[LazyMessage]) -> LazyMessage:
-    """Return a single message with at least one phrase, separated by semicolons and still untranslated."""
+def _join_with_semicolons(phrases: list[LazyMessage]) -> LazyMessage:
+    """Return one message with all ``phrases``, of which there is at least one. It is still untranslated."""
     joined_phrase = phrases[0]
     for phrase in phrases[1:]:
         joined_phrase = LazyMessage("{first}; {then}", first=joined_phrase, then=phrase)

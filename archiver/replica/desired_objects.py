@@ -31,104 +31,109 @@ _UTC = ZoneInfo("UTC")
 
 
 class DesiredObject(NamedTuple):
-    """The guarantee that an object needs from the bucket."""
+    """The size, lock and legal hold that an object must have in the bucket: its desired state."""
 
-    #: In bytes. 0 for history, whose bundles share one guarantee.
+    #: In bytes. 0 for history, whose bundles share one desired state.
     size: int
-    #: The latest end of all retention periods that apply.
+    #: The latest end of all retention periods that apply: the dated end.
     keep_until: datetime
     #: True if a condition without a date applies too: the filing is live, or a version is the present state of its
     #: folder.
     is_open_ended: bool
     #: True if a legal hold is in force.
-    has_hold: bool
+    needs_legal_hold: bool
 
 
-class _VersionRules(NamedTuple):
+class _VersionRetention(NamedTuple):
     """The retention of a version, with the fields of a :class:`DesiredObject`."""
 
     keep_until: datetime
     is_open_ended: bool
-    has_hold: bool
+    needs_legal_hold: bool
 
 
 def desired_objects(index: Index, policy: RetentionPolicy, compliance_time: datetime) -> dict[str, DesiredObject]:
-    """Return the content of all versions except the disposed ones, by SHA-256.
+    """Return the desired state of the content of all versions except the disposed ones, by SHA-256.
 
-    Content that several versions share gets the strictest of their rules. Empty files have no content object, so
-    they are left out. ``compliance_time`` is the present time of the compliance clock.
+    Content that several versions share must satisfy the retention of each of them. Empty files have no content
+    object, so they are left out. ``compliance_time`` is the present time of the compliance clock, by which
+    retention is decided and which nobody can set forward.
     """
-    rules_by_submission = _rules_by_submission(index, policy, compliance_time)
-    desired: dict[str, DesiredObject] = {}
+    retention_by_submission = _retention_by_submission(index, policy, compliance_time)
+    desired_by_sha256: dict[str, DesiredObject] = {}
     for submission, sha256, size, first_version, end_version in overview.content_intervals(index):
-        rules_by_number = rules_by_submission[submission]
+        retention_by_number = retention_by_submission[submission]
         # ``end_version`` is the first version without the content. Without one, the newest version has it.
-        last_version = end_version - 1 if end_version is not None else max(rules_by_number, default=0)
-        for number in range(first_version, last_version + 1):
-            rules = rules_by_number.get(number)  # None for a disposed version
-            if rules is not None:
-                desired[sha256] = _combine_strictest(desired.get(sha256), DesiredObject(size, *rules))
-    return desired
+        last_version = end_version - 1 if end_version is not None else max(retention_by_number, default=0)
+        for version_number in range(first_version, last_version + 1):
+            retention = retention_by_number.get(version_number)  # None for a disposed version
+            if retention is not None:
+                desired_by_sha256[sha256] = _combine_strictest(
+                    desired_by_sha256.get(sha256), DesiredObject(size, *retention)
+                )
+    return desired_by_sha256
 
 
-def _rules_by_submission(
+def _retention_by_submission(
     index: Index, policy: RetentionPolicy, compliance_time: datetime
-) -> defaultdict[Submission, dict[int, _VersionRules]]:
-    """Return the rules of all versions except the disposed ones, by submission and then by version number.
+) -> defaultdict[Submission, dict[int, _VersionRetention]]:
+    """Return the retention of all versions except the disposed ones, by submission and then by version number.
 
     For a submission without such versions, a lookup returns an empty dict.
     """
-    rules_by_submission: defaultdict[Submission, dict[int, _VersionRules]] = defaultdict(dict)
+    retention_by_submission: defaultdict[Submission, dict[int, _VersionRetention]] = defaultdict(dict)
     for version in index.versions():
         if version.disposed is None:
             decision = decide_retention(version, policy, compliance_time)
             # A hold does not make the end open. It becomes a legal hold in the bucket, which can be lifted.
             is_open_ended = decision.is_live or decision.is_present_state
-            rules = _VersionRules(decision.keep_until, is_open_ended, bool(decision.holds))
-            rules_by_submission[version.submission][version.number] = rules
-    return rules_by_submission
+            retention = _VersionRetention(decision.keep_until, is_open_ended, bool(decision.holds))
+            retention_by_submission[version.submission][version.number] = retention
+    return retention_by_submission
 
 
-def _combine_strictest(first: DesiredObject | None, second: DesiredObject) -> DesiredObject:
-    """Return the guarantee that satisfies both. ``first`` is None if ``second`` is the only one so far."""
-    if first is None:
-        return second
+def _combine_strictest(combined_so_far: DesiredObject | None, added: DesiredObject) -> DesiredObject:
+    """Return the desired state that satisfies both. With ``combined_so_far`` None, that is ``added``."""
+    if combined_so_far is None:
+        return added
     return DesiredObject(
-        second.size,
-        max(first.keep_until, second.keep_until),
-        first.is_open_ended or second.is_open_ended,
-        first.has_hold or second.has_hold,
+        added.size,
+        max(combined_so_far.keep_until, added.keep_until),
+        combined_so_far.is_open_ended or added.is_open_ended,
+        combined_so_far.needs_legal_hold or added.needs_legal_hold,
     )
 
 
-def desired_history(desired: Mapping[str, DesiredObject], now: datetime) -> DesiredObject:
-    """Return the guarantee for bundles and for the claim: their end is open, since history is never disposed of.
+def desired_state_of_history(desired_content: Mapping[str, DesiredObject], now: datetime) -> DesiredObject:
+    """Return the desired state of bundles and of the claim: their end is open, since history is never disposed of.
 
-    They are locked at least as long as the content in ``desired``, which history describes. Without any content
-    the dated end is ``now``.
+    They are locked at least as long as the content in ``desired_content``, which the history describes. Without
+    any content the dated end is ``now``. The claim is the object that names the archive.
     """
-    keep_until = max((content.keep_until for content in desired.values()), default=now)
-    return DesiredObject(0, keep_until, is_open_ended=True, has_hold=False)
+    keep_until = max((content.keep_until for content in desired_content.values()), default=now)
+    return DesiredObject(0, keep_until, is_open_ended=True, needs_legal_hold=False)
 
 
-def lock_end(desired: DesiredObject, now: datetime) -> datetime:
-    """Return the end, in whole seconds, of a lock that is placed at the wall time ``now``.
+def compute_lock_end(desired: DesiredObject, now: datetime) -> datetime:
+    """Return the time until which to lock an object, for a lock that is placed at the wall time ``now``.
 
-    While the end is open, the lock lasts at least for the floor of three years from ``now`` on, and each sync
-    renews it where :func:`is_lock_too_short` says so.
+    That is the dated end of ``desired``. If the end is open, it is at least three years after ``now``; a later
+    sync extends the lock where :func:`is_lock_too_short` says so. The lock lasts at least for _SHORTEST_LOCK and
+    at most for _LONGEST_LOCK, which servers accept, and then ends with the next whole second.
     """
-    end = desired.keep_until
+    locked_until = desired.keep_until
     if desired.is_open_ended:
-        end = max(end, end_of_period(now, FLOOR_YEARS, _UTC))
-    end = min(max(end, now + _SHORTEST_LOCK), now + _LONGEST_LOCK)
-    # Servers cut the time to whole seconds. Rounded up, the lock never ends before ``end``.
-    return end.replace(microsecond=0) + timedelta(seconds=1)
+        locked_until = max(locked_until, end_of_period(now, FLOOR_YEARS, _UTC))
+    locked_until = min(max(locked_until, now + _SHORTEST_LOCK), now + _LONGEST_LOCK)
+    # Servers cut the time to whole seconds. With a second more, the lock never ends too early. The second does not
+    # matter for _LONGEST_LOCK, which is far below the limit of the servers.
+    return locked_until.replace(microsecond=0) + timedelta(seconds=1)
 
 
 def is_lock_too_short(locked_until: datetime | None, desired: DesiredObject, now: datetime) -> bool:
     """Return True if a lock that ends at ``locked_until`` (None: no lock) has to be placed or extended.
 
-    Returns False for a lock that was just placed with the end from :func:`lock_end`.
+    Returns False for a lock that was just placed with the end from :func:`compute_lock_end`.
     """
     if locked_until is None:
         return True
@@ -140,4 +145,4 @@ def is_lock_too_short(locked_until: datetime | None, desired: DesiredObject, now
     end_moves_daily = desired.keep_until > now + _LONGEST_LOCK or (
         desired.is_open_ended and desired.keep_until < locked_until
     )
-    return locked_until < lock_end(desired, now) - (_RENEWAL_LAG if end_moves_daily else _ROUNDING)
+    return locked_until < compute_lock_end(desired, now) - (_RENEWAL_LAG if end_moves_daily else _ROUNDING)

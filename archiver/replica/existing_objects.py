@@ -19,7 +19,7 @@ from archiver.errors import StorageError, UsageError
 from archiver.replica import object_names
 from archiver.replica.bucket import Bucket, BucketProblem, ObjectInfo, ObjectVersion
 from archiver.replica.known_objects import ReplicaState, ReplicatedObject
-from archiver.replica.object_names import IDENTITY_KEY, EventSpan
+from archiver.replica.object_names import CLAIM_KEY, EventSpan
 from archiver.replica.parallel_transfers import run_in_parallel, split_into_batches
 from archiver.store.archive import Archive
 
@@ -27,7 +27,7 @@ from archiver.store.archive import Archive
 _CLAIM_FORMAT = 1
 #: Characters of a foreign owner that a message shows. An archive's id is shorter, but anybody may have written the
 #: object.
-_LONGEST_OWNER = 40
+_MAX_OWNER_LENGTH = 40
 #: Versions between two records of progress. With fewer, replica.db is committed more often. With more, a crash
 #: repeats more requests.
 _BATCH_SIZE = 500
@@ -43,7 +43,7 @@ class SecondWriter(BucketProblem):
 
 
 def claim_prefix(bucket: Bucket, archive_id: str, locked_until: datetime | None) -> tuple[str, ReplicatedObject]:
-    """Ensure that the prefix belongs to this archive, by an object that holds the archive's id.
+    """Ensure that the prefix belongs to this archive, by a claim: an object that holds the archive's id.
 
     If the object exists, its oldest version decides, since anybody with access to the bucket can add later ones.
     Otherwise the object is uploaded and locked through ``locked_until`` (None: it gets no lock). Returns the key
@@ -53,8 +53,8 @@ def claim_prefix(bucket: Bucket, archive_id: str, locked_until: datetime | None)
     """
     versions = [
         version
-        for version in bucket.list_versions(IDENTITY_KEY)
-        if version.key == IDENTITY_KEY and not version.is_delete_marker
+        for version in bucket.list_versions(CLAIM_KEY)
+        if version.key == CLAIM_KEY and not version.is_delete_marker
     ]
     for version in sorted(versions, key=lambda version: version.modified_at):
         info = bucket.object_info(version.key, version.version_id)
@@ -65,20 +65,20 @@ def claim_prefix(bucket: Bucket, archive_id: str, locked_until: datetime | None)
             raise UsageError(
                 "This prefix belongs to another archive ({owner}). Nothing was changed. Choose a prefix of its "
                 "own for this one.",
-                owner=owner[:_LONGEST_OWNER],
+                owner=owner[:_MAX_OWNER_LENGTH],
             )
         claimed = ReplicatedObject(version.version_id, info.size, info.locked_until, info.has_legal_hold)
         return version.key, claimed
-    return IDENTITY_KEY, _upload_claim(bucket, archive_id, locked_until)
+    return CLAIM_KEY, _upload_claim(bucket, archive_id, locked_until)
 
 
 def _upload_claim(bucket: Bucket, archive_id: str, locked_until: datetime | None) -> ReplicatedObject:
     """Upload a claim for the archive, and return its record."""
     data = json.dumps({"format": _CLAIM_FORMAT, "archive": archive_id}).encode("ascii")
     with TemporaryDirectory() as folder:
-        claim_path = Path(folder) / IDENTITY_KEY
+        claim_path = Path(folder) / CLAIM_KEY
         claim_path.write_bytes(data)
-        version_id = bucket.upload(IDENTITY_KEY, claim_path, hashlib.sha256(data).hexdigest(), locked_until)
+        version_id = bucket.upload(CLAIM_KEY, claim_path, hashlib.sha256(data).hexdigest(), locked_until)
     return ReplicatedObject(version_id, len(data), locked_until, has_legal_hold=False)
 
 
@@ -97,30 +97,30 @@ def _read_owner(bucket: Bucket, version: ObjectVersion) -> str:
 # --- uploads of earlier syncs
 
 
-def adopt_listed_content(
+def record_listed_content(
     bucket: Bucket, state: ReplicaState, thread_count: int, stopping: threading.Event
 ) -> None:
-    """List the content objects of the bucket, and record those that are not recorded yet.
+    """List the content objects of the bucket, and record in ``state`` those that are not recorded yet.
 
     Of several versions of an object the oldest is the archive's own, as others can only add later ones. An object
     whose digest is not the one in its key is not recorded, so the sync sends it again.
 
     Raises BucketProblem, and TransferStopped once ``stopping`` is set. All earlier batches are recorded then.
     """
-    seen_keys = set(state.objects_below(""))
-    unseen_versions = (
+    handled_keys = set(state.objects_below(""))
+    unrecorded_versions = (
         version
         for version in bucket.list_versions(object_names.CONTENT_PREFIX)
-        if not version.is_delete_marker and version.key not in seen_keys
+        if not version.is_delete_marker and version.key not in handled_keys
     )
 
     def request_info(version: ObjectVersion) -> ObjectInfo | None:
         return bucket.object_info(version.key, version.version_id)
 
-    for batch in split_into_batches(unseen_versions, _BATCH_SIZE):
+    for batch in split_into_batches(unrecorded_versions, _BATCH_SIZE):
         # A listing has the oldest version of a key first. In the reversed order it is the last one, which stays.
-        oldest_versions = {version.key: version for version in reversed(batch) if version.key not in seen_keys}
-        seen_keys |= oldest_versions.keys()
+        oldest_versions = {version.key: version for version in reversed(batch) if version.key not in handled_keys}
+        handled_keys |= oldest_versions.keys()
         infos = run_in_parallel(request_info, oldest_versions.values(), thread_count, stopping)
         state.record_objects(
             (version.key, _record_of_version(version, info))
@@ -129,12 +129,12 @@ def adopt_listed_content(
         )
 
 
-def adopt_unrecorded_bundles(
+def record_listed_bundles(
     archive: Archive, bucket: Bucket, state: ReplicaState, newest_span: EventSpan | None
 ) -> EventSpan | None:
-    """Record the bundles in the bucket that come after ``newest_span``, the newest recorded one.
+    """Record in ``state`` the bundles in the bucket after ``newest_span``, that of the newest recorded bundle.
 
-    Returns the newest span of all. In both places None means that there is no bundle.
+    Returns the span of events of the newest bundle of all. None, in both places, means that there is no bundle.
 
     Raises SecondWriter for a bundle that does not belong to the journal of ``archive``, and BucketProblem.
     """
@@ -166,7 +166,7 @@ def _record_of_version(version: ObjectVersion, info: ObjectInfo) -> ReplicatedOb
 def _is_in_journal(archive: Archive, span: EventSpan) -> bool:
     """Return True if the last event of ``span`` is in the archive's journal, with the same number."""
     try:
-        return archive.journal.event(span.head_commit).seq == span.last_seq
+        return archive.journal.read_event(span.head_commit).seq == span.last_seq
     except StorageError:
         # The archive has no such commit, so the bundle belongs to another archive.
         return False

@@ -48,52 +48,58 @@ def check_inventory(
     policy: RetentionPolicy,
     report: VerifyReport,
     *,
-    has_lock: bool,
+    uses_object_lock: bool,
     thread_count: int,
     sample_percent: float,
 ) -> None:
     """Add a finding to ``report`` for each difference between the bucket and the archive.
 
     ``sample_percent`` (0 to 100) of the content objects, chosen at random, are downloaded and hashed as well.
-    ``has_lock`` is False for a bucket that was accepted without object lock: its locks and holds are not checked.
+    ``uses_object_lock`` is False for a bucket that was accepted without object lock: its locks and holds are not
+    checked.
 
     Raises BucketProblem if the bucket does not answer a request.
     """
     desired_by_sha256 = desired_objects(archive.index, policy, archive.compliance_time())
-    listed = _list_bucket(bucket)
-    _check_delete_markers(listed, report)
-    stored = {key: _without_delete_markers(versions) for key, versions in listed.items()}
-    stored = {key: versions for key, versions in stored.items() if versions}
-    _check_foreign_objects(stored, report)
-    expected = {
+    listed_versions = _list_bucket(bucket)
+    _check_delete_markers(listed_versions, report)
+    stored_versions = {
+        key: content_versions
+        for key, versions in listed_versions.items()
+        if (content_versions := _without_delete_markers(versions))
+    }
+    _check_foreign_objects(stored_versions, report)
+    expected_content = {
         object_names.content_key(sha256): _ExpectedContent(sha256, desired)
         for sha256, desired in desired_by_sha256.items()
     }
-    for key in sorted(expected.keys() - stored.keys()):
+    for key in sorted(expected_content.keys() - stored_versions.keys()):
         report.add_finding("A070", key)  # an object is missing
-    content_check = _ContentCheck(bucket, has_lock, sample_percent, clock.read().wall)
-    keys = sorted(expected.keys() & stored.keys())
+    content_check = _ContentCheck(bucket, uses_object_lock, sample_percent, clock.read_clocks().wall)
+    keys = sorted(expected_content.keys() & stored_versions.keys())
     with ThreadPoolExecutor(thread_count) as pool:
         for start in range(0, len(keys), _BATCH_SIZE):
             batch = keys[start : start + _BATCH_SIZE]
-            for findings in pool.map(lambda key: content_check.check(stored[key], expected[key]), batch):
+            for findings in pool.map(
+                lambda key: content_check.check_object(stored_versions[key], expected_content[key]), batch
+            ):
                 report.findings += findings
-    _check_history(archive, bucket, stored, report, has_lock=has_lock)
+    _check_history(archive, bucket, stored_versions, report, uses_object_lock=uses_object_lock)
 
 
 def _list_bucket(bucket: Bucket) -> _Inventory:
     """Return all versions and delete markers by key, except those of probes, which never count as content."""
-    listed: dict[str, list[ObjectVersion]] = defaultdict(list)
+    versions_by_key: dict[str, list[ObjectVersion]] = defaultdict(list)
     for version in bucket.list_versions(""):
         if not version.key.startswith(object_names.PROBE_PREFIX):
-            listed[version.key].append(version)
-    return listed
+            versions_by_key[version.key].append(version)
+    return versions_by_key
 
 
 def _without_delete_markers(versions: Iterable[ObjectVersion]) -> list[ObjectVersion]:
     """Return the versions that have content, the oldest first."""
-    with_content = (version for version in versions if not version.is_delete_marker)
-    return sorted(with_content, key=lambda version: version.modified_at)
+    content_versions = (version for version in versions if not version.is_delete_marker)
+    return sorted(content_versions, key=lambda version: version.modified_at)
 
 
 def _check_delete_markers(listed: _Inventory, report: VerifyReport) -> None:
@@ -116,7 +122,7 @@ def _check_foreign_objects(stored: _Inventory, report: VerifyReport) -> None:
         is_ours = (
             object_names.parse_content_key(key) is not None
             or object_names.parse_bundle_key(key) is not None
-            or key == object_names.IDENTITY_KEY
+            or key == object_names.CLAIM_KEY
         )
         if not is_ours:
             report.add_finding("A074", key)
@@ -130,13 +136,13 @@ class _ContentCheck:
     """Compares single content objects with the desired state. Safe to use from several threads."""
 
     bucket: Bucket
-    has_lock: bool
+    uses_object_lock: bool
     #: 0 to 100: how many of the objects are downloaded and hashed.
     sample_percent: float
     #: The wall clock at the beginning of the check.
     now: datetime
 
-    def check(self, versions: list[ObjectVersion], expected: _ExpectedContent) -> list[Finding]:
+    def check_object(self, versions: list[ObjectVersion], expected: _ExpectedContent) -> list[Finding]:
         """Return the findings for an object, given all its versions with content, the oldest first.
 
         The first version with the expected size and digest is taken for the archive's own, as others can only add
@@ -152,25 +158,25 @@ class _ContentCheck:
             return [Finding("A070", key, None)]  # the object is missing: all versions were deleted meanwhile
         own_size, own_sha256 = expected.desired.size, expected.sha256
         own_info = next((info for info in infos if (info.size, info.sha256) == (own_size, own_sha256)), infos[0])
-        findings = list(self._check_content(key, own_info, expected))
-        if self.has_lock:
+        findings = list(self._check_size_and_digest(key, own_info, expected))
+        if self.uses_object_lock:
             findings += _check_lock(key, own_info, expected.desired, self.now)
         return findings
 
-    def _check_content(self, key: str, info: ObjectInfo, expected: _ExpectedContent) -> Iterator[Finding]:
+    def _check_size_and_digest(self, key: str, info: ObjectInfo, expected: _ExpectedContent) -> Iterator[Finding]:
         """Yield a finding (A071) if size, recorded digest or, for an object in the sample, the content differs."""
         expected_size = expected.desired.size
         if info.size != expected_size:
             detail = LazyMessage("{size} bytes instead of {expected}", size=info.size, expected=expected_size)
             yield Finding("A071", key, detail)
         elif info.sha256 != expected.sha256:
-            given = LazyMessage("it was given as {sha256}", sha256=info.sha256)
-            yield Finding("A071", key, given if info.sha256 else LazyMessage("it was given as nothing"))
+            recorded_digest = LazyMessage("it was given as {sha256}", sha256=info.sha256)
+            yield Finding("A071", key, recorded_digest if info.sha256 else LazyMessage("it was given as nothing"))
         elif self.sample_percent >= 100 or random.random() * 100 < self.sample_percent:
-            yield from _check_bytes(self.bucket, key, info.version_id, expected.sha256)
+            yield from _check_downloaded_bytes(self.bucket, key, info.version_id, expected.sha256)
 
 
-def _check_bytes(bucket: Bucket, key: str, version_id: str, expected_sha256: str) -> Iterator[Finding]:
+def _check_downloaded_bytes(bucket: Bucket, key: str, version_id: str, expected_sha256: str) -> Iterator[Finding]:
     """Download a version, and yield a finding (A071) if it cannot be read or has another digest."""
     digest = hashlib.sha256()
     try:
@@ -195,16 +201,16 @@ def _check_lock(key: str, info: ObjectInfo, desired: DesiredObject, now: datetim
     elif info.locked_until < min(desired.keep_until.astimezone(UTC), now + _LONGEST_EXPECTED_LOCK):
         detail = LazyMessage(
             "until {until} instead of {expected}",
-            until=clock.stamp(info.locked_until),
-            expected=clock.stamp(desired.keep_until),
+            until=clock.format_time(info.locked_until),
+            expected=clock.format_time(desired.keep_until),
         )
         yield Finding("A073", key, detail)
-    if desired.has_hold and not info.has_legal_hold:
+    if desired.needs_legal_hold and not info.has_legal_hold:
         yield Finding("A076", key, None)
 
 
 def _check_history(
-    archive: Archive, bucket: Bucket, stored: _Inventory, report: VerifyReport, *, has_lock: bool
+    archive: Archive, bucket: Bucket, stored: _Inventory, report: VerifyReport, *, uses_object_lock: bool
 ) -> None:
     """Report bundles without a lock (A072), bundles of another journal (A074), and events in no bundle (A070).
 
@@ -222,10 +228,10 @@ def _check_history(
                 "A070", f"events {last_seq + 1} to {span.first_seq - 1}", LazyMessage("their history is not there")
             )
         info = bucket.object_info(key, stored[key][0].version_id)
-        if info is not None and has_lock and info.locked_until is None:
+        if info is not None and uses_object_lock and info.locked_until is None:
             report.add_finding("A072", key)
         last_seq = max(last_seq, span.last_seq)
-    newest_event = archive.journal.head()
+    newest_event = archive.journal.newest_event()
     if newest_event is not None and not last_seq:
         report.add_finding("A070", f"events 1 to {newest_event.seq}", LazyMessage("their history is not there"))
 
@@ -233,7 +239,7 @@ def _check_history(
 def _is_in_journal(archive: Archive, span: object_names.EventSpan) -> bool:
     """Return True if the last event of ``span`` is in the archive's journal, with the same number."""
     try:
-        return archive.journal.event(span.head_commit).seq == span.last_seq
+        return archive.journal.read_event(span.head_commit).seq == span.last_seq
     except StorageError:
         # The archive has no such commit, so the bundle belongs to another archive.
         return False

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from archiver import clock
-from archiver.store.sqlite import open_or_empty, open_or_recreate
+from archiver.store.sqlite import open_or_recreate, open_read_only_or_empty
 
 _SCHEMA_VERSION = 2
 _SCHEMA = """
@@ -43,7 +43,7 @@ class ReplicatedObject:
     has_legal_hold: bool
 
 
-def state_path(archive_root: Path) -> Path:
+def replica_state_path(archive_root: Path) -> Path:
     """Return the path of the database in the archive at ``archive_root``."""
     return archive_root / "replica.db"
 
@@ -63,7 +63,9 @@ class ReplicaState:
         Raises sqlite3.Error for any other failure.
         """
         self._database = (
-            open_or_empty(path, _SCHEMA) if read_only else open_or_recreate(path, _SCHEMA, _SCHEMA_VERSION)
+            open_read_only_or_empty(path, _SCHEMA)
+            if read_only
+            else open_or_recreate(path, _SCHEMA, _SCHEMA_VERSION)
         )
 
     def close(self) -> None:
@@ -96,7 +98,7 @@ class ReplicaState:
                 key,
                 replicated.version_id,
                 replicated.size,
-                clock.stamp(replicated.locked_until) if replicated.locked_until else None,
+                clock.format_time(replicated.locked_until) if replicated.locked_until else None,
                 replicated.has_legal_hold,
             )
             for key, replicated in objects
@@ -106,18 +108,18 @@ class ReplicaState:
                 "insert or replace into objects (key, version, size, until, held) values (?, ?, ?, ?, ?)", rows
             )
 
-    def forget_objects(self, keys: Iterable[str]) -> None:
+    def delete_object_records(self, keys: Iterable[str]) -> None:
         """Remove the records of objects that were deleted from the bucket. Unknown keys are ignored."""
         with self._database:
             self._database.executemany("delete from objects where key = ?", ((key,) for key in keys))
 
     # --- progress
 
-    def is_complete(self) -> bool:
+    def has_complete_records(self) -> bool:
         """Return True if all content of the bucket is recorded: it was listed, and no sync failed since."""
         return bool(self._read_meta(_LISTED)) and not self._read_meta(_UNFINISHED)
 
-    def mark_listed(self) -> None:
+    def mark_bucket_listed(self) -> None:
         """Record that the bucket was listed to its end, so all its content is recorded."""
         self._set_meta({_LISTED: "1"})
 
@@ -127,7 +129,7 @@ class ReplicaState:
 
     def finish_sync(self, finished_at: datetime) -> None:
         """Record that a sync has sent everything, and when."""
-        self._set_meta({_UNFINISHED: "", _SYNCED_AT: clock.stamp(finished_at)})
+        self._set_meta({_UNFINISHED: "", _SYNCED_AT: clock.format_time(finished_at)})
 
     def last_sync_time(self) -> str | None:
         """Return when a sync last sent everything (RFC 3339), or None if no sync ever did."""
@@ -155,5 +157,5 @@ class ReplicaState:
 def _object_of_row(version_id: str, size: int, locked_until: str | None, has_legal_hold: int) -> ReplicatedObject:
     """Return the object from its columns. ``locked_until`` is RFC 3339, and ``has_legal_hold`` is 0 or 1."""
     return ReplicatedObject(
-        version_id, size, clock.parse(locked_until) if locked_until else None, bool(has_legal_hold)
+        version_id, size, clock.parse_time(locked_until) if locked_until else None, bool(has_legal_hold)
     )

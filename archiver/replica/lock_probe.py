@@ -59,18 +59,18 @@ class LockProof:
 
 
 def probe_lock(bucket: Bucket) -> LockProof:
-    """Upload a locked probe, try to break the lock in every known way, and return the outcome.
+    """Upload a probe, an object with a short lock, and try to break the lock in every known way.
 
-    Nothing is uploaded to a bucket that keeps no versions or has no object lock. In a good bucket the probe stays,
-    as it cannot be deleted while its lock lasts.
+    Returns the outcome. Nothing is uploaded to a bucket that keeps no versions or has no object lock. In a good
+    bucket the probe stays, as it cannot be deleted while its lock lasts.
 
     Raises BucketProblem if the bucket cannot be used.
     """
-    is_kept = {"versions": bucket.is_versioned(), "lock": bucket.has_object_lock()}
-    if not all(is_kept.values()):
-        return LockProof(is_kept)
+    is_kept_by_promise = {"versions": bucket.is_versioned(), "lock": bucket.has_object_lock()}
+    if not all(is_kept_by_promise.values()):
+        return LockProof(is_kept_by_promise)
     key = PROBE_PREFIX + secrets.token_hex(8)
-    locked_until = clock.read().wall.replace(microsecond=0) + _PROBE_LOCK_DURATION
+    locked_until = clock.read_clocks().wall.replace(microsecond=0) + _PROBE_LOCK_DURATION
     with TemporaryDirectory() as folder:
         probe_path = Path(folder) / "probe"
         probe_path.write_bytes(key.encode("ascii"))
@@ -78,7 +78,9 @@ def probe_lock(bucket: Bucket) -> LockProof:
             key, probe_path, hashlib.sha256(probe_path.read_bytes()).hexdigest(), locked_until
         )
     info = bucket.object_info(key, version_id)
-    is_kept["locks"] = info is not None and info.locked_until is not None and info.locked_until >= locked_until
-    if is_kept["locks"]:
-        is_kept |= bucket.try_to_break_lock(key, version_id, locked_until)
-    return LockProof(is_kept)
+    is_kept_by_promise["locks"] = (
+        info is not None and info.locked_until is not None and info.locked_until >= locked_until
+    )
+    if is_kept_by_promise["locks"]:
+        is_kept_by_promise |= bucket.try_to_break_lock(key, version_id, locked_until)
+    return LockProof(is_kept_by_promise)

@@ -15,7 +15,7 @@ HISTORY_PREFIX = "history/"
 #: Objects that were uploaded only to test whether the bucket locks.
 PROBE_PREFIX = "probe/"
 #: The object that names the archive to which the prefix belongs.
-IDENTITY_KEY = "archive.json"
+CLAIM_KEY = "archive.json"
 
 #: The two folders repeat the first and the second pair of digits of the SHA-256.
 _CONTENT_KEY = re.compile(r"objects/([0-9a-f]{2})/([0-9a-f]{2})/(\1\2[0-9a-f]{60})")

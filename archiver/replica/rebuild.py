@@ -114,10 +114,10 @@ def rebuild_archive(
         try:
             with archive.writing(_LOCK_TIMEOUT):
                 archive.reindex()
-            allowed_signers = archive.keys / "allowed_signers"
+            allowed_signers = archive.keys_folder / "allowed_signers"
             if not is_there(allowed_signers):
-                allowed_signers.write_bytes(archive.signers())
-            newest_event = archive.journal.head()
+                allowed_signers.write_bytes(archive.journalled_signers())
+            newest_event = archive.journal.newest_event()
             result = RebuildResult(newest_event.seq if newest_event else 0)
             if not only_history:
                 result = _download_content(bucket, archive, thread_count, progress, result.event_count)
@@ -148,16 +148,18 @@ def _config_of_archive(root: Path, config_path: Path) -> Config:
     """
     archive = Archive(root)
     try:
-        first_event = archive.journal.first()
+        first_event = archive.journal.first_event()
         watched_folder = (
-            names.raw(ArchiveCreated.from_details(first_event.details).watch or "") if first_event else b""
+            names.name_from_text(ArchiveCreated.from_details(first_event.details).watch or "")
+            if first_event
+            else b""
         )
         return Config(
             source=config_path,
             archive=root,
             watch=Path(os.fsdecode(watched_folder)),
             layout=archive.index.layout,
-            retention_years=max(archive.index.promises().years.values(), default=3),
+            retention_years=max(archive.index.retention_promises().years.values(), default=3),
         )
     finally:
         archive.close()
@@ -166,8 +168,8 @@ def _config_of_archive(root: Path, config_path: Path) -> Config:
 def _replica_table(access: BucketAccess) -> str:
     """Return the TOML table ``[replica]`` with the settings that are not empty, to append to a configuration."""
     credentials = os.path.abspath(access.credentials_file) if access.credentials_file else ""
-    values = {"endpoint": access.endpoint, "region": access.region, "credentials": credentials}
-    lines = [f"{key} = {json.dumps(value)}" for key, value in values.items() if value]
+    settings = {"endpoint": access.endpoint, "region": access.region, "credentials": credentials}
+    lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items() if value]
     return "\n".join(["", "[replica]", *lines, ""])
 
 
@@ -192,7 +194,7 @@ def _create_folders(root: Path, key_folder: Path | None) -> None:
                 reason=error.strerror,
             ) from None
         (root / "keys" / "signing_key").chmod(0o600)
-    permissions.grant_access(root, None)
+    permissions.set_access_for_group(root, None)
 
 
 # --- content
@@ -200,10 +202,10 @@ def _create_folders(root: Path, key_folder: Path | None) -> None:
 
 def _absent_content_sizes(archive: Archive) -> dict[str, int]:
     """Return the sizes, by SHA-256, of the content that versions need and the archive lacks."""
-    needed = needed_content(archive.index)
+    needed_sha256s = needed_content(archive.index)
     intervals = overview.content_intervals(archive.index)
-    sizes = {sha256: size for _, sha256, size, _, _ in intervals if sha256 in needed}
-    return {sha256: size for sha256, size in sizes.items() if not archive.content.has(sha256, size)}
+    needed_sizes = {sha256: size for _, sha256, size, _, _ in intervals if sha256 in needed_sha256s}
+    return {sha256: size for sha256, size in needed_sizes.items() if not archive.content.has_object(sha256, size)}
 
 
 def _download_content(
@@ -220,9 +222,9 @@ def _download_content(
     versions_by_sha256 = _list_content_versions(bucket, absent_sizes)
 
     def download(sha256: str) -> str | None:
-        return _download_undamaged(bucket, archive.spool, versions_by_sha256.get(sha256, ()), sha256)
+        return _download_oldest_undamaged(bucket, archive.spool_folder, versions_by_sha256.get(sha256, ()), sha256)
 
-    total_bytes, handled_bytes, missing = sum(absent_sizes.values()), 0, []
+    total_bytes, handled_bytes, missing_content = sum(absent_sizes.values()), 0, []
     with ThreadPoolExecutor(thread_count) as pool:
         for batch in split_into_batches(sorted(absent_sizes), _BATCH_SIZE):
             staged_paths = dict(zip(batch, pool.map(download, batch), strict=True))
@@ -230,13 +232,14 @@ def _download_content(
             sync_filesystem(archive.root)
             for sha256, staged_path in staged_paths.items():
                 if staged_path is None:
-                    missing.append(sha256)
+                    missing_content.append(sha256)
                 else:
-                    _publish(archive, staged_path, sha256)
+                    _move_to_content_store(archive, staged_path, sha256)
             handled_bytes += sum(absent_sizes[sha256] for sha256 in batch)
             progress(handled_bytes, total_bytes)
-    byte_count = total_bytes - sum(absent_sizes[sha256] for sha256 in missing)
-    return RebuildResult(event_count, len(absent_sizes) - len(missing), byte_count, tuple(missing))
+    byte_count = total_bytes - sum(absent_sizes[sha256] for sha256 in missing_content)
+    object_count = len(absent_sizes) - len(missing_content)
+    return RebuildResult(event_count, object_count, byte_count, tuple(missing_content))
 
 
 def _list_content_versions(bucket: Bucket, sha256s: Container[str]) -> dict[str, list[ObjectVersion]]:
@@ -249,8 +252,10 @@ def _list_content_versions(bucket: Bucket, sha256s: Container[str]) -> dict[str,
     return versions_by_sha256
 
 
-def _download_undamaged(bucket: Bucket, spool: Path, versions: Iterable[ObjectVersion], sha256: str) -> str | None:
-    """Download the oldest version with the digest ``sha256``.
+def _download_oldest_undamaged(
+    bucket: Bucket, spool: Path, versions: Iterable[ObjectVersion], sha256: str
+) -> str | None:
+    """Download the oldest of ``versions`` whose content has the digest ``sha256``.
 
     Returns the path of the file in the spool, or None if no version has the digest. Raises BucketProblem as
     :func:`_download_with_retries` does.
@@ -262,20 +267,20 @@ def _download_undamaged(bucket: Bucket, spool: Path, versions: Iterable[ObjectVe
 
 
 def _download_with_retries(bucket: Bucket, spool: Path, version: ObjectVersion, sha256: str) -> str | None:
-    """Do as :func:`_download` does, with another attempt after each of the pauses.
+    """Do as :func:`_download_if_undamaged` does, with another attempt after each of the pauses.
 
     Raises BucketProblem if the last attempt fails too.
     """
     for pause_seconds in _RETRY_PAUSES_SECONDS:
         try:
-            return _download(bucket, spool, version, sha256)
+            return _download_if_undamaged(bucket, spool, version, sha256)
         except BucketProblem:
             # The connection may have broken. If the failure lasts, the attempt after the loop raises it.
             time.sleep(pause_seconds)
-    return _download(bucket, spool, version, sha256)
+    return _download_if_undamaged(bucket, spool, version, sha256)
 
 
-def _download(bucket: Bucket, spool: Path, version: ObjectVersion, sha256: str) -> str | None:
+def _download_if_undamaged(bucket: Bucket, spool: Path, version: ObjectVersion, sha256: str) -> str | None:
     """Download a version into a new file in the spool, read-only for everybody.
 
     Returns the path of the file. Returns None, and leaves no file, if the version has another digest than
@@ -301,11 +306,11 @@ def _download(bucket: Bucket, spool: Path, version: ObjectVersion, sha256: str) 
     return stream.name if is_undamaged else None
 
 
-def _publish(archive: Archive, staged_path: str, sha256: str) -> None:
+def _move_to_content_store(archive: Archive, staged_path: str, sha256: str) -> None:
     """Rename a downloaded file to the path of its content object, and create the folders above it."""
-    target = archive.content.path(sha256)
+    object_path = archive.content.path(sha256)
     # The new folders get the mode of the folder of all objects, except for write access of the group.
-    folder_mode = stat.S_IMODE(archive.content.objects.stat().st_mode) & 0o750
-    for folder in (target.parent.parent, target.parent):
+    folder_mode = stat.S_IMODE(archive.content.objects_folder.stat().st_mode) & 0o750
+    for folder in (object_path.parent.parent, object_path.parent):
         folder.mkdir(folder_mode, exist_ok=True)
-    os.rename(staged_path, target)
+    os.rename(staged_path, object_path)

@@ -28,6 +28,14 @@ class _BundleVersion(NamedTuple):
     version: ObjectVersion
 
 
+class _FetchedBundle(NamedTuple):
+    """A bundle whose objects are in the repository."""
+
+    span: EventSpan
+    #: Full name of a ref -> the object id that the bundle gives to it.
+    refs: dict[str, str]
+
+
 def rebuild_history(bucket: Bucket, root: Path) -> None:
     """Create ``archive.git`` below ``root`` from the bundles in the bucket, complete or not at all.
 
@@ -44,10 +52,10 @@ def rebuild_history(bucket: Bucket, root: Path) -> None:
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         check_filesystem(unfinished, root)
-        permissions.make_private(root)
+        permissions.restrict_to_owner(root)
         repository = Repository.begin(unfinished)
         try:
-            repository.set_refs(_unbundle_all(bucket, repository, root))
+            repository.set_refs(_fetch_all_bundles(bucket, repository, root))
             repository.arm()
         finally:
             repository.close()
@@ -59,36 +67,22 @@ def rebuild_history(bucket: Bucket, root: Path) -> None:
         raise
 
 
-def _unbundle_all(bucket: Bucket, repository: Repository, root: Path) -> dict[str, str]:
-    """Take the objects of all bundles into the repository, in the order of events. Return the refs after the last.
+def _fetch_all_bundles(bucket: Bucket, repository: Repository, root: Path) -> dict[str, str]:
+    """Fetch the objects of all bundles into the repository, in the order of their events, and return all refs.
 
-    Each bundle has to continue the journal of the previous one. If several bundles begin with the same event, they
-    are tried from the oldest to the newest, since anybody with access to the bucket can only add later ones. The
-    history ends at the first event with which no bundle begins.
+    A ref has the value from the last bundle that names it. The history ends at the first event with which no
+    bundle begins.
 
-    Raises NotFoundError if no bundle begins with the first event, StorageError if bundles begin with the next
-    event but all of them are damaged or continue another journal.
+    Raises NotFoundError if no bundle begins with the first event, StorageError as :func:`_fetch_next_bundle` does,
+    and BucketProblem if the bucket fails. The objects fetched by then stay in the repository.
     """
-    candidates_by_seq = _list_bundles(bucket)
+    candidates_by_first_seq = _list_bundles(bucket)
     refs: dict[str, str] = {}
     last_seq, head_commit = 0, ""
-    while candidates := candidates_by_seq.pop(last_seq + 1, None):
-        for span, version in sorted(candidates, key=lambda candidate: candidate.version.modified_at):
-            bundled_refs = _unbundle(bucket, repository, root, version)
-            continues_journal = bundled_refs.get(JOURNAL) == span.head_commit and (
-                not head_commit or repository.is_ancestor(head_commit, span.head_commit)
-            )
-            if continues_journal:
-                refs |= bundled_refs
-                last_seq, head_commit = span.last_seq, span.head_commit
-                break
-        else:
-            raise StorageError(
-                "The history of the events from {first} on is damaged in the bucket. Nothing was made, and "
-                "nothing there was changed. Try the bucket's other versions of {key}.",
-                first=last_seq + 1,
-                key=candidates[0].version.key,
-            )
+    while candidates := candidates_by_first_seq.pop(last_seq + 1, None):
+        fetched = _fetch_next_bundle(bucket, repository, root, candidates, head_commit)
+        refs |= fetched.refs
+        last_seq, head_commit = fetched.span.last_seq, fetched.span.head_commit
     if not refs:
         raise NotFoundError(
             "There is no archive's history in the bucket. Nothing was made. Check the prefix of --url."
@@ -96,17 +90,43 @@ def _unbundle_all(bucket: Bucket, repository: Repository, root: Path) -> dict[st
     return refs
 
 
+def _fetch_next_bundle(
+    bucket: Bucket, repository: Repository, root: Path, candidates: list[_BundleVersion], head_commit: str
+) -> _FetchedBundle:
+    """Fetch the bundle among ``candidates`` that continues the journal after the commit ``head_commit``.
+
+    All candidates begin with the same event. They are tried from the oldest to the newest, since anybody with
+    access to the bucket can only add later ones. An empty ``head_commit`` means that nothing was fetched yet.
+
+    Raises StorageError if every candidate is damaged or continues another journal, BucketProblem if the bucket
+    fails.
+    """
+    for span, version in sorted(candidates, key=lambda candidate: candidate.version.modified_at):
+        bundled_refs = _fetch_bundle(bucket, repository, root, version)
+        continues_journal = bundled_refs.get(JOURNAL) == span.head_commit and (
+            not head_commit or repository.is_ancestor(head_commit, span.head_commit)
+        )
+        if continues_journal:
+            return _FetchedBundle(span, bundled_refs)
+    raise StorageError(
+        "The history of the events from {first} on is damaged in the bucket. Nothing was made, and "
+        "nothing there was changed. Try the bucket's other versions of {key}.",
+        first=candidates[0].span.first_seq,
+        key=candidates[0].version.key,
+    )
+
+
 def _list_bundles(bucket: Bucket) -> dict[int, list[_BundleVersion]]:
     """Return all versions of all bundles, by the number of their first event. Other objects are ignored."""
-    bundles_by_seq: dict[int, list[_BundleVersion]] = defaultdict(list)
+    bundles_by_first_seq: dict[int, list[_BundleVersion]] = defaultdict(list)
     for version in bucket.list_versions(HISTORY_PREFIX):
         span = parse_bundle_key(version.key)
         if span is not None and not version.is_delete_marker:
-            bundles_by_seq[span.first_seq].append(_BundleVersion(span, version))
-    return bundles_by_seq
+            bundles_by_first_seq[span.first_seq].append(_BundleVersion(span, version))
+    return bundles_by_first_seq
 
 
-def _unbundle(bucket: Bucket, repository: Repository, root: Path, version: ObjectVersion) -> dict[str, str]:
+def _fetch_bundle(bucket: Bucket, repository: Repository, root: Path, version: ObjectVersion) -> dict[str, str]:
     """Add the objects of a bundle to the repository. Return its refs, or an empty dict for a damaged bundle.
 
     Raises BucketProblem if the bucket fails. That is not treated as damage: the other versions of the bundle could

@@ -9,8 +9,8 @@ from typing import Any
 from archiver import clock
 from archiver.config.settings import Config
 from archiver.errors import LazyMessage
-from archiver.replica.connect import replica_settings
-from archiver.replica.known_objects import ReplicaState, state_path
+from archiver.replica.connect import read_replica_settings
+from archiver.replica.known_objects import ReplicaState, replica_state_path
 from archiver.store.archive import Archive
 from archiver.store.index import overview
 
@@ -34,7 +34,7 @@ class ReplicaStatus:
     #: In the form s3://BUCKET/PREFIX.
     url: str
     #: False for a bucket that was accepted without object lock.
-    has_lock: bool
+    uses_object_lock: bool
     #: When a sync last sent everything (RFC 3339). None: never.
     synced_at: str | None
     lag: ReplicationLag
@@ -46,12 +46,12 @@ class ReplicaStatus:
             "bytes": self.lag.byte_count,
             "since": self.lag.waiting_since,
         }
-        return {"url": self.url, "locks": self.has_lock, "synced_at": self.synced_at, "behind": behind}
+        return {"url": self.url, "locks": self.uses_object_lock, "synced_at": self.synced_at, "behind": behind}
 
     def overdue_problem(self, now: datetime, alert_hours: float) -> LazyMessage | None:
         """Return a message for people if a version has waited for ``alert_hours`` or longer, otherwise None."""
         waiting_since = self.lag.waiting_since
-        if waiting_since is None or now - clock.parse(waiting_since) < timedelta(hours=alert_hours):
+        if waiting_since is None or now - clock.parse_time(waiting_since) < timedelta(hours=alert_hours):
             return None
         problem = LazyMessage.define(
             "the replica is behind by more than {hours} hours", code="status.replica-behind"
@@ -64,12 +64,14 @@ def read_replica_status(archive: Archive, config: Config) -> ReplicaStatus | Non
 
     Creates no ``replica.db``. If it is missing or damaged, everything counts as not sent.
     """
-    settings = replica_settings(archive, config)
+    settings = read_replica_settings(archive, config)
     if settings is None:
         return None
-    state = ReplicaState(state_path(archive.root), read_only=True)
+    state = ReplicaState(replica_state_path(archive.root), read_only=True)
     try:
-        return ReplicaStatus(settings.url, settings.has_lock, state.last_sync_time(), _measure_lag(archive, state))
+        return ReplicaStatus(
+            settings.url, settings.uses_object_lock, state.last_sync_time(), _measure_lag(archive, state)
+        )
     finally:
         state.close()
 
@@ -79,9 +81,9 @@ def read_replication_lag(archive: Archive) -> ReplicationLag:
 
     Creates no ``replica.db``. If it is missing or damaged, everything counts as not sent.
     """
-    if archive.index.replica() is None:
+    if archive.index.current_replica() is None:
         return ReplicationLag()
-    state = ReplicaState(state_path(archive.root), read_only=True)
+    state = ReplicaState(replica_state_path(archive.root), read_only=True)
     try:
         return _measure_lag(archive, state)
     finally:

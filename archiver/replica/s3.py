@@ -23,7 +23,7 @@ from archiver.replica.bucket import (
     RequestForbidden,
 )
 from archiver.replica.bucket_settings import BucketSettings, read_credentials
-from archiver.replica.s3_errors import CUT, UNLOCKED, bucket_problem, narrowed_errors
+from archiver.replica.s3_errors import CONNECTION_CUT, LOCK_IGNORED, bucket_problem, convert_client_errors
 from archiver.replica.throttle import Throttle, ThrottledFile
 
 #: Objects of this size and larger are uploaded in parts. After a failure a request is repeated as a whole, and S3
@@ -100,37 +100,38 @@ class S3Bucket(Bucket):
     def upload(self, key: str, source: Path, sha256: str, locked_until: datetime | None) -> str:
         """See :class:`Bucket`."""
         size = source.stat().st_size
-        # Arguments of the requests that create an object, in one part or in several.
-        attributes: dict[str, Any] = {"Metadata": {_DIGEST_METADATA: sha256}}
+        # Further arguments of the request that creates an object, in one part or in several.
+        creation_arguments: dict[str, Any] = {"Metadata": {_DIGEST_METADATA: sha256}}
         if locked_until:
-            attributes |= {"ObjectLockMode": _COMPLIANCE_MODE, "ObjectLockRetainUntilDate": locked_until}
-        with narrowed_errors(self._settings.url), open(source, "rb") as stream:
+            creation_arguments |= {"ObjectLockMode": _COMPLIANCE_MODE, "ObjectLockRetainUntilDate": locked_until}
+        with convert_client_errors(self._settings.url), open(source, "rb") as stream:
             if size < _MULTIPART_FROM_BYTES:
                 reply = self._client.put_object(
-                    **self._address(key),
+                    **self._object_arguments(key),
                     Body=ThrottledFile(stream, self._throttle),
                     ContentLength=size,
                     ChecksumSHA256=base64.b64encode(bytes.fromhex(sha256)).decode("ascii"),
-                    **attributes,
+                    **creation_arguments,
                 )
             else:
-                reply = self._upload_parts(key, stream, attributes)
+                reply = self._upload_parts(key, stream, creation_arguments)
         version_id = str(reply.get("VersionId", _UNVERSIONED_ID))
         if locked_until and size >= _MULTIPART_FROM_BYTES:
             self._ensure_locked(key, version_id, locked_until)
         return version_id
 
-    def _upload_parts(self, key: str, stream: IO[bytes], attributes: dict[str, Any]) -> dict[str, Any]:
+    def _upload_parts(self, key: str, stream: IO[bytes], creation_arguments: dict[str, Any]) -> dict[str, Any]:
         """Upload a large file in parts, one after the other, with a single part in memory.
 
-        ``attributes`` are further arguments of the request that begins the upload. Returns the server's reply to
-        the request that completes it.
+        ``creation_arguments`` are further arguments of the request that begins the upload. Returns the server's
+        reply to the request that completes it.
 
         After any failure the upload is aborted. Otherwise its parts would stay and be charged for, and no listing
         shows them.
         """
-        upload_id = self._client.create_multipart_upload(**self._address(key), **attributes)["UploadId"]
-        upload = {**self._address(key), "UploadId": upload_id}
+        object_arguments = self._object_arguments(key)
+        upload_id = self._client.create_multipart_upload(**object_arguments, **creation_arguments)["UploadId"]
+        upload = {**object_arguments, "UploadId": upload_id}
         try:
             parts: list[dict[str, Any]] = []
             while data := self._throttle.read_from(stream, _PART_BYTES):
@@ -157,29 +158,31 @@ class S3Bucket(Bucket):
         self.extend_lock(key, version_id, locked_until)
         info = self.object_info(key, version_id)
         if info is None or info.locked_until is None or info.locked_until < locked_until - _ROUNDING:
-            raise bucket_problem(self._settings.url, UNLOCKED)
+            raise bucket_problem(self._settings.url, LOCK_IGNORED)
 
     def extend_lock(self, key: str, version_id: str, locked_until: datetime) -> None:
         """See :class:`Bucket`."""
-        with narrowed_errors(self._settings.url):
-            self._set_retention(key, version_id, _COMPLIANCE_MODE, locked_until)
+        with convert_client_errors(self._settings.url):
+            self._request_retention(key, version_id, _COMPLIANCE_MODE, locked_until)
 
-    def _set_retention(self, key: str, version_id: str, mode: str, locked_until: datetime) -> None:
+    def _request_retention(self, key: str, version_id: str, mode: str, locked_until: datetime) -> None:
         """Request a lock in ``mode``, S3's word, through ``locked_until``. Raises the errors of the client."""
         retention = {"Mode": mode, "RetainUntilDate": locked_until}
-        self._client.put_object_retention(**self._address(key), VersionId=version_id, Retention=retention)
+        self._client.put_object_retention(**self._object_arguments(key), VersionId=version_id, Retention=retention)
 
     def set_legal_hold(self, key: str, version_id: str, *, is_held: bool) -> None:
         """See :class:`Bucket`."""
         legal_hold = {"Status": "ON" if is_held else "OFF"}
-        with narrowed_errors(self._settings.url):
-            self._client.put_object_legal_hold(**self._address(key), VersionId=version_id, LegalHold=legal_hold)
+        with convert_client_errors(self._settings.url):
+            self._client.put_object_legal_hold(
+                **self._object_arguments(key), VersionId=version_id, LegalHold=legal_hold
+            )
 
     def object_info(self, key: str, version_id: str) -> ObjectInfo | None:
         """See :class:`Bucket`."""
         try:
-            with narrowed_errors(self._settings.url):
-                reply = self._client.head_object(**self._address(key), VersionId=version_id)
+            with convert_client_errors(self._settings.url):
+                reply = self._client.head_object(**self._object_arguments(key), VersionId=version_id)
                 is_locked = reply.get("ObjectLockMode") == _COMPLIANCE_MODE
                 locked_until = reply.get("ObjectLockRetainUntilDate") if is_locked else None
                 return ObjectInfo(
@@ -194,16 +197,16 @@ class S3Bucket(Bucket):
 
     def download(self, key: str, version_id: str) -> Iterator[bytes]:
         """See :class:`Bucket`."""
-        with narrowed_errors(self._settings.url):
-            reply = self._client.get_object(**self._address(key), VersionId=version_id)
+        with convert_client_errors(self._settings.url):
+            reply = self._client.get_object(**self._object_arguments(key), VersionId=version_id)
             expected_size, received_size = int(reply["ContentLength"]), 0
             with reply["Body"] as body:
                 while data := body.read(_READ_BYTES):
                     received_size += len(data)
-                    self._throttle.wait_for(len(data))
+                    self._throttle.wait_for_bandwidth(len(data))
                     yield data
             if received_size != expected_size:
-                raise bucket_problem(self._settings.url, CUT)
+                raise bucket_problem(self._settings.url, CONNECTION_CUT)
 
     def list_versions(self, prefix: str, after_key: str = "") -> Iterator[ObjectVersion]:
         """See :class:`Bucket`."""
@@ -215,9 +218,9 @@ class S3Bucket(Bucket):
         if after_key:
             arguments["KeyMarker"] = self._settings.prefix + after_key
         while True:
-            with narrowed_errors(self._settings.url):
+            with convert_client_errors(self._settings.url):
                 page = self._client.list_object_versions(**arguments)
-                versions = _versions_of_page(page, prefix_length)
+                versions = _parse_listing_page(page, prefix_length)
                 is_last_page = not page.get("IsTruncated")
                 if not is_last_page:
                     arguments["KeyMarker"] = page["NextKeyMarker"]
@@ -229,19 +232,19 @@ class S3Bucket(Bucket):
 
     def delete_version(self, key: str, version_id: str) -> None:
         """See :class:`Bucket`."""
-        with narrowed_errors(self._settings.url, may_be_forbidden=True):
-            self._client.delete_object(**self._address(key), VersionId=version_id)
+        with convert_client_errors(self._settings.url, may_be_forbidden=True):
+            self._client.delete_object(**self._object_arguments(key), VersionId=version_id)
 
     def is_versioned(self) -> bool:
         """See :class:`Bucket`."""
-        with narrowed_errors(self._settings.url):
+        with convert_client_errors(self._settings.url):
             reply = self._client.get_bucket_versioning(Bucket=self._settings.bucket_name)
             return bool(reply.get("Status") == "Enabled")
 
     def has_object_lock(self) -> bool:
         """See :class:`Bucket`."""
         try:
-            with narrowed_errors(self._settings.url, may_be_forbidden=True):
+            with convert_client_errors(self._settings.url, may_be_forbidden=True):
                 reply = self._client.get_object_lock_configuration(Bucket=self._settings.bucket_name)
                 return bool(reply.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled") == "Enabled")
         except (RequestForbidden, BucketProblem):
@@ -251,36 +254,36 @@ class S3Bucket(Bucket):
     def try_to_break_lock(self, key: str, version_id: str, locked_until: datetime) -> dict[str, bool]:
         """See :class:`Bucket`."""
         client, bucket_name = self._client, self._settings.bucket_name
-        version = {**self._address(key), "VersionId": version_id}
+        version = {**self._object_arguments(key), "VersionId": version_id}
         earlier_end = locked_until - _SHORTENING
         # Promise (a key of lock_probe.PROMISES) -> the request that a bucket which keeps the promise refuses.
         attacks: dict[str, Callable[[], object]] = {
             "delete": lambda: client.delete_object(**version),
             "bypass": lambda: client.delete_object(**version, BypassGovernanceRetention=True),
-            "shorten": lambda: self._set_retention(key, version_id, _COMPLIANCE_MODE, earlier_end),
+            "shorten": lambda: self._request_retention(key, version_id, _COMPLIANCE_MODE, earlier_end),
             "clear": lambda: client.put_object_retention(**version, Retention={}),
-            "govern": lambda: self._set_retention(key, version_id, _GOVERNANCE_MODE, locked_until),
+            "govern": lambda: self._request_retention(key, version_id, _GOVERNANCE_MODE, locked_until),
             "suspend": lambda: client.put_bucket_versioning(
                 Bucket=bucket_name, VersioningConfiguration={"Status": "Suspended"}
             ),
         }
         is_kept_by_promise = {}
         for promise, attack in attacks.items():
-            is_kept_by_promise[promise] = self._is_forbidden(attack)
+            is_kept_by_promise[promise] = self._is_request_refused(attack)
             if promise == "suspend" and not is_kept_by_promise[promise]:
                 # The attack suspended versioning for the whole bucket, so enable it again.
-                with narrowed_errors(self._settings.url):
+                with convert_client_errors(self._settings.url):
                     client.put_bucket_versioning(Bucket=bucket_name, VersioningConfiguration={"Status": "Enabled"})
         return is_kept_by_promise
 
-    def _is_forbidden(self, request: Callable[[], object]) -> bool:
-        """Send a request. Return True if the bucket refused it, False if it did what was requested.
+    def _is_request_refused(self, send_request: Callable[[], object]) -> bool:
+        """Call ``send_request``. Return True if the bucket refused the request, False if it fulfilled it.
 
         Raises BucketProblem for any other failure.
         """
         try:
-            with narrowed_errors(self._settings.url, may_be_forbidden=True):
-                request()
+            with convert_client_errors(self._settings.url, may_be_forbidden=True):
+                send_request()
         except RequestForbidden:  # The answer to the question, and no failure.
             return True
         return False
@@ -291,12 +294,12 @@ class S3Bucket(Bucket):
 
     # --- inside
 
-    def _address(self, key: str) -> dict[str, str]:
-        """Return the arguments that every request about an object has."""
+    def _object_arguments(self, key: str) -> dict[str, str]:
+        """Return the arguments that name the object with this key, for a request about it."""
         return {"Bucket": self._settings.bucket_name, "Key": self._settings.prefix + key}
 
 
-def _versions_of_page(page: Mapping[str, Any], prefix_length: int) -> list[ObjectVersion]:
+def _parse_listing_page(page: Mapping[str, Any], prefix_length: int) -> list[ObjectVersion]:
     """Return the entries of a page of a listing by key, and for each key from the oldest to the newest.
 
     ``prefix_length`` is the number of characters to remove from the beginning of each key.

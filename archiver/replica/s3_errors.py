@@ -10,9 +10,9 @@ from archiver.replica.bucket import BucketProblem, ObjectMissing, RequestForbidd
 
 _UNKNOWN_KEY = LazyMessage.define("the access key is not known there", code="bucket.unknown-key")
 _WRONG_SECRET = LazyMessage.define("the secret key is wrong", code="bucket.wrong-secret")
-_FORBIDS = LazyMessage.define("this key may not do that", code="bucket.forbidden")
+_FORBIDDEN = LazyMessage.define("this key may not do that", code="bucket.forbidden")
 _NO_BUCKET = LazyMessage.define("there is no such bucket", code="bucket.no-bucket")
-_CLOCKS = LazyMessage.define(
+_CLOCKS_DIFFER = LazyMessage.define(
     "the clocks of this server and of the bucket differ too much", code="bucket.clocks-differ"
 )
 _OVERLOADED = LazyMessage.define("the bucket is overloaded", code="bucket.overloaded")
@@ -20,22 +20,22 @@ _OVERLOADED = LazyMessage.define("the bucket is overloaded", code="bucket.overlo
 _REASONS: Mapping[str, LazyMessage] = {
     "InvalidAccessKeyId": _UNKNOWN_KEY,
     "SignatureDoesNotMatch": _WRONG_SECRET,
-    "AccessDenied": _FORBIDS,
+    "AccessDenied": _FORBIDDEN,
     "NoSuchBucket": _NO_BUCKET,
-    "RequestTimeTooSkewed": _CLOCKS,
+    "RequestTimeTooSkewed": _CLOCKS_DIFFER,
     "SlowDown": _OVERLOADED,
     "ServiceUnavailable": _OVERLOADED,
     "503": _OVERLOADED,
-    "403": _FORBIDS,
+    "403": _FORBIDDEN,
     "404": _NO_BUCKET,
 }
 NO_CREDENTIALS = LazyMessage.define("there are no credentials for it", code="bucket.no-credentials")
 UNREACHABLE = LazyMessage.define("it cannot be reached", code="bucket.unreachable")
 UNTRUSTED = LazyMessage.define("its certificate is not trusted here (see replica.ca)", code="bucket.untrusted")
-NO_S3 = LazyMessage.define("what answers there does not speak S3", code="bucket.no-s3")
-OTHER = LazyMessage.define("it answered {code}", code="bucket.other-answer")
-CUT = LazyMessage.define("the connection ended in the middle of an object", code="bucket.cut")
-UNLOCKED = LazyMessage.define("it took an object and did not lock it", code="bucket.unlocked")
+NOT_S3 = LazyMessage.define("what answers there does not speak S3", code="bucket.no-s3")
+OTHER_ANSWER = LazyMessage.define("it answered {code}", code="bucket.other-answer")
+CONNECTION_CUT = LazyMessage.define("the connection ended in the middle of an object", code="bucket.cut")
+LOCK_IGNORED = LazyMessage.define("it took an object and did not lock it", code="bucket.unlocked")
 #: The codes for a missing object. For a version that is a delete marker, servers answer "method not allowed".
 _MISSING_CODES = frozenset({"NoSuchKey", "NoSuchVersion", "404", "MethodNotAllowed", "405"})
 #: The codes for a refused request. "MalformedXML" is Ceph's answer to a request that would clear a lock.
@@ -57,7 +57,7 @@ def bucket_problem(url: str, reason: LazyMessage) -> BucketProblem:
 
 
 @contextmanager
-def narrowed_errors(url: str, *, may_be_forbidden: bool = False) -> Iterator[None]:
+def convert_client_errors(url: str, *, may_be_forbidden: bool = False) -> Iterator[None]:
     """Turn the errors that the S3 client raises in the block into the errors of the port.
 
     Raises ObjectMissing if the requested object does not exist, RequestForbidden (only with ``may_be_forbidden``)
@@ -81,16 +81,16 @@ def narrowed_errors(url: str, *, may_be_forbidden: bool = False) -> Iterator[Non
     except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError):
         raise bucket_problem(url, NO_CREDENTIALS) from None
     except (exceptions.IncompleteReadError, exceptions.ResponseStreamingError, HTTPError):
-        raise bucket_problem(url, CUT) from None
+        raise bucket_problem(url, CONNECTION_CUT) from None
     except (ResponseParserError, exceptions.ChecksumError):
-        raise bucket_problem(url, NO_S3) from None
+        raise bucket_problem(url, NOT_S3) from None
     except exceptions.SSLError:
         raise bucket_problem(url, UNTRUSTED) from None
     except (exceptions.BotoCoreError, OSError):
         raise bucket_problem(url, UNREACHABLE) from None
     except (LookupError, ValueError):
         # The client could parse the reply, but the block found a member missing or in another form.
-        raise bucket_problem(url, NO_S3) from None
+        raise bucket_problem(url, NOT_S3) from None
 
 
 def _reason_of_code(code: str) -> LazyMessage:
@@ -100,4 +100,4 @@ def _reason_of_code(code: str) -> LazyMessage:
     """
     if code in _REASONS:
         return _REASONS[code]
-    return OTHER.with_fields(code=code) if code.isalnum() and len(code) < _LONGEST_CODE else NO_S3
+    return OTHER_ANSWER.with_fields(code=code) if code.isalnum() and len(code) < _LONGEST_CODE else NOT_S3

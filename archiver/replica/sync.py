@@ -19,12 +19,12 @@ from archiver.replica.bucket import Bucket, RequestForbidden
 from archiver.replica.bundles import write_bundle
 from archiver.replica.desired_objects import (
     DesiredObject,
-    desired_history,
+    compute_lock_end,
     desired_objects,
+    desired_state_of_history,
     is_lock_too_short,
-    lock_end,
 )
-from archiver.replica.existing_objects import adopt_listed_content, adopt_unrecorded_bundles, claim_prefix
+from archiver.replica.existing_objects import claim_prefix, record_listed_bundles, record_listed_content
 from archiver.replica.known_objects import ReplicaState, ReplicatedObject
 from archiver.replica.object_names import EventSpan
 from archiver.replica.parallel_transfers import Progress, run_in_parallel, split_into_batches
@@ -67,27 +67,27 @@ class Replicator:
         bucket: Bucket,
         state: ReplicaState,
         *,
-        has_lock: bool,
+        uses_object_lock: bool,
         thread_count: int,
         stopping: threading.Event | None = None,
         progress: Progress = lambda _sent, _total: None,
     ) -> None:
         """Prepare a sync of ``archive`` with ``bucket``, whose known objects ``state`` holds.
 
-        ``has_lock`` is False for a bucket that was accepted without object lock: nothing is locked or held there.
-        Objects are transferred on ``thread_count`` threads. Once ``stopping`` is set, none is begun any more.
-        ``progress`` counts the bytes of content, after each batch.
+        ``uses_object_lock`` is False for a bucket that was accepted without object lock: nothing is locked or held
+        there. Objects are transferred on ``thread_count`` threads. Once ``stopping`` is set, none is begun any
+        more. ``progress`` counts the bytes of content, after each batch.
         """
         self._archive = archive
         self._bucket = bucket
         self._state = state
-        self._has_lock = has_lock
+        self._uses_object_lock = uses_object_lock
         self._thread_count = thread_count
         self._stopping = stopping or threading.Event()
         self._progress = progress
         self._result = SyncResult()
-        #: True if holds may be lifted and content may be deleted in the bucket.
-        self._may_release = False
+        #: True if this sync may lift legal holds and delete content in the bucket.
+        self._may_lift_and_delete = False
 
     def sync(self, policy: RetentionPolicy, lock_timeout: float) -> SyncResult:
         """Send absent content and history, update locks and legal holds, and delete disposed content.
@@ -99,10 +99,10 @@ class Replicator:
         belongs to another archive, SecondWriter if somebody else writes bundles below the prefix, BucketProblem
         for other failures of the bucket, and TransferStopped if the service ends.
         """
-        with lock.hold(self._archive.root / "replica.lock", lock_timeout):
-            return self._sync_locked(policy)
+        with lock.hold_lock(self._archive.root / "replica.lock", lock_timeout):
+            return self._sync_under_lock(policy)
 
-    def _sync_locked(self, policy: RetentionPolicy) -> SyncResult:
+    def _sync_under_lock(self, policy: RetentionPolicy) -> SyncResult:
         """Take the steps of a sync in their order. The caller holds the lock on ``replica.lock``.
 
         A sync that fails leaves the state marked as unfinished, so the next one begins with a listing of the
@@ -110,33 +110,35 @@ class Replicator:
         """
         index = self._archive.index
         # Read the head before the desired content: later events may name content that this sync does not send.
-        journal_head = index.head
+        journal_head = index.head_commit
         # An event of an unknown kind may be a hold. Until a later release understands it, nothing is released.
-        self._may_release = not index.unread()
-        now = clock.read().wall
+        self._may_lift_and_delete = not index.unread_events()
+        now = clock.read_clocks().wall
         desired_content = desired_objects(index, policy, self._archive.compliance_time())
-        if not self._state.is_complete():
-            self._adopt_listed_objects(now)
+        if not self._state.has_complete_records():
+            self._record_listed_objects(now)
         self._state.begin_sync()
         self._send_content(desired_content, now)
         self._update_content_locks(desired_content, now)
-        self._send_history(journal_head, desired_history(desired_content, now), now)
+        self._send_history(journal_head, desired_state_of_history(desired_content, now), now)
         self._delete_disposed_content(desired_content, now)
-        self._state.finish_sync(clock.read().wall)
+        self._state.finish_sync(clock.read_clocks().wall)
         return self._result
 
     # --- what the bucket has already
 
-    def _adopt_listed_objects(self, now: datetime) -> None:
+    def _record_listed_objects(self, now: datetime) -> None:
         """List the bucket and record its content, and ensure that the prefix belongs to this archive.
 
         Raises UsageError if the prefix belongs to another archive, BucketProblem, and TransferStopped.
         """
-        adopt_listed_content(self._bucket, self._state, self._thread_count, self._stopping)
-        claim_lock_end = lock_end(desired_history({}, now), now) if self._has_lock else None
+        record_listed_content(self._bucket, self._state, self._thread_count, self._stopping)
+        claim_lock_end = (
+            compute_lock_end(desired_state_of_history({}, now), now) if self._uses_object_lock else None
+        )
         claim = claim_prefix(self._bucket, self._archive.index.archive_id, claim_lock_end)
         self._state.record_objects([claim])
-        self._state.mark_listed()
+        self._state.mark_bucket_listed()
 
     # --- content
 
@@ -159,7 +161,7 @@ class Replicator:
         ]
         total_bytes, handled_bytes = sum(content.desired.size for content in unsent_content), 0
         for batch in split_into_batches(unsent_content, _BATCH_SIZE):
-            uploads = self._in_parallel(lambda content: self._upload_content(content, now), batch)
+            uploads = self._transfer_in_parallel(lambda content: self._upload_content(content, now), batch)
             sent_objects = [
                 (object_names.content_key(content.sha256), uploaded)
                 for content, uploaded in zip(batch, uploads, strict=True)
@@ -178,18 +180,20 @@ class Replicator:
             # One missing file must not keep the others from being sent. ``verify`` reports it as a finding.
             self._result.missing_content.append(content.sha256)
             return None
-        return self._upload(object_names.content_key(content.sha256), path, content.sha256, content.desired, now)
+        return self._upload_with_lock(
+            object_names.content_key(content.sha256), path, content.sha256, content.desired, now
+        )
 
-    def _upload(
+    def _upload_with_lock(
         self, key: str, source: Path, sha256: str, desired: DesiredObject, now: datetime
     ) -> ReplicatedObject:
         """Upload a file with the desired lock and hold, and return its record. The caller saves the record."""
-        locked_until = lock_end(desired, now) if self._has_lock else None
+        locked_until = compute_lock_end(desired, now) if self._uses_object_lock else None
         version_id = self._bucket.upload(key, source, sha256, locked_until)
-        needs_hold = desired.has_hold and self._has_lock
-        if needs_hold:
+        needs_legal_hold = desired.needs_legal_hold and self._uses_object_lock
+        if needs_legal_hold:
             self._bucket.set_legal_hold(key, version_id, is_held=True)
-        return ReplicatedObject(version_id, source.stat().st_size, locked_until, needs_hold)
+        return ReplicatedObject(version_id, source.stat().st_size, locked_until, needs_legal_hold)
 
     # --- locks and holds
 
@@ -198,7 +202,7 @@ class Replicator:
 
         No hold is lifted while the journal has an event of an unknown kind, which may be a hold.
         """
-        if not self._has_lock:
+        if not self._uses_object_lock:
             return
         replicated_objects = self._state.objects_below(object_names.CONTENT_PREFIX)
         sent_objects = (
@@ -217,7 +221,9 @@ class Replicator:
 
     def _update_locks(self, outdated_objects: Sequence[_OutdatedObject], now: datetime) -> None:
         """Bring locks and holds to the desired state, and record all objects at the end."""
-        updated_objects = self._in_parallel(lambda outdated: self._update_lock(outdated, now), outdated_objects)
+        updated_objects = self._transfer_in_parallel(
+            lambda outdated: self._update_lock(outdated, now), outdated_objects
+        )
         keys = (outdated.key for outdated in outdated_objects)
         self._state.record_objects(zip(keys, updated_objects, strict=True))
 
@@ -226,19 +232,21 @@ class Replicator:
         key, replicated, desired = outdated
         locked_until = replicated.locked_until
         if is_lock_too_short(locked_until, desired, now):
-            locked_until = lock_end(desired, now)
+            locked_until = compute_lock_end(desired, now)
             self._bucket.extend_lock(key, replicated.version_id, locked_until)
             self._result.extended_locks.append(ExtendedLock(key, locked_until))
         has_legal_hold = replicated.has_legal_hold
         if self._must_change_hold(replicated, desired):
-            has_legal_hold = desired.has_hold
+            has_legal_hold = desired.needs_legal_hold
             self._bucket.set_legal_hold(key, replicated.version_id, is_held=has_legal_hold)
             self._result.changed_holds += 1
         return ReplicatedObject(replicated.version_id, replicated.size, locked_until, has_legal_hold)
 
     def _must_change_hold(self, replicated: ReplicatedObject, desired: DesiredObject) -> bool:
         """Return True if the legal hold has to be placed, or has to be lifted and may be."""
-        return replicated.has_legal_hold != desired.has_hold and (desired.has_hold or self._may_release)
+        return replicated.has_legal_hold != desired.needs_legal_hold and (
+            desired.needs_legal_hold or self._may_lift_and_delete
+        )
 
     # --- history
 
@@ -246,26 +254,29 @@ class Replicator:
         """Upload the events that the bucket lacks as one git bundle, then renew locks that end too early.
 
         ``journal_head`` is the commit of the last event to send. None: the index is empty. ``desired`` is the
-        guarantee for all bundles. Safe to repeat after a crash: a bundle that was uploaded but not recorded is
-        adopted first.
+        desired state of all bundles. Safe to repeat after a crash: a bundle that was uploaded but not recorded is
+        recorded first.
 
         Raises SecondWriter for a bundle of another archive, and BucketProblem. What was recorded by then stays
         recorded.
         """
         recorded_bundles = self._state.objects_below(object_names.HISTORY_PREFIX)
-        newest_span = adopt_unrecorded_bundles(
+        newest_span = record_listed_bundles(
             self._archive, self._bucket, self._state, _newest_span(recorded_bundles)
         )
-        if journal_head is not None and self._is_bucket_behind(newest_span, journal_head):
+        if journal_head is not None and self._has_unsent_events(newest_span, journal_head):
             newest_span = self._upload_bundle(newest_span, journal_head, desired, now)
         if newest_span is not None:
             self._state.set_last_sent_event(newest_span.last_seq)
-        if self._has_lock:
+        if self._uses_object_lock:
             self._renew_history_locks(desired, now)
 
-    def _is_bucket_behind(self, newest_span: EventSpan | None, journal_head: str) -> bool:
-        """Return True if no bundle has the event of ``journal_head``. ``newest_span`` is None without bundles."""
-        return newest_span is None or self._archive.journal.event(journal_head).seq > newest_span.last_seq
+    def _has_unsent_events(self, newest_span: EventSpan | None, journal_head: str) -> bool:
+        """Return True if the event of the commit ``journal_head`` is in no bundle yet.
+
+        ``newest_span`` is the span of events of the newest bundle, None without bundles.
+        """
+        return newest_span is None or self._archive.journal.read_event(journal_head).seq > newest_span.last_seq
 
     def _upload_bundle(
         self, newest_span: EventSpan | None, journal_head: str, desired: DesiredObject, now: datetime
@@ -277,7 +288,7 @@ class Replicator:
         last_sent_commit = newest_span.head_commit if newest_span else None
         with write_bundle(self._archive, last_sent_commit, journal_head) as bundle:
             key = object_names.bundle_key(bundle.span)
-            uploaded = self._upload(key, bundle.path, bundle.sha256, desired, now)
+            uploaded = self._upload_with_lock(key, bundle.path, bundle.sha256, desired, now)
         self._state.record_objects([(key, uploaded)])
         self._result.sent_bytes += uploaded.size
         return bundle.span
@@ -285,7 +296,7 @@ class Replicator:
     def _renew_history_locks(self, desired: DesiredObject, now: datetime) -> None:
         """Extend the locks of bundles and of the claim that end too early."""
         permanent_objects = self._state.objects_below(object_names.HISTORY_PREFIX)
-        permanent_objects |= self._state.objects_below(object_names.IDENTITY_KEY)
+        permanent_objects |= self._state.objects_below(object_names.CLAIM_KEY)
         outdated_objects = [
             _OutdatedObject(key, replicated, desired)
             for key, replicated in permanent_objects.items()
@@ -302,7 +313,7 @@ class Replicator:
         instead, and the next sync tries again. Nothing is deleted or lifted while the journal has an event of an
         unknown kind.
         """
-        if not self._may_release:
+        if not self._may_lift_and_delete:
             return
         deleted_keys = []
         for key, replicated in self._state.objects_below(object_names.CONTENT_PREFIX).items():
@@ -321,11 +332,11 @@ class Replicator:
                 self._result.still_locked.append(LockedContent(sha256, replicated.locked_until or now))
                 continue
             deleted_keys.append(key)
-        self._state.forget_objects(deleted_keys)
+        self._state.delete_object_records(deleted_keys)
         self._result.deleted_count += len(deleted_keys)
 
-    def _in_parallel(self, transfer: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
-        """Do as :func:`run_in_parallel` does, with the threads and the end of this sync."""
+    def _transfer_in_parallel(self, transfer: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
+        """Do as :func:`run_in_parallel` does, on this sync's number of threads, until it is told to stop."""
         return run_in_parallel(transfer, items, self._thread_count, self._stopping)
 
 

@@ -32,16 +32,16 @@ class Throttle:
         """Make every transfer raise TransferStopped at its next chunk, those begun later too. Return at once."""
         self._is_stopped = True
 
-    def wait_for(self, byte_count: int) -> None:
+    def wait_for_bandwidth(self, byte_count: int) -> None:
         """Wait until ``byte_count`` more bytes may pass. Raises TransferStopped after :meth:`stop`."""
         if self._is_stopped:
             raise TransferStopped
         if not self._bytes_per_second:
             return
         with self._lock:
-            start_time = max(clock.monotonic(), self._next_free_time)
+            start_time = max(clock.monotonic_seconds(), self._next_free_time)
             self._next_free_time = start_time + byte_count / self._bytes_per_second
-        while (remaining_seconds := start_time - clock.monotonic()) > 0:
+        while (remaining_seconds := start_time - clock.monotonic_seconds()) > 0:
             time.sleep(min(remaining_seconds, _LONGEST_SLEEP_SECONDS))
             if self._is_stopped:
                 raise TransferStopped
@@ -52,7 +52,7 @@ class Throttle:
         Raises TransferStopped after :meth:`stop`.
         """
         data = stream.read(byte_count)
-        self.wait_for(len(data))
+        self.wait_for_bandwidth(len(data))
         return data
 
 

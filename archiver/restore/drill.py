@@ -62,8 +62,8 @@ def run_drill(archive: Archive, max_file_count: int, lock_timeout: float) -> Dri
     Raises StorageError if a material was not restored as it was archived; the result is journalled before. Raises
     Busy after ``lock_timeout``, and OSError if the scratch folder cannot be created or removed.
     """
-    _remove_abandoned_folders(archive.spool)
-    scratch_folder = tempfile.mkdtemp(prefix="drill-", dir=archive.spool)
+    _remove_abandoned_folders(archive.spool_folder)
+    scratch_folder = tempfile.mkdtemp(prefix="drill-", dir=archive.spool_folder)
     try:
         result = _restore_random_sample(archive, Path(scratch_folder), max_file_count)
     finally:
@@ -93,7 +93,7 @@ def _remove_abandoned_folders(spool: Path) -> None:
     A folder that changed within the last day is left alone, because its drill may still be running.
     """
     for folder in spool.glob("drill-*"):
-        if clock.wall_ns() - folder.stat().st_mtime_ns > _DAY_SECONDS * 10**9:
+        if clock.wall_time_ns() - folder.stat().st_mtime_ns > _DAY_SECONDS * 10**9:
             # A leftover folder does not disturb this drill, and the next drill tries again to remove it.
             with suppress(OSError):
                 _remove_deep_folder(os.fspath(folder))
@@ -123,10 +123,12 @@ def is_drill_due(archive: Archive, interval_days: int) -> bool:
     Before the first drill, the days count from the creation of the archive. A drill is also due if the last one
     lies in the future, because the wall clock was set back: a drill too many does no harm.
     """
-    counted_from = archive.index.last_drill() or archive.index.made_at
-    elapsed_seconds = (clock.read().wall - clock.parse(counted_from)).total_seconds() if counted_from else 0.0
+    counted_from = archive.index.last_drill_time() or archive.index.created_at
+    elapsed_seconds = (
+        (clock.read_clocks().wall - clock.parse_time(counted_from)).total_seconds() if counted_from else 0.0
+    )
     is_recent = 0 <= elapsed_seconds < interval_days * _DAY_SECONDS
-    return not is_recent and archive.index.counts()[0] > 0
+    return not is_recent and archive.index.version_count() > 0
 
 
 def _restore_random_sample(archive: Archive, scratch_folder: Path, max_file_count: int) -> DrillResult:
@@ -166,7 +168,7 @@ def _restore_sampled_version(
         result.file_count += 1
         result.byte_count += file.material.size
         if not _restore_and_compare(archive, version, target, file):
-            result.failed_materials.append(f"{version.tag}:{names.text(file.path)}")
+            result.failed_materials.append(f"{version.tag}:{names.name_as_text(file.path)}")
 
 
 def _sample_files(archive: Archive, version: Version, max_file_count: int, max_bytes: int) -> list[RestoreItem]:

@@ -125,7 +125,7 @@ def _matches_glob(path: bytes, glob: str) -> bool:
     People either type a glob or copy it from a listing.
     """
     raw_glob = glob.encode("utf-8", "surrogateescape")
-    return fnmatch.fnmatchcase(path, raw_glob) or fnmatch.fnmatchcase(names.text(path), glob)
+    return fnmatch.fnmatchcase(path, raw_glob) or fnmatch.fnmatchcase(names.name_as_text(path), glob)
 
 
 def _check_stays_below(path: bytes) -> bytes:
@@ -137,7 +137,7 @@ def _check_stays_below(path: bytes) -> bytes:
         raise StorageError(
             "The archive names a material {path}, which leads out of the target. Nothing was written. "
             "Run archiver verify: the archive has been tampered with.",
-            path=names.text(path),
+            path=names.name_as_text(path),
         )
     return path
 
@@ -217,7 +217,7 @@ def apply_restore_plan(
             ),
             count=len(plan.differing_files),
             target=plan.target,
-            path=names.text(plan.differing_files[0].path),
+            path=names.name_as_text(plan.differing_files[0].path),
         )
     bytes_written = 0
     try:
@@ -256,7 +256,7 @@ def _write_in_parallel(write_file: Callable[[RestoreItem], int], files: Sequence
 def note_arguments_for_restore(plan: RestorePlan, bytes_written: int) -> dict[str, Any]:
     """Return the keyword arguments of ``RecordNote`` (archiver.actions) that journal a restore."""
     details = VersionsRestored(
-        target=names.text(os.fsencode(os.path.abspath(plan.target))),
+        target=names.name_as_text(os.fsencode(os.path.abspath(plan.target))),
         versions=plan.version_tags,
         files=len(plan.new_files) + len(plan.differing_files) + len(plan.same_files),
         bytes_written=bytes_written,

@@ -168,7 +168,7 @@ def _create_missing_folder(name: bytes, parent_fd: int) -> None:
         os.mkdir(name, dir_fd=parent_fd)
     except FileExistsError:
         if not stat.S_ISDIR(os.stat(name, dir_fd=parent_fd, follow_symlinks=False).st_mode):
-            raise NotADirectoryError(f"{names.text(name)} is in the way") from None
+            raise NotADirectoryError(f"{names.name_as_text(name)} is in the way") from None
 
 
 def _copy_verified_content(content: ContentStore, item: RestoreItem, file_fd: int) -> None:
@@ -182,7 +182,7 @@ def _copy_verified_content(content: ContentStore, item: RestoreItem, file_fd: in
         return
     digest = hashlib.sha256()
     try:
-        for chunk in content.views(material.sha256 or ""):
+        for chunk in content.read_views(material.sha256 or ""):
             digest.update(chunk)
             unwritten_bytes = chunk
             while unwritten_bytes:
@@ -192,12 +192,12 @@ def _copy_verified_content(content: ContentStore, item: RestoreItem, file_fd: in
         raise NotFoundError(
             "The content of {path} is not in the archive. It was not restored; everything before it was. "
             "Run archiver verify.",
-            path=names.text(item.path),
+            path=names.name_as_text(item.path),
         ) from None
     if digest.hexdigest() != material.sha256:
         raise StorageError(
             "The archived content of {path} is damaged. It was not restored; everything before it was. "
             "Run archiver verify, and bring the object {sha256} back from a backup or a clone.",
-            path=names.text(item.path),
+            path=names.name_as_text(item.path),
             sha256=material.sha256,
         )

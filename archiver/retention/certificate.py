@@ -11,7 +11,7 @@ from archiver.model import Disposal
 from archiver.store import keys
 from archiver.store.archive import Archive
 from archiver.store.events.attached_files import CERTIFICATE_FILE, CERTIFICATE_PAGE, CERTIFICATE_SIGNATURE_FILE
-from archiver.store.journal import canonical
+from archiver.store.journal import canonical_json
 
 
 def build_certificate(
@@ -36,8 +36,8 @@ def build_certificate(
         "cooling_off_days": disposal.cooling_off_days,
         "begun": disposal.begun,
         "finished": {
-            "at": clock.stamp(clock.read().wall),
-            "clock": clock.stamp(archive.compliance_time()),
+            "at": clock.format_time(clock.read_clocks().wall),
+            "clock": clock.format_time(archive.compliance_time()),
             "uid": archive.actor.uid,
             "user": archive.actor.user,
         },
@@ -47,10 +47,10 @@ def build_certificate(
             for sha256, size in plan["objects"]
         ],
     }
-    json_bytes = canonical(certificate)
+    json_bytes = canonical_json(certificate)
     return {
         CERTIFICATE_FILE: json_bytes,
-        CERTIFICATE_SIGNATURE_FILE: keys.sign(archive.keys, json_bytes).encode("ascii"),
+        CERTIFICATE_SIGNATURE_FILE: keys.sign_message(archive.keys_folder, json_bytes).encode("ascii"),
         CERTIFICATE_PAGE: _render_page(certificate).encode("utf-8"),
     }
 
@@ -67,9 +67,10 @@ def read_certificate(archive: Archive, plan_id: str) -> dict[str, bytes]:
             "There is no certificate {identity}. Nothing was written. See the plans with: archiver dispose list",
             identity=plan_id,
         )
-    event = archive.journal.event(disposals[0].certified_commit)
+    event = archive.journal.read_event(disposals[0].certified_commit)
     return {
-        attachment.name: archive.journal.attachment(event, attachment.name) for attachment in event.attachments
+        attachment.name: archive.journal.read_attachment(event, attachment.name)
+        for attachment in event.attachments
     }
 
 

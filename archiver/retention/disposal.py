@@ -35,7 +35,7 @@ from archiver.store.events.retention_events import (
     DisposalCertified,
     DisposalPlanned,
 )
-from archiver.store.names import screen
+from archiver.store.names import make_displayable
 from archiver.store.repair import set_aside
 from archiver.store.writer import Draft, Writer
 
@@ -189,7 +189,7 @@ def _delete_and_certify(archive: Archive, writer: Writer, plan_id: str) -> Dispo
     needed_digests = needed_content(archive.index)
     deleted_sizes = {sha256: size for sha256, size in plan["objects"] if sha256 not in needed_digests}
     needed_objects = [sha256 for sha256, _ in plan["objects"] if sha256 in needed_digests]
-    archive.content.destroy(deleted_sizes)
+    archive.content.destroy_objects(deleted_sizes)
     DocumentCache(archive.root).remove_entries(deleted_sizes)
     certificate_files = build_certificate(archive, disposal, plan, needed_objects)
     byte_count = sum(deleted_sizes.values())
@@ -215,7 +215,7 @@ def check_holds_are_known(archive: Archive, command_name: str, lock_timeout: flo
 
 def _refuse_unknown_holds(archive: Archive) -> None:
     """Raise RetentionRefused as :func:`check_holds_are_known` does, without journalling it."""
-    unread.refuse_unread_events(archive.index.unread())
+    unread.refuse_unread_events(archive.index.unread_events())
     if set_aside.databases(archive.root):
         raise RetentionRefused(
             "Nothing is disposed of while the repository is older than its databases: a hold may be lost. Nothing "
@@ -246,7 +246,7 @@ def _find_runnable_plan(archive: Archive, plan_id: str, policy: RetentionPolicy)
     try:
         return find_plan(archive, plan_id)
     except NotFoundError:
-        version = archive.index.version(plan_id)
+        version = archive.index.find_version(plan_id)
         if version is not None and not decide_retention(version, policy, archive.compliance_time()).is_disposable:
             raise _explain_refusal(archive, [version], policy) from None
         raise RetentionRefused(
@@ -258,8 +258,8 @@ def _find_runnable_plan(archive: Archive, plan_id: str, policy: RetentionPolicy)
 
 def read_plan(archive: Archive, disposal: Disposal) -> dict[str, Any]:
     """Return the plan that :meth:`DisposalSelection.encode_plan` wrote; raises StorageError if it is damaged."""
-    event = archive.journal.event(disposal.commit)
-    document: dict[str, Any] = json.loads(archive.journal.attachment(event, PLAN_FILE))
+    event = archive.journal.read_event(disposal.commit)
+    document: dict[str, Any] = json.loads(archive.journal.read_attachment(event, PLAN_FILE))
     return document
 
 
@@ -308,7 +308,7 @@ def _check_cooling_off(archive: Archive, disposal: Disposal, rules: DisposalRule
             "{identity} is cooling off until {until} by the compliance clock. Nothing was deleted. Until then "
             "anybody may object with: archiver hold place NAME OBJECT --reason WHY",
             identity=disposal.identity,
-            until=clock.stamp(end),
+            until=clock.format_time(end),
         )
 
 
@@ -318,7 +318,7 @@ def cooling_off_end(disposal: Disposal, rules: DisposalRules) -> datetime:
     The period counts from the latest approval. It is the longer of those in the plan and in today's configuration,
     so a shorter setting does not hasten an existing plan. Raises ValueError if the plan has no approval.
     """
-    latest_approval_time = max(clock.parse(approval.clock) for approval in disposal.approvals)
+    latest_approval_time = max(clock.parse_time(approval.clock) for approval in disposal.approvals)
     return latest_approval_time + timedelta(days=max(disposal.cooling_off_days, rules.cooling_off_days))
 
 
@@ -328,7 +328,7 @@ def _check_unchanged(archive: Archive, disposal: Disposal, policy: RetentionPoli
     Raises RetentionRefused if it differs from the plan: people approved the deletion of something else.
     """
     tags = read_plan(archive, disposal)["versions"]
-    versions = [version for tag in tags if (version := archive.index.version(str(tag))) is not None]
+    versions = [version for tag in tags if (version := archive.index.find_version(str(tag))) is not None]
     selection = select_disposable(archive.index, versions, policy, archive.compliance_time())
     if selection.plan_sha256 == disposal.plan_sha256:
         return selection
@@ -352,7 +352,7 @@ def journal_refusal(archive: Archive, command_name: str, refusal: ArchiverError,
     """
     try:
         with archive.writing(lock_timeout) as writer:
-            writer.append(Draft(command_name, ActRefused(reason=screen(str(refusal)))))
+            writer.append(Draft(command_name, ActRefused(reason=make_displayable(str(refusal)))))
     except ArchiverError:
         # A reader without write access must see the refusal, and not the error about the journal.
         return

@@ -14,7 +14,7 @@ from archiver.model import Submission, Version
 from archiver.retention.policy import RetentionDecision, RetentionPolicy, decide_retention
 from archiver.store.index import overview
 from archiver.store.index.queries import Index
-from archiver.store.journal import canonical
+from archiver.store.journal import canonical_json
 
 
 class VersionDecision(NamedTuple):
@@ -48,7 +48,7 @@ class DisposalSelection:
 
         People approve the digest.  A plan whose selection has another digest by now is refused.
         """
-        return hashlib.sha256(canonical(self._deleted_content())).hexdigest()
+        return hashlib.sha256(canonical_json(self._deleted_content())).hexdigest()
 
     def _deleted_content(self) -> dict[str, Any]:
         """Return the part of the plan that says what is deleted: ``versions`` (tags) and ``objects``, sorted.
@@ -62,7 +62,7 @@ class DisposalSelection:
 
     def encode_plan(self) -> bytes:
         """Return the plan as canonical JSON, to be attached to the event that journals it."""
-        return canonical(
+        return canonical_json(
             {
                 **self._deleted_content(),
                 "decisions": [

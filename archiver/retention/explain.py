@@ -39,7 +39,7 @@ def explain_retention(
     Raises NotFoundError if the version has no such material.
     """
     if material_path:
-        raw_path = names.raw(material_path)
+        raw_path = names.name_from_text(material_path)
         materials = index.materials(version.submission, version.number)
         material = next((material for material in materials if material.path == raw_path), None)
         if material is None:
@@ -49,7 +49,7 @@ def explain_retention(
                 path=material_path,
             )
         if material.sha256:
-            holding_versions = index.holding(material.sha256)
+            holding_versions = index.versions_with_content(material.sha256)
             decision = decide_content_retention(holding_versions, policy, now)
             return RetentionExplanation(decision, tuple(holding_versions))
     return RetentionExplanation(decide_retention(version, policy, now), (version,))

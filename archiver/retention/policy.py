@@ -66,8 +66,8 @@ class RetentionPolicy:
 
     def profiles_for(self, submission: Submission) -> tuple[Profile, ...]:
         """Return all profiles that apply to a submission, of which the longest period counts."""
-        filing_name = names.text(submission.filing_folder)
-        scope_names = ("", filing_name, f"{filing_name}/{names.text(submission.folder)}")
+        filing_name = names.name_as_text(submission.filing_folder)
+        scope_names = ("", filing_name, f"{filing_name}/{names.name_as_text(submission.folder)}")
         return tuple(
             dict.fromkeys(profile for scope in scope_names for profile in self.profiles_by_scope.get(scope, ()))
         )
@@ -105,10 +105,12 @@ def _configured_profiles(config: Config) -> dict[str, tuple[str, ...]]:
     """Return the names of the configured profiles by scope; a scope without profiles is left out."""
     profiles_by_scope = {"": config.profiles}
     for filing_folder, filing_settings in config.filings.items():
-        filing_name = names.text(os.fsencode(filing_folder))
+        filing_name = names.name_as_text(os.fsencode(filing_folder))
         profiles_by_scope[filing_name] = filing_settings.profiles
         for submission_folder, profile_names in filing_settings.submissions.items():
-            profiles_by_scope[f"{filing_name}/{names.text(os.fsencode(submission_folder))}"] = profile_names
+            profiles_by_scope[f"{filing_name}/{names.name_as_text(os.fsencode(submission_folder))}"] = (
+                profile_names
+            )
     return {scope: profile_names for scope, profile_names in profiles_by_scope.items() if profile_names}
 
 
@@ -270,7 +272,7 @@ def _apply_profile(period_start: _PeriodStart, profile: Profile, policy: Retenti
     It ends at the latest end in any time zone of the policy.  A period that cannot be computed ends at FOREVER.
     """
     try:
-        start_time = clock.parse(period_start.time)
+        start_time = clock.parse_time(period_start.time)
         keep_until = max(end_of_period(start_time, profile.years, zone) for zone in policy.time_zones)
     except (ValueError, TypeError, OverflowError):
         # The time is damaged, or the period ends after the year 9999.  To keep too long is safe; too short is not.

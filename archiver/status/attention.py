@@ -56,7 +56,11 @@ def find_status_problems(
     if health.replica and (overdue_problem := health.replica.overdue_problem(now, config.replica.alert_hours)):
         yield overdue_problem
     max_scan_age = timedelta(minutes=_OVERDUE_SCAN_PERIODS * config.scan_minutes, seconds=_SCAN_GRACE_SECONDS)
-    if health.daemon_process and health.last_scan_time and now - clock.parse(health.last_scan_time) > max_scan_age:
+    if (
+        health.daemon_process
+        and health.last_scan_time
+        and now - clock.parse_time(health.last_scan_time) > max_scan_age
+    ):
         yield LazyMessage.define("the watched folder was not compared for too long", code="status.scan-overdue")
     yield from unread.describe_unread_events(health.unread_events)
     yield from find_disk_problems(health.archive_folder, health.disk_forecast.is_scarce)
@@ -80,9 +84,9 @@ def _path_problems(health: HealthReport, now: datetime) -> Iterator[LazyMessage]
     if archive_paths := [skipped_path for skipped_path in health.skipped_paths if skipped_path.code == OWN.code]:
         yield LazyMessage.define(
             "the archive itself lies in the watched folder: {path}", code="status.archive-in-folder"
-        ).with_fields(path=names.text(archive_paths[0].path))
+        ).with_fields(path=names.name_as_text(archive_paths[0].path))
     pending_since = [since for pending_path, since in health.pending_paths if pending_path.code != GATHERING.code]
-    if pending_since and now - clock.parse(min(pending_since)) > _LONG_PENDING:
+    if pending_since and now - clock.parse_time(min(pending_since)) > _LONG_PENDING:
         yield LazyMessage.define("changes wait for more than an hour", code="status.long-pending")
 
 
@@ -93,8 +97,8 @@ def _permission_problems(health: HealthReport, config: Config) -> Iterator[LazyM
     if the caller may not look into the archive.
     """
     try:
-        reading_group = permissions.reading_group(config.read_group)
-        accessible_paths = list(permissions.too_open_entries(health.archive_folder, reading_group))
+        reading_group = permissions.reading_group_id(config.read_group)
+        accessible_paths = list(permissions.find_too_open_entries(health.archive_folder, reading_group))
     except (OSError, KeyError):
         # Either the group in the settings does not exist, which the daemon reports at its start, or the caller is
         # not allowed to look into the archive.

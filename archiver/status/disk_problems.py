@@ -25,7 +25,7 @@ def find_disk_problems(archive: Path, is_scarce: bool) -> Iterator[LazyMessage]:
 
     Raises OSError if the archive's folder cannot be read.
     """
-    if lock.describe_holder(archive / ALARM_FILE_NAME):
+    if lock.describe_lock_holder(archive / ALARM_FILE_NAME):
         yield LazyMessage.define("the daemon cannot write to the archive", code="status.not-writable")
     if not all(_accepts_new_files(archive, folder_name) for folder_name in _WRITTEN_FOLDERS):
         yield LazyMessage.define(

@@ -140,8 +140,8 @@ class HealthReport:
         Sentences are in the current language. Programs decide on the codes next to them.
         """
         return {
-            "archive": names.text(os.fsencode(self.archive_folder)),
-            "watch": names.text(os.fsencode(self.watched_folder)),
+            "archive": names.name_as_text(os.fsencode(self.archive_folder)),
+            "watch": names.name_as_text(os.fsencode(self.watched_folder)),
             "watching": str(self.watch_description),
             "watching_code": self.watch_description.code,
             "watching_reason": str(self.watching_reason) if self.watching_reason else None,
@@ -152,7 +152,7 @@ class HealthReport:
             "pending_count": self.pending_count,
             "pending": [
                 {
-                    "path": names.text(pending_path.path),
+                    "path": names.name_as_text(pending_path.path),
                     "reason": str(pending_path.reason),
                     "code": pending_path.code,
                     "since": since,
@@ -161,7 +161,7 @@ class HealthReport:
             ],
             "skipped": [
                 {
-                    "path": names.text(skipped_path.path),
+                    "path": names.name_as_text(skipped_path.path),
                     "reason": str(skipped_path.reason),
                     "code": skipped_path.code,
                 }
@@ -174,7 +174,7 @@ class HealthReport:
                 for change in self.changed_since_submitted
             ],
             "doubtful": [
-                {"tag": tag, "path": names.text(material.path), "health": material.health}
+                {"tag": tag, "path": names.name_as_text(material.path), "health": material.health}
                 for tag, material in self.doubtful_materials
             ],
             "next": [
@@ -251,14 +251,14 @@ def _build_report(archive: Archive, config: Config, snapshot: Snapshot) -> Healt
 
     Raises as :func:`collect_health_report` does.
     """
-    daemon = lock.describe_holder(archive.root / "daemon.lock")
+    daemon = lock.describe_lock_holder(archive.root / "daemon.lock")
     watch_state = snapshot.meta("watching") if daemon else ""
     if not daemon and not is_folder(config.watch):
         watch_state = MISSING
-    time_reading = clock.read()
+    time_reading = clock.read_clocks()
     compliance_time = archive.compliance_time()
     pending_paths = snapshot.pending_entries()
-    filings = list(filings_from_events(archive.index.life()).values())
+    filings = list(filings_from_events(archive.index.life_events()).values())
     replica = read_replica_status(archive, config)
     last_token, last_checkpoint = archive.index.last_token(), archive.index.last_checkpoint()
     report = HealthReport(
@@ -272,7 +272,7 @@ def _build_report(archive: Archive, config: Config, snapshot: Snapshot) -> Healt
         pending_paths=pending_paths,
         pending_count=_count_pending(snapshot, len(pending_paths)),
         skipped_paths=snapshot.skipped(),
-        version_count=archive.index.counts()[0],
+        version_count=archive.index.version_count(),
         submission_count=len(archive.index.submissions()),
         changed_since_submitted=overview.changed_since_submitted(archive.index),
         doubtful_materials=overview.doubtful_materials(archive.index),
@@ -282,9 +282,9 @@ def _build_report(archive: Archive, config: Config, snapshot: Snapshot) -> Healt
         today=clock.today(config.zone),
         protection_level=protection_level(archive, replica),
         outer_hooks_path=archive.repository.outer_hooks_path(),
-        compliance_time=clock.stamp(compliance_time),
+        compliance_time=clock.format_time(compliance_time),
         clock_lag_seconds=max(0, (time_reading.wall - compliance_time) // timedelta(seconds=1)),
-        clock_lag=archive.index.lag().after_evidence(clock.evidence(compliance_time, time_reading)),
+        clock_lag=archive.index.clock_lag().after_evidence(clock.make_evidence(compliance_time, time_reading)),
         last_token_time=last_token.time if last_token else None,
         last_checkpoint_time=last_checkpoint.time if last_checkpoint else None,
         disk_forecast=_forecast_archive_disk(archive, time_reading.wall),
@@ -294,7 +294,7 @@ def _build_report(archive: Archive, config: Config, snapshot: Snapshot) -> Healt
         lost_versions=accepted_loss.lost_versions(archive),
         lost_records=accepted_loss.lost_records(archive),
         unsigned_since=snapshot.meta(UNSIGNED_SINCE_KEY) or _missing_key_time(archive),
-        unread_events=archive.index.unread(),
+        unread_events=archive.index.unread_events(),
         problems=[],
     )
     report.problems.extend(find_status_problems(report, watch_state, config, time_reading.wall))
@@ -315,8 +315,8 @@ def _missing_key_time(archive: Archive) -> str:
     empty.
     """
     can_see_keys = os.geteuid() in (0, os.stat(archive.root).st_uid)
-    if can_see_keys and not is_there(archive.keys / "signing_key"):
-        return clock.stamp(clock.read().wall)
+    if can_see_keys and not is_there(archive.keys_folder / "signing_key"):
+        return clock.format_time(clock.read_clocks().wall)
     return ""
 
 
@@ -332,8 +332,8 @@ def _forecast_archive_disk(archive: Archive, now: datetime) -> DiskForecast:
     Raises OSError if the archive's folder cannot be read.
     """
     filesystem = os.statvfs(archive.root)
-    first_capture = archive.index.first_capture()
-    growth_start = growth_period_start(clock.parse(first_capture) if first_capture else None, now)
-    grown_bytes = archive.index.stored(clock.stamp(growth_start)) if growth_start else 0
+    first_capture = archive.index.first_capture_time()
+    growth_start = growth_period_start(clock.parse_time(first_capture) if first_capture else None, now)
+    grown_bytes = archive.index.new_content_bytes(clock.format_time(growth_start)) if growth_start else 0
     free_bytes, total_bytes = filesystem.f_bavail * filesystem.f_frsize, filesystem.f_blocks * filesystem.f_frsize
     return forecast_disk_space(free_bytes, total_bytes, grown_bytes, growth_start, now)

@@ -48,7 +48,7 @@ def protection_level(archive: Archive, replica: ReplicaStatus | None) -> str:
     """
     if any(deviation.weakens for deviation in hooks.deviations(archive.repository_path)):
         return DETECT_ONLY
-    if replica is not None and replica.has_lock and replica.synced_at:
+    if replica is not None and replica.uses_object_lock and replica.synced_at:
         return _OFF_SITE_LOCK
     return _IMMUTABLE if _are_sampled_objects_immutable(archive) else _PERMISSIONS
 
@@ -74,5 +74,7 @@ def _sample_objects(archive: Archive) -> list[Path]:
     ]
     # A digest is None for an empty folder.
     sampled_paths = [archive.content.path(sha256) for sha256 in newest_digests[:_SAMPLED_OBJECTS] if sha256]
-    stored_paths = (Path(folder, name) for folder, _, files in os.walk(archive.content.objects) for name in files)
+    stored_paths = (
+        Path(folder, name) for folder, _, files in os.walk(archive.content.objects_folder) for name in files
+    )
     return [*sampled_paths, *itertools.islice(stored_paths, _SAMPLED_OBJECTS)]

@@ -24,7 +24,7 @@ from archiver.store.git import hooks, interrupted_write, restore_settings
 from archiver.store.git.repository import JOURNAL, Repository
 from archiver.store.index import index_files
 from archiver.store.index.queries import Index
-from archiver.store.journal import Journal, compliance_clock
+from archiver.store.journal import Journal, compute_compliance_time
 from archiver.store.repair import journal_repair, set_aside
 from archiver.store.writer import Draft, Writer
 
@@ -56,8 +56,7 @@ class Archive:
         self.root = root
         self.actor = actor or users.current_user()
         self.repository_path = root / "archive.git"
-        self.keys = root / "keys"
-        self.spool = root / "spool"
+        self.keys_folder, self.spool_folder = root / "keys", root / "spool"
         if not is_plain_file(self.repository_path / "HEAD"):
             raise ConfigError(
                 "There is no archive at {path}. Nothing was changed. Check archive.path in the configuration, "
@@ -69,7 +68,7 @@ class Archive:
             hooks.check(self.repository_path)
         self.repository = Repository(self.repository_path)
         self.journal = Journal(self.repository)
-        self.content = ContentStore(self.repository_path / "lfs" / "objects", self.spool)
+        self.content = ContentStore(self.repository_path / "lfs" / "objects", self.spool_folder)
         self._notify = notify or (lambda _: None)
         self._index: Index | None = None
         #: True while :meth:`create` makes the archive: it has no event yet, and that is no damage.
@@ -127,11 +126,11 @@ class Archive:
             self._notify(damage.message)
             return self._readable_index(index_path)
         self._index = (
-            index_files.open_writable(index_path, self._notify)
+            index_files.open_index_for_writing(index_path, self._notify)
             if is_writable
-            else index_files.open_foreign(index_path, self.journal)
+            else index_files.open_index_read_only(index_path, self.journal)
         )
-        if is_writable and self._index.head != self.repository.resolve(JOURNAL):
+        if is_writable and self._index.head_commit != self.repository.resolve(JOURNAL):
             try:
                 with self.writing(wait_seconds=5):
                     pass
@@ -148,12 +147,12 @@ class Archive:
         If the file is not usable, build an index in memory from the events up to the last whole one.  Raises
         JournalDamaged if no event is whole.
         """
-        if (index := index_files.open_usable(index_path)) is not None:
+        if (index := index_files.open_usable_index(index_path)) is not None:
             return index
         last_event = self.last_whole_event()
         if last_event is None:
             raise cast(JournalDamaged, self.journal_damage())
-        return index_files.build_in_memory(self.journal, last_event.commit)
+        return index_files.build_index_in_memory(self.journal, last_event.commit)
 
     def journal_damage(self) -> JournalDamaged | None:
         """Return the error for a journal whose ref is missing or unusable; None if events can be appended.
@@ -166,7 +165,7 @@ class Archive:
             if os.stat(self.root).st_uid != os.geteuid() or not hooks.deviations(self.repository_path):
                 raise
             # With an empty HEAD, for example, git recognizes no repository: restore the settings, then try again.
-            self.put_settings_back(wait_seconds=5)
+            self.restore_missing_settings(wait_seconds=5)
             problem = journal_repair.ref_problem(self.repository)
         return None if problem is None else self._damage_error(problem)
 
@@ -175,7 +174,8 @@ class Archive:
 
         Slow: reads every commit.
         """
-        points = [sqlite.point_of(self.root / database_name) for database_name in ("index.db", "state.db")]
+        database_paths = (self.root / "index.db", self.root / "state.db")
+        points = [sqlite.read_journal_point_of_file(path) for path in database_paths]
         return journal_repair.last_whole_event(self.repository, points)
 
     def ref_problem(self) -> LazyMessage | None:
@@ -183,8 +183,8 @@ class Archive:
 
         Also returns None while another process writes, since the refs move one after the other.
         """
-        journal_tip, index_point = self.repository.resolve(JOURNAL), self.index.point
-        if self.index.head != journal_tip:
+        journal_tip, index_point = self.repository.resolve(JOURNAL), self.index.journal_point
+        if self.index.head_commit != journal_tip:
             if journal_tip is None or index_point is None or self.has_event(index_point):
                 return None
             return LazyMessage.define(
@@ -208,19 +208,20 @@ class Archive:
     def compliance_time(self) -> datetime:
         """Return the present time of the compliance clock, the only clock by which retention is decided."""
         if self.journal_damage() is None:
-            return compliance_clock(self.journal.head(), clock.read())
+            return compute_compliance_time(self.journal.newest_event(), clock.read_clocks())
         # The newest event that the index knows is good enough: with a damaged journal nothing is disposed of.
-        evidence = self.index.lag().last
-        reading = clock.read()
-        return reading.wall if evidence is None else clock.advance(*clock.from_evidence(evidence), reading)
+        evidence, now = self.index.clock_lag().last, clock.read_clocks()
+        if evidence is None:
+            return now.wall
+        return clock.advance_compliance_time(*clock.parse_evidence(evidence), now)
 
-    def signers(self) -> bytes:
+    def journalled_signers(self) -> bytes:
         """Return the text of the newest journalled ``allowed_signers``; raises StorageError if it is damaged."""
-        return self.journal.attachment(self.journal.event(self.index.key_commit), SIGNERS_FILE)
+        return self.journal.read_attachment(self.journal.read_event(self.index.key_commit), SIGNERS_FILE)
 
     def has_event(self, point: JournalPoint) -> bool:
         """Return True if ``point``, the newest event that a database includes, is an event of this journal."""
-        return self.journal.contains(point)
+        return self.journal.has_event(point)
 
     def reindex(self) -> None:
         """Rebuild ``index.db`` from the journal; the caller holds the writer's lock.
@@ -228,30 +229,30 @@ class Archive:
         The old index stays in place until the new one is complete.
         """
         index_path = self.root / "index.db"
-        index_files.rebuild(index_path, self.journal)
+        index_files.rebuild_index(index_path, self.journal)
         if self._index is None:
             self._index = Index(index_path)
         else:
             self._index.reopen(at=index_path)
 
-    def catch_up(self) -> None:
-        """Apply the events that the index does not include yet; the caller holds the writer's lock.
+    def update_index(self) -> None:
+        """Apply the events that the index does not include yet.  The caller holds the writer's lock.
 
         An index of another history is set aside and replaced.  Raises JournalDamaged if refs show that not the
         index but the journal was replaced, by an older one.
         """
         index_path = self.root / "index.db"
         if self._index is None:
-            self._index = index_files.open_writable(index_path, self._notify)
-        elif self._index.is_replaced:
+            self._index = index_files.open_index_for_writing(index_path, self._notify)
+        elif self._index.is_file_replaced:
             self._index.reopen(at=index_path)
         index = self._index
-        if index.head == self.repository.resolve(JOURNAL):
+        if index.head_commit == self.repository.resolve(JOURNAL):
             return
-        if index.point is not None and not self.has_event(index.point):
+        if index.journal_point is not None and not self.has_event(index.journal_point):
             self._replace_index(index)
         else:
-            index.apply(self.journal.since_with_changes(index.head))
+            index.apply_events(self.journal.events_with_changes_since(index.head_commit))
 
     def _replace_index(self, index: Index) -> None:
         """Set aside an index of another history, and replace it by a new index of this journal.
@@ -259,10 +260,10 @@ class Archive:
         Raises JournalDamaged if refs contradict the journal, and changes nothing then: the index may be right.
         """
         index_path = self.root / "index.db"
-        with tempfile.TemporaryDirectory(dir=self.spool) as scratch_folder:
+        with tempfile.TemporaryDirectory(dir=self.spool_folder) as scratch_folder:
             new_index = Index(Path(scratch_folder, "index.db"))
             try:
-                new_index.apply(self.journal.since_with_changes(None))
+                new_index.apply_events(self.journal.events_with_changes_since(None))
                 problem = journal_repair.compare_refs(self.repository.refs(), new_index).problem
             finally:
                 new_index.close()
@@ -270,7 +271,7 @@ class Archive:
                 raise self._damage_error(problem)
             index.close()
             aside_path = set_aside.set_aside(self.root, "index.db")
-            sqlite.replace(new_index.path, index_path)
+            sqlite.replace_database(new_index.path, index_path)
         index.reopen(at=index_path)
         self._notify(
             LazyMessage(
@@ -293,17 +294,19 @@ class Archive:
         with self._write_lock(wait_seconds) as was_clean:
             if not self._is_new and (damage := self.journal_damage()) is not None:
                 raise damage
-            if not was_clean and (moved := interrupted_write.recover(self.repository, self.journal.head())):
+            if not was_clean and (
+                moved := interrupted_write.recover(self.repository, self.journal.newest_event())
+            ):
                 self._notify(LazyMessage("Finished after a crash: {refs}.", refs=", ".join(moved)))
             self._are_refs_compared &= was_clean
             index_files.update(self.root / "index.db", self._update_index, self.reindex, self._notify)
             if not was_clean and self.index.key_commit:
-                keys.install_next_key(self.keys, self.signers())
+                keys.install_next_key(self.keys_folder, self.journalled_signers())
             writer = Writer(self)
             self._journal_restored_settings(writer)
             yield writer
 
-    def put_settings_back(self, wait_seconds: float) -> None:
+    def restore_missing_settings(self, wait_seconds: float) -> None:
         """Restore missing settings and hooks, and those of an earlier release; raises as :meth:`writing` does."""
         if hooks.deviations(self.repository_path):
             with self.writing(wait_seconds):
@@ -318,7 +321,7 @@ class Archive:
         restore_settings.forget(self.root)
 
     @contextmanager
-    def repairing(self, wait_seconds: float) -> Iterator[Writer]:
+    def writing_for_repair(self, wait_seconds: float) -> Iterator[Writer]:
         """Hold the writer's lock during the block although the journal may be damaged; yield the writer.
 
         Only for ``archiver reindex --accept``: nothing is checked first.  Raises Busy or StorageError.
@@ -334,13 +337,13 @@ class Archive:
     def _write_lock(self, wait_seconds: float) -> Iterator[bool]:
         """Hold the lock, with umask and settings for writing; yield True if the last holder ended cleanly."""
         self.check_owner()
-        with permissions.archive_umask(self.root), lock.hold(self.root / "lock", wait_seconds) as was_clean:
+        with permissions.archive_umask(self.root), lock.hold_lock(self.root / "lock", wait_seconds) as was_clean:
             restore_settings.put_back(self.root, foreign=self._restores_settings)
             yield was_clean
 
     def _update_index(self) -> None:
         """Catch up, and check once that the refs agree with the journal; raises JournalDamaged, sqlite3.Error."""
-        self.catch_up()
+        self.update_index()
         if self._are_refs_compared:
             return
         problem = journal_repair.compare_refs(self.repository.refs(), self.index).problem
@@ -348,7 +351,7 @@ class Archive:
             raise self._damage_error(problem)
         self._are_refs_compared = True
 
-    def identity(self) -> tuple[int, int] | None:
+    def repository_identity(self) -> tuple[int, int] | None:
         """Return device and inode of the repository, by which a replaced one is recognized; None if missing."""
         return sqlite.file_identity(self.repository_path)
 

@@ -18,7 +18,7 @@ class MaterialPair(NamedTuple):
     after: Material | None
 
 
-def changes_between(pairs: Iterable[MaterialPair]) -> list[Change]:
+def compute_changes(pairs: Iterable[MaterialPair]) -> list[Change]:
     """Return the changes that turn the state before into the state after; ``pairs`` has one pair for each path.
 
     Removals come first, then additions and renames, then modifications; within each group the order of ``pairs``
@@ -34,7 +34,7 @@ def changes_between(pairs: Iterable[MaterialPair]) -> list[Change]:
             if before.sha256 == after.sha256:
                 continue
             if before.sha256 and after.sha256:
-                modifications.append(_change_of(Op.MODIFY, after))
+                modifications.append(_make_change(Op.MODIFY, after))
                 continue
         if before is not None:
             removed.append(before)
@@ -42,26 +42,26 @@ def changes_between(pairs: Iterable[MaterialPair]) -> list[Change]:
             added.append(after)
     old_path_by_new = _match_renames(removed, added)
     renamed_paths = set(old_path_by_new.values())
-    removals = [_removal_of(material) for material in removed if material.path not in renamed_paths]
+    removals = [_make_removal(material) for material in removed if material.path not in renamed_paths]
     additions = [
-        _change_of(Op.RENAME, material, old_path_by_new[material.path])
+        _make_change(Op.RENAME, material, old_path_by_new[material.path])
         if material.path in old_path_by_new
-        else addition_of(material)
+        else make_addition(material)
         for material in added
     ]
     return [*removals, *additions, *modifications]
 
 
-def addition_of(material: Material) -> Change:
+def make_addition(material: Material) -> Change:
     """Return the change that adds ``material``; a material without ``sha256`` is an empty folder."""
-    return _change_of(Op.ADD if material.sha256 else Op.MKDIR, material)
+    return _make_change(Op.ADD if material.sha256 else Op.MKDIR, material)
 
 
-def _removal_of(material: Material) -> Change:
-    return _change_of(Op.DELETE if material.sha256 else Op.RMDIR, material)
+def _make_removal(material: Material) -> Change:
+    return _make_change(Op.DELETE if material.sha256 else Op.RMDIR, material)
 
 
-def _change_of(op: Op, material: Material, old_path: bytes | None = None) -> Change:
+def _make_change(op: Op, material: Material, old_path: bytes | None = None) -> Change:
     """Return the change ``op`` of ``material``; ``old_path`` is given for a rename only."""
     return Change(op, material.path, material.sha256, material.size, material.mtime_ns, old_path, material.health)
 

@@ -28,14 +28,14 @@ class ClockLag:
         return self.after_evidence(event.clock)
 
     def after_evidence(self, evidence: dict[str, Any]) -> ClockLag:
-        """Return the lag at a later reading of the clocks; ``evidence`` has the form of :func:`clock.evidence`.
+        """Return the lag at a later reading of the clocks, in the form of :func:`clock.make_evidence`.
 
         Raises ValueError, KeyError or TypeError for evidence of another form.
         """
         if self.last is None:
             return ClockLag(last=evidence)
-        last_compliance_time, last_reading = clock.from_evidence(self.last)
-        compliance_time, reading = clock.from_evidence(evidence)
+        last_compliance_time, last_reading = clock.parse_evidence(self.last)
+        compliance_time, reading = clock.parse_evidence(evidence)
         counted_time = compliance_time - last_compliance_time
         missing_seconds = (reading.wall - last_reading.wall - counted_time).total_seconds()
         if reading.boot_id != last_reading.boot_id:

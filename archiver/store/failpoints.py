@@ -30,6 +30,6 @@ class Step(StrEnum):
     PACKS_MERGED = "packs merged"
 
 
-def reached(step: Step) -> None:
-    """Announce to the listeners of Python's audit events that ``step`` is complete; they may kill the process."""
+def announce_step(step: Step) -> None:
+    """Announce to listeners of audit events that ``step`` is complete; a crash test may kill the process then."""
     sys.audit("archiver.step", step.value)

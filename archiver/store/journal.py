@@ -24,7 +24,7 @@ from archiver.store.git.repository import JOURNAL, Repository
 
 EVENT_FILE = "event.json"
 #: ``prev`` of the first event.
-GENESIS = "0" * 64
+GENESIS_DIGEST = "0" * 64
 #: The lists of changes of so many events are read in one request.  Fewer would wait for git more often; more would
 #: occupy more memory.
 _READ_AHEAD_EVENTS = 50
@@ -32,51 +32,51 @@ _READ_AHEAD_EVENTS = 50
 _READ_AHEAD_BYTES = 1 << 16
 
 
-def canonical(document: dict[str, Any]) -> bytes:
+def canonical_json(document: dict[str, Any]) -> bytes:
     """Encode ``document`` as canonical JSON: sorted keys, no spaces, UTF-8, one line feed at the end.
 
     Equal documents have equal bytes, so that their SHA-256 values can be compared.  Raises ValueError for a number
     or a text that JSON or UTF-8 cannot represent, such as NaN, and TypeError for an object of another type.
     """
-    text = json.dumps(document, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
-    return text.encode("utf-8") + b"\n"
+    json_text = json.dumps(document, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
+    return json_text.encode("utf-8") + b"\n"
 
 
-def change_line(change: Change) -> bytes:
-    """Encode a change as a line of ``changes.jsonl``, for :func:`parse_change`; the line feed is included.
+def encode_change_line(change: Change) -> bytes:
+    """Encode a change as a line of ``changes.jsonl``, for :func:`parse_change_line`; the line feed is included.
 
     Fields that mean nothing for the kind of change, or that are empty, are left out.
     """
-    fields: dict[str, Any] = {"op": change.op.value, "path": names.text(change.path)}
+    fields: dict[str, Any] = {"op": change.op.value, "path": names.name_as_text(change.path)}
     if change.op not in (Op.MKDIR, Op.RMDIR):
         fields |= {"sha256": change.sha256, "size": change.size, "mtime_ns": change.mtime_ns}
     elif change.op is Op.MKDIR:
         fields["mtime_ns"] = change.mtime_ns
     if change.source is not None:
-        fields["from"] = names.text(change.source)
+        fields["from"] = names.name_as_text(change.source)
     if change.health:
         fields["health"] = change.health
-    return canonical(fields)
+    return canonical_json(fields)
 
 
-def parse_change(line: bytes) -> Change:
+def parse_change_line(line: bytes) -> Change:
     """Decode a line of ``changes.jsonl``; raises ValueError, KeyError or TypeError if it is not a change."""
-    fields = validation.load(line)
+    fields = validation.load_json_object(line)
     old_path = fields.get("from")
     return Change(
         op=Op(fields["op"]),
-        path=names.raw(fields["path"]),
+        path=names.name_from_text(fields["path"]),
         sha256=fields.get("sha256"),
         size=fields.get("size", 0),
         mtime_ns=fields.get("mtime_ns", 0),
-        source=None if old_path is None else names.raw(old_path),
+        source=None if old_path is None else names.name_from_text(old_path),
         health=fields.get("health", ""),
     )
 
 
 def parse_event(data: bytes, commit: str) -> Event:
     """Decode the event that ``commit`` holds from its ``event.json``; raises ValueError if it is not an event."""
-    fields = validation.parse(data)
+    fields = validation.parse_event_document(data)
     return Event(
         seq=fields["seq"],
         at=fields["at"],
@@ -93,7 +93,7 @@ def parse_event(data: bytes, commit: str) -> Event:
     )
 
 
-def _make_stand_in(data: bytes, commit: str, previous: Event | None) -> Event:
+def _make_stand_in_event(data: bytes, commit: str, previous: Event | None) -> Event:
     """Return an event with the action ``unreadable`` for the ``event.json`` ``data``, which cannot be decoded.
 
     It has the number after ``previous``, and its ``sha256`` is that of ``data``, so that the chain continues.  It
@@ -101,22 +101,22 @@ def _make_stand_in(data: bytes, commit: str, previous: Event | None) -> Event:
     ``previous`` None, it is the first event, and its clocks show 1970.
     """
     try:
-        refs = validation.refs_of(validation.load(data))
+        refs = validation.read_moved_refs(validation.load_json_object(data))
     except ValueError:
         # The bytes are not even JSON, so that the refs that the event moved are unknown.
         refs = {}
-    epoch_reading = clock.Reading(datetime(1970, 1, 1, tzinfo=UTC), "", 0, 0, shifted=True)
+    epoch_reading = clock.ClockReading(datetime(1970, 1, 1, tzinfo=UTC), "", 0, 0, shifted=True)
     return Event(
         seq=1 if previous is None else previous.seq + 1,
-        at=clock.stamp(epoch_reading.wall) if previous is None else previous.at,
-        clock=clock.evidence(epoch_reading.wall, epoch_reading) if previous is None else previous.clock,
+        at=clock.format_time(epoch_reading.wall) if previous is None else previous.at,
+        clock=clock.make_evidence(epoch_reading.wall, epoch_reading) if previous is None else previous.clock,
         actor={"uid": -1, "user": "?"},
         action=UNREADABLE,
         object="",
         details={},
         refs=refs,
         attachments=(),
-        prev=GENESIS if previous is None else previous.sha256,
+        prev=GENESIS_DIGEST if previous is None else previous.sha256,
         sha256=hashlib.sha256(data).hexdigest(),
         commit=commit,
     )
@@ -133,20 +133,20 @@ class Journal:
         """Read from ``repository``, which the caller closes."""
         self._repository = repository
 
-    def head(self) -> Event | None:
-        """Return the newest event; None in a repository without events.  Raises as :meth:`event` does."""
+    def newest_event(self) -> Event | None:
+        """Return the newest event; None in a repository without events.  Raises as :meth:`read_event` does."""
         commit = self._repository.resolve(JOURNAL)
-        return None if commit is None else self.event(commit)
+        return None if commit is None else self.read_event(commit)
 
-    def first(self) -> Event | None:
+    def first_event(self) -> Event | None:
         """Return the oldest event, which created the archive; None in a repository without events.
 
-        Raises as :meth:`event` does.
+        Raises as :meth:`read_event` does.
         """
         tip = self._repository.resolve(JOURNAL)
-        return None if tip is None else self.event(self._repository.root_of(tip))
+        return None if tip is None else self.read_event(self._repository.root_of(tip))
 
-    def event(self, commit: str) -> Event:
+    def read_event(self, commit: str) -> Event:
         """Return the event that ``commit`` holds, or a stand-in if it cannot be decoded.
 
         A stand-in takes number and clock from the last readable event before it, so further commits may be read.
@@ -162,21 +162,21 @@ class Journal:
                 event = parse_event(data, current_commit)
             except ValueError:
                 unreadable_events.append((current_commit, data))
-                current_commit = self._parent_of(current_commit)
+                current_commit = self._read_parent_commit(current_commit)
             except KeyError:
-                raise self._damaged_event(current_commit) from None
+                raise self._damaged_event_error(current_commit) from None
         for unreadable_commit, data in reversed(unreadable_events):
-            event = _make_stand_in(data, unreadable_commit, event)
+            event = _make_stand_in_event(data, unreadable_commit, event)
         assert event is not None
         return event
 
-    def _parent_of(self, commit: str) -> str | None:
+    def _read_parent_commit(self, commit: str) -> str | None:
         """Return the first parent of a commit; None if it has none.  Raises KeyError if the commit is missing."""
         header_lines = self._repository.read(commit).split(b"\n\n", 1)[0].split(b"\n")
         parents = (line.removeprefix(b"parent ") for line in header_lines if line.startswith(b"parent "))
         return next((parent.decode("ascii") for parent in parents), None)
 
-    def _damaged_event(self, commit: str) -> StorageError:
+    def _damaged_event_error(self, commit: str) -> StorageError:
         """Return the error for a commit that is missing, or has no ``event.json``."""
         return StorageError(
             "The journal event {commit} in {path} is damaged or missing. Nothing was changed. Run "
@@ -185,10 +185,10 @@ class Journal:
             path=self._repository.path,
         )
 
-    def contains(self, point: JournalPoint) -> bool:
-        """Return True if the journal has the event ``point``; False for one of another history.
+    def has_event(self, point: JournalPoint) -> bool:
+        """Return True if the event that ``point`` names is in this journal; False for one of another history.
 
-        Databases record their newest event as such a point.
+        A database made from the journal records its newest event as such a point.
         """
         tip = self._repository.resolve(JOURNAL)
         if tip is None or (point.commit != tip and not self._repository.is_ancestor(point.commit, tip)):
@@ -200,15 +200,15 @@ class Journal:
             return False
         return hashlib.sha256(event_bytes).hexdigest() == point.sha256
 
-    def since(self, commit: str | None, tip: str | None = None) -> Iterator[Event]:
+    def events_since(self, commit: str | None, tip: str | None = None) -> Iterator[Event]:
         """Yield the events after ``commit`` (None: all) up to ``tip`` (None: the newest), oldest first.
 
         Raises StorageError, when the event is reached, if a commit or its ``event.json`` is missing.
         """
-        return (event for event, _ in self.lines_since(commit, tip))
+        return (event for event, _ in self.events_with_bytes_since(commit, tip))
 
-    def lines_since(self, commit: str | None, tip: str | None = None) -> Iterator[tuple[Event, bytes]]:
-        """Yield the events as :meth:`since` does, each with the bytes of its ``event.json``.
+    def events_with_bytes_since(self, commit: str | None, tip: str | None = None) -> Iterator[tuple[Event, bytes]]:
+        """Yield the events as :meth:`events_since` does, each with the bytes of its ``event.json``.
 
         The SHA-256 of these bytes is the field ``prev`` of the next event.
         """
@@ -222,30 +222,30 @@ class Journal:
             try:
                 event_bytes = next(event_files)
             except KeyError:
-                raise self._damaged_event(event_commit) from None
+                raise self._damaged_event_error(event_commit) from None
             try:
                 event = parse_event(event_bytes, event_commit)
             except ValueError:
                 # A stand-in needs the preceding event: that of the last round, or before the first round the event
                 # of ``commit``, which may be a stand-in itself.
                 if event is None and commit is not None:
-                    event = self.event(commit)
-                event = _make_stand_in(event_bytes, event_commit, event)
+                    event = self.read_event(commit)
+                event = _make_stand_in_event(event_bytes, event_commit, event)
             yield event, event_bytes
 
-    def since_with_changes(
+    def events_with_changes_since(
         self, commit: str | None, tip: str | None = None
     ) -> Iterator[tuple[Event, Iterable[Change]]]:
-        """Yield the events as :meth:`since` does, each with its changes, of which only a capture has any.
+        """Yield the events as :meth:`events_since` does, each with its changes, of which only a capture has any.
 
-        The changes are read when they are iterated over, and raise as those of :meth:`changes`.  Only short lists
-        of changes are read ahead, those of many events in one request to git.
+        The changes are read when they are iterated over, and raise as those of :meth:`read_changes`.  Only short
+        lists of changes are read ahead, those of many events in one request to git.
         """
-        events = self.since(commit, tip)
+        events = self.events_since(commit, tip)
         while batch := list(islice(events, _READ_AHEAD_EVENTS)):
             short_lists = self._read_short_lists(batch)
             for event in batch:
-                yield event, self.changes(event, short_lists.get(event.seq))
+                yield event, self.read_changes(event, short_lists.get(event.seq))
 
     def _read_short_lists(self, events: Sequence[Event]) -> dict[int, bytes]:
         """Read the short lists of changes of ``events``; return their bytes by the number of the event.
@@ -257,27 +257,27 @@ class Journal:
         try:
             return dict(zip((event.seq for event in events_with_list), contents, strict=True))
         except KeyError:
-            # changes() then reads the lists one by one, and raises for the missing one.
+            # read_changes() then reads the lists one by one, and raises for the missing one.
             return {}
 
-    def attachment(self, event: Event, name: str) -> bytes:
+    def read_attachment(self, event: Event, name: str) -> bytes:
         """Return the bytes of the attachment ``name`` of ``event``.
 
         Raises StorageError if the event has no such attachment, or if the bytes are missing or were changed.
         """
-        attachment_bytes = self._read_attached(event, name)
+        attachment_bytes = self._read_unchecked_attachment(event, name)
         if not _is_attachment(event, name, attachment_bytes):
-            raise self._lost_attachment(event, name)
+            raise self._damaged_attachment_error(event, name)
         return attachment_bytes
 
-    def _read_attached(self, event: Event, name: str) -> bytes:
+    def _read_unchecked_attachment(self, event: Event, name: str) -> bytes:
         """Return the bytes of an attachment without checking them; raises StorageError if they are missing."""
         try:
             return self._repository.read(f"{event.commit}:{name}")
         except KeyError:
-            raise self._lost_attachment(event, name) from None
+            raise self._damaged_attachment_error(event, name) from None
 
-    def _lost_attachment(self, event: Event, name: str) -> StorageError:
+    def _damaged_attachment_error(self, event: Event, name: str) -> StorageError:
         """Return the error for an attachment that is missing or not the one that the event names."""
         return StorageError(
             "{name} of journal event {seq} is damaged or missing. Nothing was changed. Run archiver "
@@ -286,7 +286,7 @@ class Journal:
             seq=event.seq,
         )
 
-    def changes(self, event: Event, list_bytes: bytes | None = None) -> Iterator[Change]:
+    def read_changes(self, event: Event, list_bytes: bytes | None = None) -> Iterator[Change]:
         """Yield the changes that ``event`` made; only a capture made any.
 
         ``list_bytes`` is the content of its ``changes.jsonl``; with None, it is read from the repository.
@@ -298,22 +298,23 @@ class Journal:
         if all(item.name != CHANGES_FILE for item in event.attachments):
             return
         if list_bytes is None:
-            list_bytes = self._read_attached(event, CHANGES_FILE)
+            list_bytes = self._read_unchecked_attachment(event, CHANGES_FILE)
         if not _is_attachment(event, CHANGES_FILE, list_bytes):
             raise ValueError(f"{CHANGES_FILE} is another one")
         for line in list_bytes.splitlines():
-            yield parse_change(line)
+            yield parse_change_line(line)
 
 
-def compliance_clock(newest: Event | None, reading: clock.Reading) -> datetime:
-    """Return the time of the compliance clock at ``reading``, given the newest event of the journal.
+def compute_compliance_time(newest_event: Event | None, time_reading: clock.ClockReading) -> datetime:
+    """Return the time of the compliance clock at ``time_reading``, given the newest event of the journal.
 
-    Without an event, the clock starts now, with the wall time.
+    Retention is decided by this clock, which nobody can set forward (:mod:`archiver.clock`).  Without an event, it
+    starts now, with the wall time.
     """
-    if newest is None:
-        return reading.wall
-    previous_time, previous_reading = clock.from_evidence(newest.clock)
-    return clock.advance(previous_time, previous_reading, reading)
+    if newest_event is None:
+        return time_reading.wall
+    previous_time, previous_reading = clock.parse_evidence(newest_event.clock)
+    return clock.advance_compliance_time(previous_time, previous_reading, time_reading)
 
 
 def _is_attachment(event: Event, name: str, data: bytes) -> bool:

@@ -37,7 +37,7 @@ _ARMOR_COLUMNS = 70
 def create_keys(folder: Path) -> None:
     """Create ``folder`` with a new private key and its ``allowed_signers``; raises OSError."""
     folder.mkdir(mode=0o700)
-    _write_new(folder / _SIGNERS_FILE, _generate_key(folder / _KEY_FILE), 0o644)
+    _write_new_file(folder / _SIGNERS_FILE, _generate_key(folder / _KEY_FILE), 0o644)
 
 
 def prepare_next_key(folder: Path, signers: bytes) -> bytes:
@@ -51,7 +51,7 @@ def prepare_next_key(folder: Path, signers: bytes) -> bytes:
         next_key_path.unlink(missing_ok=True)
         return signers + _generate_key(next_key_path)
     except OSError as error:
-        raise _unusable(next_key_path, error) from None
+        raise _unusable_key_error(next_key_path, error) from None
 
 
 def install_next_key(folder: Path, signers: bytes) -> None:
@@ -71,7 +71,7 @@ def install_next_key(folder: Path, signers: bytes) -> None:
         return
     new_signers_path = folder / "allowed_signers.new"
     new_signers_path.unlink(missing_ok=True)
-    _write_new(new_signers_path, signers, 0o644)
+    _write_new_file(new_signers_path, signers, 0o644)
     # The key is renamed last: until then, a crash leaves the prepared key, and this function is repeated.
     new_signers_path.rename(folder / _SIGNERS_FILE)
     next_key_path.rename(folder / _KEY_FILE)
@@ -86,9 +86,9 @@ def copy_keys(folder: Path, target: Path) -> None:
     """
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in (_KEY_FILE, _SIGNERS_FILE):
-        _write_new(target / name, (folder / name).read_bytes(), 0o600)
+        _write_new_file(target / name, (folder / name).read_bytes(), 0o600)
     if _signers_line(_load_key(target / _KEY_FILE)) != _signers_line(_load_key(folder / _KEY_FILE)):
-        raise _unusable(target / _KEY_FILE, "it is not what was copied")
+        raise _unusable_key_error(target / _KEY_FILE, "it is not what was copied")
 
 
 def _generate_key(path: Path) -> bytes:
@@ -100,7 +100,7 @@ def _generate_key(path: Path) -> bytes:
     private_bytes = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
     )
-    _write_new(path, private_bytes, 0o600)
+    _write_new_file(path, private_bytes, 0o600)
     return _signers_line(key)
 
 
@@ -122,13 +122,13 @@ def _load_key(path: Path) -> Ed25519PrivateKey:
     try:
         key = serialization.load_ssh_private_key(path.read_bytes(), password=None)
     except (OSError, ValueError) as error:
-        raise _unusable(path, error) from None
+        raise _unusable_key_error(path, error) from None
     if not isinstance(key, Ed25519PrivateKey):
-        raise _unusable(path, "it is not an Ed25519 key")
+        raise _unusable_key_error(path, "it is not an Ed25519 key")
     return key
 
 
-def _unusable(path: Path, reason: object) -> StorageError:
+def _unusable_key_error(path: Path, reason: object) -> StorageError:
     """Return the error for the key at ``path``; the message contains ``reason``."""
     return StorageError(
         "The signing key {path} cannot be used ({reason}). Nothing was recorded and nothing archived "
@@ -138,7 +138,7 @@ def _unusable(path: Path, reason: object) -> StorageError:
     )
 
 
-def _write_new(path: Path, data: bytes, mode: int) -> None:
+def _write_new_file(path: Path, data: bytes, mode: int) -> None:
     """Write a new file with exactly this mode, whatever the umask, durably; raises OSError if ``path`` exists."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     with open(descriptor, "wb") as stream:
@@ -148,7 +148,7 @@ def _write_new(path: Path, data: bytes, mode: int) -> None:
         os.fsync(descriptor)
 
 
-def sign(folder: Path, message: bytes) -> str:
+def sign_message(folder: Path, message: bytes) -> str:
     """Sign ``message`` with the key in ``folder``; return the armored SSH signature, with a line feed at the end.
 
     Raises StorageError if there is no usable key.
@@ -165,7 +165,7 @@ def sign(folder: Path, message: bytes) -> str:
     signature = _ssh_string(b"ssh-ed25519") + _ssh_string(key.sign(signed_data))
     version = struct.pack(">I", _SIGNATURE_VERSION)
     blob = b"SSHSIG" + version + _ssh_string(public_key) + envelope + _ssh_string(signature)
-    return _armor(blob)
+    return _armor_signature(blob)
 
 
 def _ssh_string(data: bytes) -> bytes:
@@ -173,7 +173,7 @@ def _ssh_string(data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + data
 
 
-def _armor(blob: bytes) -> str:
+def _armor_signature(blob: bytes) -> str:
     """Return ``blob`` in base64 between the lines that begin and end an SSH signature."""
     text = base64.b64encode(blob).decode("ascii")
     lines = [text[start : start + _ARMOR_COLUMNS] for start in range(0, len(text), _ARMOR_COLUMNS)]

@@ -27,7 +27,7 @@ _MAX_TEXT_BYTES = 500
 
 
 @contextmanager
-def hold(path: Path, wait_seconds: float) -> Iterator[bool]:
+def hold_lock(path: Path, wait_seconds: float) -> Iterator[bool]:
     """Hold the lock file ``path`` during the block; yield True if the last holder ended cleanly.
 
     False means that something may be unfinished: the last holder crashed, its block raised an error, the machine
@@ -39,20 +39,20 @@ def hold(path: Path, wait_seconds: float) -> Iterator[bool]:
     """
     descriptor = _open_lock_file(path)
     try:
-        _acquire(path, descriptor, wait_seconds)
-        clean_mark = f"clean {clock.read().boot_id}".encode()
+        _acquire_lock(path, descriptor, wait_seconds)
+        clean_mark = f"clean {clock.read_clocks().boot_id}".encode()
         was_clean = os.pread(descriptor, _MAX_TEXT_BYTES, 0) == clean_mark
-        _write_text(descriptor, _describe_process())
+        _write_lock_text(descriptor, _describe_process())
         yield was_clean
         # Without the mark, on a full disk for example, the next holder only checks more than necessary.
         with suppress(OSError):
-            _write_text(descriptor, clean_mark)
+            _write_lock_text(descriptor, clean_mark)
     finally:
         os.close(descriptor)
 
 
 class LockFlag:
-    """A flag that one process raises and that others see: a lock on a file, whose content does not matter.
+    """A flag that one process raises and others see with :func:`describe_lock_holder`: a lock on an empty file.
 
     Once the file is open, raising the flag requires neither free space nor a writable disk.  A crash lowers it.
     """
@@ -70,7 +70,7 @@ class LockFlag:
         if self._descriptor is None:
             self._descriptor = _open_lock_file(self._path)
 
-    def show(self) -> None:
+    def raise_flag(self) -> None:
         """Raise the flag; does nothing unless the file is open.  Never waits and never raises."""
         if self._descriptor is not None:
             # Two failures are ignored.  A process that tests the flag just now holds the lock: it sees the flag at
@@ -78,8 +78,8 @@ class LockFlag:
             with suppress(OSError):
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
-    def hide(self) -> None:
-        """Lower the flag; :meth:`show` raises it again."""
+    def lower_flag(self) -> None:
+        """Lower the flag; :meth:`raise_flag` raises it again."""
         if self._descriptor is not None:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
@@ -90,7 +90,7 @@ class LockFlag:
             self._descriptor = None
 
 
-def describe_holder(path: Path) -> str | None:
+def describe_lock_holder(path: Path) -> str | None:
     """Return the holder of the lock as ``pid (command)``; None if the lock is free or the file cannot be opened.
 
     Returns ``?`` for an empty file, such as that of a :class:`LockFlag`.
@@ -103,7 +103,7 @@ def describe_holder(path: Path) -> str | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return _read_text(descriptor)
+        return _read_lock_text(descriptor)
     else:
         return None
     finally:
@@ -123,38 +123,38 @@ def _open_lock_file(path: Path) -> int:
         ) from None
 
 
-def _acquire(path: Path, descriptor: int, wait_seconds: float) -> None:
+def _acquire_lock(path: Path, descriptor: int, wait_seconds: float) -> None:
     """Lock the open file, and retry for ``wait_seconds``; raises Busy if another process holds it even then.
 
     ``path`` only serves the message.
     """
-    deadline = clock.monotonic() + wait_seconds
+    deadline = clock.monotonic_seconds() + wait_seconds
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
-            if clock.monotonic() >= deadline:
+            if clock.monotonic_seconds() >= deadline:
                 raise Busy(
                     "The archive is busy: process {holder} holds {path}. Nothing was written and nothing "
                     "was lost. Try again, or wait longer with --wait SECONDS.",
-                    holder=_read_text(descriptor),
+                    holder=_read_lock_text(descriptor),
                     path=path,
                 ) from None
         time.sleep(_RETRY_SECONDS)
 
 
-def _read_text(descriptor: int) -> str:
+def _read_lock_text(descriptor: int) -> str:
     """Return the text of a lock file; ``?`` if it is empty."""
     return os.pread(descriptor, _MAX_TEXT_BYTES, 0).decode("utf-8", "replace").strip() or "?"
 
 
-def _write_text(descriptor: int, text: bytes) -> None:
+def _write_lock_text(descriptor: int, text: bytes) -> None:
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, text, 0)
 
 
 def _describe_process() -> bytes:
-    """Return pid and command line of this process, for :func:`describe_holder` in other processes."""
+    """Return pid and command line of this process, for :func:`describe_lock_holder` in other processes."""
     command = " ".join([os.path.basename(sys.argv[0] or "python"), *sys.argv[1:]])
     return os.fsencode(f"{os.getpid()} ({command})"[:_MAX_DESCRIPTION_CHARS])

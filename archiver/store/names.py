@@ -36,8 +36,8 @@ _GIT_SHORT_NAME = re.compile(r"(git|gitmod|gi7eba|gitatt|gi7d29|gitign|gi250a)~[
 _HFS_IGNORABLE = dict.fromkeys([*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF])
 
 
-def text(name: bytes) -> str:
-    """Return a name or path of the file system as text, from which :func:`raw` returns the same bytes.
+def name_as_text(name: bytes) -> str:
+    """Return a name or path of the file system as text, from which :func:`name_from_text` returns the same bytes.
 
     Plain UTF-8 stays as it is.  Bytes that are not UTF-8, and a ``%`` before two hexadecimal digits, become
     ``%XX``.
@@ -52,8 +52,8 @@ def text(name: bytes) -> str:
     return "".join(f"%{ord(char) - 0xDC00:02X}" if 0xDC80 <= ord(char) <= 0xDCFF else char for char in decoded)
 
 
-def raw(name_text: str) -> bytes:
-    """Return the bytes of the name that :func:`text` turned into ``name_text``."""
+def name_from_text(name_text: str) -> bytes:
+    """Return the bytes of the name that :func:`name_as_text` turned into ``name_text``."""
     return _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), name_text.encode("utf-8", "surrogateescape"))
 
 
@@ -66,7 +66,7 @@ def is_utf8(name_text: str) -> bool:
     return True
 
 
-def screen(name_text: str) -> str:
+def make_displayable(name_text: str) -> str:
     """Return ``name_text`` in a form that is safe to show on a terminal.
 
     Control and format characters, which could forge or hide lines, become ``%XX``, and so do bytes that are not
@@ -87,8 +87,8 @@ def _original_bytes(char: str) -> bytes:
     return bytes([ord(char) - 0xDC00]) if 0xDC80 <= ord(char) <= 0xDCFF else char.encode("utf-8", "surrogatepass")
 
 
-def typed(typed_text: str, field: str) -> str:
-    """Return ``typed_text``, which a person typed, in the form that is recorded: CRLF becomes LF, a tab a space.
+def clean_typed_text(typed_text: str, field: str) -> str:
+    """Return a text that a person typed in the form that is recorded: with LF for CRLF, and a space for a tab.
 
     Raises UsageError for bytes that are not UTF-8, and for other control characters: they are invisible, and could
     forge lines of a listing.  ``field`` is the name of the input that the message begins with.
@@ -116,14 +116,14 @@ def typed(typed_text: str, field: str) -> str:
 
 
 def tree_path(path: bytes) -> bytes:
-    """Return a material's path in the form in which git trees hold it, reversible by :func:`path_of_tree`.
+    """Return a material's path in the form in which git trees hold it, reversible by :func:`path_from_tree`.
 
     Names that git treats as its own, such as ``.git``, are escaped: git refuses them in a tree.
     """
     return b"/".join(_tree_component(part) for part in path.split(b"/"))
 
 
-def path_of_tree(encoded: bytes) -> bytes:
+def path_from_tree(encoded: bytes) -> bytes:
     """Return the material's path that :func:`tree_path` turned into ``encoded``."""
     return _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), encoded)
 

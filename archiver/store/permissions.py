@@ -38,7 +38,7 @@ _CONTENT_FOLDER = "/lfs/objects/"
 _ACL_ATTRIBUTES = ("system.posix_acl_access", "system.posix_acl_default")
 #: ``status`` examines this many entries, which takes tens of milliseconds.  More would make it slow; fewer could
 #: end before the last of the upper folders, which come first and guard everything below.
-_QUICK_LOOK_ENTRIES = 2000
+_QUICK_CHECK_ENTRIES = 2000
 #: From linux/fs.h.
 _FS_IOC_GETFLAGS, _FS_IOC_SETFLAGS, _FS_IMMUTABLE_FL = 0x80086601, 0x40086602, 0x00000010
 
@@ -55,15 +55,18 @@ class _ProcessMask:
         self._user_count = 0
         self._original_mask = 0
 
-    def enter(self, mask: int) -> None:
-        """Set the umask; each call must be followed by one of :meth:`leave`.  The newest mask is in force."""
+    def set_mask(self, mask: int) -> None:
+        """Set the umask of the process to ``mask``; the newest mask is in force.
+
+        Each call must be followed by one of :meth:`restore_mask`.
+        """
         with self._lock:
             previous_mask = os.umask(mask)
             if not self._user_count:
                 self._original_mask = previous_mask
             self._user_count += 1
 
-    def leave(self) -> None:
+    def restore_mask(self) -> None:
         """Restore the original umask, unless another thread has not left yet."""
         with self._lock:
             self._user_count -= 1
@@ -81,11 +84,11 @@ def archive_umask(root: Path | None = None) -> Iterator[None]:
     Files and folders made in the block are for the owner, and for the reading group if the archive has one.  With
     ``root`` None, the archive does not exist yet, and they are for the owner only.
     """
-    _process_mask.enter(umask_for(root))
+    _process_mask.set_mask(umask_for(root))
     try:
         yield
     finally:
-        _process_mask.leave()
+        _process_mask.restore_mask()
 
 
 def umask_for(root: Path | None) -> int:
@@ -101,28 +104,29 @@ def umask_for(root: Path | None) -> int:
     return _GROUP_UMASK if is_shared else _OWNER_UMASK
 
 
-def reading_group(group_name: str) -> int | None:
-    """Return the number of the reading group; None for an empty name, which means that no group may read.
+def reading_group_id(group_name: str) -> int | None:
+    """Return the number of the group ``group_name``, which may read the archive; None for an empty name: no group.
 
     Raises KeyError if there is no such group.
     """
     return grp.getgrnam(group_name).gr_gid if group_name else None
 
 
-def make_private(folder: Path) -> None:
+def restrict_to_owner(folder: Path) -> None:
     """Restrict a new folder to its owner and drop its access-control lists; raises OSError.
 
     To be called while the folder is empty: entries would already have inherited its lists.
     """
     os.chmod(folder, _OWNER_FOLDER_MODE)
-    _drop_lists(os.fspath(folder))
+    _remove_acls(os.fspath(folder))
 
 
-def grant_access(root: Path, group: int | None) -> int:
+def set_access_for_group(root: Path, group: int | None) -> int:
     """Let the group with the number ``group`` read the archive at ``root``; return the number of changed entries.
 
-    With ``group`` None, only the owner may read it.  An entry that cannot be changed does not stop the others:
-    then the first OSError is raised at the end, for example because the caller is not a member of the group.
+    With ``group`` None, only the owner may read it.  Write access is for the owner alone in either case.  An entry
+    that cannot be changed does not stop the others: then the first OSError is raised at the end, for example
+    because the caller is not a member of the group.
     """
     changed_count, first_error = 0, None
     for path, status in _walk_entries(os.fspath(root)):
@@ -148,21 +152,21 @@ def _set_access(path: str, status: os.stat_result, root: str, group: int | None)
         os.chmod(path, required_mode)
         is_changed = True
     # Drop lists last: until the mode is set, the group bits may grant more than the list does.
-    return _drop_lists(path) or is_changed
+    return _remove_acls(path) or is_changed
 
 
-def has_access(root: Path, group: int | None) -> bool:
-    """Return True if the archive seems to have the access that :func:`grant_access` sets.
+def has_expected_access(root: Path, group: int | None) -> bool:
+    """Return True if the archive seems to have the access that :func:`set_access_for_group` sets.
 
     Examines the folder ``root`` and its first entries only.  Raises OSError if there is no such folder.
     """
     status = os.stat(root)
     if stat.S_IMODE(status.st_mode) != _folder_mode(group) or group not in (None, status.st_gid):
         return False
-    return next(too_open_entries(root, group), None) is None
+    return next(find_too_open_entries(root, group), None) is None
 
 
-def too_open_entries(root: Path, group: int | None, limit: int = _QUICK_LOOK_ENTRIES) -> Iterator[Path]:
+def find_too_open_entries(root: Path, group: int | None, limit: int = _QUICK_CHECK_ENTRIES) -> Iterator[Path]:
     """Yield the entries that others than the owner and ``group`` may read or change, upper folders first.
 
     Examines only the first ``limit`` entries.
@@ -173,7 +177,9 @@ def too_open_entries(root: Path, group: int | None, limit: int = _QUICK_LOOK_ENT
             return
         mode = stat.S_IMODE(status.st_mode)
         if stat.S_ISDIR(status.st_mode):
-            excess_access = mode & ~_required_mode(path, status, root_path, group) & 0o777 or _acl_attributes(path)
+            excess_access = mode & ~_required_mode(path, status, root_path, group) & 0o777 or _list_acl_attributes(
+                path
+            )
         else:
             # A readable file does no harm behind a closed folder; a key must be unreadable by itself.
             is_secret = os.path.basename(path).startswith(_KEY_PREFIX)
@@ -242,10 +248,10 @@ def _walk_entries(root: str) -> Iterator[tuple[str, os.stat_result]]:
 
 def has_acl(path: str) -> bool:
     """Return True if a path has an access-control list, or a default list for new files; raises OSError."""
-    return bool(_acl_attributes(path))
+    return bool(_list_acl_attributes(path))
 
 
-def _acl_attributes(path: str) -> list[str]:
+def _list_acl_attributes(path: str) -> list[str]:
     """Return the names of the attributes that hold access-control lists of ``path``; raises OSError."""
     return [name for name in _ACL_ATTRIBUTES if _has_attribute(path, name)]
 
@@ -261,9 +267,9 @@ def _has_attribute(path: str, attribute: str) -> bool:
         raise
 
 
-def _drop_lists(path: str) -> bool:
+def _remove_acls(path: str) -> bool:
     """Remove the access-control lists of ``path``; return True if there was one.  Raises OSError."""
-    attributes = _acl_attributes(path)
+    attributes = _list_acl_attributes(path)
     for name in attributes:
         os.removexattr(path, name, follow_symlinks=False)
     return bool(attributes)
@@ -308,7 +314,7 @@ def _inode_flags(path: Path) -> int:
         os.close(descriptor)
 
 
-def allow_deletion(path: Path) -> None:
+def clear_immutable_flag(path: Path) -> None:
     """Clear the immutable flag of ``path`` if it is set and this process may clear it; never raises OSError."""
     # If the flag stays, the caller's deletion fails and reports the reason.
     with suppress(OSError):

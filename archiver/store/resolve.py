@@ -23,13 +23,13 @@ def find_version(archive: Archive, tag: str) -> Version:
     Raises NotFoundError, whose message suggests similar tags.
     """
     for spelling in _ref_spellings(tag.removeprefix("refs/tags/")):
-        version = archive.index.version(spelling)
+        version = archive.index.find_version(spelling)
         if version is not None:
             return version
     raise NotFoundError(
         "There is no version {tag}. Nothing was changed.{near}",
         tag=tag,
-        near=_suggest_similar(tag, archive.index.tags()),
+        near=_suggest_similar(tag, archive.index.all_tags()),
     )
 
 
@@ -63,7 +63,7 @@ def find_filing(archive: Archive, name: str) -> str:
     )
 
 
-def find_object(archive: Archive, name: str) -> str:
+def find_named_object(archive: Archive, name: str) -> str:
     """Return the name of a filing, submission or version that a person typed, in the spelling of refs.
 
     The number of slashes tells them apart: FILING, FILING/SUBMISSION or FILING/SUBMISSION/vN.  Raises

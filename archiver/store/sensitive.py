@@ -20,7 +20,7 @@ def matching_pattern(path: bytes, patterns: Sequence[str]) -> str:
     """
     if not patterns:
         return ""
-    path_text = names.text(path)
+    path_text = names.name_as_text(path)
     spellings = (path_text, path_text.rsplit("/", 1)[-1])
     for pattern in patterns:
         if fnmatch.fnmatchcase(path, pattern.encode("utf-8", "surrogateescape")) or any(
@@ -30,7 +30,7 @@ def matching_pattern(path: bytes, patterns: Sequence[str]) -> str:
     return ""
 
 
-def hide_archived(index: Index, content: ContentStore, patterns: tuple[str, ...]) -> None:
+def withdraw_group_access(index: Index, content: ContentStore, patterns: tuple[str, ...]) -> None:
     """Withdraw the reading group's access to the content of every archived material that matches ``patterns``.
 
     This is for content that was archived before the patterns were set.  Content that cannot be changed is skipped.
@@ -39,4 +39,4 @@ def hide_archived(index: Index, content: ContentStore, patterns: tuple[str, ...]
         if matching_pattern(path, patterns):
             # An immutable object keeps its mode until ``archiver protect --off``.
             with suppress(OSError):
-                content.make_private(sha256)
+                content.restrict_to_owner(sha256)

@@ -30,17 +30,17 @@ def connect(path: Path) -> sqlite3.Connection:
     For IN_MEMORY there is no file.  The caller closes the connection.  Raises sqlite3.Error.
     """
     if path != IN_MEMORY:
-        _make_file(path)
+        _create_database_file(path)
     database = sqlite3.connect(path, timeout=_BUSY_SECONDS)
     with close_on_error(database):
-        deadline = clock.monotonic() + _BUSY_SECONDS
+        deadline = clock.monotonic_seconds() + _BUSY_SECONDS
         while True:
             try:
                 database.execute("pragma journal_mode = wal")
                 break
             except sqlite3.OperationalError as error:
                 # SQLite does not apply its timeout when two processes change the mode at the same moment.
-                if "locked" not in str(error) or clock.monotonic() > deadline:
+                if "locked" not in str(error) or clock.monotonic_seconds() > deadline:
                     raise
                 time.sleep(_RETRY_SECONDS)
         database.execute("pragma synchronous = normal")
@@ -61,7 +61,7 @@ def close_on_error(database: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _make_file(path: Path) -> None:
+def _create_database_file(path: Path) -> None:
     """Create an empty file for a new database, with the mode that its folder allows.
 
     The process's umask is ignored.  SQLite gives its companion files the same mode.  Does nothing if the file
@@ -87,9 +87,9 @@ def open_or_recreate(path: Path, schema: str, version: int) -> sqlite3.Connectio
     try:
         return _open_with_schema(path, schema, version)
     except sqlite3.DatabaseError as error:
-        if not is_damage(error):
+        if not is_damage_error(error):
             raise
-        remove(path)
+        delete_database(path)
         return _open_with_schema(path, schema, version)
 
 
@@ -106,7 +106,7 @@ def _open_with_schema(path: Path, schema: str, version: int) -> sqlite3.Connecti
     return database
 
 
-def open_or_empty(path: Path, schema: str) -> sqlite3.Connection:
+def open_read_only_or_empty(path: Path, schema: str) -> sqlite3.Connection:
     """Open a derived database for reading only; the caller closes it.
 
     If the database is missing, damaged, or just being made by another process, return an empty one in memory with
@@ -120,7 +120,7 @@ def open_or_empty(path: Path, schema: str) -> sqlite3.Connection:
             return database
         except sqlite3.DatabaseError as error:
             # A damaged database is left alone here: a process that may write replaces it.
-            if not is_damage(error):
+            if not is_damage_error(error):
                 raise
     empty_database = sqlite3.connect(IN_MEMORY)
     empty_database.executescript(schema)
@@ -140,7 +140,7 @@ def create_schema(database: sqlite3.Connection, schema: str, version: int) -> No
             database.execute(f"pragma user_version = {version}")
 
 
-def stored_integer(value: int) -> int | bytes:
+def to_stored_integer(value: int) -> int | bytes:
     """Return ``value`` in the form in which it is stored: as it is, or as decimal digits if SQLite cannot hold it.
 
     SQLite's integers have 64 bits with a sign.  Unsigned inode numbers can exceed them, and so can times past the
@@ -150,19 +150,19 @@ def stored_integer(value: int) -> int | bytes:
     return value if -(1 << 63) <= value < 1 << 63 else b"%d" % value
 
 
-def read_integer(stored: int | bytes) -> int:
-    """Return the integer that :func:`stored_integer` turned into ``stored``."""
+def from_stored_integer(stored: int | bytes) -> int:
+    """Return the integer that :func:`to_stored_integer` turned into ``stored``."""
     return int(stored)
 
 
-def is_damage(error: sqlite3.DatabaseError) -> bool:
+def is_damage_error(error: sqlite3.DatabaseError) -> bool:
     """Return True if the error shows that the file itself is bad; False for a lock, a read-only or a full disk."""
     # To SQLite, a missing table or column ("no such table") is an operational error; to us it is damage.
     return not isinstance(error, sqlite3.OperationalError) or "no such" in str(error)
 
 
-def read_point(database: sqlite3.Connection) -> JournalPoint | None:
-    """Return the newest event that a database includes, from its table ``meta``; None if it includes none.
+def read_journal_point(database: sqlite3.Connection) -> JournalPoint | None:
+    """Return the newest journal event that a database includes, from its table ``meta``; None if it includes none.
 
     Raises sqlite3.Error, for example without that table, and ValueError for a number that is none.
     """
@@ -174,20 +174,20 @@ def read_point(database: sqlite3.Connection) -> JournalPoint | None:
     return JournalPoint(fields["archive"], int(fields["seq"]), fields["digest"], fields["head"])
 
 
-def point_of(database_path: Path) -> JournalPoint | None:
+def read_journal_point_of_file(database_path: Path) -> JournalPoint | None:
     """Return the newest event that the database file includes; None if there is none or the file is unusable.
 
     Opens the file only during the call, and writes nothing.
     """
     try:
         with closing(connect_read_only(database_path)) as database:
-            return read_point(database)
+            return read_journal_point(database)
     except (sqlite3.Error, ValueError, OSError):
         # A derived database without a point proves nothing about the journal, and is rebuilt.
         return None
 
 
-def write_point(database: sqlite3.Connection, point: JournalPoint) -> None:
+def write_journal_point(database: sqlite3.Connection, point: JournalPoint) -> None:
     """Record ``point`` as the newest event that a database includes; the caller commits."""
     meta_rows = (
         ("archive", point.archive_id),
@@ -208,7 +208,7 @@ def file_identity(path: Path) -> tuple[int, int] | None:
     return file_stat.st_dev, file_stat.st_ino
 
 
-def replace(new_path: Path, path: Path) -> None:
+def replace_database(new_path: Path, path: Path) -> None:
     """Replace the database ``path`` by ``new_path``, both of which are closed; raises OSError.
 
     ``new_path`` is moved.  The write-ahead log of the old database is removed first, because SQLite would apply it
@@ -219,7 +219,7 @@ def replace(new_path: Path, path: Path) -> None:
     os.rename(new_path, path)
 
 
-def remove(path: Path) -> None:
+def delete_database(path: Path) -> None:
     """Delete a derived database, which can be rebuilt, and its companion files, if they exist; raises OSError."""
     for suffix in ("", *_COMPANIONS):
         path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -13,20 +13,20 @@ from typing import IO, TYPE_CHECKING, Any
 from archiver import __version__, clock
 from archiver.model import Attachment, Change, Event, Op, Submission
 from archiver.store import keys, names
-from archiver.store.content.objects import pointer
+from archiver.store.content.objects import lfs_pointer
 from archiver.store.events import validation
 from archiver.store.events.attached_files import CHANGES_FILE
 from archiver.store.events.capture_events import VersionCaptured
 from archiver.store.events.event_details import WritableDetails
-from archiver.store.failpoints import Step, reached
+from archiver.store.failpoints import Step, announce_step
 from archiver.store.git.fast_import import IDENTITY, FastImport
 from archiver.store.git.repository import JOURNAL, ZERO, RefUpdate
 from archiver.store.journal import (
     EVENT_FILE,
-    GENESIS,
-    canonical,
-    change_line,
-    compliance_clock,
+    GENESIS_DIGEST,
+    canonical_json,
+    compute_compliance_time,
+    encode_change_line,
 )
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Writer:
     @property
     def next_seq(self) -> int:
         """Return the number that the next event will have."""
-        newest = self._archive.journal.head()
+        newest = self._archive.journal.newest_event()
         return 1 if newest is None else newest.seq + 1
 
     def append(
@@ -88,23 +88,23 @@ class Writer:
         Raises UsageError for an event that could not be read back, and writes nothing then; StorageError if the
         key cannot sign or git fails.
         """
-        validation.check_new(
+        validation.check_new_event(
             draft.details.action, draft.object, draft.details.to_details(), draft.attachments.keys()
         )
         archive = self._archive
-        reading = clock.read()
+        reading = clock.read_clocks()
         with archive.repository.importing() as stream:
             refs = {update.ref: update.new for update in recovered if update.new != ZERO}
             if signed_tag is not None:
                 name, commit, message = signed_tag
                 body = _tag_body(name, commit, message, int(reading.wall.timestamp()))
-                body += keys.sign(archive.keys, body).encode("ascii")
+                body += keys.sign_message(archive.keys_folder, body).encode("ascii")
                 refs[f"refs/tags/{name}"] = archive.repository.write_tag(body)
             event = self._event(stream, draft, refs, reading)
         old = dict.fromkeys(refs, ZERO) | {update.ref: update.old for update in recovered}
         self._move(event, old, [update for update in recovered if update.new == ZERO], guarded=not recovered)
-        archive.index.apply([(event, ())])
-        reached(Step.INDEX_UPDATED)
+        archive.index.apply_events([(event, ())])
+        announce_step(Step.INDEX_UPDATED)
         return event
 
     def write_version(
@@ -126,7 +126,7 @@ class Writer:
         fails.
         """
         archive = self._archive
-        reading = clock.read()
+        reading = clock.read_clocks()
         seconds = int(reading.wall.timestamp())
         tag = submission.tag(number)
         message = (
@@ -134,8 +134,8 @@ class Writer:
             f"{totals.files} files, {totals.bytes} bytes\n"
         )
         details = VersionCaptured(
-            filing=names.text(submission.filing_folder),
-            submission=names.text(submission.folder),
+            filing=names.name_as_text(submission.filing_folder),
+            submission=names.name_as_text(submission.folder),
             version=number,
             files=totals.files,
             bytes=totals.bytes,
@@ -143,8 +143,8 @@ class Writer:
             modified=totals.modified,
             deleted=totals.deleted,
         )
-        with tempfile.TemporaryFile(dir=archive.spool) as lines:
-            lines.writelines(change_line(change) for change in changes)
+        with tempfile.TemporaryFile(dir=archive.spool_folder) as lines:
+            lines.writelines(encode_change_line(change) for change in changes)
             with archive.repository.importing() as stream:
                 tree = _tree_files(parent, changes) if whole is None else _tree_files(None, whole)
                 commit = stream.commit(message, seconds, parent, tree, fresh=whole is not None)
@@ -156,22 +156,22 @@ class Writer:
                 draft = Draft(tag, details, {CHANGES_FILE: lines})
                 event = self._event(stream, draft, refs, reading)
         self._move(event, {submission.branch: parent or ZERO, f"refs/tags/{tag}": ZERO})
-        archive.index.apply([(event, changes)])
-        reached(Step.INDEX_UPDATED)
+        archive.index.apply_events([(event, changes)])
+        announce_step(Step.INDEX_UPDATED)
         return event
 
-    def _event(self, stream: FastImport, draft: Draft, refs: dict[str, str], reading: clock.Reading) -> Event:
+    def _event(self, stream: FastImport, draft: Draft, refs: dict[str, str], reading: clock.ClockReading) -> Event:
         """Write the commit of an event; return the event, to which no ref points yet.
 
         ``refs`` are the refs that the event moves, with their new object ids, and ``reading`` is the present time.
         """
-        newest = self._archive.journal.head()
-        now = compliance_clock(newest, reading)
+        newest = self._archive.journal.newest_event()
+        now = compute_compliance_time(newest, reading)
         attachments = {name: _measured(name, file) for name, file in draft.attachments.items()}
         document: dict[str, Any] = {
             "seq": 1 if newest is None else newest.seq + 1,
-            "at": clock.stamp(reading.wall),
-            "clock": clock.evidence(max(now, draft.proven or now), reading),
+            "at": clock.format_time(reading.wall),
+            "clock": clock.make_evidence(max(now, draft.proven or now), reading),
             "actor": {
                 "uid": self._archive.actor.uid,
                 "user": self._archive.actor.user,
@@ -184,11 +184,11 @@ class Writer:
             "attachments": [
                 {"name": item.name, "sha256": item.sha256, "size": item.size} for item in attachments.values()
             ],
-            "prev": GENESIS if newest is None else newest.sha256,
+            "prev": GENESIS_DIGEST if newest is None else newest.sha256,
         }
-        data = canonical(document)
+        data = canonical_json(document)
         # An event that cannot be read back could never be removed from the journal.
-        validation.parse(data)
+        validation.parse_event_document(data)
         commit = stream.commit(
             f"{document['seq']} {document['action']} {draft.object}\n",
             int(reading.wall.timestamp()),
@@ -233,7 +233,7 @@ def _tree_files(parent: str | None, changes: Sequence[Change]) -> Iterator[tuple
         yield b".gitattributes", _ATTRIBUTES
     for change in changes:
         if change.op in (Op.ADD, Op.MODIFY, Op.RENAME) and change.sha256 is not None:
-            yield _tree_name(change.path), pointer(change.sha256, change.size)
+            yield _tree_name(change.path), lfs_pointer(change.sha256, change.size)
 
 
 def _tree_name(path: bytes) -> bytes:

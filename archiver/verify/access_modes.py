@@ -11,38 +11,39 @@ from archiver.store import permissions
 from archiver.verify.findings import VerifyReport
 
 #: Entries of the archive's root that others may read. Some are missing in a sound archive.
-_FILE_NAMES = ("index.db", "state.db", "replica.db", "lock", "daemon.lock")
-_FOLDER_NAMES = ("spool", "canary", "documents", "set-aside")
+_READABLE_FILE_NAMES = ("index.db", "state.db", "replica.db", "lock", "daemon.lock")
+_READABLE_FOLDER_NAMES = ("spool", "canary", "documents", "set-aside")
 #: Mode bits of write access for the group or for all users.
-_WRITABLE_BY_OTHERS = 0o022
+_WRITABLE_BY_GROUP_OR_ALL = 0o022
 #: Mode bits of write access for the group, or of any access for all users. The group may read.
-_READABLE_BEYOND_GROUP = 0o027
+_WRITABLE_BY_GROUP_OR_OPEN_TO_ALL = 0o027
 #: Mode bits of any access for anybody but the owner.
-_NOT_PRIVATE = 0o077
+_OPEN_TO_GROUP_OR_ALL = 0o077
 
 
-def check_permissions(root: Path, report: VerifyReport) -> None:
+def check_access_modes(root: Path, report: VerifyReport) -> None:
     """Report every file of the archive at ``root`` that too many users can read or write, as A061.
 
-    Only the owner may write. Only the owner and the reading group may enter the root and the folder of the keys.
-    Only the owner may read the signing key. The modes of content objects have a code of their own, A052.
+    Only the owner may write. Only the owner and the reading group (the group that the configuration lets read the
+    archive) may enter the root and the folder of the keys. Only the owner may read the signing key. The modes of
+    content objects have a code of their own, A052.
 
     Raises OSError if ``root`` does not exist.
     """
     # Text instead of Path: pathlib would take as long for this walk as hashing a gigabyte.
     root_path = os.fspath(root)
     mode_check = _ModeCheck(root_path, report)
-    mode_check.check(root_path, _READABLE_BEYOND_GROUP)
-    mode_check.check(f"{root_path}/keys", _READABLE_BEYOND_GROUP)
-    mode_check.check(f"{root_path}/keys/signing_key", _NOT_PRIVATE)
+    mode_check.check_path(root_path, _WRITABLE_BY_GROUP_OR_OPEN_TO_ALL)
+    mode_check.check_path(f"{root_path}/keys", _WRITABLE_BY_GROUP_OR_OPEN_TO_ALL)
+    mode_check.check_path(f"{root_path}/keys/signing_key", _OPEN_TO_GROUP_OR_ALL)
     # Write access to the spool changes what is archived. Write access to an index changes what is displayed.
-    for name in (*_FILE_NAMES, *_FOLDER_NAMES):
-        mode_check.check(f"{root_path}/{name}", _WRITABLE_BY_OTHERS)
+    for entry_name in (*_READABLE_FILE_NAMES, *_READABLE_FOLDER_NAMES):
+        mode_check.check_path(f"{root_path}/{entry_name}", _WRITABLE_BY_GROUP_OR_ALL)
     for folder, _, file_names in os.walk(f"{root_path}/archive.git"):
-        mode_check.check(folder, _WRITABLE_BY_OTHERS)
+        mode_check.check_path(folder, _WRITABLE_BY_GROUP_OR_ALL)
         if "/lfs/objects" not in folder:
             for file_name in file_names:
-                mode_check.check(f"{folder}/{file_name}", _WRITABLE_BY_OTHERS)
+                mode_check.check_path(f"{folder}/{file_name}", _WRITABLE_BY_GROUP_OR_ALL)
 
 
 class _ModeCheck:
@@ -54,7 +55,7 @@ class _ModeCheck:
         self._report = report
         self._owner_uid = os.lstat(root).st_uid
 
-    def check(self, path: str, forbidden_bits: int) -> None:
+    def check_path(self, path: str, forbidden_bits: int) -> None:
         """Report ``path`` if its mode has one of ``forbidden_bits``, or if its owner is not that of the root.
 
         A folder is also reported if it has an access-control list. A missing path is not reported. The mode of a
@@ -65,10 +66,11 @@ class _ModeCheck:
         except OSError:
             # The file never existed, or a writer removed it after it was listed. Nobody can read a missing file.
             return
-        mode = stat.S_IMODE(status.st_mode)
-        is_too_open = mode & forbidden_bits and not stat.S_ISLNK(status.st_mode)
+        mode_bits = stat.S_IMODE(status.st_mode)
+        is_too_open = mode_bits & forbidden_bits and not stat.S_ISLNK(status.st_mode)
         if is_too_open or status.st_uid != self._owner_uid:
-            self._report_path(path, LazyMessage("mode {mode}, owner {uid}", mode=f"{mode:04o}", uid=status.st_uid))
+            detail = LazyMessage("mode {mode}, owner {uid}", mode=f"{mode_bits:04o}", uid=status.st_uid)
+            self._report_path(path, detail)
         elif stat.S_ISDIR(status.st_mode) and permissions.has_acl(path):
             self._report_path(path, LazyMessage("it has an access-control list"))
 

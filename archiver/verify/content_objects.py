@@ -39,7 +39,7 @@ class _SelectedObject:
     size: int  # bytes
 
 
-def check_content(
+def check_content_objects(
     lfs_folder: Path,
     expected_sizes: Mapping[str, int],
     destroyed_content: Container[str],
@@ -50,8 +50,11 @@ def check_content(
     """Check every file below ``lfs_folder``, and hash a random sample of the objects again.
 
     ``expected_sizes`` maps the SHA-256 of each object that the journal names to its size in bytes. The objects in
-    ``destroyed_content`` (SHA-256) were disposed of and may be missing. ``percent`` is the share of the objects to
-    hash; 100 hashes all of them.
+    ``destroyed_content`` (SHA-256) were disposed of and may be missing. Each object is hashed with a probability
+    of ``percent``; 100 hashes all of them.
+
+    Reports files that are not content objects (A053), missing objects (A050), altered objects (A051), and objects
+    that their mode, owner or a second name allows to change (A052).
 
     Returns the SHA-256 of the objects that are present, damaged ones included. Raises OSError if ``lfs_folder`` is
     missing.
@@ -74,7 +77,7 @@ def check_content(
     for sha256 in sorted(expected_sizes.keys() - present_objects):
         if sha256 not in destroyed_content:
             report.add_finding("A050", sha256)
-    _hash_all(selected_objects, report, progress)
+    _hash_selected_objects(selected_objects, report, progress)
     return present_objects
 
 
@@ -99,9 +102,9 @@ def _check_file_status(
     if not stat.S_ISREG(status.st_mode):
         report.add_finding("A053", sha256, LazyMessage("it is not a plain file"))
         return None
-    mode = stat.S_IMODE(status.st_mode)
-    if mode & ~_ALLOWED_MODE or status.st_nlink != 1 or status.st_uid != owner_uid:
-        detail = _WRONG_MODE.with_fields(mode=f"{mode:04o}", count=status.st_nlink, uid=status.st_uid)
+    mode_bits = stat.S_IMODE(status.st_mode)
+    if mode_bits & ~_ALLOWED_MODE or status.st_nlink != 1 or status.st_uid != owner_uid:
+        detail = _WRONG_MODE.with_fields(mode=f"{mode_bits:04o}", count=status.st_nlink, uid=status.st_uid)
         report.add_finding("A052", sha256, detail)
     if expected_size is not None and status.st_size != expected_size:
         detail = LazyMessage("{size} bytes instead of {expected}", size=status.st_size, expected=expected_size)
@@ -110,7 +113,7 @@ def _check_file_status(
     return status.st_size
 
 
-def _hash_all(objects: Sequence[_SelectedObject], report: VerifyReport, progress: Progress) -> None:
+def _hash_selected_objects(objects: Sequence[_SelectedObject], report: VerifyReport, progress: Progress) -> None:
     """Hash the objects, and report the damaged ones in the order of ``objects``.
 
     Uses one thread per processor. Threads are enough, because hashing releases the interpreter's lock.
@@ -118,8 +121,8 @@ def _hash_all(objects: Sequence[_SelectedObject], report: VerifyReport, progress
     total_bytes, hashed_bytes = sum(content.size for content in objects), 0
     buffers = threading.local()
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        results = pool.map(lambda content: _check_hash(content, buffers), objects)
-        for content, finding in zip(objects, results, strict=True):
+        findings_or_none = pool.map(lambda content: _check_hash(content, buffers), objects)
+        for content, finding in zip(objects, findings_or_none, strict=True):
             report.hashed_objects += 1
             report.hashed_bytes += content.size
             if finding is not None:
@@ -136,16 +139,16 @@ def _check_hash(content: _SelectedObject, buffers: threading.local) -> Finding |
     """
     if not hasattr(buffers, "chunk"):
         buffers.chunk = memoryview(bytearray(_CHUNK_BYTES))
-    digest, size = hashlib.sha256(), 0
+    digest, actual_size = hashlib.sha256(), 0
     try:
         with open(content.path, "rb", buffering=0) as stream:
             while byte_count := stream.readinto(buffers.chunk):
                 digest.update(buffers.chunk[:byte_count])
-                size += byte_count
+                actual_size += byte_count
     except OSError as error:
         detail = LazyMessage("it cannot be read: {reason}", reason=error.strerror or "")
         return Finding("A051", content.sha256, detail)
     if digest.hexdigest() != content.sha256:
-        detail = LazyMessage("{size} bytes with SHA-256 {sha256}", size=size, sha256=digest.hexdigest())
+        detail = LazyMessage("{size} bytes with SHA-256 {sha256}", size=actual_size, sha256=digest.hexdigest())
         return Finding("A051", content.sha256, detail)
     return None

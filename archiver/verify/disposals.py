@@ -1,4 +1,8 @@
-"""Check disposals: every step follows the rules, and no content was destroyed that a version still needs."""
+"""Check disposals: every step follows the rules, and no content was destroyed that a version still needs.
+
+A disposal destroys the content of versions whose retention has ended. Its steps are a plan, approvals by two other
+users, a cooling-off of some days, the beginning, and a signed certificate that lists what was destroyed.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +20,13 @@ from archiver.store.events.attached_files import CERTIFICATE_FILE, CERTIFICATE_S
 from archiver.store.events.event_details import require_member
 from archiver.store.events.event_kinds import Action
 from archiver.store.events.retention_events import DisposalApproved, DisposalCertified, DisposalPlanned
-from archiver.verify.expected import DisposalPlan, HoldingSpan, JournalEntry, JournalState, UnprovenApproval
-from archiver.verify.findings import VerifyReport, verbatim
-from archiver.verify.sshsig import is_signature_of
+from archiver.verify.expected import DisposalPlan, JournalEntry, JournalState, PlannedContentSpan, UnprovenApproval
+from archiver.verify.findings import VerifyReport, untranslated
+from archiver.verify.sshsig import is_valid_signature
 
-#: The code of the finding for a disposal without a valid certificate. A disposal under way has none yet either, so
-#: it gets this finding until it is certified.
-UNFINISHED = "A054"
+#: The code of the finding for a disposal without a valid certificate. A disposal that is still at work has none
+#: either, so it has this finding until its certificate is journalled.
+UNCERTIFIED_DISPOSAL = "A054"
 #: Users other than the planner who must approve a plan.
 _REQUIRED_APPROVALS = 2
 _DISPOSED = LazyMessage.define(
@@ -30,15 +34,15 @@ _DISPOSED = LazyMessage.define(
     singular="{count} content object was disposed of under certificate {name}",
     code="note.disposed",
 )
-_TOO_FEW = LazyMessage.define(
+_TOO_FEW_APPROVALS = LazyMessage.define(
     "{count} approvals by others than the planner", singular="{count} approval by others than the planner"
 )
 #: The smallest number of days that FLOOR_YEARS calendar years can have. No profile allows a shorter retention, so
 #: an earlier disposal breaks the rules under any settings.
-_FLOOR_DAYS = 365 * FLOOR_YEARS
+_MIN_RETENTION_DAYS = 365 * FLOOR_YEARS
 
 
-def check_disposal(entry: JournalEntry, state: JournalState, report: VerifyReport) -> None:
+def check_disposal_step(entry: JournalEntry, state: JournalState, report: VerifyReport) -> None:
     """Check one step of a disposal (plan, approve, begin or certify), and apply the step to ``state``.
 
     Raises KeyError or ValueError if the event lacks a member, or if the earlier steps do not allow this one.
@@ -73,11 +77,12 @@ def _apply_approval(event: Mapping[str, Any], plan: DisposalPlan, state: Journal
 
 
 def _apply_begin(event: Mapping[str, Any], plan: DisposalPlan, state: JournalState, report: VerifyReport) -> None:
-    """Check that the disposal could begin, and record that the planned versions and content are disposed of.
+    """Check that the disposal was allowed to begin, and record its versions and content as disposed of.
 
-    Raises ValueError if one of the versions was disposed of before. Its content is not marked as destroyed then.
+    Raises ValueError if one of the versions was disposed of before. No content is recorded as destroyed then.
     """
-    _check_preconditions(event, plan, state, report)
+    _check_approvals(event, plan, report)
+    _check_planned_versions(event, plan, state, report)
     plan.is_begun = True
     if disposed_twice := state.disposed_tags & set(plan.version_tags):
         raise ValueError(f"{min(disposed_twice)} was disposed of before")
@@ -87,10 +92,10 @@ def _apply_begin(event: Mapping[str, Any], plan: DisposalPlan, state: JournalSta
 
 
 def _apply_certificate(entry: JournalEntry, plan: DisposalPlan, state: JournalState, report: VerifyReport) -> None:
-    """Record that the disposal is complete, and check the certificate.
+    """Record that the disposal is complete, and check its certificate.
 
-    Planned content that the certificate lists as kept has to be present. Raises KeyError if the certificate or
-    its signature is not attached, ValueError if the event lacks a member.
+    Planned content that the event lists as kept must be present from now on: another version needs it. Raises
+    KeyError if the certificate or its signature is not attached, ValueError if the event lacks a member.
     """
     plan.is_certified = True
     kept_content = require_member(DisposalCertified.from_details(entry.event["details"]).kept, "kept")
@@ -107,9 +112,9 @@ def _read_plan(entry: JournalEntry, report: VerifyReport) -> DisposalPlan:
 
     Raises KeyError or ValueError if the document is missing or malformed.
     """
-    event, document = entry.event, json.loads(entry.read_attachment(PLAN_FILE))
+    event, plan_document = entry.event, json.loads(entry.read_attachment(PLAN_FILE))
     # The digest covers versions and objects alone, as canonical JSON on a line.
-    approved_part = {"versions": document["versions"], "objects": document["objects"]}
+    approved_part = {"versions": plan_document["versions"], "objects": plan_document["objects"]}
     text = json.dumps(approved_part, ensure_ascii=False, sort_keys=True, separators=(",", ":")) + "\n"
     details = DisposalPlanned.from_details(event["details"])
     if hashlib.sha256(text.encode("utf-8")).hexdigest() != details.plan_sha256:
@@ -117,41 +122,48 @@ def _read_plan(entry: JournalEntry, report: VerifyReport) -> DisposalPlan:
     return DisposalPlan(
         planner_uid=event["actor"]["uid"],
         plan_sha256=details.plan_sha256,
-        version_tags=list(document["versions"]),
-        object_sizes=dict(document["objects"]),
+        version_tags=list(plan_document["versions"]),
+        object_sizes=dict(plan_document["objects"]),
         cooling_off_days=details.cooling_off_days,
     )
 
 
-def _check_preconditions(
-    event: Mapping[str, Any], plan: DisposalPlan, state: JournalState, report: VerifyReport
-) -> None:
-    """Report each rule that the beginning of a disposal breaks.
+def _check_approvals(begin_event: Mapping[str, Any], plan: DisposalPlan, report: VerifyReport) -> None:
+    """Report a disposal that began with too few approvals, or before its cooling-off was over (A055).
 
-    A055: too few approvals, or a cooling-off that is not over. A056: a version younger than the minimum
-    retention, or under a hold.
-
-    All times are compliance clocks, which tokens can only move later. So no change of a wall clock can shorten a
-    period.
+    The cooling-off begins with the last approval. All times come from the compliance clock, not from the wall
+    clock, so nobody can shorten a period by changing the wall clock.
     """
-    disposal_name, now = event["object"], clock.parse(event["clock"]["time"])
+    disposal_name, begun_at = begin_event["object"], clock.parse_time(begin_event["clock"]["time"])
     if len(plan.approval_times) < _REQUIRED_APPROVALS:
-        detail = _TOO_FEW.with_fields(count=len(plan.approval_times))
+        detail = _TOO_FEW_APPROVALS.with_fields(count=len(plan.approval_times))
         report.add_finding("A055", disposal_name, detail)
     else:
-        last_approval = max(map(clock.parse, plan.approval_times.values()))
+        last_approval = max(map(clock.parse_time, plan.approval_times.values()))
         earliest_begin = last_approval + timedelta(days=plan.cooling_off_days)
-        if now < earliest_begin:
-            time = clock.stamp(earliest_begin)
-            detail = LazyMessage("it began before its cooling-off was over, {time}", time=time)
+        if begun_at < earliest_begin:
+            detail = LazyMessage(
+                "it began before its cooling-off was over, {time}", time=clock.format_time(earliest_begin)
+            )
             report.add_finding("A055", disposal_name, detail)
+
+
+def _check_planned_versions(
+    begin_event: Mapping[str, Any], plan: DisposalPlan, state: JournalState, report: VerifyReport
+) -> None:
+    """Report each version that was disposed of before the minimum retention had passed, or under a hold (A056).
+
+    A version without a capture event is reported as well. Times come from the compliance clock, as in
+    :func:`_check_approvals`.
+    """
+    begun_at = clock.parse_time(begin_event["clock"]["time"])
     for tag in plan.version_tags:
         captured_at = state.capture_times.get(tag)
-        if captured_at is None or now - clock.parse(captured_at) < timedelta(days=_FLOOR_DAYS):
+        if captured_at is None or begun_at - clock.parse_time(captured_at) < timedelta(days=_MIN_RETENTION_DAYS):
             detail = LazyMessage(
                 "captured {captured}, disposed of at {time}",
                 captured=str(captured_at),
-                time=event["clock"]["time"],
+                time=begin_event["clock"]["time"],
             )
             report.add_finding("A056", tag, detail)
         # A tag is FILING/SUBMISSION/vN, and a hold can be on any of the three.
@@ -164,13 +176,13 @@ def _check_preconditions(
 def _report_needed_content(
     disposal_name: str, plan: DisposalPlan, state: JournalState, report: VerifyReport
 ) -> None:
-    """Report planned content that a version still holds, unless that version was disposed of as well.
+    """Report planned content that a version contains which was not disposed of (A057).
 
-    There is one finding, A057 (content was destroyed that a version needs), for each span of versions. The
-    finding names the first such version.
+    There is one finding for each path and span of consecutive versions with the content. It names the first of
+    these versions that still needs the content.
     """
     for sha256 in plan.object_sizes:
-        for span in state.holding_spans.get(sha256, ()):
+        for span in state.planned_content_spans.get(sha256, ()):
             tags = span.version_tags(state.newest_numbers[span.branch])
             needing_tag = next((tag for tag in tags if tag not in state.disposed_tags), None)
             if needing_tag is not None:
@@ -191,13 +203,13 @@ def _check_certificate(
     event, certificate_data = entry.event, entry.read_attachment(CERTIFICATE_FILE)
     signature = entry.read_attachment(CERTIFICATE_SIGNATURE_FILE)
     is_destroyed = {item["sha256"]: item["destroyed"] for item in json.loads(certificate_data)["objects"]}
-    if not is_signature_of(certificate_data, signature, state.current_signer):
+    if not is_valid_signature(certificate_data, signature, state.current_signer):
         report.add_finding("A054", event["object"], LazyMessage("its signature is not valid"))
     if is_destroyed != {sha256: sha256 not in kept_content for sha256 in plan.object_sizes}:
         report.add_finding("A054", event["object"], LazyMessage("it does not list what was planned"))
 
 
-def check_outcomes(present_objects: Set[str], state: JournalState, report: VerifyReport) -> None:
+def check_disposal_outcomes(present_objects: Set[str], state: JournalState, report: VerifyReport) -> None:
     """Compare the content objects in the archive with the certificates of all disposals.
 
     ``present_objects`` has the SHA-256 of each object in the archive. ``state`` must cover the whole journal.
@@ -210,31 +222,31 @@ def check_outcomes(present_objects: Set[str], state: JournalState, report: Verif
         if not state.disposal_plans[disposal_name].is_certified:
             continue
         if sha256 in present_objects:
-            report.add_finding("A058", sha256, verbatim(disposal_name))
+            report.add_finding("A058", sha256, untranslated(disposal_name))
         else:
             destroyed_counts[disposal_name] += 1
     for disposal_name, plan in state.disposal_plans.items():
         if plan.is_begun and not plan.is_certified:
             detail = LazyMessage("it was begun and not finished; finish it with archiver dispose run")
-            report.add_finding(UNFINISHED, disposal_name, detail)
+            report.add_finding(UNCERTIFIED_DISPOSAL, disposal_name, detail)
     for disposal_name, count in destroyed_counts.items():
         report.add_note(disposal_name, _DISPOSED.with_fields(count=count, name=disposal_name))
 
 
-def update_holding_spans(
+def update_content_spans(
     branch: str,
     version_number: int,
     changes: Sequence[Mapping[str, Any]],
     planned_content: Collection[str],
     state: JournalState,
 ) -> None:
-    """Record which versions of ``branch`` hold the content in ``planned_content``.
+    """Record which versions of ``branch`` contain content in ``planned_content``, when a version is captured.
 
     ``changes`` are the parsed lines of ``changes.jsonl`` of the new version. ``planned_content`` has the SHA-256
     of all content in any disposal plan, later plans included.
 
     Call it before the changes are applied to ``state.materials``: the old content of each path is read there. Any
-    content that the version adds again after its destruction must be present from now on.
+    content that the version adds, planned or not, must be present from now on, even if it was destroyed before.
     """
     state.newest_numbers[branch] = version_number
     _end_spans(branch, version_number, changes, state)
@@ -244,7 +256,10 @@ def update_holding_spans(
 def _end_spans(
     branch: str, version_number: int, changes: Sequence[Mapping[str, Any]], state: JournalState
 ) -> None:
-    """End the span of each path that the changes remove, rename or give other content."""
+    """End the open span of each path that the changes remove, rename or give other content.
+
+    ``version_number`` is the first version without the old content.
+    """
     materials = state.materials.get(branch, {})
     for change in changes:
         removed_path = change.get("from") or None
@@ -253,7 +268,7 @@ def _end_spans(
         removed_sha256 = ""
         if removed_path is not None and removed_path in materials:
             removed_sha256 = materials[removed_path].sha256 or ""
-        for span in state.holding_spans.get(removed_sha256, ()):
+        for span in state.planned_content_spans.get(removed_sha256, ()):
             if span.branch == branch and span.path == removed_path and span.end_version is None:
                 span.end_version = version_number
 
@@ -265,14 +280,14 @@ def _start_spans(
     planned_content: Collection[str],
     state: JournalState,
 ) -> None:
-    """Begin a span for each path to which the changes add planned content.
+    """Begin a span with ``version_number`` for each path to which the changes add planned content.
 
-    Added content, planned or not, is no longer excused from being present.
+    Added content, planned or not, is removed from ``state.destroyed_content``: it must be present again.
     """
     for change in changes:
         added_sha256 = str(change.get("sha256") or "") if change["op"] != "delete" else ""
         if added_sha256 in planned_content:
-            span = HoldingSpan(branch, change["path"], version_number)
-            state.holding_spans.setdefault(added_sha256, []).append(span)
+            span = PlannedContentSpan(branch, change["path"], version_number)
+            state.planned_content_spans.setdefault(added_sha256, []).append(span)
         if added_sha256:
             state.destroyed_content.pop(added_sha256, None)

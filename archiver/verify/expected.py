@@ -65,7 +65,7 @@ class ForwardReferences:
 
     #: Tags of versions that were submitted to the regulator. The main pass computes their manifests.
     submitted_tags: frozenset[str]
-    #: SHA-256 of all content in any disposal plan. The main pass records which versions hold it.
+    #: SHA-256 of all content in any disposal plan. The main pass records which versions have it.
     planned_content: frozenset[str]
 
 
@@ -81,21 +81,25 @@ class DisposalPlan:
     object_sizes: dict[str, int]
     #: Days between the last approval and the earliest beginning.
     cooling_off_days: int
-    #: User id -> compliance clock (RFC 3339) of the first approval, or the time of a later token that proves it.
+    #: User id -> compliance clock (RFC 3339) of the first approval. If the first time-stamp token after the
+    #: approval has a later time, that time is used instead.
     approval_times: dict[int, str] = field(default_factory=dict)
     is_begun: bool = False
     is_certified: bool = False
 
 
 @dataclass(slots=True)
-class HoldingSpan:
-    """Consecutive versions of a submission that hold the same content at the same path."""
+class PlannedContentSpan:
+    """Consecutive versions of a submission that have the same content at the same path.
+
+    Spans are recorded only for content in a disposal plan.
+    """
 
     #: The ref of the submission's branch.
     branch: str
     path: str
     first_version: int
-    #: The first version without the content; None if the newest version still holds it.
+    #: The first version without the content; None if the newest version still has it.
     end_version: int | None = None
 
     def version_tags(self, newest_version: int) -> Iterator[str]:
@@ -117,7 +121,7 @@ class ActiveHold(NamedTuple):
 
 
 class UnprovenApproval(NamedTuple):
-    """An approval whose time no token has proven yet."""
+    """An approval that no time-stamp token covers yet, so that no outsider confirms its time."""
 
     disposal_name: str
     uid: int  # the user who approved
@@ -127,7 +131,8 @@ class UnprovenApproval(NamedTuple):
 class JournalState:
     """What the events read so far demand of the archive.
 
-    Times are compliance clocks (RFC 3339). Object ids are Git's; content is named by its SHA-256.
+    Times are those of the compliance clock (RFC 3339), by which retention is decided. A *token* is the signed
+    reply of a time-stamp authority. Object ids are Git's; content is named by its SHA-256.
     """
 
     # --- the journal itself
@@ -161,19 +166,20 @@ class JournalState:
     content_sizes: dict[str, int] = field(default_factory=dict)
     #: Tag of a submitted version -> name of the algorithm -> digest of the manifest in hexadecimal.
     manifest_digests: dict[str, dict[str, str]] = field(default_factory=dict)
-    #: Version tag -> time of the capture, or of a later token that proves it.
+    #: Version tag -> time of the capture. If the first token after it has a later time, that time is used instead.
     capture_times: dict[str, str] = field(default_factory=dict)
     #: Tags of versions captured since the last token.
     unproven_captures: list[str] = field(default_factory=list)
 
     # --- holds and disposals
+    #: A hold is a named reason not to dispose of something.
     active_holds: set[ActiveHold] = field(default_factory=set)
     #: Name of the disposal -> its plan.
     disposal_plans: dict[str, DisposalPlan] = field(default_factory=dict)
     #: Approvals since the last token.
     unproven_approvals: list[UnprovenApproval] = field(default_factory=list)
-    #: SHA-256 of planned content -> the versions that hold it, a span for each path.
-    holding_spans: dict[str, list[HoldingSpan]] = field(default_factory=dict)
+    #: SHA-256 of planned content -> the versions that have it, a span for each path.
+    planned_content_spans: dict[str, list[PlannedContentSpan]] = field(default_factory=dict)
     #: SHA-256 of content that may be missing -> name of the disposal that destroyed it.
     destroyed_content: dict[str, str] = field(default_factory=dict)
     #: Tags of the versions in all disposals that were begun.

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from archiver.errors import LazyMessage
 
 #: Code -> meaning.  The meaning of a code never changes: alarms and documentation refer to codes.
-TABLE: Mapping[str, LazyMessage] = {
+MEANING_BY_CODE: Mapping[str, LazyMessage] = {
     "A001": LazyMessage("the repository's settings are not those of an archive"),
     "A002": LazyMessage("a hook is missing, altered or not executable"),
     "A003": LazyMessage("HEAD does not name the journal"),
@@ -58,8 +58,8 @@ TABLE: Mapping[str, LazyMessage] = {
 }
 
 
-def verbatim(text: object) -> LazyMessage:
-    """Return a message that shows ``text`` unchanged in every language.
+def untranslated(text: object) -> LazyMessage:
+    """Return a message that shows ``str(text)`` in every language, with nothing translated.
 
     For file names and for the output of other programs.
     """
@@ -70,7 +70,7 @@ def verbatim(text: object) -> LazyMessage:
 class Finding:
     """A fault of the archive or the replica."""
 
-    #: A key of :data:`TABLE`.
+    #: A key of :data:`MEANING_BY_CODE`.
     code: str
     #: The file, ref, tag, digest or event that has the fault, as it is displayed.
     object: str
@@ -80,7 +80,7 @@ class Finding:
     @property
     def message(self) -> LazyMessage:
         """The meaning of the code, followed by the detail if there is one."""
-        meaning = TABLE[self.code]
+        meaning = MEANING_BY_CODE[self.code]
         if self.detail is None:
             return meaning
         return LazyMessage("{meaning}: {detail}", meaning=meaning, detail=self.detail)
@@ -91,13 +91,13 @@ class Finding:
         ``parameters`` has the fields of the detail by name, so that programs need not parse the message. Integers
         stay integers; every other value becomes text.
         """
-        fields = self.detail.fields if self.detail else {}
+        detail_fields = self.detail.fields if self.detail else {}
         return {
             "code": self.code,
             "object": self.object,
             "message": str(self.message),
             "parameters": {
-                name: value if isinstance(value, int) else str(value) for name, value in fields.items()
+                name: value if isinstance(value, int) else str(value) for name, value in detail_fields.items()
             },
         }
 
@@ -128,8 +128,8 @@ class VerifyReport:
     def add_finding(self, code: str, object_name: object, detail: LazyMessage | None = None) -> None:
         """Add a finding.
 
-        ``code`` is a key of :data:`TABLE`. ``object_name`` is displayed as the object with the fault. ``detail``
-        describes what was observed; None if the meaning of the code needs no addition.
+        ``code`` is a key of :data:`MEANING_BY_CODE`. ``object_name`` is displayed as the object with the fault.
+        ``detail`` describes what was observed; None if the meaning of the code needs no addition.
         """
         self.findings.append(Finding(code, str(object_name), detail))
 

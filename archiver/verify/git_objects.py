@@ -14,7 +14,7 @@ from archiver.errors import LazyMessage
 from archiver.path_existence import is_folder, is_there
 from archiver.store.git import hooks
 from archiver.store.git.repository import Repository
-from archiver.verify.findings import VerifyReport, verbatim
+from archiver.verify.findings import VerifyReport, untranslated
 
 #: Path of a loose object below ``objects``: its SHA-1 in hexadecimal, with a slash after two digits.
 _LOOSE_OBJECT_PATH = re.compile(r"[0-9a-f]{2}/[0-9a-f]{38}")
@@ -52,17 +52,17 @@ _FAULTY_DEVIATIONS = {
 }
 
 
-def check_repository(repository: Repository, report: VerifyReport) -> None:
+def check_git_repository(repository: Repository, report: VerifyReport) -> None:
     """Check settings, hooks and every object file, then report each complaint of ``git fsck`` as A010.
 
     Raises StorageError if git cannot be run.
     """
-    check_files(repository.path, report)
+    check_git_files(repository.path, report)
     for line in repository.fsck():
-        report.add_finding("A010", repository.path.name, verbatim(line))
+        report.add_finding("A010", repository.path.name, untranslated(line))
 
 
-def check_files(repository_path: Path, report: VerifyReport) -> None:
+def check_git_files(repository_path: Path, report: VerifyReport) -> None:
     """Check settings, hooks and every object file, without running git.
 
     Use it alone if the repository's settings may be hostile: git would obey them.
@@ -80,19 +80,20 @@ def check_files(repository_path: Path, report: VerifyReport) -> None:
 def _check_settings(repository_path: Path, report: VerifyReport) -> None:
     """Report settings and hooks that differ from those of an archive, and files that hide part of the history.
 
-    A deviation that the next writing command repairs is a note. Any other deviation is a finding.
+    A deviation that the next writing command repairs is a note. Any other deviation is a finding: A001 for
+    ``config``, A003 for ``HEAD``, A002 for a hook, and A004 for any other file.
     """
     for deviation in hooks.deviations(repository_path):
-        file_name = f"archive.git/{deviation.name}"
-        if note := _HARMLESS_DEVIATIONS.get(deviation.reason):
-            report.add_note(file_name, note.with_fields(file=file_name))
+        display_name = f"archive.git/{deviation.name}"
+        if harmless_deviation := _HARMLESS_DEVIATIONS.get(deviation.reason):
+            report.add_note(display_name, harmless_deviation.with_fields(file=display_name))
         else:
             code = "A002" if deviation.name.startswith("hooks") else _FINDING_CODES.get(deviation.name, "A004")
-            report.add_finding(code, file_name, _FAULTY_DEVIATIONS[deviation.reason])
+            report.add_finding(code, display_name, _FAULTY_DEVIATIONS[deviation.reason])
     # With these files, git sees other parents than the commits name.
-    for name in ("shallow", "info/grafts"):
-        if is_there(repository_path / name):
-            report.add_finding("A004", f"archive.git/{name}")
+    for file_name in ("shallow", "info/grafts"):
+        if is_there(repository_path / file_name):
+            report.add_finding("A004", f"archive.git/{file_name}")
 
 
 def _check_unknown_files(repository_path: Path, report: VerifyReport) -> None:
@@ -114,27 +115,30 @@ def _check_unknown_files(repository_path: Path, report: VerifyReport) -> None:
 def _check_object_file(path: Path, objects_folder: Path, report: VerifyReport) -> None:
     """Report a file below ``objects_folder`` that is damaged, or that git would not have created.
 
+    A loose object must have the bytes that its name promises (A012). A pack and its indexes must end with their
+    own checksum (A011). Any other file, except for git's temporary files and its folder ``info``, is A005.
+
     Raises FileNotFoundError if the file was removed after it was listed.
     """
-    name = path.relative_to(objects_folder).as_posix()
-    display_name = f"archive.git/objects/{name}"
+    relative_path = path.relative_to(objects_folder).as_posix()
+    display_name = f"archive.git/objects/{relative_path}"
     if not stat.S_ISREG(os.lstat(path).st_mode):
         report.add_finding("A005", display_name, LazyMessage("it is not a plain file"))
-    if _LOOSE_OBJECT_PATH.fullmatch(name):
-        oid = name.replace("/", "")
-        if problem := loose_object_problem(_read_if_readable(path), oid):
+    if _LOOSE_OBJECT_PATH.fullmatch(relative_path):
+        oid = relative_path.replace("/", "")
+        if problem := find_loose_object_problem(_read_or_empty(path), oid):
             report.add_finding("A012", display_name, problem)
-    elif name == "pack/multi-pack-index" or (
-        name.startswith("pack/") and path.suffix in (".pack", ".idx", ".rev")
+    elif relative_path == "pack/multi-pack-index" or (
+        relative_path.startswith("pack/") and path.suffix in (".pack", ".idx", ".rev")
     ):
         if not _has_valid_trailer(path):
             report.add_finding("A011", display_name, LazyMessage("its checksum does not hold"))
-    elif "/tmp_" not in name and not name.startswith("info/"):
+    elif "/tmp_" not in relative_path and not relative_path.startswith("info/"):
         report.add_finding("A005", display_name)
 
 
-def loose_object_problem(data: bytes, oid: str) -> LazyMessage | None:
-    """Return why ``data`` is not the file of the loose object ``oid``; None for a sound file.
+def find_loose_object_problem(data: bytes, oid: str) -> LazyMessage | None:
+    """Return why ``data``, the bytes of a file, are not those of the loose object ``oid``; None if they are.
 
     ``oid`` is the SHA-1 of the object in hexadecimal. The check is stricter than git's: it covers the header and
     the padding of the compressed data as well, so a change of any single bit is detected.
@@ -143,22 +147,22 @@ def loose_object_problem(data: bytes, oid: str) -> LazyMessage | None:
     try:
         content = decompressor.decompress(data)
     except zlib.error as error:
-        return verbatim(error)
+        return untranslated(error)
     if not decompressor.eof or decompressor.unused_data:
         return LazyMessage("it does not end where it should")
     if hashlib.sha1(content, usedforsecurity=False).hexdigest() != oid:
         return LazyMessage("its bytes do not have its name")
-    if data[:2] not in _ZLIB_HEADERS or _has_set_padding(data, content):
+    if data[:2] not in _ZLIB_HEADERS or _has_altered_padding(data, content):
         return LazyMessage("its compressed form was altered")
     return None
 
 
-def _has_set_padding(data: bytes, content: bytes) -> bool:
-    """Return True if one of the unused bits at the end of the compressed ``data`` is set.
+def _has_altered_padding(data: bytes, content: bytes) -> bool:
+    """Return True if somebody set one of the unused bits at the end of the compressed ``data``.
 
     The compressed data rarely fill their last byte, and a compressor leaves the rest of its bits zero. So this
-    function clears the highest set bit of the byte: if ``data`` still decompresses to ``content``, the bit is
-    unused. The last compressed byte stands before zlib's checksum.
+    function clears the highest set bit of that byte. If ``data`` still decompresses to ``content``, the bit was
+    an unused one. The last compressed byte stands before zlib's checksum.
     """
     compressed, checksum = data[:-_ZLIB_CHECKSUM_BYTES], data[-_ZLIB_CHECKSUM_BYTES:]
     last_byte = compressed[-1]
@@ -190,7 +194,7 @@ def _has_valid_trailer(path: Path) -> bool:
         return size > _TRAILER_BYTES and stream.read() == digest.digest()
 
 
-def _read_if_readable(path: Path) -> bytes:
+def _read_or_empty(path: Path) -> bytes:
     """Return the bytes of a file, none if it cannot be read.  Raises FileNotFoundError if it is missing."""
     try:
         return path.read_bytes()

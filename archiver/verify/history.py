@@ -28,16 +28,16 @@ from archiver.store.events.evidence_events import TimestampReceived
 from archiver.store.events.filing_events import VersionSubmitted
 from archiver.store.events.retention_events import HoldLifted, HoldPlaced
 from archiver.store.git.repository import JOURNAL, Repository
-from archiver.verify.disposals import check_disposal
+from archiver.verify.disposals import check_disposal_step
 from archiver.verify.expected import ActiveHold, ForwardReferences, JournalEntry, JournalState
-from archiver.verify.findings import VerifyReport, verbatim
+from archiver.verify.findings import VerifyReport, untranslated
 from archiver.verify.ref_comparison import check_packed_refs, compare_refs
 from archiver.verify.refs import read_refs
 from archiver.verify.signed_events import (
     check_checkpoint,
     check_key_change,
     check_submission,
-    check_token,
+    check_timestamp_token,
     pin_trust_roots,
 )
 from archiver.verify.versions import apply_capture, check_commits
@@ -46,8 +46,8 @@ from archiver.verify.versions import apply_capture, check_commits
 _GENESIS_DIGEST = "0" * 64
 #: How often the refs are read until they agree. A transaction takes milliseconds, so a transaction that is still
 #: half done after a second belongs to a writer that was killed.
-_MAX_READS = 10
-_PAUSE_SECONDS = 0.1
+_MAX_REF_READS = 10
+_REF_READ_PAUSE_SECONDS = 0.1
 
 
 class _ChainLink(NamedTuple):
@@ -58,10 +58,10 @@ class _ChainLink(NamedTuple):
 
 
 class _EventClock(NamedTuple):
-    """The clock of an event, as the event states it."""
+    """The clocks of an event, as the event states them."""
 
-    compliance_time: datetime
-    reading: clock.Reading  # the evidence: what the clocks of the machine showed
+    compliance_time: datetime  # by the compliance clock, which nobody can set forward
+    reading: clock.ClockReading  # the evidence: what the clocks of the machine showed
 
 
 def check_history(repository: Repository, report: VerifyReport) -> JournalState:
@@ -70,14 +70,14 @@ def check_history(repository: Repository, report: VerifyReport) -> JournalState:
     Returns what the journal demands of the archive. Without a journal, reports A020 and returns an empty state.
     """
     state = JournalState()
-    refs = _read_settled_refs(repository, report)
+    refs = _read_refs_between_writes(repository, report)
     tip = refs.get(JOURNAL)
     if tip is None:
         report.add_finding("A020", JOURNAL, LazyMessage("without the journal nothing else can be compared"))
         return state
-    state.journal_commits = _journal_commits(repository, tip, report)
+    state.journal_commits = _list_journal_commits(repository, tip, report)
     references = _collect_forward_references(repository, state.journal_commits)
-    for link in _read_chain(repository, state, report):
+    for link in _read_and_check_chain(repository, state, report):
         if link.event is not None:
             _check_event(JournalEntry(repository, link.commit, link.event), state, references, report)
         state.last_commit = link.commit
@@ -90,31 +90,34 @@ def check_history(repository: Repository, report: VerifyReport) -> JournalState:
     return state
 
 
-def _read_settled_refs(repository: Repository, report: VerifyReport) -> dict[str, str]:
+def _read_refs_between_writes(repository: Repository, report: VerifyReport) -> dict[str, str]:
     """Read the refs when no writer is in the middle of moving them; return object ids by the name of the ref.
 
     A writer moves the journal first and the other refs right after it. So the refs are read again until they have
-    the values that the newest event names, for about a second. Reports refs that cannot be read (A023).
+    the values that the newest event names, for about a second. After that, the last values are returned. Reports
+    refs that cannot be read (A023).
     """
-    for read_number in range(_MAX_READS):
+    for read_number in range(_MAX_REF_READS):
         ref_report = VerifyReport()
         refs = read_refs(repository.path, ref_report)
         try:
-            newest_event = validation.load(repository.read(f"{refs[JOURNAL]}:event.json"))
-            is_settled = all(refs.get(ref) == oid for ref, oid in validation.refs_of(newest_event).items())
+            newest_event = validation.load_json_object(repository.read(f"{refs[JOURNAL]}:event.json"))
+            is_write_complete = all(
+                refs.get(ref) == oid for ref, oid in validation.read_moved_refs(newest_event).items()
+            )
         except (KeyError, ValueError):
             # There is no journal, or its newest event cannot be read. Waiting would not help.
-            is_settled = True
-        if is_settled:
+            is_write_complete = True
+        if is_write_complete:
             break
-        if read_number < _MAX_READS - 1:
-            time.sleep(_PAUSE_SECONDS)
+        if read_number < _MAX_REF_READS - 1:
+            time.sleep(_REF_READ_PAUSE_SECONDS)
     report.findings += ref_report.findings
     return refs
 
 
-def _journal_commits(repository: Repository, tip: str, report: VerifyReport) -> list[str]:
-    """Return the commits of the journal, oldest first, back to the first commit or to an unreadable one.
+def _list_journal_commits(repository: Repository, tip: str, report: VerifyReport) -> list[str]:
+    """Return the commits of the journal, oldest first, from the first commit or an unreadable one up to ``tip``.
 
     Reports a missing or damaged commit (A030), and a commit that is no link of a chain (A031).
     """
@@ -122,12 +125,15 @@ def _journal_commits(repository: Repository, tip: str, report: VerifyReport) -> 
     commit: str | None = tip
     while commit is not None:
         commits.append(commit)
-        commit = _parent_commit(repository, commit, report)
+        commit = _read_parent_commit(repository, commit, report)
     return commits[::-1]
 
 
-def _parent_commit(repository: Repository, commit: str, report: VerifyReport) -> str | None:
-    """Return the parent of a journal commit; None for the first commit and for one that cannot be read."""
+def _read_parent_commit(repository: Repository, commit: str, report: VerifyReport) -> str | None:
+    """Return the first parent of a journal commit; None for the first commit and for one that cannot be read.
+
+    Reports what :func:`_list_journal_commits` says.
+    """
     try:
         object_type, data = repository.object(commit)
     except KeyError:
@@ -147,7 +153,7 @@ def _collect_forward_references(repository: Repository, commits: Sequence[str]) 
     submitted_tags, planned_content = set(), set()
     for commit in commits:
         try:
-            event = validation.parse(repository.read(f"{commit}:event.json"))
+            event = validation.parse_event_document(repository.read(f"{commit}:event.json"))
             if event["action"] == Action.SUBMIT:
                 submitted_tags.add(VersionSubmitted.from_details(event["details"]).version)
             elif event["action"] == Action.DISPOSE_PLAN:
@@ -159,11 +165,16 @@ def _collect_forward_references(repository: Repository, commits: Sequence[str]) 
     return ForwardReferences(frozenset(submitted_tags), frozenset(planned_content))
 
 
-def _read_chain(repository: Repository, state: JournalState, report: VerifyReport) -> Iterator[_ChainLink]:
+def _read_and_check_chain(
+    repository: Repository, state: JournalState, report: VerifyReport
+) -> Iterator[_ChainLink]:
     """Yield the events in ``state.journal_commits``, and check their digests, numbers and clocks on the way.
 
-    Reports A030, A031, A033 and A034, and adds each digest to ``state.event_digests``. The digests are those of
-    the events' bytes. So an event that cannot be parsed does not break the chain, but one without bytes does.
+    Each event names the SHA-256 of the bytes of the event before it; these digests form the chain. So an event
+    that cannot be parsed does not break the chain, but one without bytes does.
+
+    Reports unreadable events (A030), a broken chain (A031), and clocks (A033 and A034). Adds the digest of each
+    event to ``state.event_digests``.
     """
     previous_digest, seq = _GENESIS_DIGEST, 0
     previous_clock: _EventClock | None = None
@@ -173,7 +184,7 @@ def _read_chain(repository: Repository, state: JournalState, report: VerifyRepor
         try:
             data = repository.read(f"{commit}:event.json")
         except KeyError as error:
-            report.add_finding("A030", f"event {seq}", _describe_error_in(commit, error))
+            report.add_finding("A030", f"event {seq}", _describe_event_error(commit, error))
             state.event_digests.append("")
             previous_digest = ""
             yield _ChainLink(commit, None)
@@ -183,13 +194,13 @@ def _read_chain(repository: Repository, state: JournalState, report: VerifyRepor
         try:
             event = _parse_event(data, state)
             if event["prev"] != previous_digest or event["seq"] != seq:
-                digest = previous_digest[:12]
-                detail = LazyMessage("it should be event {seq} after {digest}", seq=seq, digest=digest)
+                short_digest = previous_digest[:12]
+                detail = LazyMessage("it should be event {seq} after {digest}", seq=seq, digest=short_digest)
                 report.add_finding("A031", f"event {event['seq']}", detail)
                 seq = event["seq"]
             previous_clock = _check_clock(event, previous_clock, report)
         except ValueError as error:
-            report.add_finding("A030", f"event {seq}", _describe_error_in(commit, error))
+            report.add_finding("A030", f"event {seq}", _describe_event_error(commit, error))
         previous_digest = state.event_digests[-1]
         yield _ChainLink(commit, event)
 
@@ -200,11 +211,11 @@ def _parse_event(data: bytes, state: JournalState) -> dict[str, Any]:
     Even then, the refs that the event names are added to ``state``, as far as they can be read. Otherwise each of
     them would be reported as unknown, too.
     """
-    event = validation.load(data)
+    event = validation.load_json_object(data)
     try:
-        validation.check(event)
+        validation.check_event_document(event)
     except ValueError:
-        state.expected_refs |= validation.refs_of(event)
+        state.expected_refs |= validation.read_moved_refs(event)
         raise
     return event
 
@@ -217,19 +228,24 @@ def _check_clock(event: dict[str, Any], previous: _EventClock | None, report: Ve
 
     Returns the clock of this event.
     """
-    current = _EventClock(*clock.from_evidence(event["clock"]))
+    current = _EventClock(*clock.parse_evidence(event["clock"]))
     if previous is None:
         return current
-    latest_allowed = clock.advance(previous.compliance_time, previous.reading, current.reading)
+    latest_allowed_time = clock.advance_compliance_time(
+        previous.compliance_time, previous.reading, current.reading
+    )
     if event["action"] == Action.TIMESTAMP:
-        latest_allowed = max(latest_allowed, clock.parse(TimestampReceived.from_details(event["details"]).time))
-    label, current_time = f"event {event['seq']}", clock.stamp(current.compliance_time)
+        # A time-stamp token proves its time, so that the compliance clock may advance to it.
+        latest_allowed_time = max(
+            latest_allowed_time, clock.parse_time(TimestampReceived.from_details(event["details"]).time)
+        )
+    label, current_time = f"event {event['seq']}", clock.format_time(current.compliance_time)
     if current.compliance_time < previous.compliance_time:
-        previous_time = clock.stamp(previous.compliance_time)
+        previous_time = clock.format_time(previous.compliance_time)
         detail = LazyMessage("{time} after {before}", time=current_time, before=previous_time)
         report.add_finding("A033", label, detail)
-    elif current.compliance_time > latest_allowed:
-        latest = clock.stamp(latest_allowed)
+    elif current.compliance_time > latest_allowed_time:
+        latest = clock.format_time(latest_allowed_time)
         detail = LazyMessage("{time}, but {latest} at most can be shown", time=current_time, latest=latest)
         report.add_finding("A034", label, detail)
     return current
@@ -264,21 +280,21 @@ def _check_event(
         elif check := _CHECKS.get(action):
             check(entry, state, report)
         elif action not in ACTIONS:
-            report.add_finding("A035", entry.label, verbatim(action))
+            report.add_finding("A035", entry.label, untranslated(action))
     except (KeyError, ValueError, TypeError, AttributeError, StorageError) as error:
-        report.add_finding("A030", entry.label, verbatim(f"{type(error).__name__}: {error}"))
+        report.add_finding("A030", entry.label, untranslated(f"{type(error).__name__}: {error}"))
 
 
 #: Action -> check of its events. The other actions need no check, or are handled by :func:`_check_event` itself.
 _CHECKS: Mapping[str, Callable[[JournalEntry, JournalState, VerifyReport], None]] = {
     Action.SUBMIT: check_submission,
-    Action.TIMESTAMP: check_token,
+    Action.TIMESTAMP: check_timestamp_token,
     Action.KEY_ROTATE: check_key_change,
     Action.KEY_REPLACE: check_key_change,
-    Action.DISPOSE_PLAN: check_disposal,
-    Action.DISPOSE_APPROVE: check_disposal,
-    Action.DISPOSE_BEGIN: check_disposal,
-    Action.DISPOSE_CERTIFY: check_disposal,
+    Action.DISPOSE_PLAN: check_disposal_step,
+    Action.DISPOSE_APPROVE: check_disposal_step,
+    Action.DISPOSE_BEGIN: check_disposal_step,
+    Action.DISPOSE_CERTIFY: check_disposal_step,
 }
 
 
@@ -303,6 +319,6 @@ def _check_attachments(entry: JournalEntry, report: VerifyReport) -> None:
             report.add_finding("A032", entry.label, LazyMessage("{name} was altered", name=name))
 
 
-def _describe_error_in(commit: str, error: Exception) -> LazyMessage:
+def _describe_event_error(commit: str, error: Exception) -> LazyMessage:
     """Describe an error of the event in ``commit``."""
     return LazyMessage("commit {commit}: {reason}", commit=commit[:12], reason=str(error))

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from archiver.errors import LazyMessage
 from archiver.store.git.repository import JOURNAL, Repository
 from archiver.verify.expected import JournalState
-from archiver.verify.findings import VerifyReport, verbatim
-from archiver.verify.refs import overridden_packed_refs, wrong_peeled_lines
+from archiver.verify.findings import VerifyReport, untranslated
+from archiver.verify.refs import find_wrong_peeled_lines, read_overridden_packed_refs
 
 
 def compare_refs(
@@ -20,12 +20,13 @@ def compare_refs(
     have changed a ref in between, so the expected value may be in either of them. If the journal itself moved,
     unknown refs may belong to its new events. They are not reported then.
     """
-    for ref, oid in state.expected_refs.items():
+    for ref, expected_oid in state.expected_refs.items():
         if ref not in refs_before:
-            report.add_finding("A020", ref, LazyMessage("it should be {oid}", oid=oid[:12]))
-        elif oid not in (refs_before[ref], refs_after.get(ref)):
-            value, expected = refs_before[ref][:12], oid[:12]
-            detail = LazyMessage("{value} instead of {expected}", value=value, expected=expected)
+            report.add_finding("A020", ref, LazyMessage("it should be {oid}", oid=expected_oid[:12]))
+        elif expected_oid not in (refs_before[ref], refs_after.get(ref)):
+            detail = LazyMessage(
+                "{value} instead of {expected}", value=refs_before[ref][:12], expected=expected_oid[:12]
+            )
             report.add_finding("A021", ref, detail)
     if refs_before.get(JOURNAL) != refs_after.get(JOURNAL):
         return
@@ -36,22 +37,22 @@ def compare_refs(
 def check_packed_refs(
     repository: Repository, refs: Mapping[str, str], state: JournalState, report: VerifyReport
 ) -> None:
-    """Check the lines of ``packed-refs`` that do not show in ``refs``; report A023.
+    """Report lines of ``packed-refs`` that are wrong although ``refs``, the refs as read, do not show it (A023).
 
-    These are the values that a loose ref overrides, and the targets of tags. Git falls back to the former if the
-    loose file is removed, and uses the latter instead of reading the tag object. So an altered line could change
-    what git shows without changing any ref.
+    These are the values that a loose ref overrides, and the lines with the targets of tags. Git uses the former
+    again when the file of the loose ref is removed, and the latter in place of the tag object. So an altered line
+    could change what git shows without changing any ref.
     """
     # A repair moves lost tags to refs/lost/, where they are annotated tags as well.
     tag_oids = (oid for ref, oid in refs.items() if ref.startswith(("refs/tags/", "refs/lost/")))
     tag_targets = {oid: _tag_target(repository, oid) for oid in tag_oids}
     former_values = {*state.journal_commits, *state.expected_commits, *state.expected_refs.values()}
-    for packed_ref in overridden_packed_refs(repository.path):
+    for packed_ref in read_overridden_packed_refs(repository.path):
         if packed_ref.oid not in former_values:
             detail = LazyMessage("{ref} never was {oid}", ref=packed_ref.ref, oid=packed_ref.oid[:12])
             report.add_finding("A023", "archive.git/packed-refs", detail)
-    for line in wrong_peeled_lines(repository.path, tag_targets):
-        report.add_finding("A023", "archive.git/packed-refs", verbatim(line))
+    for line in find_wrong_peeled_lines(repository.path, tag_targets):
+        report.add_finding("A023", "archive.git/packed-refs", untranslated(line))
 
 
 def _tag_target(repository: Repository, tag_oid: str) -> str:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from archiver.errors import LazyMessage
 from archiver.path_existence import is_plain_file
-from archiver.verify.findings import VerifyReport, verbatim
+from archiver.verify.findings import VerifyReport, untranslated
 
 _OID = re.compile(rb"[0-9a-f]{40}")
 #: The first line of ``packed-refs``, as git writes it: the space at the end included.
@@ -41,16 +41,16 @@ def read_refs(repository_path: Path, report: VerifyReport) -> dict[str, str]:
                 continue
             ref = os.path.relpath(ref_path, os.fsencode(repository_path)).decode("utf-8", "replace")
             with open(ref_path, "rb") as stream:
-                value = stream.read(_MAX_READ_BYTES)
-            if _OID.fullmatch(value[:-1]) and value.endswith(b"\n"):
-                refs[ref] = value[:-1].decode("ascii")
+                ref_line = stream.read(_MAX_READ_BYTES)
+            if _OID.fullmatch(ref_line[:-1]) and ref_line.endswith(b"\n"):
+                refs[ref] = ref_line[:-1].decode("ascii")
             else:
                 refs.pop(ref, None)
                 report.add_finding("A023", ref)
     return refs
 
 
-def overridden_packed_refs(repository_path: Path) -> list[PackedRef]:
+def read_overridden_packed_refs(repository_path: Path) -> list[PackedRef]:
     """Return the packed refs that a loose ref overrides, with their former values, in the order of the file.
 
     Damaged lines are left out: :func:`read_refs` reports them.
@@ -65,7 +65,7 @@ def _read_packed_refs(repository_path: Path, report: VerifyReport) -> dict[str, 
     Damaged lines are reported as A023 and left out.
     """
     refs = {}
-    lines = _packed_refs_lines(repository_path)
+    lines = _read_packed_refs_lines(repository_path)
     if lines and (lines[0] != _PACKED_REFS_HEADER or lines[-1] != b""):
         report.add_finding("A023", "archive.git/packed-refs", LazyMessage("its first or last line was altered"))
     for line in lines[1:-1]:
@@ -76,18 +76,18 @@ def _read_packed_refs(repository_path: Path, report: VerifyReport) -> dict[str, 
         if _OID.fullmatch(oid) and name:
             refs[name.decode("utf-8", "replace")] = oid.decode("ascii")
         else:
-            report.add_finding("A023", "archive.git/packed-refs", verbatim(line.decode("utf-8", "replace")))
+            report.add_finding("A023", "archive.git/packed-refs", untranslated(line.decode("utf-8", "replace")))
     return refs
 
 
-def wrong_peeled_lines(repository_path: Path, tag_targets: Mapping[str, str]) -> list[str]:
+def find_wrong_peeled_lines(repository_path: Path, tag_targets: Mapping[str, str]) -> list[str]:
     """Return the peeled lines of ``packed-refs`` that do not name the target of the tag in the line before.
 
     A peeled line is ``^`` and the object that an annotated tag leads to. ``tag_targets`` maps the object id of
     each tag object to the object id of its target.
     """
     wrong_lines = []
-    lines = _packed_refs_lines(repository_path)
+    lines = _read_packed_refs_lines(repository_path)
     for tag_line, next_line in itertools.pairwise(lines):
         tag_oid = tag_line[:40].decode("ascii", "replace")
         if next_line.startswith(b"^") and tag_targets.get(tag_oid) != next_line[1:].decode("ascii", "replace"):
@@ -95,7 +95,7 @@ def wrong_peeled_lines(repository_path: Path, tag_targets: Mapping[str, str]) ->
     return wrong_lines
 
 
-def _packed_refs_lines(repository_path: Path) -> list[bytes]:
+def _read_packed_refs_lines(repository_path: Path) -> list[bytes]:
     """Return the lines of ``packed-refs``, without line ends; empty if the file does not exist."""
     try:
         return (repository_path / "packed-refs").read_bytes().split(b"\n")

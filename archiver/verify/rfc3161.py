@@ -22,7 +22,7 @@ _MAX_REPLY_BYTES = 1 << 20
 def request_token(url: str, data: bytes) -> bytes:
     """Request a token over the SHA-256 of ``data`` from the authority at ``url``; return the token (DER).
 
-    Only the nonce of the token is checked here. Call :func:`proven_time` to check the signature and the digest.
+    Only the nonce of the token is checked here. Call :func:`verify_token` to check the signature and the digest.
 
     Raises StorageError if the authority cannot be reached, or if its reply is not a token for this request.
     """
@@ -42,12 +42,14 @@ def request_token(url: str, data: bytes) -> bytes:
             url=url,
             reason=getattr(error, "reason", error),
         ) from None
-    check_nonce(token, token_request.nonce)
+    check_token_nonce(token, token_request.nonce)
     return token
 
 
-def check_nonce(token: bytes, expected_nonce: int | None) -> None:
-    """Check that ``token`` answers the request with ``expected_nonce``, so that no recorded token is accepted.
+def check_token_nonce(token: bytes, expected_nonce: int | None) -> None:
+    """Check that ``token`` has ``expected_nonce``, the random number of the request that it answers.
+
+    Somebody who recorded an earlier token cannot pass it off as the answer.
 
     Raises StorageError if the nonce differs, or if ``token`` cannot be parsed.
     """
@@ -65,11 +67,11 @@ def check_nonce(token: bytes, expected_nonce: int | None) -> None:
         )
 
 
-def proven_time(token: bytes, data: bytes, roots: bytes) -> datetime:
-    """Check ``token`` and return its time, in UTC.
+def verify_token(token: bytes, data: bytes, root_certificates: bytes) -> datetime:
+    """Check the signature and the digest of ``token``, and return the time that it proves, in UTC.
 
-    The token must cover ``data``, and its certificate must chain to one of ``roots`` (PEM). The validity of
-    certificates is checked as of the time of the token, so a token remains valid after they expire.
+    The token must cover ``data``, and its certificate must chain to one of ``root_certificates`` (PEM). The
+    validity of certificates is checked as of the time of the token, so a token remains valid after they expire.
 
     Raises ValueError if ``token`` cannot be parsed, covers other data, or is signed by another authority.
     """
@@ -78,8 +80,8 @@ def proven_time(token: bytes, data: bytes, roots: bytes) -> datetime:
 
     response = decode_timestamp_response(token)
     builder = VerifierBuilder()
-    for root in load_pem_x509_certificates(roots):
-        builder = builder.add_root_certificate(root)
+    for root_certificate in load_pem_x509_certificates(root_certificates):
+        builder = builder.add_root_certificate(root_certificate)
     try:
         builder.build().verify_message(response, data)
     except VerificationError as error:
@@ -87,8 +89,8 @@ def proven_time(token: bytes, data: bytes, roots: bytes) -> datetime:
     return response.tst_info.gen_time.astimezone(UTC)
 
 
-def count_certificates(data: bytes) -> int:
+def count_certificates(pem_bytes: bytes) -> int:
     """Return the number of certificates in the bytes of a PEM file.  Raises ValueError if there is none."""
     from cryptography.x509 import load_pem_x509_certificates
 
-    return len(load_pem_x509_certificates(data))
+    return len(load_pem_x509_certificates(pem_bytes))

@@ -15,8 +15,8 @@ from archiver.store.events.filing_events import VersionSubmitted
 from archiver.store.git.repository import JOURNAL
 from archiver.verify import rfc3161
 from archiver.verify.expected import JournalEntry, JournalState
-from archiver.verify.findings import VerifyReport, verbatim
-from archiver.verify.sshsig import is_signed_by
+from archiver.verify.findings import VerifyReport, untranslated
+from archiver.verify.sshsig import has_valid_tag_signature
 
 _REPLACED = LazyMessage.define(
     "the signing key was replaced as lost on {at} by {user}: {reason}. Ask whether somebody owns up to that",
@@ -27,8 +27,8 @@ _REPLACED = LazyMessage.define(
 def pin_trust_roots(entry: JournalEntry, state: JournalState) -> None:
     """Take the signing key and the certificates of the time-stamp authority from the journal's first event.
 
-    Later events can add keys, but cannot change the authority. An archive may have no authority. Raises KeyError
-    if the attachment with the key is missing.
+    All later signatures and tokens are checked against them. Later events can add keys, but cannot change the
+    authority. An archive may have no authority. Raises KeyError if the attachment with the key is missing.
     """
     state.allowed_signers = state.current_signer = entry.read_attachment(SIGNERS_FILE)
     if any(item["name"] == ROOTS_FILE for item in entry.event["attachments"]):
@@ -38,15 +38,18 @@ def pin_trust_roots(entry: JournalEntry, state: JournalState) -> None:
 def check_submission(entry: JournalEntry, state: JournalState, report: VerifyReport) -> None:
     """Check the signature (A042) and the manifest (A043) of a submission to the regulator.
 
+    The manifest lists the materials of the submitted version. Its digest in the event must be that of the
+    materials that the journal records for the version.
+
     Raises KeyError if the signed tag is missing, ValueError if the event lacks a member.
     """
     details = VersionSubmitted.from_details(entry.event["details"])
     submission_tag, version_tag = details.tag, details.version
-    if not is_signed_by(entry.read_signed_tag(), state.current_signer):
+    if not has_valid_tag_signature(entry.read_signed_tag(), state.current_signer):
         report.add_finding("A042", submission_tag)
     computed_digests = state.manifest_digests.get(version_tag, {})
     if computed_digests.get("sha256") != require_member(details.manifest_sha256, "manifest_sha256"):
-        report.add_finding("A043", submission_tag, verbatim(version_tag))
+        report.add_finding("A043", submission_tag, untranslated(version_tag))
     signed_sm3 = details.manifest_sm3
     # Some builds of OpenSSL lack SM3. Only the SHA-256 is compared there, so the SM3 counts as equal.
     if signed_sm3 and signed_sm3 != computed_digests.get("sm3", signed_sm3):
@@ -61,9 +64,9 @@ def check_checkpoint(entry: JournalEntry, state: JournalState, report: VerifyRep
     Raises KeyError if the signed tag is missing, ValueError if the event lacks a member.
     """
     # The digest of all refs: a line ``<oid> <ref>`` for each, in the byte order of the names.
-    refs = {**state.expected_refs, JOURNAL: state.last_commit}
-    ordered_refs = sorted(refs, key=lambda ref: ref.encode("utf-8", "surrogateescape"))
-    lines = "".join(f"{refs[ref]} {ref}\n" for ref in ordered_refs)
+    covered_refs = {**state.expected_refs, JOURNAL: state.last_commit}
+    ordered_refs = sorted(covered_refs, key=lambda ref: ref.encode("utf-8", "surrogateescape"))
+    lines = "".join(f"{covered_refs[ref]} {ref}\n" for ref in ordered_refs)
     refs_digest = hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
     tag_data, event = entry.read_signed_tag(), entry.event
     details = CheckpointSigned.from_details(event["details"])
@@ -74,17 +77,17 @@ def check_checkpoint(entry: JournalEntry, state: JournalState, report: VerifyRep
         report.add_finding("A045", event["object"])
     if f"event-sha256 {event['prev']}\n".encode() not in tag_data:
         report.add_finding("A045", event["object"], LazyMessage("it names another event"))
-    if not is_signed_by(tag_data, state.current_signer):
+    if not has_valid_tag_signature(tag_data, state.current_signer):
         report.add_finding("A044", event["object"])
 
 
-def check_token(entry: JournalEntry, state: JournalState, report: VerifyReport) -> None:
-    """Check that a time-stamp token covers an event of the journal and comes from the pinned authority.
+def check_timestamp_token(entry: JournalEntry, state: JournalState, report: VerifyReport) -> None:
+    """Check that a time-stamp token covers an event of the journal and comes from the archive's authority.
 
     The time in the event must be that of the token. Reports A047 otherwise.
 
-    A valid token proves that all captures and approvals before it happened by then. Their periods run from the
-    time of the token if that is later than the compliance clock of the event.
+    A valid token proves that all captures and approvals before it happened at its time or earlier. Their periods
+    run from the time of the token if that is later than their own times.
 
     Raises KeyError if the token is missing, ValueError if the event lacks a member.
     """
@@ -93,11 +96,11 @@ def check_token(entry: JournalEntry, state: JournalState, report: VerifyReport) 
     try:
         event_data = entry.repository.read(f"{state.journal_commits[int(seq) - 1]}:event.json")
         token = entry.read_attachment(TOKEN_FILE)
-        proven_time = clock.stamp(rfc3161.proven_time(token, event_data, state.pinned_roots))
+        proven_time = clock.format_time(rfc3161.verify_token(token, event_data, state.pinned_roots))
         if proven_time != details.time:
             report.add_finding("A047", entry.label, LazyMessage("its time is {time}", time=proven_time))
     except (ValueError, IndexError) as error:
-        report.add_finding("A047", entry.label, verbatim(error))
+        report.add_finding("A047", entry.label, untranslated(error))
         return
     for tag in state.unproven_captures:
         state.capture_times[tag] = max(state.capture_times[tag], proven_time)
@@ -122,7 +125,7 @@ def check_key_change(entry: JournalEntry, state: JournalState, report: VerifyRep
         report.add_finding("A048", event["object"], LazyMessage("the list of keys was rewritten"))
     if event["action"] == Action.KEY_ROTATE:
         tag_data = entry.read_signed_tag()
-        if added_signer.strip() not in tag_data or not is_signed_by(tag_data, state.current_signer):
+        if added_signer.strip() not in tag_data or not has_valid_tag_signature(tag_data, state.current_signer):
             report.add_finding("A048", event["object"], LazyMessage("the old key did not sign it"))
     if event["action"] == Action.KEY_REPLACE:
         reason = require_member(KeyReplaced.from_details(event["details"]).reason, "reason")

@@ -28,20 +28,22 @@ class _ParsedSignature(NamedTuple):
     hash_name: str  # sha256 or sha512
 
 
-def is_signed_by(tag: bytes, allowed_signers: bytes) -> bool:
-    """Return True if the tag object ``tag`` ends with a valid signature by one of the allowed keys.
+def has_valid_tag_signature(tag_object: bytes, allowed_signers: bytes) -> bool:
+    """Return True if a git tag object ends with a valid signature by one of the keys in ``allowed_signers``.
 
     The signature covers all bytes before it. ``allowed_signers`` has the format of OpenSSH's ALLOWED SIGNERS.
     """
-    message, begin_line, rest_of_signature = tag.partition(_BEGIN)
-    return is_signature_of(message, begin_line + rest_of_signature, allowed_signers)
+    message, begin_line, rest_of_signature = tag_object.partition(_BEGIN)
+    return is_valid_signature(message, begin_line + rest_of_signature, allowed_signers)
 
 
-def is_signature_of(message: bytes, signature_file: bytes, allowed_signers: bytes) -> bool:
-    """Return True if an armored signature is valid for ``message`` and was made with one of the allowed keys.
+def is_valid_signature(message: bytes, signature_file: bytes, allowed_signers: bytes) -> bool:
+    """Return True if ``signature_file`` is a valid signature of ``message`` by a key in ``allowed_signers``.
+
+    The file has the armor of OpenSSH: base64 between two marker lines.
 
     ``allowed_signers`` has the format of OpenSSH's ALLOWED SIGNERS. Only its Ed25519 keys are used. A damaged or
-    foreign ``signature_file`` raises nothing: it is no valid signature.
+    foreign ``signature_file`` raises nothing: the result is False.
     """
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey

@@ -13,7 +13,7 @@ from archiver.store import names
 from archiver.store.events.attached_files import CHANGES_FILE
 from archiver.store.events.capture_events import VersionCaptured
 from archiver.store.git.repository import Repository
-from archiver.verify.disposals import update_holding_spans
+from archiver.verify.disposals import update_content_spans
 from archiver.verify.expected import (
     ExpectedCommit,
     ForwardReferences,
@@ -21,7 +21,7 @@ from archiver.verify.expected import (
     JournalState,
     RecordedMaterial,
 )
-from archiver.verify.findings import VerifyReport, verbatim
+from archiver.verify.findings import VerifyReport, untranslated
 
 #: The bytes of the file ``.gitattributes``, which the first version of each submission adds.
 _ATTRIBUTES = b"materials/** filter=lfs diff=lfs merge=lfs -text\n"
@@ -32,7 +32,8 @@ _MANIFEST_ALGORITHMS = {"sha256", "sm3"} & hashlib.algorithms_available
 def apply_capture(entry: JournalEntry, state: JournalState, references: ForwardReferences) -> None:
     """Apply a capture event to ``state``: the commit to expect, the materials, and the time of the capture.
 
-    For a version that was submitted later, the digests of its manifest are computed as well.
+    For a version that a later event submits to the regulator, the digests of its manifest, the list of its
+    materials, are computed as well.
 
     Raises KeyError or ValueError if the event or its list of changes is malformed, or if its tag was captured
     before.
@@ -49,7 +50,7 @@ def apply_capture(entry: JournalEntry, state: JournalState, references: ForwardR
     state.capture_times[tag] = event["clock"]["time"]
     state.unproven_captures.append(tag)
     version_number = VersionCaptured.from_details(event["details"]).version
-    update_holding_spans(branch, version_number, changes, references.planned_content, state)
+    update_content_spans(branch, version_number, changes, references.planned_content, state)
     materials = state.materials.setdefault(branch, {})
     changed_blobs = _apply_changes(changes, materials, state.content_sizes)
     if parent_commit is None:
@@ -57,7 +58,7 @@ def apply_capture(entry: JournalEntry, state: JournalState, references: ForwardR
     state.expected_commits[commit] = ExpectedCommit(tag, parent_commit, changed_blobs)
     state.branch_heads[branch] = commit
     if tag in references.submitted_tags:
-        state.manifest_digests[tag] = _digest_manifest(materials)
+        state.manifest_digests[tag] = _compute_manifest_digests(materials)
 
 
 def _apply_changes(
@@ -101,7 +102,7 @@ def check_commits(repository: Repository, state: JournalState, report: VerifyRep
             expected = state.expected_commits[commit]
             for path in sorted(actual_blobs.keys() | expected.changed_blobs.keys()):
                 if actual_blobs.get(path) != expected.changed_blobs.get(path):
-                    report.add_finding("A040", expected.version_tag, verbatim(names.text(path)))
+                    report.add_finding("A040", expected.version_tag, untranslated(names.name_as_text(path)))
     except StorageError as error:
         report.add_finding("A010", "archive.git", error.message)
     for commit, expected in state.expected_commits.items():
@@ -141,13 +142,13 @@ def _check_commit_and_tag(
         report.add_finding("A041", tag_name, LazyMessage("its tag names another commit"))
 
 
-def _digest_manifest(materials: Mapping[str, RecordedMaterial]) -> dict[str, str]:
+def _compute_manifest_digests(materials: Mapping[str, RecordedMaterial]) -> dict[str, str]:
     """Return the digests of a version's manifest in hexadecimal, by the name of the algorithm.
 
     The manifest has one line of canonical JSON per path, in the byte order of the paths.
     """
     digests = {name: hashlib.new(name) for name in _MANIFEST_ALGORITHMS}
-    for path in sorted(materials, key=names.raw):
+    for path in sorted(materials, key=names.name_from_text):
         material = materials[path]
         line = {"path": path, "sha256": material.sha256, "size": material.size}
         text = json.dumps(line, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
@@ -158,7 +159,7 @@ def _digest_manifest(materials: Mapping[str, RecordedMaterial]) -> dict[str, str
 
 def _tree_path(path: str) -> bytes:
     """Return the path of a material in the tree of its version."""
-    return b"materials/" + names.tree_path(names.raw(path))
+    return b"materials/" + names.tree_path(names.name_from_text(path))
 
 
 def _lfs_pointer(sha256: str, size: int) -> bytes:

@@ -9,16 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from archiver.store.git.repository import Repository
-from archiver.verify.access_modes import check_permissions
-from archiver.verify.content_objects import Progress, check_content
-from archiver.verify.disposals import check_outcomes
+from archiver.verify.access_modes import check_access_modes
+from archiver.verify.content_objects import Progress, check_content_objects
+from archiver.verify.disposals import check_disposal_outcomes
 from archiver.verify.findings import VerifyReport
-from archiver.verify.git_objects import check_files, check_repository
+from archiver.verify.git_objects import check_git_files, check_git_repository
 from archiver.verify.history import check_history
-from archiver.verify.witness import Witness, find_contradictions
+from archiver.verify.witness import Witness, find_contradicted_witnesses
 
 
-def verify(
+def verify_archive(
     root: Path,
     repository: Repository,
     percent: float = 100.0,
@@ -28,7 +28,8 @@ def verify(
     """Check the whole archive at ``root``, and return all findings and notes.
 
     ``percent`` is the share of the content objects to hash again, chosen at random. The journal must contain the
-    event of each of the ``witnesses``. ``progress`` is called with the bytes hashed so far, and the bytes to hash.
+    checkpoint that each of the ``witnesses``, lines kept outside of the archive, names. ``progress`` is called
+    with the bytes hashed so far, and the bytes to hash.
 
     A writer may work on the archive during the check. Refs of events that are journalled after the check began
     are not compared.
@@ -36,29 +37,29 @@ def verify(
     Raises StorageError if git cannot be run in the repository, OSError if a folder of the archive is missing.
     """
     report = VerifyReport()
-    check_permissions(root, report)
-    check_repository(repository, report)
+    check_access_modes(root, report)
+    check_git_repository(repository, report)
     state = check_history(repository, report)
     lfs_folder = repository.path / "lfs"
-    present_objects = check_content(
+    present_objects = check_content_objects(
         lfs_folder, state.content_sizes, state.destroyed_content, percent, report, progress
     )
-    check_outcomes(present_objects, state, report)
-    for witness, reason in find_contradictions(witnesses, state.event_digests):
+    check_disposal_outcomes(present_objects, state, report)
+    for witness, reason in find_contradicted_witnesses(witnesses, state.event_digests):
         report.add_finding("A046", f"event {witness.seq}", reason)
     if _read_allowed_signers(root) != state.allowed_signers:
         report.add_finding("A060", "keys/allowed_signers")
     return report
 
 
-def verify_without_git(root: Path) -> VerifyReport:
-    """Check access modes, settings and object files only.
+def verify_files_without_git(root: Path) -> VerifyReport:
+    """Check access modes, git settings, hooks and git's object files, without running git.
 
     For an archive whose git settings are altered: git would obey them, and some of them run programs.
     """
     report = VerifyReport()
-    check_permissions(root, report)
-    check_files(root / "archive.git", report)
+    check_access_modes(root, report)
+    check_git_files(root / "archive.git", report)
     return report
 
 

@@ -49,7 +49,7 @@ def parse_witness(line: str) -> Witness:
     return Witness(match[1], int(match[2]), match[3], match[4])
 
 
-def find_contradictions(
+def find_contradicted_witnesses(
     witnesses: Iterable[Witness], event_digests: Sequence[str]
 ) -> Iterator[tuple[Witness, LazyMessage]]:
     """Yield each witness that contradicts the journal, with the reason; yield nothing for the others.

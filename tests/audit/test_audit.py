@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver.audit.portable import PortableNames
-from archiver.store.names import raw
+from archiver.store.names import name_from_text
 from tests.restore.test_restoration import NAMES
 from tests.support.bags import open_bag
 from tests.support.site import SAMPLES, Site, tree
@@ -73,7 +73,7 @@ def test_the_package_is_a_valid_bag_that_holds_every_byte(filled: Site) -> None:
     open_bag(package).validate()
     subprocess.run(["sha256sum", "-c", "--quiet", "manifest-sha256.txt"], cwd=package, check=True)
     mapping = json.loads((package / "data/names.json").read_bytes())
-    names = {portable: raw(shown) for portable, shown in mapping.items()}
+    names = {portable: name_from_text(shown) for portable, shown in mapping.items()}
     for version in filled.json("log"):
         rows = _version_rows(package, names, version["tag"])
         expected = filled.json("show", version["tag"])["materials"]

@@ -101,7 +101,7 @@ def is_as_new(site: Site) -> None:
 def events(site: Site) -> list[dict[str, str]]:
     archive = site.open()
     try:
-        return [{"action": event.action} for event in archive.journal.since(None)]
+        return [{"action": event.action} for event in archive.journal.events_since(None)]
     finally:
         archive.close()
 
@@ -207,7 +207,7 @@ def test_a_configuration_that_is_ready_is_used_as_it_is(bare_site: Site) -> None
     site.run("init", "--archive", site.archive, "--watch", "watched")
     assert site.config.read_text(encoding="utf-8") == ready
     archive = site.open()
-    first = archive.journal.first()
+    first = archive.journal.first_event()
     assert first is not None
     assert (first.details["layout"], first.details["retention_years"]) == ("{filing}", 7)
     assert first.details["timezone"] == "Asia/Urumqi"

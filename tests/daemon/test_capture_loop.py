@@ -278,8 +278,8 @@ def test_a_second_write_within_one_tick_of_the_clock_is_not_missed(site: Site) -
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Capturer, "finish", finish_then_write)
             # ctime cannot be set: pretend that the kernel's clock did not tick.
-            patch.setattr("archiver.intake.scan.StatData.of", lambda s: _without_ctime(s))
-            patch.setattr("archiver.store.content.source.StatData.of", lambda s: _without_ctime(s))
+            patch.setattr("archiver.intake.scan.StatData.from_stat_result", lambda s: _without_ctime(s))
+            patch.setattr("archiver.store.content.source.StatData.from_stat_result", lambda s: _without_ctime(s))
             patch.setattr("archiver.store.content.objects._TICK_NS", 10**20)
             Daemon(archive, load_config(site.config), lambda *_, **__: None, 0.0).run_once()
     finally:

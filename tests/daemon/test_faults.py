@@ -382,7 +382,7 @@ def test_a_writer_that_holds_the_archive_for_a_while_is_no_alarm(site: Site) -> 
     site.write("f/s/a", "1")
     daemon = site.start("--settle", "0.2", "--wait", "0.1")
     wait_until(lambda: site.tags() == ["f/s/v1"])
-    with lock.hold(site.archive / "lock", 5):
+    with lock.hold_lock(site.archive / "lock", 5):
         site.write("f/s/a", "2")
         wait_until(lambda: "another process" in str(site.json("status")["pending"]))
         assert site.json("status")["problems"] == []

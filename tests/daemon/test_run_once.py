@@ -126,6 +126,6 @@ def test_an_archive_that_takes_nothing_ends_with_8(site: Site, spoil: Callable[[
 
 def test_a_writer_that_holds_the_archive_is_busy_and_no_failure(site: Site) -> None:
     site.write("f/s/a", "1")
-    with lock.hold(site.archive / "lock", 5):
+    with lock.hold_lock(site.archive / "lock", 5):
         assert "busy" in site.run("run", "--once", "--settle", "0.05", "--wait", "0.1", code=6).stderr
     site.catch_up()

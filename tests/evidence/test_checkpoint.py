@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver.errors import UsageError
-from archiver.verify.witness import Witness, find_contradictions, parse_witness
+from archiver.verify.witness import Witness, find_contradicted_witnesses, parse_witness
 from tests.support.site import Site, wait_until
 
 
@@ -169,11 +169,11 @@ def test_a_line_fits_its_own_history_and_every_continuation_and_nothing_else(
     line = Witness(chain[0][:16], seq, chain[seq - 1], "2026-01-01T00:00:00.000000Z")
     assert parse_witness(str(line)) == line
     later_events = data.draw(digests)
-    assert list(find_contradictions([line], chain + later_events)) == []
-    assert len(list(find_contradictions([line], chain[: seq - 1]))) == 1
+    assert list(find_contradicted_witnesses([line], chain + later_events)) == []
+    assert len(list(find_contradicted_witnesses([line], chain[: seq - 1]))) == 1
     changed = [*chain[: seq - 1], "f" * 64, *chain[seq:]]
     if chain[seq - 1] != "f" * 64:
-        assert len(list(find_contradictions([line], changed))) == 1
+        assert len(list(find_contradicted_witnesses([line], changed))) == 1
 
 
 @given(st.text(max_size=120))

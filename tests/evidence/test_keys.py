@@ -82,9 +82,9 @@ def test_a_key_change_that_the_old_key_did_not_sign_is_found(sealed: Site) -> No
 
     archive = sealed.open()
     with archive.writing(5) as writer:
-        signers = keys.prepare_next_key(archive.keys, archive.signers())
-        keys.install_next_key(archive.keys, signers)
-        head = archive.journal.head()
+        signers = keys.prepare_next_key(archive.keys_folder, archive.journalled_signers())
+        keys.install_next_key(archive.keys_folder, signers)
+        head = archive.journal.newest_event()
         assert head is not None
         name = f"_checkpoints/key-{head.seq + 1}"
         rotated = KeyRotated(public="", reason="r")

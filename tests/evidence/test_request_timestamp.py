@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from archiver.evidence.request_timestamp import is_token_due, journal_token
+from archiver.evidence.request_timestamp import is_token_due, request_and_journal_token
 from tests.support.authority import Authority
 from tests.support.site import Site
 
@@ -41,10 +41,10 @@ def test_a_checkpoint_during_the_request_is_not_covered(bare_site: Site, authori
     with closing(site.open()) as archive:
         assert not is_token_due(archive), "there is no checkpoint to cover"
         authority.site = site
-        journal_token(archive, url, 5)
+        request_and_journal_token(archive, url, 5)
         assert is_token_due(archive)
         authority.site = None
-        journal_token(archive, url, 5)
+        request_and_journal_token(archive, url, 5)
         assert not is_token_due(archive)
         archive.reindex()
         assert not is_token_due(archive)

@@ -206,7 +206,7 @@ def test_the_first_day_of_a_change_is_that_of_its_first_material(site: Site) -> 
         later = [sys.executable, "-m", "tests.support.later", str(days), "--config", str(site.config)]
         subprocess.run([*later, "run", "--once", "--settle", "0.05"], cwd=CHECKOUT, check=True)
     (question,) = site.json("change", "list")
-    captured_at = clock.parse(site.json("log")[0]["captured_at"])
+    captured_at = clock.parse_time(site.json("log")[0]["captured_at"])
     assert question["materials"] == ["模型.txt"]
     assert question["first"] == captured_at.astimezone(ZoneInfo("Asia/Shanghai")).date().isoformat()
 

@@ -75,7 +75,7 @@ def test_a_link_in_its_place_journals_nothing(site: Site) -> None:
     (question,) = site.json("change", "list")
     assert question["signal"] == str(model)
     with closing(site.open()) as archive:
-        signals = list(archive.journal.since(None))
+        signals = list(archive.journal.events_since(None))
     assert "$6$" not in str([event.details for event in signals if event.action == "signal"])
 
 

@@ -79,12 +79,12 @@ def act(arguments: list[str]) -> int:
     began, first = time.monotonic(), datetime.fromisoformat(start)
     boot, booted = [(name, local(on)) for name, on in BOOTS if local(on) <= first][-1]
 
-    def read() -> clock.Reading:
+    def read() -> clock.ClockReading:
         wall = first + timedelta(seconds=time.monotonic() - began)
         up = (wall - booted) // timedelta(microseconds=1) * 1000
-        return clock.Reading(wall.astimezone(UTC), boot, up, up, shifted=False)
+        return clock.ClockReading(wall.astimezone(UTC), boot, up, up, shifted=False)
 
-    clock.read = read  # type: ignore[assignment]
+    clock.read_clocks = read  # type: ignore[assignment]
     users.current_user = lambda: Actor(int(uid), user)
     return main(["--config", os.fspath(CONFIG), *words])
 
@@ -107,7 +107,7 @@ class Maker:
     def process(self, words: tuple[object, ...], user: tuple[int, str]) -> subprocess.Popen[str]:
         self.now += timedelta(minutes=1)
         if self.authority:
-            self.authority.days = (self.now - clock.read().wall).total_seconds() / 86400
+            self.authority.days = (self.now - clock.read_clocks().wall).total_seconds() / 86400
         command = [sys.executable, __file__, "--act", self.now.isoformat(), str(user[0]), user[1]]
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "ARCHIVER_"))}
         return subprocess.Popen(
@@ -394,7 +394,7 @@ def authority(first: datetime) -> Iterator[Any]:
     from tests.authority import Authority
 
     before = dict(os.environ)
-    os.environ.update(faketime.at((first - clock.read().wall).total_seconds() / 86400 - 30))
+    os.environ.update(faketime.at((first - clock.read_clocks().wall).total_seconds() / 86400 - 30))
     made = Authority(TOP / "authority")
     os.environ.clear()
     os.environ.update(before)

@@ -182,8 +182,8 @@ def test_an_inode_number_that_is_given_again_is_no_file_of_the_archive(site: Sit
     kept = tmp_path / "ours"
     os.link(old, kept)
     with pytest.raises(OwnFile):
-        own.refuse(os.stat(kept), b"ours")
+        own.refuse_own_file(os.stat(kept), b"ours")
     # A new key takes the name: from now on the old file belongs to nobody.
     (tmp_path / "new").write_bytes(b"")
     os.rename(tmp_path / "new", old)
-    own.refuse(os.stat(kept), b"ours")
+    own.refuse_own_file(os.stat(kept), b"ours")

@@ -19,7 +19,7 @@ from archiver.daemon.capture_loop import Daemon
 from archiver.errors import LazyMessage, message_from
 from archiver.store.archive import Archive
 from archiver.store.events.archive_events import ArchiveCreated
-from archiver.verify.whole_archive import verify
+from archiver.verify.whole_archive import verify_archive
 
 FOLDERS = ["f/s", "f/补正", "g/s", "f", ""]
 FILES = ["a", "b.txt", "d/c", "材料 1", "-x", ".gitignore", "n\nl", "空/深/x"]
@@ -56,7 +56,7 @@ class WatchedFolder(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.capture()
-        report = verify(self.archive.root, self.archive.repository)
+        report = verify_archive(self.archive.root, self.archive.repository)
         assert report.is_clean, report.findings
         self.archive.reindex()
         for moment, expected in self.history:
@@ -109,7 +109,7 @@ class WatchedFolder(RuleBasedStateMachine):
         before = len(self.archive.index.versions())
         assert self.daemon() == []
         made = len(self.archive.index.versions()) - before
-        self.history.append((clock.stamp(clock.read().wall), snapshot_of(self.watch)))
+        self.history.append((clock.format_time(clock.read_clocks().wall), snapshot_of(self.watch)))
         assert self.daemon() == []
         assert len(self.archive.index.versions()) == before + made, "the same input twice made a second version"
         self.dirty = False
@@ -144,7 +144,9 @@ class WatchedFolder(RuleBasedStateMachine):
                 if material.sha256 is not None:
                     prefix = version.submission.prefix
                     path = prefix + b"/" + material.path if prefix else material.path
-                    found[path] = b"".join(self.archive.content.chunks(material.sha256)) if material.size else b""
+                    found[path] = (
+                        b"".join(self.archive.content.read_chunks(material.sha256)) if material.size else b""
+                    )
         return found
 
 

@@ -219,4 +219,4 @@ def test_a_place_is_told_from_others(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(OSError, match="symbolic links"):
         watch_path._folder_identity(os.fsencode(tmp_path / "loop"))
-    assert names.raw(names.text(os.fsencode(odd))) == os.fsencode(odd)
+    assert names.name_from_text(names.name_as_text(os.fsencode(odd))) == os.fsencode(odd)

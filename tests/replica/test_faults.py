@@ -212,7 +212,7 @@ def test_locked_too_short_unlocked_unheld_and_strangers(replicated: Site, url: s
         key = f"档案/objects/{sha256[:2]}/{sha256[2:4]}/{sha256}"
         client.put_object(Bucket=name, Key=key, Body=data, Metadata={"archiver-sha256": sha256}, **lock)
 
-    soon = clock.read().wall + timedelta(days=10)
+    soon = clock.read_clocks().wall + timedelta(days=10)
     put("短", b"short", ObjectLockMode="COMPLIANCE", ObjectLockRetainUntilDate=soon)
     put("无锁", b"unlocked")
     put("少字节", b"few", ObjectLockMode="COMPLIANCE", ObjectLockRetainUntilDate=soon + timedelta(days=4000))

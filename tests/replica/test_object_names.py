@@ -14,7 +14,12 @@ from archiver.errors import UsageError
 from archiver.replica import object_names
 from archiver.replica.bucket import TransferStopped
 from archiver.replica.bucket_settings import settings_from_journal, settings_from_url
-from archiver.replica.desired_objects import DesiredObject, desired_history, is_lock_too_short, lock_end
+from archiver.replica.desired_objects import (
+    DesiredObject,
+    compute_lock_end,
+    desired_state_of_history,
+    is_lock_too_short,
+)
 from archiver.replica.throttle import Throttle
 from archiver.store.events.archive_events import ReplicaCreated
 
@@ -25,7 +30,7 @@ DESIRED = st.builds(DesiredObject, st.integers(0, 10**12), TIMES, st.booleans(),
 
 @given(DESIRED, TIMES)
 def test_a_lock_covers_what_was_promised(desired: DesiredObject, now: datetime) -> None:
-    until = lock_end(desired, now)
+    until = compute_lock_end(desired, now)
     assert until > now
     assert until >= min(desired.keep_until, now + timedelta(days=35_999))
     if desired.is_open_ended:
@@ -38,7 +43,7 @@ def test_a_lock_covers_what_was_promised(desired: DesiredObject, now: datetime) 
 
 @given(DESIRED, TIMES, st.timedeltas(timedelta(0), timedelta(days=30_000)))
 def test_a_lock_never_runs_out_before_its_time(desired: DesiredObject, now: datetime, passed: timedelta) -> None:
-    until, then = lock_end(desired, now), now + passed
+    until, then = compute_lock_end(desired, now), now + passed
     if not is_lock_too_short(until, desired, then):
         assert until >= min(desired.keep_until, then) or desired.keep_until <= then
         if desired.is_open_ended:
@@ -47,21 +52,21 @@ def test_a_lock_never_runs_out_before_its_time(desired: DesiredObject, now: date
 
 @given(DESIRED, TIMES)
 def test_a_lock_is_only_ever_moved_later(desired: DesiredObject, now: datetime) -> None:
-    locked = lock_end(desired, now)
+    locked = compute_lock_end(desired, now)
     later = now + timedelta(days=200)
     if is_lock_too_short(locked, desired, later):
-        assert lock_end(desired, later) > locked
+        assert compute_lock_end(desired, later) > locked
 
 
 def test_what_has_no_lock_is_short_and_history_is_open() -> None:
     far = datetime(2036, 1, 1, tzinfo=UTC)
     assert is_lock_too_short(None, DesiredObject(1, far, False, False), NOW)
-    whole_history = desired_history(
+    whole_history = desired_state_of_history(
         {"a": DesiredObject(1, far, False, False), "b": DesiredObject(1, NOW, False, False)}, NOW
     )
     assert whole_history.is_open_ended
-    assert lock_end(whole_history, NOW) >= far
-    assert desired_history({}, NOW).keep_until == NOW
+    assert compute_lock_end(whole_history, NOW) >= far
+    assert desired_state_of_history({}, NOW).keep_until == NOW
 
 
 @given(st.binary(min_size=32, max_size=32))
@@ -99,16 +104,16 @@ def test_addresses() -> None:
     details = ReplicaCreated(url="s3://a-bucket/x", endpoint="http://one", lock=False)
     assert settings_from_journal(details, BucketAccess()).endpoint_url == "http://one"
     assert settings_from_journal(details, BucketAccess(endpoint="http://two")).endpoint_url == "http://two"
-    assert not settings_from_journal(details, BucketAccess()).has_lock
+    assert not settings_from_journal(details, BucketAccess()).uses_object_lock
 
 
 def test_the_limit_holds_over_all_and_ends_at_once() -> None:
     throttle = Throttle(1e6)
     started = time.monotonic()
     for _ in range(4):
-        throttle.wait_for(50_000)
+        throttle.wait_for_bandwidth(50_000)
     assert time.monotonic() - started >= 0.14
     throttle.stop()
     with pytest.raises(TransferStopped):
-        throttle.wait_for(1)
-    Throttle(0).wait_for(10**12)
+        throttle.wait_for_bandwidth(1)
+    Throttle(0).wait_for_bandwidth(10**12)

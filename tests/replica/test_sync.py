@@ -86,7 +86,7 @@ def test_killed_in_the_middle_it_goes_on(plain: Site, server: Server, url: str) 
 
 def test_every_lock_ends_with_the_period_or_later(replicated: Site, bucket_of: OpenBucket, url: str) -> None:
     bucket = bucket_of(url)
-    in_three_years = clock.read().wall + timedelta(days=3 * 365)
+    in_three_years = clock.read_clocks().wall + timedelta(days=3 * 365)
     for listed in bucket.list_versions(""):
         if not listed.key.startswith(object_names.PROBE_PREFIX):
             stored = bucket.object_info(listed.key, listed.version_id)
@@ -101,9 +101,9 @@ def test_a_lock_is_moved_later_never_sooner(
     replicated.config.write_text(replicated.config.read_text("utf-8").replace("years = 3", "years = 5"), "utf-8")
     extended = replicated.json("replica", "sync")["extended"]
     assert len(extended) == 4
-    assert all(each["until"] > str(clock.read().wall.year + 5) for each in extended)
+    assert all(each["until"] > str(clock.read_clocks().wall.year + 5) for each in extended)
     bucket = bucket_of(url)
-    in_five_years = clock.read().wall + timedelta(days=5 * 365)
+    in_five_years = clock.read_clocks().wall + timedelta(days=5 * 365)
     locks = {
         listed.key: bucket.object_info(listed.key, listed.version_id)
         for listed in bucket.list_versions(object_names.CONTENT_PREFIX)
@@ -210,7 +210,7 @@ def test_history_goes_no_further_than_the_content_that_was_sent(site: Site, tmp_
         site.write("推荐/首次/材料", f"{number}")
         site.catch_up()
     archive = site.open()
-    events = list(archive.journal.since(None))
+    events = list(archive.journal.events_since(None))
     middle = next(event for event in events if event.object == "推荐/首次/v1")
     fresh = Repository.begin(tmp_path / "fresh.git")
     with write_bundle(archive, None, middle.commit) as (span, path, _):
@@ -229,7 +229,7 @@ def test_history_goes_no_further_than_the_content_that_was_sent(site: Site, tmp_
 
 
 def test_two_at_once_wait_for_each_other(replicated: Site, server: Server, url: str) -> None:
-    with lock.hold(replicated.archive / "replica.lock", 0):
+    with lock.hold_lock(replicated.archive / "replica.lock", 0):
         assert "busy" in replicated.run("--wait", "0.2", "replica", "sync", code=6).stderr
     for number in range(20):
         replicated.write(f"推荐/首次/{number}", os.urandom(50_000))
@@ -301,7 +301,7 @@ def test_an_unreachable_bucket_is_told_once_in_a_while(plain: Site, server: Serv
 
 def test_the_state_forgets_nothing_by_itself(tmp_path: Path) -> None:
     state = ReplicaState(tmp_path / "replica.db")
-    until = clock.read().wall
+    until = clock.read_clocks().wall
     state.record_objects(
         [
             ("objects/a", ReplicatedObject("1", 5, until, has_legal_hold=True)),
@@ -313,6 +313,6 @@ def test_the_state_forgets_nothing_by_itself(tmp_path: Path) -> None:
     assert state.objects_below("objects/") == {"objects/a": ReplicatedObject("1", 5, until, has_legal_hold=True)}
     assert state.find_object("history/b") == ReplicatedObject("2", 6, None, has_legal_hold=False)
     assert state.find_object("objects/c") is None
-    state.forget_objects(["objects/a"])
+    state.delete_object_records(["objects/a"])
     assert state.objects_below("") == {"history/b": ReplicatedObject("2", 6, None, has_legal_hold=False)}
     state.close()

@@ -60,27 +60,29 @@ def test_never_before_the_full_period(anchor: datetime, years: int) -> None:
     ],
 )
 def test_the_period_ends_with_the_day_in_the_zone(anchor: str, until: str) -> None:
-    assert end_of_period(clock.parse(anchor), 3, SHANGHAI).isoformat() == until
+    assert end_of_period(clock.parse_time(anchor), 3, SHANGHAI).isoformat() == until
 
 
 @given(moments, st.lists(moments, max_size=5), moments)
 def test_the_longest_rule_wins_and_a_submission_never_shortens(
     captured: datetime, submitted: list[datetime], more: datetime
 ) -> None:
-    stamps = [clock.stamp(each) for each in submitted]
-    before = decide_retention(version(clock.stamp(captured), *stamps), policy(), captured)
-    after = decide_retention(version(clock.stamp(captured), *stamps, clock.stamp(more)), policy(), captured)
+    stamps = [clock.format_time(each) for each in submitted]
+    before = decide_retention(version(clock.format_time(captured), *stamps), policy(), captured)
+    after = decide_retention(
+        version(clock.format_time(captured), *stamps, clock.format_time(more)), policy(), captured
+    )
     assert after.keep_until >= before.keep_until
     assert before.keep_until == max(reason.keep_until for reason in before.reasons)
     latest = max([captured, *submitted])
     assert not decide_retention(
-        version(clock.stamp(captured), *stamps), policy(), latest + timedelta(days=1095)
+        version(clock.format_time(captured), *stamps), policy(), latest + timedelta(days=1095)
     ).is_disposable
 
 
 @given(moments, st.integers(0, 4000))
 def test_disposable_only_after_three_true_years(captured: datetime, days: int) -> None:
-    decision = decide_retention(version(clock.stamp(captured)), policy(), captured + timedelta(days=days))
+    decision = decide_retention(version(clock.format_time(captured)), policy(), captured + timedelta(days=days))
     assert not decision.is_disposable or days >= 1095
 
 
@@ -147,7 +149,7 @@ def test_no_change_of_the_configuration_moves_a_date_earlier(
 ) -> None:
     """Each configuration was in force once, and was journalled; the last one is in force now."""
     promises = Promises({}, (), False)
-    facts = version(clock.stamp(captured), *([clock.stamp(captured)] if submits else []))
+    facts = version(clock.format_time(captured), *([clock.format_time(captured)] if submits else []))
     facts = replace(facts, submission=Submission("f", "s", b"f", b"s"))
     last: RetentionDecision | None = None
     for changes in history:
@@ -191,22 +193,22 @@ def promised(before: Promises, event: RetentionPromised | None) -> Promises:
 )
 def test_no_event_ever_moves_a_date_earlier(captured: datetime, events: list[tuple[str, int]]) -> None:
     """Against an independent model: three years after the latest anchor, by simple arithmetic."""
-    facts, latest = version(clock.stamp(captured)), captured
+    facts, latest = version(clock.format_time(captured)), captured
     before = decide_retention(facts, policy(), captured)
     moment, superseded = captured, False
     facts = replace(facts, superseded=None)
     for kind, days in events:
         moment += timedelta(days=days)
         if kind == "submit":
-            handed = SubmissionRecord("t", "2026-01-01", "first", None, None, None, "", clock.stamp(moment))
+            handed = SubmissionRecord("t", "2026-01-01", "first", None, None, None, "", clock.format_time(moment))
             facts = replace(facts, submitted=(*facts.submitted, handed))
             latest = moment
         elif kind == "supersede" and not superseded:
             superseded = True
-            facts = replace(facts, superseded=clock.stamp(moment))
+            facts = replace(facts, superseded=clock.format_time(moment))
             latest = moment
         elif kind == "end":
-            facts, latest = replace(facts, ended=(*facts.ended, clock.stamp(moment))), moment
+            facts, latest = replace(facts, ended=(*facts.ended, clock.format_time(moment))), moment
         elif kind == "hold":
             facts = replace(facts, holds=(*facts.holds, Hold("h", "f", "r", None, "u", "")))
         after = decide_retention(facts, policy(), moment)

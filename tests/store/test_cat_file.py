@@ -51,7 +51,7 @@ def test_events_before_a_damaged_one_are_in_the_index(site: Site) -> None:
     archive = site.open()
     commits = list(archive.repository.history("refs/heads/journal"))
     assert len(archive.index.versions()) == 3
-    events = archive.journal.since_with_changes(None)
+    events = archive.journal.events_with_changes_since(None)
 
     def broken() -> object:
         for count, pair in enumerate(events):
@@ -64,9 +64,9 @@ def test_events_before_a_damaged_one_are_in_the_index(site: Site) -> None:
     archive._index = None
     index = Index(site.archive / "index.db")
     with pytest.raises(StorageError):
-        index.apply(broken())  # type: ignore[arg-type]
+        index.apply_events(broken())  # type: ignore[arg-type]
     assert len(index.versions()) == 2
-    assert index.head == commits[-2]
+    assert index.head_commit == commits[-2]
     index.close()
     archive.close()
 

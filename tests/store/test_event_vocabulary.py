@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from archiver.store.events.event_details import EventDetails, MemberRule
 from archiver.store.events.event_kinds import ACTIONS, UNREADABLE, Action
 from archiver.store.events.filing_events import FilingUpdated
-from archiver.store.events.validation import check_values
+from archiver.store.events.validation import check_new_details
 from archiver.store.events.vocabulary import DETAILS_BY_ACTION
-from archiver.store.journal import canonical
+from archiver.store.journal import canonical_json
 from tests.support import journal_page
 from tests.support.site import CHECKOUT
 
@@ -150,7 +150,7 @@ def test_every_member_and_file_says_what_it_means() -> None:
     for details_class in CLASSES:
         assert (details_class.__doc__ or "").startswith("Written "), details_class
         assert details_class.object_meaning
-        for rule in details_class.rules().values():
+        for rule in details_class.member_rules().values():
             assert rule.meaning
             assert not rule.meaning.endswith(".")
 
@@ -189,7 +189,7 @@ def values_of(rule: MemberRule) -> st.SearchStrategy[Any]:
 
 
 def events(details_class: type[EventDetails]) -> st.SearchStrategy[EventDetails]:
-    rules = details_class.rules().values()
+    rules = details_class.member_rules().values()
     attributes = [field.name for field in dataclasses.fields(details_class)]
     given_values = {name: values_of(rule) for name, rule in zip(attributes, rules, strict=True)}
     return st.builds(details_class, **given_values)
@@ -204,8 +204,8 @@ def test_what_is_written_is_read_back(details_class: type[EventDetails]) -> None
             # The portal's words are about a status, and not written without one.
             event = dataclasses.replace(event, portal_text=None)
         details = event.to_details()
-        check_values(details)
-        back = details_class.from_details(json.loads(canonical(details)))
+        check_new_details(details)
+        back = details_class.from_details(json.loads(canonical_json(details)))
         assert back == event
         assert back.to_details() == details
 
@@ -216,7 +216,7 @@ def test_what_is_written_is_read_back(details_class: type[EventDetails]) -> None
 def test_only_checked_members_are_asked_for(details_class: type[EventDetails]) -> None:
     """Whatever else an older, newer or forged event has or lacks."""
     anything = st.none() | st.booleans() | INTEGERS | TEXT | st.lists(TEXT) | st.dictionaries(TEXT, TEXT)
-    rules = details_class.rules()
+    rules = details_class.member_rules()
     free = [name for name, rule in rules.items() if not rule.is_checked]
 
     @settings(max_examples=25, deadline=None)
@@ -239,8 +239,8 @@ def test_an_attachment_that_is_relied_on_has_to_be_there() -> None:
         ("dispose-plan", "plan.json"),
     ):
         with pytest.raises(ValueError, match=f"{name} is not attached"):
-            DETAILS_BY_ACTION[action].check_attached(["another"])
-        DETAILS_BY_ACTION[action].check_attached([name])
+            DETAILS_BY_ACTION[action].check_attachments(["another"])
+        DETAILS_BY_ACTION[action].check_attachments([name])
 
 
 def test_every_event_of_an_earlier_release_is_written_back_equal() -> None:

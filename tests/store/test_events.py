@@ -24,7 +24,7 @@ from archiver.store.events.event_kinds import ACTIONS, Action
 from archiver.store.events.retention_events import HoldPlaced
 from archiver.store.git.repository import Repository
 from archiver.store.writer import Draft
-from archiver.verify.whole_archive import verify
+from archiver.verify.whole_archive import verify_archive
 from tests.support import forged
 from tests.support.site import CHECKOUT, Site
 
@@ -74,7 +74,7 @@ def test_a_release_that_knows_the_action_takes_the_event_in(site: Site) -> None:
         "from archiver.store.events import event_kinds\n"
         "from archiver.store.index import apply, index_connection\n"
         "index_connection.ACTIONS = apply.ACTIONS = event_kinds.ACTIONS - {'hold'}\n"
-        "apply.EventApplier._apply_hold = lambda self, event: self._record_unread(event, event.action)\n"
+        "apply.EventApplier._apply_hold = lambda self, event: self._insert_unread_event(event, event.action)\n"
         "from archiver.cli.main import main; sys.exit(main(sys.argv[1:]))\n"
     )
     command = [sys.executable, "-c", as_older, "--config", site.config, "hold", "list"]
@@ -169,22 +169,22 @@ def test_an_event_that_cannot_be_read_keeps_its_place_and_stops_nothing(site: Si
         with archive.writing(5) as writer:
             writer.append(Draft("f", HoldPlaced(name="n", reason="r", reported_by=None)))
         assert archive.compliance_time() >= before
-        assert [(each.seq, each.action) for each in archive.index.unread()] == [(seq, "")]
+        assert [(each.seq, each.action) for each in archive.index.unread_events()] == [(seq, "")]
         assert [hold.name for hold in archive.index.holds()] == ["n"]
         make_checkpoint(archive, 5)
-        filings_from_events(archive.index.life())
+        filings_from_events(archive.index.life_events())
         config = load_config(site.config)
         assert any(
             f"event {seq} cannot be read" in str(each) for each in collect_health_report(archive, config).problems
         )
-        found = {(each.code, each.object) for each in verify(archive.root, archive.repository).findings}
+        found = {(each.code, each.object) for each in verify_archive(archive.root, archive.repository).findings}
         # The chain, the clock and the checkpoint after it are whole.  A seal of nothing is found as well.
         assert {code for code, _ in found} <= {"A030", "A043", "A042"}, found
         assert any(where == f"event {seq}" for code, where in found if code == "A030") or name.startswith(
             "a submission"
         )
         archive.reindex()
-        assert [each.seq for each in archive.index.unread()] == [seq]
+        assert [each.seq for each in archive.index.unread_events()] == [seq]
     finally:
         archive.close()
 
@@ -329,6 +329,6 @@ def test_what_could_not_be_read_back_is_refused_before_it_is_written(
         with archive.writing(5) as writer:
             details = {**deep(4), "n": -(1 << 63), "名": "a\nb\t\x07"}
             event = writer.append(Draft("f/s/v1", GivenDetails(Action.RESTORE, details)))
-        assert archive.journal.head() == event
+        assert archive.journal.newest_event() == event
     finally:
         archive.close()

@@ -97,7 +97,7 @@ WAYS = [
 def _events(site: Site) -> list[Any]:
     archive = site.open()
     try:
-        return list(archive.journal.since(None))
+        return list(archive.journal.events_since(None))
     finally:
         archive.close()
 

@@ -40,7 +40,7 @@ def everything(site: Site) -> tuple[str, ...]:
 def test_everything_is_there_afterwards_in_few_files(site: Site) -> None:
     versions(site, 0, 6)
     archive = site.open()
-    first = archive.journal.head()
+    first = archive.journal.newest_event()
     assert first is not None
     before, held = everything(site), tree(site.repository / "lfs")
     assert loose(site) > 60
@@ -49,7 +49,7 @@ def test_everything_is_there_afterwards_in_few_files(site: Site) -> None:
     assert tree(site.repository / "lfs") == held
     assert loose(site) == 0
     # A reader that was there before finds what has moved under it.
-    assert archive.journal.event(first.commit) == first
+    assert archive.journal.read_event(first.commit) == first
     archive.close()
     assert site.git("fsck", "--full", "--strict").stderr == ""
     site.verified()

@@ -31,13 +31,13 @@ component = st.one_of(
 
 @given(st.binary())
 def test_text_comes_back_byte_for_byte(name: bytes) -> None:
-    assert names.raw(names.text(name)) == name
-    names.text(name).encode("utf-8")
+    assert names.name_from_text(names.name_as_text(name)) == name
+    names.name_as_text(name).encode("utf-8")
 
 
 @given(component)
 def test_tree_components_come_back_byte_for_byte(name: bytes) -> None:
-    assert names.path_of_tree(names.tree_path(name)) == name
+    assert names.path_from_tree(names.tree_path(name)) == name
 
 
 @given(component, component)
@@ -48,7 +48,7 @@ def test_no_two_names_share_a_ref(one: bytes, other: bytes) -> None:
 def test_chinese_stays_readable() -> None:
     assert names.ref_component("推荐算法 2026".encode()) == "推荐算法%202026"
     assert names.tree_path("附件/截图 (1).png".encode()).decode() == "附件/截图 (1).png"
-    assert names.text("最终版2.docx".encode()) == "最终版2.docx"
+    assert names.name_as_text("最终版2.docx".encode()) == "最终版2.docx"
 
 
 def test_a_real_folder_with_a_reserved_name_is_not_the_reserved_one() -> None:
@@ -64,9 +64,9 @@ def test_long_components_are_cut_and_stay_apart() -> None:
 
 
 def test_screen_lets_no_name_forge_a_line() -> None:
-    assert "\n" not in names.screen("a\nArchived x")
-    assert "\x1b" not in names.screen("\x1b[2J")
-    assert names.screen("材料 é") == "材料 é"
+    assert "\n" not in names.make_displayable("a\nArchived x")
+    assert "\x1b" not in names.make_displayable("\x1b[2J")
+    assert names.make_displayable("材料 é") == "材料 é"
 
 
 @pytest.mark.needs("processes")
@@ -89,7 +89,7 @@ def test_git_accepts_every_ref_and_tree(tmp_path: Path) -> None:
     listed = subprocess.run(
         [*git, "ls-tree", "-r", "-z", "--name-only", "x"], capture_output=True, check=True
     ).stdout
-    assert sorted(names.path_of_tree(p)[2:] for p in listed.split(b"\0") if p) == sorted(AWKWARD)
+    assert sorted(names.path_from_tree(p)[2:] for p in listed.split(b"\0") if p) == sorted(AWKWARD)
 
 
 @settings(max_examples=300)

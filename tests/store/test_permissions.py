@@ -62,7 +62,7 @@ def test_an_archive_that_was_open_to_all_is_closed_at_the_next_start(site: Site)
     assert all(path.stat().st_gid == group for path in site.repository.rglob("*"))
     assert site.archive.joinpath("keys/signing_key").stat().st_gid != group
     site.verified()
-    assert permissions.has_access(site.archive, group)
+    assert permissions.has_expected_access(site.archive, group)
 
 
 @pytest.fixture

@@ -44,17 +44,19 @@ def check(archive: Archive, history: list[str]) -> None:
     for what in history:
         if what in ("token", "late token"):
             days += 400 if what == "late token" else 0
-            proven = clock.read().wall + timedelta(days=days)
+            proven = clock.read_clocks().wall + timedelta(days=days)
             with archive.writing(5) as writer:
                 event = writer.append(
-                    Draft("clock", GivenDetails(Action.TIMESTAMP, {"time": clock.stamp(proven)}), proven=proven)
+                    Draft(
+                        "clock", GivenDetails(Action.TIMESTAMP, {"time": clock.format_time(proven)}), proven=proven
+                    )
                 )
-            assert clock.parse(event.clock["time"]) >= proven
+            assert clock.parse_time(event.clock["time"]) >= proven
             for each in waiting:
-                anchors[each] = max(anchors[each], clock.parse(clock.stamp(proven)))
+                anchors[each] = max(anchors[each], clock.parse_time(clock.format_time(proven)))
             waiting.clear()
             continue
-        latest = archive.index.latest(SUBMISSION)
+        latest = archive.index.newest_version(SUBMISSION)
         if what == "capture":
             with archive.writing(5) as writer:
                 parent = latest.commit if latest else None
@@ -66,7 +68,7 @@ def check(archive: Archive, history: list[str]) -> None:
         else:
             event = end_of_filing.end_filing(archive, "f", date(2026, 1, 1), "closed", None, 5)
         known[what] += 1
-        anchors[what, known[what]] = clock.parse(event.clock["time"])
+        anchors[what, known[what]] = clock.parse_time(event.clock["time"])
         waiting.append((what, known[what]))
     compare(archive, anchors, known)
     archive.reindex()
@@ -77,11 +79,11 @@ def compare(archive: Archive, anchors: dict[tuple[str, int], datetime], known: d
     versions = archive.index.versions()
     assert len(versions) == known["capture"]
     for version in versions:
-        assert clock.parse(version.clock) == anchors["capture", version.number]
+        assert clock.parse_time(version.clock) == anchors["capture", version.number]
         following = anchors.get(("capture", version.number + 1))
-        assert (clock.parse(version.superseded) if version.superseded else None) == following
-        assert [clock.parse(each) for each in version.ended] == [
+        assert (clock.parse_time(version.superseded) if version.superseded else None) == following
+        assert [clock.parse_time(each) for each in version.ended] == [
             anchors["end", n + 1] for n in range(known["end"])
         ]
-    submitted = sorted(clock.parse(each.clock) for version in versions for each in version.submitted)
+    submitted = sorted(clock.parse_time(each.clock) for version in versions for each in version.submitted)
     assert submitted == sorted(anchors["submit", n + 1] for n in range(known["submit"]))

@@ -151,7 +151,7 @@ def test_a_lost_hold_and_a_lost_handing_in_are_listed_and_nothing_is_disposed_of
     assert "a hold may be lost" in monday.run("dispose", "plan", code=4).stderr
     assert "Lost: hold 审计 甲" in monday.run("reindex", "--accept", "--yes").stdout
     archive = monday.open()
-    event = list(archive.journal.since(None))[-1]
+    event = list(archive.journal.events_since(None))[-1]
     archive.close()
     assert event.details["lost_records"] == lost
     assert monday.json("status")["lost_records"] == []

@@ -82,8 +82,8 @@ def _replica_objects(path: Path) -> object:
 def test_an_index_that_is_just_being_made_is_not_called_damaged(tmp_path: Path) -> None:
     connect(tmp_path / "index.db").close()
     with closing(Archive.create(tmp_path / "archive", CREATED)) as archive:
-        index = index_files.open_foreign(tmp_path / "index.db", archive.journal)
-        assert index.head == archive.index.head
+        index = index_files.open_index_read_only(tmp_path / "index.db", archive.journal)
+        assert index.head_commit == archive.index.head_commit
         index.close()
 
 
@@ -92,6 +92,6 @@ def test_an_index_in_memory_leaves_no_file(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     with closing(Index.in_memory()) as index:
-        assert index.head is None
-        assert not index.is_replaced
+        assert index.head_commit is None
+        assert not index.is_file_replaced
     assert os.listdir() == []

@@ -14,7 +14,7 @@ import pytest
 
 from archiver.intake.snapshot import FOLDER, Snapshot
 from archiver.store.content.source import StatData
-from archiver.store.sqlite import read_integer, stored_integer
+from archiver.store.sqlite import from_stored_integer, to_stored_integer
 from tests.support.site import Site, tree
 
 SECOND = 10**9
@@ -30,7 +30,7 @@ def test_every_integer_comes_back(tmp_path: Path, value: int) -> None:
         snapshot.record(states)
         assert snapshot.folder_entries(b"f") == {b"a": states[b"f/a"], b"b": FOLDER}
         assert snapshot.archived_state(b"f/a") == states[b"f/a"]
-    assert read_integer(stored_integer(value)) == value
+    assert from_stored_integer(to_stored_integer(value)) == value
 
 
 @pytest.fixture
@@ -80,9 +80,9 @@ def test_a_filesystem_that_cannot_hold_a_time_takes_the_bytes(
 
 INODES = """
 import archiver.store.content.source as source
-def of(status, given=source.StatData.of):
+def of(status, given=source.StatData.from_stat_result):
     return given(status)._replace(inode=status.st_ino + (1 << 64) - (1 << 32))
-source.StatData.of = of
+source.StatData.from_stat_result = of
 from archiver.cli.main import run
 run()
 """

@@ -18,16 +18,16 @@ from archiver.errors import Busy, StorageError
 from archiver.model import Change, Material, Op, Submission
 from archiver.store import keys, lock
 from archiver.store.archive import Archive
-from archiver.store.changes import MaterialPair, changes_between
-from archiver.store.content.objects import ContentStore, pointer
+from archiver.store.changes import MaterialPair, compute_changes
+from archiver.store.content.objects import ContentStore, lfs_pointer
 from archiver.store.content.root_folder import RootFolder
 from archiver.store.content.source import FileSource, SourceChanged
 from archiver.store.events.archive_events import ArchiveCreated
 from archiver.store.events.event_details import GivenDetails
 from archiver.store.events.event_kinds import Action
-from archiver.store.journal import change_line, parse_change
+from archiver.store.journal import encode_change_line, parse_change_line
 from archiver.store.writer import Draft, Totals
-from archiver.verify.sshsig import is_signed_by
+from archiver.verify.sshsig import has_valid_tag_signature
 
 CREATED = ArchiveCreated(watch="/w", layout="{filing}/{submission}", retention_years=3, timezone="Asia/Shanghai")
 
@@ -53,51 +53,51 @@ def opened(path: Path) -> FileSource:
 def test_stored_bytes_are_the_hashed_bytes(content: ContentStore, tmp_path: Path) -> None:
     data = os.urandom(3_000_001)
     (tmp_path / "f").write_bytes(data)
-    staged = content.stage(opened(tmp_path / "f"))
-    assert not content.has(staged.sha256, len(data))
-    content.publish([staged])
+    staged = content.stage_copy(opened(tmp_path / "f"))
+    assert not content.has_object(staged.sha256, len(data))
+    content.publish_copies([staged])
     path = content.path(staged.sha256)
     assert staged.sha256 == hashlib.sha256(data).hexdigest() == path.name
     assert path.read_bytes() == data
     assert stat.S_IMODE(path.stat().st_mode) == 0o444
-    assert b"".join(content.chunks(staged.sha256)) == data
-    assert list(content.spool.iterdir()) == []
+    assert b"".join(content.read_chunks(staged.sha256)) == data
+    assert list(content.spool_folder.iterdir()) == []
 
 
 def test_deletions_that_cannot_be_made_durable_are_a_storage_error(content: ContentStore, tmp_path: Path) -> None:
     """Without a free descriptor an object can be deleted, but its folder cannot be opened to be synced."""
     (tmp_path / "f").write_bytes(b"data")
-    staged = content.stage(opened(tmp_path / "f"))
-    content.publish([staged])
+    staged = content.stage_copy(opened(tmp_path / "f"))
+    content.publish_copies([staged])
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
     try:
         with pytest.raises(StorageError) as raised:
-            content.destroy([staged.sha256])
+            content.destroy_objects([staged.sha256])
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert f"{content.path(staged.sha256).parent} cannot be made durable" in str(raised.value)
-    assert not content.has(staged.sha256, 4)
-    content.destroy([staged.sha256])
+    assert not content.has_object(staged.sha256, 4)
+    content.destroy_objects([staged.sha256])
 
 
 def test_a_copy_that_vanished_from_the_spool_is_a_storage_error(content: ContentStore, tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"data")
-    content.publish([content.stage(opened(tmp_path / "f"))])
-    staged = content.stage(opened(tmp_path / "f"))
+    content.publish_copies([content.stage_copy(opened(tmp_path / "f"))])
+    staged = content.stage_copy(opened(tmp_path / "f"))
     os.unlink(staged.spool_path or "")
     with pytest.raises(StorageError, match="cannot be written"):
-        content.publish([staged])
+        content.publish_copies([staged])
 
 
 def test_the_same_content_is_stored_once(content: ContentStore, tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).write_bytes(b"same")
-    one, two = (content.stage(opened(tmp_path / name)) for name in ("a", "b"))
-    content.publish([one, two])
-    content.publish([content.stage(opened(tmp_path / "a"))])
-    assert len([p for p in content.objects.rglob("*") if p.is_file()]) == 1
-    assert list(content.spool.iterdir()) == []
+    one, two = (content.stage_copy(opened(tmp_path / name)) for name in ("a", "b"))
+    content.publish_copies([one, two])
+    content.publish_copies([content.stage_copy(opened(tmp_path / "a"))])
+    assert len([p for p in content.objects_folder.rglob("*") if p.is_file()]) == 1
+    assert list(content.spool_folder.iterdir()) == []
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_archived_torn(content: ContentStore, tmp_path: Path) -> None:
@@ -114,58 +114,58 @@ def test_a_file_that_changes_while_it_is_read_is_not_archived_torn(content: Cont
     thread.start()
     try:
         with pytest.raises(SourceChanged):
-            content.stage(opened(source))
+            content.stage_copy(opened(source))
     finally:
         stop.set()
         thread.join()
-    assert list(content.spool.iterdir()) == []
+    assert list(content.spool_folder.iterdir()) == []
 
 
 def test_a_link_or_fifo_is_never_opened_as_a_file(content: ContentStore, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/etc/passwd")
     with pytest.raises(OSError, match="symbolic links"):
-        content.stage(opened(tmp_path / "link"))
+        content.stage_copy(opened(tmp_path / "link"))
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(SourceChanged):
-        content.stage(opened(tmp_path / "fifo"))
+        content.stage_copy(opened(tmp_path / "fifo"))
 
 
 def test_reading_leaves_the_access_time_alone(content: ContentStore, tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"x")
     os.utime(tmp_path / "f", ns=(1, 2))
-    content.stage(opened(tmp_path / "f"))
+    content.stage_copy(opened(tmp_path / "f"))
     assert (tmp_path / "f").stat().st_atime_ns == 1
 
 
 def test_pointers_are_those_of_git_lfs() -> None:
-    assert pointer("ab", 0) == b""
-    assert pointer("ab", 5) == b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 5\n"
+    assert lfs_pointer("ab", 0) == b""
+    assert lfs_pointer("ab", 5) == b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 5\n"
 
 
 @pytest.mark.needs("processes")
 def test_a_held_lock_names_its_holder(tmp_path: Path) -> None:
     code = "import sys,time\nfrom pathlib import Path\nfrom archiver.store import lock\n"
-    code += "with lock.hold(Path(sys.argv[1]), 0): print('held', flush=True); time.sleep(60)"
+    code += "with lock.hold_lock(Path(sys.argv[1]), 0): print('held', flush=True); time.sleep(60)"
     other = subprocess.Popen([sys.executable, "-c", code, tmp_path / "lock"], stdout=subprocess.PIPE, text=True)
     assert other.stdout is not None
     assert other.stdout.readline() == "held\n"
-    with pytest.raises(Busy, match=str(other.pid)), lock.hold(tmp_path / "lock", 0.1):
+    with pytest.raises(Busy, match=str(other.pid)), lock.hold_lock(tmp_path / "lock", 0.1):
         pass
-    assert str(other.pid) in (lock.describe_holder(tmp_path / "lock") or "")
+    assert str(other.pid) in (lock.describe_lock_holder(tmp_path / "lock") or "")
     other.kill()
     other.wait()
     other.stdout.close()
-    with lock.hold(tmp_path / "lock", 0) as clean:
+    with lock.hold_lock(tmp_path / "lock", 0) as clean:
         assert not clean, "a holder that was killed did not end cleanly"
-    with lock.hold(tmp_path / "lock", 0) as clean:
+    with lock.hold_lock(tmp_path / "lock", 0) as clean:
         assert clean
-    assert lock.describe_holder(tmp_path / "lock") is None
+    assert lock.describe_lock_holder(tmp_path / "lock") is None
 
 
 def test_an_error_inside_leaves_the_lock_unclean(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), lock.hold(tmp_path / "lock", 0):
+    with pytest.raises(ZeroDivisionError), lock.hold_lock(tmp_path / "lock", 0):
         raise ZeroDivisionError
-    with lock.hold(tmp_path / "lock", 0) as clean:
+    with lock.hold_lock(tmp_path / "lock", 0) as clean:
         assert not clean
 
 
@@ -173,30 +173,32 @@ def test_an_error_inside_leaves_the_lock_unclean(tmp_path: Path) -> None:
 def test_stock_openssh_accepts_our_signatures(tmp_path: Path) -> None:
     keys.create_keys(tmp_path / "keys")
     message = "密封 v1\n".encode()
-    signature = keys.sign(tmp_path / "keys", message)
+    signature = keys.sign_message(tmp_path / "keys", message)
     (tmp_path / "sig").write_text(signature)
     verify = ["ssh-keygen", "-Y", "verify", "-f", tmp_path / "keys/allowed_signers", "-I", keys.PRINCIPAL]
     done = subprocess.run([*verify, "-n", "git", "-s", tmp_path / "sig"], input=message, capture_output=True)
     assert done.returncode == 0, done.stderr
     allowed = (tmp_path / "keys/allowed_signers").read_bytes()
-    assert is_signed_by(message + signature.encode(), allowed)
-    assert not is_signed_by(b"x" + message + signature.encode(), allowed)
-    assert not is_signed_by(message, allowed)
+    assert has_valid_tag_signature(message + signature.encode(), allowed)
+    assert not has_valid_tag_signature(b"x" + message + signature.encode(), allowed)
+    assert not has_valid_tag_signature(message, allowed)
     keys.create_keys(tmp_path / "other")
-    assert not is_signed_by(message + signature.encode(), (tmp_path / "other/allowed_signers").read_bytes())
+    assert not has_valid_tag_signature(
+        message + signature.encode(), (tmp_path / "other/allowed_signers").read_bytes()
+    )
 
 
 @pytest.mark.needs("processes")
 def test_the_private_key_is_for_its_owner_alone(archive: Archive) -> None:
-    assert stat.S_IMODE((archive.keys / "signing_key").stat().st_mode) == 0o600
-    assert stat.S_IMODE(archive.keys.stat().st_mode) == 0o700
+    assert stat.S_IMODE((archive.keys_folder / "signing_key").stat().st_mode) == 0o600
+    assert stat.S_IMODE(archive.keys_folder.stat().st_mode) == 0o700
 
 
 @pytest.mark.needs("processes")
 def test_a_missing_key_is_a_clear_error(archive: Archive) -> None:
-    (archive.keys / "signing_key").unlink()
+    (archive.keys_folder / "signing_key").unlink()
     with pytest.raises(StorageError, match="signing key"):
-        keys.sign(archive.keys, b"x")
+        keys.sign_message(archive.keys_folder, b"x")
 
 
 @pytest.mark.needs("processes")
@@ -204,7 +206,7 @@ def test_the_journal_is_a_chain_of_sha256(archive: Archive) -> None:
     with archive.writing(0) as writer:
         for number in range(3):
             writer.append(Draft(f"n{number}", GivenDetails(Action.TICK, {"z": "中", "a": 1})))
-    events = list(archive.journal.since(None))
+    events = list(archive.journal.events_since(None))
     assert [event.seq for event in events] == [1, 2, 3, 4]
     assert events[0].prev == "0" * 64
     for before, after in zip(events, events[1:], strict=False):
@@ -235,7 +237,7 @@ CHANGES = [
     "change", [*CHANGES, Change(Op.RENAME, b"n", "11" * 32, 3, 5, b"o"), Change(Op.DELETE, b"d")]
 )
 def test_change_lines_come_back(change: Change) -> None:
-    again = parse_change(change_line(change))
+    again = parse_change_line(encode_change_line(change))
     assert (again.op, again.path, again.sha256, again.source) == (
         change.op,
         change.path,
@@ -267,7 +269,7 @@ def test_a_chain_of_renames_is_kept_apart(archive: Archive) -> None:
 
     assert paths(1) == {b"a\nb": "11" * 32, b"\xff%41": "22" * 32, b"c": "33" * 32, b"empty": None}
     assert paths(2) == paths(None) == {b"c": "11" * 32, b"d": "33" * 32, b"\xff%41": "22" * 32}
-    assert [v.tag for v in archive.index.holding("11" * 32)] != []
+    assert [v.tag for v in archive.index.versions_with_content("11" * 32)] != []
     before = [list(archive.index.materials(submission, n)) for n in (1, 2)], archive.index.versions()
     archive.reindex()
     assert before == ([list(archive.index.materials(submission, n)) for n in (1, 2)], archive.index.versions())
@@ -299,7 +301,7 @@ def test_changes_between_two_states() -> None:
         MaterialPair(_m(b"was-dir", None), _m(b"was-dir", "7")),
         MaterialPair(None, None),
     ]
-    assert {(c.op, c.path, c.source) for c in changes_between(pairs)} == {
+    assert {(c.op, c.path, c.source) for c in compute_changes(pairs)} == {
         (Op.RENAME, b"new", b"old"),
         (Op.DELETE, b"gone", None),
         (Op.MODIFY, b"mod", None),
@@ -320,7 +322,7 @@ def test_two_processes_may_make_the_index_at_the_same_time(tmp_path: Path) -> No
         def make(path: Path = path, errors: list[BaseException] = errors) -> None:
             try:
                 index = Index(path)
-                index.counts()
+                index.version_count()
                 index.close()
             except BaseException as error:
                 errors.append(error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archiver.verify.findings import TABLE
+from archiver.verify.findings import MEANING_BY_CODE
 from tests.support.messages import Message, catalogue
 from tests.support.site import CHECKOUT
 
@@ -22,7 +22,8 @@ Any finding makes `verify` exit with 5: change nothing, keep the output, and com
 def render() -> str:
     chinese = catalogue()
     return HEAD + "".join(
-        f"| {code} | {meaning} | {chinese[Message(meaning.template)]} |\n" for code, meaning in TABLE.items()
+        f"| {code} | {meaning} | {chinese[Message(meaning.template)]} |\n"
+        for code, meaning in MEANING_BY_CODE.items()
     )
 
 

@@ -32,7 +32,7 @@ from tests.test_golden import FACTS, GOLDEN, MADE_AT, unpacked
 OUTPUTS = GOLDEN / "outputs"
 PLACE = Path("/tmp/archiver-golden-outputs")
 #: Two days after the last event of the golden archive, of a machine that was just switched on.
-READING = clock.Reading(
+READING = clock.ClockReading(
     wall=datetime(2025, 6, 22, 2, 0, tzinfo=UTC),
     boot_id="00000000-0000-4000-8000-000000000003",
     boottime_ns=60 * 10**9,
@@ -105,7 +105,7 @@ def run(site: Site, *arguments: str) -> tuple[int, str, str]:
     """Exit code and output of a command, in this process, at the time of READING."""
     out, err = io.StringIO(), io.StringIO()
     with (
-        mock.patch.object(clock, "read", return_value=READING),
+        mock.patch.object(clock, "read_clocks", return_value=READING),
         mock.patch.object(users, "current_user", return_value=OFFICER),
         contextlib.chdir(site.root),
         contextlib.redirect_stdout(out),

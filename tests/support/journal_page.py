@@ -61,7 +61,7 @@ def _section(details_class: type[EventDetails]) -> Iterator[str]:
     text = " ".join((inspect.getdoc(details_class) or "").split())
     yield text.replace(". ", ".\n") + "\n"
     yield f"Object: {details_class.object_meaning}.\n"
-    rules = details_class.rules()
+    rules = details_class.member_rules()
     if rules:
         yield "| member | type | meaning | checked |\n| --- | --- | --- | --- |"
         for name, rule in rules.items():

@@ -18,9 +18,9 @@ from archiver.cli.main import main
 
 def shift(days: float, boot: str = "") -> None:
     """Let everything in this process see the clocks as they will be then."""
-    read, span = clock.read, timedelta(days=days)
+    read, span = clock.read_clocks, timedelta(days=days)
 
-    def later() -> clock.Reading:
+    def later() -> clock.ClockReading:
         now = read()
         ns = int(span.total_seconds() * 10**9)
         if boot:
@@ -32,7 +32,7 @@ def shift(days: float, boot: str = "") -> None:
             now, wall=now.wall + span, boottime_ns=now.boottime_ns + ns, uptime_ns=now.uptime_ns + ns
         )
 
-    clock.read = later  # type: ignore[assignment]
+    clock.read_clocks = later  # type: ignore[assignment]
 
 
 if __name__ == "__main__":

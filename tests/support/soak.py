@@ -23,7 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from archiver.store.names import text
+from archiver.store.names import name_as_text
 from tests.support.site import Site
 
 SETTLE = 0.3
@@ -224,10 +224,10 @@ class Soak:
         archive = self.site.open()
         for version in reversed(log):
             place = f"{version['filing']}/{version['submission']}"
-            known = archive.index.version(version["tag"])
+            known = archive.index.find_version(version["tag"])
             assert known is not None
             materials = archive.index.materials(known.submission, known.number)
-            held.setdefault(place, []).append({text(m.path): m.sha256 for m in materials if m.sha256})
+            held.setdefault(place, []).append({name_as_text(m.path): m.sha256 for m in materials if m.sha256})
         archive.close()
         for place, state in self.states:
             assert state in held.get(place, [{}]) or not state, f"a settled state of {place} is missing: {state}"

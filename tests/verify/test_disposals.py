@@ -19,7 +19,7 @@ from archiver.store.events.event_details import GivenDetails
 from archiver.store.events.event_kinds import Action
 from archiver.store.events.retention_events import DisposalApproved, DisposalBegun
 from archiver.store.writer import Draft
-from archiver.verify.whole_archive import verify
+from archiver.verify.whole_archive import verify_archive
 from tests.support.site import Site
 
 NUMBERS = {"A054", "A055", "A056", "A057", "A058"}
@@ -47,7 +47,7 @@ def forge(site: Site, *, approvals: int = 2, needed: bool = False, **flaws: bool
         _append(archive, Draft("D1", DisposalApproved(plan_sha256=sha256, reason="r")))
     _append(archive, Draft("D1", DisposalBegun(plan_sha256=sha256, versions=["f/s/v1"])))
     if not flaws.get("present"):
-        archive.content.destroy(object_sizes)  # type: ignore[arg-type]
+        archive.content.destroy_objects(object_sizes)  # type: ignore[arg-type]
     if not flaws.get("uncertified"):
         begun = disposal.find_plan(archive, "D1")
         files = certificate.build_certificate(archive, begun, disposal.read_plan(archive, begun), [])
@@ -56,7 +56,7 @@ def forge(site: Site, *, approvals: int = 2, needed: bool = False, **flaws: bool
         attachments = {name: io.BytesIO(data) for name, data in files.items()}
         certification = GivenDetails(Action.DISPOSE_CERTIFY, {"plan_sha256": sha256, "kept": []})
         _append(archive, Draft("D1", certification, attachments))
-    codes = {finding.code for finding in verify(archive.root, archive.repository).findings}
+    codes = {finding.code for finding in verify_archive(archive.root, archive.repository).findings}
     archive.close()
     return codes
 
@@ -119,11 +119,13 @@ def test_a_token_does_not_shorten_the_cooling_off(filled: Site) -> None:
     _append(archive, Draft("D1", plan, {"plan.json": io.BytesIO(b"{}")}))
     approval = DisposalApproved(plan_sha256="0" * 64, reason="r")
     _append(archive, Draft("D1", approval))
-    proven = clock.read().wall + timedelta(days=1000)
+    proven = clock.read_clocks().wall + timedelta(days=1000)
     with archive.writing(5) as writer:
-        writer.append(Draft("clock", GivenDetails(Action.TIMESTAMP, {"time": clock.stamp(proven)}), proven=proven))
+        writer.append(
+            Draft("clock", GivenDetails(Action.TIMESTAMP, {"time": clock.format_time(proven)}), proven=proven)
+        )
     _append(archive, Draft("D1", approval))
     first, second = archive.index.disposals("D1")[0].approvals
-    assert first.clock == clock.stamp(proven)
-    assert clock.parse(second.clock) >= proven
+    assert first.clock == clock.format_time(proven)
+    assert clock.parse_time(second.clock) >= proven
     archive.close()

@@ -16,9 +16,9 @@ import pytest
 
 from archiver.errors import StorageError
 from archiver.store.archive import Archive
-from archiver.verify.findings import TABLE, VerifyReport
-from archiver.verify.git_objects import check_files, loose_object_problem
-from archiver.verify.whole_archive import verify, verify_without_git
+from archiver.verify.findings import MEANING_BY_CODE, VerifyReport
+from archiver.verify.git_objects import check_git_files, find_loose_object_problem
+from archiver.verify.whole_archive import verify_archive, verify_files_without_git
 from tests.support.site import Site
 from tests.verify.test_disposals import NUMBERS
 
@@ -61,9 +61,9 @@ def codes(site: Site) -> set[str]:
         archive = Archive(site.archive)
     except StorageError:
         # git is not run with settings that nobody knows.
-        return {finding.code for finding in verify_without_git(site.archive).findings}
+        return {finding.code for finding in verify_files_without_git(site.archive).findings}
     try:
-        return {finding.code for finding in verify(archive.root, archive.repository).findings}
+        return {finding.code for finding in verify_archive(archive.root, archive.repository).findings}
     finally:
         archive.close()
 
@@ -79,7 +79,7 @@ def test_files_that_git_takes_away_meanwhile_are_no_finding(copy: Site, monkeypa
 
     monkeypatch.setattr(os, "walk", list_too_early)
     report = VerifyReport()
-    check_files(copy.repository, report)
+    check_git_files(copy.repository, report)
     assert report.findings == []
 
 
@@ -255,7 +255,7 @@ def test_every_number_has_a_damage() -> None:
     elsewhere = {"A046", "A047", "A048"} | NUMBERS
     # The bucket's are in tests/replica.
     elsewhere |= {f"A07{number}" for number in range(7)}
-    assert set(DAMAGES) | elsewhere == set(TABLE)
+    assert set(DAMAGES) | elsewhere == set(MEANING_BY_CODE)
 
 
 @pytest.mark.parametrize("code", sorted(DAMAGES))
@@ -319,12 +319,12 @@ def test_every_bit_of_a_loose_object_counts() -> None:
     for text in (b"tree 0\0", b"blob 5\0hello", b"blob 300\0" + bytes(range(100)) * 3):
         data = zlib.compress(text, 1)
         oid = hashlib.sha1(text).hexdigest()
-        assert loose_object_problem(data, oid) is None
+        assert find_loose_object_problem(data, oid) is None
         for position in range(len(data)):
             for bit in range(8):
                 damaged = bytearray(data)
                 damaged[position] ^= 1 << bit
-                assert loose_object_problem(bytes(damaged), oid), (text[:10], position, bit)
+                assert find_loose_object_problem(bytes(damaged), oid), (text[:10], position, bit)
 
 
 def test_sampled_verify_checks_less(original: Site) -> None:

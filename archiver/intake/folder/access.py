@@ -92,7 +92,7 @@ class DirectAccess:
         # Local names, and tuple.__new__ instead of the class, save time: a scan lists a million files.
         new_tuple, stat_data_of, stat_of, own_files = (
             tuple.__new__,
-            StatData.of,
+            StatData.from_stat_result,
             os.stat,
             self._root_folder.own_files,
         )
@@ -107,7 +107,7 @@ class DirectAccess:
                 except FileNotFoundError:
                     # The file was deleted after the folder was listed.
                     continue
-                is_own = (status.st_dev, status.st_ino) in own_files.identities and own_files.holds(status)
+                is_own = (status.st_dev, status.st_ino) in own_files.identities and own_files.contains_file(status)
                 yield new_tuple(DirectoryEntry, (name, status.st_mode, stat_data_of(status), is_own))
 
     def list_names(self, path: bytes) -> list[bytes]:
@@ -121,8 +121,8 @@ class DirectAccess:
     def look_up(self, path: bytes) -> DirectoryEntry:
         """Return the entry of a single path; a link is not followed."""
         status = self._root_folder.stat_path(path)
-        self._root_folder.own_files.refuse(status, path)
-        return DirectoryEntry(os.path.basename(path), status.st_mode, StatData.of(status))
+        self._root_folder.own_files.refuse_own_file(status, path)
+        return DirectoryEntry(os.path.basename(path), status.st_mode, StatData.from_stat_result(status))
 
     def open(self, path: bytes) -> Source:
         """Open a file for reading; raises SourceChanged if the path does not lead to a file."""
@@ -131,7 +131,7 @@ class DirectAccess:
     @contextmanager
     def opened_in_turn(self) -> Iterator[Callable[[bytes], Source]]:
         """Yield a function that opens files, and enters a folder once for successive files in it."""
-        with self._root_folder.parent_folders() as open_parent_folder:
+        with self._root_folder.parent_folder_opener() as open_parent_folder:
             yield lambda path: FileSource(self._root_folder, path, open_parent_folder(path))
 
     def close(self) -> None:

@@ -71,4 +71,4 @@ class FolderPresence:
 
     def _mount_point(self) -> str:
         """Return the readable form of the path where the folder's filesystem is mounted."""
-        return names.text(mounts.find_mount(self.real_path, mounts.read_mounts()).point)
+        return names.name_as_text(mounts.find_mount(self.real_path, mounts.read_mounts()).point)

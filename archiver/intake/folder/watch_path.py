@@ -67,7 +67,10 @@ def check_watch_path_change(archive: Archive, config: Config, access: FolderAcce
         recorded_state = LazyMessage("cannot be looked at ({reason})", reason=error.strerror)
     if recorded_folder not in (None, new_folder):
         _check_successor(archive, config, access, recorded_path, recorded_state)
-    return Draft("watch", WatchPathChanged(old_path=names.text(recorded_path), new_path=names.text(new_path)))
+    return Draft(
+        "watch",
+        WatchPathChanged(old_path=names.name_as_text(recorded_path), new_path=names.name_as_text(new_path)),
+    )
 
 
 def _check_successor(
@@ -89,7 +92,7 @@ def _check_successor(
         "archiver init --archive DIR --watch {folder!q}",
         config=config.source,
         given=config.watch,
-        kept=names.text(recorded_path),
+        kept=names.name_as_text(recorded_path),
         state=recorded_state,
         count=len(sampled_paths),
         present=present_count,
@@ -103,7 +106,9 @@ def _sample_archived_paths(index: Index) -> Iterator[bytes]:
     If there are ``_MAX_SAMPLE_SIZE`` files or more, only every n-th path is yielded, so that there are at most as
     many.
     """
-    newest_versions = [version for version in map(index.latest, open_submissions(index)) if version is not None]
+    newest_versions = [
+        version for version in map(index.newest_version, open_submissions(index)) if version is not None
+    ]
     sampling_step = sum(version.files for version in newest_versions) // _MAX_SAMPLE_SIZE + 1
     file_number = 0
     for version in newest_versions:

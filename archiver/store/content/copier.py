@@ -94,7 +94,7 @@ class _Buffer:
 
 
 class _WriteOrder(NamedTuple):
-    """A chunk for the writing thread."""
+    """A chunk that the writing thread is to write."""
 
     buffer: _Buffer
     #: The open file that the chunk is written to, at its present position.
@@ -104,13 +104,13 @@ class _WriteOrder(NamedTuple):
 
 
 def _serve_orders(orders: SimpleQueue[_WriteOrder | None]) -> None:
-    """Write one chunk after the other; the main function of the writing thread, which None ends."""
+    """Write the chunks of ``orders`` one after the other, until None: the main function of the writing thread."""
     while order := orders.get():
         order.buffer.write(order.descriptor, order.chunk)
 
 
 class Copier:
-    """Copy one file after the other; to be used by one thread only.
+    """Copies one file after the other; to be used by one thread only.
 
     Owns its buffers and, from the first large file on, a thread for writing, which ends when this object is
     garbage-collected.

@@ -20,9 +20,9 @@ from archiver.errors import StorageError
 from archiver.path_existence import is_folder
 from archiver.store.content.copier import Copier, WriteFailed
 from archiver.store.content.source import Source, SourceChanged, StatData
-from archiver.store.failpoints import Step, reached
+from archiver.store.failpoints import Step, announce_step
 from archiver.store.fsync import sync_filesystem, sync_path
-from archiver.store.permissions import allow_deletion
+from archiver.store.permissions import clear_immutable_flag
 
 #: How much is read at once.  Smaller chunks cost more system calls; larger ones save no time, and each thread that
 #: reads would occupy more memory.
@@ -40,10 +40,13 @@ _TICK_NS = 20_000_000
 
 @dataclass(frozen=True, slots=True)
 class StagedCopy:
-    """A copy of a file in the spool: hashed, but not durable and not archived yet."""
+    """A copy of a file in the spool, the archive's folder for unfinished files.
+
+    It is hashed, but not durable and not archived yet.
+    """
 
     sha256: str
-    #: The figures of the source when it was opened.
+    #: The stat data of the source when it was opened.
     stat_data: StatData
     #: None for an empty file, for which no object is stored.
     spool_path: str | None
@@ -56,8 +59,8 @@ class StagedCopy:
     is_private: bool = False
 
 
-def pointer(sha256: str, size: int) -> bytes:
-    """Return the text of the Git LFS pointer (specification v1) to a content object.
+def lfs_pointer(sha256: str, size: int) -> bytes:
+    """Return the Git LFS pointer (specification v1) to a content object: the small file that git has in its place.
 
     The pointer to an empty material is empty, because ``git lfs fsck`` refuses a pointer of size 0.
     """
@@ -74,9 +77,9 @@ class ContentStore:
 
         Both folders must be on the same filesystem, because copies are renamed from one to the other.
         """
-        self.objects = objects
+        self.objects_folder = objects
         self._objects_root = os.fspath(objects)
-        self.spool = spool
+        self.spool_folder = spool
         #: Each thread has its own ``copier`` and ``buffer``, made when it first needs them.
         self._thread_local = threading.local()
 
@@ -88,7 +91,7 @@ class ContentStore:
         """Return the path of an object as a string: for thousands in a row, pathlib takes longer than the disk."""
         return f"{self._objects_root}/{sha256[:2]}/{sha256[2:4]}/{sha256}"
 
-    def has(self, sha256: str, size: int) -> bool:
+    def has_object(self, sha256: str, size: int) -> bool:
         """Return True if the object exists and has that size; its bytes are not read."""
         try:
             return os.stat(self._object_path(sha256)).st_size == size
@@ -98,50 +101,51 @@ class ContentStore:
 
     def is_intact(self, sha256: str, size: int) -> bool:
         """Read a whole object; return True if it has that size and its bytes have the SHA-256 of its name."""
-        if not self.has(sha256, size):
+        if not self.has_object(sha256, size):
             return False
         digest = hashlib.sha256()
         try:
             with open(self._object_path(sha256), "rb", buffering=0) as stream:
-                while count := stream.readinto(self._buffer_of_this_thread()):
-                    digest.update(self._buffer_of_this_thread()[:count])
+                while count := stream.readinto(self._read_buffer()):
+                    digest.update(self._read_buffer()[:count])
         except OSError:
             # An object that cannot be read is as bad as a missing one.
             return False
         return digest.hexdigest() == sha256
 
-    def stage(self, source: Source, heartbeat: Callable[[], None] = lambda: None) -> StagedCopy:
+    def stage_copy(self, source: Source, heartbeat: Callable[[], None] = lambda: None) -> StagedCopy:
         """Copy ``source`` into the spool, and hash the bytes that are written.
 
-        ``heartbeat`` is called before each chunk is written, and may raise to abandon the copy.  The caller passes
-        the result to :meth:`publish` or :meth:`discard`, and closes ``source``.
+        ``heartbeat`` is called before each chunk is written, to show that the copy makes progress, and may raise
+        to abandon it.  The caller passes the result to :meth:`publish_copies` or :meth:`discard_copies`, and
+        closes ``source``.
 
         Raises SourceChanged if the source changed during the copy, OSError if it cannot be read, StorageError if
         the archive's disk cannot be written.  Nothing is left in the spool then.
         """
         stat_data = source.stat_data
-        is_racy = abs(clock.wall_ns() - stat_data.ctime_ns) < _TICK_NS
+        is_racy = abs(clock.wall_time_ns() - stat_data.ctime_ns) < _TICK_NS
         if stat_data.size == 0:
             staged = StagedCopy(hashlib.sha256().hexdigest(), stat_data, None, is_racy)
         else:
-            staged = self._stage_copy(source, is_racy, heartbeat)
+            staged = self._stage_nonempty_copy(source, is_racy, heartbeat)
         try:
             if not source.is_unchanged():
                 raise SourceChanged
         except (SourceChanged, OSError):
-            self.discard([staged])
+            self.discard_copies([staged])
             raise
         return staged
 
-    def _stage_copy(self, source: Source, is_racy: bool, heartbeat: Callable[[], None]) -> StagedCopy:
-        """Copy a source that is not empty into a new file of the spool; raises as :meth:`stage` does.
+    def _stage_nonempty_copy(self, source: Source, is_racy: bool, heartbeat: Callable[[], None]) -> StagedCopy:
+        """Copy a source that is not empty into a new file of the spool; raises as :meth:`stage_copy` does.
 
         Does not check whether the source is unchanged at the end.
         """
         try:
-            descriptor, spool_path = tempfile.mkstemp(dir=self.spool)
+            descriptor, spool_path = tempfile.mkstemp(dir=self.spool_folder)
         except OSError as error:
-            raise self._disk_problem(error) from error
+            raise self._disk_write_error(error) from error
         is_complete = False
         try:
             sha256 = self._copy_and_hash(source, descriptor, heartbeat)
@@ -151,7 +155,7 @@ class ContentStore:
             os.close(descriptor)
             if not is_complete:
                 os.unlink(spool_path)
-        reached(Step.CONTENT_STAGED)
+        announce_step(Step.CONTENT_STAGED)
         return StagedCopy(sha256, source.stat_data, spool_path, is_racy)
 
     def _copy_and_hash(self, source: Source, spool_descriptor: int, heartbeat: Callable[[], None]) -> str:
@@ -170,31 +174,31 @@ class ContentStore:
                 raise SourceChanged
 
         try:
-            copier = self._copier_of_this_thread()
+            copier = self._thread_copier()
             copied_bytes = copier.copy(source.readinto, spool_descriptor, expected_size, [digest], check_progress)
             copier.wait()
         except WriteFailed as error:
-            raise self._disk_problem(error) from error
+            raise self._disk_write_error(error) from error
         if copied_bytes != expected_size:
             raise SourceChanged
         return digest.hexdigest()
 
-    def _copier_of_this_thread(self) -> Copier:
-        """Return the copier that the calling thread uses for all its copies."""
+    def _thread_copier(self) -> Copier:
+        """Return the calling thread's copier; the first call creates it."""
         if not hasattr(self._thread_local, "copier"):
             self._thread_local.copier = Copier()
         copier: Copier = self._thread_local.copier
         return copier
 
-    def _buffer_of_this_thread(self) -> memoryview:
-        """Return the buffer of CHUNK_BYTES that the calling thread uses for all its reads."""
+    def _read_buffer(self) -> memoryview:
+        """Return the calling thread's buffer of CHUNK_BYTES; the first call creates it."""
         if not hasattr(self._thread_local, "buffer"):
             self._thread_local.buffer = memoryview(bytearray(CHUNK_BYTES))
         buffer: memoryview = self._thread_local.buffer
         return buffer
 
-    def publish(self, copies: Iterable[StagedCopy]) -> None:
-        """Move every copy from the spool to the object with its SHA-256, and return when that is durable.
+    def publish_copies(self, copies: Iterable[StagedCopy]) -> None:
+        """Turn every copy in the spool into the content object with its SHA-256; return when that is durable.
 
         A copy of an existing object is deleted.  After a crash, an object either exists as a whole or not at all;
         its copy may stay in the spool until :meth:`clear_spool`.  Raises StorageError.
@@ -205,24 +209,24 @@ class ContentStore:
                 if copy.spool_path is None:
                     continue
                 if copy.is_private:
-                    self._restrict_to_owner(copy)
-                if copy.sha256 in spool_paths or self.has(copy.sha256, copy.stat_data.size):
+                    self._restrict_copy_to_owner(copy)
+                if copy.sha256 in spool_paths or self.has_object(copy.sha256, copy.stat_data.size):
                     os.unlink(copy.spool_path)
                 else:
                     spool_paths[copy.sha256] = copy.spool_path
             if spool_paths:
                 self._publish_objects(spool_paths)
         except OSError as error:
-            raise self._disk_problem(error) from error
+            raise self._disk_write_error(error) from error
 
-    def _restrict_to_owner(self, copy: StagedCopy) -> None:
+    def _restrict_copy_to_owner(self, copy: StagedCopy) -> None:
         """Restrict a copy, and the object with the same bytes if there is one, to the archive's owner."""
         os.chmod(copy.spool_path or "", _OWNER_MODE)
         with suppress(OSError):
             # Usually there is no object yet.  One that exists may be that of a material that is not sensitive.
-            self.make_private(copy.sha256)
+            self.restrict_to_owner(copy.sha256)
 
-    def make_private(self, sha256: str) -> None:
+    def restrict_to_owner(self, sha256: str) -> None:
         """Let only the archive's owner read an object; raises OSError if it is missing or immutable."""
         os.chmod(self._object_path(sha256), _OWNER_MODE)
 
@@ -233,7 +237,7 @@ class ContentStore:
         """
         # Bytes become durable before names: otherwise a power cut could leave an object with missing bytes.
         self._sync_paths(list(spool_paths.values()))
-        reached(Step.CONTENT_SYNCED)
+        announce_step(Step.CONTENT_SYNCED)
         changed_folders = {self._objects_root}
         for sha256, spool_path in spool_paths.items():
             object_path = self._object_path(sha256)
@@ -243,19 +247,19 @@ class ContentStore:
                 os.makedirs(inner_folder, exist_ok=True)
                 changed_folders |= {inner_folder, os.path.dirname(inner_folder)}
             os.rename(spool_path, object_path)
-        reached(Step.CONTENT_NAMED)
+        announce_step(Step.CONTENT_NAMED)
         self._sync_paths(list(changed_folders))
-        reached(Step.CONTENT_DURABLE)
+        announce_step(Step.CONTENT_DURABLE)
 
     def _sync_paths(self, paths: list[str]) -> None:
         """Make files or folders of the archive durable, in the way that is faster for so many; raises OSError."""
         if len(paths) > _MAX_SINGLE_SYNCS:
-            sync_filesystem(self.objects)
+            sync_filesystem(self.objects_folder)
             return
         for path in paths:
             sync_path(path)
 
-    def discard(self, copies: Iterable[StagedCopy]) -> None:
+    def discard_copies(self, copies: Iterable[StagedCopy]) -> None:
         """Delete the copies from the spool, because they will not be archived; ignores those that are gone."""
         for copy in copies:
             if copy.spool_path is not None:
@@ -267,10 +271,10 @@ class ContentStore:
 
         The caller holds the daemon's lock: without it, another process may be using the copies.
         """
-        for leftover_path in self.spool.glob("tmp*"):
+        for leftover_path in self.spool_folder.glob("tmp*"):
             leftover_path.unlink(missing_ok=True)
 
-    def destroy(self, digests: Iterable[str]) -> None:
+    def destroy_objects(self, sha256s: Iterable[str]) -> None:
         """Delete the objects with these SHA-256 values, durably.
 
         Only :mod:`archiver.retention.disposal` may call this: it checks that retention has ended.  A missing
@@ -279,10 +283,10 @@ class ContentStore:
         Raises StorageError for the first object that cannot be deleted, and if the deletions cannot be made
         durable.
         """
-        folders = set()
-        for sha256 in digests:
+        changed_folders = set()
+        for sha256 in sha256s:
             path = self.path(sha256)
-            allow_deletion(path)
+            clear_immutable_flag(path)
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:
@@ -294,9 +298,9 @@ class ContentStore:
                     path=path,
                     reason=error.strerror,
                 ) from None
-            reached(Step.CONTENT_DESTROYED)
-            folders.add(os.fspath(path.parent))
-        for folder in folders:
+            announce_step(Step.CONTENT_DESTROYED)
+            changed_folders.add(os.fspath(path.parent))
+        for folder in changed_folders:
             try:
                 if is_folder(folder):
                     sync_path(folder)
@@ -308,28 +312,28 @@ class ContentStore:
                     reason=error.strerror,
                 ) from None
 
-    def views(self, sha256: str) -> Iterator[memoryview]:
+    def read_views(self, sha256: str) -> Iterator[memoryview]:
         """Yield an object's bytes, chunk by chunk, as views of a buffer that the next chunk overwrites.
 
-        Faster than :meth:`chunks`.  A thread may read only one object at a time in this way.  Raises OSError when
-        the first chunk is requested, FileNotFoundError for a missing object.
+        Faster than :meth:`read_chunks`.  A thread may read only one object at a time in this way.  Raises OSError
+        when the first chunk is requested, FileNotFoundError for a missing object.
         """
-        buffer = self._buffer_of_this_thread()
+        buffer = self._read_buffer()
         with open(self.path(sha256), "rb", buffering=0) as stream:
             while count := stream.readinto(buffer):
                 yield buffer[:count]
 
-    def chunks(self, sha256: str) -> Iterator[bytes]:
+    def read_chunks(self, sha256: str) -> Iterator[bytes]:
         """Yield an object's bytes, chunk by chunk; raises OSError, FileNotFoundError for a missing object."""
         with open(self.path(sha256), "rb") as stream:
             while chunk := stream.read(CHUNK_BYTES):
                 yield chunk
 
-    def _disk_problem(self, error: OSError) -> StorageError:
+    def _disk_write_error(self, error: OSError) -> StorageError:
         """Return the error for a disk that cannot be written, with the reason that ``error`` gives."""
         return StorageError(
             "The archive's disk cannot be written at {path} ({reason}). Nothing archived was lost and the "
             "watched folder was not touched. Make room or mend the disk; archiving then goes on by itself.",
-            path=self.spool,
+            path=self.spool_folder,
             reason=error.strerror,
         )

@@ -28,29 +28,30 @@ class OwnFiles:
     """The files of the archive, which must not be captured under any path."""
 
     def __init__(self, archive: bytes | None) -> None:
-        """Read device and inode of the files of the archive in the folder ``archive``.
+        """List the files of the archive in the folder ``archive``, with the device and inode number of each.
 
         With None, or for a folder that cannot be read, no file counts as the archive's.
         """
         self._archive = archive
-        #: Device and inode of each file of the archive when it was last listed.
+        #: Device and inode number of each file of the archive when the archive was last listed.
         self.identities = self._read_identities()
 
-    def holds(self, status: os.stat_result) -> bool:
+    def contains_file(self, status: os.stat_result) -> bool:
         """Return True if a file with this ``stat`` result belongs to the archive.
 
-        A file that was added to the archive since it was last listed is not recognized.
+        Lists the archive again before it returns True. A file that was added to the archive after the last listing
+        is not recognized.
         """
-        identity = (status.st_dev, status.st_ino)
-        if identity not in self.identities:
+        device_and_inode = (status.st_dev, status.st_ino)
+        if device_and_inode not in self.identities:
             return False
-        # The kernel reuses inode numbers: a deleted file of the archive may have had the number of this one.
+        # The kernel reuses inode numbers, so this file may have got that of a deleted file of the archive.
         self.identities = self._read_identities()
-        return identity in self.identities
+        return device_and_inode in self.identities
 
-    def refuse(self, status: os.stat_result, path: bytes) -> None:
+    def refuse_own_file(self, status: os.stat_result, path: bytes) -> None:
         """Raise OwnFile, with ``path``, if the file with this ``stat`` result belongs to the archive."""
-        if self.holds(status):
+        if self.contains_file(status):
             raise OwnFile(path)
 
     def _read_identities(self) -> frozenset[tuple[int, int]]:

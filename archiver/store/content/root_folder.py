@@ -32,11 +32,11 @@ class RootFolder:
         self.path = path
         self.own_files = own_files or OwnFiles(None)
 
-    def enter(self, path: bytes, *, skip_own_check: bool = False) -> int:
+    def open_folder_descriptor(self, path: bytes, *, skip_own_check: bool = False) -> int:
         """Open the folder at ``path``; return its descriptor (``O_PATH``), which the caller closes.
 
-        ``skip_own_check`` saves one system call for each name in the path.  It is for a path that a scan has found
-        to be outside of the archive.
+        With ``skip_own_check``, folders of the archive itself are not refused, which saves one system call for
+        each name in the path.  It is for a path that a scan has found to be outside of the archive.
 
         Raises OSError: NotADirectoryError for a link in the path, OwnFile for a folder of the archive.
         """
@@ -44,7 +44,7 @@ class RootFolder:
         descriptor = os.open(self.path, _ROOT_FLAGS)
         try:
             if own_identities:
-                self.own_files.refuse(os.fstat(descriptor), b"")
+                self.own_files.refuse_own_file(os.fstat(descriptor), b"")
             # The length of the path that leads to ``descriptor``, with the slash at its end.
             prefix_length = 0
             for name in path.split(b"/") if path else ():
@@ -57,7 +57,7 @@ class RootFolder:
                 if own_identities:
                     status = os.fstat(descriptor)
                     if (status.st_dev, status.st_ino) in own_identities:
-                        self.own_files.refuse(status, path[:prefix_length] + name)
+                        self.own_files.refuse_own_file(status, path[:prefix_length] + name)
                 prefix_length += len(name) + 1
         except BaseException:
             os.close(descriptor)
@@ -66,19 +66,23 @@ class RootFolder:
 
     @contextmanager
     def opened_folder(self, path: bytes) -> Iterator[int]:
-        """Yield the descriptor of the folder at ``path``, closed after the block; raises as :meth:`enter` does."""
-        descriptor = self.enter(path)
+        """Yield the descriptor of the folder at ``path``, and close it after the block.
+
+        Raises as :meth:`open_folder_descriptor` does.
+        """
+        descriptor = self.open_folder_descriptor(path)
         try:
             yield descriptor
         finally:
             os.close(descriptor)
 
     @contextmanager
-    def parent_folders(self) -> Iterator[Callable[[bytes], int]]:
+    def parent_folder_opener(self) -> Iterator[Callable[[bytes], int]]:
         """Yield a function that returns the descriptor of the folder of a file, given the path of the file.
 
         A folder is opened once for successive files in it, and closed when the path of a file in another folder is
-        given or the block ends; the caller closes nothing.  The function raises as :meth:`enter` does.
+        given or the block ends; the caller closes nothing.  The function raises as :meth:`open_folder_descriptor`
+        does.
 
         Opening each file's folder anew made the first capture of small files a fifth slower: two threads passed
         the interpreter's lock to each other at every system call.  For one thread and a short batch only: if a
@@ -93,7 +97,7 @@ class RootFolder:
             if open_folder and open_folder[0][0] != folder_path:
                 os.close(open_folder.pop()[1])
             if not open_folder:
-                open_folder.append((folder_path, self.enter(folder_path, skip_own_check=True)))
+                open_folder.append((folder_path, self.open_folder_descriptor(folder_path, skip_own_check=True)))
             return open_folder[0][1]
 
         try:
@@ -105,7 +109,7 @@ class RootFolder:
     def stat_path(self, path: bytes) -> os.stat_result:
         """Return the ``stat`` result of ``path``; a link at its end is not followed.  Raises OSError."""
         parent_path, _, name = path.rpartition(b"/")
-        descriptor = self.enter(parent_path)
+        descriptor = self.open_folder_descriptor(parent_path)
         try:
             return os.stat(name, dir_fd=descriptor, follow_symlinks=False) if name else os.fstat(descriptor)
         finally:

@@ -16,7 +16,7 @@ class SourceChanged(Exception):
 
 
 class StatData(NamedTuple):
-    """The figures of ``stat`` by which a change of a file is recognized without reading it."""
+    """The parts of a ``stat`` result by which a change of a file is recognized without reading it."""
 
     size: int
     mtime_ns: int
@@ -25,12 +25,12 @@ class StatData(NamedTuple):
 
     @classmethod
     def unknown(cls) -> StatData:
-        """Return figures that no file has: compared with them, every file has changed and must be read."""
+        """Return stat data that no file has: compared with it, every file has changed and must be read."""
         return cls(-1, -1, -1, -1)
 
     @classmethod
-    def of(cls, status: os.stat_result) -> StatData:
-        """Return the figures in a ``stat`` result."""
+    def from_stat_result(cls, status: os.stat_result) -> StatData:
+        """Return the stat data of a file, from its ``stat`` result."""
         # A scan does this for each of a million files, and calling the class would take twice the time.
         return tuple.__new__(cls, (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino))
 
@@ -38,7 +38,7 @@ class StatData(NamedTuple):
 class Source(Protocol):
     """An open file of the watched folder; either this process or a child has opened it."""
 
-    #: The figures of the file when it was opened.
+    #: The stat data of the file when it was opened.
     stat_data: StatData
     #: True if a process of this machine had the file open for writing when it was opened.
     is_being_written: bool
@@ -47,7 +47,7 @@ class Source(Protocol):
         """Read the next bytes into ``buffer``; return their number, 0 at the end of the file.  Raises OSError."""
 
     def is_unchanged(self) -> bool:
-        """Return True if the figures of the file are unchanged and its name still leads to it.  Raises OSError."""
+        """Return True if the stat data is unchanged and the file's name still leads to it.  Raises OSError."""
 
     def close(self) -> None:
         """Close the file."""
@@ -68,18 +68,18 @@ class FileSource:
         folder_path, _, self._name = path.rpartition(b"/")
         self._own_descriptors: list[int] = []
         if folder_descriptor is None:
-            folder_descriptor = root.enter(folder_path, skip_own_check=True)
+            folder_descriptor = root.open_folder_descriptor(folder_path, skip_own_check=True)
             self._own_descriptors.append(folder_descriptor)
         # Kept open, because is_unchanged looks up the name in the same folder again.
         self._folder_descriptor = folder_descriptor
         try:
-            self._descriptor = open_quietly(self._name, folder_descriptor)
+            self._descriptor = open_without_side_effects(self._name, folder_descriptor)
             self._own_descriptors.append(self._descriptor)
             status = os.fstat(self._descriptor)
-            root.own_files.refuse(status, path)
+            root.own_files.refuse_own_file(status, path)
             if not stat.S_ISREG(status.st_mode):
                 raise SourceChanged
-            self.stat_data = StatData.of(status)
+            self.stat_data = StatData.from_stat_result(status)
             self.is_being_written = _has_writer(self._descriptor)
         except BaseException:
             self.close()
@@ -90,10 +90,12 @@ class FileSource:
         return os.readv(self._descriptor, [buffer])
 
     def is_unchanged(self) -> bool:
-        """Return True if the figures of the file are unchanged and its name still leads to it.  Raises OSError."""
-        if StatData.of(os.fstat(self._descriptor)) != self.stat_data:
+        """Return True if the stat data is unchanged and the file's name still leads to it.  Raises OSError."""
+        if StatData.from_stat_result(os.fstat(self._descriptor)) != self.stat_data:
             return False
-        named_stat = StatData.of(os.stat(self._name, dir_fd=self._folder_descriptor, follow_symlinks=False))
+        named_stat = StatData.from_stat_result(
+            os.stat(self._name, dir_fd=self._folder_descriptor, follow_symlinks=False)
+        )
         return named_stat.inode == self.stat_data.inode
 
     def close(self) -> None:
@@ -102,11 +104,11 @@ class FileSource:
             os.close(self._own_descriptors.pop())
 
 
-def open_quietly(name: bytes, folder_descriptor: int) -> int:
-    """Open a file of a folder for reading; return its descriptor, which the caller closes.  Raises OSError.
+def open_without_side_effects(name: bytes, folder_descriptor: int) -> int:
+    """Open the file ``name`` of a folder for reading; return its descriptor, which the caller closes.
 
-    Follows no link and does not wait for the writer of a FIFO.  The file's atime stays as it is if this process
-    owns the file or is root.
+    Follows no link, and does not wait for the writer of a FIFO.  The file's atime stays as it is if this process
+    owns the file or is root.  Raises OSError.
     """
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:

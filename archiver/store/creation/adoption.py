@@ -43,7 +43,7 @@ def is_adopted(root: Path, adopted: ArchiveAdopted) -> bool:
     if new_archive.is_unfinished(root) or not all(is_there(root / name) for name in ("index.db", "lock", "spool")):
         return False
     with closing(Archive(root)) as archive:
-        return any(_journals_adoption(event, adopted) for event in archive.journal.since(None))
+        return any(_journals_adoption(event, adopted) for event in archive.journal.events_since(None))
 
 
 def _adopt_clone(root: Path, adopted: ArchiveAdopted) -> Archive:
@@ -56,7 +56,7 @@ def _adopt_clone(root: Path, adopted: ArchiveAdopted) -> Archive:
     _prepare_clone(root)
     archive = Archive(root)
     archive.reindex()
-    newest_event = archive.journal.head()
+    newest_event = archive.journal.newest_event()
     # After a crash between the event and the end of the adoption, the event is there already.
     if newest_event is None or not _journals_adoption(newest_event, adopted):
         with archive.writing(0) as writer:
@@ -94,7 +94,7 @@ def _prepare_clone(root: Path) -> None:
     Repository(repository_path).arm()
     _make_read_only(repository_path / "lfs" / "objects")
     shutil.rmtree(repository_path / "lfs" / "tmp", ignore_errors=True)
-    permissions.grant_access(root, None)
+    permissions.set_access_for_group(root, None)
     (root / "spool").mkdir(exist_ok=True)
 
 

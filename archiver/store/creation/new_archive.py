@@ -106,7 +106,7 @@ def create_in_workspace(root: Path) -> Iterator[NewFolder]:
                 check_filesystem(workspace, root)
                 workspace.mkdir(mode=0o700)
                 # While the workspace is empty: everything made in it would inherit its access-control lists.
-                permissions.make_private(workspace)
+                permissions.restrict_to_owner(workspace)
                 new_folder.folder.mkdir()
                 yield new_folder
             except BaseException:
@@ -139,7 +139,7 @@ def _move_out(root: Path, moved_names: list[str]) -> None:
     complete = root / WORKSPACE / _COMPLETE
     if not is_folder(complete):
         return
-    permissions.make_private(root)
+    permissions.restrict_to_owner(root)
     for name in sorted(os.listdir(complete), key=lambda name: name == _LAST_MOVED):
         if is_there(root / name, follow_links=False):
             raise OSError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(root / name))

@@ -30,11 +30,11 @@ class MemberRule:
     #: An event may lack the member. A new event lacks it if the attribute is None.
     is_optional: bool
 
-    def read(self, value: Any) -> Any:
+    def to_python(self, value: Any) -> Any:
         """Convert a value from the journal; null and a value of another kind are returned unchanged."""
         return self.kind.read(value) if value is not None and self.kind.accepts(value) else value
 
-    def write(self, value: Any) -> Any:
+    def to_json(self, value: Any) -> Any:
         """Convert a value for the journal; None becomes null."""
         return None if value is None else self.kind.write(value)
 
@@ -89,27 +89,29 @@ class EventDetails:
         return _declared_members(cls)  # type: ignore[arg-type]
 
     @classmethod
-    def rules(cls) -> Mapping[str, MemberRule]:
-        """Return the rules by the name of the member in the journal, in the order of the attributes."""
+    def member_rules(cls) -> Mapping[str, MemberRule]:
+        """Return the rule of each member, by the member's name in the journal, in the order of the attributes."""
         return {member.name: member.rule for member in cls._own_members()}
 
     @classmethod
-    def check(cls, details: Mapping[str, Any]) -> None:
-        """Raise ValueError if a checked member is missing or of another kind."""
+    def check_members(cls, details: Mapping[str, Any]) -> None:
+        """Raise ValueError if a checked member of a journalled event is missing or of another kind.
+
+        An optional member may be missing or null.
+        """
         # mypy confuses the __hash__ of the instances with that of the class.
         for name, rule in _checked_members(cls):  # type: ignore[arg-type]
             value = details.get(name)
-            # An optional member may be absent or null; every other member has to be present.
             is_left_out = value is None and rule.is_optional
             if not is_left_out and not (name in details and rule.kind.accepts(value)):
                 raise ValueError(f"{name} is missing or of another kind")
 
     @classmethod
-    def check_attached(cls, attachment_names: Collection[str]) -> None:
-        """Raise ValueError if a required attachment is not among the names."""
-        for file in cls.attached_files:
-            if file.is_required and file.name not in attachment_names:
-                raise ValueError(f"{file.name} is not attached")
+    def check_attachments(cls, attachment_names: Collection[str]) -> None:
+        """Raise ValueError if an attachment that this kind of event requires is not in ``attachment_names``."""
+        for attached_file in cls.attached_files:
+            if attached_file.is_required and attached_file.name not in attachment_names:
+                raise ValueError(f"{attached_file.name} is not attached")
 
     @classmethod
     def from_details(cls, details: Mapping[str, Any]) -> Self:
@@ -118,11 +120,11 @@ class EventDetails:
         Members that only a newer release has are ignored. The attribute of an absent member is its default, else
         None. Raises ValueError if a checked member is missing or of another kind.
         """
-        cls.check(details)
+        cls.check_members(details)
         value_by_attribute = {}
         for member in cls._own_members():
             if member.name in details:
-                value_by_attribute[member.attribute] = member.rule.read(details[member.name])
+                value_by_attribute[member.attribute] = member.rule.to_python(details[member.name])
             elif not member.has_default:
                 value_by_attribute[member.attribute] = None
         return cls(**value_by_attribute)
@@ -133,7 +135,7 @@ class EventDetails:
         for member in self._own_members():
             value = getattr(self, member.attribute)
             if value is not None or not member.rule.is_optional:
-                details[member.name] = member.rule.write(value)
+                details[member.name] = member.rule.to_json(value)
         return details
 
 
@@ -150,7 +152,7 @@ def _declared_members(details_class: type[Any]) -> tuple[_DeclaredMember, ...]:
 @cache
 def _checked_members(details_class: type[Any]) -> tuple[tuple[str, MemberRule], ...]:
     """Return (name in the journal, rule) for each checked member; cached, because every event read is checked."""
-    return tuple((name, rule) for name, rule in details_class.rules().items() if rule.is_checked)
+    return tuple((name, rule) for name, rule in details_class.member_rules().items() if rule.is_checked)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
 # --- before an event is written
 
 
-def check_new(
+def check_new_event(
     action: str, object_name: str, details: Mapping[str, Any], attachment_names: Collection[str]
 ) -> None:
     """Raise UsageError if some program could not read a new event back; the error names the member.
@@ -42,8 +42,8 @@ def check_new(
     """
     check_text(object_name, "object")
     if _CONTROL_CHARACTER.search(object_name):
-        raise _unfit_error("object", LazyMessage("a control character"))
-    check_values(details)
+        raise _unfit_value_error("object", LazyMessage("a control character"))
+    check_new_details(details)
     try:
         _check_details(action, details, attachment_names)
     except ValueError as error:
@@ -54,8 +54,11 @@ def check_new(
         ) from None
 
 
-def check_values(details: Mapping[str, Any]) -> None:
-    """Raise UsageError if JSON, SQLite or a parser cannot represent the details; the error names the member."""
+def check_new_details(details: Mapping[str, Any]) -> None:
+    """Raise UsageError if JSON, SQLite or a parser cannot represent a new event's ``details``.
+
+    The error names the member.
+    """
     _check_value(details, "details", 0)
 
 
@@ -69,20 +72,20 @@ def _check_value(value: object, path: str, depth: int) -> None:
         check_text(value, path)
     elif isinstance(value, float):
         if not math.isfinite(value):
-            raise _unfit_error(path, LazyMessage("a number that is not finite"))
+            raise _unfit_value_error(path, LazyMessage("a number that is not finite"))
     elif isinstance(value, int):
         if not SMALLEST <= value <= LARGEST:
-            raise _unfit_error(path, LazyMessage("a number of more than 64 bits"))
+            raise _unfit_value_error(path, LazyMessage("a number of more than 64 bits"))
     elif isinstance(value, Mapping | list | tuple):
         if depth == _MAX_WRITTEN_LEVELS:
-            raise _unfit_error(path, LazyMessage("more than {levels} levels", levels=_MAX_WRITTEN_LEVELS))
-        for key, member in _checked_items(value, path):
+            raise _unfit_value_error(path, LazyMessage("more than {levels} levels", levels=_MAX_WRITTEN_LEVELS))
+        for key, member in _iterate_checked_items(value, path):
             _check_value(member, f"{path}.{key}", depth + 1)
     elif value is not None:
-        raise _unfit_error(path, LazyMessage("a value of the kind {kind}", kind=type(value).__name__))
+        raise _unfit_value_error(path, LazyMessage("a value of the kind {kind}", kind=type(value).__name__))
 
 
-def _checked_items(value: Mapping[Any, Any] | Sequence[Any], path: str) -> Iterable[tuple[Any, Any]]:
+def _iterate_checked_items(value: Mapping[Any, Any] | Sequence[Any], path: str) -> Iterable[tuple[Any, Any]]:
     """Return the (name, value) pairs of a mapping, or the (index, value) pairs of a list.
 
     Raises UsageError if a name is not a text, or the text cannot be journalled.
@@ -92,7 +95,7 @@ def _checked_items(value: Mapping[Any, Any] | Sequence[Any], path: str) -> Itera
     for key in value:
         if not isinstance(key, str):
             # JSON converts another type to text, so a different document would be read back.
-            raise _unfit_error(path, LazyMessage("a name that is no text"))
+            raise _unfit_value_error(path, LazyMessage("a name that is no text"))
         check_text(key, path)
     return value.items()
 
@@ -100,14 +103,14 @@ def _checked_items(value: Mapping[Any, Any] | Sequence[Any], path: str) -> Itera
 def check_text(text: str, path: str) -> None:
     """Raise UsageError if a text contains NUL or cannot be encoded in UTF-8; ``path`` names it in the error."""
     if "\0" in text:
-        raise _unfit_error(path, LazyMessage("a NUL character"))
+        raise _unfit_value_error(path, LazyMessage("a NUL character"))
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        raise _unfit_error(path, LazyMessage("bytes that are not UTF-8")) from None
+        raise _unfit_value_error(path, LazyMessage("bytes that are not UTF-8")) from None
 
 
-def _unfit_error(path: str, unfit_part: LazyMessage) -> UsageError:
+def _unfit_value_error(path: str, unfit_part: LazyMessage) -> UsageError:
     """Return the error for the value at ``path``; ``unfit_part`` is a noun, such as "a control character"."""
     return UsageError(
         "{field} cannot be journalled: it has {what} in it. Nothing was recorded. Say it in plain text.",
@@ -119,24 +122,24 @@ def _unfit_error(path: str, unfit_part: LazyMessage) -> UsageError:
 # --- after an event is read
 
 
-def parse(data: bytes) -> dict[str, Any]:
+def parse_event_document(data: bytes) -> dict[str, Any]:
     """Return an event from the bytes of its ``event.json``.
 
     Raises ValueError if they are not a valid JSON object, or if a member or attachment is missing or unfit.
     """
-    document = load(data)
-    check(document)
+    document = load_json_object(data)
+    check_event_document(document)
     return document
 
 
-def load(data: bytes) -> dict[str, Any]:
+def load_json_object(data: bytes) -> dict[str, Any]:
     """Return the JSON object in ``data``, if every program reads it alike.
 
     Raises ValueError if ``data`` is not a JSON object in UTF-8, contains a number that is not finite or half of a
     surrogate pair, or is nested too deeply.
     """
     # With so few brackets, as in most events, the nesting cannot be too deep, and need not be measured.
-    if data.count(b"[") + data.count(b"{") > _MAX_READ_LEVELS and _nesting_depth(data) > _MAX_READ_LEVELS:
+    if data.count(b"[") + data.count(b"{") > _MAX_READ_LEVELS and _measure_nesting(data) > _MAX_READ_LEVELS:
         raise ValueError("nested too deeply")
     try:
         document = _DECODER.decode(data.decode("utf-8"))
@@ -164,7 +167,7 @@ def _parse_finite(text: str) -> float:
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_parse_finite)
 
 
-def _nesting_depth(data: bytes) -> int:
+def _measure_nesting(data: bytes) -> int:
     """Return how deep the objects and lists of a JSON document are nested, without parsing it."""
     current_depth = max_depth = 0
     for character in _JSON_STRING.sub(b"", data):
@@ -176,8 +179,11 @@ def _nesting_depth(data: bytes) -> int:
     return max_depth
 
 
-def check(document: Mapping[str, Any]) -> None:
-    """Raise ValueError if an envelope or checked member, or a required attachment, is missing or unfit."""
+def check_event_document(document: Mapping[str, Any]) -> None:
+    """Raise ValueError if a member or attachment that an event must have is missing or of another kind.
+
+    These are the members that every event has, and those of ``details`` that its action requires.
+    """
     for name, (kind, _) in ENVELOPE.items():
         if name not in document or not kind.accepts(document[name]):
             raise ValueError(f"{name} is missing or of another kind")
@@ -192,11 +198,14 @@ def _check_details(action: str, details: Mapping[str, Any], attachment_names: Co
     """
     details_class = DETAILS_BY_ACTION.get(action)
     if details_class is not None:
-        details_class.check(details)
-        details_class.check_attached(attachment_names)
+        details_class.check_members(details)
+        details_class.check_attachments(attachment_names)
 
 
-def refs_of(document: Mapping[str, Any]) -> dict[str, str]:
-    """Return object id by ref of an event that may be otherwise unreadable; empty if the refs are unfit too."""
+def read_moved_refs(document: Mapping[str, Any]) -> dict[str, str]:
+    """Return the refs that an event moved, each with its object id; the event may be unreadable otherwise.
+
+    Empty if the refs are missing or of another form, too.
+    """
     refs = document.get("refs")
     return dict(refs) if isinstance(refs, dict) and fits_refs(refs) else {}

@@ -82,7 +82,7 @@ def _is_integer(value: Any) -> bool:
 
 def _is_time(value: Any) -> bool:
     """Return True for a time in RFC 3339. Raises ValueError or TypeError for anything else."""
-    clock.parse(value)
+    clock.parse_time(value)
     return True
 
 
@@ -91,7 +91,7 @@ def _is_compliance_clock(value: Any) -> bool:
 
     May raise for a value of another kind.
     """
-    clock_time, clock_reading = clock.from_evidence(value)
+    clock_time, clock_reading = clock.parse_evidence(value)
     return (
         clock_time.year <= _MAX_YEAR
         and isinstance(clock_reading.boot_id, str)

@@ -32,7 +32,7 @@ class FastImport:
         self._in: IO[bytes] = process.stdin
         self._marks = 0
         #: The time of the last byte that git read or wrote, in monotonic seconds.
-        self.progress = clock.monotonic()
+        self.progress = clock.monotonic_seconds()
         self._staging: list[str] = []
 
     def commit(
@@ -80,7 +80,7 @@ class FastImport:
             self._in.write(b"M 100644 inline %s\ndata %d\n" % (_quoted(name.encode()), size))
             while chunk := stream.read(_COPY_BYTES):
                 self._in.write(chunk)
-                self.progress = clock.monotonic()
+                self.progress = clock.monotonic_seconds()
             self._in.write(b"\n")
         return self._mark()
 
@@ -90,7 +90,7 @@ class FastImport:
             self._in.write(b"D %s\n" % _quoted(path))
         else:
             self._in.write(b"M 100644 inline %s\ndata %d\n%s\n" % (_quoted(path), len(data), data))
-        self.progress = clock.monotonic()
+        self.progress = clock.monotonic_seconds()
 
     def _mark(self) -> str:
         """Ask git for the object id of the present commit; raises GitEnded if git ends."""
@@ -99,7 +99,7 @@ class FastImport:
         answer: bytes = self._process.stdout.readline()
         if len(answer.strip()) != 40:
             raise GitEnded
-        self.progress = clock.monotonic()
+        self.progress = clock.monotonic_seconds()
         return answer.decode("ascii").strip()
 
     def finish(self) -> None:
@@ -143,7 +143,7 @@ class Overseer:
         """Wake up whenever the time of the last progress may have run out; the main function of the thread."""
         left = self._patience
         while not self._dismissed.wait(left):
-            left = self._stream.progress + self._patience - clock.monotonic()
+            left = self._stream.progress + self._patience - clock.monotonic_seconds()
             if left <= 0:
                 self.ended_it = True
                 self._stream.end()

@@ -58,9 +58,9 @@ def _await_git(path: Path) -> None:
 
     A git process may outlive its killed parent, and still needs the lock files that would be removed.
     """
-    deadline = clock.monotonic() + _WAIT_SECONDS
+    deadline = clock.monotonic_seconds() + _WAIT_SECONDS
     while owner := _git_process(path):
-        if clock.monotonic() > deadline:
+        if clock.monotonic_seconds() > deadline:
             raise Busy(
                 "The archive is busy: git process {owner} still works in {path}. Nothing was written and "
                 "nothing was lost. Wait until it ends, or end it, and try again.",

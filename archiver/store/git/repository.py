@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from archiver.store.failpoints import Step, reached
+from archiver.store.failpoints import Step, announce_step
 from archiver.store.fsync import sync_filesystem
 from archiver.store.git import hooks, repository_format
 from archiver.store.git.commands import HANGS, OuterSetting
@@ -126,10 +126,10 @@ class Repository(RepositoryReader):
         finally:
             overseer.dismiss()
             stream.close()
-        reached(Step.GIT_OBJECTS_WRITTEN)
+        announce_step(Step.GIT_OBJECTS_WRITTEN)
         # The names of loose objects and packs must be durable, too, before a ref points to an object.
         sync_filesystem(self.path)
-        reached(Step.GIT_OBJECTS_DURABLE)
+        announce_step(Step.GIT_OBJECTS_DURABLE)
 
     def write_tag(self, body: bytes) -> str:
         """Write a tag object with the bytes ``body``; return its id.  Raises StorageError if git fails.
@@ -152,9 +152,9 @@ class Repository(RepositoryReader):
         lines += ["prepare", "commit", ""]
         options = () if guarded else ("-c", "core.hooksPath=/dev/null")
         self.commands.run(*options, "update-ref", "-z", "--stdin", stdin="\0".join(lines).encode("utf-8"))
-        reached(Step.REFS_MOVED)
+        announce_step(Step.REFS_MOVED)
         sync_filesystem(self.path)
-        reached(Step.REFS_DURABLE)
+        announce_step(Step.REFS_DURABLE)
 
     # --- housekeeping
 
@@ -170,7 +170,7 @@ class Repository(RepositoryReader):
         """
         stdin = "".join(f"{oid}\n" for oid in oids).encode("ascii")
         self.commands.run("pack-objects", "--quiet", "--threads=1", "objects/pack/pack", stdin=stdin)
-        reached(Step.OBJECTS_PACKED)
+        announce_step(Step.OBJECTS_PACKED)
         # The pack and its name must be durable before the files go: a power cut could take both otherwise.
         sync_filesystem(self.path)
         self.commands.run("prune-packed", "--quiet")
@@ -183,7 +183,7 @@ class Repository(RepositoryReader):
         status, _, err = self.commands.attempt("pack-refs", "--all", is_long=True)
         if status != 0:
             raise self.commands.failed("pack-refs", err)
-        reached(Step.REFS_PACKED)
+        announce_step(Step.REFS_PACKED)
 
     def merge_packs(self) -> None:
         """Write the objects of all packs to one pack, and delete the packs that are then superfluous.
@@ -194,5 +194,5 @@ class Repository(RepositoryReader):
             status, _, err = self.commands.attempt("multi-pack-index", *arguments, is_long=True)
             if status != 0:
                 raise self.commands.failed("multi-pack-index", err)
-            reached(Step.PACKS_MERGED)
+            announce_step(Step.PACKS_MERGED)
             sync_filesystem(self.path)

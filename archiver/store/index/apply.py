@@ -29,9 +29,9 @@ from archiver.store.events.retention_events import (
 from archiver.store.events.value_kinds import INTEGER
 from archiver.store.index.capture_rows import apply_capture
 
-#: Errors that mean that an event is malformed or contradicts the index. A locked, full or damaged database raises
-#: other errors.
-MISFIT = (
+#: Errors of :meth:`EventApplier.apply_event` that mean that the event is malformed or contradicts the index. A
+#: locked, full or damaged database raises other errors.
+INVALID_EVENT_ERRORS = (
     ArithmeticError,
     AttributeError,
     LookupError,
@@ -77,18 +77,18 @@ class EventApplier:
         """Prepare to write to ``database``, which must have the tables of the index.  It is not closed here."""
         self._db = database
 
-    def apply(self, event: Event, changes: Iterable[Change]) -> None:
-        """Write the rows of one event.  The caller commits.
+    def apply_event(self, event: Event, changes: Iterable[Change]) -> None:
+        """Write the rows of ``event``.  The caller commits.
 
         ``changes`` are those of the version that a capture event records; other events have none. An event of an
-        unknown kind is recorded as unread.
+        unknown kind goes to the table ``unread``, and no disposal is allowed while that table has a row.
 
-        Raises one of :data:`MISFIT` if the event is malformed or contradicts the index. Then the caller has to
-        roll back and call :meth:`pass_over`.
+        Raises one of :data:`INVALID_EVENT_ERRORS` if the event is malformed or contradicts the index. Then the
+        caller has to roll back and call :meth:`record_unreadable_event`.
         """
         if event.action == UNREADABLE:
             raise ValueError("it cannot be read")
-        handlers: Mapping[str, Callable[[Event], None]] = {
+        handler_by_action: Mapping[str, Callable[[Event], None]] = {
             Action.SUBMIT: self._apply_submission,
             Action.FILING_END: self._apply_filing_end,
             Action.HOLD: self._apply_hold,
@@ -110,45 +110,48 @@ class EventApplier:
         }
         if event.action == Action.CAPTURE:
             apply_capture(self._db, event, changes)
-        elif event.action in handlers:
-            handlers[event.action](event)
+        elif event.action in handler_by_action:
+            handler_by_action[event.action](event)
         elif event.action not in ACTIONS:
-            self._record_unread(event, event.action)
+            self._insert_unread_event(event, event.action)
         if event.action in _FILING_ACTIONS:
             self._record_filing_event(event)
         self._update_clock_lag(event)
-        self._set_point(event)
+        self._set_newest_event(event)
 
     def _set_meta(self, key: str, value: str) -> None:
         """Set one of the single values of the index.  The properties of ``Index`` describe them."""
         self._db.execute("insert or replace into meta (key, value) values (?, ?)", (key, value))
 
-    def pass_over(self, event: Event) -> None:
-        """Record an event as unread, because it is malformed or contradicts the index.
+    def record_unreadable_event(self, event: Event) -> None:
+        """Insert a malformed or contradictory event into the table ``unread``, in place of its rows.
 
-        Disposals are refused from then on, because the event may be a hold.
+        Disposals are refused from then on, because the event may be a hold. The caller commits.
         """
-        self._record_unread(event, "")
+        self._insert_unread_event(event, "")
         if event.seq == 1:
             # The identity of the archive depends on the bytes of the first event alone.
             self._set_meta("archive", event.sha256[:16])
-        self._set_point(event)
+        self._set_newest_event(event)
 
-    def _set_point(self, event: Event) -> None:
-        """Record that the index is complete up to this event and includes it."""
+    def _set_newest_event(self, event: Event) -> None:
+        """Record ``event`` as the newest one whose rows the index has."""
         self._set_meta("head", event.commit)
         self._set_meta("seq", str(event.seq))
         self._set_meta("digest", event.sha256)
 
-    def _record_unread(self, event: Event, action: str) -> None:
-        """Record an event that this release does not understand; ``action`` is empty if it cannot even be read."""
+    def _insert_unread_event(self, event: Event, action: str) -> None:
+        """Insert an event that this release does not understand into the table ``unread``.
+
+        ``action`` is empty if the event is malformed or contradicts the index.
+        """
         self._db.execute(
             'insert or replace into unread (seq, "commit", action) values (?, ?, ?)',
             (event.seq, event.commit, action),
         )
 
     def _update_clock_lag(self, event: Event) -> None:
-        """Add the time before this event that the compliance clock did not count.
+        """Add to the stored lag the time before ``event`` that the compliance clock did not count.
 
         It does not count while the machine is off, nor while the wall clock is ahead.
         """
@@ -207,7 +210,7 @@ class EventApplier:
         )
 
     def _raise_promises(self, promise: RetentionPromise) -> None:
-        """Add a promise to the strictest retention that was ever in force.
+        """Combine a retention promise with the strictest retention that was ever in force.
 
         A setting that is shortened later must not shorten retention. So the years of a scope only grow, every time
         zone that was ever in force is kept, and the promise to hold versions while a filing is live is never

@@ -9,7 +9,7 @@ from archiver.model import Change, Event, Op
 from archiver.store import names
 from archiver.store.events.capture_events import VersionCaptured
 from archiver.store.index.version_rows import find_submission_row
-from archiver.store.sqlite import stored_integer
+from archiver.store.sqlite import to_stored_integer
 
 #: Inserts a version. The row id is assigned by SQLite.
 _INSERT_VERSION = """
@@ -76,10 +76,10 @@ def _ensure_submission(
     database: sqlite3.Connection, filing_name: str, submission_name: str, details: VersionCaptured
 ) -> int:
     """Insert the submission and the name of its folder, unless they exist.  Return the submission's row id."""
-    folder = names.raw(details.submission)
+    folder = names.name_from_text(details.submission)
     database.execute(
         "insert or ignore into submissions (filing, name, filing_folder, folder) values (?, ?, ?, ?)",
-        (filing_name, submission_name, names.raw(details.filing), folder),
+        (filing_name, submission_name, names.name_from_text(details.filing), folder),
     )
     database.execute("insert or ignore into folders (name) values (?)", (folder,))
     # The row exists now, so 0 only satisfies the type checker.
@@ -105,7 +105,7 @@ def _apply_changes(
                 change.path,
                 change.sha256,
                 change.size,
-                stored_integer(change.mtime_ns),
+                to_stored_integer(change.mtime_ns),
                 version_number,
                 change.health,
             )

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from archiver.model import Change, Event, UnreadEvent
 from archiver.store.events.event_kinds import ACTIONS
-from archiver.store.index.apply import MISFIT, EventApplier
+from archiver.store.index.apply import INVALID_EVENT_ERRORS, EventApplier
 from archiver.store.index.index_schema import SCHEMA, SCHEMA_VERSION, IndexDamaged, IndexUnfinished
 from archiver.store.sqlite import (
     IN_MEMORY,
@@ -18,7 +18,7 @@ from archiver.store.sqlite import (
     connect_read_only,
     create_schema,
     file_identity,
-    is_damage,
+    is_damage_error,
 )
 
 #: Events in one transaction. Fewer would cost more syncs; more would make the write-ahead log longer.
@@ -52,7 +52,7 @@ class IndexConnection:
             with close_on_error(database):
                 _prepare_schema(database, self._read_only)
         except sqlite3.DatabaseError as error:
-            if is_damage(error):
+            if is_damage_error(error):
                 raise IndexDamaged(str(error)) from error
             raise
         self._file_identity = file_identity(self.path)
@@ -69,7 +69,7 @@ class IndexConnection:
         self._open_database()
 
     @property
-    def is_replaced(self) -> bool:
+    def is_file_replaced(self) -> bool:
         """True if another process has replaced the open file, or removed it."""
         return file_identity(self.path) != self._file_identity
 
@@ -77,20 +77,20 @@ class IndexConnection:
         """Close the file."""
         self._db.close()
 
-    def unread(self) -> list[UnreadEvent]:
+    def unread_events(self) -> list[UnreadEvent]:
         """Return the events that this release does not understand, oldest first."""
-        return _read_unread(self._db)
+        return _select_unread_events(self._db)
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of a query of :mod:`archiver.store.index.overview`."""
+        """Yield the rows of the query ``sql``, with ``values`` for its placeholders."""
         yield from self._db.execute(sql, values)
 
-    def apply(self, events: Iterable[tuple[Event, Iterable[Change]]]) -> None:
+    def apply_events(self, events: Iterable[tuple[Event, Iterable[Change]]]) -> None:
         """Apply events of the journal, oldest first, each with the changes of its version.
 
-        An event is applied completely or not at all. An event that contradicts the index is recorded as unread,
-        because one such event must not stop the archive. The events before an error are committed, also if
-        ``events`` itself raises.
+        An event is applied completely or not at all. An event that is malformed or contradicts the index goes to
+        the table ``unread``, because one such event must not stop the archive. The events before an
+        error are committed, also if ``events`` itself raises.
 
         Raises sqlite3.Error if the index cannot be written.
         """
@@ -102,11 +102,11 @@ class IndexConnection:
                     self._db.execute("begin")
                 self._db.execute("savepoint event")
                 try:
-                    applier.apply(event, changes)
-                except MISFIT:
+                    applier.apply_event(event, changes)
+                except INVALID_EVENT_ERRORS:
                     # The error is not lost: the event is recorded as unread, and ``status`` shows that.
                     self._db.execute("rollback to event")
-                    applier.pass_over(event)
+                    applier.record_unreadable_event(event)
                 except BaseException:
                     self._db.execute("rollback to event")
                     raise
@@ -136,11 +136,11 @@ def _prepare_schema(database: sqlite3.Connection, read_only: bool) -> None:
     # This fails if the file is corrupt or the tables are missing.
     database.execute("select count(*) from meta").fetchone()
     # An older release may have passed over events that this release understands. They have to be applied.
-    if newly_known_actions := sorted({event.action for event in _read_unread(database)} & ACTIONS):
+    if newly_known_actions := sorted({event.action for event in _select_unread_events(database)} & ACTIONS):
         raise IndexDamaged(f"made before {', '.join(newly_known_actions)}")
 
 
-def _read_unread(database: sqlite3.Connection) -> list[UnreadEvent]:
+def _select_unread_events(database: sqlite3.Connection) -> list[UnreadEvent]:
     """Return the events in the table ``unread``, oldest first."""
     rows = database.execute('select seq, "commit", action from unread order by seq')
     return [UnreadEvent(seq, commit, action) for seq, commit, action in rows]

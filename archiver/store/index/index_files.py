@@ -13,7 +13,7 @@ from archiver.store.index.queries import Index
 from archiver.store.journal import Journal
 
 
-def open_writable(path: Path, notify: Callable[[LazyMessage], None]) -> Index:
+def open_index_for_writing(path: Path, notify: Callable[[LazyMessage], None]) -> Index:
     """Open the index at ``path`` for writing, or create it.  The caller closes it.
 
     An unusable file is replaced by an empty index, and ``notify`` is called with the reason. So the caller has to
@@ -25,7 +25,7 @@ def open_writable(path: Path, notify: Callable[[LazyMessage], None]) -> Index:
         return Index(path)
     except IndexDamaged as damaged:
         notify(_rebuild_message(path, damaged))
-        sqlite.remove(path)
+        sqlite.delete_database(path)
         return Index(path)
 
 
@@ -45,7 +45,7 @@ def update(
     try:
         bring_up_to_date()
     except sqlite3.DatabaseError as error:
-        if not sqlite.is_damage(error):
+        if not sqlite.is_damage_error(error):
             raise
         notify(_rebuild_message(path, error))
         rebuild()
@@ -60,8 +60,8 @@ def _rebuild_message(path: Path, reason: Exception) -> LazyMessage:
     )
 
 
-def open_foreign(path: Path, journal: Journal) -> Index:
-    """Open the index of another user's archive for reading.  The caller closes it.
+def open_index_read_only(path: Path, journal: Journal) -> Index:
+    """Open the index of an archive in which this process may not write.  The caller closes it.
 
     If the owner's process has created the file but not its tables yet, an index in memory is built from the
     journal instead.
@@ -73,7 +73,7 @@ def open_foreign(path: Path, journal: Journal) -> Index:
         return Index(path, read_only=True)
     except IndexUnfinished:
         index = Index.in_memory()
-        index.apply(journal.since_with_changes(None))
+        index.apply_events(journal.events_with_changes_since(None))
         return index
     except IndexDamaged as damaged:
         raise StorageError(
@@ -84,11 +84,14 @@ def open_foreign(path: Path, journal: Journal) -> Index:
         ) from None
 
 
-def open_usable(path: Path) -> Index | None:
-    """Open an index for reading, for the caller to close; None if the file is missing, damaged or empty."""
+def open_usable_index(path: Path) -> Index | None:
+    """Open an index for reading; return None if the file is missing, damaged or without events.
+
+    The caller closes the index.
+    """
     try:
         index = Index(path, read_only=True)
-        if index.head is not None:
+        if index.head_commit is not None:
             return index
         index.close()
     except (IndexDamaged, sqlite3.Error):
@@ -97,27 +100,27 @@ def open_usable(path: Path) -> Index | None:
     return None
 
 
-def build_in_memory(journal: Journal, tip: str) -> Index:
-    """Build an index in memory from the journal up to the commit ``tip``, for the caller to close."""
+def build_index_in_memory(journal: Journal, tip: str) -> Index:
+    """Return a new index in memory with the events up to the journal commit ``tip``.  The caller closes it."""
     index = Index.in_memory()
-    index.apply(journal.since_with_changes(None, tip))
+    index.apply_events(journal.events_with_changes_since(None, tip))
     return index
 
 
-def rebuild(path: Path, journal: Journal) -> None:
+def rebuild_index(path: Path, journal: Journal) -> None:
     """Replace the index at ``path`` by a new one, built from the whole journal.  The caller has the writer's lock.
 
     The old index stays in place until the new one is complete. So it survives if the journal cannot be read, or if
     the process is killed.
     """
     unfinished_path = path.with_name(f"{path.name}.new")
-    sqlite.remove(unfinished_path)
+    sqlite.delete_database(unfinished_path)
     new_index = Index(unfinished_path)
     try:
-        new_index.apply(journal.since_with_changes(None))
+        new_index.apply_events(journal.events_with_changes_since(None))
     except BaseException:
         new_index.close()
-        sqlite.remove(unfinished_path)
+        sqlite.delete_database(unfinished_path)
         raise
     new_index.close()
-    sqlite.replace(unfinished_path, path)
+    sqlite.replace_database(unfinished_path, path)

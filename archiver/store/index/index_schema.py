@@ -63,7 +63,7 @@ create index materials_all on materials (submission, path, first);
 """
 #: Selects action, object and time of each hold, filing event and disposal plan. A database that was set aside is
 #: compared by these rows with the index, to find records that the journal lacks.
-RECORDS = f"""select '{Action.HOLD}', name || ' ' || object, placed from holds
+COMPARABLE_RECORDS_QUERY = f"""select '{Action.HOLD}', name || ' ' || object, placed from holds
     union select action, filing, at from life union select '{Action.DISPOSE_PLAN}', id, at from disposals"""
 
 

@@ -24,9 +24,9 @@ from archiver.store import names
 from archiver.store.clock_lag import ClockLag
 from archiver.store.events.archive_events import ReplicaCreated
 from archiver.store.index.index_connection import IndexConnection
-from archiver.store.index.index_schema import RECORDS
+from archiver.store.index.index_schema import COMPARABLE_RECORDS_QUERY
 from archiver.store.index.version_rows import build_material, find_submission_row, proven_time_sql, select_versions
-from archiver.store.sqlite import read_point
+from archiver.store.sqlite import read_journal_point
 
 #: The columns of :class:`archiver.model.Hold`, in the order of its fields.
 _HOLD_COLUMNS = 'name, object, reason, "by", user, placed, lifted, lift_reason'
@@ -46,14 +46,14 @@ class Index(IndexConnection):
     """
 
     @property
-    def head(self) -> str | None:
+    def head_commit(self) -> str | None:
         """The journal commit of the newest event in the index; None for an empty index."""
         return self._read_meta("head")
 
     @property
-    def point(self) -> JournalPoint | None:
-        """The newest event in the index; None for an empty index."""
-        return read_point(self._db)
+    def journal_point(self) -> JournalPoint | None:
+        """The newest event in the index, as it is compared with the journal; None for an empty index."""
+        return read_journal_point(self._db)
 
     @property
     def archive_id(self) -> str:
@@ -63,23 +63,26 @@ class Index(IndexConnection):
         """
         return self._read_meta("archive") or ""
 
-    def lag(self) -> ClockLag:
-        """Return how far the compliance clock was behind the wall clock at the newest event, and why."""
-        value = self._read_meta("lag")
-        return ClockLag() if value is None else ClockLag(**json.loads(value))
+    def clock_lag(self) -> ClockLag:
+        """Return how far the compliance clock was behind the wall clock at the newest event, and why.
+
+        The compliance clock (:mod:`archiver.clock`) decides retention, and nobody can set it forward.
+        """
+        lag_json = self._read_meta("lag")
+        return ClockLag() if lag_json is None else ClockLag(**json.loads(lag_json))
 
     @property
     def key_commit(self) -> str:
         """The journal commit of the event that introduced the signing key in force; empty for an empty index."""
         return self._read_meta("key") or ""
 
-    def replica(self) -> ReplicaCreated | None:
+    def current_replica(self) -> ReplicaCreated | None:
         """Return the address and settings of the replica that was created last; None if none was created."""
-        value = self._read_meta("replica")
-        return None if value is None else ReplicaCreated.from_details(json.loads(value))
+        details_json = self._read_meta("replica")
+        return None if details_json is None else ReplicaCreated.from_details(json.loads(details_json))
 
     @property
-    def made_at(self) -> str:
+    def created_at(self) -> str:
         """The time at which the archive was created; empty for an empty index."""
         return self._read_meta("made") or ""
 
@@ -87,14 +90,14 @@ class Index(IndexConnection):
     def watch_path(self) -> bytes | None:
         """The path of the watched folder, as journalled last; None if no event names one."""
         # An empty path stands for an archive that was created without a watched folder.
-        return names.raw(self._read_meta("watch") or "") or None
+        return names.name_from_text(self._read_meta("watch") or "") or None
 
     @property
     def layout(self) -> str:
         """The folder layout of the archive, such as ``{filing}/{submission}``; empty for an empty index."""
         return self._read_meta("layout") or ""
 
-    def promises(self) -> Promises:
+    def retention_promises(self) -> Promises:
         """Return the strictest retention that was ever in force, because a promise is never shortened."""
         scope_rows = self._db.execute("select scope, years from promises")
         timezone_rows = self._db.execute("select key from meta where key like 'zone:%' order by key")
@@ -103,30 +106,33 @@ class Index(IndexConnection):
             years=dict(scope_rows.fetchall()),
             zones=tuple(key.removeprefix("zone:") for (key,) in timezone_rows),
             live=live_row is not None,
-            unread=tuple(self.unread()),
+            unread=tuple(self.unread_events()),
         )
 
-    def holds(self, lifted: bool = False) -> list[Hold]:
-        """Return the holds in force, oldest first; if ``lifted`` is True, the lifted holds as well."""
-        condition = "1" if lifted else "lifted is null"
+    def holds(self, include_lifted: bool = False) -> list[Hold]:
+        """Return the legal holds in force, oldest first; with ``include_lifted``, the lifted ones as well."""
+        condition = "1" if include_lifted else "lifted is null"
         rows = self._db.execute(
             f"select {_HOLD_COLUMNS} from holds where {condition} order by placed, name, object"
         )
         return [Hold(*row) for row in rows]
 
-    def records(self) -> list[tuple[str, str, str]]:
-        """Return action, object and time of each hold, filing event and disposal plan; in no particular order."""
-        return self._db.execute(RECORDS).fetchall()
+    def comparable_records(self) -> list[tuple[str, str, str]]:
+        """Return action, object and time of each hold, filing event and disposal plan; in no particular order.
+
+        A database that was set aside is compared by these rows, to find records that the journal lacks.
+        """
+        return self._db.execute(COMPARABLE_RECORDS_QUERY).fetchall()
 
     def last_checkpoint(self) -> EventTime | None:
         """Return number and wall clock of the newest checkpoint's event; None before the first checkpoint."""
-        value = self._read_meta("checkpoint")
-        if value is None:
+        number_and_time = self._read_meta("checkpoint")
+        if number_and_time is None:
             return None
-        seq, _, at = value.partition(" ")
-        return EventTime(int(seq), at)
+        seq, _, wall_time = number_and_time.partition(" ")
+        return EventTime(int(seq), wall_time)
 
-    def last_drill(self) -> str | None:
+    def last_drill_time(self) -> str | None:
         """Return the time of the last restore drill; None before the first."""
         return self._read_meta("drill")
 
@@ -168,58 +174,65 @@ class Index(IndexConnection):
         )
         return [Submission(*row) for row in rows]
 
-    def versions(self, filing: str | None = None, name: str | None = None) -> list[Version]:
-        """Return the versions, newest first, of all filings, or of the ``filing`` and the submission ``name``."""
+    def versions(self, filing_name: str | None = None, submission_name: str | None = None) -> list[Version]:
+        """Return the versions, newest first, of all filings, or only those with the given names.
+
+        ``submission_name`` is the part of the submission's name after that of the filing. Given alone, it selects
+        the submissions with that name in all filings.
+        """
         conditions, values = ["1"], []
-        for column, value in (("s.filing", filing), ("s.name", name)):
-            if value is not None:
+        for column, wanted_name in (("s.filing", filing_name), ("s.name", submission_name)):
+            if wanted_name is not None:
                 conditions.append(f"{column} = ?")
-                values.append(value)
+                values.append(wanted_name)
         return self._select_versions(" and ".join(conditions), values, "order by v.seq desc")
 
-    def version(self, tag: str) -> Version | None:
-        """Return the version with this tag; None if there is none.
+    def find_version(self, tag: str) -> Version | None:
+        """Return the version that ``tag`` names; None if there is none.
 
-        ``tag`` is the tag of a version, or the signed tag of a submission to the regulator.
+        ``tag`` is the tag of the version itself, or the signed tag of its submission to the regulator.
         """
         condition = "v.tag = ? or v.id = (select version from submitted where tag = ?)"
         return next(iter(self._select_versions(condition, [tag, tag])), None)
 
-    def latest(self, submission: Submission) -> Version | None:
-        """Return the newest version of a submission; None if no version was captured."""
+    def newest_version(self, submission: Submission) -> Version | None:
+        """Return the newest version of ``submission``; None if no version of it was captured."""
         condition = (
             "v.id = (select v.id from versions v join submissions s on s.id = v.submission "
             "where s.filing = ? and s.name = ? order by v.number desc limit 1)"
         )
         return next(iter(self._select_versions(condition, [submission.filing, submission.name])), None)
 
-    def counts(self) -> tuple[int, int]:
-        """Return the number of versions and the sum of their sizes in bytes; shared content counts repeatedly."""
-        row = self._db.execute("select count(*), coalesce(sum(bytes), 0) from versions").fetchone()
-        return int(row[0]), int(row[1])
+    def version_count(self) -> int:
+        """Return the number of versions of all submissions."""
+        return int(self._db.execute("select count(*) from versions").fetchone()[0])
 
-    def first_capture(self) -> str | None:
+    def first_capture_time(self) -> str | None:
         """Return the time of the first capture; None before it."""
         row = self._db.execute("select min(captured_at) from versions").fetchone()
         return None if row[0] is None else str(row[0])
 
-    def stored(self, since: str = "") -> int:
-        """Return the size in bytes of the content that was new when captured, at ``since`` or later.
+    def new_content_bytes(self, since: str = "") -> int:
+        """Return the bytes of content that was new to the archive when it was captured, at ``since`` or later.
 
-        Content that several files share counts once. An empty ``since`` covers all captures.
+        Content that several files share counts once. ``since`` is a wall time (RFC 3339); an empty one covers all
+        captures.
         """
         query = "select coalesce(sum(stored), 0) from versions where captured_at >= ?"
         return int(self._db.execute(query, (since,)).fetchone()[0])
 
-    def branches(self) -> dict[str, str]:
-        """Return the commit of the newest version of each submission, by the ref of its branch."""
+    def branch_heads(self) -> dict[str, str]:
+        """Return the commit that each submission's branch must point to, by the full name of the branch.
+
+        That is the commit of the submission's newest version.
+        """
         rows = self._db.execute(
             'select s.filing, s.name, v."commit" from versions v join submissions s on s.id = v.submission '
             "where v.number = (select max(n.number) from versions n where n.submission = v.submission)"
         )
         return {Submission(filing, name).branch: commit for filing, name, commit in rows}
 
-    def tags(self) -> list[str]:
+    def all_tags(self) -> list[str]:
         """Return the tags of all versions and the signed tags of all submissions to the regulator, sorted."""
         rows = self._db.execute("select tag from versions union select tag from submitted order by 1")
         return [row[0] for row in rows]
@@ -228,13 +241,13 @@ class Index(IndexConnection):
         """Return the versions that an SQL condition selects, as :func:`select_versions` does."""
         return select_versions(self._db, condition, values, order_clause, self.holds())
 
-    def materials(self, submission: Submission, number: int | None = None) -> Iterator[Material]:
-        """Yield the materials of version ``number`` of a submission, in the order of their paths.
+    def materials(self, submission: Submission, version_number: int | None = None) -> Iterator[Material]:
+        """Yield the materials of a version of ``submission``, in the order of their paths.
 
-        None stands for the newest version. Yields nothing for an unknown submission.
+        With ``version_number`` None, the newest version. Yields nothing for an unknown submission.
         """
         submission_row = find_submission_row(self._db, submission.filing, submission.name)
-        if number is None:
+        if version_number is None:
             rows = self._db.execute(
                 "select path, sha256, size, mtime_ns, health from materials "
                 "where submission = ? and until is null order by path",
@@ -244,28 +257,29 @@ class Index(IndexConnection):
             rows = self._db.execute(
                 "select path, sha256, size, mtime_ns, health from materials where submission = ? "
                 "and first <= ? and (until is null or until > ?) order by path",
-                (submission_row, number, number),
+                (submission_row, version_number, version_number),
             )
         for row in rows:
             yield build_material(row)
 
-    def life(self, filing: str | None = None, until: str = "") -> list[LifeEvent]:
-        """Return the events of a filing, or of all filings, oldest first.
+    def life_events(self, filing_name: str | None = None, until: str = "") -> list[LifeEvent]:
+        """Return the events in the life of a filing, such as submissions and notices, oldest first.
 
-        ``until`` selects the events that were recorded at that time or before; empty for all events.
+        ``filing_name`` None selects all filings. ``until`` selects the events that were recorded at that wall time
+        or before; empty for all events.
         """
         rows = self._db.execute(
             "select seq, at, user, action, filing, details from life "
             "where (?1 is null or filing = ?1) and (?2 = '' or at <= ?2) order by seq",
-            (filing, until),
+            (filing_name, until),
         )
         return [
-            LifeEvent(seq, at, user, action, event_filing, json.loads(details))
-            for seq, at, user, action, event_filing, details in rows
+            LifeEvent(seq, at, user_name, action, event_filing_name, json.loads(details_json))
+            for seq, at, user_name, action, event_filing_name, details_json in rows
         ]
 
-    def holding(self, sha256: str) -> list[Version]:
-        """Return the versions with a material of this content, in no particular order."""
+    def versions_with_content(self, sha256: str) -> list[Version]:
+        """Return the versions with a material whose content has this SHA-256, in no particular order."""
         condition = (
             "v.id in (select w.id from materials m join versions w on w.submission = m.submission "
             "where m.sha256 = ? and m.first <= w.number and (m.until is null or m.until > w.number))"
@@ -273,7 +287,7 @@ class Index(IndexConnection):
         return self._select_versions(condition, [sha256])
 
     def newest_materials_at(self, submission: Submission, paths: Iterable[bytes]) -> dict[bytes, Material]:
-        """Return the materials of a submission's newest version at ``paths``, by path.
+        """Return the materials that the newest version of ``submission`` has at ``paths``, by path.
 
         Paths without a material are left out.
         """

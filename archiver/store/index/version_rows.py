@@ -11,7 +11,7 @@ from typing import Any
 from archiver.model import Hold, Material, Submission, SubmissionRecord, Version
 from archiver.store.events.event_kinds import Action
 from archiver.store.events.filing_events import VersionSubmitted
-from archiver.store.sqlite import read_integer
+from archiver.store.sqlite import from_stored_integer
 
 
 def find_submission_row(database: sqlite3.Connection, filing_name: str, submission_name: str) -> int | None:
@@ -25,7 +25,7 @@ def find_submission_row(database: sqlite3.Connection, filing_name: str, submissi
 def build_material(row: tuple[Any, ...]) -> Material:
     """Build a material from a row with the columns path, sha256, size, mtime_ns and health."""
     path, sha256, size, mtime_ns, health = row
-    return Material(path, sha256, size, read_integer(mtime_ns), health)
+    return Material(path, sha256, size, from_stored_integer(mtime_ns), health)
 
 
 def proven_time_sql(table: str) -> str:

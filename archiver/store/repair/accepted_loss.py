@@ -82,7 +82,7 @@ def lost_records(archive: Archive) -> list[set_aside.LostRecord]:
     """
     if not set_aside.databases(archive.root):
         return []
-    return set_aside.lost_records(archive.root, set(archive.index.records()))
+    return set_aside.lost_records(archive.root, set(archive.index.comparable_records()))
 
 
 def assess(archive: Archive) -> Loss:
@@ -97,12 +97,12 @@ def assess(archive: Archive) -> Loss:
         raise journal_repair.damage_error(
             repository.path, problem or LazyMessage.define("it holds no event", code="journal.empty"), None
         )
-    events = list(archive.journal.since(None, tip=last_event.commit))
+    events = list(archive.journal.events_since(None, tip=last_event.commit))
     expected = journal_repair.expected_refs((event.commit, event.refs) for event in events)
     refs_by_tag = {event.object: event.refs for event in events if event.action == Action.CAPTURE}
     ref_repair = journal_repair.plan_ref_repair(journal_repair.readable_refs(repository), expected)
     index = archive.index
-    index_point = index.point
+    index_point = index.journal_point
     loss = Loss(
         last_event,
         problem,
@@ -130,9 +130,9 @@ def assess(archive: Archive) -> Loss:
             lost_by_tag.setdefault(tag, LostVersion(tag))
     loss.versions = [lost_by_tag[tag] for tag in sorted(lost_by_tag)]
     with closing(Index.in_memory()) as whole_index:
-        whole_index.apply(archive.journal.since_with_changes(None, last_event.commit))
-        journal_records = set(whole_index.records())
-    lost_records = {LostRecord(*record) for record in index.records() if record not in journal_records}
+        whole_index.apply_events(archive.journal.events_with_changes_since(None, last_event.commit))
+        journal_records = set(whole_index.comparable_records())
+    lost_records = {LostRecord(*record) for record in index.comparable_records() if record not in journal_records}
     loss.records = sorted(lost_records.union(set_aside.lost_records(archive.root, journal_records)))
     loss.newest_seq = max([loss.newest_seq, *set_aside.newest_events(archive.root)])
     return loss
@@ -147,11 +147,11 @@ def accept(archive: Archive, wait_seconds: float) -> tuple[Loss, Event | None]:
     Raises Busy if another process holds the lock after ``wait_seconds``, JournalDamaged if no event is whole,
     StorageError if git fails.
     """
-    with archive.repairing(wait_seconds) as writer:
+    with archive.writing_for_repair(wait_seconds) as writer:
         loss = assess(archive)
         if loss.is_empty:
             archive.reindex()
-            if any(event.action == Action.RECOVER for event in archive.journal.since(None)):
+            if any(event.action == Action.RECOVER for event in archive.journal.events_since(None)):
                 # An earlier run may have been killed after it wrote its event and before it had cleaned up.
                 _clean_up(archive)
             return loss, None
@@ -160,7 +160,7 @@ def accept(archive: Archive, wait_seconds: float) -> tuple[Loss, Event | None]:
         if repository.resolve(JOURNAL) != loss.last_event.commit:
             repository.move_refs([RefUpdate(JOURNAL, ANY, loss.last_event.commit)], guarded=False)
         index_path = archive.root / "index.db"
-        if (point := sqlite.point_of(index_path)) is not None and not archive.has_event(point):
+        if (point := sqlite.read_journal_point_of_file(index_path)) is not None and not archive.has_event(point):
             # This index may be the only proof of the loss: if this process is killed before it writes the event,
             # the next one needs the index.
             set_aside.set_aside(archive.root, index_path.name)
@@ -225,6 +225,6 @@ def _build_details(loss: Loss, seq: int) -> LossAccepted:
 def _drop_foreign_state(archive: Archive) -> None:
     """Delete ``state.db`` if it is of another history; the next capture then reads the whole watched folder."""
     path = archive.root / "state.db"
-    point = sqlite.point_of(path)
+    point = sqlite.read_journal_point_of_file(path)
     if point is not None and not archive.has_event(point):
-        sqlite.remove(path)
+        sqlite.delete_database(path)

@@ -21,7 +21,7 @@ from archiver.path_existence import is_folder, is_there
 from archiver.store.git import packed_refs
 from archiver.store.git.repository import JOURNAL, Repository
 from archiver.store.index.queries import Index
-from archiver.store.journal import EVENT_FILE, GENESIS
+from archiver.store.journal import EVENT_FILE, GENESIS_DIGEST
 from archiver.store.repair import set_aside
 
 #: The forms of the tags that this program makes.  A tag of another form was made by hand: ``verify`` reports it,
@@ -136,10 +136,10 @@ def compare_refs(refs: Mapping[str, str], index: Index) -> RefDifferences:
     ``refs`` has the object id of each ref.  Returns no difference if the journal has an unreadable event, because
     that event may have made any ref.
     """
-    if index.unread():
+    if index.unread_events():
         return RefDifferences()
-    branches, point = index.branches(), index.point
-    expected = {f"refs/tags/{tag}": "" for tag in index.tags()} | branches
+    branches, point = index.branch_heads(), index.journal_point
+    expected = {f"refs/tags/{tag}": "" for tag in index.all_tags()} | branches
     unknown_refs = {ref for ref, oid in refs.items() if _is_unknown(ref, oid, expected, point.seq if point else 0)}
     return RefDifferences(tuple(sorted(expected.keys() - refs.keys())), tuple(sorted(unknown_refs)))
 
@@ -215,7 +215,7 @@ def _read_whole_events(repository: Repository) -> dict[str, tuple[WholeEvent, st
     whole_events: dict[str, tuple[WholeEvent, str | None, dict[str, str]]] = {}
     # Follow children from the first event on: every commit that is reached has a whole past.  Each entry is a
     # commit, the number that its event must have, and the digest that its event must name as the preceding one.
-    pending_commits = [(commit, 1, GENESIS) for commit in children_by_parent.get(None, ())]
+    pending_commits = [(commit, 1, GENESIS_DIGEST) for commit in children_by_parent.get(None, ())]
     while pending_commits:
         commit, seq, previous_digest = pending_commits.pop()
         parent, data = events_by_commit[commit]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from archiver.path_existence import is_there
 from archiver.store import sqlite
-from archiver.store.index.index_schema import RECORDS
+from archiver.store.index.index_schema import COMPARABLE_RECORDS_QUERY
 
 FOLDER = "set-aside"
 
@@ -106,13 +106,17 @@ def lost_records(root: Path, journal_records: Container[tuple[str, str, str]]) -
     for path in databases(root):
         # An unreadable database contributes none, as in lost_versions.
         with suppress(sqlite3.Error), closing(sqlite.connect_read_only(path)) as database:
-            lost.update(LostRecord(*row) for row in database.execute(RECORDS) if row not in journal_records)
+            lost.update(
+                LostRecord(*row)
+                for row in database.execute(COMPARABLE_RECORDS_QUERY)
+                if row not in journal_records
+            )
     return sorted(lost)
 
 
 def newest_events(root: Path) -> list[int]:
     """Return the number of the newest event in each database set aside, as far as they can be read."""
-    points = [sqlite.point_of(path) for path in databases(root)]
+    points = [sqlite.read_journal_point_of_file(path) for path in databases(root)]
     return [point.seq for point in points if point is not None]
 
 
@@ -131,4 +135,4 @@ def _read_versions(path: Path) -> Iterator[tuple[str, str, str]]:
 def discard(root: Path) -> None:
     """Delete the databases set aside; the caller has journalled the loss that they prove.  Raises OSError."""
     for path in databases(root):
-        sqlite.remove(path)
+        sqlite.delete_database(path)
