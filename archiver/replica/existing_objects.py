@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -100,24 +101,30 @@ def _read_owner(bucket: Bucket, version: ObjectVersion) -> str:
 def adopt_listed_content(
     bucket: Bucket, state: ReplicaState, thread_count: int, stopping: threading.Event
 ) -> None:
-    """List the content objects of the bucket, and record those that are not recorded yet.
+    """List the content objects of the bucket, record those that are not recorded yet, and forget absent ones.
 
     Of several versions of an object the oldest is the archive's own, as others can only add later ones. An object
     whose digest is not the one in its key is not recorded, so the sync sends it again.
 
     Raises BucketProblem, and TransferStopped once ``stopping`` is set. All earlier batches are recorded then.
     """
-    seen_keys = set(state.objects_below(""))
-    unseen_versions = (
-        version
-        for version in bucket.list_versions(object_names.CONTENT_PREFIX)
-        if not version.is_delete_marker and version.key not in seen_keys
-    )
+    recorded_objects = state.objects_below(object_names.CONTENT_PREFIX)
+    seen_keys, absent_keys = set(recorded_objects), set(recorded_objects)
+
+    def unseen_versions() -> Iterator[ObjectVersion]:
+        for version in bucket.list_versions(object_names.CONTENT_PREFIX):
+            if version.is_delete_marker:
+                continue
+            recorded = recorded_objects.get(version.key)
+            if recorded is not None and recorded.version_id == version.version_id:
+                absent_keys.discard(version.key)
+            if version.key not in seen_keys:
+                yield version
 
     def request_info(version: ObjectVersion) -> ObjectInfo | None:
         return bucket.object_info(version.key, version.version_id)
 
-    for batch in split_into_batches(unseen_versions, _BATCH_SIZE):
+    for batch in split_into_batches(unseen_versions(), _BATCH_SIZE):
         # A listing has the oldest version of a key first. In the reversed order it is the last one, which stays.
         oldest_versions = {version.key: version for version in reversed(batch) if version.key not in seen_keys}
         seen_keys |= oldest_versions.keys()
@@ -127,6 +134,8 @@ def adopt_listed_content(
             for version, info in zip(oldest_versions.values(), infos, strict=True)
             if info is not None and info.sha256 == object_names.parse_content_key(version.key)
         )
+    # Somebody else deleted these versions, or an earlier release did and did not record it. They are sent again.
+    state.forget_objects(absent_keys)
 
 
 def adopt_unrecorded_bundles(

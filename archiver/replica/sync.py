@@ -213,6 +213,12 @@ class Replicator:
             or self._must_change_hold(sent.replicated, sent.desired)
         )
         for batch in split_into_batches(outdated_objects, _BATCH_SIZE):
+            # Forgotten before the request: a lifted hold that is still recorded would not be placed again.
+            self._state.forget_objects(
+                sent.key
+                for sent in batch
+                if sent.replicated.has_legal_hold and self._must_change_hold(sent.replicated, sent.desired)
+            )
             self._update_locks(batch, now)
 
     def _update_locks(self, outdated_objects: Sequence[_OutdatedObject], now: datetime) -> None:
@@ -301,10 +307,13 @@ class Replicator:
         Its legal hold is lifted at once. While the bucket enforces a lock, the object is listed in the result
         instead, and the next sync tries again. Nothing is deleted or lifted while the journal has an event of an
         unknown kind.
+
+        Each object is forgotten before the request that deletes it. After a failure or a crash the next sync lists
+        the bucket and records what is still there, while a record of a deleted object would keep its content from
+        being sent if it is archived again.
         """
         if not self._may_release:
             return
-        deleted_keys = []
         for key, replicated in self._state.objects_below(object_names.CONTENT_PREFIX).items():
             sha256 = object_names.parse_content_key(key)
             if sha256 is None or sha256 in desired_content:
@@ -314,15 +323,15 @@ class Replicator:
             if replicated.locked_until is not None and replicated.locked_until > now:
                 self._result.still_locked.append(LockedContent(sha256, replicated.locked_until))
                 continue
+            self._state.forget_objects([key])
             try:
                 self._bucket.delete_version(key, replicated.version_id)
             except RequestForbidden:
                 # The lock has not ended by the bucket's clock, or somebody extended it.
+                self._state.record_objects([(key, replicated)])
                 self._result.still_locked.append(LockedContent(sha256, replicated.locked_until or now))
                 continue
-            deleted_keys.append(key)
-        self._state.forget_objects(deleted_keys)
-        self._result.deleted_count += len(deleted_keys)
+            self._result.deleted_count += 1
 
     def _in_parallel(self, transfer: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
         """Do as :func:`run_in_parallel` does, with the threads and the end of this sync."""

@@ -15,10 +15,14 @@ from pathlib import Path
 import pytest
 
 from archiver import clock
+from archiver.config.loader import load
 from archiver.replica import object_names
+from archiver.replica.bucket import BucketProblem
 from archiver.replica.bundles import write_bundle
-from archiver.replica.known_objects import ReplicaState, ReplicatedObject
+from archiver.replica.connect import open_replica, sync_replica
+from archiver.replica.known_objects import ReplicaState, ReplicatedObject, state_path
 from archiver.replica.s3 import S3Bucket
+from archiver.retention.policy import policy_in_force
 from archiver.store import lock
 from archiver.store.git.repository import Repository
 from tests.replica.conftest import give_keys
@@ -44,6 +48,48 @@ def objects(server: Server, url: str) -> dict[str, int]:
     return {
         key: count for key, count in inventory(server, url).items() if key.startswith(("objects/", "history/"))
     }
+
+
+def dispose_first_version(site: Site) -> None:
+    """Mark version 1 as disposed of in the index.
+
+    Approvals need other users; what the bucket sees is what a disposal leaves behind.
+    """
+    archive = site.open()
+    disposed = next(each for each in archive.index.versions() if each.number == 1)
+    archive.index._db.execute("insert into disposed values (?, ?)", (disposed.tag, "a plan"))
+    archive.index._db.commit()
+    archive.close()
+
+
+def lose_reply(monkeypatch: pytest.MonkeyPatch, method_name: str, number: int) -> None:
+    """Let the bucket carry out a request, and lose its reply to the call with this number, as a crash would."""
+    method, calls = getattr(S3Bucket, method_name), []
+
+    def request(self: S3Bucket, *arguments: object, **options: object) -> None:
+        method(self, *arguments, **options)
+        calls.append(arguments)
+        if len(calls) == number:
+            raise BucketProblem("the connection broke")
+
+    monkeypatch.setattr(S3Bucket, method_name, request)
+
+
+def sync_here(site: Site) -> None:
+    """Synchronise in this process, where a request can be made to fail, instead of in a command."""
+    config, archive = load(site.config), site.open()
+    try:
+        with open_replica(archive, config) as replica:
+            sync_replica(archive, replica, policy_in_force(config, archive.index.promises()), lock_timeout=5)
+    finally:
+        archive.close()
+
+
+def legal_holds(bucket: S3Bucket) -> set[bool]:
+    found = [
+        bucket.object_info(each.key, each.version_id) for each in bucket.list_versions(object_names.CONTENT_PREFIX)
+    ]
+    return {each.has_legal_hold for each in found if each}
 
 
 def test_it_is_sent_once(replicated: Site, server: Server, url: str) -> None:
@@ -120,20 +166,13 @@ def test_a_lock_is_moved_later_never_sooner(
 def test_a_hold_is_a_legal_hold(replicated: Site, bucket_of: OpenBucket, url: str) -> None:
     bucket = bucket_of(url)
 
-    def legal_holds() -> set[bool]:
-        found = [
-            bucket.object_info(each.key, each.version_id)
-            for each in bucket.list_versions(object_names.CONTENT_PREFIX)
-        ]
-        return {each.has_legal_hold for each in found if each}
-
     replicated.run("hold", "place", "抽查", "推荐", "--reason", "spot check")
     assert "2 holds" in replicated.run("replica", "sync").stdout
-    assert legal_holds() == {True}
+    assert legal_holds(bucket) == {True}
     assert replicated.json("verify", "--replica")["ok"]
     replicated.run("hold", "lift", "抽查", "推荐", "--reason", "closed")
     assert "2 holds" in replicated.run("replica", "sync").stdout
-    assert legal_holds() == {False}
+    assert legal_holds(bucket) == {False}
 
 
 @pytest.mark.parametrize("lock", [True, False])
@@ -150,13 +189,7 @@ def test_disposal_reaches_the_bucket_once_the_lock_has_ended(
     site.run("replica", "init", "--url", address, "--endpoint", server.endpoint, *([] if lock else ["--no-lock"]))
     site.run("replica", "sync")
     later = Later(site, FOUR_YEARS)
-    identity = later.json("dispose", "plan")["plan"]
-    # Approvals need other users; what the bucket sees is what a disposal leaves behind, so the index is told.
-    archive = site.open()
-    disposed = next(each for each in archive.index.versions() if each.number == 1)
-    archive.index._db.execute("insert into disposed values (?, ?)", (disposed.tag, identity))
-    archive.index._db.commit()
-    archive.close()
+    dispose_first_version(site)
     output = site.run("replica", "sync").stdout
     remaining_keys = [
         each.key
@@ -171,6 +204,65 @@ def test_disposal_reaches_the_bucket_once_the_lock_has_ended(
     else:
         assert "deleted 1" in output
         assert len(remaining_keys) == 1
+
+
+@pytest.mark.parametrize("lost_reply", [1, 2])
+def test_content_that_was_deleted_before_a_failure_is_sent_again(
+    site: Site, server: Server, keys: Path, monkeypatch: pytest.MonkeyPatch, lost_reply: int
+) -> None:
+    """Of two deletions, either may be the one whose reply is lost: the first one has to be known afterwards."""
+    address = f"s3://{server.bucket(f'd{uuid.uuid4().hex[:20]}', lock=False)}/x"
+    give_keys(site, keys)
+    for name in ("一", "二"):
+        site.write(f"推荐/首次/{name}", f"first draft of {name}")
+    site.catch_up()
+    for name in ("一", "二"):
+        site.write(f"推荐/首次/{name}", f"second draft of {name}")
+    site.catch_up()
+    site.run("replica", "init", "--url", address, "--endpoint", server.endpoint, "--no-lock")
+    site.run("replica", "sync")
+    dispose_first_version(site)
+    lose_reply(monkeypatch, "delete_version", lost_reply)
+    with pytest.raises(BucketProblem, match="the connection broke"):
+        sync_here(site)
+    for name in ("一", "二"):
+        site.write(f"推荐/首次/{name}", f"first draft of {name}")
+    site.catch_up()
+    assert site.run("replica", "sync").stdout.startswith(f"Sent {lost_reply} objects")
+    assert site.json("verify", "--replica")["ok"]
+
+
+def test_a_listing_corrects_what_is_recorded_and_gone(site: Site, server: Server, keys: Path) -> None:
+    """Earlier releases recorded content as sent that a failed sync had deleted."""
+    name = server.bucket(f"d{uuid.uuid4().hex[:20]}", lock=False)
+    give_keys(site, keys)
+    site.write("推荐/首次/材料", "first draft")
+    site.catch_up()
+    site.run("replica", "init", "--url", f"s3://{name}/x", "--endpoint", server.endpoint, "--no-lock")
+    site.run("replica", "sync")
+    client = server.client()
+    for each in client.list_object_versions(Bucket=name, Prefix="x/objects/")["Versions"]:
+        client.delete_object(Bucket=name, Key=each["Key"], VersionId=each["VersionId"])
+    state = ReplicaState(state_path(site.archive))
+    state.begin_sync()  # and no end, as after a failure
+    state.close()
+    assert site.run("replica", "sync").stdout.startswith("Sent 1 objects")
+    assert site.json("verify", "--replica")["ok"]
+
+
+@pytest.mark.parametrize("lost_reply", [1, 2])
+def test_a_hold_that_was_lifted_before_a_failure_is_placed_again(
+    replicated: Site, bucket_of: OpenBucket, url: str, monkeypatch: pytest.MonkeyPatch, lost_reply: int
+) -> None:
+    replicated.run("hold", "place", "抽查", "推荐", "--reason", "spot check")
+    replicated.run("replica", "sync")
+    replicated.run("hold", "lift", "抽查", "推荐", "--reason", "closed")
+    lose_reply(monkeypatch, "set_legal_hold", lost_reply)
+    with pytest.raises(BucketProblem, match="the connection broke"):
+        sync_here(replicated)
+    replicated.run("hold", "place", "复查", "推荐", "--reason", "opened again")
+    replicated.run("replica", "sync")
+    assert legal_holds(bucket_of(url)) == {True}
 
 
 def test_two_archives_do_not_share_a_prefix(
