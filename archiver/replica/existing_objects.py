@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 
 from archiver.errors import StorageError, UsageError
 from archiver.replica import object_names
-from archiver.replica.bucket import Bucket, BucketProblem, ObjectInfo, ObjectVersion
+from archiver.replica.bucket import Bucket, BucketProblem, ObjectInfo, ObjectMissing, ObjectVersion
 from archiver.replica.known_objects import ReplicaState, ReplicatedObject
 from archiver.replica.object_names import IDENTITY_KEY, EventSpan
 from archiver.replica.parallel_transfers import run_in_parallel, split_into_batches
@@ -26,6 +26,9 @@ from archiver.store.archive import Archive
 
 #: The version of the claim's JSON.
 _CLAIM_FORMAT = 1
+#: The most bytes of a claim that is downloaded. With more, anybody could fill the memory. With less, a claim of a
+#: later release would not fit: one of today is a tenth of that.
+_LARGEST_CLAIM = 1024
 #: Characters of a foreign owner that a message shows. An archive's id is shorter, but anybody may have written the
 #: object.
 _LONGEST_OWNER = 40
@@ -59,9 +62,9 @@ def claim_prefix(bucket: Bucket, archive_id: str, locked_until: datetime | None)
     ]
     for version in sorted(versions, key=lambda version: version.modified_at):
         info = bucket.object_info(version.key, version.version_id)
-        if info is None:  # deleted since it was listed
+        owner = _read_owner(bucket, version, info) if info is not None else None
+        if info is None or owner is None:  # deleted since it was listed
             continue
-        owner = _read_owner(bucket, version)
         if owner != archive_id:
             raise UsageError(
                 "This prefix belongs to another archive ({owner}). Nothing was changed. Choose a prefix of its "
@@ -83,14 +86,18 @@ def _upload_claim(bucket: Bucket, archive_id: str, locked_until: datetime | None
     return ReplicatedObject(version_id, len(data), locked_until, has_legal_hold=False)
 
 
-def _read_owner(bucket: Bucket, version: ObjectVersion) -> str:
+def _read_owner(bucket: Bucket, version: ObjectVersion, info: ObjectInfo) -> str | None:
     """Return the id of the archive in a version of the claim, or "?" if the version is not a claim.
 
-    Raises BucketProblem if the version cannot be read, ObjectMissing if it was deleted since it was listed.
+    Returns None if the version was deleted since it was listed. Raises BucketProblem if it cannot be read.
     """
+    if info.size > _LARGEST_CLAIM:
+        return "?"
     try:
         return str(json.loads(b"".join(bucket.download(version.key, version.version_id)))["archive"])
-    except (ValueError, KeyError, TypeError):
+    except ObjectMissing:
+        return None
+    except (ValueError, KeyError, TypeError, RecursionError):
         # Somebody else wrote an object with this key, so the prefix is not ours.
         return "?"
 
