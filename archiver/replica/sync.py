@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -319,7 +320,7 @@ class Replicator:
             if sha256 is None or sha256 in desired_content:
                 continue
             if replicated.has_legal_hold:
-                self._bucket.set_legal_hold(key, replicated.version_id, is_held=False)
+                replicated = self._lift_hold(key, replicated)
             if replicated.locked_until is not None and replicated.locked_until > now:
                 self._result.still_locked.append(LockedContent(sha256, replicated.locked_until))
                 continue
@@ -332,6 +333,18 @@ class Replicator:
                 self._result.still_locked.append(LockedContent(sha256, replicated.locked_until or now))
                 continue
             self._result.deleted_count += 1
+
+    def _lift_hold(self, key: str, replicated: ReplicatedObject) -> ReplicatedObject:
+        """Lift the legal hold of content, and return its new record, which is saved.
+
+        Until the bucket has replied the content is not recorded, as in :meth:`_delete_disposed_content`.
+        """
+        self._state.forget_objects([key])
+        self._bucket.set_legal_hold(key, replicated.version_id, is_held=False)
+        self._result.changed_holds += 1
+        released = replace(replicated, has_legal_hold=False)
+        self._state.record_objects([(key, released)])
+        return released
 
     def _in_parallel(self, transfer: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
         """Do as :func:`run_in_parallel` does, with the threads and the end of this sync."""

@@ -265,6 +265,26 @@ def test_a_hold_that_was_lifted_before_a_failure_is_placed_again(
     assert legal_holds(bucket_of(url)) == {True}
 
 
+def test_a_hold_on_disposed_content_is_lifted_once_and_can_be_placed_again(
+    replicated: Site, bucket_of: OpenBucket, url: str
+) -> None:
+    """The lock keeps the content in the bucket for years, and the archive may meet the same bytes again."""
+    replicated.run("hold", "place", "抽查", "推荐", "--reason", "spot check")
+    replicated.write("推荐/首次/自评估 报告", "second draft")
+    replicated.write("推荐/首次/附件/扫描件", b"second scan")
+    replicated.catch_up()
+    replicated.run("replica", "sync")
+    dispose_first_version(replicated)
+    assert "2 holds" in replicated.run("replica", "sync").stdout
+    assert "0 holds" in replicated.run("replica", "sync").stdout
+    assert legal_holds(bucket_of(url)) == {True, False}
+    replicated.write("推荐/首次/自评估 报告", "first draft")
+    replicated.write("推荐/首次/附件/扫描件", b"scan" * 1000)
+    replicated.catch_up()
+    assert "2 holds" in replicated.run("replica", "sync").stdout
+    assert legal_holds(bucket_of(url)) == {True}
+
+
 def test_two_archives_do_not_share_a_prefix(
     replicated: Site, server: Server, url: str, keys: Path, tmp_path: Path
 ) -> None:
