@@ -8,7 +8,8 @@ import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,11 +21,14 @@ from archiver.replica import object_names
 from archiver.replica.bucket import BucketProblem
 from archiver.replica.bundles import write_bundle
 from archiver.replica.connect import open_replica, sync_replica
+from archiver.replica.create import create_replica, settings_from_options
 from archiver.replica.known_objects import ReplicaState, ReplicatedObject, state_path
 from archiver.replica.s3 import S3Bucket
 from archiver.retention.policy import policy_in_force
 from archiver.store import lock
+from archiver.store.archive import Archive
 from archiver.store.git.repository import Repository
+from archiver.store.writer import Writer
 from tests.replica.conftest import give_keys
 from tests.replica.proxy import proxied
 from tests.replica.server import Server
@@ -283,6 +287,29 @@ def test_a_hold_on_disposed_content_is_lifted_once_and_can_be_placed_again(
     replicated.catch_up()
     assert "2 holds" in replicated.run("replica", "sync").stdout
     assert legal_holds(bucket_of(url)) == {True}
+
+
+def test_a_new_replica_has_nothing_recorded_after_a_crash_behind_its_event(
+    replicated: Site, server: Server, url: str
+) -> None:
+    """What the old bucket has would pass for what the new one has, and would never be sent there."""
+
+    class DyingArchive(Archive):
+        @contextmanager
+        def writing(self, wait_seconds: float) -> Iterator[Writer]:
+            with super().writing(wait_seconds) as writer:
+                yield writer
+            raise KeyboardInterrupt
+
+    archive = DyingArchive(replicated.archive)
+    settings = settings_from_options(
+        load(replicated.config), f"{url}-2", server.endpoint, "", "auto", has_lock=True
+    )
+    with pytest.raises(KeyboardInterrupt):
+        create_replica(archive, settings, 5)
+    archive.close()
+    assert replicated.run("replica", "sync").stdout.startswith("Sent 2 objects")
+    assert replicated.json("verify", "--replica")["ok"]
 
 
 def test_two_archives_do_not_share_a_prefix(
