@@ -161,7 +161,7 @@ def adopt_unrecorded_bundles(
             continue
         if span is None or not _is_in_journal(archive, span):
             raise SecondWriter(
-                "{key} in the bucket was not written by this archive. Nothing was sent and nothing was lost. "
+                "{key} in the bucket was not written by this archive. No history was sent and nothing was lost. "
                 "Each archive needs a prefix of its own: look who else writes there, or begin a new one with "
                 "archiver replica init.",
                 key=version.key,
