@@ -16,7 +16,7 @@ from archiver.daemon.reopen_reasons import ArchiveGone, FolderRemounted, History
 from archiver.daemon.replication import Replication
 from archiver.daemon.socket_server import grant_group_access
 from archiver.daemon.ticks import journal_tick, sign_daily
-from archiver.daemon.trouble import FailureState, report_system_error
+from archiver.daemon.trouble import FailureReporter, FailureState, report_system_error
 from archiver.daemon.upkeep import MemoryReleaser, apply_sensitive_patterns
 from archiver.daemon.watched_folder import WatchedFolder
 from archiver.errors import ArchiverError, LazyMessage, Reporter, StorageError
@@ -74,6 +74,7 @@ class Daemon:
         self._archive = archive
         self._config = config
         self._report = report
+        self._failure_reporter = FailureReporter(report, archive.root)
         self._lock_timeout = lock_timeout
         self._heartbeat = heartbeat
         self._stopping = threading.Event()
@@ -280,16 +281,16 @@ class Daemon:
         if self._last_scan is None or now >= self._last_scan + self._folder.scan_seconds:
             self._scan()
             journal_tick(self._archive, self._append)
-            self._try_side_task(
+            self._failure_reporter.try_side_task(
                 "checkpoint", lambda: sign_daily(self._archive, self._snapshot, self._lock_timeout)
             )
-        self._try_side_task("errands", lambda: self._jobs.start_due_job(self._archive))
-        self._try_side_task("replica", lambda: self._replication.start_if_due(self._archive))
+        self._failure_reporter.try_side_task("errands", lambda: self._jobs.start_due_job(self._archive))
+        self._failure_reporter.try_side_task("replica", lambda: self._replication.start_if_due(self._archive))
         self.pipeline.capture_due(self._lock_timeout)
         self._failures.update_alarm(self.pipeline.refusal)
         self._pending_list.update_if_due()
         self._memory_releaser.release_if_idle()
-        self._try_side_task("refusals", lambda: journal_refusals(self._archive, self._append))
+        self._failure_reporter.try_side_task("refusals", lambda: journal_refusals(self._archive, self._append))
         pause = max(self.pipeline.pause(_IDLE_SECONDS), _TICK_SECONDS)
         if not self._folder.wait(pause):
             self._stopping.wait(pause)
@@ -317,21 +318,6 @@ class Daemon:
                 self._folder.rewatch_after_silence(missed_paths[0], len(missed_paths))
 
     # --- failures
-
-    def _try_side_task(self, problem_code: str, work: Callable[[], object]) -> None:
-        """Run ``work``, which capturing does not need; report a failure as a problem with ``problem_code``.
-
-        The next turn tries again.  Raises only the sqlite3.DatabaseError of a damaged index, which has to be
-        rebuilt because capturing reads it too.
-        """
-        try:
-            work()
-        except ArchiverError as error:
-            self._report(error.message, problem=problem_code)
-        except Exception as error:
-            if isinstance(error, sqlite3.DatabaseError) and is_damage(error):
-                raise
-            report_system_error(self._report, error, self._archive.root, problem=problem_code)
 
     def _pause(self, error: Exception) -> None:
         """Wait before the next turn, longer after each failure, and raise the alarm if ``error`` is the archive's.
