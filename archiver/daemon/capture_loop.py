@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from archiver.daemon.watched_folder import WatchedFolder
 from archiver.errors import ArchiverError, LazyMessage, Reporter, StorageError
 from archiver.filings.change_detection import journal_new_questions
 from archiver.intake.capture import Capturer
+from archiver.intake.folder.access import open_access
 from archiver.intake.folder.watch_path import changed_watch_path
 from archiver.intake.ignore import IgnoreRules
 from archiver.intake.layout import check_layout
@@ -51,8 +53,8 @@ class Daemon:
     """Capture from one watched folder into one archive until told to stop.
 
     Owns the watch, the capturer's threads and children, the side jobs, the replication, and its connection to
-    ``state.db``.  They end with :meth:`run` or :meth:`run_once`; call one of these, and only once.  The caller
-    closes the archive.
+    ``state.db``.  They end with :meth:`run` or :meth:`run_once`; call one of these, and only once.  If that raises
+    before the work began, they end with :meth:`close`.  The caller closes the archive.
     """
 
     def __init__(
@@ -69,7 +71,7 @@ class Daemon:
         ``settle_seconds`` replaces the configured quiet period; None keeps it.  Each write waits for the writer's
         lock for at most ``lock_timeout`` seconds.  ``heartbeat`` is called repeatedly while the work progresses.
 
-        Raises ConfigError, Busy, StorageError, OSError or sqlite3.Error.
+        Raises ConfigError, Busy, StorageError, OSError or sqlite3.Error; nothing stays open then.
         """
         self._archive = archive
         self._config = config
@@ -80,15 +82,26 @@ class Daemon:
         self._stopping = threading.Event()
         #: Device and inode of the repository, to notice that another one has taken its place.
         self._archive_identity = archive.identity()
-        self._snapshot = open_snapshot(archive, lock_timeout)
-        self._failures = FailureState(archive, self._snapshot, self._stopping)
-        self._folder = WatchedFolder(config, self._snapshot, archive.root / "canary", report, self._append)
-        quiet_seconds = config.settle_seconds if settle_seconds is None else settle_seconds
-        self._scanner = Scanner(self._folder.access, IgnoreRules(config.ignore))
-        self._capturer = Capturer(archive, self._snapshot, self._folder.access, config, self._stopping)
-        apply_sensitive_patterns(archive, config, self._snapshot)
+        with contextlib.ExitStack() as opened:
+            self._snapshot = open_snapshot(archive, lock_timeout)
+            opened.callback(self._snapshot.close)
+            self._failures = FailureState(archive, self._snapshot, self._stopping)
+            opened.callback(self._failures.close)
+            self._access = open_access(config.watch, config.archive)
+            opened.callback(self._access.close)
+            self._folder = WatchedFolder(
+                *(config, self._access, self._snapshot, archive.root / "canary", report, self._append)
+            )
+            opened.callback(self._folder.unwatch)
+            self._capturer = Capturer(archive, self._snapshot, self._access, config, self._stopping)
+            opened.callback(self._capturer.close)
+            apply_sensitive_patterns(archive, config, self._snapshot)
+            #: Closes all of these; empty after :meth:`close`.
+            self._opened = opened.pop_all()
+        self._scanner = Scanner(self._access, IgnoreRules(config.ignore))
         self._jobs = JobRunner(config, report, lock_timeout)
         self._replication = Replication(config, report)
+        quiet_seconds = config.settle_seconds if settle_seconds is None else settle_seconds
         self._settler = Settler(quiet_seconds, config.maximum_delay_seconds)
         self.pipeline = Pipeline(
             self._scanner, self._snapshot, self._settler, self._capturer, config, report, heartbeat
@@ -115,6 +128,10 @@ class Daemon:
         """
         self._is_interrupted = True
         self._folder.wake()
+
+    def close(self) -> None:
+        """End threads, children and the watch, and close ``state.db``; does nothing the second time."""
+        self._opened.close()
 
     def gauges(self) -> Gauges:
         """Measure the figures for the metrics; raises OSError or sqlite3.Error if the archive cannot be read."""
@@ -212,23 +229,20 @@ class Daemon:
         """
         if self._is_folder_accepted:
             return
-        if move_event := changed_watch_path(self._archive, self._config, self._folder.access):
+        if move_event := changed_watch_path(self._archive, self._config, self._access):
             self._append(move_event)
             self._folder.allow_other_mount()
         self._is_folder_accepted = self._folder.is_present()
 
     def _finish(self) -> None:
-        """End threads, children and the watch, and close ``state.db``, even if the archive's disk is full."""
+        """Record for ``status`` what is pending and that nothing is watched, and :meth:`close`."""
         self._replication.stop()
         self._capturer.close()
-        try:
+        # Otherwise the archive's disk is full, read-only or gone.  The next start makes a new list.
+        with contextlib.suppress(sqlite3.Error, OSError):
             self._pending_list.update()
             self._folder.close()
-        except (sqlite3.Error, OSError):
-            # The archive's disk is full, read-only or gone.  The next start makes a new list of pending paths.
-            self._folder.unwatch()
-        self._failures.close()
-        self._snapshot.close()
+        self.close()
 
     def _append(self, draft: Draft) -> None:
         """Journal an event; raises Busy or StorageError as :meth:`Archive.writing` does."""

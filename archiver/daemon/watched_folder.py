@@ -11,7 +11,7 @@ from archiver.daemon import watch_state
 from archiver.daemon.watch_state import WatchState
 from archiver.errors import LazyMessage, Reporter
 from archiver.intake.folder import mounts
-from archiver.intake.folder.access import ChildAccess, open_access
+from archiver.intake.folder.access import ChildAccess, FolderAccess
 from archiver.intake.folder.canary import Canary
 from archiver.intake.folder.presence import FolderPresence
 from archiver.intake.folder.watcher import Hint, Watcher
@@ -34,33 +34,34 @@ _GRACE_SECONDS = 2.0
 class WatchedFolder:
     """Watch one folder: detect its absence, lost events, and a *deaf* watch, whose events stopped arriving.
 
-    Owns the watch, and the children that read a network mount; :meth:`close` ends them.  ``state`` is one of the
-    codes in :mod:`archiver.daemon.watch_state`, and empty before the first watch; ``state.db`` keeps it for
+    Owns the watch, which :meth:`unwatch` ends.  ``state`` is one of the codes in
+    :mod:`archiver.daemon.watch_state`, and empty before the first watch; ``state.db`` keeps it for
     ``archiver status``.  Times are monotonic seconds.
     """
 
     def __init__(
         self,
         config: Config,
+        access: FolderAccess,
         snapshot: Snapshot,
         probe_folder: Path,
         report: Reporter,
         append: Callable[[Draft], None],
     ) -> None:
-        """Open access to the folder, which may be missing; nothing is watched before :meth:`ensure_watched`.
+        """Prepare to watch the folder, which may be missing; nothing is watched before :meth:`ensure_watched`.
 
-        ``probe_folder`` is a folder in the archive, created if missing, in which events are made to test the
-        watch.  ``append`` journals an event.
+        The caller closes ``access``.  ``probe_folder`` is a folder in the archive, created if missing, in which
+        events are made to test the watch.  ``append`` journals an event.
 
-        Raises ConfigError if the folder and the archive lie inside one another.
+        Raises OSError if the mounts of the system cannot be read.
         """
         self._config = config
         self._snapshot = snapshot
         self._probe_folder = probe_folder
         self._report = report
         self._append = append
-        self.access = open_access(config.watch, config.archive)
-        self._presence = FolderPresence(os.fsencode(config.watch), self.access, snapshot)
+        self._access = access
+        self._presence = FolderPresence(os.fsencode(config.watch), access, snapshot)
         self._network_mount = self._find_network_mount()
         self._watcher: Watcher | None = None
         self._canary = Canary()
@@ -87,7 +88,7 @@ class WatchedFolder:
     @property
     def is_reached_as_before(self) -> bool:
         """Return True if the folder still has to be read as chosen at the start: directly, or by children."""
-        return (self._find_network_mount() is not None) == isinstance(self.access, ChildAccess)
+        return (self._find_network_mount() is not None) == isinstance(self._access, ChildAccess)
 
     # --- presence
 
@@ -169,10 +170,9 @@ class WatchedFolder:
             self._watcher = None
 
     def close(self) -> None:
-        """Stop watching, and end the children; raises sqlite3.Error, with the children not ended."""
+        """Stop watching, and record that; raises sqlite3.Error if only the record fails."""
         self.unwatch()
         self._set_state(WatchState(""))
-        self.access.close()
 
     def take_hints(self) -> set[Hint]:
         """Return the hints since the last call; empty if nothing is watched."""
