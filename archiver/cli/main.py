@@ -201,7 +201,7 @@ def _report_failure(function: Callable[[], int], arguments: list[str], session: 
     except UnicodeEncodeError as error:
         undecodable_argument = next((argument for argument in arguments if not names.is_utf8(argument)), None)
         if undecodable_argument is None:
-            return _report_unexpected_error(arguments, session)
+            return _report_unexpected_error(error, arguments, session)
         _make_error_console(session).warn(
             "{text} is not UTF-8 text, which this command needs ({reason}). Nothing archived was lost. Set the "
             "terminal to UTF-8 and type it again.",
@@ -213,7 +213,7 @@ def _report_failure(function: Callable[[], int], arguments: list[str], session: 
         # Compare the name, because importing sqlite3 for its exception classes would slow every --help.
         if type(error).__module__ == "sqlite3":
             return _report_database_error(error, session)
-        return _report_unexpected_error(arguments, session)
+        return _report_unexpected_error(error, arguments, session)
 
 
 def _flush_output() -> None:
@@ -259,26 +259,15 @@ def _rebuild_and_repeat(arguments: list[str], session: Session, index_error: _Da
 
     try:
         return _report_failure(rebuild_index, arguments, session) or _run_command(arguments, session)
-    except _DamagedIndexError:
-        return _report_unexpected_error(arguments, session)
+    except _DamagedIndexError as error:
+        return _report_unexpected_error(error, arguments, session)
 
 
-def _report_unexpected_error(arguments: list[str], session: Session) -> int:
-    """Write the current exception's traceback to a new temporary file, print its path, and return exit code 1.
+def _report_unexpected_error(error: Exception, arguments: list[str], session: Session) -> int:
+    """Write the log of an unexpected error, print the path of the log, and return exit code 1."""
+    from archiver.daemon.crash_log import write_crash_log
 
-    The file also holds the versions and ``arguments``, for the user to send with a report.
-    """
-    import tempfile
-    import traceback
-
-    descriptor, path = tempfile.mkstemp(prefix="archiver-error-", suffix=".log")
-    with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as log_file:
-        log_file.write(f"archiver {__version__}, Python {sys.version}\n{arguments}\n\n{traceback.format_exc()}")
-    _make_error_console(session).warn(
-        "Something unexpected went wrong. Nothing archived was lost. The details are in {path}; "
-        "please send that file with your report.",
-        path=path,
-    )
+    _make_error_console(session).warn(write_crash_log(error, arguments))
     return 1
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
@@ -85,7 +86,7 @@ def _capture_once(session: Session, report: Reporter, settle_seconds: float | No
     keyboard_interrupt.restore_keyboard_interrupt()
     daemon = Daemon(session.open_archive(), session.config, report, settle_seconds, session.lock_timeout)
     try:
-        with SignalListener({signal.SIGINT: daemon.stop, signal.SIGTERM: daemon.stop}):
+        with closing(daemon), SignalListener({signal.SIGINT: daemon.stop, signal.SIGTERM: daemon.stop}):
             capture_result = daemon.run_once()
     except Busy:
         # A scheduled run while the service runs: it does not matter which process completes the archive.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from archiver import clock
 from archiver.config.settings import Config
 from archiver.daemon import upkeep
 from archiver.daemon.daily_events import journal_clock_daily, sign_checkpoint_daily
-from archiver.daemon.failures import FailureState, report_system_error
+from archiver.daemon.failures import FailureReporter, FailureState, report_system_error
 from archiver.daemon.jobs import JobRunner
 from archiver.daemon.metrics import Gauges, measure_gauges
 from archiver.daemon.pending_list import PendingList
@@ -22,6 +23,7 @@ from archiver.daemon.watched_folder import WatchedFolder
 from archiver.errors import ArchiverError, LazyMessage, Reporter, StorageError
 from archiver.filings.change_detection import journal_new_questions
 from archiver.intake.capture import Capturer
+from archiver.intake.folder.access import open_access
 from archiver.intake.folder.watch_path import check_watch_path_change
 from archiver.intake.ignore import IgnoreRules
 from archiver.intake.layout import check_layout
@@ -49,8 +51,8 @@ class Daemon:
     """Capture from one watched folder into one archive until told to stop.
 
     Owns the watch, the capturer's threads and child processes, the side jobs, the replication, and its connection
-    to ``state.db``.  They end with :meth:`run` or :meth:`run_once`; call one of these, and only once.  The caller
-    closes the archive.
+    to ``state.db``.  They end with :meth:`run` or :meth:`run_once`; call one of these, and only once.  If that
+    raises before the work began, they end with :meth:`close`.  The caller closes the archive.
     """
 
     def __init__(
@@ -68,27 +70,37 @@ class Daemon:
         captured.  Each write waits at most ``lock_timeout`` seconds for the lock.  ``heartbeat`` is called again
         and again while the work progresses.
 
-        Raises ConfigError, Busy, StorageError, OSError or sqlite3.Error.
+        Raises ConfigError, Busy, StorageError, OSError or sqlite3.Error; nothing stays open then.
         """
         self._archive = archive
         self._config = config
         self._report = report
+        self._failure_reporter = FailureReporter(report, archive.root)
         self._lock_timeout = lock_timeout
         self._heartbeat = heartbeat
         self._stopping = threading.Event()
         #: Device and inode of the repository, to notice that another one is at its path.
         self._archive_identity = archive.repository_identity()
-        self._snapshot = open_snapshot(archive, lock_timeout)
-        self._failures = FailureState(archive, self._snapshot, self._stopping)
-        self._watched_folder = WatchedFolder(
-            config, self._snapshot, archive.root / "canary", report, self._journal_event
-        )
-        quiet_seconds = config.settle_seconds if settle_seconds is None else settle_seconds
-        self._capturer = Capturer(archive, self._snapshot, self._watched_folder.access, config, self._stopping)
-        upkeep.apply_sensitive_patterns(archive, config, self._snapshot)
+        with contextlib.ExitStack() as opened:
+            self._snapshot = open_snapshot(archive, lock_timeout)
+            opened.callback(self._snapshot.close)
+            self._failures = FailureState(archive, self._snapshot, self._stopping)
+            opened.callback(self._failures.close)
+            self._access = open_access(config.watch, config.archive)
+            opened.callback(self._access.close)
+            self._watched_folder = WatchedFolder(
+                *(config, self._access, self._snapshot, archive.root / "canary", report, self._journal_event)
+            )
+            opened.callback(self._watched_folder.stop_watching)
+            self._capturer = Capturer(archive, self._snapshot, self._access, config, self._stopping)
+            opened.callback(self._capturer.close)
+            upkeep.apply_sensitive_patterns(archive, config, self._snapshot)
+            #: Closes all of these; empty after :meth:`close`.
+            self._opened = opened.pop_all()
         self._jobs = JobRunner(config, report, lock_timeout)
         self._replication = Replication(config, report)
-        scanner = Scanner(self._watched_folder.access, IgnoreRules(config.ignore))
+        quiet_seconds = config.settle_seconds if settle_seconds is None else settle_seconds
+        scanner = Scanner(self._access, IgnoreRules(config.ignore))
         settler = Settler(quiet_seconds, config.maximum_delay_seconds)
         self.pipeline = Pipeline(scanner, self._snapshot, settler, self._capturer, config, report, heartbeat)
         self._pending_list = PendingList(self._snapshot, self.pipeline)
@@ -113,6 +125,10 @@ class Daemon:
         """
         self._is_interrupted = True
         self._watched_folder.wake()
+
+    def close(self) -> None:
+        """End threads, child processes and the watch, and close ``state.db``; does nothing the second time."""
+        self._opened.close()
 
     def measure_gauges(self) -> Gauges:
         """Measure the figures for the metrics; raises OSError or sqlite3.Error if the archive cannot be read."""
@@ -207,23 +223,20 @@ class Daemon:
         """
         if self._is_folder_accepted:
             return
-        if move_event := check_watch_path_change(self._archive, self._config, self._watched_folder.access):
+        if move_event := check_watch_path_change(self._archive, self._config, self._access):
             self._journal_event(move_event)
             self._watched_folder.allow_other_mount()
         self._is_folder_accepted = self._watched_folder.is_present()
 
     def _finish_run(self) -> None:
-        """End threads, child processes and the watch; close ``state.db``, even if the archive's disk is full."""
+        """Record for ``status`` what is pending and that nothing is watched, and :meth:`close`."""
         self._replication.stop()
         self._capturer.close()
-        try:
+        # Otherwise the archive's disk is full, read-only or gone.  The next start makes a new list.
+        with contextlib.suppress(sqlite3.Error, OSError):
             self._pending_list.update()
             self._watched_folder.close()
-        except (sqlite3.Error, OSError):
-            # The archive's disk is full, read-only or gone.  The next start makes a new list of pending paths.
-            self._watched_folder.stop_watching()
-        self._failures.close()
-        self._snapshot.close()
+        self.close()
 
     def _journal_event(self, draft: Draft) -> None:
         """Journal an event; raises Busy or StorageError as :meth:`Archive.writing` does."""
@@ -274,13 +287,15 @@ class Daemon:
             self._last_scan_at = None
         self.pipeline.process_hints(self._watched_folder.take_hints(), now)
         self._scan_if_due(now)
-        self._try_optional_task("errands", lambda: self._jobs.start_due_job(self._archive))
-        self._try_optional_task("replica", lambda: self._replication.start_if_due(self._archive))
+        self._failure_reporter.try_optional_task("errands", lambda: self._jobs.start_due_job(self._archive))
+        self._failure_reporter.try_optional_task("replica", lambda: self._replication.start_if_due(self._archive))
         self.pipeline.capture_due(self._lock_timeout)
         self._failures.update_alarm(self.pipeline.refusal)
         self._pending_list.update_if_due()
         self._memory_releaser.release_memory_if_idle()
-        self._try_optional_task("refusals", lambda: journal_refusals(self._archive, self._journal_event))
+        self._failure_reporter.try_optional_task(
+            "refusals", lambda: journal_refusals(self._archive, self._journal_event)
+        )
         pause = max(self.pipeline.pause(_LONGEST_PAUSE_SECONDS), _SHORTEST_PAUSE_SECONDS)
         if not self._watched_folder.wait(pause):
             self._stopping.wait(pause)
@@ -290,7 +305,7 @@ class Daemon:
         if self._last_scan_at is None or now >= self._last_scan_at + self._watched_folder.scan_interval_seconds:
             self._scan_folder()
             journal_clock_daily(self._archive, self._journal_event)
-            self._try_optional_task(
+            self._failure_reporter.try_optional_task(
                 "checkpoint", lambda: sign_checkpoint_daily(self._archive, self._snapshot, self._lock_timeout)
             )
 
@@ -317,21 +332,6 @@ class Daemon:
             self._watched_folder.restart_stalled_watch(missed_paths[0], len(missed_paths))
 
     # --- failures
-
-    def _try_optional_task(self, problem_code: str, task: Callable[[], object]) -> None:
-        """Run ``task``, which capturing does not need; report a failure as a problem with ``problem_code``.
-
-        The next turn tries again.  Raises only the sqlite3.DatabaseError of a damaged index, which has to be
-        rebuilt because capturing reads it too.
-        """
-        try:
-            task()
-        except ArchiverError as error:
-            self._report(error.message, problem=problem_code)
-        except Exception as error:
-            if isinstance(error, sqlite3.DatabaseError) and is_damage_error(error):
-                raise
-            report_system_error(self._report, error, self._archive.root, problem=problem_code)
 
     def _pause_after_failure(self, error: Exception) -> None:
         """Wait before the next turn, longer after each failure; raise the alarm unless the archive is only busy.

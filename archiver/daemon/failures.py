@@ -7,17 +7,23 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 import threading
+import traceback
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from archiver import clock
 from archiver.actions import protocol
-from archiver.errors import Busy, LazyMessage, Reporter
+from archiver.daemon.crash_log import write_crash_log
+from archiver.errors import ArchiverError, Busy, LazyMessage, Reporter
 from archiver.intake.snapshot import Snapshot
 from archiver.store import lock
 from archiver.store.archive import Archive
+from archiver.store.sqlite import is_damage_error
 
 #: The name of a file in the archive's folder, which is locked while the daemon cannot write the archive.
 ALARM_FILE_NAME = "failing"
@@ -68,6 +74,56 @@ def report_system_error(report: Reporter, error: Exception, default_path: object
         path=getattr(error, "filename", None) or default_path,
         reason=getattr(error, "strerror", None) or error,
     )
+
+
+class FailureReporter:
+    """Report each failure of work beside the capturing in its own way, whatever was raised.
+
+    An unexpected error, which is a fault of the program, gets a crash log.  If the same place fails in the same
+    way at the next attempt, the log of the first time is named again, so that the logs do not pile up.
+    """
+
+    def __init__(self, report: Reporter, archive_root: Path) -> None:
+        """Pass messages to ``report``; those about no file in particular name ``archive_root``."""
+        self._report = report
+        self._archive_root = archive_root
+        #: Type and traceback of each unexpected error -> the message that names its crash log.
+        self._crash_messages: dict[tuple[type[Exception], str], LazyMessage] = {}
+
+    def try_optional_task(self, problem: str, work: Callable[[], object]) -> None:
+        """Run ``work``, which capturing does not need; report a failure as a problem with the code ``problem``.
+
+        The next turn tries again.  Raises only the sqlite3.DatabaseError of a damaged index, which has to be
+        rebuilt because capturing reads it too.
+        """
+        try:
+            work()
+        except Exception as error:
+            if isinstance(error, sqlite3.DatabaseError) and is_damage_error(error):
+                raise
+            # Archiving goes on, whatever it is.
+            self.report_failure(error, problem)
+
+    def report_failure(self, error: Exception, problem: str) -> None:
+        """Report ``error``, which was caught on this thread, as a problem with the code ``problem``."""
+        if isinstance(error, ArchiverError):
+            self._report(error.message, problem=problem)
+        elif isinstance(error, (OSError, sqlite3.Error)):
+            report_system_error(self._report, error, self._archive_root, problem)
+        else:
+            self._report_fault(error, problem)
+
+    def _report_fault(self, error: Exception, problem: str) -> None:
+        """Report an unexpected error with its crash log."""
+        place = type(error), "".join(traceback.format_tb(error.__traceback__))
+        try:
+            if place not in self._crash_messages:
+                self._crash_messages[place] = write_crash_log(error, sys.argv[1:])
+        except OSError:
+            # Without a log, the text of the error is all that can be told.
+            report_system_error(self._report, error, self._archive_root, problem)
+        else:
+            self._report(self._crash_messages[place], problem=problem)
 
 
 class FailureState:

@@ -6,7 +6,6 @@ On their own thread, a slow authority, a hanging page or a drill of a gigabyte d
 from __future__ import annotations
 
 import os
-import sqlite3
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,8 +16,8 @@ from archiver.actions.context import ActionContext
 from archiver.actions.display_actions import check_due_displays
 from archiver.actions.reminder_actions import SendReminders, send_reminders
 from archiver.config.settings import Config
-from archiver.daemon.failures import report_system_error
-from archiver.errors import ArchiverError, Reporter
+from archiver.daemon.failures import FailureReporter
+from archiver.errors import Reporter
 from archiver.evidence import request_timestamp
 from archiver.filings.change_detection import journal_new_questions
 from archiver.filings.due.delivery import load_addresses
@@ -53,7 +52,7 @@ class JobRunner:
     def __init__(self, config: Config, report: Reporter, lock_timeout: float) -> None:
         """Prepare the jobs; ``lock_timeout`` is in seconds, and applies to each write of a job."""
         self._config = config
-        self._report = report
+        self._failures = FailureReporter(report, config.archive)
         self._lock_timeout = lock_timeout
         self._thread: threading.Thread | None = None
         #: The journal's newest commit, and the monotonic time, at the last check for changes to report.
@@ -96,10 +95,9 @@ class JobRunner:
                 self._earliest_start_by_job[job.name] = clock.monotonic_seconds() + job.min_interval_seconds
             finally:
                 archive.close()
-        except ArchiverError as error:
-            self._report(error.message, problem=job.name)
-        except (OSError, sqlite3.Error) as error:
-            report_system_error(self._report, error, self._config.archive, problem=job.name)
+        except Exception as error:
+            # A fault of the program, too, or nobody would know that the job is not done.
+            self._failures.report_failure(error, problem=job.name)
 
     def _action_context(self, archive: Archive) -> ActionContext:
         return ActionContext(archive, self._config, self._lock_timeout)

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from archiver import clock
 from archiver.config.settings import Config
-from archiver.daemon.failures import report_system_error
+from archiver.daemon.failures import FailureReporter
 from archiver.errors import ArchiverError, Busy, Reporter
 from archiver.replica.bucket import Bucket, TransferStopped
 from archiver.replica.connect import open_replica, sync_replica
@@ -36,7 +36,7 @@ class Replication:
     def __init__(self, config: Config, report: Reporter) -> None:
         """Prepare replication; ``report`` is called on the thread of a run."""
         self._config = config
-        self._report = report
+        self._failures = FailureReporter(report, config.archive)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._bucket: Bucket | None = None
@@ -90,20 +90,19 @@ class Replication:
             # Another process is replicating, for example a command.
             self._earliest_run_at = clock.monotonic_seconds() + _MIN_INTERVAL_SECONDS
             return
-        except ArchiverError as error:
-            if not self._stopping.is_set():
-                self._report(error.message, problem="replica")
-        except (OSError, sqlite3.Error) as error:
-            report_system_error(self._report, error, self._config.archive, problem="replica")
-        self._failure_count += 1
-        pause = min(_FIRST_PAUSE_SECONDS * 2 ** (self._failure_count - 1), _LONGEST_PAUSE_SECONDS)
-        self._earliest_run_at = clock.monotonic_seconds() + pause
+        except Exception as error:
+            # Whatever it is: a thread that ended without a pause would be started again at the next turn.
+            self._failure_count += 1
+            pause = min(_FIRST_PAUSE_SECONDS * 2 ** (self._failure_count - 1), _LONGEST_PAUSE_SECONDS)
+            self._earliest_run_at = clock.monotonic_seconds() + pause
+            if not (self._stopping.is_set() and isinstance(error, ArchiverError)):
+                self._failures.report_failure(error, problem="replica")
 
     def _replicate_once(self) -> None:
         """Bring the bucket up to date, with an archive and a connection that are closed again.
 
         Raises Busy at once if another process replicates, TransferStopped after :meth:`stop`, and ArchiverError,
-        OSError or sqlite3.Error for any other failure.
+        OSError or sqlite3.Error for any other failure that is no fault of the program.
         """
         archive = Archive(self._config.archive)
         try:

@@ -153,6 +153,9 @@ class Service:
             self._wait_unless_first_start(error)
             report_system_error(self._report, error, config.archive, problem="storage")
         finally:
+            # Not before the problem is reported, since the daemon keeps it for ``status``.
+            if self._daemon is not None:
+                self._daemon.close()
             self._daemon = None
 
     def _create_daemon(self, archive: Archive, config: Config) -> Daemon:

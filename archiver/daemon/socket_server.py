@@ -92,7 +92,9 @@ class SocketServer:
     """
 
     def __init__(self, config: Config, report: Reporter) -> None:
-        """Open the socket in the archive's folder, and start to serve requests; raises OSError.
+        """Open the socket in the archive's folder, and start to serve requests.
+
+        Raises OSError, and RuntimeError if no thread can be started; nothing stays open then.
 
         An existing socket is replaced.  ``report`` is called on the threads that answer.
         """
@@ -101,12 +103,16 @@ class SocketServer:
         # Import all actions now: an upgrade of the package must not mix with the running release.
         all_actions()
         self._is_closing = threading.Event()
-        self._listening_socket = _open_listening_socket(config.archive)
-        self._socket_inode = os.lstat(config.archive / protocol.SOCKET_NAME).st_ino
         self._thread_pool = ThreadPoolExecutor(_THREAD_COUNT, "reception")
         self._free_threads = threading.Semaphore(_THREAD_COUNT)
         self._accepting_thread = threading.Thread(target=self._accept_connections, name="reception", daemon=True)
-        self._accepting_thread.start()
+        self._listening_socket = _open_listening_socket(config.archive)
+        try:
+            self._socket_inode = os.lstat(config.archive / protocol.SOCKET_NAME).st_ino
+            self._accepting_thread.start()
+        except BaseException:
+            self._listening_socket.close()
+            raise
 
     def close(self) -> None:
         """Accept no more requests, wait until the running ones are finished, and remove the socket."""

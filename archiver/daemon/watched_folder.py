@@ -11,7 +11,7 @@ from archiver.daemon import watch_state
 from archiver.daemon.watch_state import WatchState
 from archiver.errors import LazyMessage, Reporter
 from archiver.intake.folder import mounts
-from archiver.intake.folder.access import ChildAccess, open_access
+from archiver.intake.folder.access import ChildAccess, FolderAccess
 from archiver.intake.folder.presence import FolderPresence
 from archiver.intake.folder.probe_schedule import ProbeSchedule
 from archiver.intake.folder.watcher import Hint, Watcher, read_watch_limit
@@ -34,33 +34,35 @@ _UNWATCHED_GRACE_SECONDS = 2.0
 class WatchedFolder:
     """Watch one folder: detect its absence, lost events, and a *stalled* watch, whose events no longer arrive.
 
-    Owns the watch, and the child processes that read a remote mount; :meth:`close` ends them.  ``state`` is one of
-    the codes in :mod:`archiver.daemon.watch_state`, and empty before the first watch; ``state.db`` keeps it for
+    Owns the watch, which :meth:`stop_watching` ends.  ``state`` is one of the codes in
+    :mod:`archiver.daemon.watch_state`, and empty before the first watch; ``state.db`` keeps it for
     ``archiver status``.  Times are monotonic seconds.
     """
 
     def __init__(
         self,
         config: Config,
+        access: FolderAccess,
         snapshot: Snapshot,
         probe_folder: Path,
         report: Reporter,
         journal: Callable[[Draft], None],
     ) -> None:
-        """Open access to the folder, which may be missing; nothing is watched before :meth:`ensure_watched`.
+        """Prepare to watch the folder, which may be missing; nothing is watched before :meth:`ensure_watched`.
 
-        ``probe_folder`` is a folder in the archive, created if missing, in which probe events are made: changes
-        whose events show that events arrive.  ``journal`` writes an event to the journal.
+        The caller closes ``access``.  ``probe_folder`` is a folder in the archive, created if missing, in which
+        probe events are made: changes whose events show that events arrive.  ``journal`` writes an event to the
+        journal.
 
-        Raises ConfigError if the folder and the archive lie inside one another.
+        Raises OSError if the mounts of the system cannot be read.
         """
         self._config = config
         self._snapshot = snapshot
         self._probe_folder = probe_folder
         self._report = report
         self._journal = journal
-        self.access = open_access(config.watch, config.archive)
-        self._presence = FolderPresence(os.fsencode(config.watch), self.access, snapshot)
+        self._access = access
+        self._presence = FolderPresence(os.fsencode(config.watch), access, snapshot)
         self._remote_mount = self._find_remote_mount()
         self._watcher: Watcher | None = None
         self._probe_schedule = ProbeSchedule()
@@ -87,7 +89,7 @@ class WatchedFolder:
     @property
     def is_access_still_suitable(self) -> bool:
         """Return False once a remote filesystem was mounted or unmounted, so that another access is needed."""
-        return (self._find_remote_mount() is not None) == isinstance(self.access, ChildAccess)
+        return (self._find_remote_mount() is not None) == isinstance(self._access, ChildAccess)
 
     # --- presence
 
@@ -171,10 +173,9 @@ class WatchedFolder:
             self._watcher = None
 
     def close(self) -> None:
-        """Stop watching, and end the child processes; raises sqlite3.Error, and they do not end then."""
+        """Stop watching, and record that; raises sqlite3.Error if only the record fails."""
         self.stop_watching()
         self._store_state(WatchState(""))
-        self.access.close()
 
     def take_hints(self) -> set[Hint]:
         """Return the paths that events named since the last call; empty if nothing is watched."""

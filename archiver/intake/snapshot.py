@@ -6,6 +6,7 @@ for ``archiver status`` in it: pending paths, and skipped paths with the reason.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -286,10 +287,11 @@ def open_snapshot(archive: Archive, lock_timeout: float) -> Snapshot:
     sqlite3.Error; nothing is set aside then.
     """
     path = archive.root / "state.db"
-    snapshot = Snapshot(path)
-    if not is_from_other_history(archive, snapshot):
-        return snapshot
-    snapshot.close()
+    with contextlib.ExitStack() as opened:
+        snapshot = opened.enter_context(contextlib.closing(Snapshot(path)))
+        if not is_from_other_history(archive, snapshot):
+            opened.pop_all()
+            return snapshot
     with archive.writing(lock_timeout):
         set_aside.set_aside(archive.root, path.name)
     return Snapshot(path)

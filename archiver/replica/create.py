@@ -74,9 +74,12 @@ def create_replica(archive: Archive, settings: BucketSettings, lock_timeout: flo
         lock=settings.uses_object_lock,
         promises={promise: bool(is_kept) for promise, is_kept in proof.is_kept_by_promise.items()},
     )
+    # The objects recorded so far may be those of another bucket. Without records the next sync lists this one.
+    # They are removed before the event, so that none is left after a crash, and again after it, because another
+    # process may have recorded objects of the old bucket meanwhile.
+    sqlite.delete_database(replica_state_path(archive.root))
     with archive.writing(lock_timeout) as writer:
         writer.append(Draft("replica", details))
-    # The objects recorded so far may be those of another bucket. The next sync lists this one.
     sqlite.delete_database(replica_state_path(archive.root))
     return proof
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from archiver.errors import StorageError, UsageError
 from archiver.replica import object_names
-from archiver.replica.bucket import Bucket, BucketProblem, ObjectInfo, ObjectVersion
+from archiver.replica.bucket import Bucket, BucketProblem, ObjectInfo, ObjectMissing, ObjectVersion
 from archiver.replica.known_objects import ReplicaState, ReplicatedObject
 from archiver.replica.object_names import CLAIM_KEY, EventSpan
 from archiver.replica.parallel_transfers import run_in_parallel, split_into_batches
@@ -25,6 +26,9 @@ from archiver.store.archive import Archive
 
 #: The version of the claim's JSON.
 _CLAIM_FORMAT = 1
+#: The most bytes of a claim that is downloaded. With more, anybody could fill the memory. With less, a claim of a
+#: later release would not fit: one of today is a tenth of that.
+_LARGEST_CLAIM = 1024
 #: Characters of a foreign owner that a message shows. An archive's id is shorter, but anybody may have written the
 #: object.
 _MAX_OWNER_LENGTH = 40
@@ -58,9 +62,9 @@ def claim_prefix(bucket: Bucket, archive_id: str, locked_until: datetime | None)
     ]
     for version in sorted(versions, key=lambda version: version.modified_at):
         info = bucket.object_info(version.key, version.version_id)
-        if info is None:  # deleted since it was listed
+        owner = _read_owner(bucket, version, info) if info is not None else None
+        if info is None or owner is None:  # deleted since it was listed
             continue
-        owner = _read_owner(bucket, version)
         if owner != archive_id:
             raise UsageError(
                 "This prefix belongs to another archive ({owner}). Nothing was changed. Choose a prefix of its "
@@ -82,14 +86,18 @@ def _upload_claim(bucket: Bucket, archive_id: str, locked_until: datetime | None
     return ReplicatedObject(version_id, len(data), locked_until, has_legal_hold=False)
 
 
-def _read_owner(bucket: Bucket, version: ObjectVersion) -> str:
+def _read_owner(bucket: Bucket, version: ObjectVersion, info: ObjectInfo) -> str | None:
     """Return the id of the archive in a version of the claim, or "?" if the version is not a claim.
 
-    Raises BucketProblem if the version cannot be read, ObjectMissing if it was deleted since it was listed.
+    Returns None if the version was deleted since it was listed. Raises BucketProblem if it cannot be read.
     """
+    if info.size > _LARGEST_CLAIM:
+        return "?"
     try:
         return str(json.loads(b"".join(bucket.download(version.key, version.version_id)))["archive"])
-    except (ValueError, KeyError, TypeError):
+    except ObjectMissing:
+        return None
+    except (ValueError, KeyError, TypeError, RecursionError):
         # Somebody else wrote an object with this key, so the prefix is not ours.
         return "?"
 
@@ -100,24 +108,30 @@ def _read_owner(bucket: Bucket, version: ObjectVersion) -> str:
 def record_listed_content(
     bucket: Bucket, state: ReplicaState, thread_count: int, stopping: threading.Event
 ) -> None:
-    """List the content objects of the bucket, and record in ``state`` those that are not recorded yet.
+    """List the bucket's content objects; record those that ``state`` lacks, and forget those that are absent.
 
     Of several versions of an object the oldest is the archive's own, as others can only add later ones. An object
     whose digest is not the one in its key is not recorded, so the sync sends it again.
 
     Raises BucketProblem, and TransferStopped once ``stopping`` is set. All earlier batches are recorded then.
     """
-    handled_keys = set(state.objects_below(""))
-    unrecorded_versions = (
-        version
-        for version in bucket.list_versions(object_names.CONTENT_PREFIX)
-        if not version.is_delete_marker and version.key not in handled_keys
-    )
+    recorded_objects = state.objects_below(object_names.CONTENT_PREFIX)
+    handled_keys, absent_keys = set(recorded_objects), set(recorded_objects)
+
+    def unrecorded_versions() -> Iterator[ObjectVersion]:
+        for version in bucket.list_versions(object_names.CONTENT_PREFIX):
+            if version.is_delete_marker:
+                continue
+            recorded = recorded_objects.get(version.key)
+            if recorded is not None and recorded.version_id == version.version_id:
+                absent_keys.discard(version.key)
+            if version.key not in handled_keys:
+                yield version
 
     def request_info(version: ObjectVersion) -> ObjectInfo | None:
         return bucket.object_info(version.key, version.version_id)
 
-    for batch in split_into_batches(unrecorded_versions, _BATCH_SIZE):
+    for batch in split_into_batches(unrecorded_versions(), _BATCH_SIZE):
         # A listing has the oldest version of a key first. In the reversed order it is the last one, which stays.
         oldest_versions = {version.key: version for version in reversed(batch) if version.key not in handled_keys}
         handled_keys |= oldest_versions.keys()
@@ -127,6 +141,8 @@ def record_listed_content(
             for version, info in zip(oldest_versions.values(), infos, strict=True)
             if info is not None and info.sha256 == object_names.parse_content_key(version.key)
         )
+    # Somebody else deleted these versions, or an earlier release did and did not record it. They are sent again.
+    state.delete_object_records(absent_keys)
 
 
 def record_listed_bundles(
@@ -145,7 +161,7 @@ def record_listed_bundles(
             continue
         if span is None or not _is_in_journal(archive, span):
             raise SecondWriter(
-                "{key} in the bucket was not written by this archive. Nothing was sent and nothing was lost. "
+                "{key} in the bucket was not written by this archive. No history was sent and nothing was lost. "
                 "Each archive needs a prefix of its own: look who else writes there, or begin a new one with "
                 "archiver replica init.",
                 key=version.key,

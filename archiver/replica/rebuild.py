@@ -286,7 +286,7 @@ def _download_if_undamaged(bucket: Bucket, spool: Path, version: ObjectVersion, 
     Returns the path of the file. Returns None, and leaves no file, if the version has another digest than
     ``sha256`` or does not exist.
 
-    Raises BucketProblem if the download fails. No file is left then either.
+    Raises BucketProblem if the download fails, OSError if the file cannot be written. No file is left then either.
     """
     digest = hashlib.sha256()
     with NamedTemporaryFile(dir=spool, prefix="tmp", delete=False) as stream:
@@ -295,8 +295,9 @@ def _download_if_undamaged(bucket: Bucket, spool: Path, version: ObjectVersion, 
             for data in bucket.download(version.key, version.version_id):
                 digest.update(data)
                 stream.write(data)
-            is_undamaged = digest.hexdigest() == sha256
+            stream.flush()
             os.fchmod(stream.fileno(), _CONTENT_MODE)
+            is_undamaged = digest.hexdigest() == sha256
         except ObjectMissing:
             # The version was deleted since it was listed. Another version may have the content.
             return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -217,6 +218,12 @@ class Replicator:
             or self._must_change_hold(sent.replicated, sent.desired)
         )
         for batch in split_into_batches(outdated_objects, _BATCH_SIZE):
+            # Forgotten before the request: a lifted hold that is still recorded would not be placed again.
+            self._state.delete_object_records(
+                sent.key
+                for sent in batch
+                if sent.replicated.has_legal_hold and self._must_change_hold(sent.replicated, sent.desired)
+            )
             self._update_locks(batch, now)
 
     def _update_locks(self, outdated_objects: Sequence[_OutdatedObject], now: datetime) -> None:
@@ -312,28 +319,43 @@ class Replicator:
         Its legal hold is lifted at once. While the bucket enforces a lock, the object is listed in the result
         instead, and the next sync tries again. Nothing is deleted or lifted while the journal has an event of an
         unknown kind.
+
+        Each object is forgotten before the request that deletes it. After a failure or a crash the next sync lists
+        the bucket and records what is still there, while a record of a deleted object would keep its content from
+        being sent if it is archived again.
         """
         if not self._may_lift_and_delete:
             return
-        deleted_keys = []
         for key, replicated in self._state.objects_below(object_names.CONTENT_PREFIX).items():
             sha256 = object_names.parse_content_key(key)
             if sha256 is None or sha256 in desired_content:
                 continue
             if replicated.has_legal_hold:
-                self._bucket.set_legal_hold(key, replicated.version_id, is_held=False)
+                replicated = self._lift_hold(key, replicated)
             if replicated.locked_until is not None and replicated.locked_until > now:
                 self._result.still_locked.append(LockedContent(sha256, replicated.locked_until))
                 continue
+            self._state.delete_object_records([key])
             try:
                 self._bucket.delete_version(key, replicated.version_id)
             except RequestForbidden:
                 # The lock has not ended by the bucket's clock, or somebody extended it.
+                self._state.record_objects([(key, replicated)])
                 self._result.still_locked.append(LockedContent(sha256, replicated.locked_until or now))
                 continue
-            deleted_keys.append(key)
-        self._state.delete_object_records(deleted_keys)
-        self._result.deleted_count += len(deleted_keys)
+            self._result.deleted_count += 1
+
+    def _lift_hold(self, key: str, replicated: ReplicatedObject) -> ReplicatedObject:
+        """Lift the legal hold of content, and return its new record, which is saved.
+
+        Until the bucket has replied the content is not recorded, as in :meth:`_delete_disposed_content`.
+        """
+        self._state.delete_object_records([key])
+        self._bucket.set_legal_hold(key, replicated.version_id, is_held=False)
+        self._result.changed_holds += 1
+        released = replace(replicated, has_legal_hold=False)
+        self._state.record_objects([(key, released)])
+        return released
 
     def _transfer_in_parallel(self, transfer: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
         """Do as :func:`run_in_parallel` does, on this sync's number of threads, until it is told to stop."""

@@ -5,15 +5,22 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from archiver.config.loader import load_config
+from archiver.daemon import capture_loop
+from archiver.daemon.capture_loop import Daemon
+from archiver.errors import Busy
+from archiver.intake.folder.access import DirectAccess
+from archiver.store import lock
 from archiver.store.content.source import StatData
 from tests.support.site import SAMPLES, Site, tree, wait_until
 
@@ -256,7 +263,6 @@ def test_a_full_archive_disk_loses_nothing_and_goes_on(tmp_path: Path) -> None:
 
 def test_a_second_write_within_one_tick_of_the_clock_is_not_missed(site: Site) -> None:
     """Same size, same times: the kernel's file times cannot tell the two states apart."""
-    from archiver.daemon.capture_loop import Daemon
     from archiver.intake.capture import Capturer
 
     target = site.write("f/s/a", "one")
@@ -303,3 +309,58 @@ def test_a_longer_period_once_promised_stays(site: Site) -> None:
     site.run("reindex")
     assert site.json("log")[0]["keep_until"] == version["keep_until"]
     site.verified()
+
+
+@pytest.fixture
+def closed_accesses(monkeypatch: pytest.MonkeyPatch) -> list[DirectAccess]:
+    """Each access to a folder that was closed: one that reads a network mount ends its children then."""
+    closed: list[DirectAccess] = []
+    monkeypatch.setattr(DirectAccess, "close", lambda access: closed.append(access))
+    return closed
+
+
+def open_states() -> int:
+    """Count the descriptors of ``state.db``. The one that lists them all is closed again when it is looked at."""
+    paths = [Path(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd")]
+    return sum(path.readlink().name == "state.db" for path in paths if path.is_symlink())
+
+
+def test_a_daemon_that_cannot_be_made_leaves_nothing_open(
+    site: Site, closed_accesses: list[DirectAccess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> NoReturn:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(capture_loop, "apply_sensitive_patterns", fail)
+    archive = site.open()
+    with pytest.raises(sqlite3.OperationalError, match="disk I/O error") as raised:
+        Daemon(archive, load_config(site.config), lambda *_, **__: None)
+    # The traceback, which the service reports, refers to the daemon and all that it opened.
+    assert raised.tb is not None
+    assert open_states() == 0
+    assert len(closed_accesses) == 1
+    archive.close()
+
+
+def test_a_daemon_that_finds_another_one_is_closed(site: Site, closed_accesses: list[DirectAccess]) -> None:
+    archive = site.open()
+    daemon = Daemon(archive, load_config(site.config), lambda *_, **__: None)
+    with lock.hold_lock(site.archive / "daemon.lock", 0), pytest.raises(Busy):
+        daemon.run()
+    daemon.close()
+    assert open_states() == 0
+    assert len(closed_accesses) == 1
+    archive.close()
+
+
+def test_children_end_even_if_the_state_cannot_be_written(site: Site, closed_accesses: list[DirectAccess]) -> None:
+    site.write("f/s/a", "1")
+    archive = site.open()
+    daemon = Daemon(archive, load_config(site.config), lambda *_, **__: None, 0.0)
+    # As on a filesystem that has become read-only.
+    daemon._snapshot._database.execute("pragma query_only = on")
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        daemon.run_once()
+    assert open_states() == 0
+    assert len(closed_accesses) == 1
+    archive.close()

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from archiver.daemon.trouble import FailureReporter
 
 from archiver.daemon.log import Log
 from archiver.errors import LazyMessage, message_from
@@ -159,7 +160,12 @@ def test_what_git_refused_cannot_be_read_and_nothing_stops(site: Site) -> None:
 
 
 @pytest.mark.parametrize("how", ["jobs", "replication"])
-def test_what_is_done_beside_the_work_may_fail_in_any_way(site: Site, how: str) -> None:
+def test_what_is_done_beside_the_work_may_fail_in_any_way(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    monkeypatch.setenv("TMPDIR", os.fspath(logs))
     broken = "def broken(self, archive): raise RuntimeError('no more threads')"
     method = {"jobs": "JobRunner.start_due_job", "replication": "Replication.start_if_due"}[how]
     code = f"import archiver.daemon.{how} as m\n{broken}\nm.{method} = broken\nfrom archiver.cli.main import run; run()"
@@ -168,7 +174,10 @@ def test_what_is_done_beside_the_work_may_fail_in_any_way(site: Site, how: str) 
     )
     site.write("f/s/a", "1")
     wait_until(lambda: site.tags() == ["f/s/v1"])
-    assert "no more threads" in last_problem(site)
+    wait_until(lambda: "Something unexpected went wrong." in last_problem(site))
+    # It fails at every turn, and has one log all the same.
+    (log,) = logs.glob("archiver-error-*.log")
+    assert "no more threads" in log.read_text()
     daemon.terminate()
     assert daemon.wait(20) == 0
 
@@ -231,3 +240,28 @@ def test_an_unreadable_file_of_targets_stops_nothing(site: Site, tmp_path: Path)
     with running(site):
         wait_until(lambda: "says where reminders go and cannot be read" in last_problem(site))
         goes_on(site)
+
+
+@pytest.mark.parametrize("has_room", [True, False])
+def test_a_fault_that_comes_again_has_one_crash_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_room: bool
+) -> None:
+    """Side jobs try again for as long as the daemon runs, and a log each would fill the folder."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path if has_room else tmp_path / "missing"))
+    told: list[str] = []
+
+    def tell(template: str | LazyMessage, /, *, problem: str = "", **fields: object) -> None:
+        told.append(f"{problem}: {message_from(template, fields)}")
+
+    failures = FailureReporter(tell, Path("/the/archive"))
+    for divisor in (0, 0):
+        try:
+            1 / divisor
+        except ZeroDivisionError as error:
+            failures.report_failure(error, "drill")
+    assert told[0] == told[1]
+    if has_room:
+        (log,) = tmp_path.iterdir()
+        assert f"The details are in {log}" in told[0]
+    else:
+        assert told[0].startswith("drill: /the/archive: division by zero.")

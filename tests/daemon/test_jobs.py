@@ -9,9 +9,15 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+from archiver.config.loader import load_config
+from archiver.daemon.jobs import JobRunner, SideJob
+from archiver.errors import LazyMessage, message_from
+from archiver.store.archive import Archive
 from tests.support.site import COMMAND, Site, wait_until
 
 NUMBER = "网信算备110108823483901230031号"
@@ -69,3 +75,27 @@ def test_the_daemon_notices_looks_and_reminds(site: Site, server: tuple[str, lis
         assert daemon.wait(timeout=30) == 0
     assert len(site.json("filing", "show", "推荐")["displays"]) == 1
     site.verified()
+
+
+def test_a_fault_of_the_program_in_a_job_is_told(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    messages: list[str] = []
+
+    def report(template: str | LazyMessage, /, *, problem: str = "", **fields: object) -> None:
+        messages.append(f"{problem}: {message_from(template, fields)}")
+
+    def fail(_archive: Archive) -> NoReturn:
+        raise ZeroDivisionError("a fault of the program")
+
+    runner = JobRunner(load_config(site.config), report, 5)
+    runner._jobs = (SideJob("drill", lambda _archive: True, fail),)
+    archive = site.open()
+    runner.start_due_job(archive)
+    wait_until(lambda: messages)
+    archive.close()
+    log = next(tmp_path.glob("archiver-error-*.log"))
+    assert messages[0].startswith("drill: Something unexpected went wrong.")
+    assert str(log) in messages[0]
+    assert "ZeroDivisionError: a fault of the program" in log.read_text()

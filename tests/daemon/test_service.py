@@ -250,3 +250,27 @@ def test_the_configuration_is_validated(site: Site) -> None:
     settings = load_config(site.config)
     assert settings.min_version_interval_seconds("推荐".encode()) == 90
     assert settings.min_version_interval_seconds(b"other") == 0
+
+
+def test_starts_that_fail_leave_nothing_open(site: Site) -> None:
+    """A folder in the place of the daemon's lock: every second another daemon is made, and cannot start."""
+    site.write("f/s/a", "1")
+    daemon = site.start("--settle", "0.2")
+
+    def open_states() -> int:
+        return sum(path.readlink().name == "state.db" for path in Path(f"/proc/{daemon.pid}/fd").iterdir())
+
+    wait_until(lambda: site.tags() == ["f/s/v1"])
+    assert open_states() == 1
+    (site.archive / "daemon.lock").unlink()
+    (site.archive / "daemon.lock").mkdir()
+    daemon.send_signal(signal.SIGHUP)
+    wait_until(lambda: "daemon.lock" in str(site.json("status")["last_problem"]))
+    time.sleep(4)
+    assert open_states() <= 1
+    (site.archive / "daemon.lock").rmdir()
+    site.write("f/s/a", "2")
+    wait_until(lambda: len(site.tags()) == 2)
+    daemon.terminate()
+    out, _ = daemon.communicate(timeout=20)
+    assert daemon.returncode == 0, out

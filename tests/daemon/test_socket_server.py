@@ -23,6 +23,9 @@ from hypothesis import strategies as st
 from archiver.actions import protocol
 from archiver.actions.registry import all_actions
 from archiver.actions.request_fields import TextRule, request_fields
+from archiver.config.loader import load_config
+from archiver.daemon import socket_server
+from archiver.daemon.socket_server import SocketServer
 from archiver.errors import LazyMessage, NotFoundError, UsageError
 from tests.support.other_user import become_user
 from tests.support.site import CHECKOUT, COMMAND, Site, open_the_way, wait_until
@@ -482,3 +485,19 @@ def test_typed_text_is_kept_in_one_form_and_names_as_they_are(served: Site, tmp_
     assert newest(served, "export")["details"]["recipient"] == "a\nb"
     assert json.loads((tmp_path / "p/export.json").read_text())["reason"] == "c d"
     served.verified()
+
+
+def test_a_socket_that_vanishes_at_once_is_closed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service tries again every few seconds, and would have no descriptors left in the end."""
+    opened: list[socket.socket] = []
+    open_socket = socket_server._open_listening_socket
+
+    def open_and_remove(archive: Path) -> socket.socket:
+        opened.append(open_socket(archive))
+        (archive / protocol.SOCKET_NAME).unlink()
+        return opened[0]
+
+    monkeypatch.setattr(socket_server, "_open_socket", open_and_remove)
+    with pytest.raises(FileNotFoundError):
+        SocketServer(load_config(site.config), lambda *_, **__: None)
+    assert opened[0].fileno() == -1

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import resource
 import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from archiver import clock
+from archiver.replica.bucket import ObjectVersion
+from archiver.replica.rebuild import _download_if_undamaged
+from archiver.replica.s3 import S3Bucket
 from tests.replica.conftest import write_keys
 from tests.replica.proxy import proxied
 from tests.replica.server import ACCESS, SECRET, Server
@@ -146,6 +154,31 @@ def test_killed_and_cut_and_run_again(replicated: Site, server: Server, url: str
     assert not list((back / "spool").iterdir()) or all(
         p.name.startswith("tmp") for p in (back / "spool").iterdir()
     )
+
+
+@pytest.mark.parametrize("failing_step", ["mode", "last bytes"])
+def test_a_download_that_cannot_be_finished_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing_step: str
+) -> None:
+    """The last bytes are in a buffer until the end: only then a full disk, here a limit on files, refuses them."""
+
+    class OneObject(S3Bucket):
+        def __init__(self) -> None:
+            """Have no server."""
+
+        def download(self, key: str, version_id: str) -> Iterator[bytes]:
+            yield b"content"
+
+    version = ObjectVersion("a key", "1", 7, True, False, clock.read_clocks().wall)
+    with monkeypatch.context() as patched, ExitStack() as limits:
+        if failing_step == "mode":
+            patched.setattr(os, "fchmod", lambda *_: os.chmod(tmp_path / "nowhere", 0))
+        else:
+            limits.callback(resource.setrlimit, resource.RLIMIT_FSIZE, resource.getrlimit(resource.RLIMIT_FSIZE))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (3, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+        with pytest.raises(OSError, match=r"No such file|too large"):
+            _download_if_undamaged(OneObject(), tmp_path, version, hashlib.sha256(b"content").hexdigest())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_empty_prefix_has_no_archive(site: Site, server: Server, url: str) -> None:

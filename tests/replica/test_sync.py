@@ -8,19 +8,27 @@ import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from archiver import clock
+from archiver.config.loader import load_config
 from archiver.replica import object_names
+from archiver.replica.bucket import BucketProblem
 from archiver.replica.bundles import write_bundle
-from archiver.replica.known_objects import ReplicaState, ReplicatedObject
+from archiver.replica.connect import open_replica, sync_replica
+from archiver.replica.create import create_replica, settings_from_options
+from archiver.replica.known_objects import ReplicaState, ReplicatedObject, replica_state_path
 from archiver.replica.s3 import S3Bucket
+from archiver.retention.policy import policy_in_force
 from archiver.store import lock
+from archiver.store.archive import Archive
 from archiver.store.git.repository import Repository
+from archiver.store.writer import Writer
 from tests.replica.conftest import give_keys
 from tests.replica.proxy import proxied
 from tests.replica.server import Server
@@ -44,6 +52,50 @@ def objects(server: Server, url: str) -> dict[str, int]:
     return {
         key: count for key, count in inventory(server, url).items() if key.startswith(("objects/", "history/"))
     }
+
+
+def dispose_first_version(site: Site) -> None:
+    """Mark version 1 as disposed of in the index.
+
+    Approvals need other users; what the bucket sees is what a disposal leaves behind.
+    """
+    archive = site.open()
+    disposed = next(each for each in archive.index.versions() if each.number == 1)
+    archive.index._db.execute("insert into disposed values (?, ?)", (disposed.tag, "a plan"))
+    archive.index._db.commit()
+    archive.close()
+
+
+def lose_reply(monkeypatch: pytest.MonkeyPatch, method_name: str, number: int) -> None:
+    """Let the bucket carry out a request, and lose its reply to the call with this number, as a crash would."""
+    method, calls = getattr(S3Bucket, method_name), []
+
+    def request(self: S3Bucket, *arguments: object, **options: object) -> None:
+        method(self, *arguments, **options)
+        calls.append(arguments)
+        if len(calls) == number:
+            raise BucketProblem("the connection broke")
+
+    monkeypatch.setattr(S3Bucket, method_name, request)
+
+
+def sync_here(site: Site) -> None:
+    """Synchronise in this process, where a request can be made to fail, instead of in a command."""
+    config, archive = load_config(site.config), site.open()
+    try:
+        with open_replica(archive, config) as replica:
+            sync_replica(
+                archive, replica, policy_in_force(config, archive.index.retention_promises()), lock_timeout=5
+            )
+    finally:
+        archive.close()
+
+
+def legal_holds(bucket: S3Bucket) -> set[bool]:
+    found = [
+        bucket.object_info(each.key, each.version_id) for each in bucket.list_versions(object_names.CONTENT_PREFIX)
+    ]
+    return {each.has_legal_hold for each in found if each}
 
 
 def test_it_is_sent_once(replicated: Site, server: Server, url: str) -> None:
@@ -120,20 +172,13 @@ def test_a_lock_is_moved_later_never_sooner(
 def test_a_hold_is_a_legal_hold(replicated: Site, bucket_of: OpenBucket, url: str) -> None:
     bucket = bucket_of(url)
 
-    def legal_holds() -> set[bool]:
-        found = [
-            bucket.object_info(each.key, each.version_id)
-            for each in bucket.list_versions(object_names.CONTENT_PREFIX)
-        ]
-        return {each.has_legal_hold for each in found if each}
-
     replicated.run("hold", "place", "抽查", "推荐", "--reason", "spot check")
     assert "2 holds" in replicated.run("replica", "sync").stdout
-    assert legal_holds() == {True}
+    assert legal_holds(bucket) == {True}
     assert replicated.json("verify", "--replica")["ok"]
     replicated.run("hold", "lift", "抽查", "推荐", "--reason", "closed")
     assert "2 holds" in replicated.run("replica", "sync").stdout
-    assert legal_holds() == {False}
+    assert legal_holds(bucket) == {False}
 
 
 @pytest.mark.parametrize("lock", [True, False])
@@ -150,13 +195,7 @@ def test_disposal_reaches_the_bucket_once_the_lock_has_ended(
     site.run("replica", "init", "--url", address, "--endpoint", server.endpoint, *([] if lock else ["--no-lock"]))
     site.run("replica", "sync")
     later = Later(site, FOUR_YEARS)
-    identity = later.json("dispose", "plan")["plan"]
-    # Approvals need other users; what the bucket sees is what a disposal leaves behind, so the index is told.
-    archive = site.open()
-    disposed = next(each for each in archive.index.versions() if each.number == 1)
-    archive.index._db.execute("insert into disposed values (?, ?)", (disposed.tag, identity))
-    archive.index._db.commit()
-    archive.close()
+    dispose_first_version(site)
     output = site.run("replica", "sync").stdout
     remaining_keys = [
         each.key
@@ -171,6 +210,108 @@ def test_disposal_reaches_the_bucket_once_the_lock_has_ended(
     else:
         assert "deleted 1" in output
         assert len(remaining_keys) == 1
+
+
+@pytest.mark.parametrize("lost_reply", [1, 2])
+def test_content_that_was_deleted_before_a_failure_is_sent_again(
+    site: Site, server: Server, keys: Path, monkeypatch: pytest.MonkeyPatch, lost_reply: int
+) -> None:
+    """Of two deletions, either may be the one whose reply is lost: the first one has to be known afterwards."""
+    address = f"s3://{server.bucket(f'd{uuid.uuid4().hex[:20]}', lock=False)}/x"
+    give_keys(site, keys)
+    for name in ("一", "二"):
+        site.write(f"推荐/首次/{name}", f"first draft of {name}")
+    site.catch_up()
+    for name in ("一", "二"):
+        site.write(f"推荐/首次/{name}", f"second draft of {name}")
+    site.catch_up()
+    site.run("replica", "init", "--url", address, "--endpoint", server.endpoint, "--no-lock")
+    site.run("replica", "sync")
+    dispose_first_version(site)
+    lose_reply(monkeypatch, "delete_version", lost_reply)
+    with pytest.raises(BucketProblem, match="the connection broke"):
+        sync_here(site)
+    for name in ("一", "二"):
+        site.write(f"推荐/首次/{name}", f"first draft of {name}")
+    site.catch_up()
+    assert site.run("replica", "sync").stdout.startswith(f"Sent {lost_reply} objects")
+    assert site.json("verify", "--replica")["ok"]
+
+
+def test_a_listing_corrects_what_is_recorded_and_gone(site: Site, server: Server, keys: Path) -> None:
+    """Earlier releases recorded content as sent that a failed sync had deleted."""
+    name = server.bucket(f"d{uuid.uuid4().hex[:20]}", lock=False)
+    give_keys(site, keys)
+    site.write("推荐/首次/材料", "first draft")
+    site.catch_up()
+    site.run("replica", "init", "--url", f"s3://{name}/x", "--endpoint", server.endpoint, "--no-lock")
+    site.run("replica", "sync")
+    client = server.client()
+    for each in client.list_object_versions(Bucket=name, Prefix="x/objects/")["Versions"]:
+        client.delete_object(Bucket=name, Key=each["Key"], VersionId=each["VersionId"])
+    state = ReplicaState(replica_state_path(site.archive))
+    state.begin_sync()  # and no end, as after a failure
+    state.close()
+    assert site.run("replica", "sync").stdout.startswith("Sent 1 objects")
+    assert site.json("verify", "--replica")["ok"]
+
+
+@pytest.mark.parametrize("lost_reply", [1, 2])
+def test_a_hold_that_was_lifted_before_a_failure_is_placed_again(
+    replicated: Site, bucket_of: OpenBucket, url: str, monkeypatch: pytest.MonkeyPatch, lost_reply: int
+) -> None:
+    replicated.run("hold", "place", "抽查", "推荐", "--reason", "spot check")
+    replicated.run("replica", "sync")
+    replicated.run("hold", "lift", "抽查", "推荐", "--reason", "closed")
+    lose_reply(monkeypatch, "set_legal_hold", lost_reply)
+    with pytest.raises(BucketProblem, match="the connection broke"):
+        sync_here(replicated)
+    replicated.run("hold", "place", "复查", "推荐", "--reason", "opened again")
+    replicated.run("replica", "sync")
+    assert legal_holds(bucket_of(url)) == {True}
+
+
+def test_a_hold_on_disposed_content_is_lifted_once_and_can_be_placed_again(
+    replicated: Site, bucket_of: OpenBucket, url: str
+) -> None:
+    """The lock keeps the content in the bucket for years, and the archive may meet the same bytes again."""
+    replicated.run("hold", "place", "抽查", "推荐", "--reason", "spot check")
+    replicated.write("推荐/首次/自评估 报告", "second draft")
+    replicated.write("推荐/首次/附件/扫描件", b"second scan")
+    replicated.catch_up()
+    replicated.run("replica", "sync")
+    dispose_first_version(replicated)
+    assert "2 holds" in replicated.run("replica", "sync").stdout
+    assert "0 holds" in replicated.run("replica", "sync").stdout
+    assert legal_holds(bucket_of(url)) == {True, False}
+    replicated.write("推荐/首次/自评估 报告", "first draft")
+    replicated.write("推荐/首次/附件/扫描件", b"scan" * 1000)
+    replicated.catch_up()
+    assert "2 holds" in replicated.run("replica", "sync").stdout
+    assert legal_holds(bucket_of(url)) == {True}
+
+
+def test_a_new_replica_has_nothing_recorded_after_a_crash_behind_its_event(
+    replicated: Site, server: Server, url: str
+) -> None:
+    """What the old bucket has would pass for what the new one has, and would never be sent there."""
+
+    class DyingArchive(Archive):
+        @contextmanager
+        def writing(self, wait_seconds: float) -> Iterator[Writer]:
+            with super().writing(wait_seconds) as writer:
+                yield writer
+            raise KeyboardInterrupt
+
+    archive = DyingArchive(replicated.archive)
+    settings = settings_from_options(
+        load_config(replicated.config), f"{url}-2", server.endpoint, "", "auto", uses_object_lock=True
+    )
+    with pytest.raises(KeyboardInterrupt):
+        create_replica(archive, settings, 5)
+    archive.close()
+    assert replicated.run("replica", "sync").stdout.startswith("Sent 2 objects")
+    assert replicated.json("verify", "--replica")["ok"]
 
 
 def test_two_archives_do_not_share_a_prefix(
@@ -201,7 +342,14 @@ def test_a_copy_that_goes_its_own_way_is_a_second_writer(
     twin.run("checkpoint")
     twin.run("replica", "sync")
     replicated.run("checkpoint")
-    assert "was not written by this archive" in replicated.run("replica", "sync", code=8).stderr
+    replicated.write("推荐/首次/新", "new")
+    replicated.catch_up()
+    before = objects(server, url)
+    assert (
+        "was not written by this archive. No history was sent" in replicated.run("replica", "sync", code=8).stderr
+    )
+    # Content is sent before it can be known.
+    assert [key.split("/")[0] for key in objects(server, url).keys() - before.keys()] == ["objects"]
     assert replicated.verified()["ok"]
 
 

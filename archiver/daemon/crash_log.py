@@ -1,0 +1,27 @@
+"""The log of an unexpected error, which is a fault of the program: a file that a user can send with a report."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+
+from archiver import __version__
+from archiver.errors import LazyMessage
+
+
+def write_crash_log(error: BaseException, arguments: Sequence[str]) -> LazyMessage:
+    """Write the traceback of ``error`` to a new temporary file, and return a message that names the file.
+
+    The file also holds the versions and ``arguments``, the command line. Raises OSError if it cannot be written.
+    """
+    descriptor, path = tempfile.mkstemp(prefix="archiver-error-", suffix=".log")
+    with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as log_file:
+        trace = "".join(traceback.format_exception(error))
+        log_file.write(f"archiver {__version__}, Python {sys.version}\n{list(arguments)}\n\n{trace}")
+    return LazyMessage(
+        "Something unexpected went wrong. Nothing archived was lost. The details are in {path}; "
+        "please send that file with your report.",
+        path=path,
+    )
