@@ -16,7 +16,7 @@ from typing import NoReturn
 import pytest
 
 from archiver.config.loader import load_config
-from archiver.daemon import capture_loop
+from archiver.daemon import upkeep
 from archiver.daemon.capture_loop import Daemon
 from archiver.errors import Busy
 from archiver.intake.folder.access import DirectAccess
@@ -331,7 +331,7 @@ def test_a_daemon_that_cannot_be_made_leaves_nothing_open(
     def fail(*_: object) -> NoReturn:
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr(capture_loop, "apply_sensitive_patterns", fail)
+    monkeypatch.setattr(upkeep, "apply_sensitive_patterns", fail)
     archive = site.open()
     with pytest.raises(sqlite3.OperationalError, match="disk I/O error") as raised:
         Daemon(archive, load_config(site.config), lambda *_, **__: None)

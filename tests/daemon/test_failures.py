@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from archiver.daemon.trouble import FailureReporter
 
+from archiver.daemon.failures import FailureReporter
 from archiver.daemon.log import Log
 from archiver.errors import LazyMessage, message_from
 from tests.daemon.test_service import set_metrics

@@ -497,7 +497,7 @@ def test_a_socket_that_vanishes_at_once_is_closed(site: Site, monkeypatch: pytes
         (archive / protocol.SOCKET_NAME).unlink()
         return opened[0]
 
-    monkeypatch.setattr(socket_server, "_open_socket", open_and_remove)
+    monkeypatch.setattr(socket_server, "_open_listening_socket", open_and_remove)
     with pytest.raises(FileNotFoundError):
         SocketServer(load_config(site.config), lambda *_, **__: None)
     assert opened[0].fileno() == -1
