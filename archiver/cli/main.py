@@ -265,9 +265,9 @@ def _rebuild_and_repeat(arguments: list[str], session: Session, index_error: _Da
 
 def _report_unexpected_error(error: Exception, arguments: list[str], session: Session) -> int:
     """Write the log of an unexpected error, print the path of the log, and return exit code 1."""
-    from archiver.daemon.crash_log import write_crash_log
+    from archiver.daemon.crash_log import UNEXPECTED_ERROR, write_crash_log
 
-    _make_error_console(session).warn(write_crash_log(error, arguments))
+    _make_error_console(session).warn(UNEXPECTED_ERROR.with_fields(path=write_crash_log(error, arguments)))
     return 1
 
 

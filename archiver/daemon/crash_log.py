@@ -10,9 +10,15 @@ from collections.abc import Sequence
 from archiver import __version__
 from archiver.errors import LazyMessage
 
+#: What a user reads of an unexpected error; ``path`` is that of its crash log.
+UNEXPECTED_ERROR = LazyMessage.define(
+    "Something unexpected went wrong. Nothing archived was lost. The details are in {path}; "
+    "please send that file with your report."
+)
 
-def write_crash_log(error: BaseException, arguments: Sequence[str]) -> LazyMessage:
-    """Write the traceback of ``error`` to a new temporary file, and return a message that names the file.
+
+def write_crash_log(error: BaseException, arguments: Sequence[str]) -> str:
+    """Write the traceback of ``error`` to a new temporary file, and return the path of the file.
 
     The file also holds the versions and ``arguments``, the command line. Raises OSError if it cannot be written.
     """
@@ -20,8 +26,4 @@ def write_crash_log(error: BaseException, arguments: Sequence[str]) -> LazyMessa
     with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as log_file:
         trace = "".join(traceback.format_exception(error))
         log_file.write(f"archiver {__version__}, Python {sys.version}\n{list(arguments)}\n\n{trace}")
-    return LazyMessage(
-        "Something unexpected went wrong. Nothing archived was lost. The details are in {path}; "
-        "please send that file with your report.",
-        path=path,
-    )
+    return path

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from archiver import clock
 from archiver.actions import protocol
-from archiver.daemon.crash_log import write_crash_log
+from archiver.daemon.crash_log import UNEXPECTED_ERROR, write_crash_log
 from archiver.errors import ArchiverError, Busy, LazyMessage, Reporter
 from archiver.intake.snapshot import Snapshot
 from archiver.store import lock
@@ -87,8 +87,8 @@ class FailureReporter:
         """Pass messages to ``report``; those about no file in particular name ``archive_root``."""
         self._report = report
         self._archive_root = archive_root
-        #: Type and traceback of each unexpected error -> the message that names its crash log.
-        self._crash_messages: dict[tuple[type[Exception], str], LazyMessage] = {}
+        #: Type and traceback of each unexpected error -> the path of its crash log.
+        self._crash_log_paths: dict[tuple[type[Exception], str], str] = {}
 
     def try_optional_task(self, problem: str, work: Callable[[], object]) -> None:
         """Run ``work``, which capturing does not need; report a failure as a problem with the code ``problem``.
@@ -117,13 +117,13 @@ class FailureReporter:
         """Report an unexpected error with its crash log."""
         place = type(error), "".join(traceback.format_tb(error.__traceback__))
         try:
-            if place not in self._crash_messages:
-                self._crash_messages[place] = write_crash_log(error, sys.argv[1:])
+            if place not in self._crash_log_paths:
+                self._crash_log_paths[place] = write_crash_log(error, sys.argv[1:])
         except OSError:
             # Without a log, the text of the error is all that can be told.
             report_system_error(self._report, error, self._archive_root, problem)
         else:
-            self._report(self._crash_messages[place], problem=problem)
+            self._report(UNEXPECTED_ERROR.with_fields(path=self._crash_log_paths[place]), problem=problem)
 
 
 class FailureState:

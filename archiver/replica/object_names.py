@@ -6,6 +6,7 @@ The keys are part of the replica's format: a rebuild finds every object by its k
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 #: Content objects, one per SHA-256.
@@ -53,3 +54,9 @@ def parse_bundle_key(key: str) -> EventSpan | None:
     """Return the span in a key that :func:`bundle_key` made. Return None for any other key."""
     match = _BUNDLE_KEY.fullmatch(key)
     return EventSpan(int(match[1]), int(match[2]), match[3]) if match else None
+
+
+def newest_span(bundle_keys: Iterable[str]) -> EventSpan | None:
+    """Return the span with the latest events; other keys are ignored, and None stands for no bundle."""
+    spans = [span for key in bundle_keys if (span := parse_bundle_key(key)) is not None]
+    return max(spans, key=lambda span: span.last_seq, default=None)

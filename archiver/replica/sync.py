@@ -267,10 +267,8 @@ class Replicator:
         Raises SecondWriter for a bundle of another archive, and BucketProblem. What was recorded by then stays
         recorded.
         """
-        recorded_bundles = self._state.objects_below(object_names.HISTORY_PREFIX)
-        newest_span = record_listed_bundles(
-            self._archive, self._bucket, self._state, _newest_span(recorded_bundles)
-        )
+        recorded_span = object_names.newest_span(self._state.objects_below(object_names.HISTORY_PREFIX))
+        newest_span = record_listed_bundles(self._archive, self._bucket, self._state, recorded_span)
         if journal_head is not None and self._has_unsent_events(newest_span, journal_head):
             newest_span = self._upload_bundle(newest_span, journal_head, desired, now)
         if newest_span is not None:
@@ -360,9 +358,3 @@ class Replicator:
     def _transfer_in_parallel(self, transfer: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
         """Do as :func:`run_in_parallel` does, on this sync's number of threads, until it is told to stop."""
         return run_in_parallel(transfer, items, self._thread_count, self._stopping)
-
-
-def _newest_span(bundles: Mapping[str, ReplicatedObject]) -> EventSpan | None:
-    """Return the span with the latest events among ``bundles``, which are by key. None without bundles."""
-    spans = [span for key in bundles if (span := object_names.parse_bundle_key(key)) is not None]
-    return max(spans, key=lambda span: span.last_seq, default=None)

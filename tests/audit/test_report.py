@@ -35,7 +35,7 @@ def test_every_mark_stands_on_the_picture_in_the_order_of_time(rows: list[Any], 
             assert LABEL_WIDTH <= mark.x <= PICTURE_WIDTH
             assert mark.width >= 0 or mark.kind == "hold"
         for kind in ("version", "submitted"):
-            wanted = sorted(mark.at for mark in given_marks if mark.kind == kind)
+            wanted = sorted(mark.time for mark in given_marks if mark.kind == kind)
             placed = sorted(mark.x for mark in row.marks if mark.kind == kind)
             assert bool(wanted) == bool(placed)
     assert len(picture.ticks) <= 9

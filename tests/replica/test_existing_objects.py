@@ -15,6 +15,8 @@ from archiver.replica.object_names import CLAIM_KEY
 from archiver.replica.s3 import S3Bucket
 from tests.replica.server import Server
 
+pytestmark = pytest.mark.needs("processes")
+
 
 @pytest.fixture
 def bucket(server: Server, bucket_of: Callable[[str], S3Bucket]) -> S3Bucket:

@@ -259,7 +259,7 @@ def _is_made_of(node: ast.expr, classes: set[str]) -> bool:
 
 def _is_message(node: ast.expr) -> bool:
     """Whether the value is a message; that each attribute called ``message`` is one, another test sees to."""
-    if isinstance(node, ast.Call) and _name(node.func) in ("with_fields", "message_from", "revive"):
+    if isinstance(node, ast.Call) and _name(node.func) in ("with_fields", "message_from", "from_parts"):
         return True
     return _is_phrase(node) or (isinstance(node, ast.Attribute) and node.attr == "message")
 
