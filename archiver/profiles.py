@@ -29,24 +29,24 @@ class Profile:
 
 #: No statute that sets a period for filing materials was found, so the basis is called house policy.
 BASIS = LazyMessage.define(
-    "house policy: materials of an algorithm filing are kept at least three years, version by version, "
-    "ready for spot checks",
+    "house policy: algorithm filing materials are retained for at least 3 years, version by version, ready for "
+    "spot checks",
     code="basis.house-policy",
 )
 _BASIS_IMPACT = LazyMessage.define(
-    "Personal Information Protection Law of China, art. 56: impact assessments, at least three years",
+    "Personal Information Protection Law of China, art. 56: impact assessments, at least 3 years",
     code="basis.impact-assessment",
 )
 _BASIS_CLASS = LazyMessage.define(
     "house policy: archive class of the company's own retention schedule", code="basis.archive-class"
 )
 _BASIS_EU = LazyMessage.define(
-    "EU AI Act, art. 18: documentation of high-risk systems, ten years", code="basis.eu-ai-act"
+    "EU AI Act, art. 18: documentation of high-risk systems, 10 years", code="basis.eu-ai-act"
 )
-_BASIS_SEC = LazyMessage.define("SEC rule 17a-4: records of broker-dealers, six years", code="basis.sec-17a4")
+_BASIS_SEC = LazyMessage.define("SEC rule 17a-4: records of broker-dealers, 6 years", code="basis.sec-17a4")
 #: The basis of a period that was in force before a setting was shortened.
 BASIS_PROMISED = LazyMessage.define(
-    "promised before: a period can be made longer, never shorter", code="basis.promised"
+    "set earlier: a retention period can be extended, never shortened", code="basis.promised"
 )
 
 #: The name of the profile for everything without a setting.

@@ -220,7 +220,7 @@ def test_a_code_of_a_newer_release_is_shown_as_it_is(tmp_path: Path) -> None:
 
 
 def test_what_an_earlier_release_left_of_the_watch_is_read() -> None:
-    reason = watch_reason_message("{value} gives no events", "nfs")
+    reason = watch_reason_message("{value} delivers no events", "nfs")
     assert (reason.code, str(reason)) == ("watch.no-events", "nfs gives no events")
 
 

@@ -169,9 +169,9 @@ def test_a_year_and_what_comes_after(site: Site) -> None:
     ended = ("filing", "end", "推荐", "--on", "2026-12-10", "--reason", "deregistered")
     year.on("2026-12-10", ended, ("hold", "lift", "抽查", "推荐", "--reason", "closed"))
 
-    check, review = "look at the review status on the portal", "the regulator's answer is due"
-    display, decide = "display the filing number, and record the check", "decide whether the change is material"
-    change, end = "hand in the change", "hand in the deregistration"
+    check, review = "check the review status on the portal", "the regulator must reply"
+    display, decide = "display the filing number and record the check", "decide whether the change is material"
+    change, end = "submit the change", "submit the deregistration"
     states_and_dues = {day: row[:2] for day, row in year.table.items()}
     assert states_and_dues == {
         "2026-02-10": ("submitted", [("2026-02-12", check), ("2026-03-30", review)]),

@@ -92,7 +92,7 @@ def test_the_walk_works(newcomer: Newcomer) -> None:
             time.sleep(0.3)
         name = f"{FILING}/{SUBMISSION}"
         newcomer.run(f"{archiver} submit {name} --on 2026-03-20 --receipt {archiver} --by 林听雨", here)
-        assert "Kept until" in newcomer.run(f"{archiver} log", here)
+        assert "Retained through" in newcomer.run(f"{archiver} log", here)
         newcomer.run(f"{archiver} status", here)
         newcomer.run(f"{archiver} show {name}/v1", here)
         newcomer.run(f"{archiver} diff {name}/v1 {name}/submitted", here)

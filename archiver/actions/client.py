@@ -52,8 +52,8 @@ def open_attachment(path: Path | None) -> Iterator[IO[bytes] | None]:
             is_sendable = False
         if not is_sendable:
             raise UsageError(
-                "The receipt {path} is not a readable file of at most 64 MiB. Nothing was recorded. "
-                "Check the name and submit again.",
+                "Cannot attach {path}: not a readable regular file of at most 64 MiB. Nothing was recorded. "
+                "Check the path and try again.",
                 path=path,
             )
         yield stream
@@ -86,8 +86,8 @@ def send_to_daemon(
             action_error = protocol.decode_error(reply) if "error" in reply else None
         except (OSError, protocol.BadMessage) as error:
             raise StorageError(
-                "The daemon of {path} gave no answer ({reason}). Nothing archived was lost. Look with archiver "
-                "log whether it was done, and try again.",
+                "The daemon for {path} did not reply ({reason}). No archived data was lost, but the request may "
+                "have succeeded. Before you retry, run: archiver log",
                 path=archive,
                 reason=error,
             ) from None
@@ -108,8 +108,8 @@ def _connect_to_daemon(archive: Path) -> Iterator[socket.socket]:
             connection.connect(socket_path)
     except OSError as error:
         raise StorageError(
-            "The archive {path} belongs to another user, and no daemon could be asked to do this ({reason}). "
-            "Nothing was changed and nothing was lost. Start the service, or run this as the archive's owner.",
+            "The archive {path} belongs to another user, and its daemon cannot be reached ({reason}). Nothing "
+            "was changed. Start the service, or run this as the archive's owner.",
             path=archive,
             reason=error.strerror,
         ) from None

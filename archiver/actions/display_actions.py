@@ -46,8 +46,8 @@ def check_display(context: ActionContext, request: CheckDisplay) -> dict[str, An
     filing = make_record_context(context, None).read_filing(filing_name)
     if not filing.number:
         raise UsageError(
-            "{filing} has no filing number yet, so there is nothing to look for. Nothing was recorded. Record it "
-            "with: archiver filing set {filing!q} --number NO --issued-on DATE",
+            "{filing} has no filing number. Nothing was recorded. To record it, run: archiver filing set "
+            "{filing!q} --number NO --issued-on DATE",
             filing=filing_name,
         )
     if request.page_name is not None and context.attachment:
@@ -55,8 +55,8 @@ def check_display(context: ActionContext, request: CheckDisplay) -> dict[str, An
     addresses = _page_addresses(context, filing_name)
     if not addresses:
         raise UsageError(
-            "{filing} has no page to look at. Nothing was recorded. Name the company's own pages in the settings: "
-            '[filings."{filing}"] pages = ["https://..."], or give a saved page with --page FILE',
+            "{filing} has no page to check. Nothing was recorded. Add the company's pages to the configuration "
+            'file ([filings."{filing}"] pages = ["https://..."]), or name a saved page with --page FILE.',
             filing=filing_name,
         )
     return {
@@ -100,7 +100,7 @@ def _check_saved_page(context: ActionContext, filing: Filing, page_name: str) ->
     page_bytes = context.attachment.read(MAX_PAGE_BYTES + 1)
     if len(page_bytes) > MAX_PAGE_BYTES:
         raise UsageError(
-            "{page} is larger than {size} MB. Nothing was recorded. Save the page without its pictures.",
+            "{page} is larger than {size} MB. Nothing was recorded. Save the page without images and try again.",
             page=page_name,
             size=MAX_PAGE_BYTES >> 20,
         )

@@ -153,8 +153,8 @@ def _require_clean_verification(context: ActionContext, plan_id: str) -> None:
     ]
     if findings:
         refusal = RetentionRefused(
-            "Nothing is deleted while verify finds something ({code} {object}, {count} in all). Nothing was "
-            "changed. Look with archiver verify, and put that right first.",
+            "Disposal is blocked by {count} verify finding ({code} {object}). Nothing was deleted. To list it, "
+            "run: archiver verify",
             code=findings[0].code,
             object=findings[0].object,
             count=len(findings),

@@ -149,7 +149,7 @@ def journal_note(context: ActionContext, request: RecordNote) -> dict[str, Any]:
     details = _normalize_typed_details(request.details)
     if len(canonical_json(details)) > _MAX_NOTE_BYTES:
         raise UsageError(
-            "A note for the journal is longer than {longest} bytes. Nothing was changed.",
+            "The journal note is longer than {longest} bytes. Nothing was recorded. Use shorter texts.",
             longest=_MAX_NOTE_BYTES,
         )
     note = Draft(request.about[:_MAX_OBJECT_LENGTH], GivenDetails(_NOTED_ACTIONS[request.action], details))

@@ -111,7 +111,13 @@ def decode_action_request(action_name: str, arguments: Mapping[str, Any]) -> Req
 
 def unknown_action_error(action_name: str) -> UsageError:
     """Return the error for a name that no action has; a long name is cut."""
-    return UsageError("There is no action {name}. Nothing was changed.", name=action_name[:_MAX_NAME_QUOTE])
+    return UsageError(
+        (
+            "The action {name} does not exist. Nothing was changed. Check that the command and the daemon are the "
+            "same release."
+        ),
+        name=action_name[:_MAX_NAME_QUOTE],
+    )
 
 
 def perform_action(context: ActionContext, request: Request) -> dict[str, Any]:
@@ -138,22 +144,22 @@ def _check_attachment(action_name: str, context: ActionContext, file_name: str |
     if file_name is None:
         if stream is not None:
             raise UsageError(
-                "A file was sent along that {action} does not name. Nothing was recorded. The command and the "
-                "daemon may be of different releases.",
+                "The request for {action} contains an unexpected file. Nothing was recorded. Check that the "
+                "command and the daemon are the same release.",
                 action=action_name,
             )
         return
     if stream is None or not os.path.basename(file_name):
         raise UsageError(
-            "The file {file} was named, but it was not sent along. Nothing was recorded. Name the file itself; "
-            "the command and the daemon may be of different releases.",
+            "The request names the file {file} but does not contain it. Nothing was recorded. Check the file "
+            "name, and check that the command and the daemon are the same release.",
             file=file_name[:_MAX_FILE_NAME_QUOTE],
         )
     byte_count = stream.seek(0, os.SEEK_END)
     stream.seek(0)
     if byte_count == 0:
         raise UsageError(
-            "The file {file} is empty, so it proves nothing. Nothing was recorded. Name the file that holds the "
-            "receipt or the evidence, or leave it out.",
+            "The file {file} is empty. Nothing was recorded. Name the file that contains the receipt or the "
+            "evidence, or omit the option.",
             file=file_name[:_MAX_FILE_NAME_QUOTE],
         )

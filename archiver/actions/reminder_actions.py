@@ -64,15 +64,15 @@ def send_reminders(context: ActionContext, _: SendReminders) -> dict[str, Any]:
     addresses_by_role, reminders = pending_reminders(context)
     if not addresses_by_role:
         raise UsageError(
-            "Nobody is named to be reminded. Nothing was sent. Set reminders.targets in the settings, or "
-            "ARCHIVER_TARGET_OWNER in the environment."
+            "No reminders were sent: no recipient is configured. Nothing was recorded. Set reminders.targets in "
+            "the configuration file, or ARCHIVER_TARGET_OWNER in the environment."
         )
     translate = i18n.translator(context.config.lang or i18n.language_from_environment(os.environ))
     sent_item_count, failed_recipients = 0, []
     for reminder in reminders:
         title = translate(
             LazyMessage.define(
-                "archiver: {count} matters need you", singular="archiver: {count} matter needs you"
+                "archiver: {count} items need attention", singular="archiver: {count} item needs attention"
             ).with_fields(count=len(reminder.reminders))
         )
         reminder_text = "\n".join(translate(item.text) for item in reminder.reminders)

@@ -161,8 +161,8 @@ def decode_request(action_name: str, request_type: type[RequestType], arguments:
         field = field_by_wire_name.get(wire_name)
         if field is None or not field.accepts(arguments.get(wire_name)):
             raise UsageError(
-                "{name}: {key} is unknown, missing or of the wrong kind. Nothing was changed. The command and the "
-                "daemon may be of different releases.",
+                "{name}: the argument {key} is unknown, missing, or of the wrong type. Nothing was changed. "
+                "Check that the command and the daemon are the same release.",
                 name=action_name,
                 key=str(wire_name)[:_MAX_QUOTE_LENGTH],
             )
@@ -188,7 +188,7 @@ def normalize_texts(request: RequestType) -> RequestType:
     }
     if any(len(text) > _MAX_TEXT_LENGTH for text in text_by_field.values()):
         raise UsageError(
-            "A text is longer than {longest} characters. Nothing was changed. Say it shorter.",
+            "A text is longer than {longest} characters. Nothing was changed. Shorten it and try again.",
             longest=_MAX_TEXT_LENGTH,
         )
     normalized_texts: dict[str, Any] = {

@@ -56,7 +56,9 @@ def submit_version(context: ActionContext, request: SubmitVersion) -> dict[str, 
     lost or damaged, unless the request names a version and the reason for an exception. Nothing is recorded then.
     """
     if request.submitted_on > clock.today(context.config.zone):
-        raise UsageError("{day} is in the future. Nothing was recorded. Mend --on.", day=request.submitted_on)
+        raise UsageError(
+            "{day} is in the future. Nothing was recorded. Use today or an earlier date.", day=request.submitted_on
+        )
     archive = context.archive
     submission = find_submission(archive, request.submission_name)
     exception_reason = (request.exception_reason or "").strip() or None
@@ -120,11 +122,14 @@ def _capture_newest_version(context: ActionContext, submission: Submission) -> V
     if pending_paths:
         raise UsageError(
             LazyMessage.define(
-                "{count} changes of {submission} are not archived yet, the first is {path}. Nothing was "
-                "recorded. Wait until archiver status shows nothing pending, or name the version with "
-                "--version N.",
-                singular="{count} change of {submission} is not archived yet: {path}. Nothing was recorded. Wait "
-                "until archiver status shows nothing pending, or name the version with --version N.",
+                "Cannot submit {submission}: {count} changes are not archived yet (first: {path}). Nothing was "
+                "recorded. Name a version with --version N, or wait until nothing is pending. To check, run: "
+                "archiver status",
+                singular=(
+                    "Cannot submit {submission}: {count} change is not archived yet ({path}). Nothing was "
+                    "recorded. Name a version with --version N, or wait until nothing is pending. To check, run: "
+                    "archiver status"
+                ),
             ),
             count=len(pending_paths),
             submission=str(submission),
@@ -132,5 +137,8 @@ def _capture_newest_version(context: ActionContext, submission: Submission) -> V
         )
     newest_version = archive.index.newest_version(submission)
     if newest_version is None:
-        raise NotFoundError("The submission {name} has no version. Nothing was recorded.", name=str(submission))
+        raise NotFoundError(
+            ("The submission {name} has no version. Nothing was recorded. Add files to its folder and try again."),
+            name=str(submission),
+        )
     return newest_version

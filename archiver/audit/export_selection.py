@@ -41,8 +41,8 @@ class ExportSelection:
         selected_versions = [version for version in reversed(archive.index.versions()) if self._includes(version)]
         if not selected_versions:
             raise NotFoundError(
-                "No version fits this choice of filings and dates, so no package was written. "
-                "See what there is with: archiver log"
+                "No version matches the selected filings, submissions, and dates; no package was written. To "
+                "list the versions, run: archiver log"
             )
         return selected_versions
 
@@ -62,7 +62,7 @@ class ExportSelection:
     def omission_reason(self, path: bytes) -> LazyMessage | None:
         """Return why the package leaves out the content of a material; None if no pattern matches ``path``."""
         if pattern := matching_pattern(path, self.omitted_patterns):
-            return LazyMessage("left out: {pattern}", pattern=pattern)
+            return LazyMessage("omitted: {pattern}", pattern=pattern)
         if pattern := matching_pattern(path, self.sensitive_patterns):
             return LazyMessage("sensitive: {pattern}", pattern=pattern)
         return None

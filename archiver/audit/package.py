@@ -83,8 +83,8 @@ def export_package(
             _replace_empty_folder(final_path, partial_path)
     except OSError as error:
         raise StorageError(
-            "The package {target} cannot be written ({reason}). Nothing archived was lost and no half package "
-            "was left. Make room or name another folder with --to.",
+            "Cannot write the package {target} ({reason}). No archived data was lost. No partial package "
+            "remains. Free some space, or choose another folder with --to.",
             target=final_path,
             reason=error.strerror or error,
         ) from None
@@ -101,7 +101,7 @@ def _check_target_is_free(final_path: Path, as_zip: bool) -> None:
     """Raise UsageError if ``final_path`` exists; an empty folder is accepted unless ``as_zip``."""
     if is_there(final_path) and (as_zip or not is_folder(final_path) or any(final_path.iterdir())):
         raise UsageError(
-            "{target} is already there. Nothing was written. Name a new or empty folder with --to.",
+            "{target} already exists. Nothing was changed. Name a new or empty folder with --to.",
             target=final_path,
         )
 

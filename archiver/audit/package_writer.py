@@ -294,8 +294,8 @@ class PackageWriter:
     def _content_error(self, material: Material) -> StorageError:
         """Return the error for a material whose content is missing or damaged."""
         return StorageError(
-            "The archived content of {path} is missing or damaged, so no package was written. Nothing else "
-            "was lost. Run archiver verify, and bring the object {sha256} back from a backup or a clone.",
+            "The object {sha256} of {path} is missing or damaged; no package was written. Restore the object "
+            "from a backup or a clone. To list all findings, run: archiver verify",
             path=names.name_as_text(material.path),
             sha256=material.sha256,
         )

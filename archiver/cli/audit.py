@@ -36,28 +36,45 @@ def _sign_newest_event(session: Session, archive: Archive) -> None:
         session.console.warn(error.message)
 
 
-@command("Write the inspection package: materials, lists, journal, proofs, a page to read, a verifier.")
-@click.option("--to", "target", required=True, metavar="DIR", help="A new or empty folder.")
-@click.option("--filing", "filings", type=ObjectName(), multiple=True, metavar="F", help="Only these filings.")
+@command("Export an inspection package: files, lists, journal, proofs, a report, and a verifier.")
+@click.option("--to", "target", required=True, metavar="DIR", help="New or empty folder.")
 @click.option(
-    "--submission", "submissions", type=ObjectName(), multiple=True, metavar="F/S", help="Only these submissions."
+    "--filing", "filings", type=ObjectName(), multiple=True, metavar="F", help="Include only these filings."
 )
-@click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, help="Only what was handed in as this.")
-@click.option("--since", metavar="D", help="Only versions captured from then on.")
-@click.option("--until", metavar="D", help="Only versions captured until then.")
+@click.option(
+    "--submission",
+    "submissions",
+    type=ObjectName(),
+    multiple=True,
+    metavar="F/S",
+    help="Include only these submissions.",
+)
+@click.option(
+    "--kind", "kinds", type=click.Choice(KINDS), multiple=True, help="Include only submissions of this kind."
+)
+@click.option(
+    "--since",
+    metavar="D",
+    help=("Include only versions captured from this time on; a date includes the whole day."),
+)
+@click.option(
+    "--until", metavar="D", help=("Include only versions captured up to this time; a date includes the whole day.")
+)
 @click.option(
     "--without",
     "omitted_patterns",
     type=MaterialPattern(),
     multiple=True,
     metavar="GLOB",
-    help="Leave these materials' bytes out.",
+    help="List matching files without their content.",
 )
-@click.option("--with-sensitive", is_flag=True, help="With what the settings call sensitive; journalled.")
-@click.option("--expand", is_flag=True, help="Every version with all of its files, instead of each content once.")
-@click.option("--recipient", type=RecordedText(), metavar="NAME", help="For whom; kept with the record.")
-@click.option("--reason", type=RecordedText(), metavar="WHY", help="Why; kept with the record.")
-@click.option("--zip", "as_zip", is_flag=True, help="One zip file, DIR.zip, instead of a folder.")
+@click.option("--with-sensitive", is_flag=True, help="Include files that match [sensitive] patterns.")
+@click.option(
+    "--expand", is_flag=True, help=("Write all files of each version instead of storing each object once.")
+)
+@click.option("--recipient", type=RecordedText(), metavar="NAME", help="Recipient, recorded in the journal.")
+@click.option("--reason", type=RecordedText(), metavar="WHY", help="Reason, recorded in the journal.")
+@click.option("--zip", "as_zip", is_flag=True, help="Write a zip file, DIR.zip, instead of a folder.")
 def audit_command(
     session: Session,
     target: str,
@@ -140,15 +157,15 @@ def _print_and_journal(session: Session, written_package: WrittenPackage, export
 
     console = session.console
     console.info(
-        "The package is at {path}: {versions} versions, {files} files, {bytes} bytes.",
+        "Package: {path} (versions: {versions}, files: {files}, bytes: {bytes})",
         path=written_package.path,
         versions=written_package.version_count,
         files=written_package.file_count,
         bytes=written_package.byte_count,
     )
-    console.info("It opens with report.html, and checks with: python3 -I -S verify.py")
+    console.info("To read the package, open report.html. To verify it, run: python3 -I -S verify.py")
     try:
         session.perform(RecordNote(**package.note_arguments_for_export(written_package, export_details)))
     except ArchiverError as error:
         console.warn(error.message)
-        console.warn("The package is complete, but it could not be journalled.")
+        console.warn("The package is complete, but the export was not recorded in the journal.")

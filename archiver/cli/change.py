@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 _MAX_MATERIALS = 20
 
 
-change_command = command_group("Changes of what was filed, and whether they are material.")
+change_command = command_group("List changes after the filing, and record whether they are material.")
 
 
-@command("List the changes that wait for a decision.")
+@command("List the changes that await a decision.")
 @json_option
-@click.option("--all", "includes_decided", is_flag=True, help="Those that were decided too.")
+@click.option("--all", "includes_decided", is_flag=True, help="Include decided changes.")
 def _list_changes(session: Session, as_json: bool, includes_decided: bool) -> None:
     """List the changes of each filing in the order in which they were recorded."""
     from archiver.filings.due.deadlines import compute_deadlines
@@ -53,7 +53,7 @@ def _list_changes(session: Session, as_json: bool, includes_decided: bool) -> No
         console.print_json(change_documents)
         return
     if not change_documents:
-        console.info("No change waits for a decision.")
+        console.info("No changes await a decision.")
     for change_document in change_documents:
         _print_change(console, change_document)
 
@@ -98,16 +98,16 @@ def _print_change(console: Console, change_document: dict[str, Any]) -> None:
     from archiver.filings.code_names import CHANGE_KIND_NAMES, name_for_code
 
     console.info(
-        "Change {number} of {filing}, since {since}: first on {first}, to be decided by {due}",
+        "Change {number} of {filing} since {since}: first change on {first}, decision due {due}",
         **{key: change_document[key] for key in ("number", "filing", "since", "first", "due")},
     )
     kind_names = ", ".join(
         console.translate(name_for_code(kind, CHANGE_KIND_NAMES)) for kind in change_document["kinds"]
     )
     if kind_names:
-        console.info("  About: {kinds}", kinds=kind_names)
+        console.info("  Affects: {kinds}", kinds=kind_names)
     if change_document["signal"]:
-        console.info("  Released: {signal}", signal=change_document["signal"])
+        console.info("  New release: {signal}", signal=change_document["signal"])
     for path in change_document["materials"][:_MAX_MATERIALS]:
         console.print_line(f"  {path}")
     if len(change_document["materials"]) > _MAX_MATERIALS:
@@ -122,13 +122,13 @@ def _print_change(console: Console, change_document: dict[str, Any]) -> None:
         )
 
 
-@command("Record whether a change is material (重大变更).")
+@command("Record whether a change is material and requires a change submission.")
 @click.argument("number", type=int, metavar="N")
 @click.option(
-    "--material", type=click.Choice(["yes", "no"]), required=True, help="Whether it is a material change."
+    "--material", type=click.Choice(["yes", "no"]), required=True, help="Whether the change is material."
 )
-@click.option("--reason", type=RecordedText(), required=True, help="Why; kept with the record.")
-@reported_by_option("Who decided it, beside the user the system knows.")
+@click.option("--reason", type=RecordedText(), required=True, help="Reason, recorded in the journal.")
+@reported_by_option("Person who decided, recorded next to the login name.")
 def _decide_change(session: Session, number: int, material: str, reason: str, reported_by: str | None) -> None:
     """Record the decision, and print what follows from it.
 
@@ -142,12 +142,13 @@ def _decide_change(session: Session, number: int, material: str, reason: str, re
     )
     if is_material:
         session.console.info(
-            "Change {number} is material: {filing} needs a change submission. See: archiver deadlines",
+            "Change {number} is material: {filing} requires a change submission. For the deadline, run: archiver "
+            "deadlines",
             number=number,
             filing=decided_change["filing"],
         )
     else:
-        session.console.info("Change {number} is not material. The reason is kept.", number=number)
+        session.console.info("Change {number} is not material. The reason was recorded.", number=number)
 
 
 for _name, _command in (("list", _list_changes), ("decide", _decide_change)):

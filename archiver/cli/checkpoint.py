@@ -15,9 +15,11 @@ from archiver.cli.session import Session, command
 from archiver.errors import StorageError, UsageError
 
 
-@command("Sign everything as it stands now, and give a line that proves it later.")
-@click.option("--print", "only_print", is_flag=True, help="Print the witness line, to keep elsewhere.")
-@click.option("--qr", "picture_path", metavar="FILE", help="Also write it as a QR picture (.png or .svg).")
+@command("Sign the archive's current state, and print a witness line that proves it later.")
+@click.option("--print", "only_print", is_flag=True, help="Print only the witness line.")
+@click.option(
+    "--qr", "picture_path", metavar="FILE", help=("File for a QR code of the witness line (.png or .svg).")
+)
 def checkpoint_command(session: Session, only_print: bool, picture_path: str | None) -> None:
     """Print the witness line of a new checkpoint, and write or show its QR code.
 
@@ -25,7 +27,10 @@ def checkpoint_command(session: Session, only_print: bool, picture_path: str | N
     before anything is signed.
     """
     if picture_path is not None and Path(picture_path).suffix not in (".png", ".svg"):
-        raise UsageError("{path} must end in .png or .svg. Nothing was signed. Mend --qr.", path=picture_path)
+        raise UsageError(
+            ("The QR code file {path} does not end in .png or .svg. Nothing was recorded. Correct --qr."),
+            path=picture_path,
+        )
     from archiver.actions.checkpoint_actions import MakeCheckpoint
 
     checkpoint = session.perform(MakeCheckpoint())
@@ -34,11 +39,11 @@ def checkpoint_command(session: Session, only_print: bool, picture_path: str | N
     if only_print:
         console.print_line(witness_line)
     else:
-        console.info("Signed. Keep this line where nobody of the archive can change it:")
+        console.info("Signed. Store this line where no archive user can change it:")
         console.print_line(witness_line)
-        console.info("Later it proves that the archive goes on from here: archiver verify --since LINE")
+        console.info("To prove later that history is unchanged, run: archiver verify --since LINE")
     if checkpoint["proven"] and not only_print:
-        console.info("Time-stamped: {at}", at=session.format_time(checkpoint["proven"]))
+        console.info("Timestamp: {at}", at=session.format_time(checkpoint["proven"]))
     if checkpoint["problem"]:
         console.warn("{text}", text=checkpoint["problem"])
     if picture_path is not None:
@@ -61,7 +66,8 @@ def _write_qr_code(witness_line: str, picture_path: str) -> None:
         segno.make(witness_line, error="m").save(picture_path, scale=4)
     except OSError as error:
         raise StorageError(
-            "{path} cannot be written ({reason}). The checkpoint was made; its line is above.",
+            "Cannot write the QR code to {path} ({reason}). The checkpoint was signed, and its witness line is "
+            "printed above. Store that line.",
             path=picture_path,
             reason=error.strerror,
         ) from None

@@ -49,10 +49,10 @@ class _CheckResult:
         self.warnings += other.warnings
 
 
-config_command = command_group("The configuration file: check it before a reload, and show its settings.")
+config_command = command_group("Check the configuration file or show its settings.")
 
 
-@command("Check the file, for example before the service reloads it; changes nothing.")
+@command("Check the configuration file, for example before a reload; change nothing.")
 @json_option
 def _check_config(session: Session, as_json: bool) -> None:
     checked_file = session.check_config()
@@ -106,13 +106,15 @@ def _print_result(
             console.warn("{key} {reason}", key=problem.key, reason=problem.reason)
     if problems:
         raise ConfigError(
-            "{path} has problems: {count}. Nothing was changed: a running service keeps the settings of before. "
-            "Correct the file, and check it again.",
+            "The configuration file {path} has {count} problem. A running service keeps its previous settings. "
+            "Correct the file and check it again.",
             path=path,
             count=len(problems),
         )
     if not as_json:
-        console.info("{path} is valid. To let a running service take it: systemctl reload archiver", path=path)
+        console.info(
+            "{path} is valid. To apply it to a running service, run: systemctl reload archiver", path=path
+        )
 
 
 def _warn_of_missing_files(config: Config) -> list[_SettingWarning]:
@@ -133,7 +135,7 @@ def _warn_of_missing_files(config: Config) -> list[_SettingWarning]:
     for key, path in [("archive.path", config.archive / "archive.git"), *named_files]:
         try:
             if path is not None and not is_there(path):
-                message = LazyMessage("{key} leads to {path}, which does not exist.", key=key, path=path)
+                message = LazyMessage("{key} names {path}, which does not exist.", key=key, path=path)
                 missing_files.append(_SettingWarning("missing-file", message))
         except OSError:
             # The caller lacks the permission to look there; the user of the service may have it.
@@ -160,7 +162,7 @@ def _compare_with_index(config: Config) -> _CheckResult:
             # An empty index has no layout to compare with.
             if index.layout not in ("", config.layout):
                 reason = LazyMessage(
-                    "is {given}, but this archive was made for {made}", given=config.layout, made=index.layout
+                    "is {given}, but this archive was created with {made}", given=config.layout, made=index.layout
                 )
                 comparison.problems.append(SettingProblem("wrong-layout", "watch.layout", reason))
             comparison.warnings += [
@@ -184,9 +186,9 @@ def _describe_new_promises(config: Config, index: Index) -> Iterator[LazyMessage
     for scope, years in years_by_scope.items():
         if years > promises.years.get(scope, 0):
             yield LazyMessage(
-                "In force once, this cannot be shortened again: {scope} is retained for {period}.",
+                "Once in force, this retention cannot be shortened: {scope}, {period}.",
                 scope=scope or LazyMessage("everything"),
-                period=LazyMessage("ever") if years >= PERMANENT else LazyMessage("{years} years", years=years),
+                period=LazyMessage("permanent") if years >= PERMANENT else LazyMessage("{years} years", years=years),
             )
     # No warning for a new archive: by default, the first run of the service makes this promise.
     if (
@@ -195,12 +197,10 @@ def _describe_new_promises(config: Config, index: Index) -> Iterator[LazyMessage
         and index.journal_point is not None
         and index.journal_point.seq > 1
     ):
-        yield LazyMessage(
-            "In force once, this cannot be taken back: a filing is retained for as long as it is live."
-        )
+        yield LazyMessage("Once in force, this cannot be revoked: a filing is retained for as long as it is live.")
 
 
-@command("Show the settings that commands work with, and the service after a reload; secrets are hidden.")
+@command("Show the settings that commands use now and the service uses after a reload. Secrets are hidden.")
 @json_option
 def _show_config(session: Session, as_json: bool) -> None:
     """Print every setting, including those with their default, in the order of the documented tables.
@@ -236,7 +236,7 @@ def _show_config(session: Session, as_json: bool) -> None:
         "default": console.translate(LazyMessage("default")),
     }
     console.print_table(
-        [LazyMessage("Setting"), LazyMessage("From"), LazyMessage("Value")],
+        [LazyMessage("Setting"), LazyMessage("Source"), LazyMessage("Value")],
         [
             [
                 setting["key"],

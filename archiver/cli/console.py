@@ -80,7 +80,10 @@ class Console:
         ``result`` is what the action returned; ``result["problem"]`` is the reason for the failure, or None.
         """
         if result["problem"]:
-            self.warn("It is done, but the checkpoint after it failed: {problem}", problem=result["problem"])
+            self.warn(
+                "The action succeeded, but signing the checkpoint afterwards failed: {problem}",
+                problem=result["problem"],
+            )
 
     def print_line(self, text: str) -> None:
         """Print untranslated text, such as names and tags, with control characters escaped; even if quiet."""

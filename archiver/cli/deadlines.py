@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from archiver.filings.due.deadlines import Deadline
 
 
-@command("What is due, by when, and on what basis.")
+@command("List deadlines and their legal basis.")
 @click.option(
     "--within",
     "within_days",
     type=click.IntRange(min=0),
     metavar="DAYS",
-    help="Only what is due within so many days.",
+    help="Include only items due within this number of days.",
 )
-@click.option("--all", "includes_done", is_flag=True, help="What is done, too.")
+@click.option("--all", "includes_done", is_flag=True, help="Include completed items.")
 @click.option(
     "--ics",
     "calendar_file",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write a calendar file (iCalendar).",
+    help="iCalendar file to write.",
 )
 @json_option
 def deadlines_command(
@@ -63,7 +63,7 @@ def deadlines_command(
     elif as_json:
         console.print_json([_deadline_as_json(deadline, today) for deadline in shown_deadlines])
     elif not shown_deadlines:
-        console.info("Nothing is due.")
+        console.info("No items are due.")
     else:
         _print_deadlines(console, shown_deadlines, today)
 
@@ -82,7 +82,7 @@ def _write_calendar(
     now = clock.read_clocks().wall.replace(microsecond=0)
     calendar_file.write_bytes(render_calendar(shown_deadlines, archive_id, now, console.translate))
     console.info(
-        LazyMessage.define("{count} deadlines are in {path}.", singular="{count} deadline is in {path}."),
+        LazyMessage.define("Wrote {count} deadlines to {path}.", singular="Wrote {count} deadline to {path}."),
         count=len(shown_deadlines),
         path=calendar_file,
     )
@@ -131,11 +131,11 @@ def _print_deadlines(console: Console, shown_deadlines: Sequence[Deadline], toda
             LazyMessage("Due"),
             LazyMessage("State"),
             LazyMessage("Filing"),
-            LazyMessage("What"),
-            LazyMessage("Who"),
+            LazyMessage("Item"),
+            LazyMessage("Assigned to"),
             LazyMessage("Basis"),
         ),
         deadline_rows,
     )
     if any(deadline.is_provisional for deadline in shown_deadlines):
-        console.info("? provisional: the holidays of that year are not published yet; the earlier date is shown.")
+        console.info("? provisional: that year's holidays are not published yet; the earlier date is shown.")

@@ -33,9 +33,13 @@ class DemoFailed(ArchiverError):
     code = "demofailed"
 
 
-@command("Run the whole job on sample materials in a scratch folder.")
-@click.option("--materials", metavar="DIR", help="Else sample_archive/materials of the checkout.")
-@click.option("--to", "scratch", metavar="DIR", help="A new folder to work in; else one in the temporary folder.")
+@command("Demonstrate every step on sample files in a scratch folder.")
+@click.option(
+    "--materials",
+    metavar="DIR",
+    help=("Folder of sample files (default: sample_archive/materials of the source checkout)."),
+)
+@click.option("--to", "scratch", metavar="DIR", help="New work folder (default: a temporary folder).")
 def demo_command(session: Session, materials: str | None, scratch: str | None) -> None:
     """Run the demo; raises UsageError without sample materials, DemoFailed if a step goes wrong.
 
@@ -44,8 +48,8 @@ def demo_command(session: Session, materials: str | None, scratch: str | None) -
     sample_folder = Path(materials) if materials else Path("sample_archive/materials")
     if not is_folder(sample_folder):
         raise UsageError(
-            "There are no sample materials at {path}. Nothing was done. Run this in a checkout, or name a folder "
-            "with FILING/SUBMISSION below it with --materials DIR.",
+            "The sample folder {path} does not exist. Nothing was changed. Run this in a source checkout, or "
+            "name a folder that contains FILING/SUBMISSION folders with --materials DIR.",
             path=sample_folder,
         )
     scratch_folder = Path(scratch) if scratch else Path(tempfile.mkdtemp(prefix="archiver-demo-"))
@@ -73,10 +77,10 @@ class _Demo:
         Raises DemoFailed if a step does not have the announced result.  The daemon is stopped even then; the
         scratch folder stays.
         """
-        self._announce_step("Make an archive for an empty watched folder.")
+        self._announce_step("Create an archive for an empty watched folder.")
         self._watched_folder.mkdir()
         self._run_archiver("init", "--archive", "archive", "--watch", "watched")
-        self._announce_step("Start the daemon, and copy the materials in while it runs.")
+        self._announce_step("Start the daemon, and copy files to the watched folder while it runs.")
         daemon = subprocess.Popen(
             [*self._archiver_command(), "run", "--settle", _SETTLE_SECONDS], cwd=self._scratch_folder
         )
@@ -85,12 +89,12 @@ class _Demo:
         finally:
             daemon.send_signal(signal.SIGINT)
             daemon.wait(timeout=20)
-        self._announce_step("Check everything, independently of the code that wrote it.")
+        self._announce_step("Verify the archive with code that is independent of the code that wrote it.")
         self._run_archiver("verify")
-        self._announce_step("Write the inspection package for a stranger.")
+        self._announce_step("Export the inspection package.")
         self._run_archiver("audit", "--to", "inspection")
         self._console.info("")
-        self._console.info("Done. Everything lies in {path}:", path=self._scratch_folder)
+        self._console.info("Done. All results are in {path}:", path=self._scratch_folder)
         for name in ("watched", "archive", "restored", "inspection/report.html", "archiver.toml"):
             self._console.print_line(f"  {name}")
 
@@ -106,16 +110,16 @@ class _Demo:
         edited_file = sorted(path for path in first_folder.iterdir() if is_plain_file(path))[0]
         submitted_copy = self._scratch_folder / "as-handed-in"
         shutil.copy2(edited_file, submitted_copy)
-        self._announce_step("Hand the first submission in: its version is sealed.")
+        self._announce_step("Submit the first version, which signs it.")
         self._run_archiver("submit", submission_name, "--on", "2026-03-20")
-        self._announce_step("Two edits afterwards: each becomes a version of its own.")
+        self._announce_step("Edit the file twice: each edit becomes a version.")
         for edit_number in (1, 2):
             with open(edited_file, "ab") as opened_file:
                 opened_file.write(b"\n% edited\n" * edit_number)
             self._wait_for_versions(len(submission_folders) + edit_number)
         self._run_archiver("log", first_folder.parent.name)
         self._run_archiver("status")
-        self._announce_step("Try to delete what was handed in: refused, with the date.")
+        self._announce_step("Try to delete the submitted version; archiver refuses and shows the date.")
         self._run_archiver(
             "dispose", "plan", f"{submission_name}/submitted", expected_code=RetentionRefused.exit_code
         )
@@ -133,11 +137,11 @@ class _Demo:
 
         Raises DemoFailed if they differ.
         """
-        self._announce_step("Bring the version that was handed in back, and compare it.")
+        self._announce_step("Restore the submitted version and compare it.")
         self._run_archiver("restore", f"{submission_name}/submitted", "--to", "restored")
         if not filecmp.cmp(submitted_copy, self._scratch_folder / "restored" / restored_name, shallow=False):
-            raise DemoFailed("The restored file differs from the one that was handed in.")
-        self._console.info("{name} is byte for byte what was handed in.", name=restored_name)
+            raise DemoFailed("The restored file differs from the submitted file.")
+        self._console.info("{name} is identical to the submitted file, byte for byte.", name=restored_name)
 
     def _try_to_delete_tag(self, tag: str) -> None:
         """Run ``git tag -d`` in the archive's repository, and print what git says.
@@ -159,11 +163,11 @@ class _Demo:
         for line in error_text.splitlines():
             self._console.print_line(line)
         if result.returncode == 0:
-            raise DemoFailed("git deleted a tag of the archive.")
+            raise DemoFailed("git deleted a tag of the archive, although the archive's hook must refuse this.")
         # A failure for any other reason would not show that the hook works.
         if f"archiver: deletion of refs/tags/{tag} is refused" not in error_text:
             raise DemoFailed(
-                "git failed, but it was not the archive's guard that refused: {reason}", reason=error_text
+                "git failed, but not because the archive's hook refused the deletion: {reason}", reason=error_text
             )
 
     def _own_hooks_options(self, repository: Path) -> list[str]:
@@ -177,8 +181,8 @@ class _Demo:
         if setting is None:
             return []
         self._console.info(
-            "Your git settings say core.hooksPath = {path}: git then runs the hooks there and not the archive's, "
-            "which guard it. The demo names the archive's own.",
+            "Your Git settings set core.hooksPath to {path}, so git runs those hooks instead of the archive's. "
+            "The demo overrides this setting.",
             path=setting.value,
         )
         return ["-c", f"core.hooksPath={repository / 'hooks'}"]
@@ -197,7 +201,7 @@ class _Demo:
             if len(json.loads(version_list.stdout)) >= version_count:
                 return
             time.sleep(_POLL_SECONDS)
-        raise DemoFailed("The daemon did not archive the materials in time.")
+        raise DemoFailed("The daemon did not capture the files in time.")
 
     def _run_archiver(self, *arguments: str, expected_code: int = 0) -> None:
         """Print and run an archiver command; raises DemoFailed if its exit code is not ``expected_code``."""
@@ -208,9 +212,11 @@ class _Demo:
             [*self._archiver_command(), *arguments], cwd=self._scratch_folder, check=False
         ).returncode
         if exit_code != expected_code:
-            raise DemoFailed("archiver {name} ended with {code}.", name=arguments[0], code=exit_code)
+            raise DemoFailed(
+                "archiver {name} returned the unexpected exit code {code}.", name=arguments[0], code=exit_code
+            )
         if exit_code:
-            self._console.info("(exit code {code}, as it should be)", code=exit_code)
+            self._console.info("(exit code {code}, as expected)", code=exit_code)
 
     def _archiver_command(self) -> list[str]:
         """Return the first words of a command that runs archiver in the demo's language and configuration."""
@@ -228,5 +234,5 @@ class _Demo:
         """Print the heading of the next step, numbered from 1."""
         self._step_number += 1
         self._console.info("")
-        self._console.info("Step {number}. {text}", number=self._step_number, text=LazyMessage(template))
+        self._console.info("Step {number}: {text}", number=self._step_number, text=LazyMessage(template))
         sys.stdout.flush()

@@ -27,11 +27,11 @@ _OPERATION_NAMES = {
 }
 
 
-@command("What changed between two versions: added, removed, changed, renamed.")
+@command("Show the differences between two versions: added, modified, deleted, and renamed files.")
 @click.argument("old_tag", type=ObjectName(), metavar="TAG")
 @click.argument("new_tag", type=ObjectName(), metavar="TAG")
 @json_option
-@click.option("--text", "with_text", is_flag=True, help="The lines of documents that differ, too.")
+@click.option("--text", "with_text", is_flag=True, help="Also show the lines that differ in documents.")
 def diff_command(session: Session, old_tag: str, new_tag: str, as_json: bool, with_text: bool) -> None:
     """Print the changes that lead from one version to another.
 
@@ -49,7 +49,7 @@ def diff_command(session: Session, old_tag: str, new_tag: str, as_json: bool, wi
         console.print_json([_change_as_json(change) for change in changes])
         return
     if not changes:
-        console.info("{old} and {new} hold the same materials.", old=old_version.tag, new=new_version.tag)
+        console.info("{old} and {new} contain the same files.", old=old_version.tag, new=new_version.tag)
     for change in changes:
         _print_change(console, change)
     if with_text:
@@ -97,6 +97,6 @@ def _print_text_changes(
             console.print_line("")
             console.print_line(name_as_text(text_change.change.path))
             if text_change.problem:
-                console.info("  not compared as a whole: {problem}", problem=text_change.problem)
+                console.info("  only partly compared: {problem}", problem=text_change.problem)
             for line in text_change.lines:
                 console.print_line(f"  {line}")

@@ -13,13 +13,13 @@ from archiver.cli.session import Session, command, command_group
 if TYPE_CHECKING:
     from archiver.cli.console import Console
 
-display_command = command_group("The public display of the filing number.")
+display_command = command_group("Check the display of the filing number.")
 
 
-@command("Look whether the company's pages display the number and the link; kept as evidence.")
+@command("Check the company's pages for the filing number and link.")
 @click.argument("filing", type=ObjectName())
 @click.option(
-    "--page", type=ReadableFile(), metavar="FILE", help="A saved page, instead of fetching the company's own."
+    "--page", type=ReadableFile(), metavar="FILE", help="Saved page to check, instead of the company's pages."
 )
 def _check_display(session: Session, filing: str, page: Path | None) -> None:
     """Check the pages, print one line for each, and journal the check.
@@ -36,8 +36,8 @@ def _check_display(session: Session, filing: str, page: Path | None) -> None:
     failing_pages = [result["source"] for result in display_check["pages"] if not _is_displayed(result)]
     if failing_pages:
         raise Unhealthy(
-            "The filing number or its link is not displayed on {pages}. The check is kept. Put it there; the "
-            "words are: archiver notice-board {filing!q}",
+            "The filing number or its link is missing on {pages}, or could not be checked. The check was "
+            "recorded. Add both to the pages. For the text, run: archiver notice-board {filing!q}",
             pages=", ".join(failing_pages),
             filing=display_check["filing"],
         )
@@ -52,14 +52,14 @@ def _print_page_result(console: Console, page_result: dict[str, Any]) -> None:
     """Print one line about a page: why it could not be fetched, or what it displays."""
     if page_result["problem"]:
         console.info(
-            "{source}: cannot be had: {reason}", source=page_result["source"], reason=page_result["problem"]
+            "{source}: cannot be fetched: {reason}", source=page_result["source"], reason=page_result["problem"]
         )
     elif page_result["number"] and page_result["link"]:
-        console.info("{source}: number and link are there.", source=page_result["source"])
+        console.info("{source}: number and link found.", source=page_result["source"])
     elif page_result["number"]:
-        console.info("{source}: the number is there, the link is missing.", source=page_result["source"])
+        console.info("{source}: number found, link missing.", source=page_result["source"])
     else:
-        console.info("{source}: the number is missing.", source=page_result["source"])
+        console.info("{source}: number missing.", source=page_result["source"])
 
 
 display_command.add_command(_check_display, "check")

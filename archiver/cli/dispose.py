@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from archiver.model import Disposal
 
 
-dispose_command = command_group("Deletion after retention; refused (exit 4) before it.")
+dispose_command = command_group("Dispose of versions after retention ends; refuse earlier (exit code 4).")
 
 
-@command("List what would go and what stays, and make a plan of it.")
+@command("List what a disposal would delete and keep, and create a plan.")
 @click.argument("tags", type=ObjectName(), nargs=-1, metavar="[TAG ...]")
 @json_option
 def _plan_disposal(session: Session, tags: tuple[str, ...], as_json: bool) -> None:
@@ -45,20 +45,21 @@ def _print_plan(console: Console, disposal_plan: dict[str, Any]) -> None:
     for disposable in disposal_plan["going"]:
         console.info(
             LazyMessage.define(
-                "goes   {tag}  ({files} files, {bytes} bytes, kept until {until})",
-                singular="goes   {tag}  ({files} file, {bytes} bytes, kept until {until})",
+                "delete  {tag}: retained through {until} ({files} files, {bytes} bytes)",
+                singular="delete  {tag}: retained through {until} ({files} file, {bytes} bytes)",
                 count_field="files",
             ),
             **_message_fields(disposable),
         )
     for retained in disposal_plan["staying"]:
-        console.info("stays  {tag}: not before {until}{open}", **_message_fields(retained))
+        console.info("keep    {tag}: retained through {until}{open}", **_message_fields(retained))
     console.info(
         LazyMessage.define(
-            "{objects} content objects ({bytes} bytes) would be deleted; {shared} more stay, because "
-            "other versions need them.",
-            singular="{objects} content object ({bytes} bytes) would be deleted; {shared} more stay, because "
-            "other versions need them.",
+            "Would delete {objects} objects ({bytes} bytes). Retained because other versions need them: {shared}.",
+            singular=(
+                "Would delete {objects} object ({bytes} bytes). Retained because other versions need them: "
+                "{shared}."
+            ),
             count_field="objects",
         ),
         objects=disposal_plan["objects"],
@@ -66,7 +67,8 @@ def _print_plan(console: Console, disposal_plan: dict[str, Any]) -> None:
         shared=disposal_plan["shared_objects"],
     )
     console.info(
-        "The plan is {plan}. Two other users have to approve it: archiver dispose approve {plan!q} --reason WHY",
+        "Plan: {plan}. Two other users must approve it. To approve it, run: archiver dispose approve {plan!q} "
+        "--reason WHY",
         plan=disposal_plan["plan"],
     )
 
@@ -87,9 +89,11 @@ def _message_fields(planned_version: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@command("Approve a plan; two users have to, neither of them the planner.")
+@command("Approve a plan; two users other than the planner must approve it.")
 @click.argument("plan_id", type=RecordedText(), metavar="ID")
-@click.option("--reason", type=RecordedText(), required=True, help="Why this may go; kept with the record.")
+@click.option(
+    "--reason", type=RecordedText(), required=True, help=("Reason for the disposal, recorded in the journal.")
+)
 def _approve_plan(session: Session, plan_id: str, reason: str) -> None:
     """Journal the user's approval, and print how many are missing or when the plan may run.
 
@@ -99,16 +103,16 @@ def _approve_plan(session: Session, plan_id: str, reason: str) -> None:
 
     approval_result = session.perform(ApproveDisposal(plan_id=plan_id, reason=reason))
     if approval_result["missing"]:
-        session.console.info("Approved {plan}. {missing} more approval is needed.", **approval_result)
+        session.console.info("Approved {plan}. Approvals still needed: {missing}.", **approval_result)
     else:
         session.console.info(
-            "Approved {plan}. It may run after {until}: archiver dispose run {plan!q}",
+            "Approved {plan}. To carry it out after {until}, run: archiver dispose run {plan!q}",
             plan=plan_id,
             until=session.format_time(approval_result["not_before"]),
         )
 
 
-@command("Carry out an approved plan, or finish one that was interrupted.")
+@command("Carry out an approved plan, or finish an interrupted one.")
 @click.argument("plan_id", type=RecordedText(), metavar="ID")
 def _run_plan(session: Session, plan_id: str) -> None:
     """Delete the content in the plan, and print the result; safe to repeat after a crash.
@@ -121,23 +125,23 @@ def _run_plan(session: Session, plan_id: str) -> None:
     console = session.console
     console.info(
         LazyMessage.define(
-            "Disposed of {objects} content objects, {bytes} bytes.",
-            singular="Disposed of {objects} content object, {bytes} bytes.",
+            "Disposed of {objects} objects, {bytes} bytes.",
+            singular="Disposed of {objects} object, {bytes} bytes.",
             count_field="objects",
         ),
         objects=run_result["objects"],
         bytes=run_result["bytes"],
     )
     if run_result["kept"]:
-        console.info("{kept} were needed again in the meantime, and stay.", kept=run_result["kept"])
+        console.info("{kept} object is needed again and was retained.", kept=run_result["kept"])
     console.info(
-        "The certificate is {name}. Write it to a folder with: archiver dispose certificate {name!q} --to DIR",
+        "Certificate: {name}. To write it to a folder, run: archiver dispose certificate {name!q} --to DIR",
         name=run_result["certificate"],
     )
     console.warn_if_checkpoint_failed(run_result)
 
 
-@command("List plans, newest first.")
+@command("List disposal plans, newest first.")
 @json_option
 def _list_plans(session: Session, as_json: bool) -> None:
     """List every plan with its approvals and its state, including plans that were carried out."""
@@ -147,7 +151,7 @@ def _list_plans(session: Session, as_json: bool) -> None:
         console.print_json([_plan_as_json(plan) for plan in plans])
         return
     if not plans:
-        console.info("There is no disposal plan.")
+        console.info("There are no disposal plans.")
         return
     plan_rows = [
         (
@@ -162,7 +166,7 @@ def _list_plans(session: Session, as_json: bool) -> None:
     console.print_table(
         (
             LazyMessage("Plan"),
-            LazyMessage("Made"),
+            LazyMessage("Created"),
             LazyMessage("By"),
             LazyMessage("Approved by"),
             LazyMessage("State"),
@@ -174,10 +178,10 @@ def _list_plans(session: Session, as_json: bool) -> None:
 def _plan_state(plan: Disposal) -> LazyMessage:
     """Return the state of a plan for people; a plan needs two approvals."""
     if plan.certified:
-        return LazyMessage("carried out")
+        return LazyMessage("completed")
     if plan.begun:
-        return LazyMessage("begun, not finished")
-    return LazyMessage("approved") if len(plan.approvals) > 1 else LazyMessage("waits for approval")
+        return LazyMessage("started, not finished")
+    return LazyMessage("approved") if len(plan.approvals) > 1 else LazyMessage("awaiting approval")
 
 
 def _plan_as_json(plan: Disposal) -> dict[str, Any]:
@@ -195,9 +199,9 @@ def _plan_as_json(plan: Disposal) -> dict[str, Any]:
     }
 
 
-@command("Write the certificate of a disposal: JSON, its signature, and a page to print.")
+@command("Write the certificate of a disposal: JSON, its signature, and a printable page.")
 @click.argument("plan_id", type=RecordedText(), metavar="ID")
-@click.option("--to", "target", required=True, metavar="DIR", help="Where the certificate's files are written.")
+@click.option("--to", "target", required=True, metavar="DIR", help="Target folder for the certificate files.")
 def _write_certificate(session: Session, plan_id: str, target: str) -> None:
     """Write the certificate's files into a folder, and print their paths.
 

@@ -9,14 +9,14 @@ from archiver.cli.session import Session, command
 from archiver.restore.drill import DEFAULT_FILE_COUNT
 
 
-@command("Rehearse a restore: a random sample, to a scratch folder, compared and journalled.")
+@command("Run a restore drill: restore a random sample to a scratch folder, compare it, and record the result.")
 @click.option(
     "--files",
     "file_count",
     type=click.IntRange(1, 100_000),
     default=DEFAULT_FILE_COUNT,
     show_default=True,
-    help="At most so many.",
+    help="Maximum number of files to restore.",
 )
 @json_option
 def drill_command(session: Session, file_count: int, as_json: bool) -> None:
@@ -31,8 +31,8 @@ def drill_command(session: Session, file_count: int, as_json: bool) -> None:
         session.console.print_json(drill_result)
         return
     session.console.info(
-        "Restored {files} materials of {versions} versions to a scratch folder, {bytes} bytes: every one is as it "
-        "was archived.",
+        "Restore drill passed: all restored files match the archive (files: {files}, versions: {versions}, "
+        "bytes: {bytes}).",
         files=drill_result["files"],
         versions=len(drill_result["versions"]),
         bytes=drill_result["bytes"],

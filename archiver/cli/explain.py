@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from archiver.retention.explain import RetentionExplanation
 
 
-@command("Why something is kept, until when, by which rule, and who could change that.")
+@command("Show how long a version is retained, why, and what extends it.")
 @click.argument("tag_and_path", type=ObjectName(), metavar="TAG[:PATH]")
 @json_option
 def explain_command(session: Session, tag_and_path: str, as_json: bool) -> None:
@@ -74,14 +74,14 @@ def _print_explanation(session: Session, shown_name: str, explanation: Retention
 
     console, decision = session.console, explanation.decision
     console.info(
-        "{tag}: not before {until}{open}",
+        "{tag}: retained through {until}{open}",
         tag=shown_name,
         until=decision.keep_until.date(),
         open=decision.conditions_clause,
     )
     for reason in decision.reasons:
         console.info(
-            "  {rule} on {anchor}: kept until the end of {until} ({profile})",
+            "  {rule} on {anchor}: retained through {until} ({profile})",
             profile=reason.profile,
             rule=RULE_NAMES[reason.rule],
             anchor=session.format_time(reason.counted_from),
@@ -89,7 +89,7 @@ def _print_explanation(session: Session, shown_name: str, explanation: Retention
         )
     for hold in decision.holds:
         console.info(
-            "  held by {user} since {placed}: {name} ({reason})",
+            "  Hold: {name} (placed by {user} on {placed}: {reason})",
             user=hold.by or hold.user,
             placed=session.format_time(hold.placed),
             name=hold.name,
@@ -97,10 +97,11 @@ def _print_explanation(session: Session, shown_name: str, explanation: Retention
         )
     if len(explanation.holding_versions) > 1:
         holding_tags = ", ".join(version.tag for version in explanation.holding_versions)
-        console.info("  The same content is held by: {tags}", tags=holding_tags)
+        console.info("  Versions with the same content: {tags}", tags=holding_tags)
     for basis in dict.fromkeys(reason.basis for reason in decision.reasons):
         console.info("  Basis: {basis}", basis=basis)
     console.info(
-        "  Later: retention.years or retention.profiles in {config}, or submitting again. Earlier: nobody.",
+        "  To extend: retention.years or retention.profiles in {config}, or a new submission. Cannot be "
+        "shortened.",
         config=session.config.source,
     )

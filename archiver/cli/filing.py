@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 _SCHEMES = ("algorithm", "deep_synthesis", "genai_filing", "genai_registration")
 
 
-filing_command = command_group("The life of a filing: its sheet, its review, its end.")
+filing_command = command_group("Manage the register: facts, review status, and end of a filing.")
 
 
-@command("List the filings: state, number, what is due next.")
+@command("List the filings with state, number, and next deadline.")
 @json_option
 def _list_filings(session: Session, as_json: bool) -> None:
     """List the filings by name, each with the next deadline of the company; the regulator's are left out."""
@@ -92,9 +92,14 @@ def _print_filings(
     )
 
 
-@command("Show a filing's sheet, review, notices, changes and display.")
+@command("Show a filing: facts, review status, notices, changes, and display checks.")
 @click.argument("filing", type=ObjectName())
-@click.option("--at", "known_until", metavar="DATE", help="As it was known then; a bare date means its end.")
+@click.option(
+    "--at",
+    "known_until",
+    metavar="DATE",
+    help=("Show the state at this time; a date without a time means the end of that day."),
+)
 @json_option
 def _show_filing(session: Session, filing: str, known_until: str | None, as_json: bool) -> None:
     """Show a filing, with the records made until ``known_until``; with None, all of them.
@@ -218,7 +223,7 @@ def _print_records(console: Console, filing: Filing) -> None:
 
     for submission_record in filing.submissions:
         console.info(
-            "  Handed in on {on}: {tag} ({kind})",
+            "  Submitted on {on}: {tag} ({kind})",
             on=_format_day(submission_record.submitted_on),
             tag=submission_record.tag,
             kind=name_for_code(submission_record.kind, SUBMISSION_KIND_NAMES),
@@ -233,7 +238,7 @@ def _print_records(console: Console, filing: Filing) -> None:
         )
     for change in filing.change_questions:
         console.info(
-            "  Change {number} of {on}: {decision}",
+            "  Change {number}, first on {on}: {decision}",
             number=change.number,
             on=_format_day(change.first_changed_on),
             decision=_decision_message(change.is_material),
@@ -241,11 +246,11 @@ def _print_records(console: Console, filing: Filing) -> None:
     for display_check in filing.display_checks[-1:]:
         is_displayed = not display_check.problem and display_check.number_found and display_check.link_found
         console.info(
-            "  Display looked at on {on}: {result}",
+            "  Display checked on {on}: {result}",
             on=_format_day(display_check.checked_on),
-            result=LazyMessage("number and link are there")
+            result=LazyMessage("number and link found")
             if is_displayed
-            else LazyMessage("number or link is missing"),
+            else LazyMessage("number or link not found"),
         )
 
 
@@ -256,33 +261,34 @@ def _decision_message(is_material: bool | None) -> LazyMessage:
     return LazyMessage("material") if is_material else LazyMessage("not material")
 
 
-@command("Record what is known of a filing, and its review status; every change is journalled.")
+@command("Record facts about a filing, and its review status; each change is recorded in the journal.")
 @click.argument("filing", type=ObjectName())
-@click.option("--company", type=RecordedText(), metavar="NAME", help="The company that files.")
-@click.option("--responsible", type=RecordedText(), metavar="NAME", help="Who is reminded of what is due.")
-@click.option("--manager", type=RecordedText(), metavar="NAME", help="Who is reminded when it is late.")
-@click.option("--algorithm", type=RecordedText(), metavar="NAME", help="The algorithm's name on the form.")
-@click.option("--category", type=RecordedText(), metavar="TEXT", help="The algorithm's category on the form.")
-@click.option("--scheme", type=click.Choice(_SCHEMES), help="Under which rules it is filed.")
+@click.option("--company", type=RecordedText(), metavar="NAME", help="Company that files.")
+@click.option("--responsible", type=RecordedText(), metavar="NAME", help="Person who is reminded of due items.")
 @click.option(
-    "--product", "products", type=RecordedText(), multiple=True, metavar="NAME", help="A product; repeat for more."
+    "--manager",
+    type=RecordedText(),
+    metavar="NAME",
+    help=("Person who is also reminded on the last day and of overdue items."),
 )
-@click.option("--number", type=RecordedText(), metavar="NO", help="The filing number, once issued.")
-@click.option("--force", is_flag=True, help="Take a number of another form; needs --reason.")
-@click.option("--reason", type=RecordedText(), metavar="WHY", help="Why the number has another form.")
-@day_option("--issued-on", "issued_on", "The day the number was issued.")
+@click.option("--algorithm", type=RecordedText(), metavar="NAME", help="Algorithm name on the filing form.")
+@click.option("--category", type=RecordedText(), metavar="TEXT", help="Algorithm type on the filing form.")
+@click.option("--scheme", type=click.Choice(_SCHEMES), help="Scheme under which the algorithm is filed.")
 @click.option(
-    "--published-at", type=RecordedText(), metavar="URL", help="Where the regulator publishes the filing."
+    "--product", "products", type=RecordedText(), multiple=True, metavar="NAME", help="Product name; repeatable."
 )
-@day_option("--service-start", "service_start", "The day the service started.")
-@day_option("--service-end", "service_end", "The day the service ends.")
-@click.option(
-    "--status", type=RecordedText(), metavar="STATE", help="The review status, as looked up on the portal."
-)
-@click.option("--portal-text", type=RecordedText(), metavar="TEXT", help="The portal's own words.")
-@day_option("--on", "checked_on", "The day it was looked up; else today.")
-@click.option("--evidence", type=ReadableFile(), metavar="FILE", help="A screenshot; kept with the record.")
-@reported_by_option("Who says so, beside the user the system knows.")
+@click.option("--number", type=RecordedText(), metavar="NO", help="Filing number, once issued.")
+@click.option("--force", is_flag=True, help="Accept a number in an unknown format; requires --reason.")
+@click.option("--reason", type=RecordedText(), metavar="WHY", help="Reason for the unknown number format.")
+@day_option("--issued-on", "issued_on", "Date on which the number was issued.")
+@click.option("--published-at", type=RecordedText(), metavar="URL", help="URL of the regulator's publication.")
+@day_option("--service-start", "service_start", "Date on which the service started.")
+@day_option("--service-end", "service_end", "Date on which the service ends.")
+@click.option("--status", type=RecordedText(), metavar="STATE", help="Review status shown on the portal.")
+@click.option("--portal-text", type=RecordedText(), metavar="TEXT", help="Status text on the portal, verbatim.")
+@day_option("--on", "checked_on", "Date on which the status was checked (default: today).")
+@click.option("--evidence", type=ReadableFile(), metavar="FILE", help="Screenshot, stored with the record.")
+@reported_by_option("Name of the person reporting this, recorded next to the login name.")
 def _update_filing(
     session: Session,
     filing: str,
@@ -325,20 +331,20 @@ def _update_filing(
         ),
         evidence,
     )
-    session.console.info("Recorded for {filing}.", filing=update_result["filing"])
+    session.console.info("Updated the record of {filing}.", filing=update_result["filing"])
     if status in ("deregistered", "revoked", "withdrawn"):
         session.console.info(
-            "Its retention periods run out only after its end is recorded too: archiver filing end {filing!q} "
-            "--on DATE --reason WHY",
+            "Its retention cannot end before the end of the filing is recorded. To record it, run: archiver "
+            "filing end {filing!q} --on DATE --reason WHY",
             filing=update_result["filing"],
         )
 
 
-@command("Record that a filing has ended: from now on its retention periods run out.")
+@command("Record the end of a filing; its retention periods count from this record.")
 @click.argument("filing", type=ObjectName())
-@day_option("--on", "ended_on", "The day it ended, for people.", required=True)
-@click.option("--reason", type=RecordedText(), required=True, help="Why it ended; kept with the record.")
-@reported_by_option("Who says so, beside the user the system knows.")
+@day_option("--on", "ended_on", "End date, for information only.", required=True)
+@click.option("--reason", type=RecordedText(), required=True, help="Reason for the end, recorded in the journal.")
+@reported_by_option("Name of the person reporting this, recorded next to the login name.")
 def _end_filing(session: Session, filing: str, ended_on: date, reason: str, reported_by: str | None) -> None:
     from archiver.actions.filing_actions import EndFiling
 
@@ -346,7 +352,7 @@ def _end_filing(session: Session, filing: str, ended_on: date, reason: str, repo
         EndFiling(filing_name=filing, ended_on=ended_on, reason=reason, reported_by=reported_by)
     )
     session.console.info(
-        "{filing} is not live any more. Its periods are counted from now on; the next submit makes it live again.",
+        "{filing} has ended. Its retention periods count from now; the next submission makes it live again.",
         filing=end_result["filing"],
     )
 

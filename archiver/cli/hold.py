@@ -8,28 +8,28 @@ from archiver.cli.parameters import ObjectName, RecordedText, json_option, repor
 from archiver.cli.session import Session, command, command_group
 from archiver.errors import LazyMessage
 
-hold_command = command_group("Named reasons not to dispose of something, whatever the date.")
+hold_command = command_group("Manage holds, which block disposal regardless of date.")
 
 
-@command("Place a hold: nothing of it can be disposed of until it is lifted.")
+@command("Place a hold, which blocks disposal until it is lifted.")
 @click.argument("hold_name", type=RecordedText(), metavar="NAME")
 @click.argument("target", type=ObjectName(), metavar="FILING|FILING/SUBMISSION|TAG")
-@click.option("--reason", type=RecordedText(), required=True, help="Why; kept with the record.")
-@reported_by_option("Who asked for it, beside the user the system knows.")
+@click.option("--reason", type=RecordedText(), required=True, help="Reason, recorded in the journal.")
+@reported_by_option("Person who requested the hold, recorded next to the login name.")
 def _place_hold(session: Session, hold_name: str, target: str, reason: str, reported_by: str | None) -> None:
     from archiver.actions.hold_actions import PlaceHold
 
     placed_hold = session.perform(
         PlaceHold(hold_name=hold_name, held_object_name=target, reason=reason, reported_by=reported_by)
     )
-    session.console.info("{object} is held by {name}.", object=placed_hold["object"], name=hold_name)
+    session.console.info("Placed hold {name} on {object}.", object=placed_hold["object"], name=hold_name)
 
 
-@command("Lift a hold, from one thing or from everything that it holds.")
+@command("Lift a hold from one target or from all its targets.")
 @click.argument("hold_name", type=RecordedText(), metavar="NAME")
 @click.argument("target", type=ObjectName(), required=False, metavar="[FILING|FILING/SUBMISSION|TAG]")
-@click.option("--reason", type=RecordedText(), required=True, help="Why; kept with the record.")
-@reported_by_option("Who decided it, beside the user the system knows.")
+@click.option("--reason", type=RecordedText(), required=True, help="Reason, recorded in the journal.")
+@reported_by_option("Person who decided, recorded next to the login name.")
 def _lift_hold(session: Session, hold_name: str, target: str | None, reason: str, reported_by: str | None) -> None:
     from archiver.actions.hold_actions import LiftHold
 
@@ -37,12 +37,12 @@ def _lift_hold(session: Session, hold_name: str, target: str | None, reason: str
         LiftHold(hold_name=hold_name, held_object_name=target, reason=reason, reported_by=reported_by)
     )
     for object_name in lifted_hold["objects"]:
-        session.console.info("{object} is not held by {name} any more.", object=object_name, name=hold_name)
+        session.console.info("Lifted hold {name} from {object}.", object=object_name, name=hold_name)
 
 
 @command("List the holds in force.")
 @json_option
-@click.option("--all", "includes_lifted", is_flag=True, help="Those that were lifted too.")
+@click.option("--all", "includes_lifted", is_flag=True, help="Include lifted holds.")
 def _list_holds(session: Session, as_json: bool, includes_lifted: bool) -> None:
     """List the holds in force and, with ``includes_lifted``, those that were lifted."""
     holds = session.open_archive().index.holds(include_lifted=includes_lifted)
@@ -54,7 +54,7 @@ def _list_holds(session: Session, as_json: bool, includes_lifted: bool) -> None:
         )
         return
     if not holds:
-        console.info("Nothing is held.")
+        console.info("There are no holds.")
         return
     hold_rows = [
         (
@@ -70,7 +70,7 @@ def _list_holds(session: Session, as_json: bool, includes_lifted: bool) -> None:
     console.print_table(
         (
             LazyMessage("Hold"),
-            LazyMessage("Held"),
+            LazyMessage("Target"),
             LazyMessage("Since"),
             LazyMessage("By"),
             LazyMessage("Reason"),

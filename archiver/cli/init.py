@@ -36,29 +36,38 @@ class _RepeatedSetting(NamedTuple):
     typed_value: Any
 
 
-@command("Make an archive, its signing key, and archiver.toml; one that is ready is used as it is.")
-@click.option("--archive", required=True, metavar="DIR", help="Where the archive will lie; new or empty.")
-@click.option("--watch", required=True, metavar="DIR", help="The folder to watch; it is only ever read.")
+@command("Create an archive, its signing key, and archiver.toml; an existing archiver.toml is used unchanged.")
+@click.option("--archive", required=True, metavar="DIR", help="Archive folder, new or empty.")
+@click.option("--watch", required=True, metavar="DIR", help="Folder to watch, never modified.")
 @click.option(
     "--layout",
     type=click.Choice(LAYOUTS),
     default=LAYOUT_SUBMISSION,
     show_default=True,
-    help="What the folder levels mean.",
+    help="Meaning of the folder levels.",
 )
-@click.option("--retention-years", type=int, default=profiles.FLOOR_YEARS, show_default=True, help="3 or more.")
 @click.option(
-    "--adopt", is_flag=True, help="DIR holds a clone (DIR/archive.git) and its keys: make it an archive."
+    "--retention-years",
+    type=int,
+    default=profiles.FLOOR_YEARS,
+    show_default=True,
+    help="Retention in calendar years, 3 or more.",
+)
+@click.option(
+    "--adopt", is_flag=True, help="Turn the clone in DIR (DIR/archive.git) with its keys into an archive."
 )
 @click.option(
     "--tsa-url",
     type=RecordedText(),
     default="",
     metavar="URL",
-    help="A time-stamp authority (RFC 3161), for good.",
+    help="URL of the RFC 3161 timestamp authority; permanent.",
 )
 @click.option(
-    "--tsa-root", type=ReadableFile(), metavar="FILE", help="Its root certificate (PEM), pinned for good."
+    "--tsa-root",
+    type=ReadableFile(),
+    metavar="FILE",
+    help=("Root certificates of the timestamp authority (PEM); permanent."),
 )
 def init_command(
     session: Session,
@@ -97,12 +106,12 @@ def init_command(
             new_archive.finish_interrupted(settings.archive)
         if existing_config and _is_archive_created(settings, first_event, root_certificates):
             session.console.info(
-                "The archive at {path} is there already. Nothing was changed.", path=settings.archive
+                "The archive at {path} already exists. Nothing was changed.", path=settings.archive
             )
             return
         if not adopt and new_archive.is_occupied(settings.archive):
             raise UsageError(
-                "{path} is already there and not empty. Nothing was made. Choose a new folder.",
+                "{path} already exists and is not empty. Nothing was changed. Choose a new folder.",
                 path=settings.archive,
             )
         _create_archive_and_config(
@@ -110,7 +119,7 @@ def init_command(
         )
     except OSError as error:
         raise StorageError(
-            "{path} cannot be written ({reason}). No archive was made. Choose another place, or mend the "
+            "Cannot write to {path} ({reason}). No archive was created. Choose another folder or fix its "
             "permissions.",
             path=error.filename or settings.archive,
             reason=error.strerror,
@@ -134,13 +143,13 @@ def _make_first_event(settings: Config, *, adopt: bool) -> FirstEvent:
 def _print_next_steps(session: Session, settings: Config) -> None:
     """Print where the new archive and its configuration are, and what the user has to do now."""
     console = session.console
-    console.info("The archive is at {path}.", path=settings.archive)
-    console.info("Its settings are in {path}.", path=os.path.abspath(settings.source))
+    console.info("Archive: {path}", path=settings.archive)
+    console.info("Configuration file: {path}", path=os.path.abspath(settings.source))
     console.info(
-        "Keep a copy of {path} in a safe place: a clone of the archive has no key.",
+        "Store a copy of {path} in a safe place: clones of the archive do not contain the key.",
         path=settings.archive / "keys",
     )
-    console.info("Start archiving with: archiver run")
+    console.info("To start archiving, run: archiver run")
 
 
 def _create_archive_and_config(
@@ -196,8 +205,8 @@ def _load_existing_config(session: Session, typed_settings: Config) -> Config | 
     for key, value_in_file, typed_value in repeated_settings:
         if value_in_file != typed_value and not _is_same_path(value_in_file, typed_value):
             raise UsageError(
-                "{path} is already there, and its {key} is {there}, not {said}. Nothing was made. Change one of "
-                "them, or name another file with --config.",
+                "{path} already exists, and its {key} is {there}, not {said}. Nothing was changed. Change the "
+                "file or the option, or name another file with --config.",
                 path=typed_settings.source,
                 key=key,
                 there=value_in_file,
@@ -232,8 +241,8 @@ def _is_archive_created(settings: Config, first_event: FirstEvent, root_certific
         pinned_roots = request_timestamp.authority_certificates(archive)
     if recorded_layout != settings.layout or pinned_roots != b"".join(root_certificates.values()):
         raise UsageError(
-            "The archive at {path} is already there, and was made with another {key}. Nothing was made. Say the "
-            "same as then, or choose a new folder.",
+            "The archive at {path} already exists and was created with another {key}. Nothing was changed. Use "
+            "the original {key}, or choose a new folder.",
             path=settings.archive,
             key="--layout" if recorded_layout != settings.layout else "--tsa-root",
         )
@@ -260,8 +269,8 @@ def _read_root_certificates(authority_url: str, roots_file: Path | None, adopt: 
         is_usable = False
     if not is_usable or adopt:
         raise UsageError(
-            "A time-stamp authority needs --tsa-url with http:// or https://, and --tsa-root with its "
-            "certificates (PEM); a clone that is adopted keeps the one it has. Nothing was made."
+            "A timestamp authority requires --tsa-url (http:// or https://) and --tsa-root (its certificates, "
+            "PEM); an adopted clone keeps its own authority. Nothing was changed. Correct the options."
         )
     return {ROOTS_FILE: certificates}
 
@@ -274,14 +283,14 @@ def _check_settings(settings: Config) -> None:
     """
     if not profiles.FLOOR_YEARS <= settings.retention_years <= CEILING_YEARS:
         raise ConfigError(
-            "A retention of {years} years is refused: filing materials are kept at least {floor} years. "
-            "Nothing was made. Say --retention-years {floor} or more.",
+            "A retention of {years} year is out of range; the minimum is {floor}. No archive was created. Use "
+            "--retention-years {floor} or more.",
             years=settings.retention_years,
             floor=profiles.FLOOR_YEARS,
         )
     if not is_folder(settings.watch):
         raise UsageError(
-            "The folder to watch, {path}, does not exist. Nothing was made. Make it first, or mend the name.",
+            "The folder to watch, {path}, does not exist. Nothing was changed. Create it, or correct the path.",
             path=settings.watch,
         )
     check_paths_not_nested(settings.archive, settings.watch)

@@ -9,18 +9,18 @@ import click
 from archiver.cli.parameters import RecordedText
 from archiver.cli.session import Session, command, command_group
 
-key_command = command_group("The signing key; only the archive's owner may change it.")
+key_command = command_group("Manage the signing key; only the archive's owner can change it.")
 
 
-@command("Put a new key into force, endorsed by the old one.")
-@click.option("--reason", type=RecordedText(), required=True, help="Why; kept with the record.")
+@command("Put a new key into force, signed by the old key.")
+@click.option("--reason", type=RecordedText(), required=True, help="Reason, recorded in the journal.")
 def _rotate_key(session: Session, reason: str) -> None:
     _replace_signing_key(session, reason, is_old_key_lost=False)
 
 
-@command("Put a new key into the place of one that is lost.")
+@command("Replace a lost signing key.")
 @click.option(
-    "--reason", type=RecordedText(), required=True, help="How the old key was lost; kept with the record."
+    "--reason", type=RecordedText(), required=True, help="How the old key was lost, recorded in the journal."
 )
 def _replace_key(session: Session, reason: str) -> None:
     _replace_signing_key(session, reason, is_old_key_lost=True)
@@ -41,14 +41,16 @@ def _replace_signing_key(session: Session, reason: str, *, is_old_key_lost: bool
     archive = session.open_archive()
     replace_signing_key(archive, reason, is_old_key_lost=is_old_key_lost, lock_timeout=session.lock_timeout)
     console = session.console
-    console.info("A new key signs from now on. What the old one signed is still checked by it.")
-    console.info("Keep a copy of it: archiver key backup --to DIR")
-    console.info("Keep this line where nobody of the archive can change it: it vouches for the new key.")
+    console.info("The new key is in force. Signatures by the old key are still verified with the old key.")
+    console.info("To back up the key, run: archiver key backup --to DIR")
+    console.info("Store this line where no archive user can change it. It vouches for the new key.")
     console.print_line(str(make_witness(archive, make_checkpoint(archive, session.lock_timeout))))
 
 
-@command("Copy the key: a clone of the archive has none.")
-@click.option("--to", "target", required=True, metavar="DIR", help="A new folder, on a medium that you lock away.")
+@command("Back up the signing key; clones of the archive do not contain it.")
+@click.option(
+    "--to", "target", required=True, metavar="DIR", help=("New folder, on a medium that can be locked away.")
+)
 def _back_up_key(session: Session, target: str) -> None:
     from archiver.evidence.key_rotation import back_up_signing_key
     from archiver.restore.restoration import check_target_is_outside
@@ -57,11 +59,12 @@ def _back_up_key(session: Session, target: str) -> None:
     check_target_is_outside(target_folder, session.config.watch, session.config.archive)
     back_up_signing_key(session.open_archive(), target_folder, session.lock_timeout)
     session.console.info(
-        "The key is copied to {path}. Whoever has it can sign as this archive: lock it away.", path=target_folder
+        "Copied the key to {path}. Anyone who has the copy can sign as this archive. Lock it away.",
+        path=target_folder,
     )
 
 
-@command("List the keys, oldest first; the last one signs.")
+@command("List the keys, oldest first; the last key signs.")
 def _list_keys(session: Session) -> None:
     for signer_line in session.open_archive().journalled_signers().decode("ascii").splitlines():
         session.console.print_line(signer_line)

@@ -37,7 +37,7 @@ def log_command(session: Session, filing_or_submission: str | None, as_json: boo
     if as_json:
         session.console.print_json([_version_as_json(version, decision) for version, decision in decisions])
     elif not decisions:
-        session.console.info("No versions yet. They appear once archiver run has seen materials.")
+        session.console.info("There are no versions yet. To capture files, run: archiver run")
     else:
         _print_versions(session, decisions)
 
@@ -66,12 +66,12 @@ def _print_versions(session: Session, decisions: Sequence[tuple[Version, Retenti
             LazyMessage("Files"),
             LazyMessage("Changes"),
             LazyMessage("Submitted"),
-            LazyMessage("Kept until"),
+            LazyMessage("Retained through"),
         ),
         version_rows,
     )
     if any(decision.open_conditions for _, decision in decisions):
-        console.info("+ and not while the filing is live, or before a hold is lifted")
+        console.info("+ longer while the filing is live or a hold is in force")
 
 
 class _Scope(NamedTuple):

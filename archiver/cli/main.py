@@ -26,36 +26,36 @@ from archiver.store import names
 
 #: Command name -> one line of help.  The texts are here because importing every module would slow ``--help``.
 COMMANDS = {
-    "init": "Make an archive and its configuration.",
-    "run": "Watch the folder and archive every change.",
-    "status": "Health, backlog, skipped files, protection.",
+    "init": "Create an archive and its configuration.",
+    "run": "Watch the folder and capture every change.",
+    "status": "Show health, pending changes, skipped files, and protection.",
     "log": "List versions, newest first.",
-    "show": "List one version's materials.",
-    "diff": "What changed between two versions.",
-    "submit": "Record that a version was handed in.",
-    "explain": "Why something is kept, and until when.",
-    "filing": "The register: sheet, review status, end of a filing.",
-    "notice": "Notices of the regulator, and their answers.",
-    "change": "Changes of what was filed, and whether they are material.",
-    "deadlines": "What is due, by when, and on what basis.",
-    "remind": "Send what is due to those who have to know.",
-    "notice-board": "What to put on the website and into the App.",
-    "display": "Look whether the filing number is displayed.",
-    "hold": "Named reasons not to dispose of something.",
-    "dispose": "Deletion after retention.",
-    "restore": "Bring a version back.",
-    "verify": "Check everything, independently.",
-    "checkpoint": "Sign everything as it stands.",
-    "drill": "Rehearse a restore.",
+    "show": "List the files of a version.",
+    "diff": "Show the differences between two versions.",
+    "submit": "Record the submission of a version.",
+    "explain": "Show how long a version is retained, and why.",
+    "filing": "Manage the register: facts, review status, and end of a filing.",
+    "notice": "Manage the regulator's notices and their answers.",
+    "change": "List changes after the filing, and record whether they are material.",
+    "deadlines": "List deadlines and their legal basis.",
+    "remind": "Send the reminders that are due.",
+    "notice-board": "Print the text to display on websites and in apps.",
+    "display": "Check that the filing number is displayed.",
+    "hold": "Manage holds, which block disposal regardless of date.",
+    "dispose": "Dispose of versions after retention ends.",
+    "restore": "Restore a version.",
+    "verify": "Verify the archive with independent code.",
+    "checkpoint": "Sign the archive's current state.",
+    "drill": "Run a restore drill.",
     "maintain": "Pack the repository's small files.",
-    "protect": "Make content objects immutable, as root.",
-    "key": "The signing key: rotation, loss, backup.",
-    "replica": "The off-site copy in a bucket that locks.",
-    "audit": "Write the inspection package.",
+    "protect": "Make objects immutable, as root.",
+    "key": "Manage the signing key: rotate, replace, and back up.",
+    "replica": "Manage the replica in a bucket with Object Lock.",
+    "audit": "Export the inspection package.",
     "reindex": "Rebuild the index from the journal.",
-    "config": "Check the configuration file, and show its settings.",
-    "service": "Run archiver as a service of the system.",
-    "demo": "The whole job on sample materials.",
+    "config": "Check the configuration file or show its settings.",
+    "service": "Run archiver as a system service.",
+    "demo": "Demonstrate every step on sample files.",
 }
 
 
@@ -103,7 +103,7 @@ class _CommandLoader(localized.LocalizedGroup):
 
 @click.group(
     cls=_CommandLoader,
-    help="Archive filing materials, version by version, for at least three years.",
+    help="Archive filing materials version by version, for at least 3 years.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, prog_name="archiver")
@@ -193,7 +193,7 @@ def _report_failure(function: Callable[[], int], arguments: list[str], session: 
         return 0
     except OSError as error:
         _make_error_console(session).warn(
-            "{path}: {reason}. Nothing archived was lost. Check the disk and the permissions.",
+            "{path}: {reason}. No archived data was lost. Check the disk and the permissions.",
             path=error.filename or "",
             reason=error.strerror or error,
         )
@@ -203,8 +203,8 @@ def _report_failure(function: Callable[[], int], arguments: list[str], session: 
         if undecodable_argument is None:
             return _report_unexpected_error(error, arguments, session)
         _make_error_console(session).warn(
-            "{text} is not UTF-8 text, which this command needs ({reason}). Nothing archived was lost. Set the "
-            "terminal to UTF-8 and type it again.",
+            "{text} is not UTF-8 text, which this command requires ({reason}). No archived data was lost. Set "
+            "the terminal to UTF-8 and try again.",
             text=undecodable_argument,
             reason=error.reason,
         )
@@ -232,7 +232,7 @@ def _report_database_error(error: Exception, session: Session) -> int:
     if type(error).__name__ == "DatabaseError":
         raise _DamagedIndexError(str(error)) from error
     _make_error_console(session).warn(
-        "{path}: {reason}. Nothing archived was lost. Check the disk and the permissions.",
+        "{path}: {reason}. No archived data was lost. Check the disk and the permissions.",
         # Without settings the command was making an archive, whose path only the command knows.
         path=session.archive_path or "SQLite",
         reason=error,
@@ -249,7 +249,7 @@ def _rebuild_and_repeat(arguments: list[str], session: Session, index_error: _Da
 
     def rebuild_index() -> int:
         _make_error_console(session).warn(
-            "The index is damaged ({reason}) and is rebuilt from the journal.", reason=index_error
+            "The index is damaged ({reason}). Rebuilding it from the journal.", reason=index_error
         )
         with closing(session):
             archive = session.open_archive()

@@ -7,13 +7,11 @@ import click
 from archiver.cli.session import Session, command
 
 
-@command(
-    "Pack the repository's small files; nothing is pruned. The daemon does it by itself when there is enough."
-)
+@command("Pack the repository's small files; nothing is pruned. The daemon does this automatically when needed.")
 @click.option(
     "--restore-settings",
     is_flag=True,
-    help="Put the repository's settings and hooks back instead, and keep what stands there for you to look at.",
+    help="Restore the repository's settings and hooks instead, and keep the previous content for review.",
 )
 def maintain_command(session: Session, restore_settings: bool) -> None:
     """Pack the repository; with ``restore_settings``, restore its settings and hooks instead."""
@@ -24,7 +22,7 @@ def maintain_command(session: Session, restore_settings: bool) -> None:
 
     pack_result = session.perform(PackRepository())
     session.console.info(
-        "{objects} objects were packed, {packs} packs merged.",
+        "Objects packed: {objects}, packs merged: {packs}.",
         objects=pack_result["objects"],
         packs=pack_result["packs"],
     )
@@ -50,7 +48,8 @@ def _restore_settings(session: Session) -> None:
         pass
     if foreign_deviations:
         session.console.info(
-            "What stood there is kept in {path}. Find out who wrote it, and run: archiver verify",
+            "The previous content is kept in {path}. Find out who wrote it. To verify the archive, run: archiver "
+            "verify",
             path=archive.root / set_aside.FOLDER,
         )
-    session.console.info("The settings and hooks of the repository are archiver's own.")
+    session.console.info("The repository has archiver's own settings and hooks.")

@@ -37,32 +37,45 @@ if TYPE_CHECKING:
 _KINDS = ("correction", "inquiry", "refusal", "rectification", "inspection", "revocation")
 
 
-notice_command = command_group("Notices of the regulator, and their answers.")
+notice_command = command_group("Manage the regulator's notices and their answers.")
 
 
-@command("Record a notice. With --file alone, its text is read and a command is proposed.")
+@command("Record a notice. With only --file, read its text and suggest a command.")
 @click.argument("filing", type=ObjectName())
-@click.option("--kind", type=click.Choice(_KINDS), help="What it is.")
-@day_option("--received", "received_on", "The day it came.")
-@day_option("--due", "due_on", "The day by which it says to answer.")
+@click.option("--kind", type=click.Choice(_KINDS), help="Notice kind.")
+@day_option("--received", "received_on", "Date on which the notice was received.")
+@day_option("--due", "due_on", "Deadline stated in the notice.")
 @click.option(
-    "--days", "working_days", type=click.IntRange(1, 366), metavar="N", help="Or in how many working days."
+    "--days",
+    "working_days",
+    type=click.IntRange(1, 366),
+    metavar="N",
+    help=("Deadline in working days, instead of --due."),
 )
-@click.option("--issuer", type=RecordedText(), default="", metavar="NAME", help="Who sent it.")
+@click.option("--issuer", type=RecordedText(), default="", metavar="NAME", help="Issuing authority.")
 @click.option(
-    "--document", "document_number", type=RecordedText(), default="", metavar="NO", help="Its document number."
+    "--document",
+    "document_number",
+    type=RecordedText(),
+    default="",
+    metavar="NO",
+    help="Document number of the notice.",
 )
 @click.option(
-    "--owner", type=RecordedText(), default="", metavar="NAME", help="Who answers it; else the responsible person."
+    "--owner",
+    type=RecordedText(),
+    default="",
+    metavar="NAME",
+    help=("Person who answers (default: the responsible person)."),
 )
 @click.option(
     "--file",
     "notice_file",
     type=ReadableFile(),
     metavar="FILE",
-    help="The notice itself; read for a proposal, and kept.",
+    help="Notice document, used for suggestions and stored with the record.",
 )
-@reported_by_option("Who says so, beside the user the system knows.")
+@reported_by_option("Name of the person reporting this, recorded next to the login name.")
 def _add_notice(
     session: Session,
     filing: str,
@@ -87,10 +100,10 @@ def _add_notice(
     if kind is None or received_on is None:
         if proposal is None or notice_file is None:
             raise UsageError(
-                "Say what came and when: --kind and --received. Nothing was recorded. With --file alone, the "
-                "paper is read and a command is proposed."
+                "A notice requires --kind and --received. Nothing was recorded. With only --file, archiver reads "
+                "the document and suggests a command."
             )
-        session.console.info("The paper seems to say this. Nothing was recorded; check it, and run:")
+        session.console.info("Suggested from the document; nothing was recorded. Check it, then run:")
         session.console.print_line(_proposed_command(filing, notice_file, proposal))
         return
     added_notice = session.perform(
@@ -110,12 +123,12 @@ def _add_notice(
     )
     console = session.console
     console.info(
-        "Notice {number} of {filing} is recorded.", number=added_notice["number"], filing=added_notice["filing"]
+        "Recorded notice {number} of {filing}.", number=added_notice["number"], filing=added_notice["filing"]
     )
     if proposal and proposal.due_on and due_on is None and working_days is None:
         console.warn(
-            "The paper seems to ask for an answer by {due}; that was not taken over, and the deadline is the "
-            "program's advice. To set it, record the notice with --due.",
+            "The document seems to state an answer due {due}. This date was not recorded; the current deadline "
+            "is the program's suggestion. To use the date, record the notice with --due.",
             due=proposal.due_on.isoformat(),
         )
 
@@ -154,13 +167,17 @@ def _proposed_command(filing: str, notice_file: Path, proposal: NoticeProposal) 
     return " ".join(map(shell_word, [*command_words, "--file", notice_file]))
 
 
-@command("Record which submission answered a notice.")
+@command("Record the submission that answers a notice.")
 @click.argument("number", type=int, metavar="N")
 @click.option(
-    "--submission", required=True, type=ObjectName(), metavar="FILING/SUBMISSION", help="What answers it."
+    "--submission",
+    required=True,
+    type=ObjectName(),
+    metavar="FILING/SUBMISSION",
+    help="Submission that answers the notice.",
 )
-@day_option("--on", "answered_on", "The day of the answer; else that of the handing-in.")
-@reported_by_option("Who says so, beside the user the system knows.")
+@day_option("--on", "answered_on", "Date of the answer (default: the submission date).")
+@reported_by_option("Name of the person reporting this, recorded next to the login name.")
 def _answer_notice(
     session: Session, number: int, submission: str, answered_on: date | None, reported_by: str | None
 ) -> None:
@@ -179,7 +196,7 @@ def _answer_notice(
     )
 
 
-@command("List the notices, and papers in the notice folder that no notice names yet.")
+@command("List the notices, and documents in the notice folder that are not recorded yet.")
 @json_option
 def _list_notices(session: Session, as_json: bool) -> None:
     """List the notices by number, then the unrecorded papers."""
@@ -259,8 +276,8 @@ def _print_notices(
         console.print_table(headings, notice_rows)
     for paper in unrecorded_papers:
         console.info(
-            "A paper that no notice names: {path} in {submission}. Record it with: "
-            "archiver notice add {filing!q} --file FILE",
+            "Unrecorded document: {path} in {submission}. To record it, run: archiver notice add {filing!q} "
+            "--file FILE",
             path=paper.path,
             submission=paper.submission,
             filing=paper.filing,

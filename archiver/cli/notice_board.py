@@ -10,14 +10,14 @@ from archiver.cli.parameters import ObjectName
 from archiver.cli.session import Session, command
 
 
-@command("What to put on the website and into the App: number, link, names.")
+@command("Print the text to display on websites and in apps: number, link, and names.")
 @click.argument("filing", type=ObjectName())
 @click.option(
     "--format",
     "text_format",
     type=click.Choice(["html", "markdown", "text", "json"]),
     default="html",
-    help="For a website, a document, an App's text, an App's program.",
+    help="Output format: for websites (html), documents (markdown), app text (text), or app code (json).",
 )
 def notice_board_command(session: Session, filing: str, text_format: str) -> None:
     """Write the display text to stdout, unchanged, so that it can be redirected into a file.

@@ -20,7 +20,7 @@ from archiver.errors import UsageError
 #: Encodings of old Chinese terminals.  In such a locale, Python has decoded an argument correctly already.
 _CHINESE_ENCODINGS = ("gb18030", "gbk", "gb2312", "big5", "big5hkscs")
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print machine-readable output.")
 
 
 def decode_argument(argument: str) -> str:
@@ -91,7 +91,7 @@ class RecordedText(ObjectName):
             text = value
         if not is_utf8(text):
             raise UsageError(
-                "{text} is not UTF-8 text. Nothing was changed. Set the terminal to UTF-8 and type it again.",
+                "{text} is not UTF-8 text. Nothing was changed. Set the terminal to UTF-8 and try again.",
                 text=text,
             )
         return text

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from archiver.cli.console import Console
 
 
-@command("Set the immutable flag on all content objects (as root, where the filesystem has it).")
-@click.option("--off", "is_clearing", is_flag=True, help="Take the flag off again, as before a disposal.")
+@command("Set the immutable flag on all objects (as root, on a filesystem that supports it).")
+@click.option(
+    "--off", "is_clearing", is_flag=True, help=("Clear the immutable flag, for example before a disposal.")
+)
 def protect_command(session: Session, is_clearing: bool) -> None:
     """Set or clear the immutable flag of every content object, and journal that.
 
@@ -30,8 +32,8 @@ def protect_command(session: Session, is_clearing: bool) -> None:
         changed_count, total_count = protect_objects(archive.content.objects_folder, on=not is_clearing)
     except OSError as error:
         raise StorageError(
-            "The immutable flag of {path} cannot be changed ({reason}). Nothing was lost. It needs root "
-            "(CAP_LINUX_IMMUTABLE) and a filesystem that has it, such as ext4, xfs or btrfs.",
+            "Cannot change the immutable flag of {path} ({reason}). No archived data was lost. Run this as root "
+            "(CAP_LINUX_IMMUTABLE), on a filesystem that supports the flag, such as ext4, xfs, or btrfs.",
             path=error.filename or archive.content.objects_folder,
             reason=error.strerror,
         ) from None
@@ -47,25 +49,25 @@ def protect_command(session: Session, is_clearing: bool) -> None:
         )
     except ArchiverError as error:
         session.console.warn(error.message)
-        session.console.warn("The flags are changed, but it could not be journalled.")
+        session.console.warn("The flags were changed, but this was not recorded in the journal.")
 
 
 def _print_changed_flags(console: Console, changed_count: int, total_count: int, *, is_clearing: bool) -> None:
     """Print how many content objects there are, and the flags of how many of them were set or cleared."""
     if is_clearing:
         console.info(
-            "The immutable flag is off: {done} of {total} content objects were changed.",
+            "Cleared the immutable flag: {done} of {total} objects changed.",
             done=changed_count,
             total=total_count,
         )
     else:
         console.info(
             LazyMessage.define(
-                "{total} content objects are immutable now, {done} of them newly.",
-                singular="{total} content object is immutable now, {done} newly.",
+                "{total} objects are immutable ({done} newly set).",
+                singular="{total} object is immutable ({done} newly set).",
                 count_field="total",
             ),
             done=changed_count,
             total=total_count,
         )
-        console.info("What is archived from now on is not, until this is run again.")
+        console.info("Objects captured later are not immutable until you run this command again.")

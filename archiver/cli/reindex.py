@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     from archiver.store.repair.accepted_loss import Loss
 
 
-@command("Rebuild the index from the journal; it is derived, and nothing is lost with it.")
+@command("Rebuild the index from the journal, which contains all of its data.")
 @click.option(
-    "--accept", "accepts_loss", is_flag=True, help="Go on from the last whole event, and journal what was lost."
+    "--accept",
+    "accepts_loss",
+    is_flag=True,
+    help=("Continue from the last intact event, and record the loss in the journal."),
 )
-@click.option("--yes", "is_confirmed", is_flag=True, help="Answer the question of --accept.")
+@click.option("--yes", "is_confirmed", is_flag=True, help="Answer yes to the question of --accept.")
 def reindex_command(session: Session, accepts_loss: bool, is_confirmed: bool) -> None:
     """Rebuild the index and print the number of versions.
 
@@ -33,8 +36,8 @@ def reindex_command(session: Session, accepts_loss: bool, is_confirmed: bool) ->
     version_count = archive.index.version_count()
     session.console.info(
         LazyMessage.define(
-            "The index is rebuilt: {versions} versions.",
-            singular="The index is rebuilt: {versions} version.",
+            "Rebuilt the index: {versions} versions.",
+            singular="Rebuilt the index: {versions} version.",
             count_field="versions",
         ),
         versions=version_count,
@@ -58,29 +61,29 @@ def _accept_loss(session: Session, *, is_confirmed: bool) -> None:
     if not loss.is_empty:
         _print_loss(session, loss)
         if not is_confirmed and not _confirm_loss(session):
-            raise UsageError("Nothing was changed. To go on without a question, add: --yes")
+            raise UsageError("Nothing was changed. To continue without a question, add: --yes")
     # accept() assesses the loss again under the write lock, because another process may have changed the archive.
     loss, loss_event = accepted_loss.accept(archive, session.lock_timeout)
     if loss_event is None:
-        console.info("Nothing is missing. The index is rebuilt.")
+        console.info("Nothing is missing. Rebuilt the index.")
         return
     console.info(
         LazyMessage.define(
-            "Journalled as event {seq}: {versions} versions are lost.",
-            singular="Journalled as event {seq}: {versions} version is lost.",
+            "Recorded as journal event {seq}: {versions} versions lost.",
+            singular="Recorded as journal event {seq}: {versions} version lost.",
             count_field="versions",
         ),
         seq=loss_event.seq,
         versions=len(loss.versions),
     )
-    console.info("What lies in the watched folder is archived again at the next scan.")
+    console.info("Files in the watched folder are captured again at the next scan.")
 
 
 def _print_loss(session: Session, loss: Loss) -> None:
     """Print the last whole event, what is lost after it, and what will happen to refs that do not fit it."""
     console = session.console
     console.info(
-        "The last whole event is number {seq} of {at}.",
+        "Last intact event: {seq} ({at})",
         seq=loss.last_event.seq,
         at=session.format_time(loss.last_event.at) if loss.last_event.at else "-",
     )
@@ -90,16 +93,16 @@ def _print_loss(session: Session, loss: Loss) -> None:
         console.info("Missing events: {first} to {last}", first=loss.last_event.seq + 1, last=loss.newest_seq)
     for version in loss.versions:
         captured_at = session.format_time(version.captured_at) if version.captured_at else "-"
-        console.info("Lost: {tag} ({at}) is not in the journal", tag=version.tag, at=captured_at)
+        console.info("Lost: {tag} ({at}, not in the journal)", tag=version.tag, at=captured_at)
     for record in loss.records:
-        console.info("Lost: {tag} ({at}) is not in the journal", tag=record, at=session.format_time(record.at))
+        console.info("Lost: {tag} ({at}, not in the journal)", tag=record, at=session.format_time(record.at))
     for ref in loss.unknown_refs:
         if ref in loss.dangling_refs:
-            console.info("Removed, since what it names is missing: {ref}", ref=ref)
+            console.info("To be removed, because its target is missing: {ref}", ref=ref)
         else:
-            console.info("Kept below refs/lost: {ref}", ref=ref)
+            console.info("To be kept under refs/lost: {ref}", ref=ref)
     for ref in loss.refs_to_restore:
-        console.info("Set again from the journal: {ref}", ref=ref)
+        console.info("To be restored from the journal: {ref}", ref=ref)
 
 
 def _confirm_loss(session: Session) -> bool:
@@ -109,4 +112,4 @@ def _confirm_loss(session: Session) -> bool:
     """
     if not sys.stdin.isatty():
         return False
-    return click.confirm(session.console.translate(LazyMessage("Journal this loss, and go on?")))
+    return click.confirm(session.console.translate(LazyMessage("Record this loss in the journal and continue?")))

@@ -8,8 +8,8 @@ from archiver.cli.session import Session, command
 from archiver.errors import LazyMessage, StorageError
 
 
-@command("Send what is due to those who have to know; each step once.")
-@click.option("--dry-run", is_flag=True, help="Show what would be sent, and send nothing.")
+@command("Send the reminders that are due, each one once.")
+@click.option("--dry-run", is_flag=True, help="Print the reminders that are due; send nothing.")
 def remind_command(session: Session, dry_run: bool) -> None:
     """Send the reminders that are due, and print the number of their items; with ``dry_run``, only print them.
 
@@ -23,13 +23,13 @@ def remind_command(session: Session, dry_run: bool) -> None:
 
     send_result = session.perform(SendReminders())
     console.info(
-        LazyMessage.define("{count} reminders were sent.", singular="{count} reminder was sent."),
+        LazyMessage.define("Sent {count} reminders.", singular="Sent {count} reminder."),
         count=send_result["sent"],
     )
     if send_result["failed"]:
         raise StorageError(
-            "The reminders for {roles} could not be sent. Nothing was lost: they are sent the next time. Check "
-            "the addresses and the channel.",
+            "Cannot send the reminders for {roles}. They remain due and are sent in the next run. Check the "
+            "addresses and the reminder services.",
             roles=", ".join(send_result["failed"]),
         )
 
@@ -46,4 +46,4 @@ def _print_pending_reminders(session: Session) -> None:
         for item in reminder.reminders:
             console.print_line(f"  {console.translate(item.text)}")
     if not reminders:
-        console.info("Nothing is to be sent.")
+        console.info("No reminders are due.")

@@ -12,30 +12,33 @@ import click
 from archiver.cli.parameters import RecordedText, json_option
 from archiver.cli.session import Session, command, command_group
 
-replica_command = command_group("The off-site copy in a bucket that locks.")
+replica_command = command_group("Manage the replica in a bucket with Object Lock.")
 
 
 _endpoint_option = click.option(
-    "--endpoint", type=RecordedText(), default="", metavar="URL", help="Another server than AWS."
+    "--endpoint", type=RecordedText(), default="", metavar="URL", help="S3 endpoint URL (default: AWS)."
 )
-_region_option = click.option("--region", type=RecordedText(), default="", help="The bucket's region.")
+_region_option = click.option("--region", type=RecordedText(), default="", help="Region of the bucket.")
 _style_option = click.option(
-    "--style", type=click.Choice(["auto", "path", "virtual"]), default="auto", help="How buckets are addressed."
+    "--style",
+    type=click.Choice(["auto", "path", "virtual"]),
+    default="auto",
+    help="Addressing style of the bucket.",
 )
 
 
-@command("Prove by trying that a bucket locks, and replicate into it from now on.")
+@command("Test that the bucket enforces Object Lock, then replicate to it.")
 @click.option(
     "--url",
     type=RecordedText(),
     required=True,
     metavar="s3://BUCKET/PREFIX",
-    help="A prefix of its own for this archive.",
+    help="Bucket, and a prefix that only this archive uses.",
 )
 @_endpoint_option
 @_region_option
 @_style_option
-@click.option("--no-lock", is_flag=True, help="Use a bucket that does not lock; status says so from then on.")
+@click.option("--no-lock", is_flag=True, help="Accept a bucket without Object Lock; status shows a warning.")
 def _init_replica(session: Session, url: str, endpoint: str, region: str, style: str, no_lock: bool) -> None:
     """Test the bucket, and journal it as the archive's replica in place of any earlier one.
 
@@ -51,15 +54,18 @@ def _init_replica(session: Session, url: str, endpoint: str, region: str, style:
     )
     lock_proof = create.create_replica(archive, replica_settings, session.lock_timeout)
     if replica_settings.uses_object_lock:
-        console.info("{url} locks: every attempt on a locked object was refused.", url=replica_settings.url)
+        console.info(
+            "{url} enforces Object Lock: every attempt to change a locked object was refused.",
+            url=replica_settings.url,
+        )
     else:
         for broken_promise in lock_proof.broken_promises:
-            console.info("Missing there: {what}", what=broken_promise)
-        console.info("{url} is used without a lock, as you said.", url=replica_settings.url)
-    console.info("The daemon replicates from now on. To do it now: archiver replica sync")
+            console.info("Object Lock test failed: {what}", what=broken_promise)
+        console.info("Using {url} without Object Lock, as requested.", url=replica_settings.url)
+    console.info("The daemon now replicates to the bucket. To replicate immediately, run: archiver replica sync")
 
 
-@command("Send what is missing, move locks and holds, delete what was disposed of.")
+@command("Upload missing data, update locks and holds, and delete disposed objects.")
 @json_option
 def _sync_replica(session: Session, as_json: bool) -> None:
     """Upload what the bucket lacks, and print what was done and what could not be done.
@@ -84,17 +90,19 @@ def _sync_replica(session: Session, as_json: bool) -> None:
             )
     for locked_object in sync_result["locked"]:
         console.info(
-            "Disposed of here, locked there until {until}: {sha256}",
+            "Deleted locally, locked in the bucket until {until}: {sha256}",
             until=locked_object["until"],
             sha256=locked_object["sha256"],
         )
     for sha256 in sync_result["missing"]:
-        console.info("Neither here nor there: {sha256}. Run archiver verify.", sha256=sha256)
+        console.info(
+            "Damaged or missing locally and in the replica: {sha256}. Run: archiver verify", sha256=sha256
+        )
 
 
-@command("Rebuild a complete archive from the bucket alone; run again, it goes on.")
+@command("Rebuild the archive from the bucket. Rerun to resume.")
 @click.option(
-    "--url", type=RecordedText(), required=True, metavar="s3://BUCKET/PREFIX", help="Where the replica lies."
+    "--url", type=RecordedText(), required=True, metavar="s3://BUCKET/PREFIX", help="URL of the replica."
 )
 @click.option(
     "--to", "target_folder", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new folder."
@@ -103,12 +111,20 @@ def _sync_replica(session: Session, as_json: bool) -> None:
 @_region_option
 @_style_option
 @click.option(
-    "--credentials", "credentials_file", type=click.Path(path_type=Path), metavar="FILE", help="Keys, mode 0600."
+    "--credentials",
+    "credentials_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Credentials file, mode 0600.",
 )
 @click.option(
-    "--keys", "key_folder", type=click.Path(path_type=Path), metavar="DIR", help="The backup of the signing key."
+    "--keys",
+    "key_folder",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help=("Folder with the backup of the signing key."),
 )
-@click.option("--only-history", is_flag=True, help="No content: for a quick look.")
+@click.option("--only-history", is_flag=True, help="Restore only the history, without file content.")
 def _rebuild_archive(
     session: Session,
     url: str,
@@ -142,19 +158,19 @@ def _rebuild_archive(
         progress=console.make_progress_display(),
     )
     console.info(
-        "{events} events, {objects} objects and {bytes} bytes came back to {path}.",
+        "Rebuilt the archive in {path} (events: {events}, objects: {objects}, bytes: {bytes}).",
         events=rebuild_result.event_count,
         objects=rebuild_result.object_count,
         bytes=rebuild_result.byte_count,
         path=target_folder,
     )
     for sha256 in rebuild_result.missing_content:
-        console.info("Not in the bucket: {sha256}", sha256=sha256)
+        console.info("Missing in the bucket: {sha256}", sha256=sha256)
     if key_folder is None:
         console.info(
-            "The signing key never leaves the server: put its backup into {path}.", path=target_folder / "keys"
+            "The signing key is never replicated. Copy its backup to {path}.", path=target_folder / "keys"
         )
-    console.info("Check it with: archiver --config {path!q} verify", path=config_file)
+    console.info("To verify the archive, run: archiver --config {path!q} verify", path=config_file)
 
 
 replica_command.add_command(_init_replica, "init")

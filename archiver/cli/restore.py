@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     from archiver.store.archive import Archive
 
 
-@command("Bring a version back: every byte checked, times and empty folders too.")
+@command("Restore a version with its times and empty folders, and verify every byte.")
 @click.argument("tag_or_filing", type=ObjectName(), metavar="TAG|FILING")
-@click.option("--to", "target", required=True, metavar="DIR", help="Where to; never the watched folder.")
+@click.option("--to", "target", required=True, metavar="DIR", help="Target folder, outside the watched folder.")
 @click.option(
-    "--path", "globs", multiple=True, type=MaterialPattern(), metavar="GLOB", help="Only these materials."
+    "--path", "globs", multiple=True, type=MaterialPattern(), metavar="GLOB", help="Restore only matching files."
 )
-@click.option("--at", "at_time", metavar="TIME", help="A filing's state at this time.")
+@click.option("--at", "at_time", metavar="TIME", help="Time as of which to restore a filing.")
 @click.option(
     "--overwrite",
     type=click.Choice(["never", "if-changed", "always"]),
     default="never",
     show_default=True,
-    help="What to do with files that are already there.",
+    help="Handling of files that already exist.",
 )
-@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--dry-run", is_flag=True, help="Print the restore plan; write nothing.")
 def restore_command(
     session: Session,
     tag_or_filing: str,
@@ -70,7 +70,7 @@ def restore_command(
 def _print_comparison(console: Console, restore_plan: RestorePlan) -> None:
     """Print how many files the target lacks, has with the same bytes, and has with other bytes."""
     console.info(
-        "{versions}: {new} new, {same} already there, {differing} differ",
+        "{versions}: {new} new, {same} unchanged, {differing} different",
         versions=", ".join(restore_plan.version_tags),
         new=len(restore_plan.new_files),
         same=len(restore_plan.same_files),
@@ -93,7 +93,7 @@ def _apply_and_journal(
         archive.content, restore_plan, overwrite, console.make_progress_display()
     )
     console.info(
-        "Restored to {target}: {bytes} bytes written, every one checked.",
+        "Restored to {target}: {bytes} bytes written and verified.",
         target=restore_plan.target,
         bytes=written_bytes,
     )
@@ -101,7 +101,7 @@ def _apply_and_journal(
         session.perform(RecordNote(**restoration.note_arguments_for_restore(restore_plan, written_bytes)))
     except ArchiverError as error:
         console.warn(error.message)
-        console.warn("The restore is done, but it could not be journalled.")
+        console.warn("The restore is complete, but it was not recorded in the journal.")
 
 
 def _select_versions(
@@ -122,7 +122,10 @@ def _select_versions(
     if at_time is None:
         return [restoration.PlacedVersion(find_version(archive, tag_or_filing), b"")]
     if "/" in tag_or_filing:
-        raise UsageError("With --at, name a filing, not {name}. Nothing was written.", name=tag_or_filing)
+        raise UsageError(
+            "--at requires the name of a filing, not {name}. Nothing was changed. Name a filing.",
+            name=tag_or_filing,
+        )
     filing = find_filing(archive, tag_or_filing)
     versions = restoration.find_versions_at(archive, filing, clock.format_time(session.parse_time(at_time)))
     return [restoration.PlacedVersion(version, subfolder) for version, subfolder in versions]

@@ -27,21 +27,21 @@ if TYPE_CHECKING:
 _RESCAN_SECONDS = 0.5
 
 
-@command("Watch the folder and archive every change. Ctrl-C ends it cleanly.")
-@click.option("--once", is_flag=True, help="Catch up with the watched folder, then end.")
+@command("Watch the folder and capture every change. Ctrl-C stops it.")
+@click.option("--once", is_flag=True, help="Capture the changes in the watched folder, then exit.")
 @click.option(
     "--settle",
     "settle_seconds",
     type=click.FloatRange(min=0),
     metavar="SECONDS",
-    help="Quiet period for this run.",
+    help="Quiet period for this run, in seconds.",
 )
 @click.option(
     "--log",
     "log_format",
     type=click.Choice(["text", "json"]),
     default="text",
-    help="Form of the log; json: a line each.",
+    help="Log format; json prints one object per line.",
 )
 def run_command(session: Session, once: bool, settle_seconds: float | None, log_format: str) -> None:
     """Run the service until SIGINT or SIGTERM; SIGHUP reloads the configuration.  With ``once``, only catch up.
@@ -67,7 +67,7 @@ def run_command(session: Session, once: bool, settle_seconds: float | None, log_
     function_by_signal = {signal.SIGINT: service.stop, signal.SIGTERM: service.stop, signal.SIGHUP: service.reload}
     with SignalListener(function_by_signal):
         service.run()
-    Log(log_printer)("Ended. Everything that was reported as archived is durable.")
+    Log(log_printer)("Stopped. Everything reported as archived is stored durably.")
 
 
 def _capture_once(session: Session, report: Reporter, settle_seconds: float | None) -> None:
@@ -107,7 +107,7 @@ def _capture_once(session: Session, report: Reporter, settle_seconds: float | No
     if capture_result.failures:
         raise _make_not_archived_error(capture_result.failures)
     if not capture_result.pending:
-        report("The archive is complete.")
+        report("The archive is up to date.")
 
 
 def _wait_for_running_daemon(session: Session, report: Reporter) -> bool:
@@ -131,7 +131,7 @@ def _wait_for_running_daemon(session: Session, report: Reporter) -> bool:
             _report_unreadable(session, report, unreadable_paths)
             raise _make_not_archived_error(len(unreadable_paths))
         if not scan_result.changed:
-            report("The daemon {holder} keeps the archive complete.", holder=holder)
+            report("The daemon {holder} keeps the archive up to date.", holder=holder)
             return True
         if clock.monotonic_seconds() >= deadline:
             return False
@@ -151,10 +151,12 @@ def _make_not_archived_error(count: int) -> NotArchived:
     """Return the error to raise when ``count`` paths could not be archived."""
     return NotArchived(
         LazyMessage.define(
-            "{count} paths could not be archived. Nothing archived was lost. Mend what stands in "
-            "their way, and run this again.",
-            singular="{count} path could not be archived. Nothing archived was lost. Mend what stands in its "
-            "way, and run this again.",
+            "{count} paths could not be archived. No archived data was lost. Remove the reported causes and run "
+            "this again.",
+            singular=(
+                "{count} path could not be archived. No archived data was lost. Remove the reported cause and "
+                "run this again."
+            ),
         ),
         count=count,
     )

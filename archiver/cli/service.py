@@ -14,10 +14,10 @@ from archiver.cli.session import Session, command, command_group
 from archiver.errors import StorageError, UsageError
 from archiver.path_existence import is_there
 
-service_command = command_group("Run archiver as a service of the system.")
+service_command = command_group("Run archiver as a system service.")
 
 
-@command("Write a systemd unit for this configuration, and say what to do next.")
+@command("Write a systemd unit for this configuration, and print the next steps.")
 @click.option(
     "--user",
     "user_name",
@@ -25,7 +25,7 @@ service_command = command_group("Run archiver as a service of the system.")
     default="archiver",
     show_default=True,
     metavar="NAME",
-    help="Who runs it, owns the archive.",
+    help="User that runs the service and owns the archive.",
 )
 @click.option(
     "--to",
@@ -33,9 +33,9 @@ service_command = command_group("Run archiver as a service of the system.")
     default="/etc/systemd/system/archiver.service",
     show_default=True,
     metavar="FILE",
-    help="Where the unit is written.",
+    help="Unit file to write.",
 )
-@click.option("--print", "only_print", is_flag=True, help="Show the unit; write nothing.")
+@click.option("--print", "only_print", is_flag=True, help="Print the unit; write nothing.")
 def _install_unit(session: Session, user_name: str, unit_file: str, only_print: bool) -> None:
     """Write the unit for this very program and configuration file; systemd itself is not touched.
 
@@ -58,14 +58,14 @@ def _install_unit(session: Session, user_name: str, unit_file: str, only_print: 
         Path(unit_file).write_text(unit_text, encoding="utf-8")
     except OSError as error:
         raise StorageError(
-            "{path} cannot be written ({reason}). Nothing was changed. Run this as root, or name another file "
+            "Cannot write to {path} ({reason}). Nothing was changed. Run this as root, or choose another file "
             "with --to.",
             path=unit_file,
             reason=error.strerror,
         ) from None
-    session.console.info("The unit is at {path}.", path=unit_file)
+    session.console.info("Unit file: {path}", path=unit_file)
     session.console.info(
-        "Start it now and at every boot: systemctl daemon-reload; systemctl enable --now archiver"
+        "To start the service now and at every boot, run: systemctl daemon-reload; systemctl enable --now archiver"
     )
 
 
@@ -79,15 +79,15 @@ def _check_user_owns_archive(archive: Path, user_name: str) -> None:
         account = pwd.getpwnam(user_name)
     except KeyError:
         raise UsageError(
-            "There is no user {user}. Nothing was written. Make it first: useradd --system --home-dir {archive!q} "
-            "--shell /usr/sbin/nologin {user!q}",
+            "The user {user} does not exist. Nothing was changed. To create the user, run: useradd --system "
+            "--home-dir {archive!q} --shell /usr/sbin/nologin {user!q}",
             user=user_name,
             archive=archive,
         ) from None
     if is_there(archive) and archive.stat().st_uid != account.pw_uid:
         raise UsageError(
-            "The archive {archive} does not belong to {user}. Nothing was written. Give it to the service first: "
-            "chown -R {user!q}: {archive!q}",
+            "The archive {archive} does not belong to {user}. Nothing was changed. To give the archive to "
+            "{user}, run: chown -R {user!q}: {archive!q}",
             user=user_name,
             archive=archive,
         )

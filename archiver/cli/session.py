@@ -97,7 +97,7 @@ class Session:
         try:
             if self.config_file and not is_there(self.config_file):
                 raise UsageError(
-                    "The configuration file {path} does not exist. Nothing was changed. Check the name.",
+                    "The configuration file {path} does not exist. Nothing was changed. Check the path.",
                     path=self.config_file,
                 )
         except OSError as error:
@@ -162,9 +162,7 @@ class Session:
         Raises UsageError for ``--force`` without a reason, or with a blank one.
         """
         if force and not (reason or "").strip():
-            raise UsageError(
-                "--force needs a --reason, for whoever reads this in three years. Nothing was changed."
-            )
+            raise UsageError("--force requires --reason. Nothing was changed.")
         return reason if force else None
 
     def close(self) -> None:
@@ -191,7 +189,7 @@ class Session:
             parsed_time = datetime.fromisoformat(typed_time)
         except ValueError:
             raise UsageError(
-                "{text} is not a time such as 2026-05-01 or 2026-05-01T14:30. Nothing was changed.",
+                "{text} is not a valid time. Enter a time such as 2026-05-01 or 2026-05-01T14:30.",
                 text=typed_time,
             ) from None
         return parsed_time if parsed_time.tzinfo else parsed_time.replace(tzinfo=self.config.zone)
@@ -224,20 +222,30 @@ _GLOBAL_OPTIONS = (
         metavar="FILE",
         callback=_store_option("config_file"),
         expose_value=False,
-        help="The settings; else $ARCHIVER_CONFIG, ./archiver.toml, /etc/archiver/archiver.toml.",
+        help="Configuration file (default: $ARCHIVER_CONFIG, ./archiver.toml, /etc/archiver/archiver.toml).",
     ),
     click.option(
         "--lang",
         type=click.Choice(["zh", "en"]),
         callback=_store_option("typed_language"),
         expose_value=False,
-        help="Language of messages; else as the locale says.",
+        help="Message language (default: from the locale).",
     ),
     click.option(
-        "-v", "--verbose", count=True, callback=_store_option("verbosity"), expose_value=False, help="Say more."
+        "-v",
+        "--verbose",
+        count=True,
+        callback=_store_option("verbosity"),
+        expose_value=False,
+        help="Print more detail.",
     ),
     click.option(
-        "-q", "--quiet", is_flag=True, callback=_store_option("is_quiet"), expose_value=False, help="Say less."
+        "-q",
+        "--quiet",
+        is_flag=True,
+        callback=_store_option("is_quiet"),
+        expose_value=False,
+        help="Print only results and warnings.",
     ),
     click.option(
         "--wait",
@@ -245,7 +253,7 @@ _GLOBAL_OPTIONS = (
         metavar="SECONDS",
         callback=_store_option("lock_timeout"),
         expose_value=False,
-        help="How long to wait for another writer (default 30).",
+        help="Seconds to wait for the archive lock (default: 30).",
     ),
 )
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _DIGEST_DIGITS = 16
 
 
-@command("List one version's materials.")
+@command("List the files of a version.")
 @click.argument("tag", type=ObjectName())
 @json_option
 def show_command(session: Session, tag: str, as_json: bool) -> None:
@@ -75,7 +75,7 @@ def _print_version(session: Session, version: Version) -> None:
     console = session.console
     console.info("{tag}, captured {at}", tag=version.tag, at=session.format_time(version.captured_at))
     if version.disposed:
-        console.info("Its content was disposed of under certificate {name}.", name=version.disposed)
+        console.info("Disposed of under certificate {name}.", name=version.disposed)
     for submission_record in version.submitted:
         console.info(
             "Submitted on {on} as {tag} ({kind})",
@@ -84,7 +84,7 @@ def _print_version(session: Session, version: Version) -> None:
             kind=submission_record.kind,
         )
         if submission_record.reason:
-            console.info("  Reason given: {reason}", reason=submission_record.reason)
+            console.info("  Reason: {reason}", reason=submission_record.reason)
 
 
 def _print_materials(console: Console, materials: Sequence[Material]) -> None:
@@ -100,8 +100,8 @@ def _print_materials(console: Console, materials: Sequence[Material]) -> None:
     material_rows += [
         (name_as_text(material.path) + "/", "-", "-") for material in materials if material.sha256 is None
     ]
-    console.print_table((LazyMessage("Material"), LazyMessage("Bytes"), LazyMessage("SHA-256")), material_rows)
+    console.print_table((LazyMessage("File"), LazyMessage("Bytes"), LazyMessage("SHA-256")), material_rows)
     for material in materials:
         if material.health:
             note = DEFECTS[material.health]
-            console.info("Doubtful: {path}: {note}", path=name_as_text(material.path), note=note)
+            console.info("Possibly damaged: {path}: {note}", path=name_as_text(material.path), note=note)

@@ -21,10 +21,10 @@ _UNEXPLAINED_LAG_SECONDS = 60
 _MAX_DEADLINES = 10
 
 
-@command("Health, backlog, skipped files with reasons, protection level, clock.")
+@command("Show health, pending changes, skipped files with reasons, protection level, and clock.")
 @json_option
 @click.option(
-    "--check", "fails_on_problems", is_flag=True, help="Exit 9 when something needs attention, for monitoring."
+    "--check", "fails_on_problems", is_flag=True, help="Exit with code 9 if there are problems, for monitoring."
 )
 def status_command(session: Session, as_json: bool, fails_on_problems: bool) -> None:
     """Print the report; with ``--check``, raise Unhealthy if it has problems."""
@@ -73,26 +73,26 @@ def _print_report(session: Session, health: HealthReport) -> None:
     _print_lost_versions(session, health)
     _print_replica(session, health.replica)
     for problem in health.problems:
-        console.info("Attention: {problem}", problem=problem)
+        console.info("Warning: {problem}", problem=problem)
 
 
 def _print_clock(session: Session, health: HealthReport) -> None:
     """Print the compliance clock with its lag, and the times of the last timestamp and the last checkpoint."""
     console = session.console
     console.info(
-        "Compliance clock: {clock} ({lag} s behind the wall clock)",
+        "Compliance clock: {clock} ({lag} s behind the system clock)",
         clock=session.format_time(health.compliance_time),
         lag=health.clock_lag_seconds,
     )
     if health.clock_lag_seconds > _UNEXPLAINED_LAG_SECONDS:
         console.info(
-            "  Not earned: {off} s while the machine was off or started anew, {ahead} s that its clock was set "
-            "forward. It only makes retention longer; a time-stamp token catches up: archiver checkpoint",
+            "  Not counted: {off} s powered off or rebooting, {ahead} s of clock changes. Retention ends later. "
+            "To catch up, run: archiver checkpoint",
             off=round(health.clock_lag.off),
             ahead=round(health.clock_lag.ahead),
         )
     if health.last_token_time:
-        console.info("Last time-stamp token: {at}", at=session.format_time(health.last_token_time))
+        console.info("Last timestamp: {at}", at=session.format_time(health.last_token_time))
     if health.last_checkpoint_time:
         console.info("Last checkpoint: {at}", at=session.format_time(health.last_checkpoint_time))
 
@@ -102,7 +102,7 @@ def _print_files(session: Session, health: HealthReport) -> None:
     console = session.console
     for submitted_tag, newest_tag in health.changed_since_submitted:
         console.info(
-            "Changed since submitted: {tag} is newer than {submitted}", tag=newest_tag, submitted=submitted_tag
+            "Changed since submission: {tag} (submitted: {submitted})", tag=newest_tag, submitted=submitted_tag
         )
     _print_doubtful_files(session, health)
     for pending_path, since in health.pending_paths:
@@ -113,7 +113,7 @@ def _print_files(session: Session, health: HealthReport) -> None:
             since=session.format_time(since),
         )
     if health.pending_count > len(health.pending_paths):
-        console.info("Pending: {count} changes in all", count=health.pending_count)
+        console.info("Pending: {count} changes in total", count=health.pending_count)
     for skipped_path in health.skipped_paths:
         console.info("Skipped: {path}: {reason}", path=skipped_path.path, reason=skipped_path.reason)
 
@@ -130,13 +130,14 @@ def _print_tasks(session: Session, health: HealthReport) -> None:
         session.console.info("To do: {line}", line=describe_deadline(deadline, health.today))
     if len(health.open_deadlines) > _MAX_DEADLINES:
         session.console.info(
-            "To do: {count} matters in all. See: archiver deadlines", count=len(health.open_deadlines)
+            "To do: {count} items. To list them, run: archiver deadlines", count=len(health.open_deadlines)
         )
     for alert in health.display_alerts:
         session.console.info("To do: {line}", line=alert)
     for paper in health.unrecorded_papers:
         session.console.info(
-            "To do: record the notice {path} in {submission}: archiver notice add {filing!q} --file FILE",
+            "To do: record the notice {path} in {submission}. To record it, run: archiver notice add {filing!q} "
+            "--file FILE",
             path=paper.path,
             submission=paper.submission,
             filing=paper.filing,
@@ -150,7 +151,7 @@ def _print_doubtful_files(session: Session, health: HealthReport) -> None:
 
     for tag, material in health.doubtful_materials:
         session.console.info(
-            "Doubtful: {path} in {tag}: {note}. Ask for a good copy",
+            "Possibly damaged: {path} in {tag}: {note}. Request a new copy.",
             path=name_as_text(material.path),
             tag=tag,
             note=DEFECTS[material.health],
@@ -161,13 +162,13 @@ def _print_lost_versions(session: Session, health: HealthReport) -> None:
     """Print the versions and other records that databases set aside contain, but the journal does not."""
     for lost_version in health.lost_versions:
         session.console.info(
-            "Lost: {tag} ({at}) is not in the journal",
+            "Lost: {tag} ({at}, not in the journal)",
             tag=lost_version.tag,
             at=session.format_time(lost_version.captured_at) if lost_version.captured_at else "-",
         )
     for lost_record in health.lost_records:
         session.console.info(
-            "Lost: {tag} ({at}) is not in the journal", tag=lost_record, at=session.format_time(lost_record.at)
+            "Lost: {tag} ({at}, not in the journal)", tag=lost_record, at=session.format_time(lost_record.at)
         )
 
 
@@ -177,18 +178,16 @@ def _print_replica(session: Session, replica: ReplicaStatus | None) -> None:
         return
     console = session.console
     if not replica.uses_object_lock:
-        console.info("Replica: {url}, WITHOUT a lock: whoever has its keys can delete it", url=replica.url)
+        console.info("Replica: {url} (no Object Lock: bucket users can delete it)", url=replica.url)
     if replica.synced_at is None:
-        console.info("Replica: {url}; nothing was sent yet", url=replica.url)
+        console.info("Replica: {url} (empty)", url=replica.url)
     elif replica.lag.waiting_since is None:
-        console.info(
-            "Replica: {url} has everything ({at})", url=replica.url, at=session.format_time(replica.synced_at)
-        )
+        console.info("Replica: {url} (complete, {at})", url=replica.url, at=session.format_time(replica.synced_at))
     else:
         console.info(
             LazyMessage.define(
-                "Replica: {url} lacks {materials} materials ({megabytes} MB), the oldest since {at}",
-                singular="Replica: {url} lacks {materials} material ({megabytes} MB), since {at}",
+                "Replica: {url} (missing {materials} files, {megabytes} MB, oldest since {at})",
+                singular="Replica: {url} (missing {materials} file, {megabytes} MB, since {at})",
                 count_field="materials",
             ),
             url=replica.url,
@@ -202,8 +201,9 @@ def _warn_of_outer_hooks(session: Session, health: HealthReport) -> None:
     """Warn if the user's git settings keep git from running the archive's hooks, which refuse deletions."""
     if health.outer_hooks_path:
         session.console.info(
-            "  The guard does not hold for git typed by hand in {repository}: {origin} sets core.hooksPath to "
-            "{value}. archiver itself does not obey that. With the guard: git -c core.hooksPath={hooks!q} ...",
+            "  Hooks bypassed: {origin} sets core.hooksPath to {value}, so git typed by hand in {repository} "
+            "does not run the archive's hooks. archiver ignores this setting. To use git with the hooks, run: "
+            "git -c core.hooksPath={hooks!q} ...",
             repository=health.archive_folder / "archive.git",
             origin=health.outer_hooks_path.origin,
             value=health.outer_hooks_path.value,
@@ -216,12 +216,12 @@ def _print_disk_forecast(session: Session, forecast: DiskForecast) -> None:
     console = session.console
     free_gigabytes = f"{forecast.free_bytes / 1e9:.1f}"
     if forecast.bytes_per_day is None:
-        console.info("Space: {free} GB free; growth is not known yet", free=free_gigabytes)
+        console.info("Free space: {free} GB (growth unknown)", free=free_gigabytes)
     elif forecast.full_in_days is None:
-        console.info("Space: {free} GB free; the archive does not grow", free=free_gigabytes)
+        console.info("Free space: {free} GB (no growth)", free=free_gigabytes)
     else:
         console.info(
-            "Space: {free} GB free; grows by {growth} MB a day, full in about {days} days",
+            "Free space: {free} GB (grows by {growth} MB a day, full in about {days} day)",
             free=free_gigabytes,
             growth=f"{forecast.bytes_per_day / 1e6:.1f}",
             days=forecast.full_in_days,

@@ -19,23 +19,29 @@ from archiver.cli.session import Session, command
 from archiver.model import KINDS
 
 
-@command("Record that a version was handed in: seal it, keep the receipt, start its retention.")
+@command("Record the submission of a version: sign it, store the receipt, and start its retention.")
 @click.argument("submission_name", type=ObjectName(), metavar="FILING/SUBMISSION")
-@click.option("--version", "version_number", type=click.IntRange(min=1), metavar="N", help="Else the newest.")
-@day_option("--on", "submitted_on", "The day on the portal.", required=True)
-@click.option("--kind", type=click.Choice(KINDS), help="Else as the folder's name tells.")
 @click.option(
-    "--number", "filing_number", type=RecordedText(), metavar="NO", help="The filing number, once issued."
+    "--version",
+    "version_number",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Version to submit (default: the newest).",
 )
-@click.option("--force", is_flag=True, help="Take a number of another form; needs --reason.")
+@day_option("--on", "submitted_on", "Submission date shown on the portal.", required=True)
+@click.option("--kind", type=click.Choice(KINDS), help="Submission kind (default: from the folder name).")
+@click.option("--number", "filing_number", type=RecordedText(), metavar="NO", help="Filing number, once issued.")
+@click.option("--force", is_flag=True, help="Accept a number in an unknown format; requires --reason.")
 @click.option(
     "--reason",
     type=RecordedText(),
     metavar="WHY",
-    help="Why the number has another form, or why just this version is signed; kept with the record.",
+    help="Reason for the unknown number format, or for signing this very version; recorded in the journal.",
 )
-@click.option("--receipt", type=ReadableFile(), metavar="FILE", help="The portal's receipt; kept with the record.")
-@reported_by_option("Who handed it in, beside the user the system knows.")
+@click.option(
+    "--receipt", type=ReadableFile(), metavar="FILE", help=("Receipt from the portal, stored with the record.")
+)
+@reported_by_option("Submitter, recorded next to the login name.")
 def submit_command(
     session: Session,
     submission_name: str,
@@ -70,7 +76,7 @@ def submit_command(
         receipt,
     )
     session.console.info(
-        "Sealed {tag} as {submitted}. Kept until {until}{open}.",
+        "Submitted {tag} as {submitted}. Retained through {until}{open}.",
         tag=submission_result["tag"],
         submitted=submission_result["submitted"],
         until=submission_result["keep_until"],
@@ -94,7 +100,7 @@ def _warn_of_damaged_files(session: Session, tag: str) -> None:
     for material in archive.index.materials(version.submission, version.number):
         if material.health:
             session.console.warn(
-                "{path} in {tag}: {note}. It was sealed as it is; look at what was handed in.",
+                "{path} in {tag}: {note}. The version was signed unchanged. Check the submitted file.",
                 path=name_as_text(material.path),
                 tag=version.tag,
                 note=DEFECTS[material.health],

@@ -15,18 +15,25 @@ if TYPE_CHECKING:
     from archiver.verify.findings import VerifyReport
 
 
-@command("Check everything, independently of the code that wrote it. Writes nothing.")
+@command("Verify the archive with code that is independent of the code that wrote it; write nothing.")
 @json_option
-@click.option("--replica", "with_replica", is_flag=True, help="Compare the bucket too: inventory, digests, locks.")
+@click.option(
+    "--replica", "with_replica", is_flag=True, help=("Also verify the bucket: inventory, checksums, and locks.")
+)
 @click.option(
     "--replica-sample",
     type=click.FloatRange(0, 100),
     metavar="P",
-    help="And hash P percent of what it holds again.",
+    help="Also hash this percentage of the bucket's objects again.",
 )
-@click.option("--sample", type=click.FloatRange(0, 100), metavar="P", help="Hash only P percent of the objects.")
 @click.option(
-    "--since", "witness_lines", multiple=True, metavar="LINE", help="A witness line that was kept; repeatable."
+    "--sample",
+    type=click.FloatRange(0, 100),
+    metavar="P",
+    help=("Percentage of the objects to hash (default: 100)."),
+)
+@click.option(
+    "--since", "witness_lines", multiple=True, metavar="LINE", help="Stored witness line to check; repeatable."
 )
 def verify_command(
     session: Session,
@@ -64,19 +71,21 @@ def verify_command(
     if not report.is_clean:
         raise FindingsPresent(
             LazyMessage.define(
-                "verify found {count} things that are not as they should be. Change nothing, keep this "
-                "output, and compare with a backup or a clone.",
-                singular="verify found {count} thing that is not as it should be. Change nothing, keep this "
-                "output, and compare with a backup or a clone.",
+                "verify reported {count} findings. Change nothing, save this output, and compare with a backup "
+                "or a clone.",
+                singular=(
+                    "verify reported {count} finding. Change nothing, save this output, and compare with a "
+                    "backup or a clone."
+                ),
             ),
             count=len(report.findings),
         )
     if not as_json:
         for witness in witnesses:
             console.info(
-                "It continues the archive of {time} (event {seq}).", time=witness.clock_time, seq=witness.seq
+                "The history up to {time} (event {seq}) is unchanged.", time=witness.clock_time, seq=witness.seq
             )
-        console.info("Everything is as it should be.")
+        console.info("No problems found.")
 
 
 def _print_findings_without_git(session: Session, as_json: bool) -> None:
@@ -108,7 +117,7 @@ def _print_findings(console: Console, report: VerifyReport) -> None:
         detail = f": {console.translate_readable(finding.detail)}" if finding.detail else ""
         console.print_line(f"{finding.code}  {finding.object}  {meaning}{detail}")
     console.info(
-        "Checked {versions} versions, {events} events, {objects} objects, {bytes} bytes.",
+        "Checked versions: {versions}, events: {events}, objects: {objects}, bytes: {bytes}.",
         versions=report.version_count,
         events=report.event_count,
         objects=report.hashed_objects,
@@ -119,9 +128,12 @@ def _print_findings(console: Console, report: VerifyReport) -> None:
     if report.unreferenced_objects:
         console.info(
             LazyMessage.define(
-                "{count} content objects belong to no version: an interrupted capture leaves such, without harm.",
-                singular="{count} content object belongs to no version: an interrupted capture leaves such, "
-                "without harm.",
+                "{count} objects belong to no version. Interrupted captures leave such objects; they are "
+                "harmless.",
+                singular=(
+                    "{count} object belongs to no version. Interrupted captures leave such objects; they are "
+                    "harmless."
+                ),
             ),
             count=report.unreferenced_objects,
         )

@@ -22,7 +22,7 @@ class BucketAccess:
         "replica.endpoint",
         types.WEB_ADDRESS,
         default="",
-        summary=LazyMessage("Address of the S3 service; without it, AWS."),
+        summary=LazyMessage("S3 endpoint URL (default: AWS)."),
         example="https://s3.example.com",
     )
     region: str = setting(
@@ -39,7 +39,7 @@ class BucketAccess:
         ),
         default="auto",
         summary=LazyMessage(
-            "Place of the bucket's name in addresses: in the path, or in the host name (virtual)."
+            "Position of the bucket's name in addresses: in the path (path) or in the host name (virtual)."
         ),
     )
     #: None: boto3 searches its usual places, such as the environment.
@@ -48,7 +48,7 @@ class BucketAccess:
         types.OPTIONAL_FILE,
         default=None,
         summary=LazyMessage(
-            "File with the keys, mode 0600, in the form of ~/.aws/credentials; without it, the usual AWS chain."
+            "Credentials file, mode 0600, in the format of ~/.aws/credentials (default: the AWS search order)."
         ),
         example="bucket-keys",
     )
@@ -56,24 +56,27 @@ class BucketAccess:
         "replica.ca",
         types.OPTIONAL_FILE,
         default=None,
-        summary=LazyMessage("Certificates (PEM) that the endpoint is checked against."),
+        summary=LazyMessage("Certificates (PEM) for checking the endpoint."),
         example="/etc/ssl/company-ca.pem",
     )
     proxy: str = setting(
         "replica.proxy",
         types.TEXT,
         default="",
-        summary=LazyMessage("Address of a proxy in front of the bucket."),
+        summary=LazyMessage("Address of the proxy for the bucket."),
         example="http://proxy.example.com:3128",
     )
     max_mb_per_second: float = setting(
         "replica.bandwidth_mb",
         types.number(0),
         default=0.0,
-        summary=LazyMessage("Most MB sent in a second; 0: no limit."),
+        summary=LazyMessage("Upload limit in MB per second (0: no limit)."),
     )
     max_transfers: int = setting(
-        "replica.parallel", types.TRANSFERS, default=8, summary=LazyMessage("Transfers at once, 64 at most.")
+        "replica.parallel",
+        types.TRANSFERS,
+        default=8,
+        summary=LazyMessage("Number of concurrent transfers, at most 64."),
     )
     alert_hours: float = setting(
         "replica.alert_hours",

@@ -25,7 +25,7 @@ class DeskSettings:
         "reminders.hour",
         types.whole_number(0, 23),
         default=9,
-        summary=LazyMessage("Hour of the day at which reminders are sent."),
+        summary=LazyMessage("Hour of the day when reminders are sent."),
     )
     #: Only its owner may read the file, because the addresses hold passwords.
     reminder_addresses_file: Path | None = setting(
@@ -33,8 +33,8 @@ class DeskSettings:
         types.FILE,
         default=None,
         summary=LazyMessage(
-            "File with the addresses of reminders, mode 0600, a line for each person or role "
-            '(owner = ["mailto://..."]); ARCHIVER_TARGET_OWNER and _MANAGER do without it.'
+            "File with reminder addresses, mode 0600, one line for each person or role (owner = "
+            '["mailto://..."]). Alternative: ARCHIVER_TARGET_OWNER and _MANAGER.'
         ),
         example="targets.toml",
     )
@@ -43,7 +43,7 @@ class DeskSettings:
         "changes",
         types.lists_by_key(types.TEXTS, CHANGE_KINDS),
         default={},
-        summary=LazyMessage("Patterns of file names, by the kind of the change that they show."),
+        summary=LazyMessage("File name patterns, by the kind of change that the files show."),
         example={
             "model": ["*模型*"],
             "logic": ["*推荐逻辑*", "*策略*"],
@@ -55,17 +55,17 @@ class DeskSettings:
         "display.every_days",
         types.whole_number(0, 366),
         default=7,
-        summary=LazyMessage("Days between two checks; 0: never."),
+        summary=LazyMessage("Days between two checks (0: never)."),
     )
     allow_private_addresses: bool = setting(
         "display.allow_private",
         types.SWITCH,
         default=False,
-        summary=LazyMessage("Also check pages on addresses that are not public."),
+        summary=LazyMessage("Also check pages at addresses that are not public."),
     )
     notice_folder_name: str = setting(
         "notices.folder",
         types.FOLDER_NAME,
         default="通知",
-        summary=LazyMessage("Folder, within that of a filing, into which notices are dropped."),
+        summary=LazyMessage("Folder for notices, inside the folder of a filing."),
     )

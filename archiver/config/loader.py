@@ -80,7 +80,7 @@ def check_config_file(source: Path, *, must_be_trusted: bool = False) -> Checked
         document = TomlDocument(source, tomllib.loads(file_text))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(
-            "The configuration file {path} is not valid TOML: {reason}. Nothing was changed. Mend that line.",
+            "The configuration file {path} is not valid TOML: {reason}. Nothing was changed. Correct that line.",
             path=source,
             reason=error,
         ) from None
@@ -172,8 +172,8 @@ def check_paths_not_nested(archive: Path, watch: Path) -> None:
     is_nested = watched_path in archive_path.parents or archive_path in watched_path.parents
     if is_nested or archive_path == watched_path:
         raise ConfigError(
-            "The archive {archive} and the watched folder {watch} lie inside one another. "
-            "Nothing was changed. Choose two separate folders.",
+            "The archive {archive} and the watched folder {watch} are the same folder, or one contains the "
+            "other. Nothing was changed. Choose two separate folders.",
             archive=archive,
             watch=watch,
         )

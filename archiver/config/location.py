@@ -34,8 +34,8 @@ def find_config_file(option_value: str | None, environment: Mapping[str, str]) -
         except OSError as error:
             raise unreadable_config_error(usual_file, error) from None
     raise ConfigError(
-        "No archiver.toml was found in this folder or in /etc/archiver. Nothing was changed. "
-        "Name it with --config FILE, or make an archive with: archiver init --archive DIR --watch DIR"
+        "Cannot find archiver.toml in this folder or in /etc/archiver. Nothing was changed. Name the file with "
+        "--config FILE. To create an archive, run: archiver init --archive DIR --watch DIR"
     )
 
 
@@ -69,14 +69,13 @@ def read_config_text(source: Path, *, must_be_trusted: bool) -> str:
         return file_bytes.decode("utf-8")
     except (FileNotFoundError, NotADirectoryError):
         raise ConfigError(
-            "The configuration file {path} does not exist. Nothing was changed. "
-            "Check the name, or make one with: archiver init",
+            "The configuration file {path} does not exist. Nothing was changed. Check the name. To create one, "
+            "run: archiver init",
             path=source,
         ) from None
     except (IsADirectoryError, UnicodeDecodeError) as error:
         raise ConfigError(
-            "The configuration file {path} cannot be read ({reason}). Nothing was changed. "
-            "It must be a readable UTF-8 text file.",
+            "Cannot read the configuration file {path} ({reason}). Nothing was changed. Name a UTF-8 text file.",
             path=source,
             reason=error,
         ) from None
@@ -87,8 +86,8 @@ def read_config_text(source: Path, *, must_be_trusted: bool) -> str:
 def unreadable_config_error(path: Path, error: OSError) -> StorageError:
     """Return the error to raise for a configuration file that the caller cannot read, because of ``error``."""
     return StorageError(
-        "The configuration file {path} cannot be read ({reason}). Nothing was changed. Run this as a user who may "
-        "read it, or mend the permissions of the file and of its folders.",
+        "Cannot read the configuration file {path} ({reason}). Nothing was changed. Run this as a user who can "
+        "read it, or fix the permissions of the file and its folders.",
         path=path,
         reason=error.strerror,
     )

@@ -42,8 +42,8 @@ class FoundFile:
         """Raise ConfigError if an untrusted user may have written the file or put it here."""
         if reason := self._find_distrust_reason(self._trusted_uids()):
             raise ConfigError(
-                "{path} is not used: {reason}. Nothing was changed. Look at it first; then name it with --config, "
-                "or make it yours (chown) and writable by nobody else (chmod 644).",
+                "{path} was not used: {reason}. Nothing was changed. Inspect the file, then name it with "
+                "--config, or make yourself its owner (chown) and its only writer (chmod 644).",
                 path=Path(os.path.abspath(self.path)),
                 reason=reason,
             )
@@ -77,12 +77,12 @@ class FoundFile:
         if self.link_owner_uid is not None and self.link_owner_uid not in trusted_uids:
             return LazyMessage("it is a link that belongs to {owner}", owner=_user_name(self.link_owner_uid))
         if file_mode & stat.S_IWOTH:
-            return LazyMessage("everybody may write it")
+            return LazyMessage("everyone can write to it")
         # With an access control list, the group's permission bits are the upper limit for all users in the list.
         if file_mode & stat.S_IWGRP and (
             self.has_acl or _sole_member_uid(self.stat_result.st_gid) not in trusted_uids
         ):
-            return LazyMessage("the group {group} may write it", group=_group_name(self.stat_result.st_gid))
+            return LazyMessage("the group {group} can write to it", group=_group_name(self.stat_result.st_gid))
         # In a shared folder, any user may place a hard link to a file of a trusted user that is meant for
         # elsewhere.
         if (
@@ -90,7 +90,7 @@ class FoundFile:
             and self.link_owner_uid is None
             and _is_shared(self.path.parent, trusted_uids)
         ):
-            return LazyMessage("it has another name elsewhere, and others may have put this one here")
+            return LazyMessage("it is a hard link that another user may have placed here")
         return None
 
 

@@ -36,25 +36,25 @@ DEFAULT_IGNORE = (
 
 #: Table -> its help text, in the order of a new file.
 TABLE_SUMMARIES: Mapping[str, LazyMessage] = {
-    "archive": LazyMessage("The archive itself."),
-    "watch": LazyMessage("The watched folder, and when a change in it becomes a version."),
-    "timestamp": LazyMessage("The time-stamp authority; its certificates were pinned when the archive was made."),
+    "archive": LazyMessage("Archive."),
+    "watch": LazyMessage("Watched folder, and when a change becomes a version."),
+    "timestamp": LazyMessage("Timestamp authority. Its certificates were pinned when the archive was created."),
     "retention": LazyMessage(
-        "How long versions are retained. The longest period counts; what was promised stays promised."
+        "Retention of versions. The longest period applies; a period in force cannot be shortened."
     ),
-    "access": LazyMessage(
-        "Groups of this server that may use the archive. Without them: only the service's own user."
-    ),
-    "evidence": LazyMessage("Restore drills, and digests in manifests."),
-    "sensitive": LazyMessage("Materials that only the service's user may read."),
-    "expected": LazyMessage("Materials that a submission should hold; the report names those that are missing."),
-    "reminders": LazyMessage("Reminders of deadlines."),
-    "changes": LazyMessage("Materials that show a change of what was filed."),
+    "access": LazyMessage("Groups on this server that can use the archive (default: only the service user)."),
+    "evidence": LazyMessage("Restore drills, and checksums in manifests."),
+    "sensitive": LazyMessage("Files that only the service user can read."),
+    "expected": LazyMessage("Files that a submission is expected to contain; the report lists missing ones."),
+    "reminders": LazyMessage("Deadline reminders."),
+    "changes": LazyMessage("Files that show a change of the filed information."),
     "display": LazyMessage("Checks of the pages that must display the filing number."),
-    "notices": LazyMessage("Notices of the regulator."),
-    "replica": LazyMessage("The way to the bucket that archiver replica init was told of."),
-    "metrics": LazyMessage("Figures for Prometheus."),
-    "filings": LazyMessage("Settings of one filing: a table for each, named like the folder of the filing."),
+    "notices": LazyMessage("Notices from the regulator."),
+    "replica": LazyMessage("Access to the bucket that was set with archiver replica init."),
+    "metrics": LazyMessage("Metrics for Prometheus."),
+    "filings": LazyMessage(
+        "Settings of single filings: one table for each, named after the folder of the filing."
+    ),
 }
 
 
@@ -67,14 +67,14 @@ class FilingSettings:
         "min_version_interval_minutes",
         types.number(0),
         default=None,
-        summary=LazyMessage("As watch.min_version_interval_minutes, for this filing."),
+        summary=LazyMessage("Like watch.min_version_interval_minutes, for this filing."),
         example=30,
     )
     profiles: tuple[str, ...] = setting(
         "profiles",
         types.PROFILE_NAMES,
         default=(),
-        summary=LazyMessage("Retention profiles for this filing, on top of retention.profiles."),
+        summary=LazyMessage("Retention profiles for this filing, in addition to retention.profiles."),
         example=["cn-archive-10"],
     )
     #: Name of the submission's folder -> names of its retention profiles.
@@ -82,7 +82,7 @@ class FilingSettings:
         "submissions",
         types.lists_by_key(types.PROFILE_NAMES),
         default={},
-        summary=LazyMessage("Retention profiles for single submissions, by the name of their folder."),
+        summary=LazyMessage("Retention profiles for single submissions, by folder name."),
         example={"2026-03-首次备案": ["cn-archive-30"]},
     )
     release_sources: tuple[str, ...] = setting(
@@ -90,7 +90,7 @@ class FilingSettings:
         types.FILE_NAMES,
         default=(),
         summary=LazyMessage(
-            "Files, or repositories with git: before them, whose releases are changes of the algorithm."
+            "Files, or repositories prefixed with git:, whose releases are changes of the algorithm."
         ),
         example=["/srv/models/VERSION", "git:/srv/code/recommender.git"],
     )
@@ -115,16 +115,14 @@ class Config:
     archive: Path = required_setting(
         "archive.path",
         types.FOLDER,
-        summary=LazyMessage(
-            "Folder of the archive. To move it: stop the service, move the folder, start the service."
-        ),
+        summary=LazyMessage("Archive folder. To move it: stop the service, move the folder, start the service."),
         example="/var/lib/archiver/archive",
         effect=Effect.RESTART,
     )
     watch: Path = required_setting(
         "watch.path",
         types.FOLDER,
-        summary=LazyMessage("Folder to watch; it is only ever read."),
+        summary=LazyMessage("Watched folder; never modified."),
         example="/srv/filings",
         effect=Effect.RELOAD,
     )
@@ -133,7 +131,7 @@ class Config:
         "archive.lang",
         types.choice(("zh", "en"), LazyMessage('must be "zh" or "en"'), when_empty=""),
         default="",
-        summary=LazyMessage("Language of messages and reminders; without it, that of the locale."),
+        summary=LazyMessage("Language of messages and reminders (default: from the locale)."),
         example="zh",
     )
     layout: str = setting(
@@ -141,7 +139,7 @@ class Config:
         types.choice(LAYOUTS, LazyMessage('must be "{{filing}}/{{submission}}" or "{{filing}}"')),
         default=LAYOUT_SUBMISSION,
         summary=LazyMessage(
-            'Meaning of the folder levels: "{{filing}}/{{submission}}", or "{{filing}}" with submissions that are '
+            'Meaning of the folder levels: "{{filing}}/{{submission}}", or "{{filing}}" with submissions '
             "numbered 01, 02, ..."
         ),
         effect=Effect.NEVER,
@@ -150,28 +148,29 @@ class Config:
         "watch.settle_seconds",
         types.number(0),
         default=5.0,
-        summary=LazyMessage("Seconds without a change after which a file is archived."),
+        summary=LazyMessage("Seconds without a change before a file is captured."),
     )
     maximum_delay_seconds: float = setting(
         "watch.maximum_delay_seconds",
         types.number(1),
         default=300.0,
         summary=LazyMessage(
-            "Seconds after which a file under constant writing is archived, if it can be read in one piece."
+            "Seconds after which a file under constant writing is captured, if it can be read completely."
         ),
     )
     scan_minutes: float = setting(
         "watch.scan_minutes",
         types.number(0.01),
         default=15.0,
-        summary=LazyMessage("Minutes between two comparisons of the whole folder with the archive."),
+        summary=LazyMessage("Minutes between two full comparisons of the watched folder with the archive."),
     )
     poll_seconds: float = setting(
         "watch.poll_seconds",
         types.number(0.1),
         default=30.0,
         summary=LazyMessage(
-            "The same in seconds, where events are incomplete (NFS, SMB, FUSE, too few inotify watches)."
+            "Seconds between two full comparisons if events are incomplete (NFS, SMB, FUSE, too few inotify "
+            "watches)."
         ),
     )
     min_version_interval_minutes: float = setting(
@@ -179,28 +178,28 @@ class Config:
         types.number(0),
         default=0.0,
         summary=LazyMessage(
-            "Minutes in which saves of drafts are gathered into one version; 0: each save is one."
+            "Minutes in which saved drafts are combined into one version (0: every save is a version)."
         ),
     )
     ignore: tuple[str, ...] = setting(
         "watch.ignore",
         types.TEXTS,
         default=DEFAULT_IGNORE,
-        summary=LazyMessage("Patterns of file names that are not archived; archiver status lists each such file."),
+        summary=LazyMessage("File name patterns that are not archived; archiver status lists each such file."),
     )
     #: Its tokens must be signed under a certificate that ``archiver init`` pinned.
     timestamp_url: str = setting(
         "timestamp.url",
         types.WEB_ADDRESS,
         default="",
-        summary=LazyMessage("Address of the time-stamp authority (RFC 3161)."),
+        summary=LazyMessage("URL of the timestamp authority (RFC 3161)."),
         example="https://tsa.example.com",
     )
     retention_years: int = setting(
         "retention.years",
         types.retention_years(CEILING_YEARS),
         default=FLOOR_YEARS,
-        summary=LazyMessage("Calendar years, 3 or more."),
+        summary=LazyMessage("Retention in calendar years, at least 3."),
     )
     profiles: tuple[str, ...] = setting(
         "retention.profiles",
@@ -218,17 +217,17 @@ class Config:
         "retention.timezone",
         types.TIME_ZONE,
         default="Asia/Shanghai",
-        summary=LazyMessage("Time zone in which days end, and times without a zone are read."),
+        summary=LazyMessage("Time zone for the end of a day and for times without a zone."),
     )
     hold_while_live: bool = setting(
         "retention.hold_while_live",
         types.SWITCH,
         default=True,
-        summary=LazyMessage("Retain everything of a filing for as long as the filing is live."),
+        summary=LazyMessage("Retain all versions of a filing while the filing is live."),
     )
     cooling_off_days: int = setting(
         "retention.cooling_off_days",
-        types.whole_number(1, 3650, LazyMessage("must be a whole number of days, 1 or more")),
+        types.whole_number(1, 3650, LazyMessage("must be a whole number of days, at least 1")),
         default=7,
         summary=LazyMessage("Days between the last approval of a disposal and the deletion."),
     )
@@ -236,37 +235,41 @@ class Config:
         "access.read_group",
         types.GROUP,
         default="",
-        summary=LazyMessage("Group that may read the archive."),
+        summary=LazyMessage("Group that can read the archive."),
         example="compliance",
     )
     act_group: str = setting(
         "access.act_group",
         types.GROUP,
         default="",
-        summary=LazyMessage("Group that may submit, hold and approve through the service."),
+        summary=LazyMessage("Group that can submit, hold, and approve through the service."),
         example="compliance-officers",
     )
     drill_days: int = setting(
         "evidence.drill_days",
         types.count(0),
         default=30,
-        summary=LazyMessage("Days between two restore drills; 0: never."),
+        summary=LazyMessage("Days between two restore drills (0: never)."),
     )
     drill_files: int = setting(
-        "evidence.drill_files", types.count(1), default=100, summary=LazyMessage("Files restored in a drill.")
+        "evidence.drill_files",
+        types.count(1),
+        default=100,
+        summary=LazyMessage("Number of files restored in a drill."),
     )
     sm3: bool = setting(
         "evidence.sm3",
         types.SM3_SWITCH,
         default=False,
-        summary=LazyMessage("SM3 digests (GB/T 32905) beside SHA-256 in manifests."),
+        summary=LazyMessage("SM3 checksums (GB/T 32905) in addition to SHA-256 in manifests."),
     )
     sensitive: tuple[str, ...] = setting(
         "sensitive.patterns",
         types.TEXTS,
         default=(),
         summary=LazyMessage(
-            "Patterns of file names; such files go into no inspection package, unless with --with-sensitive."
+            "File name patterns; matching files are left out of inspection packages unless --with-sensitive is "
+            "given."
         ),
         example=["*身份证*"],
     )
@@ -275,7 +278,7 @@ class Config:
         types.lists_by_key(types.TEXTS, KINDS),
         default={},
         summary=LazyMessage(
-            "Words in the names of files, by the kind of the submission ({kinds}); without it, the program's own.",
+            "Words expected in file names, by submission kind ({kinds}) (default: built-in words).",
             kinds=", ".join(KINDS),
         ),
         example={"first": ["算法备案承诺书", "落实算法安全主体责任基本情况", "算法安全自评估报告", "拟公示内容"]},
@@ -288,7 +291,7 @@ class Config:
         types.METRICS_FILE,
         default=None,
         summary=LazyMessage(
-            "File for the textfile collector of node_exporter. Then run again: archiver service install"
+            "File for the textfile collector of node_exporter. After a change, run: archiver service install"
         ),
         example="/var/lib/prometheus/node-exporter/archiver.prom",
     )
@@ -296,7 +299,7 @@ class Config:
         "metrics.listen",
         types.LOOPBACK,
         default=None,
-        summary=LazyMessage("Address on loopback at which the service answers Prometheus."),
+        summary=LazyMessage("Loopback address where the service answers Prometheus."),
         example="127.0.0.1:9750",
     )
     filings: Mapping[str, FilingSettings] = tables_by_name("filings", FilingSettings)

@@ -140,8 +140,8 @@ def _format_toml_string(text: str) -> str:
         text.encode("utf-8")
     except UnicodeEncodeError:
         raise ConfigError(
-            "The folder name {path} is not UTF-8, which a configuration file must be. "
-            "Nothing was changed. Reach the folder by another name.",
+            "The folder name {path} is not UTF-8, as a configuration file requires. Nothing was changed. Use "
+            "another path to the folder, in UTF-8.",
             path=text,
         ) from None
     escaped_text = "".join(

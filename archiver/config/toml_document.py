@@ -14,8 +14,8 @@ from archiver.errors import ConfigError, LazyMessage
 #: Table of an earlier release -> why this release does not use it, and what to do.
 _REMOVED_TABLES = {
     "store": LazyMessage(
-        "is not used any more, the archive keeps all contents on its own disk. Remove the table. What lies "
-        "in the bucket only comes back with archiver replica restore, into the archive's own folder"
+        "is no longer used: the archive keeps all objects on its own disk. Remove the table. To fetch objects "
+        "that exist only in the bucket into the archive folder, run: archiver replica restore"
     )
 }
 _NOT_A_TABLE = LazyMessage("must be a table in square brackets")
@@ -49,7 +49,7 @@ class TomlDocument:
     def problem_error(self, problem: SettingProblem) -> ConfigError:
         """Return the error for a problem of this file, for the caller to raise."""
         return ConfigError(
-            "{path}: {key} {reason}. Nothing was changed. Mend the file and start again.",
+            "{path}: {key} {reason}. Nothing was changed. Correct the file, then try again.",
             path=self.source,
             key=problem.key,
             reason=problem.reason,
@@ -78,7 +78,7 @@ class TomlDocument:
     def removed_table_warnings(self) -> tuple[LazyMessage, ...]:
         """Return a warning for each table of the file that only an earlier release used."""
         return tuple(
-            LazyMessage("{path}: [{table}] {reason}.", path=self.source, table=table, reason=reason)
+            LazyMessage("{path}: [{table}] {reason}", path=self.source, table=table, reason=reason)
             for table, reason in _REMOVED_TABLES.items()
             if table in self.tables
         )
@@ -101,5 +101,5 @@ def _unknown_setting_problem(full_key: str, known_full_keys: Collection[str]) ->
     """Return the problem of an unknown key, with the most similar known key, if any is similar."""
     reason = LazyMessage("is not a known setting")
     if similar_keys := difflib.get_close_matches(full_key, known_full_keys, 1):
-        reason = LazyMessage("is not a known setting; did you mean {near}", near=similar_keys[0])
+        reason = LazyMessage("is not a known setting (did you mean {near}?)", near=similar_keys[0])
     return SettingProblem("unknown-setting", full_key, reason)

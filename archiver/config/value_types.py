@@ -119,7 +119,7 @@ SWITCH = ValueType[bool](LazyMessage("must be true or false"), lambda value: isi
 def _check_sm3_switch(value: object) -> bool:
     """Return True if the value is a bool. Raises InvalidValueError for true if OpenSSL lacks SM3."""
     if value is True and "sm3" not in hashlib.algorithms_available:
-        raise InvalidValueError(LazyMessage("is true, but this system's OpenSSL has no SM3"))
+        raise InvalidValueError(LazyMessage("is true, but this system's OpenSSL does not support SM3"))
     return isinstance(value, bool)
 
 
@@ -129,7 +129,7 @@ SM3_SWITCH = ValueType[bool](SWITCH.requirement, _check_sm3_switch, _keep_value)
 def number(at_least: float) -> ValueType[float]:
     """Return the type of a number from ``at_least`` to ``_MAX_NUMBER``, with or without a fraction."""
     return ValueType(
-        LazyMessage("must be a number of at least {least:g}", least=at_least),
+        LazyMessage("must be a number, at least {least:g}", least=at_least),
         lambda value: _is_number(value) and at_least <= value <= _MAX_NUMBER,
         lambda value, _: float(value),
         # A whole number is written without a fraction, as people write it.
@@ -149,7 +149,7 @@ def whole_number(at_least: int, at_most: int, requirement: LazyMessage | None = 
 
 def count(at_least: int) -> ValueType[int]:
     """Return the type of a number of days or of things, ``at_least`` or more, with a generous upper limit."""
-    return whole_number(at_least, 100_000, LazyMessage("must be a whole number, {least} or more", least=at_least))
+    return whole_number(at_least, 100_000, LazyMessage("must be a whole number, at least {least}", least=at_least))
 
 
 def retention_years(at_most: int) -> ValueType[int]:
@@ -160,7 +160,7 @@ def retention_years(at_most: int) -> ValueType[int]:
         if _is_whole_number(value) and value < FLOOR_YEARS:
             raise InvalidValueError(
                 LazyMessage(
-                    "is {value}, but filing materials are kept at least {floor} years",
+                    "is {value}, but filing materials must be retained for at least {floor} years",
                     value=value,
                     floor=FLOOR_YEARS,
                 )
@@ -168,7 +168,7 @@ def retention_years(at_most: int) -> ValueType[int]:
         return _is_whole_number(value) and value <= at_most
 
     return ValueType(
-        LazyMessage("must be a whole number of years, {floor} or more", floor=FLOOR_YEARS),
+        LazyMessage("must be a whole number of years, at least {floor}", floor=FLOOR_YEARS),
         check_years,
         _keep_value,
     )
@@ -182,12 +182,12 @@ TRANSFERS = ValueType[int](
 
 # --- texts
 
-TEXT = ValueType[str](LazyMessage("must be a text"), _is_text, _keep_value)
+TEXT = ValueType[str](LazyMessage("must be a string"), _is_text, _keep_value)
 WEB_ADDRESS = ValueType[str](
-    LazyMessage("must be an address that begins with http:// or https://"), _is_web_address, _keep_value
+    LazyMessage("must be an address that starts with http:// or https://"), _is_web_address, _keep_value
 )
 TEXTS = ValueType[tuple[str, ...]](
-    LazyMessage("must be a list of texts"), _is_text_list, lambda value, _: tuple(value), list
+    LazyMessage("must be a list of strings"), _is_text_list, lambda value, _: tuple(value), list
 )
 
 
@@ -224,12 +224,12 @@ def _check_group(value: object) -> bool:
             grp.getgrnam(value)
     except KeyError:
         raise InvalidValueError(
-            LazyMessage("names {group}, which is no group of this server", group=value)
+            LazyMessage("refers to {group}, which is not a group on this server", group=value)
         ) from None
     return True
 
 
-GROUP = ValueType[str](LazyMessage("must be the name of a group"), _check_group, _keep_value)
+GROUP = ValueType[str](LazyMessage("must be a group name"), _check_group, _keep_value)
 
 
 class HostAndPort(NamedTuple):
@@ -259,7 +259,7 @@ def _host_and_port_to_toml(address: HostAndPort | None) -> str | None:
 
 
 LOOPBACK = ValueType[HostAndPort | None](
-    LazyMessage("must be a loopback address and a port, as in 127.0.0.1:9750"),
+    LazyMessage("must be a loopback address and a port, such as 127.0.0.1:9750"),
     _is_loopback,
     _parse_host_and_port,
     _host_and_port_to_toml,
@@ -269,13 +269,13 @@ LOOPBACK = ValueType[HostAndPort | None](
 # --- names of files and folders
 
 FOLDER = ValueType[Path](
-    LazyMessage("must name a folder"),
+    LazyMessage("must be the path of a folder"),
     lambda value: isinstance(value, str) and value != "" and "\0" not in value,
     _parse_path,
     _path_to_toml,
 )
 FILE = ValueType[Path | None](
-    LazyMessage("must name a file"),
+    LazyMessage("must be the path of a file"),
     lambda value: isinstance(value, str) and value != "",
     _parse_path,
     _path_to_toml,
@@ -284,13 +284,13 @@ FILE = ValueType[Path | None](
 OPTIONAL_FILE = ValueType[Path | None](TEXT.requirement, _is_text, _parse_optional_path, _path_to_toml)
 #: The textfile collector of node_exporter ignores files with another suffix.
 METRICS_FILE = ValueType[Path | None](
-    LazyMessage("must name a file that ends in .prom"),
+    LazyMessage("must be the path of a file that ends in .prom"),
     lambda value: isinstance(value, str) and value.endswith(".prom"),
     _parse_path,
     _path_to_toml,
 )
 FOLDER_NAME = ValueType[str](
-    LazyMessage("must be the name of a folder"),
+    LazyMessage("must be a folder name"),
     lambda value: isinstance(value, str) and value != "" and "/" not in value,
     _keep_value,
 )
@@ -312,7 +312,7 @@ def _check_profiles(value: object) -> bool:
     if unknown_profiles := [name for name in value if name not in PROFILES]:
         raise InvalidValueError(
             LazyMessage(
-                "names {profile}, which is not one of: {known}",
+                "contains {profile}, which is not one of: {known}",
                 profile=unknown_profiles[0],
                 known=", ".join(PROFILES),
             )
@@ -321,7 +321,7 @@ def _check_profiles(value: object) -> bool:
 
 
 PROFILE_NAMES = ValueType[tuple[str, ...]](
-    LazyMessage("must be a list of profiles: {known}", known=", ".join(PROFILES)),
+    LazyMessage("must be a list of retention profiles: {known}", known=", ".join(PROFILES)),
     _check_profiles,
     lambda value, _: tuple(value),
     list,

@@ -171,8 +171,8 @@ class Daemon:
             try:
                 if not self._watched_folder.is_present():
                     raise StorageError(
-                        "The watched folder {path} is missing. Nothing archived was lost. Mount it, or mend "
-                        "watch.path in the configuration, and start again.",
+                        "The watched folder {path} is missing. No archived data was lost. Mount it, or correct "
+                        "watch.path in the configuration file, then start again.",
                         path=self._config.watch,
                     )
                 deadline = clock.monotonic_seconds() + self._config.maximum_delay_seconds
@@ -187,8 +187,8 @@ class Daemon:
                 return self.pipeline.remainder()
             except HistoryReplaced:
                 raise StorageError(
-                    "The archive {path} was put back to another state meanwhile. No archived data was lost. "
-                    "Start again with: archiver run --once",
+                    "The archive {path} was restored to another state during the run. No archived data was lost. "
+                    "To start again, run: archiver run --once",
                     path=self._archive.root,
                 ) from None
             except ReadingStopped:
@@ -352,7 +352,7 @@ class Daemon:
             self._pause_after_failure(error)
             return
         self._report(
-            "The index is damaged ({reason}) and is rebuilt from the journal.", problem="database", reason=error
+            "The index is damaged ({reason}). Rebuilding it from the journal.", problem="database", reason=error
         )
         self._last_scan_at = None
         with self._archive.writing(self._lock_timeout):

@@ -12,8 +12,8 @@ from archiver.errors import LazyMessage
 
 #: What a user reads of an unexpected error; ``path`` is that of its crash log.
 UNEXPECTED_ERROR = LazyMessage.define(
-    "Something unexpected went wrong. Nothing archived was lost. The details are in {path}; "
-    "please send that file with your report."
+    "An unexpected error occurred. No archived data was lost. The details are in {path}. Send that file with "
+    "your report."
 )
 
 

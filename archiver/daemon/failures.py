@@ -69,7 +69,7 @@ def report_system_error(report: Reporter, error: Exception, default_path: object
     The message names ``default_path`` if the error names no file.
     """
     report(
-        "{path}: {reason}. Nothing archived was lost. Check the disk and the permissions.",
+        "{path}: {reason}. No archived data was lost. Check the disk and the permissions.",
         problem=problem,
         path=getattr(error, "filename", None) or default_path,
         reason=getattr(error, "strerror", None) or error,

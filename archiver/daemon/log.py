@@ -5,8 +5,8 @@ from __future__ import annotations
 from archiver.errors import LazyMessage, Reporter
 
 LOG_LOST = LazyMessage.define(
-    "{count} lines of the log could not be written. Nothing archived was lost. Check where the log goes.",
-    singular="{count} line of the log could not be written. Nothing archived was lost. Check where the log goes.",
+    "{count} lines of the log were not written. No archived data was lost. Check the log destination.",
+    singular="{count} line of the log was not written. No archived data was lost. Check the log destination.",
 )
 
 

@@ -136,16 +136,16 @@ class Service:
                 daemon.run(lambda: self._announce_start(config, open_resources))
         except ArchiveGone:
             self._report(
-                "The archive {path} is missing. Nothing archived was lost. Waiting until its volume is back.",
+                "The archive {path} is missing. No archived data was lost. Waiting for its volume to be mounted.",
                 problem="archive",
                 path=config.archive,
             )
         except HistoryReplaced:
             self._report(
-                "The archive {path} is of another time than before. Reading everything.", path=config.archive
+                "The archive {path} was restored to another state. Reading everything again.", path=config.archive
             )
         except FolderRemounted:
-            self._report("What is mounted at {path} has changed.", path=config.watch)
+            self._report("The filesystem mounted at {path} has changed.", path=config.watch)
         except ArchiverError as error:
             self._wait_unless_first_start(error)
             self._report(error.message, problem=error.code)
@@ -221,8 +221,8 @@ class Service:
             new_config = self._load_config()
             if new_config.archive != old_config.archive:
                 raise ConfigError(
-                    "{path}: archive.path cannot change while the service runs. The settings of before stay in "
-                    "force and nothing was lost. Stop the service, move the archive, and start it again.",
+                    "{path}: archive.path cannot change while the service runs. Nothing was changed. Stop the "
+                    "service, move the archive, and start the service.",
                     path=new_config.source,
                 )
             # A daemon checked the old configuration against the archive, so its layout is the archive's.
@@ -231,9 +231,11 @@ class Service:
         except (ArchiverError, OSError) as error:
             if isinstance(error, ArchiverError):
                 self._report(error.message, problem="config")
-            self._report("The configuration was not taken in; the one of before stays in force.", problem="config")
+            self._report(
+                "The configuration was not reloaded. The previous one remains in force.", problem="config"
+            )
             return old_config
-        self._report("The configuration {path} was taken in.", path=new_config.source)
+        self._report("Reloaded the configuration file {path}.", path=new_config.source)
         return new_config
 
     def _check_new_folder(self, old_config: Config, new_config: Config) -> None:
@@ -321,8 +323,8 @@ class Service:
                 return
             self._failure_reasons[feature_name] = reason
             self._report(
-                "Archiving goes on without {what} {where} ({reason}). Nothing was lost. It is tried again every "
-                "{seconds:g} s.",
+                "Cannot provide {what} {where} ({reason}). No archived data was lost. Capture continues without "
+                "it; retrying every {seconds:g} s.",
                 problem=problem_code,
                 what=feature_name,
                 where=address,
@@ -331,7 +333,7 @@ class Service:
             )
         else:
             if self._failure_reasons.pop(feature_name, None):
-                self._report("Again with {what}.", what=feature_name)
+                self._report("Available again: {what}.", what=feature_name)
 
     def _report(self, template: str | LazyMessage, /, *, problem: str = "", **fields: object) -> None:
         """Log a message, as a :class:`~archiver.errors.Reporter`; safe on every thread.

@@ -62,10 +62,12 @@ def grant_group_access(config: Config, report: Reporter) -> None:
             changed_count = permissions.set_access_for_group(config.archive, group_id)
             report(
                 LazyMessage.define(
-                    "The permissions of {count} files and folders in {path} were set: only its owner writes "
-                    "there, and nobody reads but the owner and access.read_group ({group}).",
-                    singular="The permissions of {count} file or folder in {path} were set: only its owner writes "
-                    "there, and nobody reads but the owner and access.read_group ({group}).",
+                    "The permissions of {count} files and folders in {path} were set: only the owner can write, "
+                    "and only the owner and access.read_group ({group}) can read.",
+                    singular=(
+                        "The permissions of {count} file or folder in {path} were set: only the owner can write, "
+                        "and only the owner and access.read_group ({group}) can read."
+                    ),
                 ),
                 count=changed_count,
                 path=config.archive,
@@ -73,8 +75,8 @@ def grant_group_access(config: Config, report: Reporter) -> None:
             )
     except (OSError, KeyError) as error:
         report(
-            "The archive {path} cannot be given to the group {group} ({reason}). Nothing was lost. The service's "
-            "user has to own the archive and to be of that group.",
+            "Cannot give the group {group} access to the archive {path} ({reason}). No archived data was lost. "
+            "The service user must own the archive and belong to the group.",
             problem="access",
             path=config.archive,
             group=config.read_group or "-",
@@ -171,18 +173,19 @@ class SocketServer:
             return protocol.encode_error(error)
         except (protocol.BadMessage, UnicodeError) as error:
             return protocol.encode_error(
-                UsageError("The daemon did not understand the request ({reason}).", reason=str(error)[:200])
+                UsageError("The daemon cannot interpret the request ({reason}).", reason=str(error)[:200])
             )
         except Exception as error:
             # One request must not end the service that archives, whatever an action raises.
             self._report(
-                "A request of another user failed ({reason}). Nothing archived was lost.",
+                "A request from another user failed ({reason}). No archived data was lost.",
                 problem="request",
                 reason=repr(error),
             )
             return protocol.encode_error(
                 StorageError(
-                    "The daemon could not do it ({reason}). Nothing archived was lost.", reason=repr(error)
+                    "The daemon could not complete the request ({reason}). No archived data was lost.",
+                    reason=repr(error),
                 )
             )
 
@@ -202,8 +205,8 @@ class SocketServer:
             return actor
         _note_refusal(self._config.archive, uid)
         raise StorageError(
-            "{user} is not of the group that may act on {path} (access.act_group). Nothing was changed. "
-            "Ask the administrator of this server.",
+            "{user} is not in the group that can act on {path} (access.act_group). Nothing was changed. Contact "
+            "the administrator of this server.",
             user=str(actor),
             path=self._config.archive,
         )

@@ -49,7 +49,8 @@ def _quote_path(path: Path, prefix: str = "") -> str:
     prefixed_path = prefix + os.fspath(path)
     if not prefixed_path.isprintable():
         raise ConfigError(
-            "The path {path} cannot stand in a systemd unit. Nothing was written. Reach it by another name.",
+            "A systemd unit cannot contain the path {path}. Nothing was changed. Use another path, without "
+            "control characters.",
             path=path,
         )
     escaped_path = prefixed_path.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")

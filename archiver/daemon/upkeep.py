@@ -23,7 +23,7 @@ _MEMORY_RELEASE_PATHS = 5000
 def report_unread_events(archive: Archive, report: Reporter) -> None:
     """Report each problem that follows from events of the journal that cannot be read; raises sqlite3.Error."""
     for reason in unread.describe_unread_events(archive.index.unread_events()):
-        report("Attention: {reason}.", problem="journal", reason=reason)
+        report("Warning: {reason}", problem="journal", reason=reason)
 
 
 def journal_new_promises(archive: Archive, config: Config, journal: Callable[[Draft], None]) -> None:

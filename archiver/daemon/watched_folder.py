@@ -111,7 +111,7 @@ class WatchedFolder:
             return
         self.stop_watching()
         self._report(
-            "The watched folder {path} is missing. Nothing archived was lost. Waiting until it is back.",
+            "The watched folder {path} is missing. No archived data was lost. Waiting for it to return.",
             problem="folder",
             path=self._config.watch,
         )
@@ -150,8 +150,9 @@ class WatchedFolder:
             watcher.start()
         except OSError as error:
             self._report(
-                "No events from {path} ({reason}). Nothing is lost: the folder is scanned every {seconds:g} s. "
-                "Raise fs.inotify.max_user_watches and max_user_instances with sysctl.",
+                "The kernel refused to watch {path} ({reason}). No files are lost: archiver scans the folder "
+                "every {seconds:g} s. Raise fs.inotify.max_user_watches and fs.inotify.max_user_instances with "
+                "sysctl.",
                 problem="watch",
                 path=self._config.watch,
                 reason=error.strerror,
@@ -210,8 +211,8 @@ class WatchedFolder:
             return False
         if reason := watcher.take_loss_reason():
             self._report(
-                "Events from {path} were lost ({reason}). Nothing is lost: the folder is scanned now. If this "
-                "comes often, raise fs.inotify.max_queued_events with sysctl.",
+                "Events from {path} were dropped ({reason}). No files are lost: archiver is rescanning the "
+                "folder. If this recurs, raise fs.inotify.max_queued_events with sysctl.",
                 problem="overflow",
                 path=self._config.watch,
                 reason=reason,
@@ -256,8 +257,8 @@ class WatchedFolder:
     def _report_probe_problem(self, error: OSError) -> None:
         """Report that no probe event can be made, so that a stalled watch may go unnoticed for longer."""
         self._report(
-            "Whether events arrive cannot be tried in {path} ({reason}). Nothing is lost: the folder is scanned "
-            "all the same. Remove what lies there.",
+            "Cannot create a test event in {path} ({reason}). No files are lost: archiver still scans the "
+            "watched folder. Remove what occupies this path.",
             problem="canary",
             path=self._probe_folder,
             reason=error.strerror,
@@ -270,7 +271,8 @@ class WatchedFolder:
         of such paths.  ``missed_path`` is None if only a probe event was missed.
         """
         self._report(
-            "The watch of {path} is deaf. Nothing is lost: the folder is scanned and watched anew.",
+            "The watch on {path} stopped delivering events. No files are lost: rescanning and restarting the "
+            "watch.",
             problem="deaf",
             path=self._config.watch,
         )
@@ -333,11 +335,14 @@ class WatchedFolder:
             self._store_state(WatchState(watch_state.PARTIAL, watch_state.FOLDERS_UNWATCHED, unwatched_count))
             self._report(
                 LazyMessage.define(
-                    "{count} folders below {path} are not watched, the first is {first}. Nothing is lost: "
-                    "they are scanned every {seconds:g} s. Raise the limit: sysctl -w "
+                    "{count} folders below {path} are not watched; the first is {first}. No files are lost: "
+                    "archiver scans them every {seconds:g} s. To raise the limit, run: sysctl -w "
                     "fs.inotify.max_user_watches={enough!q}",
-                    singular="{count} folder below {path} is not watched: {first}. Nothing is lost: it is scanned "
-                    "every {seconds:g} s. Raise the limit: sysctl -w fs.inotify.max_user_watches={enough!q}",
+                    singular=(
+                        "{count} folder below {path} is not watched: {first}. No files are lost: archiver scans "
+                        "it every {seconds:g} s. To raise the limit, run: sysctl -w "
+                        "fs.inotify.max_user_watches={enough!q}"
+                    ),
                 ),
                 problem="watch",
                 count=len(unwatched_paths),

@@ -15,10 +15,10 @@ PROBLEMS: Mapping[str, LazyMessage] = {
     for problem in (
         LazyMessage.define("it is encrypted", code="document.encrypted"),
         LazyMessage.define("it is damaged", code="document.damaged"),
-        LazyMessage.define("it is too large to be read", code="document.too-large"),
-        LazyMessage.define("reading it takes too long", code="document.too-slow"),
-        LazyMessage.define("reading it needs too much memory or time", code="document.too-heavy"),
-        LazyMessage.define("the process that reads documents cannot be started", code="document.no-reader"),
+        LazyMessage.define("it is too large to read", code="document.too-large"),
+        LazyMessage.define("reading takes too long", code="document.too-slow"),
+        LazyMessage.define("reading needs too much memory or time", code="document.too-heavy"),
+        LazyMessage.define("the document reader cannot be started", code="document.no-reader"),
     )
 }
 ENCRYPTED, DAMAGED, TOO_LARGE, TOO_SLOW, TOO_HEAVY, NO_READER = PROBLEMS

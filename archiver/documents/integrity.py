@@ -16,9 +16,9 @@ from archiver.errors import LazyMessage
 #: The defects that :func:`find_defect` finds: code, as in the journal -> sentence for people.
 DEFECTS: Mapping[str, LazyMessage] = {
     "empty": LazyMessage("it is empty"),
-    "cut": LazyMessage("it is cut short: its end is missing"),
-    "misnamed": LazyMessage("its content is not what its name says"),
-    "encrypted": LazyMessage("it is encrypted: whoever reads it later may need a password"),
+    "cut": LazyMessage("it is truncated: its end is missing"),
+    "misnamed": LazyMessage("its content does not match the type in its name"),
+    "encrypted": LazyMessage("it is encrypted: later readers may need a password"),
 }
 _HEAD_BYTES = 4096
 #: A zip file may end with a comment of 65,535 bytes, and cameras append about as much to a picture.

@@ -40,8 +40,8 @@ def make_checkpoint(archive: Archive, lock_timeout: float) -> Event:
         head = archive.journal.newest_event()
         if head is None:
             raise StorageError(
-                "The journal of {path} is missing, so nothing was signed. Nothing was changed. "
-                "Run archiver verify.",
+                "The journal of {path} is missing, so nothing was signed. Nothing was changed. To check the "
+                "archive, run: archiver verify",
                 path=archive.repository_path,
             )
         refs = archive.repository.refs()

@@ -28,12 +28,14 @@ def replace_signing_key(archive: Archive, reason: str, *, is_old_key_lost: bool,
     Busy if the lock is still held.  The old key stays in use then.
     """
     if not reason.strip():
-        raise UsageError("A reason is needed, for whoever reads this in three years. Nothing was changed.")
+        raise UsageError("A reason is required. Nothing was changed. Add --reason.")
     reason = names.clean_typed_text(reason, "reason")
     with archive.writing(lock_timeout) as writer:
         head = archive.journal.newest_event()
         if head is None:
-            raise StorageError("The journal is missing. Nothing was changed. Run archiver verify.")
+            raise StorageError(
+                "The journal is missing. Nothing was changed. To check the archive, run: archiver verify"
+            )
         allowed_signers = keys.prepare_next_key(archive.keys_folder, archive.journalled_signers())
         tag_name = f"{CHECKPOINTS}/key-{head.seq + 1}"
         # The new key is the last line of the file. Every earlier key stays listed for its old signatures.
@@ -61,7 +63,7 @@ def back_up_signing_key(archive: Archive, target: Path, lock_timeout: float) -> 
         keys.copy_keys(archive.keys_folder, target)
     except OSError as error:
         raise StorageError(
-            "The key cannot be copied to {path} ({reason}). Nothing was changed. Choose a new folder.",
+            "Cannot copy the signing key to {path} ({reason}). Nothing was changed. Choose a new folder.",
             path=target,
             reason=error.strerror,
         ) from None

@@ -50,15 +50,17 @@ def request_and_journal_token(archive: Archive, url: str, lock_timeout: float) -
     """
     head = archive.journal.newest_event()
     if head is None:
-        raise StorageError("The journal is missing. Nothing was changed. Run archiver verify.")
+        raise StorageError(
+            "The journal is missing. Nothing was changed. To check the archive, run: archiver verify"
+        )
     event_data = archive.repository.read(f"{head.commit}:{EVENT_FILE}")
     token = rfc3161.request_token(url, event_data)
     try:
         proven_time = rfc3161.verify_token(token, event_data, authority_certificates(archive))
     except ValueError as error:
         raise StorageError(
-            "The token of {url} cannot be trusted ({reason}). It was not taken in, and nothing was lost. The "
-            "authority of an archive is the one that was named at init.",
+            "The timestamp token from {url} cannot be trusted ({reason}). Nothing was recorded. Set "
+            "timestamp.url to the timestamp authority that was chosen at init.",
             url=url,
             reason=error,
         ) from None

@@ -23,7 +23,7 @@ def end_filing(
     recorded then.
     """
     if not reason.strip():
-        raise UsageError("A reason is needed, for whoever reads this in three years. Nothing was changed.")
+        raise UsageError("A reason is required. Nothing was changed. Add --reason.")
     with archive.writing(lock_timeout) as writer:
         return writer.append(
             Draft(filing_name, FilingEnded(ended_on=ended_on, reason=reason, reported_by=reported_by))

@@ -69,7 +69,7 @@ def fetch_page(url: str, *, allow_private: bool = False) -> FetchedPage:
         elif response.status == http.client.OK:
             return FetchedPage(url, response.body)
         else:
-            raise PageUnreachable("the server answers with status {status}", status=response.status)
+            raise PageUnreachable("the server returned status {status}", status=response.status)
     raise PageUnreachable("it is redirected more than {count} times", count=_MAX_REDIRECTS)
 
 
@@ -89,7 +89,7 @@ def _request_page(url: str, allow_private: bool, deadline: float) -> _PageRespon
         peer_address = getattr(peer_address, "ipv4_mapped", None) or peer_address
         if not peer_address.is_global and not allow_private:
             raise PageUnreachable(
-                "its address {peer} is not public, and the settings do not allow that", peer=peer_address
+                "its address {peer} is not public, and the configuration does not allow that", peer=peer_address
             )
         connection.request(
             "GET", path, headers={"User-Agent": f"archiver {__version__}", "Accept": "text/html,*/*"}
@@ -112,7 +112,7 @@ def _prepare_connection(url: str, deadline: float) -> tuple[http.client.HTTPConn
         url_parts = urlsplit(url)
         host, port = url_parts.hostname or "", url_parts.port
     except ValueError:
-        raise PageUnreachable("it is no address of a page") from None
+        raise PageUnreachable("it is not the address of a web page") from None
     timeout_seconds = max(_SHORTEST_TIMEOUT, deadline - time.monotonic())
     if url_parts.scheme == "https" and host:
         tls_context = ssl.create_default_context()
@@ -122,7 +122,7 @@ def _prepare_connection(url: str, deadline: float) -> tuple[http.client.HTTPConn
     elif url_parts.scheme == "http" and host:
         connection = http.client.HTTPConnection(host, port, timeout=timeout_seconds)
     else:
-        raise PageUnreachable("it is no address of a page")
+        raise PageUnreachable("it is not the address of a web page")
     return connection, (url_parts.path or "/") + (f"?{url_parts.query}" if url_parts.query else "")
 
 
@@ -143,7 +143,7 @@ def _read_body(
             raise PageUnreachable("it is larger than {size} MB", size=MAX_PAGE_BYTES >> 20)
         remaining_seconds = deadline - time.monotonic()
         if remaining_seconds <= 0:
-            raise PageUnreachable("it takes longer than {seconds} s", seconds=round(_MAX_SECONDS))
+            raise PageUnreachable("loading takes longer than {seconds} s", seconds=round(_MAX_SECONDS))
         if connection.sock is not None:
             connection.sock.settimeout(remaining_seconds)
     return bytes(body)

@@ -23,11 +23,11 @@ class _NumberForm(NamedTuple):
 
 
 _FORMS = (
-    _NumberForm("algorithm", ALGORITHM_NUMBER, LazyMessage("网信算备, 21 digits, 号")),
+    _NumberForm("algorithm", ALGORITHM_NUMBER, LazyMessage("网信算备 + 21 digits + 号")),
     _NumberForm(
         "generative",
         GENERATIVE_NUMBER,
-        LazyMessage("Province-Name-YYYYMMDD, then nothing, 4 digits, or S and 4 digits"),
+        LazyMessage("Province-Name-YYYYMMDD, optionally followed by 4 digits or by S and 4 digits"),
     ),
 )
 
@@ -41,8 +41,8 @@ def detect_scheme(filing_number: str) -> str:
         if form.pattern.fullmatch(filing_number.strip()):
             return form.scheme
     raise UsageError(
-        "The filing number {number} has none of the known forms: {algorithm}; {generative}. Nothing was recorded. "
-        "Check the number on the portal and submit again.",
+        "The filing number {number} matches no known format: {algorithm}; {generative}. Nothing was recorded. "
+        "Check the number on the portal, then try again.",
         number=filing_number,
         **{form.scheme: form.description for form in _FORMS},
     )

@@ -47,8 +47,8 @@ def render_display_text(filing: Filing, format_name: str) -> str:
     """
     if not filing.number:
         raise UsageError(
-            "{filing} has no filing number yet. Nothing was written. Record it with: archiver filing set "
-            "{filing!q} --number NO --issued-on DATE",
+            "The filing {filing} has no filing number. To record it, run: archiver filing set {filing!q} "
+            "--number NO --issued-on DATE",
             filing=filing.name,
         )
     return _RENDERERS[format_name](_display_fields(filing))

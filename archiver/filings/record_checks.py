@@ -24,7 +24,7 @@ _DAY_FIELDS = ("issued_on", "service_start", "service_end")
 def check_not_future(day: date, today: date) -> None:
     """Check that ``day`` is not after ``today``.  Raises UsageError if it is."""
     if day > today:
-        raise UsageError("{day} is in the future. Nothing was recorded. Mend --on.", day=day)
+        raise UsageError("{day} is in the future. Nothing was recorded. Use today or an earlier date.", day=day)
 
 
 def check_field_types(changed_fields: Mapping[str, Any]) -> None:
@@ -40,7 +40,7 @@ def check_field_types(changed_fields: Mapping[str, Any]) -> None:
             isinstance(text, str) and len(text) <= _MAX_FIELD_LENGTH for text in texts
         ):
             raise UsageError(
-                "{name} is no field of a filing's sheet, or its value cannot be. Nothing was recorded.",
+                "{name} is not a filing field, or its value is invalid. Nothing was recorded.",
                 name=str(field_name)[:100],
             )
 
@@ -67,7 +67,8 @@ def check_field_values(
     service_start, service_end, issued_on = days["service_start"], days["service_end"], days["issued_on"]
     if service_start and service_end and service_end < service_start:
         raise UsageError(
-            "The service would end on {end}, before its start on {start}. Nothing was recorded. Mend the date.",
+            "The service end date {end} is before the service start date {start}. Nothing was recorded. Correct "
+            "the dates.",
             end=service_end,
             start=service_start,
         )
@@ -90,16 +91,16 @@ def check_notice_answer(notice: Notice, answered_on: date) -> None:
     """Check that ``notice`` has no answer yet, and was received by ``answered_on``.  Raises UsageError if not."""
     if notice.answer_submission is not None:
         raise UsageError(
-            "Notice {number} was answered on {on} with {submission} already. Nothing was recorded. A later letter "
-            "is a notice of its own: archiver notice add",
+            "Notice {number} was already answered on {on} with {submission}. Nothing was recorded. To record a "
+            "later letter as a new notice, run: archiver notice add",
             number=notice.number,
             on=notice.answered_on,
             submission=notice.answer_submission,
         )
     if answered_on < notice.received_on:
         raise UsageError(
-            "The answer of {on} would be before notice {number}, received on {received}. Nothing was recorded. "
-            "Mend the date.",
+            "The answer date {on} is before {received}, when notice {number} was received. Nothing was recorded. "
+            "Correct the date.",
             on=answered_on,
             number=notice.number,
             received=notice.received_on,
@@ -110,8 +111,8 @@ def check_change_undecided(question: ChangeQuestion) -> None:
     """Check that nobody has decided on the change yet.  Raises UsageError if somebody has."""
     if question.is_material is not None:
         raise UsageError(
-            "Change {number} was decided on {on} already. Nothing was recorded. A new opinion belongs to the next "
-            "change, or into the filing's materials.",
+            "Change {number} was already decided on {on}. Nothing was recorded. Record a new opinion with the "
+            "next change, or in the filing materials.",
             number=question.number,
             on=question.decided_on,
         )
@@ -120,14 +121,16 @@ def check_change_undecided(question: ChangeQuestion) -> None:
 def unknown_code_error(code: str, known_codes: tuple[str, ...]) -> UsageError:
     """Return the error for a code such as a state or kind that is not among ``known_codes``."""
     return UsageError(
-        "{word} is not one of: {known}. Nothing was recorded.", word=code, known=", ".join(known_codes)
+        "{word} is not valid. Nothing was recorded. Choose one of: {known}",
+        word=code,
+        known=", ".join(known_codes),
     )
 
 
 def before_submission_error(day: date, submitted_on: date, submission_tag: str) -> UsageError:
     """Return the error for a day before the submission to the regulator with the signed tag ``submission_tag``."""
     return UsageError(
-        "{day} is before {submitted}, when {tag} was handed in. Nothing was recorded. Mend the date.",
+        "{day} is before {submitted}, the submission date of {tag}. Nothing was recorded. Correct the date.",
         day=day,
         submitted=submitted_on,
         tag=submission_tag,

@@ -97,7 +97,9 @@ def update_sheet(
     if review_status is not None and review_status not in STATES:
         raise unknown_code_error(review_status, STATES)
     if not changed_fields and review_status is None:
-        raise UsageError("There is nothing to set. Nothing was recorded. See: archiver filing set --help")
+        raise UsageError(
+            "No field was given. Nothing was recorded. To see the options, run: archiver filing set --help"
+        )
     update_details = FilingUpdated(
         fields=dict(changed_fields),
         recorded_on=recorded_on,
@@ -141,15 +143,15 @@ def add_notice(
         raise unknown_code_error(notice_kind, NOTICE_KINDS)
     if working_days is not None and not 0 < working_days <= _MAX_WORKING_DAYS:
         raise UsageError(
-            "{days} is no number of working days from 1 to {most}. Nothing was recorded.",
+            "{days} is not from 1 to {most} working days. Nothing was recorded.",
             days=working_days,
             most=_MAX_WORKING_DAYS,
         )
     check_not_future(received_on, context.today)
     if due_on is not None and due_on < received_on:
         raise UsageError(
-            "The notice would be due on {due}, before it was received on {received}. Nothing was recorded. Mend "
-            "the dates.",
+            "The notice deadline {due} is before {received}, when the notice was received. Nothing was recorded. "
+            "Correct the dates.",
             due=due_on,
             received=received_on,
         )
@@ -212,7 +214,7 @@ def decide_change(
     already.  Nothing is recorded then.
     """
     if not reason.strip():
-        raise UsageError("A reason is needed, for whoever reads this in three years. Nothing was changed.")
+        raise UsageError("A reason is required. Nothing was changed. Add --reason.")
     decision_details = ChangeDecided(
         number=question_number,
         is_material=is_material,
@@ -237,7 +239,8 @@ def find_notice(archive: Archive, notice_number: int) -> Notice:
             if notice.number == notice_number:
                 return notice
     raise NotFoundError(
-        "There is no notice {number}. Nothing was changed. See: archiver notice list", number=notice_number
+        "Notice {number} does not exist. Nothing was changed. To list the notices, run: archiver notice list",
+        number=notice_number,
     )
 
 
@@ -251,7 +254,8 @@ def find_question(archive: Archive, question_number: int) -> ChangeQuestion:
             if question.number == question_number:
                 return question
     raise NotFoundError(
-        "There is no change {number}. Nothing was changed. See: archiver change list", number=question_number
+        "Change {number} does not exist. Nothing was changed. To list the changes, run: archiver change list",
+        number=question_number,
     )
 
 

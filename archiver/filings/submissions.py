@@ -48,7 +48,7 @@ def record_submission(
         detect_scheme(facts.filing_number)
     if facts.kind not in (None, *KINDS):
         raise UsageError(
-            "{kind} is not a kind of submission. Nothing was recorded. The kinds are: {known}",
+            "{kind} is not a submission kind. Nothing was recorded. Choose one of: {known}",
             kind=facts.kind,
             known=", ".join(KINDS),
         )
@@ -83,9 +83,8 @@ def check_version_complete(archive: Archive, version: Version) -> None:
         return
     if version.disposed:
         raise SubmissionRefused(
-            "The content of {tag} was disposed of under certificate {certificate}. Nothing was recorded. "
-            "To sign the version all the same, say why: archiver submit {name!q} --version {number!q} "
-            "--reason TEXT",
+            "The content of {tag} was disposed of under certificate {certificate}. Nothing was recorded. To sign "
+            "the version anyway, run: archiver submit {name!q} --version {number!q} --reason TEXT",
             tag=version.tag,
             certificate=version.disposed,
             name=str(version.submission),
@@ -93,14 +92,14 @@ def check_version_complete(archive: Archive, version: Version) -> None:
         )
     raise SubmissionRefused(
         LazyMessage.define(
-            "The archive has lost the content of {count} materials of {tag}, or it is damaged; the "
-            "first is {path}. Nothing was recorded. Look with archiver verify, and bring the content "
-            "back from the off-site copy or a backup. To sign the version all the same, say why: "
-            "archiver submit {name!q} --version {number!q} --reason TEXT",
-            singular="The archive has lost the content of {count} material of {tag}, or it is damaged: "
-            "{path}. Nothing was recorded. Look with archiver verify, and bring the content back "
-            "from the off-site copy or a backup. To sign the version all the same, say why: archiver "
-            "submit {name!q} --version {number!q} --reason TEXT",
+            "The content of {count} files of {tag} is missing or damaged in the archive; the first is {path}. "
+            "Nothing was recorded. Verify the archive, and restore the content from the replica or a backup. To "
+            "sign the version anyway, run: archiver submit {name!q} --version {number!q} --reason TEXT",
+            singular=(
+                "The content of {count} file of {tag} is missing or damaged in the archive: {path}. Nothing was "
+                "recorded. Verify the archive, and restore the content from the replica or a backup. To sign the "
+                "version anyway, run: archiver submit {name!q} --version {number!q} --reason TEXT"
+            ),
         ),
         count=len(damaged),
         tag=version.tag,
@@ -119,9 +118,8 @@ def _no_material_error(archive: Archive, version: Version) -> SubmissionRefused:
     versions = archive.index.versions(submission.filing, submission.name)
     numbers_with_files = (other.number for other in versions if other.files)
     return SubmissionRefused(
-        "{tag} holds no material. Nothing was recorded. If an earlier version was handed in, name it: archiver "
-        "submit {name!q} --version {older!q}. To sign {tag} all the same, say why: --version {number!q} "
-        "--reason TEXT",
+        "{tag} contains no files. Nothing was recorded. To sign it anyway, add --version {number!q} --reason "
+        "TEXT. If an earlier version was submitted, run: archiver submit {name!q} --version {older!q}",
         tag=version.tag,
         name=str(submission),
         older=next((number for number in numbers_with_files if number < version.number), "N"),

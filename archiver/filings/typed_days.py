@@ -34,5 +34,5 @@ def parse_day(text: str) -> date:
         # Refused below, with the same message as a day in an impossible year.
         day = None
     if day is None or not _FIRST_YEAR <= day.year <= _LAST_YEAR:
-        raise UsageError("{text} is not a day such as 2026-05-01. Nothing was changed.", text=text[:100])
+        raise UsageError("{text} is not a valid date such as 2026-05-01. Nothing was changed.", text=text[:100])
     return day

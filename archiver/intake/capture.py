@@ -324,8 +324,8 @@ class Capturer:
         for change in changes:
             if change.sha256 and change.size and not self._archive.content.has_object(change.sha256, change.size):
                 raise StorageError(
-                    "The content object {sha256} disappeared while its version was written. Nothing was "
-                    "recorded and nothing archived was lost; the files are read again. Check the disk.",
+                    "The object {sha256} disappeared while its version was being written. Nothing was recorded. "
+                    "The files will be captured again. Check the disk.",
                     sha256=change.sha256,
                 )
 

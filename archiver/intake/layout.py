@@ -74,8 +74,8 @@ def check_layout(config: Config, archive_layout: str) -> None:
     """
     if config.layout != archive_layout:
         raise ConfigError(
-            "{config}: watch.layout is {given}, but this archive was made for {made}. Nothing was changed. "
-            "Set it back, or make a new archive for the other layout.",
+            "{config}: watch.layout is {given}, but this archive was created with {made}. Nothing was changed. "
+            "Restore the setting, or create a new archive for the other layout.",
             config=config.source,
             given=config.layout,
             made=archive_layout,

@@ -10,10 +10,8 @@ from archiver.errors import LazyMessage
 IGNORED = LazyMessage.define("matches the ignore pattern {value}", code="path.ignored")
 UNREADABLE_FOLDER = LazyMessage.define("the folder cannot be read: {value}", code="path.unreadable-folder")
 UNREADABLE_FILE = LazyMessage.define("the file cannot be read: {value}", code="path.unreadable-file")
-OWN = LazyMessage.define("is part of the archive itself, reached by another path", code="path.own")
-TOO_DEEP = LazyMessage.define(
-    "lies more than {value} folders deep; nothing in it is archived", code="path.too-deep"
-)
+OWN = LazyMessage.define("is part of the archive, reached through another path", code="path.own")
+TOO_DEEP = LazyMessage.define("is more than {value} folders deep; nothing in it is archived", code="path.too-deep")
 TOO_LONG = LazyMessage.define(
     "has a path of more than {value} bytes; nothing in it is archived", code="path.too-long"
 )
@@ -25,15 +23,17 @@ SPECIAL_FILES: Mapping[int, LazyMessage] = {
     stat.S_IFBLK: LazyMessage.define("is a block device, not a file", code="path.block-device"),
     stat.S_IFCHR: LazyMessage.define("is a character device, not a file", code="path.character-device"),
 }
-SETTLING = LazyMessage.define("waits until it has not changed for {value} s", code="path.settling")
-STILL_CHANGING = LazyMessage.define("changes while it is read; tried {value} times", code="path.still-changing")
-HELD_OPEN = LazyMessage.define("is still open for writing; tried {value} times", code="path.held-open")
-FAILED = LazyMessage.define("could not be archived yet; tried {value} times", code="path.failed")
+SETTLING = LazyMessage.define("waits until it is unchanged for {value} s", code="path.settling")
+STILL_CHANGING = LazyMessage.define(
+    "still changes while being read (attempts: {value})", code="path.still-changing"
+)
+HELD_OPEN = LazyMessage.define("is still open for writing (attempts: {value})", code="path.held-open")
+FAILED = LazyMessage.define("could not be archived yet (attempts: {value})", code="path.failed")
 BUSY = LazyMessage.define(
-    "waits for another process that writes to the archive; tried {value} times", code="path.busy"
+    "waits for another process that writes to the archive (attempts: {value})", code="path.busy"
 )
 GATHERING = LazyMessage.define(
-    "is gathered with other changes into one version every {value} minutes", code="path.gathering"
+    "is combined with other changes into one version every {value} min", code="path.gathering"
 )
 
 #: Code -> the reason with this code.

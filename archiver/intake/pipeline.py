@@ -242,8 +242,8 @@ class Pipeline:
         if outcome.tag is not None:
             self._report(
                 LazyMessage.define(
-                    "Archived {tag} ({changes} changes).",
-                    singular="Archived {tag} ({changes} change).",
+                    "Captured {tag} ({changes} changes).",
+                    singular="Captured {tag} ({changes} change).",
                     count_field="changes",
                 ),
                 tag=outcome.tag,
@@ -251,7 +251,7 @@ class Pipeline:
             )
         for item in outcome.unreadable:
             self._report(
-                "Not archived: {path}: {reason}. It is tried again at every scan.",
+                "Not archived: {path}: {reason}. Retrying at every scan.",
                 problem="unreadable",
                 path=item.path,
                 reason=item.reason,

@@ -57,12 +57,13 @@ def settings_from_url(url: str, access: BucketAccess, *, uses_object_lock: bool 
     match = _URL.fullmatch(url)
     if match is None:
         raise UsageError(
-            "{url} is not an address such as s3://BUCKET/PREFIX. Nothing was changed. Mend --url.", url=url
+            "{url} is not an address such as s3://BUCKET/PREFIX. Nothing was changed. Correct --url.", url=url
         )
     if "@" in access.endpoint or "?" in access.endpoint:
         raise UsageError(
-            "The endpoint holds a name, a password or a query, which would be journalled for good. Nothing was "
-            "changed. Give it without, and the keys in a file of mode 0600."
+            "The endpoint contains a user name, a password, or a query, which the journal would keep "
+            "permanently. Nothing was changed. Give the endpoint without them, and put the keys in a file with "
+            "mode 0600."
         )
     prefix = (match[2] or "").strip("/")
     return BucketSettings(
@@ -110,8 +111,8 @@ def read_credentials(path: Path) -> dict[str, str]:
     message quotes nothing from the file.
     """
     problem = ConfigError(
-        "The credentials file {path} cannot be used: it must be readable by its owner alone (mode 0600) and hold "
-        "aws_access_key_id and aws_secret_access_key below [default]. Nothing was changed and nothing was sent.",
+        "Cannot use the credentials file {path}: it must be readable only by its owner (mode 0600) and contain "
+        "aws_access_key_id and aws_secret_access_key under [default]. Nothing was changed.",
         path=path,
     )
     parser = configparser.RawConfigParser()

@@ -49,7 +49,7 @@ def open_replica(archive: Archive, config: Config) -> Iterator[Replica]:
     settings = read_replica_settings(archive, config)
     if settings is None:
         raise NotFoundError(
-            "This archive has no replica. Nothing was changed. Make one with: archiver replica init --url "
+            "This archive has no replica. Nothing was changed. To create one, run: archiver replica init --url "
             "s3://BUCKET/PREFIX"
         )
     # Importing boto3 takes longer than most commands, and only the replica needs it.

@@ -56,8 +56,8 @@ def create_replica(archive: Archive, settings: BucketSettings, lock_timeout: flo
     proof = probe_lock(bucket)
     if settings.uses_object_lock and proof.broken_promises:
         raise BucketProblem(
-            "{url} does not lock: {what}. Nothing was changed. Make a bucket with object lock, or take it as it "
-            "is with --no-lock.",
+            "{url} does not enforce Object Lock: {what}. Nothing was changed. Create a bucket with Object Lock, "
+            "or accept this one with --no-lock.",
             url=settings.url,
             what=_join_with_semicolons(proof.broken_promises),
         )

@@ -67,8 +67,8 @@ def claim_prefix(bucket: Bucket, archive_id: str, locked_until: datetime | None)
             continue
         if owner != archive_id:
             raise UsageError(
-                "This prefix belongs to another archive ({owner}). Nothing was changed. Choose a prefix of its "
-                "own for this one.",
+                "The prefix belongs to another archive ({owner}). Nothing was changed. Choose a separate prefix "
+                "for this archive.",
                 owner=owner[:_MAX_OWNER_LENGTH],
             )
         claimed = ReplicatedObject(version.version_id, info.size, info.locked_until, info.has_legal_hold)

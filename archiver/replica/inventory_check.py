@@ -108,7 +108,8 @@ def _check_delete_markers(listed: _Inventory, report: VerifyReport) -> None:
         for version in versions:
             if version.is_delete_marker and version.is_newest:
                 detail = LazyMessage(
-                    "delete the marker, version {version}; the data lies below it", version=version.version_id
+                    "to make the data visible again, delete the marker (version {version})",
+                    version=version.version_id,
                 )
                 report.add_finding("A075", key, detail)
 
@@ -127,7 +128,7 @@ def _check_foreign_objects(stored: _Inventory, report: VerifyReport) -> None:
         if not is_ours:
             report.add_finding("A074", key)
         for version in versions[1:]:
-            detail = LazyMessage("version {version} came later than the archive's own", version=version.version_id)
+            detail = LazyMessage("version {version} is newer than the archive's own", version=version.version_id)
             report.add_finding("A074", key, detail)
 
 
@@ -170,8 +171,10 @@ class _ContentCheck:
             detail = LazyMessage("{size} bytes instead of {expected}", size=info.size, expected=expected_size)
             yield Finding("A071", key, detail)
         elif info.sha256 != expected.sha256:
-            recorded_digest = LazyMessage("it was given as {sha256}", sha256=info.sha256)
-            yield Finding("A071", key, recorded_digest if info.sha256 else LazyMessage("it was given as nothing"))
+            recorded_digest = LazyMessage("it was uploaded with SHA-256 {sha256}", sha256=info.sha256)
+            yield Finding(
+                "A071", key, recorded_digest if info.sha256 else LazyMessage("it was uploaded without a checksum")
+            )
         elif self.sample_percent >= 100 or random.random() * 100 < self.sample_percent:
             yield from _check_downloaded_bytes(self.bucket, key, info.version_id, expected.sha256)
 
@@ -200,7 +203,7 @@ def _check_lock(key: str, info: ObjectInfo, desired: DesiredObject, now: datetim
             yield Finding("A072", key, None)
     elif info.locked_until < min(desired.keep_until.astimezone(UTC), now + _LONGEST_EXPECTED_LOCK):
         detail = LazyMessage(
-            "until {until} instead of {expected}",
+            "locked until {until} instead of {expected}",
             until=clock.format_time(info.locked_until),
             expected=clock.format_time(desired.keep_until),
         )
@@ -221,11 +224,11 @@ def _check_history(
     bundles = sorted((span, key) for key in stored if (span := object_names.parse_bundle_key(key)))
     for span, key in bundles:
         if not _is_in_journal(archive, span):
-            report.add_finding("A074", key, LazyMessage("it is not of this archive's journal"))
+            report.add_finding("A074", key, LazyMessage("it does not belong to this archive's journal"))
             continue
         if span.first_seq > last_seq + 1:
             report.add_finding(
-                "A070", f"events {last_seq + 1} to {span.first_seq - 1}", LazyMessage("their history is not there")
+                "A070", f"events {last_seq + 1} to {span.first_seq - 1}", LazyMessage("their history is missing")
             )
         info = bucket.object_info(key, stored[key][0].version_id)
         if info is not None and uses_object_lock and info.locked_until is None:
@@ -233,7 +236,7 @@ def _check_history(
         last_seq = max(last_seq, span.last_seq)
     newest_event = archive.journal.newest_event()
     if newest_event is not None and not last_seq:
-        report.add_finding("A070", f"events 1 to {newest_event.seq}", LazyMessage("their history is not there"))
+        report.add_finding("A070", f"events 1 to {newest_event.seq}", LazyMessage("their history is missing"))
 
 
 def _is_in_journal(archive: Archive, span: object_names.EventSpan) -> bool:

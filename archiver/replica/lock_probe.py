@@ -27,18 +27,18 @@ _PROBE_LOCK_DURATION = timedelta(minutes=2)
 #: Promise of a bucket -> the phrase for people about a bucket that breaks it. The keys are journalled.
 PROMISES: Mapping[str, LazyMessage] = {
     "versions": LazyMessage.define(
-        "it does not keep versions: an overwritten object is lost", code="bucket.unversioned"
+        "it does not keep versions: overwritten objects are lost", code="bucket.unversioned"
     ),
     "lock": LazyMessage.define(
-        "it has no object lock: an object can be deleted at any time", code="bucket.no-object-lock"
+        "it has no Object Lock: objects can be deleted at any time", code="bucket.no-object-lock"
     ),
-    "locks": LazyMessage.define("it did not lock what it was given locked", code="bucket.ignores-lock"),
+    "locks": LazyMessage.define("it ignored the lock in the upload request", code="bucket.ignores-lock"),
     "delete": LazyMessage.define("a locked version could be deleted", code="bucket.deletes-locked"),
     "bypass": LazyMessage.define(
-        "a locked version could be deleted by bypassing governance", code="bucket.bypasses-governance"
+        "a locked version could be deleted by bypassing governance mode", code="bucket.bypasses-governance"
     ),
     "shorten": LazyMessage.define("a lock could be shortened", code="bucket.shortens-lock"),
-    "clear": LazyMessage.define("a lock could be taken off", code="bucket.clears-lock"),
+    "clear": LazyMessage.define("a lock could be removed", code="bucket.clears-lock"),
     "govern": LazyMessage.define("a lock could be weakened to governance mode", code="bucket.weakens-lock"),
     "suspend": LazyMessage.define("versioning could be suspended", code="bucket.suspends-versioning"),
 }

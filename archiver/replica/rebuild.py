@@ -188,8 +188,9 @@ def _create_folders(root: Path, key_folder: Path | None) -> None:
             shutil.copyfile(key_folder / "signing_key", root / "keys" / "signing_key")
         except OSError as error:
             raise StorageError(
-                "The signing key {path} cannot be copied ({reason}). What came back so far stays. Name the folder "
-                "that key backup wrote with --keys, and run this again.",
+                "Cannot copy the signing key {path} ({reason}). No archived data was lost. Data that is already "
+                "restored remains. Name the folder written by archiver key backup with --keys, then run this "
+                "again.",
                 path=key_folder / "signing_key",
                 reason=error.strerror,
             ) from None

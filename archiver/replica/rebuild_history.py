@@ -85,7 +85,7 @@ def _fetch_all_bundles(bucket: Bucket, repository: Repository, root: Path) -> di
         last_seq, head_commit = fetched.span.last_seq, fetched.span.head_commit
     if not refs:
         raise NotFoundError(
-            "There is no archive's history in the bucket. Nothing was made. Check the prefix of --url."
+            "The bucket contains no archive history. Nothing was changed. Check the prefix in --url."
         )
     return refs
 
@@ -109,8 +109,8 @@ def _fetch_next_bundle(
         if continues_journal:
             return _FetchedBundle(span, bundled_refs)
     raise StorageError(
-        "The history of the events from {first} on is damaged in the bucket. Nothing was made, and "
-        "nothing there was changed. Try the bucket's other versions of {key}.",
+        "The history from event {first} on is damaged in the bucket. Nothing was changed. Try the other versions "
+        "of {key} in the bucket.",
         first=candidates[0].span.first_seq,
         key=candidates[0].version.key,
     )

@@ -53,9 +53,7 @@ class ReplicaStatus:
         waiting_since = self.lag.waiting_since
         if waiting_since is None or now - clock.parse_time(waiting_since) < timedelta(hours=alert_hours):
             return None
-        problem = LazyMessage.define(
-            "the replica is behind by more than {hours} hours", code="status.replica-behind"
-        )
+        problem = LazyMessage.define("the replica is more than {hours} h behind", code="status.replica-behind")
         return problem.with_fields(hours=f"{alert_hours:g}")
 
 

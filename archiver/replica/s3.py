@@ -65,8 +65,8 @@ class S3Bucket(Bucket):
             from botocore.config import Config
         except ImportError:
             raise ConfigError(
-                "The replica needs boto3, which is not installed. Nothing was changed and nothing was lost. "
-                "Install it with: pip install 'archiver[s3]'"
+                "The replica requires boto3, which is not installed. Nothing was changed. To install it, run: "
+                "pip install 'archiver[s3]'"
             ) from None
         self._settings = settings
         self._throttle = Throttle(settings.bytes_per_second)

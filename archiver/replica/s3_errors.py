@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from archiver.errors import LazyMessage
 from archiver.replica.bucket import BucketProblem, ObjectMissing, RequestForbidden
 
-_UNKNOWN_KEY = LazyMessage.define("the access key is not known there", code="bucket.unknown-key")
+_UNKNOWN_KEY = LazyMessage.define("the server does not know the access key", code="bucket.unknown-key")
 _WRONG_SECRET = LazyMessage.define("the secret key is wrong", code="bucket.wrong-secret")
-_FORBIDDEN = LazyMessage.define("this key may not do that", code="bucket.forbidden")
-_NO_BUCKET = LazyMessage.define("there is no such bucket", code="bucket.no-bucket")
+_FORBIDDEN = LazyMessage.define("access denied for this key", code="bucket.forbidden")
+_NO_BUCKET = LazyMessage.define("the bucket does not exist", code="bucket.no-bucket")
 _CLOCKS_DIFFER = LazyMessage.define(
     "the clocks of this server and of the bucket differ too much", code="bucket.clocks-differ"
 )
@@ -29,13 +29,13 @@ _REASONS: Mapping[str, LazyMessage] = {
     "403": _FORBIDDEN,
     "404": _NO_BUCKET,
 }
-NO_CREDENTIALS = LazyMessage.define("there are no credentials for it", code="bucket.no-credentials")
+NO_CREDENTIALS = LazyMessage.define("credentials are missing", code="bucket.no-credentials")
 UNREACHABLE = LazyMessage.define("it cannot be reached", code="bucket.unreachable")
-UNTRUSTED = LazyMessage.define("its certificate is not trusted here (see replica.ca)", code="bucket.untrusted")
-NOT_S3 = LazyMessage.define("what answers there does not speak S3", code="bucket.no-s3")
-OTHER_ANSWER = LazyMessage.define("it answered {code}", code="bucket.other-answer")
+UNTRUSTED = LazyMessage.define("its certificate is not trusted (see replica.ca)", code="bucket.untrusted")
+NOT_S3 = LazyMessage.define("the endpoint is not an S3 server", code="bucket.no-s3")
+OTHER_ANSWER = LazyMessage.define("it returned {code}", code="bucket.other-answer")
 CONNECTION_CUT = LazyMessage.define("the connection ended in the middle of an object", code="bucket.cut")
-LOCK_IGNORED = LazyMessage.define("it took an object and did not lock it", code="bucket.unlocked")
+LOCK_IGNORED = LazyMessage.define("it accepted an object without locking it", code="bucket.unlocked")
 #: The codes for a missing object. For a version that is a delete marker, servers answer "method not allowed".
 _MISSING_CODES = frozenset({"NoSuchKey", "NoSuchVersion", "404", "MethodNotAllowed", "405"})
 #: The codes for a refused request. "MalformedXML" is Ceph's answer to a request that would clear a lock.
@@ -49,8 +49,8 @@ _LONGEST_CODE = 60
 def bucket_problem(url: str, reason: LazyMessage) -> BucketProblem:
     """Return the error about the bucket at ``url``, for the caller to raise. ``reason`` is part of the message."""
     return BucketProblem(
-        "The bucket {url} cannot be used: {reason}. Nothing archived here was lost, and archiving goes on. "
-        "Mend the access, the network or the settings; what is missing there is sent then.",
+        "Cannot use the bucket {url}: {reason}. No archived data was lost. Capture continues. Check access, "
+        "network, and configuration; missing objects are sent afterwards.",
         url=url,
         reason=reason,
     )

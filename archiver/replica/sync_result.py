@@ -46,7 +46,8 @@ class SyncResult:
     def describe(self) -> LazyMessage:
         """Return a sentence for people with all counts."""
         return LazyMessage(
-            "Sent {sent} objects ({megabytes} MB), moved {extended} locks and {holds} holds, deleted {deleted}.",
+            "Sent objects: {sent} ({megabytes} MB). Extended locks: {extended}. Changed holds: {holds}. Deleted "
+            "objects: {deleted}.",
             sent=self.sent_count,
             megabytes=f"{self.sent_bytes / 1e6:.1f}",
             extended=len(self.extended_locks),

@@ -78,8 +78,9 @@ def run_drill(archive: Archive, max_file_count: int, lock_timeout: float) -> Dri
         writer.append(Draft("restore", details))
     if result.failed_materials:
         raise StorageError(
-            "{count} of {files} materials of the restore drill did not come back as they were archived, the first "
-            "is {first}. Nothing was changed. Run archiver verify, and bring them back from a backup or a clone.",
+            "In the restore drill, {count} of {files} files differ from what was archived; the first is {first}. "
+            "Nothing was changed. Restore them from a backup or a clone. To check the archive, run: archiver "
+            "verify",
             count=len(result.failed_materials),
             files=result.file_count,
             first=result.failed_materials[0],

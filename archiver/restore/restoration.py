@@ -79,8 +79,8 @@ def check_target_is_outside(target: Path, watched_folder: Path, archive: Path) -
         forbidden_folder = Path(os.path.realpath(folder))
         if real_target == forbidden_folder or forbidden_folder in real_target.parents:
             raise UsageError(
-                "{target} lies inside {folder}, where nothing is ever restored to. Nothing was written. "
-                "Choose another folder with --to.",
+                "{target} is in {folder}, where files are never restored. Nothing was changed. Choose another "
+                "folder with --to.",
                 target=target,
                 folder=folder,
             )
@@ -99,8 +99,8 @@ def list_restore_items(
     """
     if version.disposed:
         raise NotFoundError(
-            "The content of {tag} was disposed of under certificate {name}. Nothing was written. See it with: "
-            "archiver dispose certificate {name!q} --to DIR",
+            "The content of {tag} was disposed of under certificate {name}. Nothing was changed. To export the "
+            "certificate, run: archiver dispose certificate {name!q} --to DIR",
             tag=version.tag,
             name=version.disposed,
         )
@@ -112,7 +112,7 @@ def list_restore_items(
         restore_items.append(RestoreItem(_check_stays_below(path), material))
     if globs and not restore_items:
         raise NotFoundError(
-            "No material of {tag} fits {globs}. Nothing was written. See the names with: archiver show {tag!q}",
+            "No file of {tag} matches {globs}. Nothing was changed. To list the files, run: archiver show {tag!q}",
             tag=version.tag,
             globs=", ".join(globs),
         )
@@ -135,8 +135,8 @@ def _check_stays_below(path: bytes) -> bytes:
     """
     if any(part in (b"", b".", b"..") or b"\0" in part for part in path.split(b"/")):
         raise StorageError(
-            "The archive names a material {path}, which leads out of the target. Nothing was written. "
-            "Run archiver verify: the archive has been tampered with.",
+            "The archive contains the file path {path}, which leads outside the target folder: the archive was "
+            "tampered with. Nothing was changed. To check the archive, run: archiver verify",
             path=names.name_as_text(path),
         )
     return path
@@ -158,7 +158,7 @@ def find_versions_at(archive: Archive, filing: str, moment: str) -> list[PlacedV
             newest_versions.setdefault(version.submission, version)
     if not newest_versions:
         raise NotFoundError(
-            "The filing {filing} has no version at {moment}. Nothing was written. See its versions with: "
+            "The filing {filing} has no version at {moment}. Nothing was changed. To list its versions, run: "
             "archiver log {filing!q}",
             filing=filing,
             moment=moment,
@@ -210,10 +210,12 @@ def apply_restore_plan(
     if overwrite is Overwrite.NEVER and plan.differing_files:
         raise UsageError(
             LazyMessage.define(
-                "{count} files in {target} differ from the archive, the first is {path}. Nothing was "
-                "written. Choose an empty folder, or say --overwrite if-changed.",
-                singular="{count} file in {target} differs from the archive: {path}. Nothing was written. Choose "
-                "an empty folder, or say --overwrite if-changed.",
+                "{count} files in {target} differ from the archive; the first is {path}. Nothing was changed. "
+                "Choose an empty folder, or use --overwrite if-changed.",
+                singular=(
+                    "{count} file in {target} differs from the archive: {path}. Nothing was changed. Choose an "
+                    "empty folder, or use --overwrite if-changed."
+                ),
             ),
             count=len(plan.differing_files),
             target=plan.target,
@@ -232,8 +234,8 @@ def apply_restore_plan(
                 report_progress(bytes_written, total_bytes)
     except OSError as error:
         raise StorageError(
-            "{target} cannot be written ({reason}). Nothing archived was lost; what was restored so far is "
-            "whole. Make room or choose another folder, and restore again: it goes on where it stopped.",
+            "Cannot write to {target} ({reason}). No archived data was lost. Files restored so far are complete. "
+            "Free up space or choose another folder, then restore again; completed files are not written again.",
             target=plan.target,
             reason=error.strerror or error,
         ) from None

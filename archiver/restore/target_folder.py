@@ -54,7 +54,7 @@ class TargetFolder:
             self._root_fd = None
         except OSError as error:
             raise UsageError(
-                "{path} cannot be used as a folder ({reason}). Nothing was written. Choose another one with --to.",
+                "Cannot use {path} as a folder ({reason}). Nothing was changed. Choose another folder with --to.",
                 path=self._root,
                 reason=error.strerror,
             ) from None
@@ -190,14 +190,14 @@ def _copy_verified_content(content: ContentStore, item: RestoreItem, file_fd: in
                 unwritten_bytes = unwritten_bytes[os.write(file_fd, unwritten_bytes) :]
     except FileNotFoundError:
         raise NotFoundError(
-            "The content of {path} is not in the archive. It was not restored; everything before it was. "
-            "Run archiver verify.",
+            "The archive lacks the content of {path}, which was not restored. Everything before it was restored. "
+            "To check the archive, run: archiver verify",
             path=names.name_as_text(item.path),
         ) from None
     if digest.hexdigest() != material.sha256:
         raise StorageError(
-            "The archived content of {path} is damaged. It was not restored; everything before it was. "
-            "Run archiver verify, and bring the object {sha256} back from a backup or a clone.",
+            "The archived content of {path} is damaged and was not restored. Everything before it was restored. "
+            "Recover the object {sha256} from a backup or a clone. To check the archive, run: archiver verify",
             path=names.name_as_text(item.path),
             sha256=material.sha256,
         )

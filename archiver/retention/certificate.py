@@ -64,7 +64,8 @@ def read_certificate(archive: Archive, plan_id: str) -> dict[str, bytes]:
     disposals = archive.index.disposals(plan_id)
     if not disposals or not disposals[0].certified_commit:
         raise NotFoundError(
-            "There is no certificate {identity}. Nothing was written. See the plans with: archiver dispose list",
+            "Certificate {identity} does not exist. Nothing was changed. To list the disposal plans, run: "
+            "archiver dispose list",
             identity=plan_id,
         )
     event = archive.journal.read_event(disposals[0].certified_commit)

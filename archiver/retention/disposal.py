@@ -112,12 +112,14 @@ def _explain_refusal(archive: Archive, versions: Sequence[Version], policy: Rete
         if version.disposed is None
     ]
     if not undisposed_decisions:
-        return NotFoundError("The archive holds no such version any more, so there is nothing to plan.")
+        return NotFoundError(
+            "No such version is left in the archive, so there is nothing to plan. Nothing was deleted."
+        )
     first_version, decision = min(undisposed_decisions, key=lambda pair: pair.decision.keep_until)
     tags = ", ".join(version.tag for version, _ in undisposed_decisions[:_MAX_NAMED_VERSIONS])
     return RetentionRefused(
-        "Disposal of {names} is refused. {first} is kept until {until}{open}. Nothing was deleted. "
-        "See why with: archiver explain {first!q}",
+        "Cannot dispose of {names}: {first} is retained through {until}{open}. Nothing was deleted. To see why, "
+        "run: archiver explain {first!q}",
         names=tags + (", ..." if len(undisposed_decisions) > _MAX_NAMED_VERSIONS else ""),
         first=first_version.tag,
         until=decision.keep_until.date().isoformat(),
@@ -135,7 +137,7 @@ def approve_plan(
     something else by now. That refusal is journalled.
     """
     if not reason.strip():
-        raise UsageError("A reason is needed, for whoever reads this in three years. Nothing was changed.")
+        raise UsageError("A reason is required. Nothing was changed. Add --reason.")
     try:
         with archive.writing(lock_timeout) as writer:
             _refuse_unknown_holds(archive)
@@ -164,7 +166,7 @@ def run_plan(archive: Archive, plan_id: str, rules: DisposalRules, lock_timeout:
             disposal = _find_runnable_plan(archive, plan_id, rules.policy)
             if disposal.certified:
                 raise RetentionRefused(
-                    "{identity} was carried out before, on {at}. Nothing was deleted now.",
+                    "The disposal {identity} was already carried out on {at}. Nothing was changed.",
                     identity=plan_id,
                     at=disposal.certified,
                 )
@@ -218,8 +220,8 @@ def _refuse_unknown_holds(archive: Archive) -> None:
     unread.refuse_unread_events(archive.index.unread_events())
     if set_aside.databases(archive.root):
         raise RetentionRefused(
-            "Nothing is disposed of while the repository is older than its databases: a hold may be lost. Nothing "
-            "was deleted. See what is lost: archiver status. Then place lost holds again, and run: "
+            "Disposal is suspended because the repository is older than its databases and a hold may be lost. "
+            "Nothing was deleted. Look for lost holds in archiver status, and place them again. Then run: "
             "archiver reindex --accept"
         )
 
@@ -230,8 +232,8 @@ def find_plan(archive: Archive, plan_id: str) -> Disposal:
     # For an empty name, the index returns all plans.
     if not disposals or not plan_id:
         raise NotFoundError(
-            "There is no disposal plan {identity}. Nothing was changed. See them with: archiver dispose list; "
-            "make one with: archiver dispose plan",
+            "Disposal plan {identity} does not exist. Nothing was changed. To list the disposal plans, run: "
+            "archiver dispose list",
             identity=plan_id,
         )
     return disposals[0]
@@ -250,8 +252,8 @@ def _find_runnable_plan(archive: Archive, plan_id: str, policy: RetentionPolicy)
         if version is not None and not decide_retention(version, policy, archive.compliance_time()).is_disposable:
             raise _explain_refusal(archive, [version], policy) from None
         raise RetentionRefused(
-            "dispose run {identity} is refused: no approved disposal plan of that name allows it. Nothing was "
-            "deleted. See what may go, and when, with: archiver dispose plan",
+            "Disposal plan {identity} is not approved or does not exist. Nothing was deleted. To see what can be "
+            "disposed of, run: archiver dispose plan",
             identity=plan_id,
         ) from None
 
@@ -268,19 +270,20 @@ def _check_approver(archive: Archive, disposal: Disposal) -> None:
     actor = archive.actor
     if disposal.begun:
         raise RetentionRefused(
-            "{identity} has begun already. Nothing was changed. Finish it with: archiver dispose run {identity!q}",
+            "The disposal {identity} has already begun. Nothing was changed. To finish it, run: archiver dispose "
+            "run {identity!q}",
             identity=disposal.identity,
         )
     if actor.uid == disposal.uid:
         raise RetentionRefused(
-            "{user} planned {identity} and so cannot approve it. Nothing was changed. Two other users of this "
-            "server have to approve it.",
+            "{user} planned {identity} and therefore cannot approve it. Nothing was changed. Two other users of "
+            "this server must approve it.",
             user=actor,
             identity=disposal.identity,
         )
     if any(approval.uid == actor.uid for approval in disposal.approvals):
         raise RetentionRefused(
-            "{user} has approved {identity} already. Nothing was changed. Another user has to approve it.",
+            "{user} has already approved {identity}. Nothing was changed. Another user must approve it.",
             user=actor,
             identity=disposal.identity,
         )
@@ -292,8 +295,8 @@ def _check_approvals(disposal: Disposal) -> None:
     missing_count = REQUIRED_APPROVALS - len(approver_uids)
     if missing_count > 0:
         raise RetentionRefused(
-            "{identity} lacks {missing} of {needed} approvals. Nothing was deleted. Another user than the planner "
-            "approves it with: archiver dispose approve {identity!q} --reason WHY",
+            "{identity} lacks {missing} of {needed} approvals. Nothing was deleted. A user other than the "
+            "planner must approve it. To approve it, run: archiver dispose approve {identity!q} --reason WHY",
             identity=disposal.identity,
             missing=missing_count,
             needed=REQUIRED_APPROVALS,
@@ -305,8 +308,8 @@ def _check_cooling_off(archive: Archive, disposal: Disposal, rules: DisposalRule
     end = cooling_off_end(disposal, rules)
     if archive.compliance_time() < end:
         raise RetentionRefused(
-            "{identity} is cooling off until {until} by the compliance clock. Nothing was deleted. Until then "
-            "anybody may object with: archiver hold place NAME OBJECT --reason WHY",
+            "{identity} is in its cooling-off period until {until} by the compliance clock. Nothing was deleted. "
+            "To object before then, run: archiver hold place NAME OBJECT --reason WHY",
             identity=disposal.identity,
             until=clock.format_time(end),
         )
@@ -333,12 +336,12 @@ def _check_unchanged(archive: Archive, disposal: Disposal, policy: RetentionPoli
     if selection.plan_sha256 == disposal.plan_sha256:
         return selection
     change_reason = (
-        LazyMessage("{tag} may not go now", tag=selection.retained_decisions[0].version.tag)
+        LazyMessage("{tag} cannot be disposed of now", tag=selection.retained_decisions[0].version.tag)
         if selection.retained_decisions
         else LazyMessage("other versions share or shared their content")
     )
     raise RetentionRefused(
-        "The archive has changed since {identity} was made: {why}. Nothing was deleted. Make a new plan with: "
+        "The archive has changed since {identity} was made: {why}. Nothing was deleted. To make a new plan, run: "
         "archiver dispose plan",
         identity=disposal.identity,
         why=change_reason,

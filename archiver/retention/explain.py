@@ -44,7 +44,7 @@ def explain_retention(
         material = next((material for material in materials if material.path == raw_path), None)
         if material is None:
             raise NotFoundError(
-                "{tag} has no material {path}. See them with: archiver show {tag!q}",
+                "{tag} contains no file {path}. To list its files, run: archiver show {tag!q}",
                 tag=version.tag,
                 path=material_path,
             )

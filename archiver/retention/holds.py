@@ -31,7 +31,7 @@ def place_hold(
     with archive.writing(lock_timeout) as writer:
         if any(hold.name == hold_name and hold.object == held_object for hold in archive.index.holds()):
             raise UsageError(
-                "{object} is held by {name} already. Nothing was changed. Choose another name for another reason.",
+                "{object} already has a hold named {name}. Nothing was changed. Choose another name.",
                 object=held_object,
                 name=hold_name,
             )
@@ -62,7 +62,8 @@ def lift_hold(
         ]
         if not holds_to_lift:
             raise NotFoundError(
-                "No hold {name} is in force there. Nothing was changed. See them with: archiver hold list",
+                "No matching hold {name} is in force. Nothing was changed. To list the holds, run: archiver hold "
+                "list",
                 name=hold_name,
             )
         details = HoldLifted(name=hold_name, reason=reason, reported_by=reported_by)
@@ -80,4 +81,4 @@ def _check_name_and_reason(hold_name: str, reason: str) -> None:
             longest=_MAX_NAME_LENGTH,
         )
     if not reason.strip():
-        raise UsageError("A reason is needed, for whoever reads this in three years. Nothing was changed.")
+        raise UsageError("A reason is required. Nothing was changed. Add --reason.")

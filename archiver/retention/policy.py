@@ -27,10 +27,10 @@ from archiver.store.events.archive_events import RetentionPromised
 FOREVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 _FILING_LIVE = LazyMessage.define("the filing is live", code="open.filing-live")
-_PRESENT_STATE = LazyMessage.define("it is the present state of its folder", code="open.present-state")
+_PRESENT_STATE = LazyMessage.define("it is the current state of its folder", code="open.present-state")
 _HELD = LazyMessage.define("held: {name} ({reason})", code="open.held")
 _UNREAD = LazyMessage.define(
-    "journal event {events} is not understood, and may be a hold", code="open.unread-events"
+    "journal event {events} is not understood and may be a hold", code="open.unread-events"
 )
 
 #: Rule, as JSON and journalled plans call it -> the name for people of the event from which a period counts.
@@ -194,16 +194,16 @@ class RetentionDecision:
         """The :attr:`open_conditions`, as a clause that follows a date in a sentence; empty without any."""
         live_clause: LazyMessage | str = ""
         if self.is_live:
-            live_clause = LazyMessage(", and not while the filing is live")
+            live_clause = LazyMessage(" and while the filing is live")
         elif self.is_present_state:
-            live_clause = LazyMessage(", and not while it is the present state of its folder")
+            live_clause = LazyMessage(" and while it is the current state of its folder")
         hold_names = ", ".join(hold.name for hold in self.holds)
         hold_clause = (
-            LazyMessage(", and not before a hold is lifted: {names}", names=hold_names) if hold_names else ""
+            LazyMessage(" and until these holds are lifted: {names}", names=hold_names) if hold_names else ""
         )
         unread_clause = (
             LazyMessage(
-                ", and not while journal event {events} is not understood",
+                " and until journal event {events} is understood",
                 events=format_event_numbers(self.unread_events),
             )
             if self.unread_events

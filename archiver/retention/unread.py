@@ -36,14 +36,14 @@ def describe_unread_events(unread_events: Sequence[UnreadEvent]) -> Iterator[Laz
     """
     if unknown_events := [event for event in unread_events if event.action]:
         yield LazyMessage.define(
-            "journal event {events} is of a kind that this release does not know, and may be a hold: "
-            "nothing is disposed of; install the newer release that wrote it",
+            "journal event {events} has a kind that this release does not know, and may be a hold: disposal is "
+            "suspended; install the newer release that wrote it",
             code="status.unknown-events",
         ).with_fields(events=format_event_numbers(unknown_events))
     if damaged_events := [event for event in unread_events if not event.action]:
         yield LazyMessage.define(
-            "journal event {events} cannot be read, and may be a hold: nothing is disposed of; "
-            "see what is wrong with it: archiver verify",
+            "journal event {events} cannot be read and may be a hold: disposal is suspended; to check the "
+            "archive, run: archiver verify",
             code="status.unreadable-events",
         ).with_fields(events=format_event_numbers(damaged_events))
 
@@ -55,8 +55,7 @@ def refuse_unread_events(unread_events: Sequence[UnreadEvent]) -> None:
     """
     if unread_events:
         raise RetentionRefused(
-            "Nothing is disposed of while journal event {events} is not understood: it may be a hold. "
-            "Nothing was deleted. Install the newer release that wrote it, or see what is wrong with it: "
-            "archiver verify",
+            "Disposal is suspended because journal event {events} is not understood and may be a hold. Nothing "
+            "was deleted. Install the newer release that wrote it. To check the archive, run: archiver verify",
             events=format_event_numbers(unread_events),
         )

@@ -46,7 +46,7 @@ def find_status_problems(
     if watch_state == MISSING:
         yield LazyMessage.define("the watched folder is missing", code="status.folder-missing")
     if watch_state in (PARTIAL, SCANS_ONLY, STALLED):
-        yield LazyMessage.define("not every change raises an event", code="status.events-incomplete")
+        yield LazyMessage.define("some changes do not raise an event", code="status.events-incomplete")
     yield from _journal_problems(health)
     if health.has_altered_guard:
         yield LazyMessage.define(
@@ -61,7 +61,9 @@ def find_status_problems(
         and health.last_scan_time
         and now - clock.parse_time(health.last_scan_time) > max_scan_age
     ):
-        yield LazyMessage.define("the watched folder was not compared for too long", code="status.scan-overdue")
+        yield LazyMessage.define(
+            "the last full comparison of the watched folder is too long ago", code="status.scan-overdue"
+        )
     yield from unread.describe_unread_events(health.unread_events)
     yield from find_disk_problems(health.archive_folder, health.disk_forecast.is_scarce)
     yield from _permission_problems(health, config)
@@ -83,11 +85,11 @@ def _path_problems(health: HealthReport, now: datetime) -> Iterator[LazyMessage]
         ).with_fields(count=len(failed_paths))
     if archive_paths := [skipped_path for skipped_path in health.skipped_paths if skipped_path.code == OWN.code]:
         yield LazyMessage.define(
-            "the archive itself lies in the watched folder: {path}", code="status.archive-in-folder"
+            "the archive is inside the watched folder: {path}", code="status.archive-in-folder"
         ).with_fields(path=names.name_as_text(archive_paths[0].path))
     pending_since = [since for pending_path, since in health.pending_paths if pending_path.code != GATHERING.code]
     if pending_since and now - clock.parse_time(min(pending_since)) > _LONG_PENDING:
-        yield LazyMessage.define("changes wait for more than an hour", code="status.long-pending")
+        yield LazyMessage.define("changes have been waiting for more than 1 hour", code="status.long-pending")
 
 
 def _permission_problems(health: HealthReport, config: Config) -> Iterator[LazyMessage]:
@@ -105,10 +107,12 @@ def _permission_problems(health: HealthReport, config: Config) -> Iterator[LazyM
         return
     if accessible_paths:
         yield LazyMessage.define(
-            "others could read or change {count} files and folders of the archive, {path} first; "
-            "restart the service, which closes them",
-            singular="others could read or change {count} file or folder of the archive, {path}; "
-            "restart the service, which closes it",
+            "other users can read or change {count} files and folders of the archive; the first is {path}; "
+            "restart the service to fix the permissions",
+            singular=(
+                "other users can read or change {count} file or folder of the archive: {path}; restart the "
+                "service to fix the permissions"
+            ),
             code="status.too-open",
         ).with_fields(
             count=len(accessible_paths), path=os.path.relpath(accessible_paths[0], health.archive_folder.parent)
@@ -125,8 +129,11 @@ def _journal_problems(health: HealthReport) -> Iterator[LazyMessage]:
         yield LazyMessage.define("the archive cannot be signed", code="status.unsigned")
     if health.set_aside_count:
         yield LazyMessage.define(
-            "the repository is older than its databases, {count} versions are lost; see archiver reindex --accept",
-            singular="the repository is older than its databases, {count} version is lost; "
-            "see archiver reindex --accept",
+            "the repository is older than its databases, and {count} versions are lost; to review the loss, run: "
+            "archiver reindex --accept",
+            singular=(
+                "the repository is older than its databases, and {count} version is lost; to review the loss, "
+                "run: archiver reindex --accept"
+            ),
             code="status.set-back",
         ).with_fields(count=len(health.lost_versions))

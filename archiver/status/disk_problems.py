@@ -29,7 +29,7 @@ def find_disk_problems(archive: Path, is_scarce: bool) -> Iterator[LazyMessage]:
         yield LazyMessage.define("the daemon cannot write to the archive", code="status.not-writable")
     if not all(_accepts_new_files(archive, folder_name) for folder_name in _WRITTEN_FOLDERS):
         yield LazyMessage.define(
-            "a folder of the archive is missing or takes no files", code="status.folder-refuses"
+            "a folder of the archive is missing or not writable", code="status.folder-refuses"
         )
     filesystem = os.statvfs(archive)
     if filesystem.f_flag & os.ST_RDONLY:
@@ -37,7 +37,7 @@ def find_disk_problems(archive: Path, is_scarce: bool) -> Iterator[LazyMessage]:
     if is_scarce:
         yield LazyMessage.define("the archive's disk will be full soon", code="status.disk-scarce")
     if filesystem.f_files and filesystem.f_favail < _MIN_FREE_INODES:
-        yield LazyMessage.define("the archive's disk has few inodes left", code="status.few-inodes")
+        yield LazyMessage.define("the archive's disk has few free inodes", code="status.few-inodes")
 
 
 def _accepts_new_files(archive: Path, folder_name: str) -> bool:

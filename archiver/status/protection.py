@@ -21,19 +21,20 @@ _SAMPLED_OBJECTS = 100
 #: Level of protection, as in the JSON output -> the sentence for people.
 PROTECTION: Mapping[str, LazyMessage] = {
     "permissions": LazyMessage.define(
-        "permissions: guard rails against accidents; the owner of the files can still remove them",
+        "file permissions (the archive owner can still delete files)",
         code="protection.permissions",
     ),
     "immutable": LazyMessage.define(
-        "immutable: content cannot be changed or removed before root takes the flag off",
+        "immutable flag (files cannot be changed or deleted until root clears the flag)",
         code="protection.immutable",
     ),
     "off-site lock": LazyMessage.define(
-        "off-site lock: what the replica has cannot be deleted before its date, by nobody",
+        "Object Lock (nobody can delete replicated objects before their retention date)",
         code="protection.off-site-lock",
     ),
     "detect-only": LazyMessage.define(
-        "detect-only: a hook or setting is missing or altered; run archiver verify", code="protection.detect-only"
+        "detection only (a hook or setting is missing or altered); run: archiver verify",
+        code="protection.detect-only",
     ),
 }
 # The keys, in the order of the table.

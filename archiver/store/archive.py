@@ -59,8 +59,8 @@ class Archive:
         self.keys_folder, self.spool_folder = root / "keys", root / "spool"
         if not is_plain_file(self.repository_path / "HEAD"):
             raise ConfigError(
-                "There is no archive at {path}. Nothing was changed. Check archive.path in the configuration, "
-                "mount the disk, or make an archive with: archiver init --archive DIR --watch DIR",
+                "There is no archive at {path}. Nothing was changed. Check archive.path in the configuration "
+                "file, or mount the disk. To create an archive, run: archiver init --archive DIR --watch DIR",
                 path=root,
             )
         self._restores_settings = restores_settings
@@ -188,7 +188,7 @@ class Archive:
             if journal_tip is None or index_point is None or self.has_event(index_point):
                 return None
             return LazyMessage.define(
-                "its newest event is older than event {seq}, which a database knows", code="journal.set-back"
+                "its newest event is older than event {seq}, which a database records", code="journal.set-back"
             ).with_fields(seq=index_point.seq)
         refs = self.repository.refs()
         # A writer moves the journal first and the index last: if neither has moved, the refs have not moved
@@ -275,8 +275,8 @@ class Archive:
         index.reopen(at=index_path)
         self._notify(
             LazyMessage(
-                "The index was of another history than the journal. It is kept as {path}, and a new one was made. "
-                "To see what is missing, run: archiver status",
+                "The index had another history than the journal. It was kept as {path}, and a new index was "
+                "created. To see what is missing, run: archiver status",
                 path=aside_path,
             )
         )
@@ -297,7 +297,7 @@ class Archive:
             if not was_clean and (
                 moved := interrupted_write.recover(self.repository, self.journal.newest_event())
             ):
-                self._notify(LazyMessage("Finished after a crash: {refs}.", refs=", ".join(moved)))
+                self._notify(LazyMessage("Completed after a crash: {refs}.", refs=", ".join(moved)))
             self._are_refs_compared &= was_clean
             index_files.update(self.root / "index.db", self._update_index, self.reindex, self._notify)
             if not was_clean and self.index.key_commit:
@@ -317,7 +317,7 @@ class Archive:
         for restored_settings in restore_settings.noted(self.root):
             writer.append(Draft("archive.git", restored_settings))
             replaced_files = ", ".join(restored_settings.replaced or ())
-            self._notify(LazyMessage("Settings of the repository were put back: {files}.", files=replaced_files))
+            self._notify(LazyMessage("Restored repository settings: {files}.", files=replaced_files))
         restore_settings.forget(self.root)
 
     @contextmanager

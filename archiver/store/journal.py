@@ -179,8 +179,8 @@ class Journal:
     def _damaged_event_error(self, commit: str) -> StorageError:
         """Return the error for a commit that is missing, or has no ``event.json``."""
         return StorageError(
-            "The journal event {commit} in {path} is damaged or missing. Nothing was changed. Run "
-            "archiver verify, and bring the repository back from a backup or a clone.",
+            "Journal event {commit} in {path} is damaged or missing. Nothing was changed. Restore the repository "
+            "from a backup or a clone. To check the archive, run: archiver verify",
             commit=commit[:12],
             path=self._repository.path,
         )
@@ -280,8 +280,8 @@ class Journal:
     def _damaged_attachment_error(self, event: Event, name: str) -> StorageError:
         """Return the error for an attachment that is missing or not the one that the event names."""
         return StorageError(
-            "{name} of journal event {seq} is damaged or missing. Nothing was changed. Run archiver "
-            "verify, and bring the repository back from a backup or a clone.",
+            "{name} of journal event {seq} is damaged or missing. Nothing was changed. Restore the repository "
+            "from a backup or a clone. To check the archive, run: archiver verify",
             name=name,
             seq=event.seq,
         )

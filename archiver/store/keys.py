@@ -131,8 +131,8 @@ def _load_key(path: Path) -> Ed25519PrivateKey:
 def _unusable_key_error(path: Path, reason: object) -> StorageError:
     """Return the error for the key at ``path``; the message contains ``reason``."""
     return StorageError(
-        "The signing key {path} cannot be used ({reason}). Nothing was recorded and nothing archived "
-        "was lost. Bring it back from your backup of the keys folder; where there is none: archiver key replace",
+        "Cannot use the signing key {path} ({reason}). Nothing was recorded. Restore it from a backup of the "
+        "keys folder. If there is no backup, run: archiver key replace",
         path=path,
         reason=reason,
     )

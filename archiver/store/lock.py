@@ -116,8 +116,8 @@ def _open_lock_file(path: Path) -> int:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise StorageError(
-            "The lock {path} cannot be opened ({reason}), so nothing was written and nothing was lost. "
-            "Run this as the user who owns the archive, on a writable disk.",
+            "Cannot open the lock file {path} ({reason}). Nothing was changed. Run this as the archive owner, on "
+            "a writable disk.",
             path=path,
             reason=error.strerror,
         ) from None
@@ -136,8 +136,8 @@ def _acquire_lock(path: Path, descriptor: int, wait_seconds: float) -> None:
         except BlockingIOError:
             if clock.monotonic_seconds() >= deadline:
                 raise Busy(
-                    "The archive is busy: process {holder} holds {path}. Nothing was written and nothing "
-                    "was lost. Try again, or wait longer with --wait SECONDS.",
+                    "The archive is busy: process {holder} holds {path}. Nothing was changed. Try again, or wait "
+                    "longer with --wait SECONDS.",
                     holder=_read_lock_text(descriptor),
                     path=path,
                 ) from None

@@ -98,7 +98,7 @@ def clean_typed_text(typed_text: str, field: str) -> str:
         text = typed_text.encode("utf-8", "surrogateescape").decode("utf-8")
     except UnicodeError:
         raise UsageError(
-            "{field}: {text} is not UTF-8. Nothing was recorded. Set the terminal to UTF-8, and type it again.",
+            "{field}: {text} is not UTF-8. Nothing was recorded. Set the terminal to UTF-8, then type it again.",
             field=field,
             text=typed_text[:_MAX_QUOTED_CHARS],
         ) from None
@@ -106,8 +106,8 @@ def clean_typed_text(typed_text: str, field: str) -> str:
     for char in text:
         if char != "\n" and unicodedata.category(char) == "Cc":
             raise UsageError(
-                "{field}: {text} has a control character in it (U+{code}). Nothing was recorded. Type it again "
-                "without that.",
+                "{field}: {text} contains a control character (U+{code}). Nothing was recorded. Type it again "
+                "without that character.",
                 field=field,
                 text=text[:_MAX_QUOTED_CHARS],
                 code=f"{ord(char):04X}",

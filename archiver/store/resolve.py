@@ -27,7 +27,7 @@ def find_version(archive: Archive, tag: str) -> Version:
         if version is not None:
             return version
     raise NotFoundError(
-        "There is no version {tag}. Nothing was changed.{near}",
+        "Version {tag} does not exist.{near}",
         tag=tag,
         near=_suggest_similar(tag, archive.index.all_tags()),
     )
@@ -43,7 +43,7 @@ def find_submission(archive: Archive, name: str) -> Submission:
         if spelling in submission_by_name:
             return submission_by_name[spelling]
     raise NotFoundError(
-        "There is no submission {name}. Nothing was changed.{near}",
+        "Submission {name} does not exist.{near}",
         name=name,
         near=_suggest_similar(name, list(submission_by_name)),
     )
@@ -58,9 +58,7 @@ def find_filing(archive: Archive, name: str) -> str:
     for spelling in _ref_spellings(name):
         if spelling in filings:
             return spelling
-    raise NotFoundError(
-        "There is no filing {name}. Nothing was changed.{near}", name=name, near=_suggest_similar(name, filings)
-    )
+    raise NotFoundError("Filing {name} does not exist.{near}", name=name, near=_suggest_similar(name, filings))
 
 
 def find_named_object(archive: Archive, name: str) -> str:
@@ -97,5 +95,5 @@ def _suggest_similar(name: str, existing_names: list[str]) -> LazyMessage:
     """Return the end of an error message: the names that resemble ``name``, or the command that lists all."""
     similar_names = difflib.get_close_matches(name, existing_names, _MAX_SUGGESTIONS, _MIN_SIMILARITY)
     if not similar_names:
-        return LazyMessage(" See what there is with: archiver log")
-    return LazyMessage(" Near: {names}", names=", ".join(similar_names))
+        return LazyMessage(" To list versions, run: archiver log")
+    return LazyMessage(" Did you mean: {names}?", names=", ".join(similar_names))

@@ -72,7 +72,7 @@ class _ModeCheck:
             detail = LazyMessage("mode {mode}, owner {uid}", mode=f"{mode_bits:04o}", uid=status.st_uid)
             self._report_path(path, detail)
         elif stat.S_ISDIR(status.st_mode) and permissions.has_acl(path):
-            self._report_path(path, LazyMessage("it has an access-control list"))
+            self._report_path(path, LazyMessage("it has an access control list"))
 
     def _report_path(self, path: str, detail: LazyMessage) -> None:
         """Add a finding that names ``path`` relative to the folder which contains the archive."""

@@ -100,7 +100,7 @@ def _check_file_status(
     """
     status = os.lstat(path)
     if not stat.S_ISREG(status.st_mode):
-        report.add_finding("A053", sha256, LazyMessage("it is not a plain file"))
+        report.add_finding("A053", sha256, LazyMessage("it is not a regular file"))
         return None
     mode_bits = stat.S_IMODE(status.st_mode)
     if mode_bits & ~_ALLOWED_MODE or status.st_nlink != 1 or status.st_uid != owner_uid:

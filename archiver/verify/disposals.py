@@ -35,7 +35,8 @@ _DISPOSED = LazyMessage.define(
     code="note.disposed",
 )
 _TOO_FEW_APPROVALS = LazyMessage.define(
-    "{count} approvals by others than the planner", singular="{count} approval by others than the planner"
+    "{count} approvals by users other than the planner",
+    singular="{count} approval by users other than the planner",
 )
 #: The smallest number of days that FLOOR_YEARS calendar years can have. No profile allows a shorter retention, so
 #: an earlier disposal breaks the rules under any settings.
@@ -118,7 +119,7 @@ def _read_plan(entry: JournalEntry, report: VerifyReport) -> DisposalPlan:
     text = json.dumps(approved_part, ensure_ascii=False, sort_keys=True, separators=(",", ":")) + "\n"
     details = DisposalPlanned.from_details(event["details"])
     if hashlib.sha256(text.encode("utf-8")).hexdigest() != details.plan_sha256:
-        report.add_finding("A055", event["object"], LazyMessage("its plan is not the one that was approved"))
+        report.add_finding("A055", event["object"], LazyMessage("its plan differs from the approved plan"))
     return DisposalPlan(
         planner_uid=event["actor"]["uid"],
         plan_sha256=details.plan_sha256,
@@ -143,7 +144,7 @@ def _check_approvals(begin_event: Mapping[str, Any], plan: DisposalPlan, report:
         earliest_begin = last_approval + timedelta(days=plan.cooling_off_days)
         if begun_at < earliest_begin:
             detail = LazyMessage(
-                "it began before its cooling-off was over, {time}", time=clock.format_time(earliest_begin)
+                "it began before its cooling-off period ended at {time}", time=clock.format_time(earliest_begin)
             )
             report.add_finding("A055", disposal_name, detail)
 
@@ -170,7 +171,7 @@ def _check_planned_versions(
         filing_name, submission_name, _ = tag.split("/")
         for hold in state.active_holds:
             if hold.object_name in (tag, filing_name, f"{filing_name}/{submission_name}"):
-                report.add_finding("A056", tag, LazyMessage("it was held: {hold}", hold=hold.hold_name))
+                report.add_finding("A056", tag, LazyMessage("it was under a hold: {hold}", hold=hold.hold_name))
 
 
 def _report_needed_content(
@@ -187,7 +188,7 @@ def _report_needed_content(
             needing_tag = next((tag for tag in tags if tag not in state.disposed_tags), None)
             if needing_tag is not None:
                 detail = LazyMessage(
-                    "{name} destroyed it, but {tag} needs it", name=disposal_name, tag=needing_tag
+                    "{name} destroyed it, but {tag} still needs it", name=disposal_name, tag=needing_tag
                 )
                 report.add_finding("A057", sha256, detail)
 
@@ -227,7 +228,7 @@ def check_disposal_outcomes(present_objects: Set[str], state: JournalState, repo
             destroyed_counts[disposal_name] += 1
     for disposal_name, plan in state.disposal_plans.items():
         if plan.is_begun and not plan.is_certified:
-            detail = LazyMessage("it was begun and not finished; finish it with archiver dispose run")
+            detail = LazyMessage("it was begun but not finished; to finish it, run: archiver dispose run")
             report.add_finding(UNCERTIFIED_DISPOSAL, disposal_name, detail)
     for disposal_name, count in destroyed_counts.items():
         report.add_note(disposal_name, _DISPOSED.with_fields(count=count, name=disposal_name))

@@ -36,10 +36,10 @@ _FINDING_CODES = {"config": "A001", "HEAD": "A003"}
 #: Notes about deviations that the next writing command repairs, by the reason of the deviation.
 _HARMLESS_DEVIATIONS = {
     hooks.EARLIER: LazyMessage(
-        "{file} is as an earlier release wrote it. The next command that writes replaces it."
+        "{file} was written by an earlier release. The next command that writes replaces it."
     ),
     hooks.GIT_LFS: LazyMessage(
-        "git-lfs ran in the archive and added to {file}. The next command that writes puts it right."
+        "git-lfs ran in the archive and changed {file}. The next command that writes restores it."
     ),
 }
 
@@ -123,7 +123,7 @@ def _check_object_file(path: Path, objects_folder: Path, report: VerifyReport) -
     relative_path = path.relative_to(objects_folder).as_posix()
     display_name = f"archive.git/objects/{relative_path}"
     if not stat.S_ISREG(os.lstat(path).st_mode):
-        report.add_finding("A005", display_name, LazyMessage("it is not a plain file"))
+        report.add_finding("A005", display_name, LazyMessage("it is not a regular file"))
     if _LOOSE_OBJECT_PATH.fullmatch(relative_path):
         oid = relative_path.replace("/", "")
         if problem := find_loose_object_problem(_read_or_empty(path), oid):
@@ -132,7 +132,7 @@ def _check_object_file(path: Path, objects_folder: Path, report: VerifyReport) -
         relative_path.startswith("pack/") and path.suffix in (".pack", ".idx", ".rev")
     ):
         if not _has_valid_trailer(path):
-            report.add_finding("A011", display_name, LazyMessage("its checksum does not hold"))
+            report.add_finding("A011", display_name, LazyMessage("its checksum does not match"))
     elif "/tmp_" not in relative_path and not relative_path.startswith("info/"):
         report.add_finding("A005", display_name)
 
@@ -149,11 +149,11 @@ def find_loose_object_problem(data: bytes, oid: str) -> LazyMessage | None:
     except zlib.error as error:
         return untranslated(error)
     if not decompressor.eof or decompressor.unused_data:
-        return LazyMessage("it does not end where it should")
+        return LazyMessage("it does not end where expected")
     if hashlib.sha1(content, usedforsecurity=False).hexdigest() != oid:
-        return LazyMessage("its bytes do not have its name")
+        return LazyMessage("its content does not match its name")
     if data[:2] not in _ZLIB_HEADERS or _has_altered_padding(data, content):
-        return LazyMessage("its compressed form was altered")
+        return LazyMessage("its compressed data was altered")
     return None
 
 

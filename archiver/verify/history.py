@@ -73,7 +73,7 @@ def check_history(repository: Repository, report: VerifyReport) -> JournalState:
     refs = _read_refs_between_writes(repository, report)
     tip = refs.get(JOURNAL)
     if tip is None:
-        report.add_finding("A020", JOURNAL, LazyMessage("without the journal nothing else can be compared"))
+        report.add_finding("A020", JOURNAL, LazyMessage("without the journal, nothing else can be compared"))
         return state
     state.journal_commits = _list_journal_commits(repository, tip, report)
     references = _collect_forward_references(repository, state.journal_commits)
@@ -137,13 +137,13 @@ def _read_parent_commit(repository: Repository, commit: str, report: VerifyRepor
     try:
         object_type, data = repository.object(commit)
     except KeyError:
-        detail = LazyMessage("it is missing or damaged; what lies before it is out of reach")
+        detail = LazyMessage("it is missing or damaged; earlier events cannot be read")
         report.add_finding("A030", f"commit {commit}", detail)
         return None
     header_lines = data.split(b"\n\n", 1)[0].split(b"\n")
     parents = [line.removeprefix(b"parent ") for line in header_lines if line.startswith(b"parent ")]
     if object_type != "commit" or len(parents) > 1:
-        detail = LazyMessage("{kind} with {count} parents", kind=object_type, count=len(parents))
+        detail = LazyMessage("{kind}, number of parents: {count}", kind=object_type, count=len(parents))
         report.add_finding("A031", f"commit {commit}", detail)
     return parents[0].decode("ascii") if parents else None
 
@@ -195,7 +195,7 @@ def _read_and_check_chain(
             event = _parse_event(data, state)
             if event["prev"] != previous_digest or event["seq"] != seq:
                 short_digest = previous_digest[:12]
-                detail = LazyMessage("it should be event {seq} after {digest}", seq=seq, digest=short_digest)
+                detail = LazyMessage("expected event {seq} after {digest}", seq=seq, digest=short_digest)
                 report.add_finding("A031", f"event {event['seq']}", detail)
                 seq = event["seq"]
             previous_clock = _check_clock(event, previous_clock, report)
@@ -242,11 +242,15 @@ def _check_clock(event: dict[str, Any], previous: _EventClock | None, report: Ve
     label, current_time = f"event {event['seq']}", clock.format_time(current.compliance_time)
     if current.compliance_time < previous.compliance_time:
         previous_time = clock.format_time(previous.compliance_time)
-        detail = LazyMessage("{time} after {before}", time=current_time, before=previous_time)
+        detail = LazyMessage(
+            "{time}, after {before} in the previous event", time=current_time, before=previous_time
+        )
         report.add_finding("A033", label, detail)
     elif current.compliance_time > latest_allowed_time:
         latest = clock.format_time(latest_allowed_time)
-        detail = LazyMessage("{time}, but {latest} at most can be shown", time=current_time, latest=latest)
+        detail = LazyMessage(
+            "{time}, but the latest time that can be proven is {latest}", time=current_time, latest=latest
+        )
         report.add_finding("A034", label, detail)
     return current
 
@@ -308,7 +312,7 @@ def _check_attachments(entry: JournalEntry, report: VerifyReport) -> None:
     attached_names = file_names - {"event.json"}
     for name in sorted(attached_names ^ listed_attachments.keys()):
         detail = (
-            LazyMessage("{name} is unknown", name=name)
+            LazyMessage("{name} is not listed", name=name)
             if name in attached_names
             else LazyMessage("{name} is missing", name=name)
         )

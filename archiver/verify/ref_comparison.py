@@ -22,7 +22,7 @@ def compare_refs(
     """
     for ref, expected_oid in state.expected_refs.items():
         if ref not in refs_before:
-            report.add_finding("A020", ref, LazyMessage("it should be {oid}", oid=expected_oid[:12]))
+            report.add_finding("A020", ref, LazyMessage("expected {oid}", oid=expected_oid[:12]))
         elif expected_oid not in (refs_before[ref], refs_after.get(ref)):
             detail = LazyMessage(
                 "{value} instead of {expected}", value=refs_before[ref][:12], expected=expected_oid[:12]
@@ -49,7 +49,7 @@ def check_packed_refs(
     former_values = {*state.journal_commits, *state.expected_commits, *state.expected_refs.values()}
     for packed_ref in read_overridden_packed_refs(repository.path):
         if packed_ref.oid not in former_values:
-            detail = LazyMessage("{ref} never was {oid}", ref=packed_ref.ref, oid=packed_ref.oid[:12])
+            detail = LazyMessage("{ref} never had the value {oid}", ref=packed_ref.ref, oid=packed_ref.oid[:12])
             report.add_finding("A023", "archive.git/packed-refs", detail)
     for line in find_wrong_peeled_lines(repository.path, tag_targets):
         report.add_finding("A023", "archive.git/packed-refs", untranslated(line))

@@ -37,8 +37,8 @@ def request_token(url: str, data: bytes) -> bytes:
             token: bytes = response.read(_MAX_REPLY_BYTES)
     except (OSError, ValueError) as error:
         raise StorageError(
-            "The time-stamp authority {url} gives no token ({reason}). Nothing was lost: the archive goes on, and "
-            "the daemon asks again later.",
+            "The timestamp authority {url} returned no token ({reason}). No archived data was lost. The daemon "
+            "retries later.",
             url=url,
             reason=getattr(error, "reason", error),
         ) from None
@@ -62,8 +62,8 @@ def check_token_nonce(token: bytes, expected_nonce: int | None) -> None:
         has_expected_nonce = False
     if not has_expected_nonce:
         raise StorageError(
-            "The time-stamp authority sent something that is no answer to the question. Nothing was lost: the "
-            "archive goes on, and the daemon asks again later."
+            "The timestamp authority returned an invalid response. No archived data was lost. The daemon retries "
+            "later."
         )
 
 

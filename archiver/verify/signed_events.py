@@ -19,7 +19,7 @@ from archiver.verify.findings import VerifyReport, untranslated
 from archiver.verify.sshsig import has_valid_tag_signature
 
 _REPLACED = LazyMessage.define(
-    "the signing key was replaced as lost on {at} by {user}: {reason}. Ask whether somebody owns up to that",
+    "{user} replaced the signing key as lost on {at}: {reason}. Confirm that this was intended",
     code="note.key-replaced",
 )
 
@@ -53,7 +53,7 @@ def check_submission(entry: JournalEntry, state: JournalState, report: VerifyRep
     signed_sm3 = details.manifest_sm3
     # Some builds of OpenSSL lack SM3. Only the SHA-256 is compared there, so the SM3 counts as equal.
     if signed_sm3 and signed_sm3 != computed_digests.get("sm3", signed_sm3):
-        report.add_finding("A043", submission_tag, LazyMessage("{tag}, by SM3", tag=version_tag))
+        report.add_finding("A043", submission_tag, LazyMessage("{tag} (SM3)", tag=version_tag))
 
 
 def check_checkpoint(entry: JournalEntry, state: JournalState, report: VerifyReport) -> None:
@@ -76,7 +76,7 @@ def check_checkpoint(entry: JournalEntry, state: JournalState, report: VerifyRep
     ):
         report.add_finding("A045", event["object"])
     if f"event-sha256 {event['prev']}\n".encode() not in tag_data:
-        report.add_finding("A045", event["object"], LazyMessage("it names another event"))
+        report.add_finding("A045", event["object"], LazyMessage("it refers to another event"))
     if not has_valid_tag_signature(tag_data, state.current_signer):
         report.add_finding("A044", event["object"])
 
@@ -126,7 +126,7 @@ def check_key_change(entry: JournalEntry, state: JournalState, report: VerifyRep
     if event["action"] == Action.KEY_ROTATE:
         tag_data = entry.read_signed_tag()
         if added_signer.strip() not in tag_data or not has_valid_tag_signature(tag_data, state.current_signer):
-            report.add_finding("A048", event["object"], LazyMessage("the old key did not sign it"))
+            report.add_finding("A048", event["object"], LazyMessage("it is not signed with the old key"))
     if event["action"] == Action.KEY_REPLACE:
         reason = require_member(KeyReplaced.from_details(event["details"]).reason, "reason")
         report.add_note(

@@ -139,7 +139,7 @@ def _check_commit_and_tag(
         report.add_finding("A041", tag_name, detail)
     expected_lines = [f"object {commit}", "type commit", f"tag {tag_name}"]
     if [line.decode("utf-8", "replace") for line in tag_lines[:3]] != expected_lines:
-        report.add_finding("A041", tag_name, LazyMessage("its tag names another commit"))
+        report.add_finding("A041", tag_name, LazyMessage("its tag points to another commit"))
 
 
 def _compute_manifest_digests(materials: Mapping[str, RecordedMaterial]) -> dict[str, str]:

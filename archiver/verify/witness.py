@@ -42,8 +42,8 @@ def parse_witness(line: str) -> Witness:
     match = _LINE.fullmatch(" ".join(line.split()))
     if match is None:
         raise UsageError(
-            "{line} is not a witness line. Nothing was checked. It is one line that begins with archiver-witness, "
-            "as printed by: archiver checkpoint --print",
+            "{line} is not a witness line. A witness line begins with archiver-witness. To print one, run: "
+            "archiver checkpoint --print",
             line=line[:80],
         )
     return Witness(match[1], int(match[2]), match[3], match[4])
@@ -59,15 +59,15 @@ def find_contradicted_witnesses(
     """
     for witness in witnesses:
         if not event_digests or event_digests[0][:16] != witness.archive_id:
-            yield witness, LazyMessage("the line is of another archive")
+            yield witness, LazyMessage("the line belongs to another archive")
         elif len(event_digests) < witness.seq:
             yield (
                 witness,
                 LazyMessage(
-                    "the journal ends at event {seq}: it was cut, or an older copy put in its place",
+                    "the journal ends at event {seq}: it was truncated or replaced by an older copy",
                     seq=len(event_digests),
                 ),
             )
         elif event_digests[witness.seq - 1] != witness.sha256:
-            reason = LazyMessage("event {seq} is another one: it, or one before it, was replaced", seq=witness.seq)
+            reason = LazyMessage("event {seq} differs: it or an earlier event was replaced", seq=witness.seq)
             yield witness, reason

@@ -81,7 +81,7 @@ def read(caller: int, monkeypatch: pytest.MonkeyPatch) -> str:
         (0, 64999, 0, 0o600, "belongs to uid 64999"),
         (0, 0, ALICE, 0o664, "the group alice may write it"),
         (0, 0, SHARED, 0o664, "the group shared may write it"),
-        (0, 0, 0, 0o646, "everybody may write it"),
+        (0, 0, 0, 0o646, "everyone can write to it"),
         (ALICE, ALICE, ALICE, 0o600, ""),
         (ALICE, ALICE, ALICE, 0o664, ""),
         (ALICE, ALICE, SERVICE, 0o664, ""),
@@ -92,7 +92,7 @@ def read(caller: int, monkeypatch: pytest.MonkeyPatch) -> str:
         (ALICE, ALICE, SHARED, 0o644, ""),
         (ALICE, ALICE, BOB, 0o664, "the group bob may write it"),
         (ALICE, 0, BOB, 0o664, "the group bob may write it"),
-        (ALICE, ALICE, ALICE, 0o666, "everybody may write it"),
+        (ALICE, ALICE, ALICE, 0o666, "everyone can write to it"),
     ],
 )
 def test_whose_it_must_be(

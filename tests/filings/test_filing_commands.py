@@ -191,9 +191,9 @@ def test_a_change_after_filing_opens_one_question(site: Site) -> None:
     assert question["number"] == 2
     site.run("change", "decide", "2", "--material", "yes", "--reason", "a new model")
     whats = [each["what"] for each in site.json("deadlines")]
-    assert "hand in the change" in whats
+    assert "submit the change" in whats
     site.run("submit", "推荐/变更", "--on", clock.today(ZoneInfo("Asia/Shanghai")))
-    assert "hand in the change" not in [each["what"] for each in site.json("deadlines")]
+    assert "submit the change" not in [each["what"] for each in site.json("deadlines")]
     assert site.json("filing", "show", "推荐")["state"] == "change_pending"
     site.verified()
 

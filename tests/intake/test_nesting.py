@@ -54,7 +54,7 @@ def test_the_archive_deeper_in_the_watched_folder_is_passed_over(site: Site, bin
     assert archived(site) == {"f/s/a.txt"}
     assert site.tags() == ["f/s/v1"]
     skipped = {item["path"]: item["reason"] for item in site.json("status")["skipped"]}
-    assert skipped == {"f/s/volume": "is part of the archive itself, reached by another path"}
+    assert skipped == {"f/s/volume": "is part of the archive, reached through another path"}
     assert "the archive itself lies in the watched folder: f/s/volume" in problems(site)
     site.run("status", "--check", code=9)
     site.run("submit", "f/s", "--on", "2026-11-25")

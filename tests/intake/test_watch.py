@@ -73,10 +73,10 @@ def test_folders_that_cannot_be_watched_are_named_and_scanned(site: Site, tmp_pa
     own = "/proc/sys/user/max_inotify_watches"
     wrapper = ["unshare", "-Ur", "sh", "-c", f'echo 8 > {own}; exec "$@"', "sh"]
     daemon = start(site, patch, *wrapper)
-    wait_until(lambda: site.json("status")["watching"] == "watched by events in part, and by scans")
+    wait_until(lambda: site.json("status")["watching"] == "watched partly by events, otherwise by scans")
     status = site.json("status")
     assert "max_user_watches" in status["watching_reason"]
-    assert "not every change raises an event" in site.run("status", "--check", code=9).stderr
+    assert "some changes do not raise an event" in site.run("status", "--check", code=9).stderr
     wait_until(lambda: site.tags() == ["f/s/v1"])
     for number in range(20):
         site.write(f"f/s/d{number:02d}/a", "2")
@@ -116,7 +116,7 @@ def test_a_canary_that_is_not_heard_makes_the_watch_anew(site: Site) -> None:
         "import archiver.intake.folder.probe_schedule as c\nc.ARRIVAL_SECONDS = 0.5"
     )
     daemon = start(site, patch)
-    wait_until(lambda: site.json("status")["watching_reason"] == "events do not arrive")
+    wait_until(lambda: site.json("status")["watching_reason"] == "no events are delivered")
     site.write("f/s/a", "1")
     wait_until(lambda: site.tags() == ["f/s/v1"])
     assert len(journalled(site, "watch-deaf")) == 1

@@ -125,7 +125,7 @@ TEXT = {
     "signature": ("the signature is not valid", "签名无效"),
     "seal": ("the sealed manifest is another one", "封存的清单与此不同"),
     "cover": ("the checkpoint does not cover the refs of its time", "封存点未涵盖当时的全部引用"),
-    "key": ("the signing key was changed without the old one", "签名密钥未经旧密钥签署而被更换"),
+    "key": ("the signing key was replaced without a signature by the old key", "签名密钥未经旧密钥签署而被更换"),
     "certificate": ("the certificate's signature is not valid", "销毁证书的签名无效"),
     "unreadable": ("it cannot be read: {0}", "无法读取：{0}"),
     "no sm3": ("SM3 digests: this Python has no SM3", "SM3 摘要：此 Python 不支持 SM3"),

@@ -41,15 +41,15 @@ def _read_address_file(address_file: Path) -> dict[str, list[str]]:
         mode = stat.S_IMODE(os.stat(address_file).st_mode)
         if mode & 0o077:
             raise ConfigError(
-                "{path} says where reminders go and is readable for others (mode {mode}). Nothing was sent. Make "
-                "it its owner's alone: chmod 600 {path!q}",
+                "The file with reminder addresses {path} can be read by other users (mode {mode}). Nothing was "
+                "changed. To restrict it to its owner, run: chmod 600 {path!q}",
                 path=address_file,
                 mode=f"{mode:04o}",
             )
         document = tomllib.loads(address_file.read_text("utf-8"))
     except OSError as error:
         raise ConfigError(
-            "{path} says where reminders go and cannot be read ({reason}). Nothing was sent. Check the name.",
+            "Cannot read the file with reminder addresses {path} ({reason}). Nothing was changed. Check the name.",
             path=address_file,
             reason=error.strerror,
         ) from None
@@ -62,7 +62,7 @@ def _read_address_file(address_file: Path) -> dict[str, list[str]]:
         for addresses in document.values()
     ):
         raise ConfigError(
-            "{path} says where reminders go and is not as it should be. Nothing was sent. Each line is: "
+            "The file with reminder addresses {path} is not valid. Nothing was changed. The form of a line is: "
             'owner = ["mailto://..."]',
             path=address_file,
         )

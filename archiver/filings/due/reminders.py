@@ -167,15 +167,15 @@ def describe_deadline(deadline: Deadline, today: date) -> LazyMessage:
     """Return a line of a message that names a deadline, its last day and its state today."""
     if deadline.is_provisional:
         return LazyMessage(
-            "{filing}: {what}, by {on} at the earliest (provisional: that year's holidays are not published yet) "
-            "[{state}]",
+            "{filing}: {what}, due {on} at the earliest (provisional: that year's holidays are not published "
+            "yet) [{state}]",
             filing=deadline.filing,
             what=deadline.duty,
             on=deadline.due_on.isoformat(),
             state=name_for_code(deadline.state(today), DEADLINE_STATE_NAMES),
         )
     return LazyMessage(
-        "{filing}: {what}, by {on} [{state}]",
+        "{filing}: {what}, due {on} [{state}]",
         filing=deadline.filing,
         what=deadline.duty,
         on=deadline.due_on.isoformat(),

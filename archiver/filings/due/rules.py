@@ -45,15 +45,15 @@ DEADLINE_RULES = (
 
 #: Key of a rule -> the duty, for people.  "decide" is a second duty with the period of the rule "change".
 DUTY_SENTENCES: Mapping[str, LazyMessage] = {
-    "start": LazyMessage.define("hand in the first filing", code="due.start"),
-    "change": LazyMessage.define("hand in the change", code="due.change"),
+    "start": LazyMessage.define("submit the first filing", code="due.start"),
+    "change": LazyMessage.define("submit the change", code="due.change"),
     "decide": LazyMessage.define("decide whether the change is material", code="due.decide"),
-    "end": LazyMessage.define("hand in the deregistration", code="due.end"),
-    "review": LazyMessage.define("the regulator's answer is due", code="due.review"),
-    "display": LazyMessage.define("display the filing number, and record the check", code="due.display"),
+    "end": LazyMessage.define("submit the deregistration", code="due.end"),
+    "review": LazyMessage.define("the regulator must reply", code="due.review"),
+    "display": LazyMessage.define("display the filing number and record the check", code="due.display"),
     "notice": LazyMessage.define("answer notice {number} ({kind})", code="due.notice"),
     "inspection": LazyMessage.define("answer inspection {number}: export the package", code="due.inspection"),
-    "check": LazyMessage.define("look at the review status on the portal", code="due.check"),
+    "check": LazyMessage.define("check the review status on the portal", code="due.check"),
 }
 
 

@@ -51,8 +51,9 @@ def check_folders_not_nested(archive: Path, watch: Path, *, is_archive_new: bool
         )
     if is_watch_inside or is_archive_inside:
         raise ConfigError(
-            "The archive {archive} and the watched folder {watch} are one folder, or lie inside one another, by "
-            "another path (a bind mount, a container volume). Nothing was changed. Choose two separate folders.",
+            "The archive {archive} and the watched folder {watch} are the same folder, or one contains the "
+            "other, through another path (a bind mount, a container volume). Nothing was changed. Choose two "
+            "separate folders.",
             archive=archive,
             watch=watch,
         )

@@ -58,13 +58,13 @@ def check_watch_path_change(archive: Archive, config: Config, access: FolderAcce
         new_folder = None
     if new_folder is None:
         return None
-    recorded_state = LazyMessage("is still there and is another folder")
+    recorded_state = LazyMessage("still exists and is another folder")
     try:
         recorded_folder = _folder_identity(recorded_path)
     except OSError as error:
         # The recorded folder may still exist, so it counts as another folder.
         recorded_folder = _UNKNOWN_FOLDER
-        recorded_state = LazyMessage("cannot be looked at ({reason})", reason=error.strerror)
+        recorded_state = LazyMessage("cannot be inspected ({reason})", reason=error.strerror)
     if recorded_folder not in (None, new_folder):
         _check_successor(archive, config, access, recorded_path, recorded_state)
     return Draft(
@@ -86,10 +86,10 @@ def _check_successor(
     if present_count >= _REQUIRED_SHARE * len(sampled_paths):
         return
     raise ConfigError(
-        "{config}: watch.path is {given}, but this archive keeps {kept}, which {state}. Of {count} names that "
-        "were looked for, {present} are in the new folder. Nothing was changed. Set watch.path back. If the "
-        "materials have moved, rename {kept} and start again. To keep both folders, make another archive: "
-        "archiver init --archive DIR --watch {folder!q}",
+        "{config}: watch.path is {given}, but this archive captures {kept}, which {state}. Sampled archived "
+        "files that are in the new folder: {present} of {count}. Nothing was changed. Restore watch.path. If the "
+        "files have moved, rename {kept} and start again. To keep both folders, create another archive: archiver "
+        "init --archive DIR --watch {folder!q}",
         config=config.source,
         given=config.watch,
         kept=names.name_as_text(recorded_path),

@@ -291,10 +291,8 @@ class ContentStore:
                 path.unlink(missing_ok=True)
             except OSError as error:
                 raise StorageError(
-                    "The content object {path} cannot be deleted ({reason}). The disposal is not finished; "
-                    "nothing "
-                    "else was lost. Where the immutable flag protects it, take that off with: archiver protect "
-                    "--off; then run the disposal again.",
+                    "Cannot delete the object {path} ({reason}). The disposal is incomplete. Fix this, then run "
+                    "the disposal again. If the object has the immutable flag, first run: archiver protect --off",
                     path=path,
                     reason=error.strerror,
                 ) from None
@@ -332,8 +330,8 @@ class ContentStore:
     def _disk_write_error(self, error: OSError) -> StorageError:
         """Return the error for a disk that cannot be written, with the reason that ``error`` gives."""
         return StorageError(
-            "The archive's disk cannot be written at {path} ({reason}). Nothing archived was lost and the "
-            "watched folder was not touched. Make room or mend the disk; archiving then goes on by itself.",
+            "Cannot write to the archive disk at {path} ({reason}). No archived data was lost. Free up space or "
+            "repair the disk; capture then resumes automatically.",
             path=self.spool_folder,
             reason=error.strerror,
         )

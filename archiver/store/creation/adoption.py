@@ -81,7 +81,7 @@ def _check_clone(root: Path) -> None:
         raise _missing_part(repository_path / JOURNAL)
     if outside_files := hooks.redirections(repository_path):
         raise StorageError(
-            "{path} makes the clone depend on files outside of it. Nothing was changed. Clone again, without "
+            "{path} makes the clone depend on files outside it. Nothing was changed. Clone again without "
             "--shared and --reference.",
             path=repository_path / outside_files[0],
         )
@@ -114,13 +114,13 @@ def _check_clone_format(repository_path: Path) -> None:
         raise repository_format.reftable_problem(repository_path)
     if repository_format.is_partial(settings) or is_there(repository_path / "shallow", follow_links=False):
         raise StorageError(
-            "The clone {path} is not whole: it was made with --filter or --depth. Nothing was changed. Clone "
-            "again without them, from the archive or from another clone of it.",
+            "The clone {path} is incomplete: it was made with --filter or --depth. Nothing was changed. Clone "
+            "again without these options, from the archive or from another clone of it.",
             path=repository_path,
         )
     if unusual_settings:
         raise StorageError(
-            "The clone {path} is of a format that an archive cannot have ({format}). Nothing was changed. Clone "
+            "The clone {path} has a format that an archive cannot use ({format}). Nothing was changed. Clone "
             "again from the archive, or from another clone of it.",
             path=repository_path,
             format=", ".join(unusual_settings),
@@ -151,8 +151,8 @@ def _make_read_only(objects: Path) -> None:
 def _missing_part(path: Path) -> StorageError:
     """Return the error for a file that a clone needs to become an archive, and that is missing at ``path``."""
     return StorageError(
-        "{path} is not there. Nothing was changed. A clone is taken in from DIR/archive.git, made with "
-        "git -c init.defaultRefFormat=files clone --mirror, with the contents in its lfs/objects, and with its "
-        "keys in DIR/keys.",
+        "{path} does not exist. Nothing was changed. A clone to be adopted needs its repository in "
+        "DIR/archive.git, its objects in DIR/archive.git/lfs/objects, and its keys in DIR/keys. To clone the "
+        "repository, run: git -c init.defaultRefFormat=files clone --mirror ARCHIVE/archive.git DIR/archive.git",
         path=path,
     )

@@ -41,9 +41,8 @@ def check_filesystem(workspace: Path, root: Path) -> None:
         missing_ability = _missing_ability(trial_folder)
         if missing_ability is not None:
             raise StorageError(
-                "{path} lies on {filesystem}, a filesystem that {lacking}. No archive can be kept there, and "
-                "nothing was made or changed. Choose a folder on one with permissions of its own, such as ext4, "
-                "xfs or btrfs.",
+                "{path} is on {filesystem}, a filesystem that {lacking}. Nothing was changed. Choose a folder on "
+                "a filesystem that stores permissions, such as ext4, xfs, or btrfs.",
                 path=root,
                 filesystem=_describe_filesystem(trial_folder),
                 lacking=missing_ability,
@@ -60,14 +59,14 @@ def _missing_ability(trial_folder: Path) -> LazyMessage | None:
     The description continues the sentence "a filesystem that ...".  Leaves files in the folder.  Raises OSError.
     """
     if not all(_keeps_mode(trial_folder / f"{mode:o}", mode) for mode in _NEEDED_MODES):
-        return LazyMessage("keeps no permissions, so that others could read the key and change what is archived")
+        return LazyMessage("stores no permissions, so that others could read the key and change archived data")
     _create_file(trial_folder / "Case")
     if is_there(trial_folder / "case"):
-        return LazyMessage("takes names that differ in upper and lower case for one")
+        return LazyMessage("does not distinguish names that differ only in case")
     try:
         _create_file(trial_folder / os.fsdecode(_DEMANDING_NAME))
     except OSError:
-        return LazyMessage("does not take every name that a filing may have")
+        return LazyMessage("rejects some names that a filing can have")
     return None
 
 

@@ -173,7 +173,8 @@ def _creation_lock(root: Path) -> Iterator[None]:
         yield
     except BlockingIOError:
         raise Busy(
-            "Another process makes an archive at {path}. Nothing was made. Try again when it has ended.", path=root
+            "Another process is creating an archive at {path}. Nothing was changed. Try again when it has ended.",
+            path=root,
         ) from None
     finally:
         os.close(descriptor)

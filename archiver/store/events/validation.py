@@ -48,7 +48,8 @@ def check_new_event(
         _check_details(action, details, attachment_names)
     except ValueError as error:
         raise UsageError(
-            "The event {action} could not be read back ({reason}). Nothing was recorded.",
+            "The event {action} cannot be recorded because it would not be readable ({reason}). Nothing was "
+            "recorded.",
             action=action,
             reason=error,
         ) from None
@@ -75,14 +76,16 @@ def _check_value(value: object, path: str, depth: int) -> None:
             raise _unfit_value_error(path, LazyMessage("a number that is not finite"))
     elif isinstance(value, int):
         if not SMALLEST <= value <= LARGEST:
-            raise _unfit_value_error(path, LazyMessage("a number of more than 64 bits"))
+            raise _unfit_value_error(path, LazyMessage("a number larger than 64 bits"))
     elif isinstance(value, Mapping | list | tuple):
         if depth == _MAX_WRITTEN_LEVELS:
-            raise _unfit_value_error(path, LazyMessage("more than {levels} levels", levels=_MAX_WRITTEN_LEVELS))
+            raise _unfit_value_error(
+                path, LazyMessage("more than {levels} levels of nesting", levels=_MAX_WRITTEN_LEVELS)
+            )
         for key, member in _iterate_checked_items(value, path):
             _check_value(member, f"{path}.{key}", depth + 1)
     elif value is not None:
-        raise _unfit_value_error(path, LazyMessage("a value of the kind {kind}", kind=type(value).__name__))
+        raise _unfit_value_error(path, LazyMessage("a value of type {kind}", kind=type(value).__name__))
 
 
 def _iterate_checked_items(value: Mapping[Any, Any] | Sequence[Any], path: str) -> Iterable[tuple[Any, Any]]:
@@ -95,7 +98,7 @@ def _iterate_checked_items(value: Mapping[Any, Any] | Sequence[Any], path: str) 
     for key in value:
         if not isinstance(key, str):
             # JSON converts another type to text, so a different document would be read back.
-            raise _unfit_value_error(path, LazyMessage("a name that is no text"))
+            raise _unfit_value_error(path, LazyMessage("a name that is not a string"))
         check_text(key, path)
     return value.items()
 
@@ -113,7 +116,7 @@ def check_text(text: str, path: str) -> None:
 def _unfit_value_error(path: str, unfit_part: LazyMessage) -> UsageError:
     """Return the error for the value at ``path``; ``unfit_part`` is a noun, such as "a control character"."""
     return UsageError(
-        "{field} cannot be journalled: it has {what} in it. Nothing was recorded. Say it in plain text.",
+        "{field} cannot be recorded because it contains {what}. Nothing was recorded. Use plain text.",
         field=path[:_MAX_PATH_LENGTH],
         what=unfit_part,
     )

@@ -67,7 +67,7 @@ class GitCommands:
             import git
         except ImportError:  # GitPython cannot be imported if git is not installed.
             raise ConfigError(
-                "The program git is not installed or not in PATH. Nothing was changed. Install git 2.39 or later."
+                "git is not installed or not in PATH. Nothing was changed. Install git 2.39 or later."
             ) from None
         finally:
             for name in _NO_OTHER_SETTINGS:
@@ -207,8 +207,8 @@ class GitCommands:
     def failed(self, command: str, stderr: bytes) -> StorageError:
         """Return the error for a git command that failed; ``stderr`` gives the reason in the message."""
         return StorageError(
-            "git {command} failed in {path}: {reason}. Nothing archived was lost; the change is tried again "
-            "at the next scan. Check the disk, and run archiver verify.",
+            "git {command} failed in {path}: {reason}. No archived data was lost. The change is retried at the "
+            "next scan. Check the disk. To check the archive, run: archiver verify",
             command=command,
             path=self.path,
             reason=stderr.decode("utf-8", "replace").strip().replace("\n", "; ") or "no message",

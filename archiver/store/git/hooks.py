@@ -162,9 +162,9 @@ def refuse_foreign(repository: Path, found: Sequence[Deviation]) -> None:
     foreign = [each.name for each in found if each.reason == FOREIGN]
     if foreign:
         raise StorageError(
-            "{files} in {repository} is not what archiver wrote there, and git would obey it, so git was not run. "
-            "Nothing was changed. To put archiver's own back and keep what is there now for you to look at, run "
-            "as the user who owns the archive: {command}",
+            "{files} in {repository} was not written by archiver, and git would obey it, so git was not run. "
+            "Nothing was changed. To restore archiver's files and keep the present ones for inspection, run as "
+            "the archive owner: {command}",
             files=", ".join(foreign),
             repository=repository,
             command=RESTORE,
@@ -334,8 +334,8 @@ def _listed(folder: Path) -> list[str]:
 def _unreadable(path: Path, error: OSError) -> StorageError:
     """Return the error for a file that cannot be compared, so that git must not run."""
     return StorageError(
-        "{path} cannot be read ({reason}), so git was not run. Nothing was changed. Check the disk, and who "
-        "may read the archive.",
+        "Cannot read {path} ({reason}), so git was not run. Nothing was changed. Check the disk and the "
+        "permissions of the archive.",
         path=path,
         reason=error.strerror or error,
     )

@@ -62,8 +62,8 @@ def _await_git(path: Path) -> None:
     while owner := _git_process(path):
         if clock.monotonic_seconds() > deadline:
             raise Busy(
-                "The archive is busy: git process {owner} still works in {path}. Nothing was written and "
-                "nothing was lost. Wait until it ends, or end it, and try again.",
+                "The archive is busy: git process {owner} is still running in {path}. Nothing was changed. Wait "
+                "until it ends, or end it, then try again.",
                 owner=owner,
                 path=path,
             )

@@ -43,7 +43,7 @@ def read_settings(repository: Path) -> dict[str, str]:
     try:
         text = hooks.read_plain(path)
     except hooks.NotPlain:
-        raise _unreadable(path, LazyMessage("it is no plain file, or too long")) from None
+        raise _unreadable(path, LazyMessage("it is not a regular file, or it is too long")) from None
     # Run git outside of any repository, because it would obey the settings of this one.
     nowhere = GitCommands(Path("/"))
     arguments = ("config", "--file", "-", "--no-includes", "--null", "--list")
@@ -90,9 +90,9 @@ def check_made(repository: Path) -> None:
         odd.append(f"HEAD={head}")
     if odd:
         raise StorageError(
-            "git made a repository of another format than it was told to at {path} ({format}). It was removed, "
-            "and nothing else was changed. Use another release of git, and see whether a script stands in its "
-            "place in PATH.",
+            "git created a repository at {path} in another format than requested ({format}). The repository was "
+            "removed. Nothing was changed. Use another release of git, and check whether a script replaces git "
+            "in PATH.",
             path=repository,
             format=", ".join(odd),
         )
@@ -117,9 +117,9 @@ def is_partial(settings: Mapping[str, str]) -> bool:
 def reftable_problem(repository: Path) -> StorageError:
     """Return the error for a repository in the reftable format, which must be converted first."""
     return StorageError(
-        "{path} keeps its refs in the reftable format, and an archive keeps them in files. Nothing was changed. "
-        "Run this with git 2.46 or later (on another machine, with its path there), and then try again: "
-        "git --git-dir={path!q} refs migrate --ref-format=files",
+        "{path} stores its refs in the reftable format, but an archive stores them in files. Nothing was "
+        "changed. Convert the repository with git 2.46 or later (on another machine, with its path there), then "
+        "try again. To convert it, run: git --git-dir={path!q} refs migrate --ref-format=files",
         path=repository,
     )
 
@@ -127,8 +127,8 @@ def reftable_problem(repository: Path) -> StorageError:
 def _unreadable(path: Path, reason: object) -> StorageError:
     """Return the error for settings that cannot be parsed."""
     return StorageError(
-        "The settings {path} cannot be read: {reason}. Nothing was changed. Look at the file; if it is a clone's, "
-        "make the clone again.",
+        "Cannot read the Git configuration file {path}: {reason}. Nothing was changed. Check the file; if it "
+        "belongs to a clone, clone again.",
         path=path,
         reason=reason,
     )

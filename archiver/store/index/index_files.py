@@ -54,7 +54,7 @@ def update(
 
 def _rebuild_message(path: Path, reason: Exception) -> LazyMessage:
     return LazyMessage(
-        "The index {path} cannot be used ({reason}) and is rebuilt from the journal.",
+        "Cannot use the index {path} ({reason}). Rebuilding it from the journal.",
         path=path,
         reason=str(reason),
     )
@@ -77,8 +77,8 @@ def open_index_read_only(path: Path, journal: Journal) -> Index:
         return index
     except IndexDamaged as damaged:
         raise StorageError(
-            "The index {path} is damaged ({reason}) and this user may not rebuild it. Nothing archived "
-            "was lost. Run archiver reindex as the user who owns the archive.",
+            "The index {path} is damaged ({reason}), and this user cannot rebuild it. No archived data was lost. "
+            "As the archive owner, run: archiver reindex",
             path=path,
             reason=damaged,
         ) from None

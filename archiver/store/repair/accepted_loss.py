@@ -95,7 +95,7 @@ def assess(archive: Archive) -> Loss:
     last_event = archive.last_whole_event()
     if last_event is None:
         raise journal_repair.damage_error(
-            repository.path, problem or LazyMessage.define("it holds no event", code="journal.empty"), None
+            repository.path, problem or LazyMessage.define("it contains no event", code="journal.empty"), None
         )
     events = list(archive.journal.events_since(None, tip=last_event.commit))
     expected = journal_repair.expected_refs((event.commit, event.refs) for event in events)
@@ -116,7 +116,7 @@ def assess(archive: Archive) -> Loss:
     )
     if loss.problem is None and repository.resolve(JOURNAL) != last_event.commit:
         loss.problem = LazyMessage.define(
-            "its ref {ref} does not name its newest event", code="journal.ref-behind"
+            "its ref {ref} does not point to its newest event", code="journal.ref-behind"
         ).with_fields(ref=JOURNAL)
     commits_by_tag = {
         tag: oid for tag, refs in refs_by_tag.items() for ref, oid in refs.items() if ref.startswith("refs/heads/")

@@ -59,14 +59,14 @@ class RefDifferences:
         """Return the reason for the message of :func:`damage_error`; None if there is no difference."""
         if self.unknown_refs:
             return LazyMessage.define(
-                "{count} refs go beyond its newest event, the first is {first}",
-                singular="{count} ref goes beyond its newest event: {first}",
+                "{count} refs are ahead of its newest event; the first is {first}",
+                singular="{count} ref is ahead of its newest event: {first}",
                 code="journal.refs-beyond",
             ).with_fields(count=len(self.unknown_refs), first=self.unknown_refs[0])
         if self.missing_refs:
             return LazyMessage.define(
-                "{count} refs that it names are missing or cannot be read, the first is {first}",
-                singular="{count} ref that it names is missing or cannot be read: {first}",
+                "{count} refs that it lists are missing or cannot be read; the first is {first}",
+                singular="{count} ref that it lists is missing or cannot be read: {first}",
                 code="journal.refs-missing",
             ).with_fields(count=len(self.missing_refs), first=self.missing_refs[0])
         return None
@@ -80,15 +80,15 @@ def damage_error(path: Path, problem: LazyMessage, last_event: WholeEvent | None
     """
     if last_event is None:
         return JournalDamaged(
-            "The journal of {path} cannot be continued: {damage}. No whole event was found. Nothing was changed. "
+            "Cannot continue the journal of {path}: {damage}. No complete event was found. Nothing was changed. "
             "Restore the repository from a backup or a clone.",
             path=path,
             damage=problem,
         )
     return JournalDamaged(
-        "The journal of {path} cannot be continued: {damage}. Its last whole event is number {seq} of {at}. "
-        "Nothing was changed, and what is archived can be read. Restore the repository from a backup or a clone, "
-        "or go on from that event with: archiver reindex --accept",
+        "Cannot continue the journal of {path}: {damage}. Its last complete event is number {seq} of {at}. "
+        "Nothing was changed. Archived data can still be read. Restore the repository from a backup or a clone. "
+        "To continue from that event instead, run: archiver reindex --accept",
         path=path,
         damage=problem,
         seq=last_event.seq,
@@ -104,7 +104,7 @@ def ref_problem(repository: Repository) -> LazyMessage | None:
     if not packed_refs.is_whole(repository.path):
         # If the file of packed refs is damaged, git looks up no ref at all.
         return LazyMessage.define(
-            "the file {path}, which holds its refs, is damaged", code="journal.packed-refs-damaged"
+            "the file {path}, which stores its refs, is damaged", code="journal.packed-refs-damaged"
         ).with_fields(path=repository.path / packed_refs.NAME)
     tip = repository.resolve(JOURNAL)
     if tip is not None:
@@ -113,12 +113,12 @@ def ref_problem(repository: Repository) -> LazyMessage | None:
             return None
         except KeyError:
             return LazyMessage.define(
-                "the event {commit}, which its ref names, is missing or damaged", code="journal.event-damaged"
+                "the event {commit}, to which its ref points, is missing or damaged", code="journal.event-damaged"
             ).with_fields(commit=tip[:12])
     hint_commits = _read_journal_hints(repository)
     if is_there(repository.path / JOURNAL) or hint_commits:
         return LazyMessage.define(
-            "its ref {ref} is empty, or names nothing that can be read", code="journal.ref-unreadable"
+            "its ref {ref} is empty, or points to nothing that can be read", code="journal.ref-unreadable"
         ).with_fields(ref=JOURNAL)
     return LazyMessage.define("its ref {ref} is missing", code="journal.ref-missing").with_fields(ref=JOURNAL)
 
