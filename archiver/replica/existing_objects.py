@@ -95,7 +95,7 @@ def _read_owner(bucket: Bucket, version: ObjectVersion, info: ObjectInfo) -> str
         return "?"
     try:
         return str(json.loads(b"".join(bucket.download(version.key, version.version_id)))["archive"])
-    except ObjectMissing:
+    except ObjectMissing:  # Deleted after the listing, so it claims nothing any more.
         return None
     except (ValueError, KeyError, TypeError, RecursionError):
         # Somebody else wrote an object with this key, so the prefix is not ours.

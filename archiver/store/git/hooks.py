@@ -304,7 +304,7 @@ def read_plain(path: Path) -> bytes | None:
     try:
         # Opening a pipe would wait for a writer, and a link could lead to a pipe.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except FileNotFoundError:  # The caller asks for the difference from the expected files, of which this is one.
         return None
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO, errno.ENOTDIR):

@@ -47,7 +47,7 @@ class RepositoryReader:
         except _GitDied as error:
             # Returning None would say that the ref is missing, and make the journal look empty because git failed.
             raise self.commands.failed("cat-file", b"it ended without an answer") from error
-        except KeyError:
+        except KeyError:  # git answered "missing".
             return None
 
     def refs(self) -> dict[str, str]:
