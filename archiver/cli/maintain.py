@@ -16,7 +16,7 @@ from archiver.cli.session import Session, command
     help="Put the repository's settings and hooks back instead, and keep what stands there for you to look at.",
 )
 def maintain_command(session: Session, restore_settings: bool) -> None:
-    """Pack the repository; with ``restore_settings``, restore its settings and hooks instead."""
+    """Pack the repository; with ``restore_settings``, restore the settings and hooks instead."""
     if restore_settings:
         _restore_settings(session)
         return

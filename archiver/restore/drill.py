@@ -1,4 +1,4 @@
-"""Rehearse a restore, so that people know that restoring works before they need it.
+"""Rehearse a restore, so people know restoring works before the need arises.
 
 A drill restores a random sample to a scratch folder with the code of ``archiver restore``, reads the files back,
 and journals the result.
