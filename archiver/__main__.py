@@ -1,8 +1,8 @@
-"""The installed command, and ``python -m archiver``. It prepares for Ctrl-C before it imports anything else."""
+"""The installed command, and ``python -m archiver``. Prepares for Ctrl-C before importing anything else."""
 
 
 def run() -> None:
-    """Run the command line, and end the process with its exit code."""
+    """Run the command line, and end the process with the exit code."""
     try:
         from archiver import keyboard_interrupt
 

@@ -30,7 +30,7 @@ class ClockReading:
 
 
 class ClockState(NamedTuple):
-    """The compliance clock, and the reading of the machine's clocks that it was derived from."""
+    """The compliance clock, and the underlying reading of the machine's clocks."""
 
     compliance_time: datetime
     reading: ClockReading
@@ -85,7 +85,7 @@ def format_time(time_to_format: datetime) -> str:
 
 
 def parse_time(text: str) -> datetime:
-    """Return the time that ``text`` (RFC 3339) names. Raises ValueError if it is not a time or has no zone."""
+    """Return the time in ``text`` (RFC 3339). Raises ValueError if ``text`` is not a time or has no zone."""
     parsed_time = datetime.fromisoformat(text)
     if parsed_time.tzinfo is None:
         raise ValueError(f"time without a zone: {text}")
@@ -93,7 +93,7 @@ def parse_time(text: str) -> datetime:
 
 
 def make_evidence(compliance_time: datetime, reading: ClockReading) -> dict[str, Any]:
-    """Return the ``clock`` member of an event: the compliance clock, and the reading that it was derived from."""
+    """Return the ``clock`` member of an event: the compliance clock, and the underlying reading."""
     return {
         "time": format_time(compliance_time),
         "wall": format_time(reading.wall),

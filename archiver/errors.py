@@ -74,7 +74,7 @@ def _to_readable(value: object) -> object:
 def fill_template(
     template: str, fields: Mapping[str, object], to_display: Callable[[object], object] = _to_readable
 ) -> str:
-    """Return a template with its fields filled in.
+    """Return a template with the fields filled in.
 
     The value of ``{name}`` is converted by ``to_display``, that of ``{name!q}`` by :func:`shell_word`. Raises
     KeyError if a field is missing.
@@ -146,7 +146,7 @@ class LazyMessage:
 
     @property
     def count(self) -> int:
-        """The number that selects the singular or the plural. It is 2 for a message without a count."""
+        """The number that selects the singular or the plural, 2 for a message without a count."""
         count = self.fields.get(self.count_field)
         return count if isinstance(count, int) else 2
 
@@ -190,7 +190,7 @@ class ArchiverError(Exception):
     wire_name: ClassVar[str] = "ArchiverError"
 
     def __init__(self, template: str | LazyMessage, /, **fields: object) -> None:
-        """Take a template and its fields, or a message and the fields that it lacks."""
+        """Take a template with the fields, or a message with the missing fields."""
         self.message = message_from(template, fields)
         super().__init__(self.message.template)
 
@@ -207,7 +207,7 @@ class UsageError(ArchiverError):
 
 
 class ConfigError(ArchiverError):
-    """The configuration is missing, invalid, or not allowed. If it may not be read, that is a StorageError."""
+    """The configuration is missing, invalid, or not allowed. An unreadable file is a StorageError."""
 
     exit_code = 3
     code = "config"
@@ -265,7 +265,7 @@ class StorageError(ArchiverError):
 
 
 class JournalDamaged(StorageError):
-    """The journal is damaged, so nothing can be appended to it. It can still be read."""
+    """The journal is damaged, so nothing can be appended. Reading is still possible."""
 
     code = "journaldamaged"
     wire_name = "JournalDamaged"
@@ -287,7 +287,7 @@ class NotArchived(Unhealthy):
 
 
 def _walk_subclasses(base_class: type[ArchiverError]) -> Iterator[type[ArchiverError]]:
-    """Yield a class and all its subclasses that are defined by now, each before its own subclasses."""
+    """Yield a class and all subclasses defined by now, base classes before derived classes."""
     yield base_class
     for subclass in base_class.__subclasses__():
         yield from _walk_subclasses(subclass)

@@ -25,7 +25,7 @@ def language_from_environment(environment: Mapping[str, str]) -> str:
 
 
 def translator(lang: str, *, is_readable: bool = False) -> Callable[[LazyMessage], str]:
-    """Return a function that translates a message, and the messages in its fields, into text safe to display.
+    """Return a function to translate a message, and the messages in the fields, into text safe to display.
 
     ``lang`` is ``zh`` or ``en``. In a language without a catalogue, messages stay in English.
 

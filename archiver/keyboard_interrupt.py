@@ -1,4 +1,4 @@
-"""Ctrl-C while there is nothing to undo or to finish: before a command begins its work, and after it.
+"""Ctrl-C with nothing to undo or to finish: before and after the work of a command.
 
 Python raises KeyboardInterrupt wherever it happens to be. In the middle of an import, that shows a traceback to a
 person who only changed their mind. In a callback of the import system, Python prints the exception and goes on.

@@ -78,7 +78,7 @@ class Material:
 
 
 class Op(StrEnum):
-    """The kind of a change, with the word for it in ``changes.jsonl``."""
+    """The kind of a change, with the word used in ``changes.jsonl``."""
 
     ADD = "add"
     MODIFY = "modify"
@@ -117,7 +117,7 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """The user who performed an action, as the kernel identifies the process."""
+    """The user behind an action, as the kernel identifies the process."""
 
     uid: int
     #: The name of the user. Empty for a number without a name.
@@ -129,7 +129,7 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An entry of the journal as it was read. docs/journal.md describes the members of its JSON."""
+    """An entry as read from the journal. docs/journal.md describes the members of the JSON."""
 
     #: The number of the event. The first event has the number 1.
     seq: int
@@ -198,7 +198,7 @@ class LifeEvent:
 
 @dataclass(frozen=True, slots=True)
 class SubmissionRecord:
-    """A version that was submitted to the regulator, as somebody recorded it."""
+    """A version submitted to the regulator, as recorded by somebody."""
 
     #: The signed tag of the submission, not the tag of the version.
     tag: str
@@ -222,7 +222,7 @@ class SubmissionRecord:
 
 @dataclass(frozen=True, slots=True)
 class Promises:
-    """The strictest retention that was ever in force, from the journal. No later setting shortens it."""
+    """The strictest retention ever in force, from the journal. No later setting shortens a promise."""
 
     #: Scope -> calendar years. A scope is empty (everything), the readable name of a filing's folder, or
     #: FILING/SUBMISSION in readable form.

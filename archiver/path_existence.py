@@ -34,7 +34,7 @@ def is_folder(path: _Path, *, follow_links: bool = True) -> bool:
 
 
 def is_plain_file(path: _Path) -> bool:
-    """Return True if there is a regular file, or a link to one, at ``path``.
+    """Return True if ``path`` is a regular file, or a link to a regular file.
 
     Raises OSError as :func:`is_there` does.
     """

@@ -66,7 +66,7 @@ class WorkerDied(WorkerProblem):
 
 
 class WorkerFailed(WorkerProblem):
-    """The child reported an exception, or it sent something that is not an answer and was killed."""
+    """The child reported an exception, or sent something other than an answer and was killed."""
 
     _errno = errno.EPROTO
 
@@ -77,7 +77,7 @@ def name_to_text(name: bytes) -> str:
 
 
 def text_to_name(text: str) -> bytes:
-    """Return the file name that ``text`` was made from. Raises UnicodeError or TypeError if it is no such text."""
+    """Return the file name encoded in ``text``. Raises UnicodeError or TypeError for any other value."""
     return str.encode(text, "utf-8", "surrogateescape")
 
 
@@ -97,7 +97,7 @@ class WithContent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WorkerProgram:
-    """The command line of a child, and the limit of its answers."""
+    """The command line of a child, and the limit for answers."""
 
     #: The module to run as ``python -m`` does. It has to call :func:`serve`.
     module: str
@@ -111,7 +111,7 @@ class WorkerProgram:
 
 
 class Worker:
-    """Owns a child process. Only one thread may call it at a time.
+    """Owns a child process. Only a single thread may call at a time.
 
     The first call starts the child, and so does the next call after the child ended. The owner ends the child with
     :meth:`close`. A child whose parent dies ends by itself.
@@ -130,11 +130,11 @@ class Worker:
 
     @property
     def is_gone(self) -> bool:
-        """True if there is no process, not even a killed one that hangs in the kernel."""
+        """True if no process exists, not even a killed process hanging in the kernel."""
         return self._process is None or self._process.poll() is not None
 
     def start(self) -> None:
-        """Start the child before the first request, unless it is started. Raises WorkerDied if that fails."""
+        """Start the child before the first request, unless already started. Raises WorkerDied on failure."""
         if self._socket is not None:
             return
         import socket
@@ -204,7 +204,7 @@ class Worker:
             raise WorkerDied(str(error)) from error
 
     def _receive_bytes(self, count: int, deadline: float) -> bytearray:
-        """Return the next ``count`` bytes. Memory is allocated as they arrive. Raises OSError if they do not."""
+        """Return the next ``count`` bytes, allocating memory on arrival. Raises OSError if any are missing."""
         data = bytearray()
         while len(data) < count:
             chunk = self._socket_before(deadline).recv(min(count - len(data), _CHUNK_BYTES))
@@ -231,26 +231,26 @@ class Worker:
         return self._socket
 
     def release(self) -> None:
-        """Close the socket, so that the child ends by itself. Do not wait for that."""
+        """Close the socket to let the child end by itself, without waiting."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
     def kill(self) -> None:
-        """Kill the child. If the kernel has not ended it after a moment, leave it behind."""
+        """Kill the child. A child not ended by the kernel after a moment is left behind."""
         self.release()
         if self._process is not None:
             self._process.kill()
             self._ends_within(_KILL_WAIT_SECONDS)
 
     def close(self) -> None:
-        """Let the child end by itself and wait for that. After a few seconds, kill it."""
+        """Let the child end by itself and wait. After a few seconds, kill the child."""
         self.release()
         if not self._ends_within(_CLOSE_WAIT_SECONDS):
             self.kill()
 
     def _ends_within(self, seconds: float) -> bool:
-        """Wait up to ``seconds`` for the end of the process. Return True if it has ended or there is none."""
+        """Wait up to ``seconds`` for the end of the process. Return True if ended or if no process exists."""
         import subprocess
 
         with suppress(subprocess.TimeoutExpired):
@@ -260,7 +260,7 @@ class Worker:
 
 
 def _start_process(program: WorkerProgram, child_end: socket.socket) -> subprocess.Popen[bytes]:
-    """Start a child with ``child_end`` as its standard input. Raises OSError if that fails."""
+    """Start a child with ``child_end`` as standard input. Raises OSError on failure."""
     import subprocess
 
     return subprocess.Popen(
@@ -275,7 +275,7 @@ def _start_process(program: WorkerProgram, child_end: socket.socket) -> subproce
 
 
 class WorkerPool:
-    """Owns a child process for each thread that calls it.
+    """Owns a child process for each calling thread.
 
     Threads of one interpreter that hash and copy many files would spend their time waiting for its lock. The owner
     ends all children with :meth:`close`.
@@ -288,7 +288,7 @@ class WorkerPool:
         self._workers: list[Worker] = []
 
     def start(self) -> None:
-        """Start this thread's child before its first request. Raises WorkerDied if that fails."""
+        """Start this thread's child before the first request. Raises WorkerDied on failure."""
         self._worker_of_this_thread().start()
 
     def call(self, request: object, decode: Callable[[Any], _Answer], patience_seconds: float) -> _Answer:
@@ -296,7 +296,7 @@ class WorkerPool:
         return self._worker_of_this_thread().call(request, decode, patience_seconds)
 
     def _worker_of_this_thread(self) -> Worker:
-        """Return the worker of the calling thread, a new one if it has none yet."""
+        """Return the worker of the calling thread, created if missing."""
         if not hasattr(self._thread_local, "worker"):
             self._thread_local.worker = Worker(self._program)
             self._workers.append(self._thread_local.worker)

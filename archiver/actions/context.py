@@ -15,7 +15,7 @@ from archiver.store.archive import Archive
 
 @dataclass(frozen=True, slots=True)
 class ActionContext:
-    """Everything that an action works with besides its request.
+    """Everything an action works with besides the request.
 
     Whoever creates the context closes the archive and the attachment.
     """

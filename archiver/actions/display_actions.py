@@ -91,7 +91,7 @@ def _page_addresses(context: ActionContext, filing_name: str) -> tuple[str, ...]
 
 
 def _check_saved_page(context: ActionContext, filing: Filing, page_name: str) -> dict[str, Any]:
-    """Check the attached page, journal the result, and return it.
+    """Check the attached page; journal and return the result.
 
     Raises UsageError if the page exceeds ``MAX_PAGE_BYTES``, the limit for fetched pages.
     """
@@ -109,7 +109,7 @@ def _check_saved_page(context: ActionContext, filing: Filing, page_name: str) ->
 
 
 def _check_fetched_page(context: ActionContext, filing: Filing, page_address: str) -> dict[str, Any]:
-    """Fetch and check a page, journal the result, and return it.
+    """Fetch and check a page; journal and return the result.
 
     If the page cannot be fetched, the reason is journalled instead.
     """

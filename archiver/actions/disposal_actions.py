@@ -1,4 +1,4 @@
-"""Delete content after its retention period: plan the disposal, have two other people approve it, run it.
+"""Delete content after the retention period: plan, get approval from two other people, run the plan.
 
 A *disposal* deletes the content of versions and keeps their history. Its *certificate* records what was deleted,
 why, and who approved it. The *cooling-off period* begins with the last approval that is needed; until it ends, the
@@ -49,7 +49,7 @@ class RunDisposal(Request):
 
 @action("dispose-plan")
 def plan_disposal(context: ActionContext, request: PlanDisposal) -> dict[str, Any]:
-    """Journal a plan to delete the disposable versions, and describe it.
+    """Journal and describe a plan to delete the disposable versions.
 
     The result holds the name of the plan, the versions to delete (``going``), the versions to retain (``staying``)
     with the reasons, and the number and size in bytes of the content objects to delete. ``shared_objects`` counts

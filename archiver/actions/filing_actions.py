@@ -1,4 +1,4 @@
-"""Record the life of a filing: its sheet, notices and answers, decisions on changes, and its end.
+"""Record the life of a filing: the sheet, notices and answers, decisions on changes, and the end.
 
 The *sheet* of a filing holds its descriptive fields, such as the company, the algorithm and the filing number.
 """
@@ -42,7 +42,7 @@ class UpdateFiling(Request):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndFiling(Request):
-    """A request to record that a filing was deregistered, or its service closed."""
+    """A request to record the deregistration or service closure of a filing."""
 
     filing_name: Annotated[str, Argument("filing", TextRule.LOOKED_UP)]
     #: The day that people consider the end. Retention counts from the event instead.
@@ -125,7 +125,7 @@ def update_filing(context: ActionContext, request: UpdateFiling) -> dict[str, An
 
 
 def _normalize_sheet_value(field_name: str, field_value: Any) -> Any:
-    """Return a value of the sheet with its text, or each text in its list, in the form for the journal.
+    """Return a value of the sheet, with a text or each text of a list in the form for the journal.
 
     Other values are returned unchanged, because ``records.update_sheet`` checks the types. Raises UsageError if a
     text is not UTF-8 or contains control characters.

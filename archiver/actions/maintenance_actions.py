@@ -98,7 +98,7 @@ def pack_repository(context: ActionContext, _: PackRepository) -> dict[str, Any]
 
 @action("replica-sync")
 def sync_replica(context: ActionContext, _: SyncReplica) -> dict[str, Any]:
-    """Upload what the bucket lacks, extend its locks, and delete the content that was disposed of.
+    """Upload everything the bucket lacks, extend the locks, and delete the disposed content.
 
     The result counts the uploads, holds and deletions. It lists each lock that was extended (``extended``), each
     disposed content object that a lock still protects (``locked``), and the SHA-256 of content that is missing in

@@ -109,7 +109,7 @@ def short_socket_path(archive: Path) -> Iterator[str]:
 
 
 def read_exactly(receive: Callable[[int], bytes], byte_count: int) -> bytes:
-    """Call ``receive`` until it has returned ``byte_count`` bytes in all, and return them.
+    """Call ``receive`` until ``byte_count`` bytes have arrived in all, and return them.
 
     ``receive`` is called with the largest number of bytes to return, and may return fewer; no bytes mean the end
     of the stream. Raises BadMessage if the stream ends too early, and whatever ``receive`` raises.
@@ -132,7 +132,7 @@ def encode_message(document: Mapping[str, Any]) -> bytes:
 
 
 def read_message(read_bytes: Callable[[int], bytes]) -> dict[str, Any]:
-    """Read one message, and return its JSON object without the version of the protocol.
+    """Read a message, and return the JSON object without the version of the protocol.
 
     ``read_bytes`` must return exactly as many bytes as it is called with. Raises BadMessage if the message is too
     long, is not a JSON object, or has another version of the protocol, and whatever ``read_bytes`` raises.
@@ -178,12 +178,12 @@ def decode_error(document: Mapping[str, Any]) -> ArchiverError:
 
 
 def _object_or_empty(json_value: object) -> dict[str, Any]:
-    """Return ``json_value`` if it is a JSON object, else an empty object."""
+    """Return ``json_value`` if a JSON object, else an empty object."""
     return json_value if isinstance(json_value, dict) else {}
 
 
 def decode_value(json_value: Any, depth: int = 0) -> Any:
-    """Return a value from JSON with every encoded LazyMessage in it restored.
+    """Return a value from JSON with every encoded LazyMessage restored.
 
     A LazyMessage is a text for people that is not translated yet. ``depth`` is the number of enclosing objects and
     lists. Raises BadMessage if the value is nested too deeply.

@@ -1,4 +1,4 @@
-"""Find an action by its name or its request, and perform the request.
+"""Find an action by name or by request, and perform the request.
 
 An action is a function with the decorator :func:`action`. Its second parameter is its request. A new action needs
 no other registration, because every module of this package is imported.
@@ -34,7 +34,7 @@ _MAX_NAME_QUOTE, _MAX_FILE_NAME_QUOTE = 100, 200
 
 @dataclass(frozen=True, slots=True)
 class RegisteredAction:
-    """An action, as the decorator registers it."""
+    """An action as registered by the decorator."""
 
     #: The name on the socket.
     name: str
@@ -63,7 +63,7 @@ def action(
     def register_handler(
         handler: Callable[[ActionContext, RequestType], dict[str, Any]],
     ) -> Callable[[ActionContext, RequestType], dict[str, Any]]:
-        """Register ``handler`` as the action ``name``, and return it unchanged."""
+        """Register ``handler`` as the action ``name``, and return ``handler``."""
         # The parameters of a handler are the context and the request.
         _, request_type, *_ = typing.get_type_hints(handler).values()
         request_fields(request_type)
@@ -94,7 +94,7 @@ def _import_modules() -> None:
 
 
 def find_action(request: Request) -> RegisteredAction:
-    """Return the action that takes this request; the module that defines both is already imported."""
+    """Return the action for this request; the module defining both is already imported."""
     return _ACTIONS_BY_REQUEST[type(request)]
 
 
@@ -121,7 +121,7 @@ def unknown_action_error(action_name: str) -> UsageError:
 
 
 def perform_action(context: ActionContext, request: Request) -> dict[str, Any]:
-    """Perform the action that takes ``request``, and return its result.
+    """Perform the action for ``request``, and return the result.
 
     Typed texts are normalized, and the attachment is checked. Both the command of the archive's owner and the
     daemon call this function, so that both apply the same checks. Raises UsageError if a text or the attachment

@@ -31,7 +31,7 @@ class SendReminders(Request):
 
 
 class PendingReminders(NamedTuple):
-    """The reminders to send now, and the addresses to send them to."""
+    """The reminders to send now, and the recipients' addresses."""
 
     #: Addresses in apprise's form by role or person. They hold secrets: never print or journal them.
     addresses_by_role: dict[str, list[str]]
@@ -53,7 +53,7 @@ def pending_reminders(context: ActionContext) -> PendingReminders:
 
 @action("remind")
 def send_reminders(context: ActionContext, _: SendReminders) -> dict[str, Any]:
-    """Send the reminders that are due, and journal each one as soon as the service that delivers it accepts it.
+    """Send all due reminders, and journal each immediately on acceptance by the delivery service.
 
     The result counts the items of all reminders that were sent (``sent``), and lists the recipients that could not
     be reached (``failed``, as "ROLE (NUMBER)" with the number of the role's address, from 1). Their reminders are
@@ -87,7 +87,7 @@ def send_reminders(context: ActionContext, _: SendReminders) -> dict[str, Any]:
 
 
 def _record_reminder(context: ActionContext, reminder: ReminderMessage) -> None:
-    """Journal a reminder that was sent, so that its items are not sent to this address again."""
+    """Journal a sent reminder, to avoid sending the same items to this address again."""
     sent_items = [{"uid": item.uid, "step": item.step} for item in reminder.reminders]
     details = ReminderSent(recipient=reminder.recipient, channel=reminder.address_index, items=sent_items)
     with context.archive.writing(context.lock_timeout) as writer:

@@ -27,7 +27,7 @@ _MAX_QUOTE_LENGTH = 100
 
 
 class TextRule(enum.Enum):
-    """How ``registry.perform_action`` treats a text before the action receives it."""
+    """The treatment of a text by ``registry.perform_action`` before the action."""
 
     #: A person typed the text, and the journal keeps it: it is normalized, and control characters are refused.
     TYPED = "typed"
@@ -62,7 +62,7 @@ _WIRE_TYPES: Mapping[object, type] = {str: str, int: int, bool: bool, date: str,
 
 @dataclass(frozen=True, slots=True)
 class RequestField:
-    """A field of a request class, as read from its annotation."""
+    """A field of a request class, as read from the annotation."""
 
     #: The name in Python.
     attribute_name: str
@@ -200,7 +200,7 @@ def normalize_texts(request: RequestType) -> RequestType:
 
 
 def attachment_name(request: Request) -> str | None:
-    """Return the name under which the request refers to its attachment; None if it names no file."""
+    """Return the request's name for the attachment; None if no file is named."""
     for field in request_fields(type(request)):
         if field.argument.text_rule is TextRule.NAMES_ATTACHMENT:
             return typing.cast("str | None", getattr(request, field.attribute_name))

@@ -93,7 +93,7 @@ def submit_version(context: ActionContext, request: SubmitVersion) -> dict[str, 
 def _choose_version(
     context: ActionContext, request: SubmitVersion, submission: Submission, exception_reason: str | None
 ) -> Version:
-    """Return the version to sign: the one that the request names, or else the newest one, captured first.
+    """Return the version to sign: the version named in the request, or else the newest, captured first.
 
     Checks that the version is complete, unless the request names a version and a reason for an exception. Raises
     as :func:`submit_version` does.

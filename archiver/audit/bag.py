@@ -20,7 +20,7 @@ _Digests = dict[str, str]
 
 
 class BagWriter:
-    """Fill a new bag with payload and tag files, then :meth:`finish` it.
+    """Writer of a new bag: payload and tag files, then :meth:`finish`.
 
     Payload is what the bag is for, and lies in the folder ``data``.  Tag files describe the bag, and lie beside
     that folder.  All names are relative paths with ``/``; names of payload are relative to ``data``.  Every method
@@ -60,7 +60,7 @@ class BagWriter:
         self._payload_digests[bag_path] = self._write_file(bag_path, chunks)
 
     def add_written_payload(self, payload_name: str) -> None:
-        """Add ``data/<payload_name>`` to the manifests, after the caller wrote it to :meth:`payload_path`."""
+        """Add ``data/<payload_name>``, written by the caller to :meth:`payload_path`, to the manifests."""
         bag_path = f"data/{payload_name}"
         running_digests = self._new_digests()
         size = 0
@@ -102,7 +102,7 @@ class BagWriter:
         self._check_sizes()
 
     def _check_sizes(self) -> None:
-        """Compare the size of every file with what was written; raises OSError if they differ.
+        """Compare every file's size with the written size; raises OSError if the two differ.
 
         Some filesystems report a full disk only after the write, and leave a shorter file.
         """
@@ -119,7 +119,7 @@ class BagWriter:
         return {algorithm: hashlib.new(algorithm) for algorithm in self._algorithms}
 
     def _write_file(self, bag_path: str, chunks: Iterable[bytes]) -> _Digests:
-        """Write a new file with its folders, and return the digests of its bytes; raises OSError."""
+        """Write a new file and all parent folders, and return the digests; raises OSError."""
         disk_path = self._path_on_disk(bag_path)
         os.makedirs(os.path.dirname(disk_path), exist_ok=True)
         running_digests = self._new_digests()

@@ -30,7 +30,7 @@ class _PendingCopy(NamedTuple):
 
 
 class _StartedBatch(NamedTuple):
-    """Copies that one process makes, and the future outcomes in the same order."""
+    """Copies made by one process, and the future outcomes in the same order."""
 
     copies: list[_PendingCopy]
     outcomes: Future[list[CopiedFile | CopyFailure]]

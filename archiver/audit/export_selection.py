@@ -1,4 +1,4 @@
-"""Select the versions of a package, and the materials that it lists without their content."""
+"""Select the versions of a package, and the materials to list without their content."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class ExportSelection:
         return None
 
     def to_record(self) -> dict[str, Any]:
-        """Return the choice as the journal and ``export.json`` record it."""
+        """Return the choice as stored in the journal and ``export.json``."""
         return {
             "filings": list(self.filings),
             "submissions": list(self.submissions),

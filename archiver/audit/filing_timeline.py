@@ -27,7 +27,7 @@ def filing_timeline(
 
 
 def _submission_marks(version_lines: Sequence[VersionLine]) -> list[TimelineMark]:
-    """Return the marks of a submission: its versions, its submissions to the regulator, and the holds on it.
+    """Return the marks of a submission: the versions, the submissions to the regulator, and the holds.
 
     ``version_lines`` are oldest first.
     """

@@ -1,4 +1,4 @@
-"""Write the journal of a package: its events, the attachments that belong to the package, and the receipts."""
+"""Write the journal of a package: the events, the attachments belonging to the package, and the receipts."""
 
 from __future__ import annotations
 

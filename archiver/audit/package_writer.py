@@ -1,4 +1,4 @@
-"""Write the files of a package, in the order in which its verifier reads them.
+"""Write the files of a package, in the order read by the verifier.
 
 The same archive and the same selection give the same bytes.  Only ``export.json`` states when, for whom and by
 whom the package was made.
@@ -36,7 +36,7 @@ _RESOURCES = ("verify.py", "verify.bat", "README.txt")
 
 
 class _ContentKey(NamedTuple):
-    """A content, and the filing or version that has one copy of it in the package."""
+    """A content, and the filing or version owning a single copy in the package."""
 
     owner: str  # the name of a filing; the tag of a version if the selection repeats contents
     sha256: str
@@ -214,7 +214,7 @@ class PackageWriter:
         }
 
     def _describe_material(self, version: Version, material: Material, is_listed: bool) -> MaterialLine:
-        """Return a material as the package lists it; its document is read only if ``is_listed``."""
+        """Return a material as listed in the package; reads the document only if ``is_listed``."""
         path = names.name_as_text(material.path)
         if material.sha256 is None:
             return MaterialLine(f"{path}/", None, 0, material.mtime_ns, None)
@@ -319,7 +319,7 @@ class PackageWriter:
         self._bag_writer.add_written_payload("repository/archive.bundle")
 
     def _coverage_record(self) -> dict[str, Any]:
-        """Return the content of ``coverage.json``: the paths that are not archived, and when that was determined.
+        """Return the content of ``coverage.json``: the paths not archived, and when this was determined.
 
         ``compared_at`` is the time of the last scan of the whole watched folder, None before the first.
         """

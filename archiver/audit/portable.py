@@ -28,7 +28,7 @@ _MAX_FOLDERS = 100
 
 
 class PortableNames:
-    """Assigns portable paths.  No two of them are equal on a filesystem that ignores case or Unicode forms."""
+    """The assigned portable paths. No two are equal on a filesystem ignoring case or Unicode forms."""
 
     def __init__(self) -> None:
         self._original_by_folded: dict[str, bytes] = {}
@@ -52,7 +52,7 @@ class PortableNames:
 
 @lru_cache(maxsize=4096)
 def _portable_name(name: bytes) -> str:
-    """Return a name unchanged if it is portable, otherwise a replacement that ends in a digest of the bytes.
+    """Return a name unchanged if portable, otherwise a replacement ending in a digest of the bytes.
 
     The replacement keeps the readable beginning and a short suffix, as in ``report~1a2b3c4d.pdf``.
     """
@@ -90,7 +90,7 @@ def _join_names(names: list[str], original: bytes) -> str:
 
 
 def _insert_digest(path: str, original: bytes) -> str:
-    """Return ``path`` with a digest of ``original`` before its suffix, or at its end if it has no suffix."""
+    """Return ``path`` with a digest of ``original`` before the suffix, or at the end without a suffix."""
     stem, dot, suffix = path.rpartition(".")
     mark = _digest_mark(original)
     return f"{stem}{mark}.{suffix}" if dot and "/" not in suffix else path + mark
@@ -101,5 +101,5 @@ def _digest_mark(original: bytes) -> str:
 
 
 def _fold_name(path: str) -> str:
-    """Return the same text for all paths that some filesystem takes for one."""
+    """Return the same text for all paths seen as equal by some filesystem."""
     return unicodedata.normalize("NFC", path).casefold()

@@ -177,7 +177,7 @@ class PackageReport:
         return page
 
     def _template(self) -> Any:
-        """Return the template with its filters."""
+        """Return the template with all filters."""
         from archiver.templating import template
 
         zone = self._policy.time_zones[0]

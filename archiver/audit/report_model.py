@@ -14,7 +14,7 @@ from archiver.retention.policy import RetentionDecision
 
 @dataclass(frozen=True, slots=True)
 class Presentation:
-    """How the report is presented: in which language it opens, and what it expects of a submission."""
+    """The report's presentation: the opening language, and the materials expected of a submission."""
 
     opening_language: str  # "zh" or "en"; a reader can switch to the other language
     to_chinese: Callable[[LazyMessage], str]  # returns a message in Chinese
@@ -23,7 +23,7 @@ class Presentation:
 
 @dataclass(frozen=True, slots=True)
 class MaterialLine:
-    """A material of a version, as the package lists it."""
+    """A material of a version as listed in the package."""
 
     path: str  # readable, relative to the submission's folder; ends with "/" for an empty folder
     sha256: str | None  # None for an empty folder
@@ -38,7 +38,7 @@ class MaterialLine:
 
 @dataclass(frozen=True, slots=True)
 class VersionLine:
-    """A version, as the report shows it."""
+    """A version as shown in the report."""
 
     version: Version
     decision: RetentionDecision  # on its retention

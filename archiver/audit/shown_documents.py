@@ -33,7 +33,7 @@ class ShownDocuments:
         self.outcome_counts: Counter[str] = Counter()
 
     def describe_document(self, material: Material) -> Document:
-        """Return the facts of a material's document, without its text.
+        """Return the facts of a material's document, without the text.
 
         ``kind`` is empty if the material is not a document.  Bad content raises nothing: ``problem`` states why it
         could not be read.  Equal contents share one result, that of the first material described.

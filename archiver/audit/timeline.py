@@ -71,7 +71,7 @@ class Timeline:
 
 
 def lay_out_timeline(mark_rows: Sequence[MarkRow], newest_time: datetime) -> Timeline:
-    """Return the picture of ``mark_rows``, with its rows in the same order.
+    """Return the picture of ``mark_rows``, with the rows in the same order.
 
     The picture begins before the first mark.  It ends after ``newest_time``, or after the last mark if that is
     later. If several marks of one kind fall on the same pixel of a row, only the first of them is drawn.
@@ -113,7 +113,7 @@ def _place_marks(
 
 
 class _TickTime(NamedTuple):
-    """A tick before its position is known."""
+    """A tick without a position yet."""
 
     time: datetime
     label: str

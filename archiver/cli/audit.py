@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def _sign_newest_event(session: Session, archive: Archive) -> None:
-    """Sign a checkpoint, so that a signature covers every event that the package will hold.
+    """Sign a checkpoint, so that a signature covers every event of the future package.
 
     Does nothing if the newest event is a checkpoint already, or the journal is empty.  A failure is printed as a
     warning and not raised: the package is still useful, and its report shows how far the signatures reach.
@@ -90,7 +90,7 @@ def audit_command(
     reason: str | None,
     as_zip: bool,
 ) -> None:
-    """Write the package, print its location, and journal the export.
+    """Write the package, print the location, and journal the export.
 
     Raises UsageError for a target inside the watched folder or the archive, or an unreadable day, and
     NotFoundError for an unknown filing or submission, or if no version matches.  A failure to journal is only a

@@ -81,7 +81,7 @@ def _change_as_json(change: ChangeQuestion, decision_deadline: Deadline | None) 
 
 
 def _add_later_changes(change_document: dict[str, Any], archive: Archive, filing: Filing, config: Config) -> None:
-    """Update the materials and kinds of an undecided change with what else changed since it was recorded.
+    """Update the materials and kinds of an undecided change with all other changes since the recording.
 
     One decision covers everything, because a filing has at most one undecided change.
     """
@@ -130,7 +130,7 @@ def _print_change(console: Console, change_document: dict[str, Any]) -> None:
 @click.option("--reason", type=RecordedText(), required=True, help="Reason, recorded in the journal.")
 @reported_by_option("Person who decided, recorded next to the login name.")
 def _decide_change(session: Session, number: int, material: str, reason: str, reported_by: str | None) -> None:
-    """Record the decision, and print what follows from it.
+    """Record the decision, and print the consequences.
 
     Raises NotFoundError for an unknown change, UsageError for a change that is decided already.
     """

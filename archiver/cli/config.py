@@ -118,7 +118,7 @@ def _print_result(
 
 
 def _warn_of_missing_files(config: Config) -> list[_SettingWarning]:
-    """Return a warning for the archive and for each file that a setting names, if it does not exist.
+    """Return a warning for the archive, if missing, and for each missing file named by a setting.
 
     The service itself opens such a file only when it needs it, perhaps weeks later.
     """

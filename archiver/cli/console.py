@@ -55,7 +55,7 @@ class Console:
         print(self.translate(message_from(template, fields)), file=sys.stderr, flush=True)
 
     def make_progress_display(self) -> Callable[[int, int], None]:
-        """Return a function that shows progress on stderr; call it with the bytes done and the bytes in total.
+        """Return a function to show progress on stderr, called with the bytes done and the bytes in total.
 
         The function shows nothing if the console is quiet or stderr is not a terminal.
         """
@@ -75,7 +75,7 @@ class Console:
         return show_progress
 
     def warn_if_checkpoint_failed(self, result: Mapping[str, Any]) -> None:
-        """Warn if an action succeeded but the checkpoint after it failed.
+        """Warn of a failed checkpoint after a successful action.
 
         ``result`` is what the action returned; ``result["problem"]`` is the reason for the failure, or None.
         """

@@ -33,7 +33,7 @@ _OPERATION_NAMES = {
 @json_option
 @click.option("--text", "with_text", is_flag=True, help="Also show the lines that differ in documents.")
 def diff_command(session: Session, old_tag: str, new_tag: str, as_json: bool, with_text: bool) -> None:
-    """Print the changes that lead from one version to another.
+    """Print the changes from the old to the new version.
 
     With ``with_text``, also print the lines that differ in each modified document; ``--json`` never prints them.
     Raises NotFoundError for an unknown tag.
@@ -83,7 +83,7 @@ def _print_change(console: Console, change: Change) -> None:
 def _print_text_changes(
     console: Console, archive: Archive, old_version: Version, changes: Iterable[Change]
 ) -> None:
-    """Print the lines that differ in each document that was modified since ``old_version``.
+    """Print the differing lines of each document modified since ``old_version``.
 
     ``changes`` lead from ``old_version`` to the newer version; other changes than modifications are skipped.
     """

@@ -49,7 +49,7 @@ def _is_displayed(page_result: dict[str, Any]) -> bool:
 
 
 def _print_page_result(console: Console, page_result: dict[str, Any]) -> None:
-    """Print one line about a page: why it could not be fetched, or what it displays."""
+    """Print a line about a page: why the fetch failed, or which items are displayed."""
     if page_result["problem"]:
         console.info(
             "{source}: cannot be fetched: {reason}", source=page_result["source"], reason=page_result["problem"]

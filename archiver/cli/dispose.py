@@ -24,7 +24,7 @@ dispose_command = command_group("Dispose of versions after retention ends; refus
 @click.argument("tags", type=ObjectName(), nargs=-1, metavar="[TAG ...]")
 @json_option
 def _plan_disposal(session: Session, tags: tuple[str, ...], as_json: bool) -> None:
-    """Journal a plan to dispose of the given versions, or of all, and print what it contains.
+    """Journal a plan to dispose of the given versions, or of all, and print the contents.
 
     Nothing is deleted.  Raises NotFoundError for an unknown tag, and RetentionRefused if no version may go.
     """
@@ -41,7 +41,7 @@ def _plan_disposal(session: Session, tags: tuple[str, ...], as_json: bool) -> No
 
 
 def _print_plan(console: Console, disposal_plan: dict[str, Any]) -> None:
-    """Print the versions that a new plan deletes and those that it does not, its content objects, and its name."""
+    """Print a new plan: the versions to delete, the versions to keep, the content objects, and the name."""
     for disposable in disposal_plan["going"]:
         console.info(
             LazyMessage.define(
@@ -144,7 +144,7 @@ def _run_plan(session: Session, plan_id: str) -> None:
 @command("List disposal plans, newest first.")
 @json_option
 def _list_plans(session: Session, as_json: bool) -> None:
-    """List every plan with its approvals and its state, including plans that were carried out."""
+    """List every plan with approvals and state, including plans already carried out."""
     plans = session.open_archive().index.disposals()
     console = session.console
     if as_json:

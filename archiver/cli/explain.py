@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.argument("tag_and_path", type=ObjectName(), metavar="TAG[:PATH]")
 @json_option
 def explain_command(session: Session, tag_and_path: str, as_json: bool) -> None:
-    """Print the retention of a version, or of the content of one material in it.
+    """Print the retention of a version, or of the content of a single material.
 
     Raises NotFoundError for an unknown version or material.
     """

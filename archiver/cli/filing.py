@@ -120,7 +120,7 @@ def _show_filing(session: Session, filing: str, known_until: str | None, as_json
 def _read_filings(
     session: Session, known_until: str | None = None, only_filing_name: str | None = None
 ) -> list[Filing]:
-    """Return the filings in the order of their names: all that have materials, or only the named one.
+    """Return the filings sorted by name: all filings with materials, or only the named filing.
 
     A filing without any record is returned as a draft.  ``known_until`` is a time as the user typed it: records
     made later are ignored, and with None, none is ignored.  Raises UsageError for a text that is no time.
@@ -199,7 +199,7 @@ def _format_day(day: date | None) -> str | None:
 
 
 def _print_sheet(console: Console, filing: Filing) -> None:
-    """Print the filing's name, its state, and the fields that have a value."""
+    """Print the filing's name, the state, and the fields with a value."""
     from archiver.filings.code_names import FIELD_NAMES, SCHEME_NAMES, STATE_NAMES, name_for_code
 
     console.print_line(filing.name)
@@ -302,7 +302,7 @@ def _update_filing(
     reported_by: str | None,
     **sheet_options: str | date | None,
 ) -> None:
-    """Record the options that were typed; options that were not typed change nothing.
+    """Record the typed options; omitted options change nothing.
 
     ``sheet_options`` are the options for fields of the sheet, by name; None for those not typed.  Raises
     UsageError for ``--force`` without ``--reason`` and for values that cannot be recorded, NotFoundError for an

@@ -79,7 +79,7 @@ def init_command(
     tsa_url: str,
     tsa_root: Path | None,
 ) -> None:
-    """Create or adopt the archive and write its configuration file, or report that both exist already.
+    """Create or adopt the archive and write the configuration file, or report that both exist already.
 
     With ``adopt``, a clone of an archive becomes an archive of its own on this server.
 
@@ -141,7 +141,7 @@ def _make_first_event(settings: Config, *, adopt: bool) -> FirstEvent:
 
 
 def _print_next_steps(session: Session, settings: Config) -> None:
-    """Print where the new archive and its configuration are, and what the user has to do now."""
+    """Print the paths of the new archive and the configuration, and the user's next tasks."""
     console = session.console
     console.info("Archive: {path}", path=settings.archive)
     console.info("Configuration file: {path}", path=os.path.abspath(settings.source))

@@ -75,7 +75,7 @@ def _print_versions(session: Session, decisions: Sequence[tuple[Version, Retenti
 
 
 class _Scope(NamedTuple):
-    """The versions to list: of one submission, of one filing, or of the whole archive."""
+    """The versions to list: of a submission, of a filing, or of the whole archive."""
 
     filing_name: str | None  # None: every filing
     submission_name: str | None  # None: every submission of the filing

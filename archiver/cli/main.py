@@ -83,7 +83,7 @@ class _CommandLoader(localized.LocalizedGroup):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command's name, the command, and its arguments.
+        """Return the command's name, the command, and the arguments.
 
         Raises click.UsageError for an unknown command; the message suggests a name with the same first two
         letters, if there is one.
@@ -96,7 +96,7 @@ class _CommandLoader(localized.LocalizedGroup):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write each command with its line from COMMANDS, without importing its module."""
+        """Write each command with the line from COMMANDS, without importing the module."""
         with formatter.section(gettext.gettext("Commands")):
             formatter.write_dl([(name, localized.translate_help(text)) for name, text in COMMANDS.items()])
 
@@ -168,7 +168,7 @@ def _run_command(arguments: list[str], session: Session) -> int:
 
 
 def _report_failure(function: Callable[[], int], arguments: list[str], session: Session) -> int:
-    """Call a function and return its exit code; for any failure, print a message and return that of the failure.
+    """Call a function and return the exit code; for any failure, print a message and return the failure's code.
 
     Raises _DamagedIndexError as :func:`_run_command` does.
     """

@@ -14,7 +14,7 @@ from archiver.cli.session import Session, command
     help="Restore the repository's settings and hooks instead, and keep the previous content for review.",
 )
 def maintain_command(session: Session, restore_settings: bool) -> None:
-    """Pack the repository; with ``restore_settings``, restore its settings and hooks instead."""
+    """Pack the repository; with ``restore_settings``, restore the settings and hooks instead."""
     if restore_settings:
         _restore_settings(session)
         return

@@ -20,7 +20,7 @@ from archiver.cli.session import Session, command
     help="Output format: for websites (html), documents (markdown), app text (text), or app code (json).",
 )
 def notice_board_command(session: Session, filing: str, text_format: str) -> None:
-    """Write the display text to stdout, unchanged, so that it can be redirected into a file.
+    """Write the display text to stdout, unchanged, for redirection into a file.
 
     Raises NotFoundError for an unknown filing, UsageError for one without a filing number.
     """

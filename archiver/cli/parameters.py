@@ -24,7 +24,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print machin
 
 
 def decode_argument(argument: str) -> str:
-    """Return the text that the user typed, although Python decoded its bytes with the encoding of the locale.
+    """Return the text typed by the user, although Python decoded the bytes with the locale's encoding.
 
     The bytes of ``argument`` are decoded again, as UTF-8, because names in the archive are UTF-8 and the C locale
     can decode only ASCII.  In an old Chinese locale, ``argument`` is returned unchanged if it was decoded without
@@ -52,7 +52,7 @@ class ObjectName(click.ParamType):  # type: ignore[type-arg]  # generic only in 
     name = "name"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
-        """Return the typed name without slashes at its ends; bytes that are not UTF-8 become surrogates."""
+        """Return the typed name without slashes at either end; non-UTF-8 bytes become surrogates."""
         return decode_argument(value).strip("/")
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -102,7 +102,7 @@ class RecordedText(ObjectName):
 
 
 class MaterialPattern(ObjectName):
-    """A glob that is matched with the names of materials, both their bytes and the form that listings show."""
+    """A glob matched with the names of materials, both the bytes and the form shown in listings."""
 
     name = "pattern"
 
@@ -140,7 +140,7 @@ def day_option(
 
 
 def reported_by_option(help_text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return a decorator that adds ``--by``: the person behind a record, if not the user who types the command.
+    """Return a decorator adding ``--by``: the person behind a record, if not the user typing the command.
 
     The command receives the name as ``reported_by``, or None if the option was not typed.
     """

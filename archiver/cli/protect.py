@@ -53,7 +53,7 @@ def protect_command(session: Session, is_clearing: bool) -> None:
 
 
 def _print_changed_flags(console: Console, changed_count: int, total_count: int, *, is_clearing: bool) -> None:
-    """Print how many content objects there are, and the flags of how many of them were set or cleared."""
+    """Print the number of content objects, and the number of flags set or cleared."""
     if is_clearing:
         console.info(
             "Cleared the immutable flag: {done} of {total} objects changed.",

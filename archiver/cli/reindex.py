@@ -45,7 +45,7 @@ def reindex_command(session: Session, accepts_loss: bool, is_confirmed: bool) ->
 
 
 def _accept_loss(session: Session, *, is_confirmed: bool) -> None:
-    """Print what was lost, continue the archive from its last whole event, and journal the loss.
+    """Print the loss, continue the archive from the last whole event, and journal the loss.
 
     After the last whole event, the journal is damaged or lacks events.  Asks the user first, unless
     ``is_confirmed`` or nothing was lost.
@@ -80,7 +80,7 @@ def _accept_loss(session: Session, *, is_confirmed: bool) -> None:
 
 
 def _print_loss(session: Session, loss: Loss) -> None:
-    """Print the last whole event, what is lost after it, and what will happen to refs that do not fit it."""
+    """Print the last whole event, everything lost afterwards, and the fate of refs not fitting the event."""
     console = session.console
     console.info(
         "Last intact event: {seq} ({at})",

@@ -11,7 +11,7 @@ from archiver.errors import LazyMessage, StorageError
 @command("Send the reminders that are due, each one once.")
 @click.option("--dry-run", is_flag=True, help="Print the reminders that are due; send nothing.")
 def remind_command(session: Session, dry_run: bool) -> None:
-    """Send the reminders that are due, and print the number of their items; with ``dry_run``, only print them.
+    """Send the due reminders, and print the number of items; with ``dry_run``, only print the reminders.
 
     Raises StorageError if some could not be sent; the others were sent and journalled.
     """

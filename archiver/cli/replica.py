@@ -40,7 +40,7 @@ _style_option = click.option(
 @_style_option
 @click.option("--no-lock", is_flag=True, help="Accept a bucket without Object Lock; status shows a warning.")
 def _init_replica(session: Session, url: str, endpoint: str, region: str, style: str, no_lock: bool) -> None:
-    """Test the bucket, and journal it as the archive's replica in place of any earlier one.
+    """Test the bucket, and journal it as the replica, in place of any earlier replica.
 
     Raises UsageError for a bad URL or a prefix of another archive, and StorageError if the bucket cannot be used,
     or if it does not lock objects and ``--no-lock`` was not typed.
@@ -68,7 +68,7 @@ def _init_replica(session: Session, url: str, endpoint: str, region: str, style:
 @command("Upload missing data, update locks and holds, and delete disposed objects.")
 @json_option
 def _sync_replica(session: Session, as_json: bool) -> None:
-    """Upload what the bucket lacks, and print what was done and what could not be done.
+    """Upload everything the bucket lacks, and print what was done or could not be done.
 
     Also extends locks, updates holds, and deletes the content that was disposed of.  With ``-v``, also prints each
     lock that was extended.  Raises ConfigError without a bucket in the settings, and StorageError if the bucket
@@ -136,7 +136,7 @@ def _rebuild_archive(
     key_folder: Path | None,
     only_history: bool,
 ) -> None:
-    """Rebuild the archive and write a configuration file next to it, without any configuration of its own.
+    """Rebuild the archive and write a configuration file alongside, without reading any configuration.
 
     Safe to repeat after a failure: objects that have arrived are not downloaded again.  Content that the bucket
     lacks is listed, and is no failure.  Raises UsageError for a bad URL, and StorageError if the bucket cannot be

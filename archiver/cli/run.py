@@ -197,5 +197,5 @@ class _LogPrinter:
         print(json.dumps(log_record), flush=True)
 
     def _translate_field(self, value: object) -> str:
-        """Return the value of a field as it appears in the sentence."""
+        """Return the value of a field as shown in the sentence."""
         return self._console.translate(LazyMessage("{value}", value=value))

@@ -1,4 +1,4 @@
-"""The state of one command, and the decorators that turn a function into a command."""
+"""The state of a command, and the decorators for turning a function into a command."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Session:
-    """The global options of one command, with everything that depends on them: settings, archive and console.
+    """The global options of a command, with all dependent objects: settings, archive and console.
 
     Owns the archives that it opens; :meth:`close` closes them.
     """
@@ -53,7 +53,7 @@ class Session:
 
     @property
     def config(self) -> Config:
-        """Return the settings; the first access reads them and prints warnings about them.
+        """Return the settings; the first access reads the file and prints warnings.
 
         Raises as :meth:`read_config` does.
         """
@@ -67,7 +67,7 @@ class Session:
         return self._config.archive if self._config else None
 
     def read_config(self) -> Config:
-        """Read the settings from the file, print warnings about them, and return them.
+        """Read the settings from the file, print warnings, and return the settings.
 
         Does not change the session, so that a running service can keep its settings if this raises.
 
@@ -105,7 +105,7 @@ class Session:
         return find_and_check_config(self.config_file, os.environ)
 
     def open_archive(self, *, restores_settings: bool = False) -> Archive:
-        """Open the archive that the settings name; :meth:`close` closes it.
+        """Open the archive named in the settings; :meth:`close` closes it.
 
         Messages about repairs are printed as warnings.  With ``restores_settings``, git settings and hooks that
         are not archiver's own are replaced when the archive is first opened for writing.  Otherwise they are
@@ -133,7 +133,7 @@ class Session:
         return policy_in_force(self.config, archive.index.retention_promises())
 
     def perform(self, request: Request, attachment: Path | None = None) -> dict[str, Any]:
-        """Perform the action that takes ``request`` on the archive, and return its result.
+        """Perform the action for ``request`` on the archive, and return the result.
 
         The action runs in this process if the user owns the archive, otherwise in the daemon, which learns from
         the kernel who asks.  ``attachment`` is a file to send along with the request.

@@ -24,7 +24,7 @@ _DIGEST_DIGITS = 16
 @click.argument("tag", type=ObjectName())
 @json_option
 def show_command(session: Session, tag: str, as_json: bool) -> None:
-    """Print a version's materials: its files and its empty folders.  Raises NotFoundError for an unknown tag."""
+    """Print a version's materials: the files and the empty folders. Raises NotFoundError for an unknown tag."""
     from archiver.store.resolve import find_version
 
     archive = session.open_archive()
@@ -71,7 +71,7 @@ def _contents_as_json(version: Version, materials: Sequence[Material]) -> dict[s
 
 
 def _print_version(session: Session, version: Version) -> None:
-    """Print the version's tag and capture time, its disposal if any, and its submissions to the regulator."""
+    """Print the version's tag and capture time, the disposal if any, and the submissions to the regulator."""
     console = session.console
     console.info("{tag}, captured {at}", tag=version.tag, at=session.format_time(version.captured_at))
     if version.disposed:

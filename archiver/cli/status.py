@@ -27,7 +27,7 @@ _MAX_DEADLINES = 10
     "--check", "fails_on_problems", is_flag=True, help="Exit with code 9 if there are problems, for monitoring."
 )
 def status_command(session: Session, as_json: bool, fails_on_problems: bool) -> None:
-    """Print the report; with ``--check``, raise Unhealthy if it has problems."""
+    """Print the report; with ``--check``, raise Unhealthy on any problem."""
     from archiver.status.health_report import collect_health_report
 
     health = collect_health_report(session.open_archive(), session.config)
@@ -145,7 +145,7 @@ def _print_tasks(session: Session, health: HealthReport) -> None:
 
 
 def _print_doubtful_files(session: Session, health: HealthReport) -> None:
-    """Print the files of newest versions that looked damaged when they were captured."""
+    """Print the files of newest versions that looked damaged at capture."""
     from archiver.documents.integrity import DEFECTS
     from archiver.store.names import name_as_text
 

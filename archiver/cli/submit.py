@@ -54,7 +54,7 @@ def submit_command(
     receipt: Path | None,
     reported_by: str | None,
 ) -> None:
-    """Sign and record the submission, then warn of files in it that look damaged.
+    """Sign and record the submission, then warn of any files that look damaged.
 
     Raises UsageError or SubmissionRefused if the version must not be signed as it is, and NotFoundError for an
     unknown submission or version.  Nothing is recorded then.
@@ -87,7 +87,7 @@ def submit_command(
 
 
 def _warn_of_damaged_files(session: Session, tag: str) -> None:
-    """Print a warning for each file of the version that looked damaged when it was captured.
+    """Print a warning for each file of the version that looked damaged at capture.
 
     The version stays signed, because it was submitted as it is; the user can still send the regulator a good file.
     """

@@ -89,7 +89,7 @@ def verify_command(
 
 
 def _print_findings_without_git(session: Session, as_json: bool) -> None:
-    """Print the findings of the checks that need no git, for an archive that cannot be opened.
+    """Print the findings of all checks not needing git, for an archive that cannot be opened.
 
     Prints nothing if there are none: the error from opening the archive states the reason.
     """

@@ -16,7 +16,7 @@ CHANGE_KINDS = ("model", "logic", "data", "mechanism")
 
 @dataclass(frozen=True, slots=True)
 class DeskSettings:
-    """Settings of the desk, as the manual calls everything that people do about a filing after its submission.
+    """Settings of the desk, the manual's word for all human work on a filing after submission.
 
     Some fields are named more precisely than their keys in the file.
     """

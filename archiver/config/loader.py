@@ -36,7 +36,7 @@ class CheckedConfigFile:
 
 
 def find_and_load_config(option_value: str | None, environment: Mapping[str, str]) -> Config:
-    """Find the configuration file as :func:`find_and_check_config` does, and return its settings.
+    """Find the configuration file as :func:`find_and_check_config` does, and return the settings.
 
     Raises ConfigError for the first problem, and StorageError if a file cannot be read.
     """
@@ -44,7 +44,7 @@ def find_and_load_config(option_value: str | None, environment: Mapping[str, str
 
 
 def find_and_check_config(option_value: str | None, environment: Mapping[str, str]) -> CheckedConfigFile:
-    """Find the configuration file, read it, and collect every problem of its settings.
+    """Find and read the configuration file, and collect every problem of the settings.
 
     ``option_value`` is the value of ``--config``, None without the option. A file in the current folder that the
     user did not name must belong to a trusted user: see :mod:`archiver.config.owner`.
@@ -58,7 +58,7 @@ def find_and_check_config(option_value: str | None, environment: Mapping[str, st
 
 
 def load_config(source: Path, *, must_be_trusted: bool = False) -> Config:
-    """Read and check the file ``source``, and return its settings.
+    """Read and check the file ``source``, and return the settings.
 
     ``must_be_trusted`` is True for a file that the user did not name: its owner must be a trusted user.
 
@@ -68,7 +68,7 @@ def load_config(source: Path, *, must_be_trusted: bool = False) -> Config:
 
 
 def check_config_file(source: Path, *, must_be_trusted: bool = False) -> CheckedConfigFile:
-    """Read the file ``source`` and collect every problem of its settings, so that one check shows all of them.
+    """Read the file ``source`` and collect every problem of the settings, to show all in a single check.
 
     ``must_be_trusted`` is True for a file that the user did not name: its owner must be a trusted user.
 
@@ -180,7 +180,7 @@ def check_paths_not_nested(archive: Path, watch: Path) -> None:
 
 
 def _resolve_links(path: Path) -> Path:
-    """Return ``path`` with all links resolved as far as they exist.
+    """Return ``path`` with all links resolved as far as possible.
 
     Never asks the filesystem mounted at ``path`` itself, because a network filesystem may hang.
     """

@@ -1,4 +1,4 @@
-"""Find the configuration file, and read its text."""
+"""Find the configuration file, and read the text."""
 
 from __future__ import annotations
 

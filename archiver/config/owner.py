@@ -26,7 +26,7 @@ _MAX_FILE_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A configuration file that was found and read, with the facts that decide on trust."""
+    """A configuration file found and read, with the facts for deciding on trust."""
 
     path: Path
     #: At most ``_MAX_FILE_BYTES``; empty for anything but a regular file.

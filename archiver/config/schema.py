@@ -31,7 +31,7 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """The declaration of a setting, in the metadata of its field."""
+    """The declaration of a setting, in the metadata of a field."""
 
     #: TABLE.KEY; only TABLE if the setting is a whole table; only KEY in the table of a filing.
     key: str
@@ -52,12 +52,12 @@ class Setting:
 
     @property
     def keys_in_table(self) -> tuple[str, ...]:
-        """Return the keys that the setting occupies within its table."""
+        """Return the keys occupied by the setting within the table."""
         return self.value_type.members or (self.key.rpartition(".")[2],)
 
 
 class SettingValue(NamedTuple):
-    """A setting and its value in a configuration."""
+    """A setting with the configured value."""
 
     #: With the table of the filing in front, if it is a setting of a filing.
     full_key: str
@@ -136,7 +136,7 @@ def declared_settings(settings_class: type) -> Iterator[Setting]:
 
 
 def setting_values(settings_object: Any, prefix: str = "") -> Iterator[SettingValue]:
-    """Yield every setting of an object, of its parts and of single filings, with its value.
+    """Yield every setting of an object, of its parts and of single filings, with the value.
 
     The order is that of the declaration. ``prefix`` is put in front of each key, such as ``filings.NAME.``.
     """

@@ -1,4 +1,4 @@
-"""The table of settings: each key of ``archiver.toml`` is a field of one of these classes or of their parts."""
+"""The table of settings: each key of ``archiver.toml`` is a field of these classes or of their parts."""
 
 from __future__ import annotations
 
@@ -322,7 +322,7 @@ class Config:
 
 
 def settings_by_table() -> dict[str, list[Setting]]:
-    """Return the settings of each table, in the order of ``TABLE_SUMMARIES``; "filings": those of one filing."""
+    """Return the settings of each table, in the order of ``TABLE_SUMMARIES``; "filings": per-filing settings."""
     settings_of_table: dict[str, list[Setting]] = {table: [] for table in TABLE_SUMMARIES}
     for declared_setting in declared_settings(Config):
         settings_of_table[declared_setting.table].append(declared_setting)

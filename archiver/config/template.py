@@ -135,7 +135,7 @@ def _format_toml(value: object) -> str:
 
 
 def _format_toml_string(text: str) -> str:
-    """Return ``text`` as a quoted TOML string on one line. Raises ConfigError if it is not UTF-8."""
+    """Return ``text`` quoted as a single-line TOML string. Raises ConfigError for non-UTF-8 text."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

@@ -40,7 +40,7 @@ class SettingProblem:
 
 @dataclass(frozen=True, slots=True)
 class TomlDocument:
-    """A configuration file as parsed, before its keys and values are checked."""
+    """A parsed configuration file, before any check of keys and values."""
 
     source: Path
     #: Every top-level key; a wrong file may have a value there that is not a table.

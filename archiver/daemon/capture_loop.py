@@ -1,4 +1,4 @@
-"""Keep one archive complete with one watched folder: the loop of the daemon, and of ``run --once``."""
+"""The loop of the daemon, and of ``run --once``: keep an archive complete with a watched folder."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _EVENT_DELAY_SECONDS = 10.0
 
 
 class Daemon:
-    """Capture from one watched folder into one archive until told to stop.
+    """The capture of a watched folder into an archive, until told to stop.
 
     Owns the watch, the capturer's threads and child processes, the side jobs, the replication, and its connection
     to ``state.db``.  They end with :meth:`run` or :meth:`run_once`; call one of these, and only once.  If that
@@ -159,7 +159,7 @@ class Daemon:
                 self._finish_run()
 
     def run_once(self) -> Remainder:
-        """Capture all changes once they have settled; return the paths that are still not archived.
+        """Capture all changes once settled; return the paths still not archived.
 
         Ends early if the archive refuses every change, after the maximum delay, and after :meth:`stop`.
 
@@ -217,7 +217,7 @@ class Daemon:
         journal_clock_daily(self._archive, self._journal_event)
 
     def _accept_folder(self) -> None:
-        """Check, once the folder is present, that it may be watched for this archive; journal a new path.
+        """Check that the folder, once present, may be watched for this archive; journal a new path.
 
         Does nothing after the first success.  Raises ConfigError for the folder of another archive.
         """
@@ -229,7 +229,7 @@ class Daemon:
         self._is_folder_accepted = self._watched_folder.is_present()
 
     def _finish_run(self) -> None:
-        """Record for ``status`` what is pending and that nothing is watched, and :meth:`close`."""
+        """Record the pending paths and the end of watching for ``status``, and :meth:`close`."""
         self._replication.stop()
         self._capturer.close()
         # Otherwise the archive's disk is full, read-only or gone.  The next start makes a new list.

@@ -49,7 +49,7 @@ class LastProblem:
 
 
 def read_last_problem(snapshot: Snapshot) -> LastProblem | None:
-    """Return the problem that :meth:`FailureState.remember_problem` stored last; None if there is none.
+    """Return the problem last stored by :meth:`FailureState.remember_problem`; None if missing.
 
     Raises ValueError or KeyError if the stored text has another form.
     """
@@ -84,7 +84,7 @@ class FailureReporter:
     """
 
     def __init__(self, report: Reporter, archive_root: Path) -> None:
-        """Pass messages to ``report``; those about no file in particular name ``archive_root``."""
+        """Pass messages to ``report``, naming ``archive_root`` unless about a particular file."""
         self._report = report
         self._archive_root = archive_root
         #: Type and traceback of each unexpected error -> the path of its crash log.
@@ -114,7 +114,7 @@ class FailureReporter:
             self._report_fault(error, problem)
 
     def _report_fault(self, error: Exception, problem: str) -> None:
-        """Report an unexpected error with its crash log."""
+        """Report an unexpected error with a crash log."""
         place = type(error), "".join(traceback.format_tb(error.__traceback__))
         try:
             if place not in self._crash_log_paths:
@@ -149,7 +149,7 @@ class FailureState:
         self._alarm.open()
 
     def close(self) -> None:
-        """Switch the alarm off, and close its file."""
+        """Switch the alarm off, and close the file."""
         self._alarm.close()
 
     def remember_problem(self, code: str, message: LazyMessage) -> None:

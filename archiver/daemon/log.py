@@ -11,7 +11,7 @@ LOG_LOST = LazyMessage.define(
 
 
 class Log:
-    """A reporter that passes messages on to another reporter, and counts those that could not be written."""
+    """A reporter passing messages on to another reporter, and counting messages lost by write failures."""
 
     def __init__(self, report: Reporter) -> None:
         """``report`` writes the log, and raises OSError or ValueError if that fails."""
@@ -20,7 +20,7 @@ class Log:
         self.lost_count = 0
 
     def __call__(self, template: str | LazyMessage, /, *, problem: str = "", **fields: object) -> None:
-        """Write a message, then the number of those that were lost before it; never raises for a failing log."""
+        """Write a message, then the number of messages lost before; never raises for a failing log."""
         try:
             self._report(template, problem=problem, **fields)
             if lost_count := self.lost_count:

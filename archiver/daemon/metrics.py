@@ -162,7 +162,7 @@ class Metrics:
             self._server, _ = prometheus_client.start_http_server(port, host, self._registry)
 
     def write_textfile(self) -> None:
-        """Write the metrics to the configured file, if there is one; raises OSError."""
+        """Write the metrics to the configured file, if any; raises OSError."""
         if self._textfile is not None:
             import prometheus_client
 
@@ -198,7 +198,7 @@ class Metrics:
 
 
 def _replace_public_file(path: Path, data: bytes) -> None:
-    """Replace a file by one that all users may read, in one step, so that no reader sees half of it.
+    """Replace a file atomically by a file readable for all users; no reader ever sees half a file.
 
     Raises OSError, with the old file in place.
     """

@@ -18,7 +18,7 @@ _MAX_LISTED = 100
 
 
 def journal_refusals(archive: Archive, journal: Callable[[Draft], None]) -> None:
-    """Journal the attempts since the last call as one event, through ``journal``; do nothing if there were none.
+    """Journal the attempts since the last call as a single event, through ``journal``; if none, do nothing.
 
     At most ``_MAX_LISTED`` attempts are listed, and all are counted.  The file with the attempts is renamed first,
     and removed once the event is written.  So a crash in between can journal an attempt twice, but never loses

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class ArchiveGone(Exception):
-    """The archive's repository is missing, or another one is at its path, for example on another volume."""
+    """The archive's repository is missing, or another is at the path, for example on another volume."""
 
 
 class HistoryReplaced(Exception):

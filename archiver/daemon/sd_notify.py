@@ -20,7 +20,7 @@ class SystemdNotifier:
         self._last_watchdog_at = 0.0
 
     def notify_ready(self, status: str) -> None:
-        """Report that a start or a reload is complete; ``status`` is one line for ``systemctl status``."""
+        """Report a completed start or reload; ``status`` is a single line for ``systemctl status``."""
         self._send(f"READY=1\nSTATUS={status}")
 
     def notify_reloading(self) -> None:

@@ -125,7 +125,7 @@ class Service:
         return Archive(config.archive, notify=lambda text: self._report("{text}", text=text))
 
     def _run_daemon(self, archive: Archive, config: Config) -> None:
-        """Run a daemon on an open archive until it ends, and report why it ended, unless it was told to.
+        """Run a daemon on an open archive to the end, and report the reason unless the end was requested.
 
         Raises the daemon's ArchiverError, OSError or sqlite3.Error if no daemon of this service has started yet.
         """
@@ -159,7 +159,7 @@ class Service:
             self._daemon = None
 
     def _create_daemon(self, archive: Archive, config: Config) -> Daemon:
-        """Create the daemon that :meth:`stop` and :meth:`reload` reach from now on; the caller runs it."""
+        """Create a daemon for the caller to run, reached by :meth:`stop` and :meth:`reload` from now on."""
         daemon = Daemon(
             archive, config, self._report, self._settle_seconds, self._lock_timeout, self._on_heartbeat
         )
@@ -172,7 +172,7 @@ class Service:
         return daemon
 
     def _announce_start(self, config: Config, open_resources: contextlib.ExitStack) -> None:
-        """Open the socket and tell systemd that the service is ready; called by a daemon that has started.
+        """Open the socket and report the service ready to systemd; called by a daemon once started.
 
         Closing ``open_resources`` closes the socket.
         """
@@ -239,7 +239,7 @@ class Service:
         return new_config
 
     def _check_new_folder(self, old_config: Config, new_config: Config) -> None:
-        """Check that a new ``watch.path`` may replace the old one, if it differs.  Raises ConfigError.
+        """Ensure a new ``watch.path``, if different, may replace the old path. Raises ConfigError.
 
         The next daemon checks the folder too, but by then the old configuration can no longer stay in force.
         """

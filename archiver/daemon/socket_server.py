@@ -243,7 +243,7 @@ class SocketServer:
 
 
 def _open_listening_socket(archive_folder: Path) -> socket.socket:
-    """Replace the socket in the archive's folder by a new one, and return it, listening; raises OSError.
+    """Replace the socket in the archive's folder, and return the new, listening socket; raises OSError.
 
     accept() raises TimeoutError after ``_CLOSING_CHECK_SECONDS`` without a caller.  The caller of this function
     closes the socket, and removes its file.
@@ -310,7 +310,7 @@ def _request_reader(connection: socket.socket) -> Callable[[int], bytes]:
 def _received_attachment(
     size: int | None, read_exactly: Callable[[int], bytes], spool: Path
 ) -> Iterator[IO[bytes] | None]:
-    """Receive an attachment of ``size`` bytes, and yield it as an open file, at its beginning.
+    """Receive an attachment of ``size`` bytes into a file, and yield the file, open at the beginning.
 
     Yields None if ``size`` is None, because the request has no attachment.
 

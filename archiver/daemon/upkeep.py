@@ -21,7 +21,7 @@ _MEMORY_RELEASE_PATHS = 5000
 
 
 def report_unread_events(archive: Archive, report: Reporter) -> None:
-    """Report each problem that follows from events of the journal that cannot be read; raises sqlite3.Error."""
+    """Report each problem resulting from unreadable events of the journal; raises sqlite3.Error."""
     for reason in unread.describe_unread_events(archive.index.unread_events()):
         report("Warning: {reason}", problem="journal", reason=reason)
 
@@ -37,7 +37,7 @@ def journal_new_promises(archive: Archive, config: Config, journal: Callable[[Dr
 
 
 def apply_sensitive_patterns(archive: Archive, config: Config, snapshot: Snapshot) -> None:
-    """If the [sensitive] patterns have changed, let only the owner read the archived materials that match them.
+    """After a change of the [sensitive] patterns, let only the owner read the matching archived materials.
 
     ``state.db`` holds the patterns that were applied last.
     """

@@ -32,7 +32,8 @@ _UNWATCHED_GRACE_SECONDS = 2.0
 
 
 class WatchedFolder:
-    """Watch one folder: detect its absence, lost events, and a *stalled* watch, whose events no longer arrive.
+    """A watched folder, with checks for absence, lost events, and a *stalled* watch, whose events no longer
+    arrive.
 
     Owns the watch, which :meth:`stop_watching` ends.  ``state`` is one of the codes in
     :mod:`archiver.daemon.watch_state`, and empty before the first watch; ``state.db`` keeps it for
@@ -102,7 +103,7 @@ class WatchedFolder:
         self._presence.allow_other_mount()
 
     def record_scanned_folder(self) -> None:
-        """Record that the folder was just scanned, so that it is the watched folder from now on."""
+        """Record the folder just scanned as the watched folder from now on."""
         self._presence.record_scanned_folder()
 
     def handle_missing_folder(self) -> None:
@@ -121,7 +122,7 @@ class WatchedFolder:
     # --- events
 
     def ensure_watched(self) -> bool:
-        """Start watching the folder, or a folder that replaced it; return True if a full scan is due.
+        """Start watching the folder, or a replacement folder; return True if a full scan is due.
 
         Does nothing, and returns False, while the same folder is watched.  A folder that replaced it needs a new
         watch: inotify follows the inode, so after a rename it would go on watching the old folder.
@@ -255,7 +256,7 @@ class WatchedFolder:
         return self._probe_folder
 
     def _report_probe_problem(self, error: OSError) -> None:
-        """Report that no probe event can be made, so that a stalled watch may go unnoticed for longer."""
+        """Report that no probe event can be made: a stalled watch may go unnoticed for longer."""
         self._report(
             "Cannot create a test event in {path} ({reason}). No files are lost: archiver still scans the "
             "watched folder. Remove what occupies this path.",
@@ -265,7 +266,7 @@ class WatchedFolder:
         )
 
     def restart_stalled_watch(self, missed_path: bytes | None = None, missed_count: int = 0) -> None:
-        """Replace the stalled watch by a new one; report that, and journal it unless it was stalled before.
+        """Replace and report the stalled watch; journal the stall unless the watch was stalled before.
 
         ``missed_path`` is a changed path that a scan found but no event named, and ``missed_count`` is the number
         of such paths.  ``missed_path`` is None if only a probe event was missed.
@@ -325,7 +326,7 @@ class WatchedFolder:
         return False
 
     def _report_unwatched_folders(self, unwatched_paths: Collection[bytes]) -> None:
-        """Store that some folders are unwatched; report it once, and only if a higher limit would help."""
+        """Store that some folders are unwatched; report this once, and only if a higher limit would help."""
         max_relative_bytes = _MAX_PATH_BYTES - len(self._presence.real_path)
         unwatched_count = str(len(unwatched_paths))
         if all(len(path) >= max_relative_bytes for path in unwatched_paths):

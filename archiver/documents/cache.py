@@ -35,12 +35,12 @@ class DocumentCache:
     """
 
     def __init__(self, archive_folder: Path) -> None:
-        """Use the cache below ``archive_folder``; :meth:`put` creates it."""
+        """Use the cache below ``archive_folder``, created by :meth:`put`."""
         self._archive_folder = archive_folder
         self._cache_folder = archive_folder / CACHE_FOLDER
 
     def get(self, sha256: str, document_type: str, with_text: bool) -> Document | None:
-        """Return the document cached for the content ``sha256``; None if there is no entry that can be trusted.
+        """Return the document cached for the content ``sha256``; None without a trustworthy entry.
 
         ``document_type`` is a type of :mod:`archiver.documents.document_types`.  An entry ``with_text`` and an
         entry with the facts alone are cached separately.
@@ -77,7 +77,7 @@ class DocumentCache:
                 entry_path.unlink()
 
     def _make_private(self, folder: Path) -> None:
-        """Create ``folder`` for the owner alone, if it is missing.
+        """Create ``folder`` for the owner alone, if missing.
 
         Deletes and replaces a folder or file there that another user owns or can write to.  Raises OSError.
         """
@@ -106,7 +106,7 @@ class DocumentCache:
         return os.stat(self._archive_folder).st_uid
 
     def remove_entries(self, sha256_digests: Iterable[str]) -> None:
-        """Remove all entries of these contents; raises OSError if one cannot be removed.
+        """Remove all entries of the given contents; raises OSError if any cannot be removed.
 
         Contents without an entry are skipped.
         """
@@ -123,7 +123,7 @@ class DocumentCache:
 
 
 def _certainly_exists(path: Path) -> bool:
-    """Return True if there is a file at ``path``; False also if that cannot be determined."""
+    """Return True if a file exists at ``path``; False also if this cannot be determined."""
     try:
         return is_there(path)
     except OSError:

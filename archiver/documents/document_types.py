@@ -1,4 +1,4 @@
-"""Detect the type of a document from its first bytes, and from its name where the bytes do not show it."""
+"""Detection of a document's type from the first bytes, and from the name where the bytes are not enough."""
 
 from __future__ import annotations
 

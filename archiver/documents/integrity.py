@@ -91,7 +91,7 @@ def _check_office(first_bytes: bytes, last_bytes: bytes, size: int) -> str:
 
 
 def _picture_check(header: bytes, end_marker: bytes) -> Callable[[bytes, bytes, int], str]:
-    """Return a function that checks pictures of one format.
+    """Return a function to check pictures of a given format.
 
     They begin with ``header`` and end with ``end_marker``.  Other bytes may follow, because cameras append data.
     """

@@ -86,7 +86,7 @@ def read_pptx(path: str) -> Extract:
     slides = list(pptx.Presentation(path).slides)
 
     def slide_lines() -> Iterator[str]:
-        """Yield the number of each slide, then the paragraphs of its shapes."""
+        """Yield each slide's number, then the paragraphs of the shapes."""
         for number, slide in enumerate(slides, 1):
             yield f"[{number}]"
             for shape in slide.shapes:

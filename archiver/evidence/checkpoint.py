@@ -53,7 +53,7 @@ def make_checkpoint(archive: Archive, lock_timeout: float) -> Event:
 
 
 def is_checkpoint_due(archive: Archive) -> bool:
-    """Return True if a checkpoint should be made: there are later events, and the last one is a day old or older.
+    """Return True if a checkpoint is due: the last checkpoint is at least a day old, and later events exist.
 
     An archive with events but without any checkpoint needs one at once.  A repository without events needs none.
     """

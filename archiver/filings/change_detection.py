@@ -62,7 +62,7 @@ class _SignalReadings(NamedTuple):
 
 
 def journal_new_questions(archive: Archive, config: Config, lock_timeout: float) -> list[int]:
-    """Ask about each filing that has changed since it was filed: is the change material?  Journal the questions.
+    """Ask about each filing changed since being filed: is the change material? Journal the questions.
 
     Journals new values of signals too.  Only filings in the state ``filed`` are looked at, and a filing with a
     pending question gets no second one.  Each event is durable on its own: after a crash, a repeated call journals
@@ -287,7 +287,7 @@ def _read_file_signal(path: str) -> str:
 
 
 def _read_repository_signal(path: str) -> str:
-    """Return the SHA-256 of a repository's list of tags, followed by a space and the newest tag if there is one.
+    """Return the SHA-256 of a repository's list of tags, followed by a space and the newest tag, if any.
 
     The repository is only read.  No hook or filter of the repository runs.
 

@@ -15,7 +15,7 @@ GENERATIVE_NUMBER = re.compile(r"([A-Z][A-Za-z]+)-(.+)-(20\d{6})(S?\d{4})?", re.
 
 
 class _NumberForm(NamedTuple):
-    """A form that filing numbers of one scheme have."""
+    """A form of the filing numbers of a scheme."""
 
     scheme: str  # also the name of the field for ``description`` in the error message below
     pattern: re.Pattern[str]  # must match the whole number

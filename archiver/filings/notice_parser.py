@@ -49,7 +49,7 @@ class NoticeProposal:
 
 
 def parse_notice(lines: Sequence[str], filing_names: Iterable[str]) -> NoticeProposal:
-    """Guess the content of a notice from the lines of its text.
+    """Guess a notice's content from the lines of the text.
 
     The proposal names those of ``filing_names`` that occur in the text, in the given order.  Spaces are ignored.
     """
@@ -90,7 +90,7 @@ def _find_document_number(lines: Iterable[str]) -> str:
 
 
 def _parse_date(match: re.Match[str]) -> date | None:
-    """Return the date that the groups of ``match`` form, or None if they form none.
+    """Return the date formed by the groups of ``match``, or None if invalid.
 
     Digits such as 2026.13.40 may be a version number.
     """

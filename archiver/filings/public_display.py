@@ -1,4 +1,4 @@
-"""Render the public display of a filing number (art. 26), and check that pages show it.  Pure."""
+"""The public display of a filing number (art. 26): rendering, and checks for presence on pages. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check facts that people report, before they are journalled.  Pure.
+"""Checks of facts reported by people, before journalling. Pure.
 
 A record in the journal cannot be removed, so :mod:`archiver.filings.records` calls these checks first.
 """
@@ -22,7 +22,7 @@ _DAY_FIELDS = ("issued_on", "service_start", "service_end")
 
 
 def check_not_future(day: date, today: date) -> None:
-    """Check that ``day`` is not after ``today``.  Raises UsageError if it is."""
+    """Raise UsageError if ``day`` is after ``today``."""
     if day > today:
         raise UsageError("{day} is in the future. Nothing was recorded. Use today or an earlier date.", day=day)
 
@@ -78,7 +78,7 @@ def check_field_values(
 
 
 def check_status_day(filing: Filing, checked_on: date) -> None:
-    """Check that a review status was seen on or after the day of the newest submission, if there is one.
+    """Check that a review status was seen on or after the day of the newest submission, if any.
 
     An older status would replace the state that the submission led to.  Raises UsageError if it is older.
     """

@@ -28,7 +28,7 @@ from archiver.store.events.filing_events import (
 
 
 class _Transition(NamedTuple):
-    """The effect of a submission on the state of its filing."""
+    """The effect of a submission on the filing's state."""
 
     states_before: frozenset[str]  # in any other state, the submission does not change the state
     state_after: str
@@ -148,7 +148,7 @@ class Filing:
         return str(self.sheet_fields.get("number") or "")
 
     def enter_state(self, state: str, on: date, portal_text: str = "") -> None:
-        """Set the state, the day on which it began or was seen, and the portal's words for it."""
+        """Set the state, the day when the state began or was seen, and the portal's wording."""
         self.state, self.state_on, self.portal_text = state, on, portal_text
 
     def sheet_day(self, field_name: str) -> date | None:
@@ -176,7 +176,7 @@ def filings_from_events(events: Iterable[LifeEvent]) -> dict[str, Filing]:
 
 
 def describe_release(signal_name: str, signal_value: str) -> str:
-    """Describe a new value of a signal for people: the signal's name, and the word in the value if there is one.
+    """Describe a new value of a signal for people: the signal's name, and the word in the value, if any.
 
     ``signal_value`` is ``DIGEST`` or ``DIGEST WORD``.
     """
@@ -283,7 +283,7 @@ def _apply_notice_answer(filing: Filing, event: LifeEvent) -> None:
 
 
 def _apply_change_question(filing: Filing, event: LifeEvent) -> None:
-    """Add the open question that a detected change raises: is it material, so that it must be submitted?"""
+    """Add the open question raised by a detected change: is the change material, and so to be submitted?"""
     details = ChangeNoticed.from_details(event.details)
     filing.change_questions.append(
         ChangeQuestion(

@@ -64,7 +64,7 @@ def record_submission(
 
 
 def check_version_complete(archive: Archive, version: Version) -> None:
-    """Check that ``version`` has materials, and that the archive still holds all of its content undamaged.
+    """Check that ``version`` has materials, with all content still undamaged in the archive.
 
     A signature cannot be taken back, so all content is read and hashed before the version is signed.
 

@@ -1,4 +1,4 @@
-"""Find papers in the notice folder that no recorded notice has, to propose them to a person.
+"""Papers in the notice folder missing from every recorded notice, for proposal to a person.
 
 Nothing is recorded without the person's consent.
 """

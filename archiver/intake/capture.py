@@ -45,7 +45,7 @@ _SMALL_BYTES = 256 << 10
 
 @dataclass(slots=True)
 class CaptureResult:
-    """What became of one attempt to capture a group: a version or none, and what is left to do."""
+    """The result of an attempt to capture a group: a version or none, and the remaining work."""
 
     #: The new version; None if nothing had changed.
     tag: str | None = None
@@ -94,7 +94,7 @@ class Capturer:
     def __init__(
         self, archive: Archive, snapshot: Snapshot, access: FolderAccess, config: Config, stopping: threading.Event
     ) -> None:
-        """Read through ``access``, and record in ``snapshot`` what is archived.
+        """Read through ``access``, and record the archived paths in ``snapshot``.
 
         Setting ``stopping`` makes the threads stop before the next chunk; :meth:`close` sets it, too.
         """
@@ -132,7 +132,7 @@ class Capturer:
         return CaptureJob(group, states, self._publisher.submit(self._publish, batches))
 
     def finish(self, attempt: CaptureJob, wait_seconds: float) -> CaptureResult:
-        """Wait until the files are read, and archive them as one version if anything has changed.
+        """Wait until the files are read, and archive any changes as a single version.
 
         Raises StorageError if the archive's disk cannot be written, Busy if another process holds the lock after
         ``wait_seconds``, ReadingStopped if the daemon is stopping.  Then no version was made, and the paths stay
@@ -153,7 +153,7 @@ class Capturer:
         return outcome
 
     def drop(self, attempt: CaptureJob) -> None:
-        """Give up an attempt that is not finished; the next one reuses content that was published already."""
+        """Give up an unfinished attempt; the next attempt reuses content published already."""
         attempt.read.cancel()
 
     def rest(self) -> None:
@@ -212,7 +212,7 @@ class Capturer:
             raise ReadingStopped
 
     def _remember(self, group: Group, seen: Mapping[bytes, State], outcome: CaptureResult) -> None:
-        """Record in the snapshot what is archived now, except for changes that another group must still archive.
+        """Record the newly archived states in the snapshot, except changes still to be archived by another group.
 
         If a file of one group has become a folder of another, its entry must stay until the first group has
         archived the deletion: after a crash, nothing else would show that the file existed.
@@ -242,7 +242,8 @@ class Capturer:
         staged: Mapping[bytes, StagedCopy],
         outcome: CaptureResult,
     ) -> None:
-        """Write a version of the group if ``settled`` differs from the newest one, and enter it into ``outcome``.
+        """Write a version of the group if ``settled`` differs from the newest, and enter the version into
+        ``outcome``.
 
         Where submissions are numbered, one that was submitted to the regulator does not change any more: the next
         number begins, with all materials of the group.
@@ -291,7 +292,7 @@ class Capturer:
         return number, repository.resolve(submission.branch)
 
     def _totals(self, latest: Version | None, changes: list[Change], changeset: Changeset) -> Totals:
-        """Return the size of the version that ``changes`` make of ``latest``, and how many changes it has."""
+        """Return the size of the version made of ``latest`` by ``changes``, and the number of changes."""
         counts = Counter(change.op for change in changes)
         files, size = changeset.totals_after(latest)
         return Totals(
@@ -320,7 +321,7 @@ class Capturer:
         return any(version.submitted for version in versions)
 
     def _check_content(self, changes: list[Change]) -> None:
-        """Raise StorageError unless the content object of every change exists, as it did when it was published."""
+        """Raise StorageError unless every change's content object still exists as published."""
         for change in changes:
             if change.sha256 and change.size and not self._archive.content.has_object(change.sha256, change.size):
                 raise StorageError(
@@ -345,7 +346,7 @@ def _batches(files: list[tuple[bytes, StatData]]) -> Iterator[list[bytes]]:
 
 
 def _as_material(path: bytes, state: State, staged: StagedCopy | None) -> Material | None:
-    """Return what a version holds at ``path``: the file that was staged, an empty folder, or None for nothing."""
+    """Return a version's material at ``path``: the staged file, an empty folder, or None for nothing."""
     if staged is not None:
         stat_data = staged.stat_data
         return Material(path, staged.sha256, stat_data.size, stat_data.mtime_ns, staged.health)

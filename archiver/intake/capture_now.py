@@ -65,7 +65,7 @@ def scan_read_only(archive: Archive, config: Config) -> ScanResult:
 
 
 def check_submission_readable(archive: Archive, config: Config, submission: Submission) -> None:
-    """Check that every path of a submission can be read, because a version lacks the files that cannot.
+    """Ensure every path of a submission can be read, because a version lacks unreadable files.
 
     A missing folder is accepted, because the versions were made while it was there.
 
@@ -164,7 +164,7 @@ def _check_submission_folder(access: FolderAccess, group: Group, submission: Sub
 
 
 def _has_submission_folder(access: FolderAccess, group: Group, submission: Submission) -> bool:
-    """Return True if the submission's folder exists and neither it nor a folder above it is a link.
+    """Return True if the submission's folder exists and neither this folder nor any parent is a link.
 
     Raises SubmissionRefused if a folder cannot be looked at.
     """
@@ -231,7 +231,7 @@ def _is_file(state: State) -> bool:
 
 
 def _unreadable_paths(scan_result: ScanResult, config: Config, group: Group) -> list[SkippedPath]:
-    """Return the paths of a group that a scan could not read; one may be the group's own folder."""
+    """Return a group's paths unreadable in a scan, possibly including the group's own folder."""
     unreadable_paths = []
     for skipped_path in filter(is_unreadable, scan_result.skipped):
         is_folder = skipped_path.code != UNREADABLE_FILE.code

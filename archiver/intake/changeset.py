@@ -18,7 +18,7 @@ class FileTotals(NamedTuple):
 
 
 class Changeset:
-    """The paths of one capture, with their materials before and after it.
+    """The paths of a capture, with the materials before and after.
 
     Create and use it while the writer's lock is held: the newest version is read from the index at the start, and
     must stay the newest.

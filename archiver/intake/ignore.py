@@ -23,7 +23,7 @@ class IgnoreRules:
         }
 
     def matching_pattern(self, name: bytes) -> str | None:
-        """Return the first pattern that ``name`` matches, as in the setting; None if it matches none."""
+        """Return the first pattern matching ``name``, as in the setting; None without a match."""
         if self._any_expression.match(name) is None:
             return None
         for pattern, expression in self._expressions_by_pattern.items():

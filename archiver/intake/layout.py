@@ -13,7 +13,7 @@ from archiver.store.names import ref_component
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The paths that are captured together, as a version of one submission; named by the folders above them."""
+    """The paths captured together, as a version of a submission; named by the folders above the paths."""
 
     #: The name of the filing's folder; empty for files directly in the watched folder.
     filing_folder: bytes
@@ -51,7 +51,7 @@ def group_of_submission(submission: Submission) -> Group:
 
 
 def locate_path(path: bytes, layout: str, is_folder: bool = False) -> MaterialLocation:
-    """Return the group of a path, and its path as a material.
+    """Return a path's group, and the path as a material.
 
     Every path has a group, so that a file in an unexpected place is archived too: a file directly in a filing's
     folder belongs to the submission ``_common``, a file directly in the watched folder to the filing ``_unfiled``.

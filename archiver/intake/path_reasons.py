@@ -73,7 +73,7 @@ def reason_code(stored_reason: str) -> str:
 
 
 def reason_message(code: str, value: str) -> LazyMessage:
-    """Return the sentence for a code, with ``value`` in its field ``{value}``, if it has one.
+    """Return the sentence for a code, with ``value`` in the field ``{value}``, if any.
 
     A code that this release does not know, because a newer one stored it, is returned as "CODE: VALUE".
     """

@@ -53,7 +53,7 @@ class Remainder:
 
 
 class Pipeline:
-    """Collects differences between the watched folder and the archive, and captures them; for one thread."""
+    """The collection and capture of differences between the watched folder and the archive; for one thread."""
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class Pipeline:
                 continue
 
     def _look(self, path: bytes, now: float) -> None:
-        """Compare one path with the snapshot; it is pending if it differs, and otherwise not.  Raises OSError."""
+        """Compare a path with the snapshot: if different, the path is pending, otherwise not. Raises OSError."""
         state = self._scanner.read_state(path)
         if state == FOLDER and not self._scanner.is_empty_folder(path):
             return
@@ -120,7 +120,7 @@ class Pipeline:
             self._observe(path, state, now, stirred=True)
 
     def _observe(self, path: bytes, state: State, now: float, stirred: bool = False) -> None:
-        """Note that a path differs from the archive; with ``stirred``, an event shows that it has just changed."""
+        """Note that a path differs from the archive; with ``stirred``, an event shows a change just now."""
         for group in groups_of(path, self._snapshot.archived_state(path), state, self._config.layout):
             self._settler.observe_change(group, path, state, now, stirred)
 
@@ -135,7 +135,7 @@ class Pipeline:
         return {path for _, path, _ in self._settler.pending_paths()}
 
     def missed(self, found: ScanResult, known: Container[bytes], seconds: float) -> list[bytes]:
-        """Return the files that a scan found changed although no event was received for them.
+        """Return the files found changed by a scan although no event was received.
 
         ``known`` are the paths that were pending before the scan.  Changes within the last ``seconds`` are left
         out, because their events may be on the way.
@@ -174,7 +174,7 @@ class Pipeline:
                 self._capturer.rest()
 
     def _gathers(self, group: Group) -> bool:
-        """Return True, and postpone the group, if its last version is too young for another one."""
+        """Return True, and postpone the group, if the last version is too young for another."""
         interval = self._config.min_version_interval_seconds(group.filing_folder)
         newest = self._capturer.newest(group) if interval else None
         if newest is None:
@@ -275,7 +275,7 @@ class Pipeline:
 
     @property
     def refusal(self) -> ArchiverError | None:
-        """Return an error that keeps pending paths from being archived, preferably not Busy; None without one."""
+        """Return an error keeping pending paths unarchived, preferably not Busy; None without an error."""
         waiting = [error for group, error in self._refusals.items() if self._settler.is_group_pending(group)]
         return min(waiting, key=lambda error: isinstance(error, Busy), default=None)
 
@@ -336,7 +336,7 @@ class Pipeline:
 
 
 def _topmost(folders: set[bytes]) -> list[bytes]:
-    """Return the folders that are in none of the others, so that scanning them covers all of them."""
+    """Return the folders not inside any other: a scan of the returned folders covers all."""
     tops: list[bytes] = []
     for folder in sorted(folders, key=lambda name: name + b"/"):
         if not tops or not (folder + b"/").startswith(tops[-1] + b"/"):

@@ -199,7 +199,8 @@ def _is_at_or_below(path: bytes, folder: bytes) -> bool:
 
 
 def _exceeded_limit(folder: bytes) -> SkippedPath | None:
-    """Return the folder with the reason if it is too deep, or its path too long, to archive anything in it.
+    """Return the folder with the reason if the folder is too deep, or the path too long, to archive anything
+    inside.
 
     Returns None for a folder within the limits.
     """

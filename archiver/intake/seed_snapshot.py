@@ -1,4 +1,4 @@
-"""Add entries for archived files that the snapshot, ``state.db``, lacks, so that no deletion goes unnoticed.
+"""Seeding of the snapshot, ``state.db``, with missing entries for archived files, so no deletion goes unnoticed.
 
 A new ``state.db`` has no entries.  An existing one lacks some after a crash, because a version is durable before
 its entries are written.  If a file without an entry is then deleted, a scan finds neither the file nor the entry,
@@ -61,7 +61,7 @@ def _archived_states(submission: Submission, index: Index) -> Iterator[tuple[byt
 
 
 def open_submissions(index: Index) -> list[Submission]:
-    """Return the submissions that still receive materials, one for each group.
+    """Return the submissions still receiving materials, one for each group.
 
     The numbered submissions of a filing share a folder, and only the one with the highest number is open.
     """

@@ -1,4 +1,4 @@
-"""Decide when changed paths have settled, so that they can be captured.  Pure: callers pass the time in.
+"""Decisions on when changed paths have settled and can be captured. Pure: callers pass the time in.
 
 Times are monotonic seconds.  A path is *quiet* once nothing has happened to it for the quiet period, and *overdue*
 once its oldest change is older than the maximum delay.  These rules decide when a group is *due* to be captured,
@@ -26,7 +26,7 @@ _MAX_DOUBLINGS = 20
 
 @dataclass(slots=True)
 class PendingPath:
-    """One path that differs from the archive."""
+    """A path differing from the archive."""
 
     state: State  # as observed last
     first_change: float  # the time of the oldest change that is not archived yet
@@ -46,7 +46,7 @@ class GroupedPath(NamedTuple):
 
 
 class DueGroup(NamedTuple):
-    """A group to capture, with its finished paths."""
+    """A group to capture, with the finished paths."""
 
     group_key: Hashable
     states: dict[bytes, State]  # path -> the state in which it settled; the caller may change this dict
@@ -62,7 +62,7 @@ class _PendingGroup:
 
 
 class Settler:
-    """Collect changed paths by group until they are finished."""
+    """Changed paths, collected by group until finished."""
 
     def __init__(self, quiet_seconds: float, maximum_seconds: float) -> None:
         """Start without pending paths.
@@ -77,7 +77,7 @@ class Settler:
     def observe_change(
         self, group_key: Hashable, path: bytes, state: State, now: float, has_event: bool = False
     ) -> None:
-        """Note that a path, whose present state is ``state``, differs from the archive, so that it is pending.
+        """Note a path as pending, because the present state ``state`` differs from the archive.
 
         The quiet period starts again if the state has changed since the last call.  With ``has_event``, something
         has just happened to the path, for example a file was closed and opened again, so the period starts again
@@ -115,7 +115,7 @@ class Settler:
         return min((grouped.pending.first_change for grouped in self.pending_paths()), default=None)
 
     def discard(self, group_key: Hashable, paths: Iterable[bytes]) -> None:
-        """Drop paths that do not differ from the archive any more; paths that are not pending are ignored."""
+        """Drop paths no longer different from the archive; paths not pending are ignored."""
         group = self._groups.get(group_key)
         if group is None:
             return
@@ -125,19 +125,19 @@ class Settler:
             del self._groups[group_key]
 
     def discard_everywhere(self, path: bytes) -> None:
-        """Drop a path that does not differ from the archive any more, from every group in which it is pending."""
+        """Drop a path no longer different from the archive, from each group where the path is pending."""
         for group_key in [key for key, group in self._groups.items() if path in group.paths]:
             self.discard(group_key, [path])
 
     def overdue_paths(self, group_key: Hashable, now: float) -> frozenset[bytes]:
-        """Return the group's overdue paths, without those that wait for another attempt."""
+        """Return the group's overdue paths, except paths waiting for another attempt."""
         group = self._groups.get(group_key)
         return frozenset() if group is None else frozenset(self._overdue_pending_paths(group, now))
 
     def defer(
         self, group_key: Hashable, path: bytes, now: float, is_held_open: bool = False, is_unstable: bool = False
     ) -> None:
-        """Schedule another attempt after a failed one; do nothing for a path that is not pending.
+        """Schedule another attempt after a failure; do nothing if the path is not pending.
 
         The pause doubles with each failure, up to the maximum delay.  The attempts never end.
         """
@@ -151,7 +151,7 @@ class Settler:
             pending.retry_at = now + min(doubled_pause, self.maximum_seconds)
 
     def gather(self, group_key: Hashable, until: float) -> None:
-        """Hold a pending group back until the time ``until``, so that frequent saves become one version."""
+        """Hold a pending group back until the time ``until``, to gather frequent saves into a single version."""
         group = self._groups.get(group_key)
         if group is not None:
             group.not_due_before = group.held_back_until = until
@@ -177,7 +177,7 @@ class Settler:
         )
 
     def due_groups(self, now: float) -> list[DueGroup]:
-        """Return the groups to capture now, each with its finished paths; they stay pending until discarded."""
+        """Return the groups to capture now, each with its finished paths, which stay pending until discarded."""
         return [
             DueGroup(group_key, finished_states)
             for group_key, group in self._groups.items()
@@ -208,7 +208,7 @@ class Settler:
         return finished_states
 
     def _overdue_pending_paths(self, group: _PendingGroup, now: float) -> dict[bytes, PendingPath]:
-        """Return the overdue paths of a group, without those that wait for another attempt."""
+        """Return the overdue paths of a group, except paths waiting for another attempt."""
         latest_first_change = now - self.maximum_seconds
         return {
             path: pending

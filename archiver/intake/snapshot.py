@@ -61,7 +61,7 @@ class SkippedPath:
 
 
 class PendingEntry(NamedTuple):
-    """A path that is still to be archived, as ``state.db`` lists it."""
+    """A path still to be archived, as listed in ``state.db``."""
 
     skipped_path: SkippedPath  # with the reason why the path is not archived yet
     since: str  # the time (RFC 3339) of the oldest change that is not archived
@@ -74,13 +74,13 @@ def split_path(path: bytes) -> tuple[bytes, bytes]:
 
 
 class Snapshot:
-    """An open ``state.db``, for the thread that opened it; the owner closes it with :meth:`close`.
+    """An open ``state.db``, for the opening thread alone; the owner closes it with :meth:`close`.
 
     Paths are relative to the watched folder.  Every method but :meth:`close` may raise sqlite3.Error.
     """
 
     def __init__(self, path: Path, read_only: bool = False) -> None:
-        """Open the database, or create a new one; a damaged file is replaced, and a full scan fills it again.
+        """Open or create the database; a damaged file is replaced, and filled again by a full scan.
 
         With ``read_only`` nothing is written, and a missing or damaged file looks like an empty database.
 
@@ -149,7 +149,7 @@ class Snapshot:
         return "" if row is None else str(row[0])
 
     def captured_tags(self) -> dict[bytes, str]:
-        """Return the :meth:`captured_tag` of each submission's folder that has one, by the folder's path."""
+        """Return every existing :meth:`captured_tag` of a submission's folder, by the folder's path."""
         return dict(self._database.execute("select prefix, tag from captured"))
 
     def mark_contents_unknown(self, prefix: bytes) -> None:
@@ -229,7 +229,7 @@ class Snapshot:
             self._add_skipped(skipped, "scan")
 
     def note_unreadable(self, skipped: Iterable[SkippedPath]) -> None:
-        """Add files that could not be read; they stay listed until they are captured or deleted."""
+        """Add unreadable files, which stay listed until captured or deleted."""
         with self._database:
             self._add_skipped(skipped, "read")
 
@@ -266,7 +266,7 @@ class Snapshot:
         ]
 
     def set_meta(self, key: str, value: str) -> None:
-        """Store a text under ``key``, in place of any text that is there."""
+        """Store a text under ``key``, replacing any earlier text."""
         with self._database:
             self._database.execute("insert or replace into meta (key, value) values (?, ?)", (key, value))
 
@@ -277,7 +277,7 @@ class Snapshot:
 
 
 def open_snapshot(archive: Archive, lock_timeout: float) -> Snapshot:
-    """Open the archive's ``state.db`` for writing; the caller closes it.
+    """Open the archive's ``state.db`` for writing, for the caller to close.
 
     If the archive was restored to another state, so that the entries belong to another history than the journal's,
     the database is moved to ``set-aside/``, and an empty one is opened.  The whole folder is read again then.

@@ -26,7 +26,7 @@ class _Held(Exception):
 
 @dataclass(slots=True)
 class StagingResult:
-    """What became of each file that was to be read; paths are relative to the watched folder."""
+    """The outcome for each file to be read; paths are relative to the watched folder."""
 
     #: The copies in the spool, by path.
     staged: dict[bytes, StagedCopy] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class StagingResult:
 
 
 class FileReader:
-    """Copies files of the watched folder into the spool, and hashes them while they are copied."""
+    """A reader copying files of the watched folder into the spool, and hashing the content meanwhile."""
 
     def __init__(
         self, access: FolderAccess, content: ContentStore, proceed: Callable[[], None] = lambda: None
@@ -60,7 +60,7 @@ class FileReader:
         self._proceed = proceed
 
     def read(self, paths: Iterable[bytes], overdue: Container[bytes]) -> StagingResult:
-        """Copy each of ``paths`` into the spool; return what became of each.
+        """Copy each of ``paths`` into the spool; return the outcome for each.
 
         A file that a process has open for writing is copied only if it is among ``overdue``.  The caller publishes
         or discards the copies.
@@ -79,7 +79,7 @@ class FileReader:
         return read
 
     def _read_one(self, path: bytes, open_file: _OpenFile, overdue: bool, read: StagingResult) -> None:
-        """Copy one file, and add what became of it to ``read``; raises StorageError or ReadingStopped."""
+        """Copy a file, and add the outcome to ``read``; raises StorageError or ReadingStopped."""
         try:
             read.staged[path] = self._stage(path, open_file, overdue)
         except _Held:
@@ -90,7 +90,7 @@ class FileReader:
             read.unreadable.append(SkippedPath(path, UNREADABLE_FILE.code, error.strerror or type(error).__name__))
 
     def _stage(self, path: bytes, open_file: _OpenFile, overdue: bool) -> StagedCopy:
-        """Copy one file into the spool, and note damage that its content shows.
+        """Copy a file into the spool, and note any damage shown by the content.
 
         Raises _Held if a process writes to the file and it is not ``overdue``, SourceChanged if it changes,
         OSError if it cannot be read, StorageError and ReadingStopped.

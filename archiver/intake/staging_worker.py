@@ -28,7 +28,9 @@ _PATIENCE_SECONDS = 300.0
 
 
 class StagingProcesses:
-    """The child processes that read one watched folder for one archive; the owner ends them with :meth:`close`."""
+    """The child processes reading a watched folder for an archive; the owner ends the processes with
+    :meth:`close`.
+    """
 
     def __init__(self, root: bytes, content: ContentStore, archive: bytes = b"") -> None:
         """Read the watched folder ``root`` into the spool of ``content``; no process is started yet.
@@ -102,7 +104,7 @@ def _decode_outcome(answer: Any) -> StagingResult | StorageError:
 
 
 def _decode_staged(fields: Any) -> tuple[bytes, StagedCopy]:
-    """Return the path and its copy from a decoded record; raises ValueError or TypeError if it is malformed."""
+    """Return the path and the copy from a decoded record; raises ValueError or TypeError if malformed."""
     path, sha256, stat_data, spool_path, is_racy, health = fields
     return text_to_name(path), StagedCopy(
         expect_text(sha256),
@@ -125,7 +127,7 @@ def _decode_field(value: Any) -> object:
 
 
 def main() -> None:
-    """Read the batches that the parent requests, until it closes its end; the main function of the child.
+    """Read the batches requested by the parent, until the parent closes the socket; the child's main function.
 
     The arguments of the process are the watched folder, the folders of objects and of the spool, and the archive's
     folder, which may be empty.

@@ -91,7 +91,7 @@ class Bucket(ABC):
 
     @abstractmethod
     def set_legal_hold(self, key: str, version_id: str, *, is_held: bool) -> None:
-        """Place the legal hold of a version if ``is_held``, otherwise lift it."""
+        """Place a version's legal hold if ``is_held``, otherwise lift the hold."""
 
     @abstractmethod
     def object_info(self, key: str, version_id: str) -> ObjectInfo | None:

@@ -1,4 +1,4 @@
-"""The settings of a bucket: its address, how to access it, and its credentials."""
+"""The settings of a bucket: address, way of access, and credentials."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from archiver.verify.findings import VerifyReport
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """An opened replica. :func:`open_replica` closes it."""
+    """An opened replica, closed by :func:`open_replica`."""
 
     bucket: Bucket
     #: The objects known to be in the bucket.

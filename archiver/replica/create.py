@@ -85,7 +85,7 @@ def create_replica(archive: Archive, settings: BucketSettings, lock_timeout: flo
 
 
 def _join_with_semicolons(phrases: list[LazyMessage]) -> LazyMessage:
-    """Return one message with all ``phrases``, of which there is at least one. It is still untranslated."""
+    """Return all ``phrases`` (at least one) as a single message, still untranslated."""
     joined_phrase = phrases[0]
     for phrase in phrases[1:]:
         joined_phrase = LazyMessage("{first}; {then}", first=joined_phrase, then=phrase)

@@ -31,7 +31,7 @@ _UTC = ZoneInfo("UTC")
 
 
 class DesiredObject(NamedTuple):
-    """The size, lock and legal hold that an object must have in the bucket: its desired state."""
+    """The desired state of an object in the bucket: the required size, lock and legal hold."""
 
     #: In bytes. 0 for history, whose bundles share one desired state.
     size: int
@@ -93,7 +93,7 @@ def _retention_by_submission(
 
 
 def _combine_strictest(combined_so_far: DesiredObject | None, added: DesiredObject) -> DesiredObject:
-    """Return the desired state that satisfies both. With ``combined_so_far`` None, that is ``added``."""
+    """Return the desired state satisfying both, or ``added`` if ``combined_so_far`` is None."""
     if combined_so_far is None:
         return added
     return DesiredObject(

@@ -47,7 +47,7 @@ class SecondWriter(BucketProblem):
 
 
 def claim_prefix(bucket: Bucket, archive_id: str, locked_until: datetime | None) -> tuple[str, ReplicatedObject]:
-    """Ensure that the prefix belongs to this archive, by a claim: an object that holds the archive's id.
+    """Ensure the prefix belongs to this archive, by a claim: an object holding the archive's id.
 
     If the object exists, its oldest version decides, since anybody with access to the bucket can add later ones.
     Otherwise the object is uploaded and locked through ``locked_until`` (None: it gets no lock). Returns the key
@@ -77,7 +77,7 @@ def claim_prefix(bucket: Bucket, archive_id: str, locked_until: datetime | None)
 
 
 def _upload_claim(bucket: Bucket, archive_id: str, locked_until: datetime | None) -> ReplicatedObject:
-    """Upload a claim for the archive, and return its record."""
+    """Upload the archive's claim; return the claim's record."""
     data = json.dumps({"format": _CLAIM_FORMAT, "archive": archive_id}).encode("ascii")
     with TemporaryDirectory() as folder:
         claim_path = Path(folder) / CLAIM_KEY
@@ -95,7 +95,7 @@ def _read_owner(bucket: Bucket, version: ObjectVersion, info: ObjectInfo) -> str
         return "?"
     try:
         return str(json.loads(b"".join(bucket.download(version.key, version.version_id)))["archive"])
-    except ObjectMissing:
+    except ObjectMissing:  # Deleted after the listing, so it claims nothing any more.
         return None
     except (ValueError, KeyError, TypeError, RecursionError):
         # Somebody else wrote an object with this key, so the prefix is not ours.
@@ -108,7 +108,7 @@ def _read_owner(bucket: Bucket, version: ObjectVersion, info: ObjectInfo) -> str
 def record_listed_content(
     bucket: Bucket, state: ReplicaState, thread_count: int, stopping: threading.Event
 ) -> None:
-    """List the bucket's content objects; record those that ``state`` lacks, and forget those that are absent.
+    """List the bucket's content objects, record any missing in ``state``, and forget absent objects.
 
     Of several versions of an object the oldest is the archive's own, as others can only add later ones. An object
     whose digest is not the one in its key is not recorded, so the sync sends it again.

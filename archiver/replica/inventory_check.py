@@ -115,7 +115,7 @@ def _check_delete_markers(listed: _Inventory, report: VerifyReport) -> None:
 
 
 def _check_foreign_objects(stored: _Inventory, report: VerifyReport) -> None:
-    """Report objects that are not the archive's, and later versions of objects that are (A074).
+    """Report foreign objects, and later versions of the archive's own objects (A074).
 
     Anybody with access to the bucket can add versions, but that does not change the older ones.
     """

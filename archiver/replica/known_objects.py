@@ -49,7 +49,7 @@ def replica_state_path(archive_root: Path) -> Path:
 
 
 class ReplicaState:
-    """An open ``replica.db``. Whoever opens it has to close it.
+    """An open ``replica.db``, which the opener has to close.
 
     Not safe for several threads. Every method commits before it returns, so a crash loses at most the last call.
     """
@@ -120,7 +120,7 @@ class ReplicaState:
         return bool(self._read_meta(_LISTED)) and not self._read_meta(_UNFINISHED)
 
     def mark_bucket_listed(self) -> None:
-        """Record that the bucket was listed to its end, so all its content is recorded."""
+        """Mark the bucket as listed to the end, and hence all content as recorded."""
         self._set_meta({_LISTED: "1"})
 
     def begin_sync(self) -> None:

@@ -1,4 +1,4 @@
-"""Transfers on several threads, until all of them are complete, one of them fails, or the service ends."""
+"""Transfers on several threads, until all are complete, any transfer fails, or the service ends."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ def rebuild_archive(
 
 
 def _write_config(root: Path, access: BucketAccess) -> Path:
-    """Write a configuration file next to the archive at ``root``, unless it exists, and return its path.
+    """Write a configuration file, if missing, next to the archive at ``root``, and return the path.
 
     The file names the watched folder of the lost server and how to access the bucket. It holds no access keys.
     """
@@ -309,7 +309,7 @@ def _download_if_undamaged(bucket: Bucket, spool: Path, version: ObjectVersion, 
 
 
 def _move_to_content_store(archive: Archive, staged_path: str, sha256: str) -> None:
-    """Rename a downloaded file to the path of its content object, and create the folders above it."""
+    """Rename a downloaded file to the path of the content object, and create the folders above."""
     object_path = archive.content.path(sha256)
     # The new folders get the mode of the folder of all objects, except for write access of the group.
     folder_mode = stat.S_IMODE(archive.content.objects_folder.stat().st_mode) & 0o750

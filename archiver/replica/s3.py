@@ -277,7 +277,7 @@ class S3Bucket(Bucket):
         return is_kept_by_promise
 
     def _is_request_refused(self, send_request: Callable[[], object]) -> bool:
-        """Call ``send_request``. Return True if the bucket refused the request, False if it fulfilled it.
+        """Call ``send_request``. Return True if the bucket refused the request, False on success.
 
         Raises BucketProblem for any other failure.
         """
@@ -295,7 +295,7 @@ class S3Bucket(Bucket):
     # --- inside
 
     def _object_arguments(self, key: str) -> dict[str, str]:
-        """Return the arguments that name the object with this key, for a request about it."""
+        """Return the request arguments naming the object with this key."""
         return {"Bucket": self._settings.bucket_name, "Key": self._settings.prefix + key}
 
 

@@ -129,7 +129,7 @@ class Replicator:
     # --- what the bucket has already
 
     def _record_listed_objects(self, now: datetime) -> None:
-        """List the bucket and record its content, and ensure that the prefix belongs to this archive.
+        """List the bucket, record the content, and ensure the prefix belongs to this archive.
 
         Raises UsageError if the prefix belongs to another archive, BucketProblem, and TransferStopped.
         """
@@ -258,7 +258,7 @@ class Replicator:
     # --- history
 
     def _send_history(self, journal_head: str | None, desired: DesiredObject, now: datetime) -> None:
-        """Upload the events that the bucket lacks as one git bundle, then renew locks that end too early.
+        """Upload events missing in the bucket as a single git bundle, then renew locks ending too early.
 
         ``journal_head`` is the commit of the last event to send. None: the index is empty. ``desired`` is the
         desired state of all bundles. Safe to repeat after a crash: a bundle that was uploaded but not recorded is
@@ -312,7 +312,7 @@ class Replicator:
     # --- disposal
 
     def _delete_disposed_content(self, desired_content: Mapping[str, DesiredObject], now: datetime) -> None:
-        """Delete the content that no version needs any more, since it was disposed of, once its lock has ended.
+        """Delete disposed content, which no version needs any more, once the lock has ended.
 
         Its legal hold is lifted at once. While the bucket enforces a lock, the object is listed in the result
         instead, and the next sync tries again. Nothing is deleted or lifted while the journal has an event of an

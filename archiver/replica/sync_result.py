@@ -18,7 +18,7 @@ class ExtendedLock(NamedTuple):
 
 
 class LockedContent(NamedTuple):
-    """Content that was disposed of in the archive, and that the bucket cannot delete yet because of its lock."""
+    """Content disposed of in the archive, which the bucket cannot delete yet because of the lock."""
 
     sha256: str
     #: The recorded end of the lock. If there is none, but the bucket still refused to delete, the time of the
@@ -28,7 +28,7 @@ class LockedContent(NamedTuple):
 
 @dataclass(slots=True)
 class SyncResult:
-    """What a sync has done, and the objects that it could not send or delete. The lists are in no order."""
+    """The work of a sync, and the objects the sync could not send or delete. The lists are in no order."""
 
     #: Content objects that were uploaded.
     sent_count: int = 0

@@ -29,7 +29,7 @@ class Throttle:
         self._is_stopped = False
 
     def stop(self) -> None:
-        """Make every transfer raise TransferStopped at its next chunk, those begun later too. Return at once."""
+        """Make all transfers, present and future, raise TransferStopped at the next chunk. Return at once."""
         self._is_stopped = True
 
     def wait_for_bandwidth(self, byte_count: int) -> None:
@@ -47,7 +47,7 @@ class Throttle:
                 raise TransferStopped
 
     def read_from(self, stream: IO[bytes], byte_count: int) -> bytes:
-        """Read up to ``byte_count`` bytes, wait until they may pass, and return them.
+        """Read up to ``byte_count`` bytes, and return the data once the bytes may pass.
 
         Raises TransferStopped after :meth:`stop`.
         """

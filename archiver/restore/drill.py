@@ -1,4 +1,4 @@
-"""Rehearse a restore, so that people know that restoring works before they need it.
+"""Rehearse a restore, so people know restoring works before the need arises.
 
 A drill restores a random sample to a scratch folder with the code of ``archiver restore``, reads the files back,
 and journals the result.
@@ -197,5 +197,5 @@ def _restore_and_compare(archive: Archive, version: Version, target: Path, file:
         restoration.apply_restore_plan(archive.content, plan, restoration.Overwrite.ALWAYS)
         # A second plan reads the file back, and lists it in ``same_files`` if it has the archived bytes.
         return bool(restoration.plan_restore(target, [version.tag], [file]).same_files)
-    except ArchiverError:
+    except ArchiverError:  # A file that cannot be restored fails the drill; the next files are tried, too.
         return False

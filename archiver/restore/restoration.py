@@ -36,7 +36,7 @@ class Overwrite(StrEnum):
 
 
 class PlacedVersion(NamedTuple):
-    """A version to restore, and its place in the target."""
+    """A version to restore, and the place in the target."""
 
     version: Version
     subfolder: bytes  # the name of a folder in the target; empty for the target itself
@@ -69,7 +69,7 @@ class RestorePlan:
 
 
 def check_target_is_outside(target: Path, watched_folder: Path, archive: Path) -> None:
-    """Raise UsageError if ``target`` is the watched folder or the archive, or lies in one of them.
+    """Raise UsageError if ``target`` is, or lies in, the watched folder or the archive.
 
     Symbolic links are followed. In the watched folder, files written to the target would be captured as new
     versions. In the archive, they would mix with its own files.
@@ -129,7 +129,7 @@ def _matches_glob(path: bytes, glob: str) -> bool:
 
 
 def _check_stays_below(path: bytes) -> bytes:
-    """Return ``path`` if it is relative and stays below the folder that it is relative to.
+    """Return ``path`` if the path is relative and stays below the base folder.
 
     Raises StorageError if a part of the path is ``.``, ``..`` or empty, or has a NUL.
     """

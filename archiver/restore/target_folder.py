@@ -31,7 +31,7 @@ class RestoreItem:
 
 
 class TargetFolder:
-    """The folder of a restore.  Paths in it are followed one component at a time, and never through a link.
+    """The folder of a restore. Paths inside are followed component by component, and never through a link.
 
     Use it as a context manager, which keeps a descriptor of the folder open inside the ``with`` block. Several
     threads may share it.
@@ -47,7 +47,7 @@ class TargetFolder:
         self._root_fd: int | None = None
 
     def __enter__(self) -> TargetFolder:
-        """Open the folder.  A missing one counts as empty.  Raises UsageError if it cannot be opened."""
+        """Open the folder. A missing folder counts as empty. Raises UsageError if opening fails."""
         try:
             self._root_fd = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -120,7 +120,7 @@ class TargetFolder:
                 return hashlib.file_digest(stream, "sha256").hexdigest()
 
     def create_folder(self, path: bytes) -> None:
-        """Create the folder at ``path`` and its parents, unless they exist.  Raises OSError.
+        """Create the folder at ``path`` and all parents, if missing. Raises OSError.
 
         Does nothing if the target does not exist, or if a parent is missing and ``creates_folders`` is False.
         """
@@ -129,7 +129,7 @@ class TargetFolder:
                 _create_missing_folder(name, folder_fd)
 
     def write_file(self, content: ContentStore, item: RestoreItem) -> int:
-        """Write a file under a temporary name, check its bytes, and rename it; return its size in bytes.
+        """Write a temporary file, check the bytes, and rename the file; return the size in bytes.
 
         Raises NotFoundError if the content is missing, StorageError if it is damaged, OSError if the target cannot
         be written. The temporary file is removed then. After a crash it remains, and another restore ignores it.
@@ -160,7 +160,7 @@ def _set_mtime(file_fd: int, mtime_ns: int) -> None:
 
 
 def _create_missing_folder(name: bytes, parent_fd: int) -> None:
-    """Create the folder ``name`` in an open folder, unless it exists.
+    """Create the folder ``name``, if missing, in an open folder.
 
     Raises NotADirectoryError if a link or a file has the name, OSError if the folder cannot be created.
     """

@@ -1,4 +1,4 @@
-"""Make and read the certificate of a disposal (销毁证书): the content destroyed, and the people who decided it."""
+"""Make and read the certificate of a disposal (销毁证书): the destroyed content, and the people who decided."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ class DisposalResult:
 def journal_plan(
     archive: Archive, versions: Sequence[Version], rules: DisposalRules, lock_timeout: float
 ) -> JournalledPlan:
-    """Journal a plan to delete those of ``versions`` that are disposable now.
+    """Journal a plan to delete all currently disposable ``versions``.
 
     Raises RetentionRefused if no version is disposable, or while a hold may be unknown (see
     :func:`check_holds_are_known`), and NotFoundError if all versions are disposed of already. The refusal is
@@ -152,7 +152,7 @@ def approve_plan(
 
 
 def run_plan(archive: Archive, plan_id: str, rules: DisposalRules, lock_timeout: float) -> DisposalResult:
-    """Delete the objects of an approved plan, except those that other versions need, and journal a certificate.
+    """Delete the objects of an approved plan, unless needed by other versions, and journal a certificate.
 
     Safe to repeat after a crash: a deletion that has begun is finished, without checking the approvals again.
 
@@ -184,7 +184,7 @@ def run_plan(archive: Archive, plan_id: str, rules: DisposalRules, lock_timeout:
 
 
 def _delete_and_certify(archive: Archive, writer: Writer, plan_id: str) -> DisposalResult:
-    """Delete the objects of a plan that has begun, except those needed by now, and journal the certificate."""
+    """Delete the objects of a begun plan, unless needed by now, and journal the certificate."""
     disposal = find_plan(archive, plan_id)
     plan = read_plan(archive, disposal)
     # Since the plan began, a new version may have been captured with the same content.
@@ -216,7 +216,7 @@ def check_holds_are_known(archive: Archive, command_name: str, lock_timeout: flo
 
 
 def _refuse_unknown_holds(archive: Archive) -> None:
-    """Raise RetentionRefused as :func:`check_holds_are_known` does, without journalling it."""
+    """Raise RetentionRefused as :func:`check_holds_are_known` does, but journal nothing."""
     unread.refuse_unread_events(archive.index.unread_events())
     if set_aside.databases(archive.root):
         raise RetentionRefused(
@@ -227,7 +227,7 @@ def _refuse_unknown_holds(archive: Archive) -> None:
 
 
 def find_plan(archive: Archive, plan_id: str) -> Disposal:
-    """Return the plan with this name and its state.  Raises NotFoundError if there is no such plan."""
+    """Return the plan with this name and its state. Raises NotFoundError if no such plan exists."""
     disposals = archive.index.disposals(plan_id)
     # For an empty name, the index returns all plans.
     if not disposals or not plan_id:
@@ -259,14 +259,14 @@ def _find_runnable_plan(archive: Archive, plan_id: str, policy: RetentionPolicy)
 
 
 def read_plan(archive: Archive, disposal: Disposal) -> dict[str, Any]:
-    """Return the plan that :meth:`DisposalSelection.encode_plan` wrote; raises StorageError if it is damaged."""
+    """Return the plan written by :meth:`DisposalSelection.encode_plan`; raises StorageError if damaged."""
     event = archive.journal.read_event(disposal.commit)
     document: dict[str, Any] = json.loads(archive.journal.read_attachment(event, PLAN_FILE))
     return document
 
 
 def _check_approver(archive: Archive, disposal: Disposal) -> None:
-    """Raise RetentionRefused if the plan has begun, or the archive's actor made it or has approved it."""
+    """Raise RetentionRefused if the plan has begun, or was made or approved by the archive's actor."""
     actor = archive.actor
     if disposal.begun:
         raise RetentionRefused(

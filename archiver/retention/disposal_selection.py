@@ -1,4 +1,4 @@
-"""Select what a disposal deletes and what it keeps, with the reasons.  Only reads the index."""
+"""Select versions and content to dispose of or to keep, with reasons. Only reads the index."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from archiver.store.journal import canonical_json
 
 
 class VersionDecision(NamedTuple):
-    """A version, and the decision on how long it is kept."""
+    """A version, and the decision on how long to keep it."""
 
     version: Version
     decision: RetentionDecision
@@ -33,7 +33,7 @@ class _ContentDivision(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DisposalSelection:
-    """The versions and content objects that a disposal deletes, and the versions that it keeps."""
+    """The versions and content objects deleted by a disposal, and the versions kept."""
 
     disposable_decisions: tuple[VersionDecision, ...]
     retained_decisions: tuple[VersionDecision, ...]
@@ -51,7 +51,7 @@ class DisposalSelection:
         return hashlib.sha256(canonical_json(self._deleted_content())).hexdigest()
 
     def _deleted_content(self) -> dict[str, Any]:
-        """Return the part of the plan that says what is deleted: ``versions`` (tags) and ``objects``, sorted.
+        """Return the part of the plan about deletions: ``versions`` (tags) and ``objects``, sorted.
 
         Each object is a list of its SHA-256 and its size in bytes.
         """
@@ -61,7 +61,7 @@ class DisposalSelection:
         }
 
     def encode_plan(self) -> bytes:
-        """Return the plan as canonical JSON, to be attached to the event that journals it."""
+        """Return the plan as canonical JSON, to be attached to the plan's journal event."""
         return canonical_json(
             {
                 **self._deleted_content(),

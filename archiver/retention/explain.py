@@ -1,4 +1,4 @@
-"""Explain why a version, or the content of one of its materials, is kept."""
+"""Explain why a version, or the content of a version's material, is kept."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RetentionExplanation:
 def explain_retention(
     index: Index, version: Version, material_path: str, policy: RetentionPolicy, now: datetime
 ) -> RetentionExplanation:
-    """Explain how long ``version`` is kept or, with ``material_path``, the content of its material at that path.
+    """Explain how long ``version`` is kept or, with ``material_path``, the content of the material at this path.
 
     ``material_path`` is a readable path; empty for the version itself. An empty folder has no content, so it is
     kept as long as the version. Content is kept as long as any version that contains it, so a material may outlast

@@ -71,7 +71,7 @@ def lift_hold(
 
 
 def _check_name_and_reason(hold_name: str, reason: str) -> None:
-    """Check that the name of a hold is printable and short, and that its reason is not blank.
+    """Check a hold: the name must be printable and short, and the reason not blank.
 
     Raises UsageError if a check fails.
     """

@@ -115,7 +115,7 @@ def _configured_profiles(config: Config) -> dict[str, tuple[str, ...]]:
 
 
 def new_promises(policy: RetentionPolicy, config: Config, promises: Promises) -> RetentionPromised | None:
-    """Return the event that journals the promises of ``policy`` beyond ``promises``, None if there are none.
+    """Return the event to journal the promises of ``policy`` beyond ``promises``, None if none are new.
 
     Of the scopes, the event lists those with a longer period than before.
     """
@@ -242,7 +242,7 @@ def decide_retention(version: Version, policy: RetentionPolicy, now: datetime) -
 def decide_content_retention(
     versions_with_content: Iterable[Version], policy: RetentionPolicy, now: datetime
 ) -> RetentionDecision:
-    """Decide how long a content is kept, given all versions that contain it.
+    """Decide how long to keep content, given all versions with the content.
 
     The reasons and conditions of all these versions count.  Content without a version is never disposable, because
     the index may lack a version.

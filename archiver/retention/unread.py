@@ -1,4 +1,4 @@
-"""Refuse disposals while the journal has events that this release does not understand, and describe those.
+"""Refuse disposals while the journal has events not understood by this release, and describe the events.
 
 Each of them may be a hold.
 """
@@ -49,7 +49,7 @@ def describe_unread_events(unread_events: Sequence[UnreadEvent]) -> Iterator[Laz
 
 
 def refuse_unread_events(unread_events: Sequence[UnreadEvent]) -> None:
-    """Check that the journal has no events that this release does not understand.
+    """Check the journal for events not understood by this release.
 
     Raises RetentionRefused, with the numbers of the events, if it has any.
     """

@@ -34,7 +34,7 @@ _SCAN_GRACE_SECONDS = 600
 def find_status_problems(
     health: HealthReport, watch_state: str, config: Config, now: datetime
 ) -> Iterator[LazyMessage]:
-    """Yield each problem that an administrator has to look at, the most severe one first.
+    """Yield each problem needing an administrator's attention, the most severe first.
 
     ``health`` is complete except for its own list of problems. ``watch_state`` is a key of
     :data:`archiver.status.health_report.WATCH_STATES`. ``now`` is the wall clock.

@@ -1,4 +1,4 @@
-"""Find problems with the archive's disk that can be detected without writing to it."""
+"""Find problems with the archive's disk, as far as detectable without writing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Collect the state of the archive and its service for ``status``."""
+"""Collect the state of the archive and the service for ``status``."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ WATCH_STATES: Mapping[str, LazyMessage] = {
 
 @dataclass(frozen=True, slots=True)
 class HealthReport:
-    """The state of the archive, its service and its filings, as ``status`` shows it.
+    """The state of archive, service and filings, as shown by ``status``.
 
     Times are RFC 3339 in UTC, by the wall clock unless a comment says otherwise.
     """
@@ -233,7 +233,7 @@ class HealthReport:
 
 
 def collect_health_report(archive: Archive, config: Config) -> HealthReport:
-    """Return the state of the archive and its service.  Nothing is written.
+    """Return the state of the archive and the service. Nothing is written.
 
     Neither waits for a lock nor reads the watched folder, so a network share that hangs does not block it.
 
@@ -321,7 +321,7 @@ def _missing_key_time(archive: Archive) -> str:
 
 
 def _noted_watch_reason(snapshot: Snapshot) -> LazyMessage | None:
-    """Return why the watch is in its state, as the daemon noted it; None if the daemon noted no reason."""
+    """Return the reason for the watch's state, as noted by the daemon; None if no reason was noted."""
     reason_code = snapshot.meta("watching_why")
     return watch_reason_message(reason_code, snapshot.meta("watching_value")) if reason_code else None
 

@@ -1,4 +1,4 @@
-"""Open an archive on disk, read it, and write to it under the writer's lock."""
+"""Open an archive on disk, to read, and to write under the writer's lock."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from archiver.store.writer import Draft, Writer
 
 
 class Archive:
-    """An open archive, for one thread; each thread opens its own.
+    """An open archive; every thread opens a separate instance.
 
     Reading needs no lock; writing goes through :meth:`writing`.  The archive owns git processes and the index, and
     its owner ends them with :meth:`close`.
@@ -82,7 +82,7 @@ class Archive:
     def create(
         cls, root: Path, created: ArchiveCreated, attachments: Mapping[str, bytes] | None = None
     ) -> Archive:
-        """Create an archive with its key and its first event ``created``; return it, for the caller to close.
+        """Create and return an archive with a key and the first event ``created``, for the caller to close.
 
         ``attachments`` are the bytes of the event's attachments by their names.  Raises Busy, StorageError or
         OSError, and removes everything that was made.
@@ -313,7 +313,7 @@ class Archive:
                 pass
 
     def _journal_restored_settings(self, writer: Writer) -> None:
-        """Journal the settings and hooks that this process, or one that crashed before this step, restored."""
+        """Journal settings and hooks restored by this process, or by another that crashed before this step."""
         for restored_settings in restore_settings.noted(self.root):
             writer.append(Draft("archive.git", restored_settings))
             replaced_files = ", ".join(restored_settings.replaced or ())

@@ -10,7 +10,7 @@ from archiver.model import Change, Material, Op
 
 
 class MaterialPair(NamedTuple):
-    """What one path held in two states of a submission, for example in two versions."""
+    """The material at a path in two states of a submission, such as two versions."""
 
     #: None if the path did not exist yet.
     before: Material | None
@@ -19,7 +19,7 @@ class MaterialPair(NamedTuple):
 
 
 def compute_changes(pairs: Iterable[MaterialPair]) -> list[Change]:
-    """Return the changes that turn the state before into the state after; ``pairs`` has one pair for each path.
+    """Return the changes from the state before to the state after; ``pairs`` has a pair for each path.
 
     Removals come first, then additions and renames, then modifications; within each group the order of ``pairs``
     is kept.  A removed file and an added file with the same content are one rename.  A folder (its ``sha256`` is

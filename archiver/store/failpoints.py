@@ -1,4 +1,4 @@
-"""Name the steps between which the machine may die, so that crash tests can kill the process at each of them.
+"""Name the steps between which the machine may die, so crash tests can kill the process at each step.
 
 A step is announced as an audit event of Python (``sys.audit``), which costs nothing without a listener.
 """
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class Step(StrEnum):
-    """A step that has just been completed; those of a capture come first, in the order in which it takes them."""
+    """A step just completed; the steps of a capture come first, in the order of execution."""
 
     CONTENT_STAGED = "content staged"
     CONTENT_SYNCED = "content synced"

@@ -75,7 +75,7 @@ def parse_change_line(line: bytes) -> Change:
 
 
 def parse_event(data: bytes, commit: str) -> Event:
-    """Decode the event that ``commit`` holds from its ``event.json``; raises ValueError if it is not an event."""
+    """Decode the event in ``commit`` from ``event.json``; raises ValueError if the file is not an event."""
     fields = validation.parse_event_document(data)
     return Event(
         seq=fields["seq"],
@@ -147,7 +147,7 @@ class Journal:
         return None if tip is None else self.read_event(self._repository.root_of(tip))
 
     def read_event(self, commit: str) -> Event:
-        """Return the event that ``commit`` holds, or a stand-in if it cannot be decoded.
+        """Return the event held by ``commit``, or a stand-in if decoding fails.
 
         A stand-in takes number and clock from the last readable event before it, so further commits may be read.
         Raises StorageError if a commit or its ``event.json`` is missing.
@@ -186,7 +186,7 @@ class Journal:
         )
 
     def has_event(self, point: JournalPoint) -> bool:
-        """Return True if the event that ``point`` names is in this journal; False for one of another history.
+        """Return True if the event named by ``point`` is in this journal; False if from another history.
 
         A database made from the journal records its newest event as such a point.
         """
@@ -271,14 +271,14 @@ class Journal:
         return attachment_bytes
 
     def _read_unchecked_attachment(self, event: Event, name: str) -> bytes:
-        """Return the bytes of an attachment without checking them; raises StorageError if they are missing."""
+        """Return the bytes of an attachment without any check; raises StorageError if missing."""
         try:
             return self._repository.read(f"{event.commit}:{name}")
         except KeyError:
             raise self._damaged_attachment_error(event, name) from None
 
     def _damaged_attachment_error(self, event: Event, name: str) -> StorageError:
-        """Return the error for an attachment that is missing or not the one that the event names."""
+        """Return the error for a missing attachment, or for a file other than the event names."""
         return StorageError(
             "{name} of journal event {seq} is damaged or missing. Nothing was changed. Restore the repository "
             "from a backup or a clone. To check the archive, run: archiver verify",

@@ -35,7 +35,7 @@ _ARMOR_COLUMNS = 70
 
 
 def create_keys(folder: Path) -> None:
-    """Create ``folder`` with a new private key and its ``allowed_signers``; raises OSError."""
+    """Create ``folder`` with a new private key and ``allowed_signers``; raises OSError."""
     folder.mkdir(mode=0o700)
     _write_new_file(folder / _SIGNERS_FILE, _generate_key(folder / _KEY_FILE), 0o644)
 

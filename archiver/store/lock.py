@@ -1,4 +1,4 @@
-"""Lock an archive between processes: one daemon and one writer at a time.
+"""Lock an archive between processes, against a second daemon or writer.
 
 ``flock`` locks end with their process, so a crash leaves no stale lock.  The text in a lock file does not lock
 anything: it names the process that holds the lock, or marks that the last holder ended cleanly.
@@ -52,7 +52,7 @@ def hold_lock(path: Path, wait_seconds: float) -> Iterator[bool]:
 
 
 class LockFlag:
-    """A flag that one process raises and others see with :func:`describe_lock_holder`: a lock on an empty file.
+    """A flag raised by a process and seen by others with :func:`describe_lock_holder`: a lock on an empty file.
 
     Once the file is open, raising the flag requires neither free space nor a writable disk.  A crash lowers it.
     """
@@ -79,7 +79,7 @@ class LockFlag:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def lower_flag(self) -> None:
-        """Lower the flag; :meth:`raise_flag` raises it again."""
+        """Lower the flag until the next :meth:`raise_flag`."""
         if self._descriptor is not None:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
@@ -145,7 +145,7 @@ def _acquire_lock(path: Path, descriptor: int, wait_seconds: float) -> None:
 
 
 def _read_lock_text(descriptor: int) -> str:
-    """Return the text of a lock file; ``?`` if it is empty."""
+    """Return the text of a lock file; ``?`` if empty."""
     return os.pread(descriptor, _MAX_TEXT_BYTES, 0).decode("utf-8", "replace").strip() or "?"
 
 

@@ -37,7 +37,7 @@ def is_wanted(repository: Path) -> bool:
 
 
 def maintain(archive: Archive, wait_seconds: float) -> Packed:
-    """Pack what is loose, batch by batch, so that writers wait for a batch at most; raises as Archive.writing.
+    """Pack loose objects and refs in batches, so writers wait for a batch at most; raises as Archive.writing.
 
     Whatever ends it in between leaves objects twice, never none of them.
     """

@@ -88,7 +88,7 @@ def _original_bytes(char: str) -> bytes:
 
 
 def clean_typed_text(typed_text: str, field: str) -> str:
-    """Return a text that a person typed in the form that is recorded: with LF for CRLF, and a space for a tab.
+    """Return a text typed by a person in the form to be recorded: with LF for CRLF, and a space for a tab.
 
     Raises UsageError for bytes that are not UTF-8, and for other control characters: they are invisible, and could
     forge lines of a listing.  ``field`` is the name of the input that the message begins with.
@@ -129,7 +129,7 @@ def path_from_tree(encoded: bytes) -> bytes:
 
 
 def _tree_component(name: bytes) -> bytes:
-    """Return one name of a path as git trees hold it: the first byte is escaped if the name is special to git."""
+    """Return a name of a path as held in git trees: the first byte is escaped if the name is special to git."""
     encoded = re.sub(rb"%(?=[0-9A-Fa-f]{2})", b"%25", name)
     if _is_special_to_git(name):
         return b"%%%02X" % encoded[0] + encoded[1:]
@@ -189,7 +189,7 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def _shorten_component(encoded: str, folder: bytes) -> str:
-    """Return ``encoded``, or its beginning and a digest of ``folder`` if it is longer than _MAX_REF_BYTES."""
+    """Return ``encoded``, cut short and completed by a digest of ``folder`` if longer than _MAX_REF_BYTES."""
     encoded_bytes = encoded.encode("utf-8")
     if len(encoded_bytes) <= _MAX_REF_BYTES:
         return encoded

@@ -1,4 +1,4 @@
-"""Restrict who may read the archive's files, and make content objects immutable.
+"""Restrict read access to archive files, and make content objects immutable.
 
 The archive belongs to the service's user, and nobody else gets past its folders unless a reading group is set.
 The group reads the archive because the folders belong to it, new files inherit it (setgid), and writers set a
@@ -44,7 +44,7 @@ _FS_IOC_GETFLAGS, _FS_IOC_SETFLAGS, _FS_IMMUTABLE_FL = 0x80086601, 0x40086602, 0
 
 
 class _ProcessMask:
-    """The umask, which the kernel keeps for the whole process, so that all threads share it.
+    """The umask, kept by the kernel for the whole process, and so shared by all threads.
 
     The first thread that sets the umask remembers the original, and the last thread to leave restores it.  If each
     thread restored what it found, the last one to leave would restore the mask of another thread.
@@ -113,7 +113,7 @@ def reading_group_id(group_name: str) -> int | None:
 
 
 def restrict_to_owner(folder: Path) -> None:
-    """Restrict a new folder to its owner and drop its access-control lists; raises OSError.
+    """Restrict a new folder to the owner and drop all access-control lists; raises OSError.
 
     To be called while the folder is empty: entries would already have inherited its lists.
     """
@@ -140,7 +140,7 @@ def set_access_for_group(root: Path, group: int | None) -> int:
 
 
 def _set_access(path: str, status: os.stat_result, root: str, group: int | None) -> bool:
-    """Set group, mode and lists of one entry of the archive; return True if any of them had to be changed."""
+    """Set group, mode and lists of an entry of the archive; return True if anything had to be changed."""
     is_secret = os.path.basename(path).startswith(_KEY_PREFIX)
     is_changed = False
     if group is not None and status.st_gid != group and not is_secret:
@@ -194,7 +194,7 @@ def _folder_mode(group: int | None) -> int:
 
 
 def _required_mode(path: str, status: os.stat_result, root: str, group: int | None) -> int:
-    """Return the mode that an entry of the archive must have; ``status`` is its present ``lstat`` result.
+    """Return the mode required for an entry of the archive; ``status`` is the present ``lstat`` result.
 
     Folders and keys have fixed modes; the mode of any other file depends on the rights that its owner has now.
     """
@@ -268,7 +268,7 @@ def _has_attribute(path: str, attribute: str) -> bool:
 
 
 def _remove_acls(path: str) -> bool:
-    """Remove the access-control lists of ``path``; return True if there was one.  Raises OSError."""
+    """Remove the access-control lists of ``path``; return True if any existed. Raises OSError."""
     attributes = _list_acl_attributes(path)
     for name in attributes:
         os.removexattr(path, name, follow_symlinks=False)
@@ -315,7 +315,7 @@ def _inode_flags(path: Path) -> int:
 
 
 def clear_immutable_flag(path: Path) -> None:
-    """Clear the immutable flag of ``path`` if it is set and this process may clear it; never raises OSError."""
+    """Clear the immutable flag of ``path``, if set and if this process is allowed to; never raises OSError."""
     # If the flag stays, the caller's deletion fails and reports the reason.
     with suppress(OSError):
         if is_immutable(path):

@@ -76,7 +76,7 @@ def find_named_object(archive: Archive, name: str) -> str:
 
 
 def _ref_spellings(name: str) -> list[str]:
-    """Return the spellings in refs that a typed name may stand for, the most likely one first.
+    """Return the possible spellings in refs for a typed name, the most likely first.
 
     They are the name itself, and the refs of folders that have this name in UTF-8 and in GB18030: old file servers
     have names in GB18030, and people type these names on a terminal in UTF-8.
@@ -92,7 +92,7 @@ def _ref_spellings(name: str) -> list[str]:
 
 
 def _suggest_similar(name: str, existing_names: list[str]) -> LazyMessage:
-    """Return the end of an error message: the names that resemble ``name``, or the command that lists all."""
+    """Return the end of an error message: the names similar to ``name``, or the command for listing all."""
     similar_names = difflib.get_close_matches(name, existing_names, _MAX_SUGGESTIONS, _MIN_SIMILARITY)
     if not similar_names:
         return LazyMessage(" To list versions, run: archiver log")

@@ -1,4 +1,4 @@
-"""Open derived SQLite databases: several processes share them, and a damaged one is deleted and rebuilt."""
+"""Open derived SQLite databases, shared by several processes, and deleted and rebuilt if damaged."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def close_on_error(database: sqlite3.Connection) -> Iterator[None]:
 
 
 def _create_database_file(path: Path) -> None:
-    """Create an empty file for a new database, with the mode that its folder allows.
+    """Create an empty file for a new database, with the mode allowed by the folder.
 
     The process's umask is ignored.  SQLite gives its companion files the same mode.  Does nothing if the file
     exists.
@@ -94,7 +94,7 @@ def open_or_recreate(path: Path, schema: str, version: int) -> sqlite3.Connectio
 
 
 def _open_with_schema(path: Path, schema: str, version: int) -> sqlite3.Connection:
-    """Open a database and create its tables if it is new; raises sqlite3.Error, also for another version."""
+    """Open a database and, if new, create the tables; raises sqlite3.Error, also for another version."""
     database = connect(path)
     with close_on_error(database):
         # SQLite leaves user_version to the program; it is 0 in a new database.
@@ -107,7 +107,7 @@ def _open_with_schema(path: Path, schema: str, version: int) -> sqlite3.Connecti
 
 
 def open_read_only_or_empty(path: Path, schema: str) -> sqlite3.Connection:
-    """Open a derived database for reading only; the caller closes it.
+    """Open a derived database read-only, for the caller to close.
 
     If the database is missing, damaged, or just being made by another process, return an empty one in memory with
     the tables of ``schema``, which must include ``meta``.  Raises sqlite3.Error for any other failure.
@@ -141,7 +141,7 @@ def create_schema(database: sqlite3.Connection, schema: str, version: int) -> No
 
 
 def to_stored_integer(value: int) -> int | bytes:
-    """Return ``value`` in the form in which it is stored: as it is, or as decimal digits if SQLite cannot hold it.
+    """Return ``value`` in the form for storing: unchanged, or as decimal digits if outside SQLite's range.
 
     SQLite's integers have 64 bits with a sign.  Unsigned inode numbers can exceed them, and so can times past the
     year 2262 in nanoseconds.  The digits are bytes, because SQLite would turn digits that are text into an inexact
@@ -162,7 +162,7 @@ def is_damage_error(error: sqlite3.DatabaseError) -> bool:
 
 
 def read_journal_point(database: sqlite3.Connection) -> JournalPoint | None:
-    """Return the newest journal event that a database includes, from its table ``meta``; None if it includes none.
+    """Return the newest journal event in a database, from the table ``meta``; None if no event is included.
 
     Raises sqlite3.Error, for example without that table, and ValueError for a number that is none.
     """
@@ -175,7 +175,7 @@ def read_journal_point(database: sqlite3.Connection) -> JournalPoint | None:
 
 
 def read_journal_point_of_file(database_path: Path) -> JournalPoint | None:
-    """Return the newest event that the database file includes; None if there is none or the file is unusable.
+    """Return the newest event in the database file; None without any, or if the file is unusable.
 
     Opens the file only during the call, and writes nothing.
     """
@@ -220,7 +220,7 @@ def replace_database(new_path: Path, path: Path) -> None:
 
 
 def delete_database(path: Path) -> None:
-    """Delete a derived database, which can be rebuilt, and its companion files, if they exist; raises OSError."""
+    """Delete a derived database, which can be rebuilt, and any companion files, if present; raises OSError."""
     for suffix in ("", *_COMPANIONS):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""Write to the archive: one event, or one version with its event, either completely and durably or not at all."""
+"""Write to the archive: an event, or a version with an event, either completely and durably or not at all."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _ATTRIBUTES = b"materials/** filter=lfs diff=lfs merge=lfs -text\n"
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """The size of a version and the numbers of its changes, as ``log`` shows them."""
+    """The size of a version and the numbers of changes, as shown by ``log``."""
 
     files: int
     bytes: int
@@ -80,7 +80,7 @@ class Writer:
         signed_tag: tuple[str, str, str] | None = None,
         recovered: Sequence[RefUpdate] = (),
     ) -> Event:
-        """Append one event to the journal and apply it to the index; return it when it is durable.
+        """Append an event to the journal and apply it to the index; return the event when durable.
 
         ``signed_tag`` is the name of a tag to sign and create, its commit and its message.  ``recovered`` are
         moves of refs that did not agree with the journal; they are not checked by the guard's hook.
@@ -116,7 +116,7 @@ class Writer:
         totals: Totals,
         whole: Sequence[Change] | None = None,
     ) -> Event:
-        """Write one version: its commit, its tag and its capture event, and then the refs that name them.
+        """Write a version: commit, tag and capture event, and then the refs naming all three.
 
         ``parent`` is the commit of the version before; None for the first version of a submission.  ``whole``
         lists everything that the version holds, if the tree of ``parent`` is not the state that ``changes`` start
@@ -206,7 +206,7 @@ class Writer:
     def _move(
         self, event: Event, old: Mapping[str, str], deletions: Sequence[RefUpdate] = (), *, guarded: bool = True
     ) -> None:
-        """Move the journal to ``event``, and then the refs that the event names; return when that is durable.
+        """Move the journal to ``event``, and then the refs named by the event; return when durable.
 
         ``old`` has the present object id of each of these refs, which git checks.  ``deletions`` come last.  With
         ``guarded``, the hook refuses deletions and moves back.

@@ -1,4 +1,4 @@
-"""Checks an archive by reading its files independently, with none of the code that writes them.
+"""Check an archive by reading the files independently, with none of the code for writing.
 
 - A *finding* is a fault. Its code, such as A057, is the same in documentation and alarms. A *note* is not a fault.
 - The *journal state* is what the events read so far demand of the archive. Its *expected* refs, commits and

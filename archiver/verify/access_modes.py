@@ -1,4 +1,4 @@
-"""Check who can read and write the archive's files."""
+"""Check read and write access to the archive's files."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class _ModeCheck:
         self._owner_uid = os.lstat(root).st_uid
 
     def check_path(self, path: str, forbidden_bits: int) -> None:
-        """Report ``path`` if its mode has one of ``forbidden_bits``, or if its owner is not that of the root.
+        """Report ``path`` if the mode has any of ``forbidden_bits``, or if the owner differs from the root's.
 
         A folder is also reported if it has an access-control list. A missing path is not reported. The mode of a
         symbolic link does not count, because the kernel ignores it.

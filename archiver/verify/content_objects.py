@@ -132,7 +132,7 @@ def _hash_selected_objects(objects: Sequence[_SelectedObject], report: VerifyRep
 
 
 def _check_hash(content: _SelectedObject, buffers: threading.local) -> Finding | None:
-    """Hash an object; return a finding if its digest is wrong or it cannot be read, None if it is sound.
+    """Hash an object; return a finding if the digest is wrong or the object unreadable, None if sound.
 
     ``buffers`` keeps one buffer per thread, created on the thread's first call. Allocating a buffer for each
     object would take longer than hashing small objects.

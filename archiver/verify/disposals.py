@@ -78,7 +78,7 @@ def _apply_approval(event: Mapping[str, Any], plan: DisposalPlan, state: Journal
 
 
 def _apply_begin(event: Mapping[str, Any], plan: DisposalPlan, state: JournalState, report: VerifyReport) -> None:
-    """Check that the disposal was allowed to begin, and record its versions and content as disposed of.
+    """Check that the disposal was allowed to begin, and record the versions and content as disposed of.
 
     Raises ValueError if one of the versions was disposed of before. No content is recorded as destroyed then.
     """
@@ -93,7 +93,7 @@ def _apply_begin(event: Mapping[str, Any], plan: DisposalPlan, state: JournalSta
 
 
 def _apply_certificate(entry: JournalEntry, plan: DisposalPlan, state: JournalState, report: VerifyReport) -> None:
-    """Record that the disposal is complete, and check its certificate.
+    """Record the completion of the disposal, and check the certificate.
 
     Planned content that the event lists as kept must be present from now on: another version needs it. Raises
     KeyError if the certificate or its signature is not attached, ValueError if the event lacks a member.
@@ -130,7 +130,7 @@ def _read_plan(entry: JournalEntry, report: VerifyReport) -> DisposalPlan:
 
 
 def _check_approvals(begin_event: Mapping[str, Any], plan: DisposalPlan, report: VerifyReport) -> None:
-    """Report a disposal that began with too few approvals, or before its cooling-off was over (A055).
+    """Report a disposal begun with too few approvals, or before the end of the cooling-off (A055).
 
     The cooling-off begins with the last approval. All times come from the compliance clock, not from the wall
     clock, so nobody can shorten a period by changing the wall clock.

@@ -1,4 +1,4 @@
-"""Describe the state that an archive must have according to its journal.  The checks collect it event by event."""
+"""Describe the state required of an archive by the journal, as collected by the checks event by event."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from archiver.store.git.repository import Repository
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """An event of the journal, with access to its attachments."""
+    """An event of the journal, with access to the attachments."""
 
     repository: Repository
     #: The journal commit that has the event and its attachments.
@@ -33,13 +33,13 @@ class JournalEntry:
 
     @property
     def label(self) -> str:
-        """The event as findings name it, such as ``event 12``."""
+        """The event's name in findings, such as ``event 12``."""
         return f"event {self.event['seq']}"
 
 
 @dataclass(frozen=True, slots=True)
 class ExpectedCommit:
-    """What the commit of a version must be, according to its capture event."""
+    """The expected commit of a version, according to the capture event."""
 
     version_tag: str
     #: None for the first version of a submission.
@@ -121,7 +121,7 @@ class ActiveHold(NamedTuple):
 
 
 class UnprovenApproval(NamedTuple):
-    """An approval that no time-stamp token covers yet, so that no outsider confirms its time."""
+    """An approval not yet covered by a time-stamp token, so no outsider confirms the time."""
 
     disposal_name: str
     uid: int  # the user who approved

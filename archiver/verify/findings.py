@@ -79,7 +79,7 @@ class Finding:
 
     @property
     def message(self) -> LazyMessage:
-        """The meaning of the code, followed by the detail if there is one."""
+        """The meaning of the code, followed by the detail, if any."""
         meaning = MEANING_BY_CODE[self.code]
         if self.detail is None:
             return meaning
@@ -103,7 +103,7 @@ class Finding:
 
 
 class VerifyNote(NamedTuple):
-    """A fact that people should know although it is not a fault."""
+    """A fact worth knowing, although not a fault."""
 
     object: str  # the file, disposal or other object concerned, as it is displayed
     sentence: LazyMessage

@@ -78,7 +78,7 @@ def check_git_files(repository_path: Path, report: VerifyReport) -> None:
 
 
 def _check_settings(repository_path: Path, report: VerifyReport) -> None:
-    """Report settings and hooks that differ from those of an archive, and files that hide part of the history.
+    """Report settings and hooks differing from an archive's, and files hiding part of the history.
 
     A deviation that the next writing command repairs is a note. Any other deviation is a finding: A001 for
     ``config``, A003 for ``HEAD``, A002 for a hook, and A004 for any other file.
@@ -113,7 +113,7 @@ def _check_unknown_files(repository_path: Path, report: VerifyReport) -> None:
 
 
 def _check_object_file(path: Path, objects_folder: Path, report: VerifyReport) -> None:
-    """Report a file below ``objects_folder`` that is damaged, or that git would not have created.
+    """Report a damaged file below ``objects_folder``, or a file git would not have created.
 
     A loose object must have the bytes that its name promises (A012). A pack and its indexes must end with their
     own checksum (A011). Any other file, except for git's temporary files and its folder ``info``, is A005.
@@ -138,7 +138,7 @@ def _check_object_file(path: Path, objects_folder: Path, report: VerifyReport) -
 
 
 def find_loose_object_problem(data: bytes, oid: str) -> LazyMessage | None:
-    """Return why ``data``, the bytes of a file, are not those of the loose object ``oid``; None if they are.
+    """Return why ``data``, the bytes of a file, do not match the loose object ``oid``; None for a match.
 
     ``oid`` is the SHA-1 of the object in hexadecimal. The check is stricter than git's: it covers the header and
     the padding of the compressed data as well, so a change of any single bit is detected.
@@ -195,7 +195,7 @@ def _has_valid_trailer(path: Path) -> bool:
 
 
 def _read_or_empty(path: Path) -> bytes:
-    """Return the bytes of a file, none if it cannot be read.  Raises FileNotFoundError if it is missing."""
+    """Return the bytes of a file; no bytes if unreadable. Raises FileNotFoundError if missing."""
     try:
         return path.read_bytes()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Check the journal, then compare the refs and the versions with it.
+"""Check the journal, then compare refs and versions with the journal.
 
 1. Read the commits of the journal, from the newest back to the first.
 2. In a first pass over the events, collect the versions and the content to which later events refer.
@@ -51,14 +51,14 @@ _REF_READ_PAUSE_SECONDS = 0.1
 
 
 class _ChainLink(NamedTuple):
-    """An event in its place in the journal."""
+    """An event at a place in the journal."""
 
     commit: str
     event: dict[str, Any] | None  # None if the event cannot be read
 
 
 class _EventClock(NamedTuple):
-    """The clocks of an event, as the event states them."""
+    """The clocks of an event, as stated by the event."""
 
     compliance_time: datetime  # by the compliance clock, which nobody can set forward
     reading: clock.ClockReading  # the evidence: what the clocks of the machine showed
@@ -130,7 +130,7 @@ def _list_journal_commits(repository: Repository, tip: str, report: VerifyReport
 
 
 def _read_parent_commit(repository: Repository, commit: str, report: VerifyReport) -> str | None:
-    """Return the first parent of a journal commit; None for the first commit and for one that cannot be read.
+    """Return the first parent of a journal commit; None for the first commit and for an unreadable commit.
 
     Reports what :func:`_list_journal_commits` says.
     """

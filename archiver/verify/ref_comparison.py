@@ -37,7 +37,7 @@ def compare_refs(
 def check_packed_refs(
     repository: Repository, refs: Mapping[str, str], state: JournalState, report: VerifyReport
 ) -> None:
-    """Report lines of ``packed-refs`` that are wrong although ``refs``, the refs as read, do not show it (A023).
+    """Report wrong lines of ``packed-refs`` not noticeable from ``refs``, the refs as read (A023).
 
     These are the values that a loose ref overrides, and the lines with the targets of tags. Git uses the former
     again when the file of the loose ref is removed, and the latter in place of the tag object. So an altered line

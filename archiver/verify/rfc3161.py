@@ -1,4 +1,4 @@
-"""Request RFC 3161 time-stamp tokens from an authority, and check them.
+"""Request and check RFC 3161 time-stamp tokens from an authority.
 
 No other module knows the format of a token.
 """
@@ -47,7 +47,7 @@ def request_token(url: str, data: bytes) -> bytes:
 
 
 def check_token_nonce(token: bytes, expected_nonce: int | None) -> None:
-    """Check that ``token`` has ``expected_nonce``, the random number of the request that it answers.
+    """Check the nonce of ``token`` against ``expected_nonce``, the random number of the request.
 
     Somebody who recorded an earlier token cannot pass it off as the answer.
 
@@ -68,7 +68,7 @@ def check_token_nonce(token: bytes, expected_nonce: int | None) -> None:
 
 
 def verify_token(token: bytes, data: bytes, root_certificates: bytes) -> datetime:
-    """Check the signature and the digest of ``token``, and return the time that it proves, in UTC.
+    """Check the signature and the digest of ``token``, and return the proven time, in UTC.
 
     The token must cover ``data``, and its certificate must chain to one of ``root_certificates`` (PEM). The
     validity of certificates is checked as of the time of the token, so a token remains valid after they expire.

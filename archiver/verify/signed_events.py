@@ -57,7 +57,7 @@ def check_submission(entry: JournalEntry, state: JournalState, report: VerifyRep
 
 
 def check_checkpoint(entry: JournalEntry, state: JournalState, report: VerifyReport) -> None:
-    """Check the signature (A044) of a checkpoint, and the refs and the event that it covers (A045).
+    """Check the signature (A044) of a checkpoint, and the covered refs and event (A045).
 
     ``state`` must be that before the event: a checkpoint covers the refs as they were then.
 
@@ -112,7 +112,7 @@ def check_timestamp_token(entry: JournalEntry, state: JournalState, report: Veri
 
 
 def check_key_change(entry: JournalEntry, state: JournalState, report: VerifyReport) -> None:
-    """Check that the event adds one key to the list, and for a rotation that the old key signed the new one.
+    """Check that the event adds a single key to the list, signed by the old key in the case of a rotation.
 
     Reports A048 otherwise. Nobody can sign the replacement of a lost key, so it is only noted, with its reason.
     From this event on, ``state`` requires signatures by the new key.

@@ -20,7 +20,7 @@ _KEY_TYPE = b"ssh-ed25519"
 
 
 class _ParsedSignature(NamedTuple):
-    """The parts of a signature that its check needs."""
+    """The parts of a signature needed for a check."""
 
     public_key: bytes  # the type of the key and its bytes, as SSH strings
     signed_header: bytes  # purpose, reserved bytes and name of the hash: signed together with the digest

@@ -1,4 +1,4 @@
-"""Check that the tree, commit, tag and manifest of each version agree with its capture event."""
+"""Check the tree, commit, tag and manifest of each version against the capture event."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def check_commits(repository: Repository, state: JournalState, report: VerifyRep
 def _check_commit_and_tag(
     repository: Repository, commit: str, expected: ExpectedCommit, state: JournalState, report: VerifyReport
 ) -> None:
-    """Check that the parent of ``commit`` is the previous version, and that the tag names ``commit``.
+    """Check that the parent of ``commit`` is the previous version, and the tag names ``commit``.
 
     Reports A041 otherwise, and also if the commit, the tag object or its ref is missing.
     """
@@ -158,17 +158,17 @@ def _compute_manifest_digests(materials: Mapping[str, RecordedMaterial]) -> dict
 
 
 def _tree_path(path: str) -> bytes:
-    """Return the path of a material in the tree of its version."""
+    """Return the path of a material in the version's tree."""
     return b"materials/" + names.tree_path(names.name_from_text(path))
 
 
 def _lfs_pointer(sha256: str, size: int) -> bytes:
-    """Return the file that Git LFS commits in place of the content.  An empty file is committed as it is."""
+    """Return the file committed by Git LFS in place of the content. An empty file is committed as is."""
     if size == 0:
         return b""
     return f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n".encode()
 
 
 def _blob_id(data: bytes) -> str:
-    """Return the object id that git gives to a blob of these bytes."""
+    """Return git's object id for a blob of the given bytes."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()

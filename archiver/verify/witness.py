@@ -1,4 +1,4 @@
-"""Write and parse witness lines, and compare them with the journal.  Pure.
+"""Write and parse witness lines, and compare each with the journal. Pure.
 
 A witness line states a checkpoint in one line. Somebody who cannot write the archive keeps it. An attacker who has
 the archive and the signing key can rewrite all of history, but cannot change the line. The external auditor of
@@ -19,7 +19,7 @@ _LINE = re.compile(r"archiver-witness 1 ([0-9a-f]{16}) ([1-9][0-9]{0,11}) ([0-9a
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """A checkpoint as a witness line states it.  ``str()`` returns the line."""
+    """A checkpoint as stated by a witness line. ``str()`` returns the line."""
 
     #: The first 16 digits of the SHA-256 of the archive's first event.
     archive_id: str

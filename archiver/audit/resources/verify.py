@@ -158,7 +158,7 @@ TEXT = {
 
 
 class Checker:
-    """The state of a check: what was read, and what was found.
+    """The state of a check: the data read, and the findings.
 
     A finding does not end the check, so that one run lists all of them.
     """
@@ -181,7 +181,7 @@ class Checker:
         self.signature_count = 0
 
     def translate(self, key, *values):
-        """Return a text of TEXT with its values."""
+        """Return a text of TEXT with the values."""
         return TEXT[key][self.language_index].format(*values)
 
     def add_finding(self, where, key, *values):
@@ -246,7 +246,7 @@ def read_manifest(checker, name, algorithm, expected):
 
 
 def check_digests(checker, path, expected_digests):
-    """Hash a file, compare it with the digests by algorithm, and keep its SHA-256 in checker.digests."""
+    """Hash a file, compare it with the digests by algorithm, and keep the SHA-256 in checker.digests."""
     digests = {algorithm: hashlib.new(algorithm) for algorithm in sorted({*expected_digests, "sha256"})}
     try:
         with open(disk_path(path), "rb") as stream:
@@ -282,7 +282,7 @@ def read_lines(path):
 
 
 def check_journal(checker):
-    """Read all events, and check that they form one chain and have the right attachments.
+    """Read all events, and check for a single chain and the right attachments.
 
     "prev" of an event is the SHA-256 of the previous line.  An event that cannot be read has no "prev", so the
     chain is not checked there.
@@ -451,7 +451,7 @@ def digest_of_list(state):
 
 
 def bytes_of_path(text):
-    """Return the bytes of a path.  In its text, %XX stands for a byte that could not be shown.
+    """Return the bytes of a path. In the text, %XX stands for an undisplayable byte.
 
     A percent sign without two hexadecimal digits after it stands for itself.
     """
@@ -512,7 +512,7 @@ def check_tags(checker, list_digests):
 
 
 def journal_commit(event):
-    """Return the commit that a checkpoint's tag points to, that of the event before; empty without the tag."""
+    """Return the target of a checkpoint's tag, the commit of the event before; empty without the tag."""
     body = read_tag(event)
     # A tag object begins with "object " and 40 hexadecimal digits.
     return body[7:47].decode("ascii", "replace") if body is not None else ""
@@ -528,7 +528,7 @@ def read_tag(event):
 
 
 def check_tag(checker, event, name, key):
-    """Check that the tag of an event is the one in its refs, has the name "name", and is signed with "key"."""
+    """Check that an event's tag is recorded in the refs, has the name "name", and is signed with "key"."""
     path = "data/tags/%d" % event["seq"]
     body = read_tag(event)
     if body is None:
@@ -546,7 +546,7 @@ def check_tag(checker, event, name, key):
 
 
 def check_checkpoint(checker, event, refs, key):
-    """Check the tag of a checkpoint, and that it states the digests of all refs and of the event before.
+    """Check the tag of a checkpoint, and the digests in the tag: of all refs, and of the event before.
 
     refs: full name -> object of every ref before the checkpoint.
     """
@@ -591,7 +591,7 @@ def newest_witness_line(checker):
 
 
 def check_receipts(checker):
-    """Check that each receipt in the package is an attachment of the event of its submission."""
+    """Check each receipt in the package against the attachments of the submission's event."""
     for entry in read_versions():
         for submission in entry["submitted"]:
             if submission["receipt"] is None:
@@ -607,7 +607,7 @@ def check_receipts(checker):
 
 
 def check_certificate(checker, event, key):
-    """Check that the certificate of a disposal is signed with "key", and keep the versions that it names."""
+    """Check the signature of a disposal certificate with "key", and keep the versions it names."""
     certificate = read_attachment(event, "certificate.json")
     if not is_signed(certificate, read_attachment(event, "certificate.json.sig"), key):
         checker.add_finding("data/journal/%d/certificate.json.sig" % event["seq"], "certificate")
@@ -619,7 +619,7 @@ def check_certificate(checker, event, key):
 
 
 def check_reasons(checker):
-    """Check the reasons of materials that are not in the package, and count them.
+    """Check and count the reasons why materials are not in the package.
 
     The lists are not signed, so "disposed of" counts only if a signed certificate names the version.  The
     certificate lists the objects that were destroyed, but not content that another version still has, so the
@@ -675,7 +675,7 @@ def is_signed(message, armored, signers):
 
 
 def split_fields(blob):
-    """Return the fields of an SSH structure.  Each is its length in four bytes, big-endian, and its content.
+    """Return the fields of an SSH structure. Each is a length in four bytes, big-endian, and the content.
 
     Raises ValueError or struct.error if the structure is cut off.
     """
@@ -721,7 +721,7 @@ def ed25519_verify(public_key, message, signature):
 
 
 def decode_point(data):
-    """Return the point that 32 bytes encode; None if they encode none (RFC 8032, section 5.1.3)."""
+    """Return the point encoded in 32 bytes; None for invalid bytes (RFC 8032, section 5.1.3)."""
     number = int.from_bytes(data, "little")
     sign, y = number >> 255, number & ((1 << 255) - 1)
     x = square_root((y * y - 1) * pow(D * y * y + 1, P - 2, P) % P) if y < P else None
@@ -824,7 +824,7 @@ def select_language(arguments):
 
 
 def main(arguments):
-    """Check the package, print what was found, and return the exit code.
+    """Check the package, print the results, and return the exit code.
 
     With a finding, --fill-lfs copies nothing.
     """

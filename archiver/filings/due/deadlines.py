@@ -1,4 +1,4 @@
-"""Compute deadlines from the register and the rules.  Pure, except that it reads the calendar of working days."""
+"""Deadlines computed from the register and the rules. Pure, except for reading the calendar of working days."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def _display_deadline(filing: Filing) -> Iterator[Deadline]:
 
 
 def _change_deadlines(filing: Filing, question: ChangeQuestion) -> Iterator[Deadline]:
-    """Yield the deadlines for deciding on a change and, if it is material, for submitting it.
+    """Yield the deadlines for deciding on a change and, if material, for submitting the change.
 
     Both count from the day of the first change.  An undecided change of a filing that has ended needs no decision
     any more, and has no deadlines.

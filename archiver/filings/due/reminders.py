@@ -41,14 +41,14 @@ class Reminder:
 
 
 class _AddressedReminder(NamedTuple):
-    """A reminder, and who receives it."""
+    """A reminder and its recipient."""
 
     recipient: str  # a role, or the name of a person
     reminder: Reminder
 
 
 class _ReminderStep(NamedTuple):
-    """A step of a deadline, and who is reminded at that step."""
+    """A step of a deadline, and the roles to remind."""
 
     name: str  # empty while it is too early for a reminder
     roles: tuple[str, ...]  # the roles to remind; empty if nobody has to be reminded
@@ -115,7 +115,7 @@ def pending_messages(
 
 
 def _sent_steps(events: Iterable[LifeEvent]) -> set[_SentStep]:
-    """Return the steps that were sent before, as the journal records them."""
+    """Return the steps sent before, as recorded in the journal."""
     sent_steps = set()
     for event in events:
         if event.action == Action.REMINDER:
@@ -164,7 +164,7 @@ def _current_step(deadline: Deadline, today: date) -> _ReminderStep:
 
 
 def describe_deadline(deadline: Deadline, today: date) -> LazyMessage:
-    """Return a line of a message that names a deadline, its last day and its state today."""
+    """Return a message line naming a deadline, its last day and today's state."""
     if deadline.is_provisional:
         return LazyMessage(
             "{filing}: {what}, due {on} at the earliest (provisional: that year's holidays are not published "

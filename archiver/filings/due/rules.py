@@ -21,7 +21,7 @@ STATUTE, POLICY, STATED = "statute", "policy", "stated"
 
 @dataclass(frozen=True, slots=True)
 class DeadlineRule:
-    """A duty, the period for it, and the authority behind both."""
+    """A duty, its period, and the authority behind both."""
 
     key: str  # names the duty, and its sentence in DUTY_SENTENCES
     working_days: int  # working days after the day from which the period counts; 0: that very day

@@ -1,4 +1,4 @@
-"""The watched folder itself: how to reach it, how to know that it is the right one, and how to notice changes.
+"""The watched folder itself: how to reach and identify the folder, and how to notice changes.
 
 *Access* reads the folder without following links, by child processes if a remote mount may hang.  A *watcher*
 turns inotify events into hints.  The *probe schedule* decides when to make an event of our own, a *probe event*,

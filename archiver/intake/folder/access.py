@@ -1,4 +1,4 @@
-"""Read the watched folder: directly, or through a child process that may hang in place of this one.
+"""Access to the watched folder: direct, or through a child process, which may hang instead of this process.
 
 On a network filesystem a ``stat`` can wait for ever, and nothing can end a process that waits in it.  So child
 processes read such a folder.  A child that does not answer is abandoned, and the top-level folder that it reads
@@ -130,7 +130,7 @@ class DirectAccess:
 
     @contextmanager
     def opened_in_turn(self) -> Iterator[Callable[[bytes], Source]]:
-        """Yield a function that opens files, and enters a folder once for successive files in it."""
+        """Yield a function that opens files, entering a folder once for successive files inside."""
         with self._root_folder.parent_folder_opener() as open_parent_folder:
             yield lambda path: FileSource(self._root_folder, path, open_parent_folder(path))
 
@@ -178,7 +178,7 @@ class ChildAccess:
         self._hanging_workers: dict[bytes, Worker] = {}
 
     def list_folder(self, path: bytes) -> Iterator[DirectoryEntry]:
-        """Yield the entries of a folder; those of the watched folder itself are looked up one by one."""
+        """Yield the entries of a folder, looked up separately for the watched folder itself."""
         if path:
             yield from self._call_free_worker(decode_entries, "entries", path)
         else:
@@ -224,7 +224,7 @@ class ChildAccess:
         return nullcontext(self.open)
 
     def close(self) -> None:
-        """End the workers; one that hangs in the kernel ends as soon as the kernel lets it."""
+        """End the workers; a worker hanging in the kernel ends as soon as the kernel allows."""
         with self._lock:
             for worker in (*self._idle_workers, *self._hanging_workers.values()):
                 worker.kill()
@@ -295,14 +295,14 @@ class ChildAccess:
             return self._idle_workers.pop() if self._idle_workers else Worker(self._program)
 
     def return_worker(self, worker: Worker) -> None:
-        """Let a worker serve other requests, unless it was ended because it hung or misbehaved."""
+        """Let a worker serve other requests, unless it was ended for hanging or misbehaving."""
         with self._lock:
             if worker.is_ready:
                 self._idle_workers.append(worker)
 
 
 def open_access(root: Path, archive: Path) -> FolderAccess:
-    """Return access to the folder ``root``, by child processes if a remote mount holds it or lies below it.
+    """Return access to the folder ``root``, by child processes if the folder lies on or above a remote mount.
 
     The access does not read the files of ``archive``.  The caller closes it.
 

@@ -16,7 +16,7 @@ from archiver.workers import WithContent, name_to_text, serve, text_to_name
 
 
 class FolderReader:
-    """Answer requests about a folder, one after the other; at most one file is open.
+    """A reader answering requests about a folder in turn, with at most one file open.
 
     A request is a name and arguments; paths are texts, as :func:`archiver.workers.name_to_text` makes them.
     :mod:`archiver.intake.folder.entries` describes the answers.
@@ -87,7 +87,7 @@ class FolderReader:
         return self._open_source is not None and self._open_source.is_unchanged()
 
     def _close_file(self) -> None:
-        """Close the open file, if there is one."""
+        """Close the open file, if any."""
         if self._open_source is not None:
             self._open_source.close()
             self._open_source = None

@@ -1,4 +1,4 @@
-"""What access to the watched folder returns besides content, and its form in the answers of a child process.
+"""Results of access to the watched folder besides content, and the form of each in a child process's answers.
 
 An answer is a JSON array: ``["ok", value]``, ``["error", errno, reason]``, ``["own", path]`` for a file of the
 archive, or ``["unstable"]`` for a file that changed.  Each decoder raises TypeError, ValueError, LookupError or
@@ -36,7 +36,7 @@ class RootIdentity(NamedTuple):
 
 
 class OpenedFile(NamedTuple):
-    """A child's answer about the file that it has opened."""
+    """A child's answer about a file just opened."""
 
     is_being_written: bool  # True if a process of this machine has the file open for writing
     stat_data: StatData  # at opening
@@ -96,6 +96,6 @@ def decode_root(encoded_identity: Any) -> RootIdentity:
 
 
 def _decode_stat_data(stat_fields: list[Any]) -> StatData:
-    """Return the StatData with these fields, in their order; raises TypeError unless they are four integers."""
+    """Return the StatData with the given fields, in order; raises TypeError unless given four integers."""
     # operator.index, because int would accept a text and round a float.
     return StatData(*map(index, stat_fields))

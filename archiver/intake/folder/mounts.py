@@ -50,7 +50,7 @@ def read_mounts() -> list[Mount]:
 
 
 def parse_mounts(table: bytes) -> list[Mount]:
-    """Return the mounts of a ``mountinfo`` table, proc_pid_mountinfo(5), in its order.
+    """Return the mounts of a ``mountinfo`` table, proc_pid_mountinfo(5), in table order.
 
     Lines of another form are skipped.
     """
@@ -78,7 +78,7 @@ def find_mount(path: Path | bytes, mounts: list[Mount]) -> Mount:
 
 
 def find_remote_mount(path: Path | bytes, mounts: list[Mount]) -> Mount | None:
-    """Return the mount that holds ``path`` if it is remote, else a remote mount below ``path``; None without one.
+    """Return the mount holding ``path`` if remote, else a remote mount below ``path``, or None.
 
     ``path`` is absolute and free of links.
     """
@@ -90,5 +90,5 @@ def find_remote_mount(path: Path | bytes, mounts: list[Mount]) -> Mount | None:
 
 
 def _is_at_or_below(path: bytes, folder: bytes) -> bool:
-    """Return True if an absolute path is ``folder`` or lies in it."""
+    """Return True if an absolute path is or lies in ``folder``."""
     return path == folder or path.startswith(folder.rstrip(b"/") + b"/")

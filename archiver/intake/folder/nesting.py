@@ -1,4 +1,4 @@
-"""Detect that the archive and the watched folder lie inside one another, whatever paths lead to them.
+"""Detection of an archive nested in the watched folder, or the reverse, whatever paths are used.
 
 A bind mount or a container volume gives a folder several paths.  Device and inode still identify the folder, and
 the mount table shows which folder of a filesystem is mounted.
@@ -60,7 +60,7 @@ def check_folders_not_nested(archive: Path, watch: Path, *, is_archive_new: bool
 
 
 def _identities_of(path: bytes, *, with_parents: bool = True) -> set[tuple[int, int]]:
-    """Return device and inode of a folder and, ``with_parents``, of all folders above it, if they can be read.
+    """Return device and inode of a folder and, ``with_parents``, of all folders above, where readable.
 
     ``path`` is absolute and free of links.
     """
@@ -86,7 +86,7 @@ def _parents(path: bytes) -> list[bytes]:
 
 
 def _locate(path: bytes, mount_table: list[Mount]) -> _Location | None:
-    """Return the place of a path within its filesystem; None if the mount table does not identify it."""
+    """Return the place of a path within the filesystem; None if not identified by the mount table."""
     mount = mounts.find_mount(path, mount_table)
     if not mount.device or mount.is_remote:
         # Two exports of one NFS server have the same device number, and the root of each is "/".

@@ -12,7 +12,7 @@ from archiver.store import names
 
 
 class FolderPresence:
-    """Compare the folder at a path with the folder that was scanned before, as ``state.db`` remembers it."""
+    """A comparison of the folder at a path with the folder scanned before, as recorded in ``state.db``."""
 
     def __init__(self, watched_path: bytes, access: FolderAccess, snapshot: Snapshot) -> None:
         """Use ``access`` to the folder at ``watched_path``, and ``snapshot``; the caller closes both."""
@@ -66,7 +66,7 @@ class FolderPresence:
         self._snapshot.set_meta("root_mount", self._mount_point())
 
     def allow_other_mount(self) -> None:
-        """Record that the folder has moved on purpose, so that :meth:`is_present` accepts it on an outer mount."""
+        """Record a deliberate move of the folder, so :meth:`is_present` accepts the folder on an outer mount."""
         self._snapshot.set_meta("root_mount", "")
 
     def _mount_point(self) -> str:

@@ -1,4 +1,4 @@
-"""Decide when to make a probe event, and when a missing one means that the watch is stalled.
+"""Decisions on when to make a probe event, and when a missing event means a stalled watch.
 
 A *probe event* is a change that the program makes in a watched folder of the archive, to see whether its inotify
 event arrives.  A watch is *stalled* if it exists, but its events no longer arrive.  Everything here is pure:
@@ -41,7 +41,7 @@ class ProbeSchedule:
         self.next_probe_at = now + PERIOD_SECONDS
 
     def notice_missed_probe(self, has_arrived: bool, now: float) -> bool:
-        """Return True if the probe event on its way counts as missed, so that the watch is stalled.
+        """Return True if the probe event on the way counts as missed, and the watch as stalled.
 
         ``has_arrived`` is True if the event has arrived.  It is missed if it has not arrived within
         ``ARRIVAL_SECONDS``.  Returns True only once for each missed event.  The next probe event is due after
@@ -62,5 +62,5 @@ class ProbeSchedule:
 
     @property
     def is_watch_stalled(self) -> bool:
-        """Return True if the last probe event, apart from one that may still arrive, was missed."""
+        """Return True if the last probe event, apart from any still on the way, was missed."""
         return self.missed_count > 0

@@ -1,4 +1,4 @@
-"""Check a changed ``watch.path``: it may name the same folder in another place, its successor, or another folder.
+"""The check of a changed ``watch.path``: the same folder in another place, a successor, or another folder.
 
 A *successor* is a folder with enough of the archived files.  Any other folder is refused: two configurations with
 different folders for one archive would each record the deletion of the other's files.
@@ -29,7 +29,7 @@ _REQUIRED_SHARE = 0.5
 
 
 class _FolderIdentity(NamedTuple):
-    """The fields of ``stat`` that a folder keeps when it is renamed."""
+    """The fields of ``stat`` kept when a folder is renamed."""
 
     device: int
     inode: int
@@ -40,7 +40,7 @@ _UNKNOWN_FOLDER = _FolderIdentity(0, 0)
 
 
 def check_watch_path_change(archive: Archive, config: Config, access: FolderAccess) -> Draft | None:
-    """Check that this archive may watch the folder at ``watch.path``; return the event to journal if it changed.
+    """Ensure this archive may watch the folder at ``watch.path``; return the event to journal if the path changed.
 
     A folder at another path is accepted if it is the recorded folder itself, if the recorded folder no longer
     exists, or if it holds at least half of the archived paths.  Returns None if the path has not changed, or if

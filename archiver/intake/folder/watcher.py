@@ -66,7 +66,7 @@ class Watcher(FileSystemEventHandler):
     """
 
     def __init__(self, root: Path, probe_folder: Path | None) -> None:
-        """Prepare to watch the folder ``root``, and everything below it.
+        """Prepare to watch the folder ``root``, and everything below.
 
         ``probe_folder`` is an existing folder in which :meth:`send_probe` makes events; None if there is none.
         Its watch is requested first, because the folders below the root may use up all watches that the kernel
@@ -161,7 +161,7 @@ class Watcher(FileSystemEventHandler):
 
     @staticmethod
     def watched_inodes() -> set[int]:
-        """Return the inodes of all folders that this process watches, as the kernel shows them in /proc.
+        """Return the inodes of all folders watched by this process, as shown by the kernel in /proc.
 
         Raises OSError if /proc is not mounted.
         """
@@ -178,7 +178,7 @@ class Watcher(FileSystemEventHandler):
 
     @classmethod
     def find_unwatched(cls, folders: dict[int, bytes]) -> dict[int, bytes]:
-        """Return those of the folders (inode -> path) that this process does not watch.
+        """Return the given folders (inode -> path) not watched by this process.
 
         Empty if that cannot be decided, because the kernel shows other inode numbers for the watches.
 
@@ -220,7 +220,7 @@ class _FirstWarning(logging.Handler):
 
 
 def read_watch_limit() -> str:
-    """Return the number of watches that the kernel grants a user, as text; empty if it cannot be read."""
+    """Return the kernel's limit on watches per user, as text; empty if unreadable."""
     try:
         return _WATCH_LIMIT_FILE.read_text("ascii").strip()
     except OSError:

@@ -1,4 +1,4 @@
-"""Copy files and hash them while they are copied; large files bypass the page cache.
+"""Copy and hash files at the same time; large files bypass the page cache.
 
 Archived content and packages are seldom read again soon, and must not push the files of the file server's users
 out of memory.  The disk writes one chunk while the next one is read and hashed, so that a sync at the end has
@@ -47,7 +47,7 @@ class HashDigest(Protocol):
 
 
 class _Buffer:
-    """Memory that one thread fills and another thread writes to disk, in turns."""
+    """Memory filled by a thread and written to disk by another, in turns."""
 
     def __init__(self, length: int) -> None:
         """Reserve ``length`` bytes, aligned as O_DIRECT requires; they occupy no memory before their first use."""
@@ -110,7 +110,7 @@ def _serve_orders(orders: SimpleQueue[_WriteOrder | None]) -> None:
 
 
 class Copier:
-    """Copies one file after the other; to be used by one thread only.
+    """Copies file after file, for use by a single thread only.
 
     Owns its buffers and, from the first large file on, a thread for writing, which ends when this object is
     garbage-collected.
@@ -176,7 +176,7 @@ class Copier:
         return copied_bytes
 
     def wait(self) -> None:
-        """Wait until all chunks of all copies are written; raises WriteFailed if one of them could not be written.
+        """Wait until all chunks of all copies are written; raises WriteFailed if any chunk could not be written.
 
         Written does not mean durable: the caller syncs the files.
         """

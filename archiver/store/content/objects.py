@@ -60,7 +60,7 @@ class StagedCopy:
 
 
 def lfs_pointer(sha256: str, size: int) -> bytes:
-    """Return the Git LFS pointer (specification v1) to a content object: the small file that git has in its place.
+    """Return the Git LFS pointer (specification v1) to a content object: the small file git has instead.
 
     The pointer to an empty material is empty, because ``git lfs fsck`` refuses a pointer of size 0.
     """
@@ -84,7 +84,7 @@ class ContentStore:
         self._thread_local = threading.local()
 
     def path(self, sha256: str) -> Path:
-        """Return the path that an object has or would have; it need not exist."""
+        """Return the path of an object, whether or not the object exists."""
         return Path(self._object_path(sha256))
 
     def _object_path(self, sha256: str) -> str:
@@ -92,7 +92,7 @@ class ContentStore:
         return f"{self._objects_root}/{sha256[:2]}/{sha256[2:4]}/{sha256}"
 
     def has_object(self, sha256: str, size: int) -> bool:
-        """Return True if the object exists and has that size; its bytes are not read."""
+        """Return True if the object exists and has this size; the bytes are not read."""
         try:
             return os.stat(self._object_path(sha256)).st_size == size
         except OSError:
@@ -100,7 +100,7 @@ class ContentStore:
             return False
 
     def is_intact(self, sha256: str, size: int) -> bool:
-        """Read a whole object; return True if it has that size and its bytes have the SHA-256 of its name."""
+        """Read a whole object; return True if the size matches and the bytes have the SHA-256 of the name."""
         if not self.has_object(sha256, size):
             return False
         digest = hashlib.sha256()
@@ -184,21 +184,21 @@ class ContentStore:
         return digest.hexdigest()
 
     def _thread_copier(self) -> Copier:
-        """Return the calling thread's copier; the first call creates it."""
+        """Return the calling thread's copier, created by the first call."""
         if not hasattr(self._thread_local, "copier"):
             self._thread_local.copier = Copier()
         copier: Copier = self._thread_local.copier
         return copier
 
     def _read_buffer(self) -> memoryview:
-        """Return the calling thread's buffer of CHUNK_BYTES; the first call creates it."""
+        """Return the calling thread's buffer of CHUNK_BYTES, created by the first call."""
         if not hasattr(self._thread_local, "buffer"):
             self._thread_local.buffer = memoryview(bytearray(CHUNK_BYTES))
         buffer: memoryview = self._thread_local.buffer
         return buffer
 
     def publish_copies(self, copies: Iterable[StagedCopy]) -> None:
-        """Turn every copy in the spool into the content object with its SHA-256; return when that is durable.
+        """Turn every copy in the spool into the content object with the same SHA-256; return once durable.
 
         A copy of an existing object is deleted.  After a crash, an object either exists as a whole or not at all;
         its copy may stay in the spool until :meth:`clear_spool`.  Raises StorageError.
@@ -220,7 +220,7 @@ class ContentStore:
             raise self._disk_write_error(error) from error
 
     def _restrict_copy_to_owner(self, copy: StagedCopy) -> None:
-        """Restrict a copy, and the object with the same bytes if there is one, to the archive's owner."""
+        """Restrict a copy, and any object with the same bytes, to the archive's owner."""
         os.chmod(copy.spool_path or "", _OWNER_MODE)
         with suppress(OSError):
             # Usually there is no object yet.  One that exists may be that of a material that is not sensitive.
@@ -260,7 +260,7 @@ class ContentStore:
             sync_path(path)
 
     def discard_copies(self, copies: Iterable[StagedCopy]) -> None:
-        """Delete the copies from the spool, because they will not be archived; ignores those that are gone."""
+        """Delete from the spool the copies not to be archived; ignores copies already gone."""
         for copy in copies:
             if copy.spool_path is not None:
                 with suppress(FileNotFoundError):
@@ -275,7 +275,7 @@ class ContentStore:
             leftover_path.unlink(missing_ok=True)
 
     def destroy_objects(self, sha256s: Iterable[str]) -> None:
-        """Delete the objects with these SHA-256 values, durably.
+        """Delete objects by SHA-256 value, durably.
 
         Only :mod:`archiver.retention.disposal` may call this: it checks that retention has ended.  A missing
         object is no error, so that a disposal can be repeated after a crash.
@@ -328,7 +328,7 @@ class ContentStore:
                 yield chunk
 
     def _disk_write_error(self, error: OSError) -> StorageError:
-        """Return the error for a disk that cannot be written, with the reason that ``error`` gives."""
+        """Return the error for an unwritable disk, with the reason from ``error``."""
         return StorageError(
             "Cannot write to the archive disk at {path} ({reason}). No archived data was lost. Free up space or "
             "repair the disk; capture then resumes automatically.",

@@ -55,7 +55,7 @@ class OwnFiles:
             raise OwnFile(path)
 
     def _read_identities(self) -> frozenset[tuple[int, int]]:
-        """Return device and inode of the archive's folders, and of the entries of those that can be listed."""
+        """Return device and inode of the archive's folders, and of the entries of all listable folders."""
         if self._archive is None:
             return frozenset()
         identities: set[tuple[int, int]] = set()

@@ -1,4 +1,4 @@
-"""Enter folders below a root one name at a time, through descriptors, so that no link leads out of the root.
+"""Enter folders below a root name by name, through descriptors, so no link leads out of the root.
 
 The kernel follows every link in the middle of a path.  A user with write access to the watched folder can put a
 link there between a scan and the reading of a file.

@@ -1,4 +1,4 @@
-"""Read a material of the watched folder, and detect whether it changed while it was read."""
+"""Read a material of the watched folder, and detect changes during the reading."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class StatData(NamedTuple):
 
     @classmethod
     def unknown(cls) -> StatData:
-        """Return stat data that no file has: compared with it, every file has changed and must be read."""
+        """Return stat data unlike any file's: by comparison, every file has changed and must be read."""
         return cls(-1, -1, -1, -1)
 
     @classmethod
     def from_stat_result(cls, status: os.stat_result) -> StatData:
-        """Return the stat data of a file, from its ``stat`` result."""
+        """Return the stat data of a file, from the ``stat`` result."""
         # A scan does this for each of a million files, and calling the class would take twice the time.
         return tuple.__new__(cls, (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino))
 

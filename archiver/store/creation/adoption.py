@@ -99,12 +99,12 @@ def _prepare_clone(root: Path) -> None:
 
 
 def _journals_adoption(event: Event, adopted: ArchiveAdopted) -> bool:
-    """Return True if ``event`` is the one that records the adoption ``adopted``."""
+    """Return True if ``event`` records the adoption ``adopted``."""
     return event.action == adopted.action and event.details == adopted.to_details()
 
 
 def _check_clone_format(repository_path: Path) -> None:
-    """Raise StorageError for a clone that would lose data if an archive's settings replaced its own.
+    """Raise StorageError if replacing the clone's settings with an archive's would lose data.
 
     Git must not obey the settings of the clone yet, so they are read as text.
     """
@@ -149,7 +149,7 @@ def _make_read_only(objects: Path) -> None:
 
 
 def _missing_part(path: Path) -> StorageError:
-    """Return the error for a file that a clone needs to become an archive, and that is missing at ``path``."""
+    """Return the error for a file missing at ``path`` and needed by a clone to become an archive."""
     return StorageError(
         "{path} does not exist. Nothing was changed. A clone to be adopted needs its repository in "
         "DIR/archive.git, its objects in DIR/archive.git/lfs/objects, and its keys in DIR/keys. To clone the "

@@ -54,7 +54,7 @@ def check_filesystem(workspace: Path, root: Path) -> None:
 
 
 def _missing_ability(trial_folder: Path) -> LazyMessage | None:
-    """Try each ability in an empty folder; return a description of the first missing one, None if there is none.
+    """Try each ability in an empty folder; return a description of the first missing ability, None if all work.
 
     The description continues the sentence "a filesystem that ...".  Leaves files in the folder.  Raises OSError.
     """
@@ -71,7 +71,7 @@ def _missing_ability(trial_folder: Path) -> LazyMessage | None:
 
 
 def _keeps_mode(path: Path, mode: int) -> bool:
-    """Create a file at ``path`` and set its mode; return True if the file has that mode afterwards."""
+    """Create a file at ``path`` and set ``mode``; return True if the file has this mode afterwards."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         os.fchmod(descriptor, mode)

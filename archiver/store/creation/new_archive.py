@@ -1,4 +1,4 @@
-"""Create an archive so that it exists either completely or not at all.
+"""Create an archive either completely or not at all.
 
 The archive is made in a workspace inside its own folder: that folder may be a mount point, or the only folder
 where this user may write.  At the end everything is moved out of the workspace, ``archive.git`` last, because a
@@ -32,7 +32,7 @@ _FILESYSTEM_NAMES = frozenset({"lost+found"})
 
 
 def is_occupied(root: Path) -> bool:
-    """Return True if no archive can be made at ``root``, because it is not a folder or not an empty one.
+    """Return True if no archive can be made at ``root``, because ``root`` is not a folder or not empty.
 
     A missing ``root`` is free.  Raises OSError.
     """
@@ -47,7 +47,7 @@ def is_unfinished(root: Path) -> bool:
 
 
 def finish_interrupted(root: Path) -> None:
-    """Move the archive that a killed process completed out of its workspace; remove an incomplete one.
+    """Move a killed process's completed archive out of the workspace; remove an incomplete archive.
 
     Does nothing without a workspace, or if the workspace belongs to another user.  Raises Busy if a process is
     still making an archive there, OSError if something is in the way or cannot be moved.
@@ -62,7 +62,7 @@ def finish_interrupted(root: Path) -> None:
 
 
 class NewFolder:
-    """An archive that is made in ``folder``, a part of the workspace, and moved to its root at the end."""
+    """An archive made in ``folder``, a part of the workspace, and moved to the root at the end."""
 
     def __init__(self, root: Path) -> None:
         """Take the folder for an archive at ``root``; nothing is created yet."""
@@ -118,12 +118,12 @@ def create_in_workspace(root: Path) -> Iterator[NewFolder]:
 
 
 def missing_folders(path: Path) -> list[Path]:
-    """Return ``path`` and the folders above it, as far as they do not exist, the deepest first; raises OSError."""
+    """Return ``path`` and the folders above, as far as missing, the deepest first; raises OSError."""
     return [folder for folder in (path, *path.parents) if not is_there(folder)]
 
 
 def remove_folders(folders: Iterable[Path]) -> None:
-    """Remove those of ``folders`` that are empty, in the given order; never raises OSError."""
+    """Remove all empty ``folders``, in the given order; never raises OSError."""
     for folder in folders:
         # A folder that is not empty holds something that another program has put there.
         with suppress(OSError):
@@ -131,7 +131,7 @@ def remove_folders(folders: Iterable[Path]) -> None:
 
 
 def _move_out(root: Path, moved_names: list[str]) -> None:
-    """Move a complete archive, if there is one, from the workspace to ``root``, durably.
+    """Move a complete archive, if present, from the workspace to ``root``, durably.
 
     Each name is added to ``moved_names`` as soon as it is moved, so that the caller can undo a part of the move.
     Raises OSError, FileExistsError if ``root`` has an entry of that name.
@@ -163,7 +163,7 @@ def _remove(path: Path) -> None:
 
 @contextmanager
 def _creation_lock(root: Path) -> Iterator[None]:
-    """Lock the folder ``root`` during the block, so that one process at a time makes an archive there.
+    """Lock the folder ``root`` during the block, so no two processes make an archive inside at once.
 
     Does not wait: raises Busy if another process holds the lock.
     """

@@ -35,7 +35,7 @@ _REASON = "reason, as a person gave it"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionPromise(EventDetails):
-    """The retention that an event promises; base class of the three kinds of events that do."""
+    """The retention promised by an event; base class of the three kinds of such events."""
 
     retention_years: int = field(metadata=checked_member(INTEGER, _YEARS))
     scopes: Mapping[str, int] | None = field(

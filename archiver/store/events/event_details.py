@@ -40,7 +40,7 @@ class MemberRule:
 
 
 class _DeclaredMember(NamedTuple):
-    """A member of ``details`` and the attribute that holds it."""
+    """A member of ``details`` and the corresponding attribute."""
 
     #: The name in Python.
     attribute: str

@@ -28,7 +28,7 @@ class CheckpointSigned(EventDetails):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimestampReceived(EventDetails):
-    """Written when a time-stamp proves that an event existed; the compliance clock catches up to that time."""
+    """Written when a time-stamp proves an event existed; the compliance clock catches up to the stamp."""
 
     action: ClassVar = Action.TIMESTAMP
     object_meaning: ClassVar = "`clock`"

@@ -27,7 +27,7 @@ _REASON = "reason, as a person gave it"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldPlaced(EventDetails):
-    """Written when somebody places a hold; until it is lifted, its object is not disposed of."""
+    """Written when somebody places a hold, which prevents the object's disposal until lifted."""
 
     action: ClassVar = Action.HOLD
     object_meaning: ClassVar = _HOLD_TARGET

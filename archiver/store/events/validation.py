@@ -1,4 +1,4 @@
-"""Check an event's document before it is written and after it is read.
+"""Check an event's document before writing and after reading.
 
 An unfit event that is read becomes a stand-in with the action ``event_kinds.UNREADABLE``, which keeps its place in
 the chain. Everything but disposals goes on: the event may have been a hold.
@@ -126,7 +126,7 @@ def _unfit_value_error(path: str, unfit_part: LazyMessage) -> UsageError:
 
 
 def parse_event_document(data: bytes) -> dict[str, Any]:
-    """Return an event from the bytes of its ``event.json``.
+    """Return an event from the bytes of an ``event.json``.
 
     Raises ValueError if they are not a valid JSON object, or if a member or attachment is missing or unfit.
     """
@@ -136,7 +136,7 @@ def parse_event_document(data: bytes) -> dict[str, Any]:
 
 
 def load_json_object(data: bytes) -> dict[str, Any]:
-    """Return the JSON object in ``data``, if every program reads it alike.
+    """Return the JSON object in ``data``, if read alike by every program.
 
     Raises ValueError if ``data`` is not a JSON object in UTF-8, contains a number that is not finite or half of a
     surrogate pair, or is nested too deeply.
@@ -206,7 +206,7 @@ def _check_details(action: str, details: Mapping[str, Any], attachment_names: Co
 
 
 def read_moved_refs(document: Mapping[str, Any]) -> dict[str, str]:
-    """Return the refs that an event moved, each with its object id; the event may be unreadable otherwise.
+    """Return the refs moved by an event, each with an object id; the event may be unreadable otherwise.
 
     Empty if the refs are missing or of another form, too.
     """

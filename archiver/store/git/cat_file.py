@@ -1,4 +1,4 @@
-"""Read objects through one ``git cat-file --batch`` process, one at a time or many in a row."""
+"""Read objects, singly or many in a row, through one ``git cat-file --batch`` process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class GitHangs(Exception):
 
 
 class CatFile:
-    """A running ``git cat-file --batch``, which its owner ends with :meth:`close`.
+    """A running ``git cat-file --batch``, ended by the owner with :meth:`close`.
 
     After any error but KeyError it can only be closed.
     """
@@ -59,7 +59,7 @@ class CatFile:
         return header[0], header[1], self._take(size + 1)[:-1]
 
     def _take(self, count: int) -> bytes:
-        """Remove the first ``count`` bytes from the buffer, and return them."""
+        """Remove and return the first ``count`` bytes of the buffer."""
         data = bytes(memoryview(self._buffer)[:count])
         del self._buffer[:count]
         return data

@@ -1,4 +1,4 @@
-"""Run git on one repository; the only module that imports GitPython.
+"""Run git on a repository; the only module importing GitPython.
 
 The settings of the system and of the user are switched off: git obeys only those of the repository.
 """
@@ -35,7 +35,7 @@ _SILENT = {"GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1"}
 
 @dataclass(frozen=True, slots=True)
 class OuterSetting:
-    """A setting from outside of the repository: its value, and the file that holds it."""
+    """A setting from outside of the repository: the value and the file of origin."""
 
     value: str
     origin: str
@@ -102,7 +102,7 @@ class GitCommands:
         out: IO[bytes] | None = None,
         is_long: bool = False,
     ) -> bytes:
-        """Run a command as :meth:`attempt` does, and return its output; raises StorageError if it fails."""
+        """Run a command as :meth:`attempt` does, and return the output; raises StorageError on failure."""
         status, written, err = self.attempt(*arguments, stdin=stdin, out=out, is_long=is_long)
         if status != 0:
             raise self.failed(_command_of(arguments), err)
@@ -172,7 +172,7 @@ class GitCommands:
             raise self.failed(command, str(error).encode()) from None
 
     def _command(self, command: str, arguments: Iterable[str]) -> list[str]:
-        """Return the complete command line, with settings that overrule those of the repository.
+        """Return the complete command line, with settings overruling the repository's.
 
         The settings of the repository were compared before (:mod:`archiver.store.git.hooks`).  Those that make git
         run another program are overruled nevertheless: if root runs this, the archive's owner could replace the
@@ -190,7 +190,7 @@ class GitCommands:
         return ["git", *settings, f"--git-dir={directory}", *arguments]
 
     def outer_setting(self, name: str) -> OuterSetting | None:
-        """Return the value of a setting for a person who runs git in this repository, and the file that sets it.
+        """Return the value of a setting for a person running git in this repository, and the file of origin.
 
         ``name`` is a setting that holds a path, such as ``core.hooksPath``.  Unlike our own commands, a person's
         git obeys the settings of the system and of the user.  None if no file sets it, or if git cannot read one

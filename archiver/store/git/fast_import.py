@@ -1,4 +1,4 @@
-"""Write many objects through one ``git fast-import`` process, and make them durable with one sync."""
+"""Write many objects through a single ``git fast-import`` process, made durable by a single sync."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _COPY_BYTES = 1 << 16
 
 
 class GitEnded(Exception):
-    """git closed its end of the pipe before it answered."""
+    """git closed its end of the pipe before answering."""
 
 
 class FastImport:
-    """The stream of objects into one ``git fast-import`` process, which its owner ends with :meth:`close`.
+    """The stream of objects into a ``git fast-import`` process, ended by the owner with :meth:`close`.
 
     Each commit needs a ref during the import.  These are staging refs, reset at the end, so that the import leaves
     no ref behind.
@@ -44,7 +44,7 @@ class FastImport:
         attachments: Mapping[str, tuple[IO[bytes], int]] | None = None,
         fresh: bool = False,
     ) -> str:
-        """Write one commit; return its object id.
+        """Write a commit; return the object id.
 
         ``seconds`` is the commit's date, in seconds since 1970.  ``files`` are paths in the tree with their bytes;
         None deletes a path.  ``attachments`` are open files with their sizes by their names in the tree; they are
@@ -113,19 +113,19 @@ class FastImport:
             raise GitEnded
 
     def end(self) -> None:
-        """Kill the process, so that a thread that waits for its answer gets GitEnded or BrokenPipeError."""
+        """Kill the process, so a thread waiting for an answer gets GitEnded or BrokenPipeError."""
         self._process.proc.kill()
 
     def close(self) -> None:
-        """End the process if it still runs, and close its pipes."""
+        """End the process if still running, and close the pipes."""
         end_process(self._process.proc)
 
 
 class Overseer:
-    """Kills an import that makes no more progress, so that its thread does not wait for ever."""
+    """Kills an import making no more progress, so the import's thread does not wait for ever."""
 
     def __init__(self, stream: FastImport, patience_seconds: float) -> None:
-        """Start a thread that watches ``stream`` until :meth:`dismiss` is called or it kills git.
+        """Start a thread to watch ``stream`` until :meth:`dismiss` is called or git is killed.
 
         Git is killed if it makes no progress for ``patience_seconds``.  ``ended_it`` is True then.
         """
@@ -151,7 +151,7 @@ class Overseer:
 
 
 def end_process(process: subprocess.Popen[bytes]) -> None:
-    """Kill a git process if it still runs, wait for its end, and close its pipes."""
+    """Kill a git process if still running, wait for the end, and close the pipes."""
     if process.poll() is None:
         process.kill()
         process.wait()

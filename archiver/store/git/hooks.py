@@ -124,7 +124,7 @@ RESTORE = "archiver maintain --restore-settings"
 
 @dataclass(frozen=True, slots=True)
 class Deviation:
-    """A file of the repository that differs from what this release writes.
+    """A repository file not as written by this release.
 
     ``name`` is its path below the repository, such as ``hooks/pre-push``.  ``sha256`` is the digest of its present
     content; empty if there is no plain file of a reasonable size.
@@ -141,7 +141,7 @@ class Deviation:
 
 
 class NotPlain(Exception):
-    """The path leads to a link, a pipe, a folder, or a file that is too long to be one of ours."""
+    """The path leads to a link, a pipe, a folder, or a file too long to be ours."""
 
 
 def deviations(repository: Path) -> list[Deviation]:
@@ -172,7 +172,7 @@ def refuse_foreign(repository: Path, found: Sequence[Deviation]) -> None:
 
 
 def is_hook_name(name: str) -> bool:
-    """Return True if git may run a file of that name; it never runs a copy such as ``pre-receive~``."""
+    """Return True if git may run a file of this name. Copies such as ``pre-receive~`` are never run."""
     return _HOOK_NAME.fullmatch(name) is not None
 
 
@@ -182,12 +182,12 @@ def redirections(repository: Path) -> list[str]:
 
 
 def texts() -> dict[str, str]:
-    """Return the text of every file that this release writes, by its path below the repository."""
+    """Return the text of every file this release writes, by path below the repository."""
     return {"config": CONFIG, "HEAD": HEAD, **{f"hooks/{name}": text for name, text in HOOKS.items()}}
 
 
 def put(repository: Path, name: str) -> None:
-    """Write one of our files, named as in :func:`texts`; it replaces any file or link of that name.
+    """Write a file of ours, named as in :func:`texts`, replacing any file or link of the same name.
 
     The file's bytes are durable at once, its name only after the caller has synced the filesystem.  The mode
     follows the umask.  Raises OSError, for example if a folder has that name.
@@ -206,7 +206,7 @@ def put(repository: Path, name: str) -> None:
 
 
 def _compared(repository: Path) -> Iterator[Deviation | None]:
-    """Yield the result of each comparison: a deviation, or None for a file that is as it must be."""
+    """Yield the result of each comparison: a deviation, or None for a correct file."""
     yield _of_config(repository)
     yield _of_head(repository)
     for name in redirections(repository):
@@ -228,7 +228,7 @@ def _compared(repository: Path) -> Iterator[Deviation | None]:
 
 
 def _of_config(repository: Path) -> Deviation | None:
-    """Compare ``config`` with the present text, with those of earlier releases, and with what git-lfs adds."""
+    """Compare ``config`` with the present text, with texts of earlier releases, and with git-lfs additions."""
     try:
         text = read_plain(repository / "config")
     except NotPlain:
@@ -258,7 +258,7 @@ def _of_head(repository: Path) -> Deviation | None:
 
 
 def _of_our_hook(repository: Path, hook: str) -> Deviation | None:
-    """Compare text and mode of a hook that archiver installs; ``hook`` is its name in the folder of hooks."""
+    """Compare text and mode of a hook installed by archiver; ``hook`` is the name in the folder of hooks."""
     name = f"hooks/{hook}"
     try:
         text = read_plain(repository / name)
@@ -275,7 +275,7 @@ def _of_our_hook(repository: Path, hook: str) -> Deviation | None:
 
 
 def _of_other_hook(repository: Path, hook: str) -> Deviation:
-    """Return the deviation for a hook that archiver does not install: foreign, unless git-lfs installed it."""
+    """Return the deviation for a hook not installed by archiver: foreign, unless installed by git-lfs."""
     try:
         text = read_plain(repository / "hooks" / hook)
     except NotPlain:
@@ -304,7 +304,7 @@ def read_plain(path: Path) -> bytes | None:
     try:
         # Opening a pipe would wait for a writer, and a link could lead to a pipe.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except FileNotFoundError:  # The caller asks for the difference from the expected files, of which this is one.
         return None
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO, errno.ENOTDIR):
@@ -332,7 +332,7 @@ def _listed(folder: Path) -> list[str]:
 
 
 def _unreadable(path: Path, error: OSError) -> StorageError:
-    """Return the error for a file that cannot be compared, so that git must not run."""
+    """Return the error for a file that cannot be compared, so git must not run."""
     return StorageError(
         "Cannot read {path} ({reason}), so git was not run. Nothing was changed. Check the disk and the "
         "permissions of the archive.",

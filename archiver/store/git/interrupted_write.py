@@ -1,4 +1,4 @@
-"""Complete in the repository what a crash interrupted, and remove what it left; only under the writer's lock.
+"""Complete a repository write interrupted by a crash, and remove leftovers; only under the writer's lock.
 
 A write counts from the moment the journal's ref moves.  If the newest event names a ref that has not moved yet,
 the ref is moved now.
@@ -20,7 +20,7 @@ _WAIT_SECONDS = 10.0
 
 
 def recover(repository: Repository, newest: Event | None) -> list[str]:
-    """Remove leftovers of a crash, and move the refs of ``newest``, the newest event; return those that moved.
+    """Remove leftovers of a crash, and move the refs of ``newest``, the newest event; return the moved refs.
 
     With ``newest`` None, no ref is moved.  Raises Busy if a git process still works in the repository after ten
     seconds, StorageError if git fails.

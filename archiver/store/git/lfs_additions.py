@@ -1,4 +1,4 @@
-"""Know the settings and hooks that stock git-lfs adds to any repository in which it runs, without being asked.
+"""Know the settings and hooks added by stock git-lfs, without being asked, when run in any repository.
 
 A reader who runs ``git lfs fsck`` causes it.  The additions do not make our calls of git run anything: no command
 of ours applies filters, commits, merges or checks out.
@@ -33,7 +33,7 @@ _OLD_PUSH = (
 
 
 def hook_texts(hook: str) -> set[bytes]:
-    """Return the texts that releases of git-lfs give to the hook ``hook``; none if they have no such hook."""
+    """Return the texts of the hook ``hook`` in releases of git-lfs; none if git-lfs has no such hook."""
     if hook not in _HOOKS:
         return set()
     templates = (*_TEXTS, *_OLD_PUSH) if hook == "pre-push" else _TEXTS

@@ -24,9 +24,9 @@ def is_whole(repository: Path) -> bool:
     try:
         status = os.stat(path)
         return _is_whole(path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-    except (FileNotFoundError, PermissionError):
+    except (FileNotFoundError, PermissionError):  # Not seen is not damaged.
         return True
-    except OSError:
+    except OSError:  # The disk cannot read the file, and neither can git.
         return False
 
 

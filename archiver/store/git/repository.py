@@ -29,7 +29,7 @@ JOURNAL = "refs/heads/journal"
 
 @dataclass(frozen=True, slots=True)
 class RefUpdate:
-    """Move ``ref`` from ``old`` (ZERO: it must not exist; ANY: unchecked) to ``new`` (ZERO: delete it)."""
+    """Move ``ref`` from ``old`` (ZERO: must not exist; ANY: unchecked) to ``new`` (ZERO: delete)."""
 
     ref: str
     old: str
@@ -37,7 +37,7 @@ class RefUpdate:
 
 
 class Repository(RepositoryReader):
-    """One bare repository, for reading and writing.  The owner ends its processes with :meth:`close`."""
+    """A bare repository, for reading and writing. The owner ends all processes with :meth:`close`."""
 
     @classmethod
     def create(cls, path: Path) -> Repository:
@@ -78,7 +78,7 @@ class Repository(RepositoryReader):
         sync_filesystem(self.path)
 
     def outer_hooks_path(self) -> OuterSetting | None:
-        """Return the ``core.hooksPath`` that makes a person's git ignore our hooks; None if nothing sets it so."""
+        """Return the ``core.hooksPath`` making a person's git ignore our hooks; None without such a setting."""
         setting = self.commands.outer_setting("core.hooksPath")
         # A relative path starts at the repository, githooks(5).  A path to our own hooks does no harm.
         if setting is None or (self.path / setting.value).resolve() == (self.path / "hooks").resolve():
@@ -109,7 +109,7 @@ class Repository(RepositoryReader):
 
     @contextmanager
     def importing(self) -> Iterator[FastImport]:
-        """Yield the stream into one ``git fast-import``; its objects are durable when the block ends.
+        """Yield the stream into a ``git fast-import``; the objects are durable when the block ends.
 
         Raises StorageError if git fails or makes no progress.
         """
@@ -139,7 +139,7 @@ class Repository(RepositoryReader):
         return self.commands.run("hash-object", "-t", "tag", "-w", "--stdin", stdin=body).decode("ascii").strip()
 
     def move_refs(self, updates: Iterable[RefUpdate], *, guarded: bool = True) -> None:
-        """Move refs in one transaction, in the given order, and return when that is durable.
+        """Move refs in a single transaction, in the given order, and return once durable.
 
         A crash during the transaction can leave only the first refs moved.  So the caller puts the journal first,
         and recovery moves the others.  With ``guarded``, the hook refuses to delete refs and to move them back;
@@ -164,7 +164,7 @@ class Repository(RepositoryReader):
             yield from (folder.name + name for name in sorted(os.listdir(folder)) if len(name) == 38)
 
     def pack_objects(self, oids: Iterable[str]) -> None:
-        """Write the loose objects ``oids`` to one pack, and then delete every loose object that is in some pack.
+        """Write the loose objects ``oids`` to a single pack, then delete every loose object contained in a pack.
 
         No object is lost, even after a crash on the way.  Raises StorageError if git fails.
         """
@@ -186,7 +186,7 @@ class Repository(RepositoryReader):
         announce_step(Step.REFS_PACKED)
 
     def merge_packs(self) -> None:
-        """Write the objects of all packs to one pack, and delete the packs that are then superfluous.
+        """Write the objects of all packs to a single pack, and delete the packs made superfluous.
 
         Raises StorageError if git fails.
         """

@@ -107,7 +107,7 @@ def keeps_refs_in_tables(repository: Path) -> bool:
 
 
 def is_partial(settings: Mapping[str, str]) -> bool:
-    """Return True for a partial clone, which lacks objects that git fetches when they are needed."""
+    """Return True for a partial clone, which lacks objects to be fetched by git when needed."""
     return "extensions.partialclone" in settings or any(
         key.startswith("remote.") and key.endswith(".promisor") and value.lower() not in _FALSE
         for key, value in settings.items()

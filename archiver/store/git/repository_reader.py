@@ -1,4 +1,4 @@
-"""Read the bare git repository of an archive: its refs, its objects and its history."""
+"""Read the bare git repository of an archive: refs, objects and history."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NO_OBJECT = "0" * 40
 
 
 class _GitDied(KeyError):
-    """The ``git cat-file`` process that stays running ended before it answered."""
+    """The long-running ``git cat-file`` process ended before answering."""
 
 
 class RepositoryReader:
@@ -38,7 +38,7 @@ class RepositoryReader:
         self._reader: CatFile | None = None
 
     def resolve(self, ref: str) -> str | None:
-        """Return the object id of a ref, given by its full name; None if there is no such ref.
+        """Return the object id of a ref, given by the full name; None if no such ref exists.
 
         Raises StorageError if git fails.
         """
@@ -47,7 +47,7 @@ class RepositoryReader:
         except _GitDied as error:
             # Returning None would say that the ref is missing, and make the journal look empty because git failed.
             raise self.commands.failed("cat-file", b"it ended without an answer") from error
-        except KeyError:
+        except KeyError:  # git answered "missing".
             return None
 
     def refs(self) -> dict[str, str]:
@@ -116,7 +116,7 @@ class RepositoryReader:
             raise self.commands.failed("cat-file", HANGS) from None
 
     def _open_reader(self) -> CatFile:
-        """Return the reader, which is started at its first use and after it was closed."""
+        """Return the reader, which is started at the first use and after a close."""
         if self._reader is None:
             self._reader = CatFile(
                 self.commands.start(*_SMALL_WINDOWS, "cat-file", "--batch"), self.commands.patience_seconds
@@ -133,7 +133,7 @@ class RepositoryReader:
         yield from out.decode("ascii").split()
 
     def all_commits(self) -> Iterator[str]:
-        """Return the ids of all commits in the repository, in no order, even of those that no ref reaches.
+        """Return the ids of all commits in the repository, reached by a ref or not, in no order.
 
         Raises StorageError if git fails.
         """
@@ -169,7 +169,7 @@ class RepositoryReader:
         return found
 
     def tree_changes(self, commits: Iterable[str]) -> Iterator[tuple[str, dict[bytes, str | None]]]:
-        """Yield each commit with the paths in which it differs from its parent, and their new blobs.
+        """Yield each commit with the paths changed from the parent, and each path's new blob.
 
         The blob of a deleted path is None.  Commits that change nothing, or cannot be read, are left out.  Raises
         StorageError if git fails.

@@ -1,4 +1,4 @@
-"""Restore the repository's settings and hooks, and remember what was replaced until it is journalled.
+"""Restore the repository's settings and hooks, and remember all replacements until journalled.
 
 Only under the writer's lock.  If the process crashes after files were restored and before the event is written,
 the note ``settings.replaced`` in the archive's folder remains, and the next writer journals it.
@@ -25,7 +25,7 @@ _LONGEST_BYTES = 1 << 20
 
 
 def put_back(root: Path, *, foreign: bool) -> None:
-    """Restore each settings file and hook that is missing, or that an earlier release or git-lfs wrote.
+    """Restore settings files and hooks if missing, or if written by an earlier release or git-lfs.
 
     With ``foreign``, files that nobody knows are replaced, too, and set aside; without it, such a file raises
     StorageError, and nothing is changed.  Also raises StorageError if a foreign file cannot be replaced, or if the
@@ -61,7 +61,7 @@ def put_back(root: Path, *, foreign: bool) -> None:
 
 
 def noted(root: Path) -> list[SettingsReplaced]:
-    """Return the events for what was replaced and is not journalled yet, one for each reason; usually none."""
+    """Return the events for replacements not journalled yet, one for each reason; usually none."""
     try:
         with open(root / _NOTE, "rb") as stream:
             document = json.loads(stream.read(_LONGEST_BYTES))
@@ -73,12 +73,12 @@ def noted(root: Path) -> list[SettingsReplaced]:
 
 
 def forget(root: Path) -> None:
-    """Delete the note, because its events are journalled."""
+    """Delete the note, because the events are journalled."""
     (root / _NOTE).unlink(missing_ok=True)
 
 
 def _replace(root: Path, deviation: Deviation) -> None:
-    """Write our file, or delete one that must not exist; a foreign file is set aside before.  Raises OSError."""
+    """Write our file, or delete a forbidden file; a foreign file is set aside first. Raises OSError."""
     repository, name = root / "archive.git", deviation.name
     if deviation.reason == FOREIGN:
         # Moved, and neither read nor deleted: a file of unknown origin is evidence.  It may be a pipe or a folder.
@@ -93,7 +93,7 @@ def _replace(root: Path, deviation: Deviation) -> None:
 
 
 def _events(found: Sequence[Deviation]) -> list[SettingsReplaced]:
-    """Return the events that record the replacement of these files, one for each reason."""
+    """Return an event for each reason, to record the replacement of the found files."""
     return [
         SettingsReplaced(
             replaced=[each.name for each in found if each.reason == reason],
@@ -105,7 +105,7 @@ def _events(found: Sequence[Deviation]) -> list[SettingsReplaced]:
 
 
 def _note(root: Path, replaced: list[SettingsReplaced]) -> None:
-    """Replace the note by one with these events; without events, delete it.  Raises OSError."""
+    """Replace the note by a list of events; if empty, delete the note. Raises OSError."""
     if not replaced:
         forget(root)
         return

@@ -120,7 +120,7 @@ class EventApplier:
         self._set_newest_event(event)
 
     def _set_meta(self, key: str, value: str) -> None:
-        """Set one of the single values of the index.  The properties of ``Index`` describe them."""
+        """Set a single value of the index. The properties of ``Index`` describe the values."""
         self._db.execute("insert or replace into meta (key, value) values (?, ?)", (key, value))
 
     def record_unreadable_event(self, event: Event) -> None:
@@ -248,7 +248,7 @@ class EventApplier:
         )
 
     def _record_filing_event(self, event: Event) -> None:
-        """Record an event of a filing, with its details as JSON.
+        """Record an event of a filing, with the details as JSON.
 
         The event may be about a submission or a version, whose names begin with that of the filing and a slash.
         """
@@ -286,7 +286,7 @@ class EventApplier:
         )
 
     def _apply_disposal_begin(self, event: Event) -> None:
-        """Record that a disposal began, and mark its versions as disposed of."""
+        """Record the start of a disposal, and mark its versions as disposed of."""
         details = DisposalBegun.from_details(event.details)
         self._db.execute("update disposals set begun = ? where id = ?", (event.at, event.object))
         self._db.executemany(
@@ -295,14 +295,14 @@ class EventApplier:
         )
 
     def _apply_certificate(self, event: Event) -> None:
-        """Record that a disposal is complete, and which commit has its certificate."""
+        """Record the completion of a disposal, and the commit with the certificate."""
         self._db.execute(
             "update disposals set certified = ?, certified_commit = ? where id = ?",
             (event.at, event.commit, event.object),
         )
 
     def _apply_hold(self, event: Event) -> None:
-        """Record a hold.  If the same hold is in force on the same object already, that one remains unchanged."""
+        """Record a hold. If the same hold is in force on the same object already, nothing changes."""
         details = HoldPlaced.from_details(event.details)
         user_name = event.actor["user"] or str(event.actor["uid"])
         self._db.execute(
@@ -312,7 +312,7 @@ class EventApplier:
         )
 
     def _apply_lift(self, event: Event) -> None:
-        """Record that a hold was lifted.  A hold that is not in force stays as it is."""
+        """Record the lifting of a hold. A hold not in force remains unchanged."""
         details = HoldLifted.from_details(event.details)
         self._db.execute(
             "update holds set lifted = ?, lift_reason = ? where name = ? and object = ? and lifted is null",

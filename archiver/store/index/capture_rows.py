@@ -28,7 +28,7 @@ values (?, ?, ?, ?, ?, ?, null, ?)
 
 
 def apply_capture(database: sqlite3.Connection, event: Event, changes: Iterable[Change]) -> None:
-    """Insert the version that a capture event records, and apply its changes to the materials.
+    """Insert the version recorded by a capture event, and apply the changes to the materials.
 
     The caller owns the transaction. Raises ValueError or KeyError if the event is malformed, for example without
     the ref of the submission's branch, and sqlite3.IntegrityError if the version exists already.
@@ -75,7 +75,7 @@ def _count_new_bytes(database: sqlite3.Connection, changes: Sequence[Change]) ->
 def _ensure_submission(
     database: sqlite3.Connection, filing_name: str, submission_name: str, details: VersionCaptured
 ) -> int:
-    """Insert the submission and the name of its folder, unless they exist.  Return the submission's row id."""
+    """Insert the submission and the folder's name, unless already present. Return the submission's row id."""
     folder = names.name_from_text(details.submission)
     database.execute(
         "insert or ignore into submissions (filing, name, filing_folder, folder) values (?, ?, ?, ?)",
@@ -89,7 +89,7 @@ def _ensure_submission(
 def _apply_changes(
     database: sqlite3.Connection, submission_row: int, version_number: int, changes: Sequence[Change]
 ) -> None:
-    """End the intervals of materials that the version removes or replaces, and begin those of the new ones."""
+    """End the intervals of materials removed or replaced by the version, and begin those of new materials."""
     # All old intervals end first: in a chain of renames, the new path of one is the old path of another.
     ended_paths = [change.source for change in changes if change.source is not None]
     ended_paths += [change.path for change in changes if change.op in (Op.MODIFY, Op.DELETE, Op.RMDIR)]

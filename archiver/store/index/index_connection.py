@@ -1,4 +1,4 @@
-"""Open ``index.db``, and apply the journal's events to it."""
+"""Open ``index.db``, and apply the journal's events."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TRANSACTION_EVENTS = 500
 
 
 class IndexConnection:
-    """An open ``index.db``.  For use by one thread; whoever opened it closes it."""
+    """An open ``index.db`` for a single thread, to be closed by the opener."""
 
     def __init__(self, path: Path, read_only: bool = False) -> None:
         """Open the index at ``path``.  A missing file is created unless ``read_only``.
@@ -43,7 +43,7 @@ class IndexConnection:
         return cls(IN_MEMORY)
 
     def _open_database(self) -> None:
-        """Open the database at ``self.path``, check or create its schema, and remember which file it is.
+        """Open the database at ``self.path``, check or create the schema, and remember the file's identity.
 
         Raises IndexDamaged if the file is no usable index of this release, sqlite3.Error for any other failure.
         """
@@ -70,7 +70,7 @@ class IndexConnection:
 
     @property
     def is_file_replaced(self) -> bool:
-        """True if another process has replaced the open file, or removed it."""
+        """True if another process has replaced or removed the open file."""
         return file_identity(self.path) != self._file_identity
 
     def close(self) -> None:
@@ -82,7 +82,7 @@ class IndexConnection:
         return _select_unread_events(self._db)
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of the query ``sql``, with ``values`` for its placeholders."""
+        """Yield the rows of the query ``sql``, with ``values`` for the placeholders."""
         yield from self._db.execute(sql, values)
 
     def apply_events(self, events: Iterable[tuple[Event, Iterable[Change]]]) -> None:
@@ -121,7 +121,7 @@ class IndexConnection:
 
 
 def _prepare_schema(database: sqlite3.Connection, read_only: bool) -> None:
-    """Create the tables of a new database, unless ``read_only``, and check those of an existing one.
+    """Create the tables of a new database, unless ``read_only``, and check any existing tables.
 
     Raises IndexUnfinished if the tables do not exist yet, IndexDamaged if they are those of another release,
     sqlite3.DatabaseError if the file is corrupt.

@@ -14,7 +14,7 @@ from archiver.store.journal import Journal
 
 
 def open_index_for_writing(path: Path, notify: Callable[[LazyMessage], None]) -> Index:
-    """Open the index at ``path`` for writing, or create it.  The caller closes it.
+    """Open or create the index at ``path`` for writing, for the caller to close.
 
     An unusable file is replaced by an empty index, and ``notify`` is called with the reason. So the caller has to
     apply the events of the journal that the index lacks, under the writer's lock.
@@ -35,7 +35,7 @@ def update(
     rebuild: Callable[[], None],
     notify: Callable[[LazyMessage], None],
 ) -> None:
-    """Call ``bring_up_to_date``; if it meets a damaged page of the open index, rebuild, and call it again.
+    """Call ``bring_up_to_date``; if a page of the open index turns out damaged, rebuild, and call again.
 
     SQLite reads a page only when a query needs it, so an index with damaged pages can be opened.  ``notify`` is
     called with the reason of a rebuild of the index at ``path``.

@@ -72,4 +72,4 @@ class IndexDamaged(Exception):
 
 
 class IndexUnfinished(IndexDamaged):
-    """The file has no tables yet: another process has just created it."""
+    """Another process has just created the file, still without tables."""

@@ -21,14 +21,14 @@ class ContentInterval(NamedTuple):
 
 
 class ContentPath(NamedTuple):
-    """A path of a material, with a content that it had in some version."""
+    """A path of a material, with a content at this path in some version."""
 
     path: bytes  # relative to the folder of the submission
     sha256: str
 
 
 class DoubtfulMaterial(NamedTuple):
-    """A material that looked damaged when it was captured."""
+    """A material that looked damaged at capture."""
 
     version_tag: str
     material: Material
@@ -42,7 +42,7 @@ class FolderMaterial(NamedTuple):
 
 
 class UnsubmittedChange(NamedTuple):
-    """A submission with newer versions than the one that was submitted to the regulator."""
+    """A submission with versions newer than the version submitted to the regulator."""
 
     submitted_tag: str  # the signed tag of the last submission
     newest_tag: str  # the tag of the newest version
@@ -70,13 +70,13 @@ def content_intervals(index: Index) -> Iterator[ContentInterval]:
 
 
 def content_paths(index: Index) -> Iterator[ContentPath]:
-    """Yield each path once for every content that it ever had, in any submission.  Empty files are left out."""
+    """Yield each path once for each past or present content, in any submission. Empty files are left out."""
     for path, sha256 in index.query("select distinct path, sha256 from materials where size > 0"):
         yield ContentPath(path, sha256)
 
 
 def doubtful_materials(index: Index) -> list[DoubtfulMaterial]:
-    """Return the materials of newest versions that looked damaged when they were captured.
+    """Return the materials of newest versions that looked damaged at capture.
 
     The result is sorted by filing, submission and path.
     """
@@ -108,7 +108,7 @@ def materials_in_folder(index: Index, folder: bytes) -> list[FolderMaterial]:
 
 
 def changed_since_submitted(index: Index) -> list[UnsubmittedChange]:
-    """Return the submissions that changed after they were submitted to the regulator, by filing and name."""
+    """Return the submissions changed after being submitted to the regulator, sorted by filing and name."""
     newest_numbers = dict(index.query("select submission, max(number) from versions group by 1"))
     rows = index.query(
         "select s.id, s.filing || '/' || s.name, v.number, h.tag from submitted h "
@@ -128,7 +128,7 @@ def changed_since_submitted(index: Index) -> list[UnsubmittedChange]:
 
 
 def additions_since(index: Index, seq: int) -> Additions:
-    """Return what all versions together added that were captured after the event number ``seq``."""
+    """Return the total additions of all versions captured after the event number ``seq``."""
     totals = index.query(
         "select coalesce(sum(added + modified), 0), coalesce(sum(stored), 0), min(captured_at) "
         "from versions where seq > ?",

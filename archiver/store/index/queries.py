@@ -33,7 +33,7 @@ _HOLD_COLUMNS = 'name, object, reason, "by", user, placed, lifted, lift_reason'
 
 
 class EventTime(NamedTuple):
-    """An event of the journal, and a time that belongs to it."""
+    """An event of the journal, with an associated time."""
 
     seq: int  # the number of the event
     time: str
@@ -137,7 +137,7 @@ class Index(IndexConnection):
         return self._read_meta("drill")
 
     def last_token(self) -> EventTime | None:
-        """Return the event number of the newest time-stamp token, and the time that it proves; None before any."""
+        """Return the event number and the proven time of the newest time-stamp token; None before any."""
         row = self._db.execute("select seq, time from tokens order by seq desc limit 1").fetchone()
         return None if row is None else EventTime(int(row[0]), str(row[1]))
 
@@ -188,7 +188,7 @@ class Index(IndexConnection):
         return self._select_versions(" and ".join(conditions), values, "order by v.seq desc")
 
     def find_version(self, tag: str) -> Version | None:
-        """Return the version that ``tag`` names; None if there is none.
+        """Return the version named by ``tag``; None if missing.
 
         ``tag`` is the tag of the version itself, or the signed tag of its submission to the regulator.
         """
@@ -208,12 +208,12 @@ class Index(IndexConnection):
         return int(self._db.execute("select count(*) from versions").fetchone()[0])
 
     def first_capture_time(self) -> str | None:
-        """Return the time of the first capture; None before it."""
+        """Return the time of the first capture; None before any."""
         row = self._db.execute("select min(captured_at) from versions").fetchone()
         return None if row[0] is None else str(row[0])
 
     def new_content_bytes(self, since: str = "") -> int:
-        """Return the bytes of content that was new to the archive when it was captured, at ``since`` or later.
+        """Return the size in bytes of content new to the archive when captured, at ``since`` or later.
 
         Content that several files share counts once. ``since`` is a wall time (RFC 3339); an empty one covers all
         captures.

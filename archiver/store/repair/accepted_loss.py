@@ -1,4 +1,4 @@
-"""Continue after a loss that a person has seen and accepted, and journal what was lost."""
+"""Continue after a loss seen and accepted by a person, and journal everything lost."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LOST_REFS = "refs/lost"
 
 @dataclass(slots=True)
 class Loss:
-    """What the journal lacks, up to its last whole event, of what refs and databases prove to have existed."""
+    """The history missing from the journal up to the last whole event, as proven by refs and databases."""
 
     #: The event from which the archive continues.
     last_event: WholeEvent
@@ -51,12 +51,12 @@ class Loss:
 
     @property
     def is_empty(self) -> bool:
-        """Return True if nothing was lost, so that there is nothing to accept."""
+        """Return True if nothing was lost, leaving nothing to accept."""
         return self.problem is None and not self.database_count
 
     @property
     def lost_events(self) -> int:
-        """Return the number of events that are known to be missing; more may be missing that no database knew."""
+        """Return the number of events known to be missing; more may be missing, unknown to any database."""
         return max(0, self.newest_seq - self.last_event.seq)
 
     def name_for_kept_ref(self, ref: str, seq: int) -> str | None:
@@ -206,7 +206,7 @@ def _object_exists(repository: Repository, oid: str) -> bool:
 
 
 def _build_details(loss: Loss, seq: int) -> LossAccepted:
-    """Return the event that accepts ``loss``; ``seq`` is its number."""
+    """Return the event accepting ``loss``, with the number ``seq``."""
     return LossAccepted(
         last_event=loss.last_event.seq,
         problem=str(loss.problem) if loss.problem else None,

@@ -34,7 +34,7 @@ _OID = re.compile(r"\b[0-9a-f]{40}\b")
 
 @dataclass(frozen=True, slots=True)
 class WholeEvent:
-    """An event that can be read, and all events before it.
+    """An event readable together with all earlier events.
 
     ``at`` is the time of its writing (RFC 3339); empty if its bytes are not JSON, so that a stand-in takes its
     place.
@@ -97,7 +97,7 @@ def damage_error(path: Path, problem: LazyMessage, last_event: WholeEvent | None
 
 
 def ref_problem(repository: Repository) -> LazyMessage | None:
-    """Return the reason why the journal's ref cannot be used; None if it leads to an event that can be read.
+    """Return the reason why the journal's ref is unusable; None if the ref leads to a readable event.
 
     Raises StorageError if git fails.
     """
@@ -169,7 +169,7 @@ def _is_unknown(ref: str, oid: str, expected: Mapping[str, str], newest_seq: int
 
 
 def last_whole_event(repository: Repository, points: Iterable[JournalPoint | None] = ()) -> WholeEvent | None:
-    """Find the newest event that can be read together with all events before it; None if there is none.
+    """Find the newest event readable together with all earlier events; None if no such event exists.
 
     A process that died may have left commits of events that never became part of the journal.  So an event is
     preferred if there is evidence for it or for an event after it: the journal's ref named it, according to ref
@@ -228,7 +228,7 @@ def _read_whole_events(repository: Repository) -> dict[str, tuple[WholeEvent, st
 
 
 def _read_event_at(data: bytes, seq: int, previous_digest: str) -> tuple[str, dict[str, str]] | None:
-    """Return time and moved refs of an event; None if its number or its ``prev`` shows that it belongs elsewhere.
+    """Return time and moved refs of an event; None if the number or ``prev`` proves the event misplaced.
 
     An event that cannot be decoded is accepted, with an empty time and no refs: if the next event names its
     digest, it does belong here.
@@ -280,7 +280,7 @@ def expected_refs(events: Iterable[tuple[str, Mapping[str, str]]]) -> dict[str, 
 
 
 def drop_broken_refs(root: Path, repository: Repository, refs: list[str]) -> None:
-    """Remove what is at the paths of ``refs`` and holds no object id, because git cannot write a ref there.
+    """Remove files and folders without an object id at the paths of ``refs``, because git cannot write there.
 
     Files are deleted, and folders are set aside.  A damaged file of packed refs is set aside, too, and replaced by
     one with its readable lines.  Raises OSError.

@@ -1,4 +1,4 @@
-"""Keep databases that do not belong to the journal until a person has accepted the loss that they prove.
+"""Keep databases foreign to the journal until a person has accepted the loss proven by the databases.
 
 If the repository is restored from last night's backup, the databases are still those of today.  They must not be
 used, but only they show which versions were lost with the newer history.
@@ -56,7 +56,7 @@ def set_aside(root: Path, name: str) -> Path:
 
 
 def put_away(root: Path, path: Path) -> Path:
-    """Move ``path``, if anything is there, to the archive's folder of files set aside, under a name that is free.
+    """Move ``path``, if present, to the archive's folder of files set aside, under a free name.
 
     Returns the new path, also if nothing was there to be moved.  Raises OSError.
     """
@@ -71,7 +71,7 @@ def put_away(root: Path, path: Path) -> Path:
 
 
 def databases(root: Path) -> list[Path]:
-    """Return the sorted paths of the databases set aside; ``archiver status`` warns of them while they exist."""
+    """Return the sorted paths of the databases set aside; ``archiver status`` warns as long as any exist."""
     try:
         return sorted(path for path in (root / FOLDER).iterdir() if ".db." in path.name)
     except (FileNotFoundError, PermissionError):
@@ -133,6 +133,6 @@ def _read_versions(path: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def discard(root: Path) -> None:
-    """Delete the databases set aside; the caller has journalled the loss that they prove.  Raises OSError."""
+    """Delete the databases set aside; the caller has journalled the proven loss. Raises OSError."""
     for path in databases(root):
         sqlite.delete_database(path)
