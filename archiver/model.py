@@ -264,7 +264,7 @@ class Approval:
     reason: str
     #: When the plan was approved, by the wall clock.
     at: str
-    #: When the plan was approved, by the compliance clock. If the first time-stamp token after the approval has a
+    #: When the plan was approved, by the compliance clock. If the first timestamp token after the approval has a
     #: later time, that time is used instead.
     clock: str
 
@@ -299,7 +299,7 @@ class Disposal:
 class Version:
     """A durable state of a submission.
 
-    ``clock``, ``superseded`` and ``ended`` are times of the compliance clock. If the first time-stamp token after
+    ``clock``, ``superseded`` and ``ended`` are times of the compliance clock. If the first timestamp token after
     the event has a later time, that time is used instead.
     """
 

@@ -304,12 +304,12 @@ class WorkerPool:
         return worker
 
     def release(self) -> None:
-        """Let the children end, and do not wait for that. No thread may be calling meanwhile."""
+        """Let the children end, and do not wait for that. No thread may call at the same time."""
         for worker in self._workers:
             worker.release()
 
     def close(self) -> None:
-        """Let the children end, and wait for each of them. No thread may be calling meanwhile."""
+        """Let the children end, and wait for each of them. No thread may call at the same time."""
         self.release()
         self._thread_local = threading.local()
         while self._workers:

@@ -1,7 +1,7 @@
 """Sign the current state of the archive: on request, and after every act with legal effect.
 
 A *checkpoint* is a signed event of the journal. Its *witness line* is a short text which proves later that the
-archive continues from this checkpoint. A *token* is the signed time of a time-stamp authority (RFC 3161).
+archive continues from this checkpoint. A *token* is the signed time of a timestamp authority (RFC 3161).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class MakeCheckpoint(Request):
 
 @action("checkpoint")
 def make_checkpoint_with_token(context: ActionContext, _: MakeCheckpoint) -> dict[str, Any]:
-    """Sign a checkpoint, and request a time-stamp for it if an authority is configured.
+    """Sign a checkpoint, and request a timestamp for it if an authority is configured.
 
     The result holds the witness line (``line``), the time in the authority's token (``proven``, RFC 3339 in UTC,
     None without a token), and the reason why the token could not be obtained or journalled (``problem``, else

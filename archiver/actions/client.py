@@ -86,8 +86,8 @@ def send_to_daemon(
             action_error = protocol.decode_error(reply) if "error" in reply else None
         except (OSError, protocol.BadMessage) as error:
             raise StorageError(
-                "The daemon for {path} did not reply ({reason}). No archived data was lost, but the request may "
-                "have succeeded. Before you retry, run: archiver log",
+                "The daemon for {path} did not reply ({reason}). No archived data was lost. The request may have "
+                "succeeded. Before you retry, run: archiver log",
                 path=archive,
                 reason=error,
             ) from None

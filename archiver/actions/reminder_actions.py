@@ -64,7 +64,7 @@ def send_reminders(context: ActionContext, _: SendReminders) -> dict[str, Any]:
     addresses_by_role, reminders = pending_reminders(context)
     if not addresses_by_role:
         raise UsageError(
-            "No reminders were sent: no recipient is configured. Nothing was recorded. Set reminders.targets in "
+            "Cannot send reminders: no recipient is configured. Nothing was recorded. Set reminders.targets in "
             "the configuration file, or ARCHIVER_TARGET_OWNER in the environment."
         )
     translate = i18n.translator(context.config.lang or i18n.language_from_environment(os.environ))

@@ -22,7 +22,7 @@ _Digests = dict[str, str]
 class BagWriter:
     """Writer of a new bag: payload and tag files, then :meth:`finish`.
 
-    Payload is what the bag is for, and lies in the folder ``data``.  Tag files describe the bag, and lie beside
+    Payload is what the bag is for, and lies in the folder ``data``.  Tag files describe the bag, and lie next to
     that folder.  All names are relative paths with ``/``; names of payload are relative to ``data``.  Every method
     that writes raises OSError if the disk cannot take it or the file exists already.
     """

@@ -81,7 +81,7 @@ def init_command(
 ) -> None:
     """Create or adopt the archive and write the configuration file, or report that both exist already.
 
-    With ``adopt``, a clone of an archive becomes an archive of its own on this server.
+    With ``adopt``, a clone of an archive becomes a separate archive on this server.
 
     Repeating the command is safe: it completes the work of one that was killed.  Raises UsageError or ConfigError
     if the options are impossible or contradict existing files, and StorageError if a folder cannot be written.
@@ -119,7 +119,7 @@ def init_command(
         )
     except OSError as error:
         raise StorageError(
-            "Cannot write to {path} ({reason}). No archive was created. Choose another folder or fix its "
+            "Cannot write to {path} ({reason}). Nothing was changed. Choose another folder or fix its "
             "permissions.",
             path=error.filename or settings.archive,
             reason=error.strerror,
@@ -250,7 +250,7 @@ def _is_archive_created(settings: Config, first_event: FirstEvent, root_certific
 
 
 def _read_root_certificates(authority_url: str, roots_file: Path | None, adopt: bool) -> dict[str, bytes]:
-    """Return the root certificates (PEM) of the time-stamp authority, by the file name in the journal.
+    """Return the root certificates (PEM) of the timestamp authority, by the file name in the journal.
 
     Returns an empty dict if the user asked for no authority.  Otherwise raises UsageError unless both the URL and
     the certificates are given and usable, and if ``adopt`` is True: an adopted clone keeps the certificates that
@@ -283,7 +283,7 @@ def _check_settings(settings: Config) -> None:
     """
     if not profiles.FLOOR_YEARS <= settings.retention_years <= CEILING_YEARS:
         raise ConfigError(
-            "A retention of {years} year is out of range; the minimum is {floor}. No archive was created. Use "
+            "A retention of {years} year is out of range; the minimum is {floor}. Nothing was changed. Use "
             "--retention-years {floor} or more.",
             years=settings.retention_years,
             floor=profiles.FLOOR_YEARS,

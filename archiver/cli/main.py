@@ -1,6 +1,6 @@
 """The entry point of the command line: prepares the environment, and maps every failure to an exit code.
 
-Each command has a module of its own, which is imported only when the command runs.
+Each command has a separate module, which is imported only when the command runs.
 """
 
 from __future__ import annotations

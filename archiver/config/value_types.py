@@ -1,6 +1,6 @@
 """Types of values in ``archiver.toml``: each checks and converts a parsed value, and states its requirement.
 
-A type knows neither the key nor the file, so many settings in ``settings.py`` share one type.
+A type knows neither the key nor the file, and many settings in ``settings.py`` share one type.
 """
 
 from __future__ import annotations

@@ -164,7 +164,7 @@ class Daemon:
         Ends early if the archive refuses every change, after the maximum delay, and after :meth:`stop`.
 
         Raises Busy if a daemon runs, StorageError if the watched folder is missing or the repository was restored
-        to another state meanwhile, and ArchiverError, OSError or sqlite3.Error for other failures.
+        to another state in the meantime, and ArchiverError, OSError or sqlite3.Error for other failures.
         """
         with lock.hold_lock(self._archive.root / "daemon.lock", 0):
             self._prepare_run()

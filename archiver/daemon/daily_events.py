@@ -1,7 +1,7 @@
 """Journal the compliance clock and sign a checkpoint every day, even if nothing is captured.
 
 The *compliance clock* decides when retention periods end.  It advances from one event of the journal to the next
-by the kernel's clock since boot, or to the time in a time-stamp token, so setting the wall clock does not move it.
+by the kernel's clock since boot, or to the time in a timestamp token, so setting the wall clock does not move it.
 A *checkpoint* signs the state of the archive, and so everything before it.
 """
 

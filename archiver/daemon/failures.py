@@ -77,7 +77,7 @@ def report_system_error(report: Reporter, error: Exception, default_path: object
 
 
 class FailureReporter:
-    """Report each failure of work beside the capturing in its own way, whatever was raised.
+    """Report each failure of work other than capturing separately, whatever was raised.
 
     An unexpected error, which is a fault of the program, gets a crash log.  If the same place fails in the same
     way at the next attempt, the log of the first time is named again, so that the logs do not pile up.

@@ -1,4 +1,4 @@
-"""Run the daemon's side jobs on a thread of their own: time-stamp tokens, restore drills, reminders, page checks.
+"""Run the daemon's side jobs on a thread of their own: timestamp tokens, restore drills, reminders, page checks.
 
 On their own thread, a slow authority, a hanging page or a drill of a gigabyte does not delay a version.
 """
@@ -45,7 +45,7 @@ class SideJob:
 class JobRunner:
     """Run one side job at a time, each when due; try a failed job again later.
 
-    The thread that runs a job opens an archive of its own.  The daemon does not wait for the thread when it ends:
+    The thread that runs a job opens the archive separately.  The daemon does not wait for the thread when it ends:
     work that is not journalled by then is done again after the next start.
     """
 
@@ -102,7 +102,7 @@ class JobRunner:
     def _action_context(self, archive: Archive) -> ActionContext:
         return ActionContext(archive, self._config, self._lock_timeout)
 
-    # --- time-stamp tokens
+    # --- timestamp tokens
 
     def _is_token_due(self, archive: Archive) -> bool:
         return bool(self._config.timestamp_url) and request_timestamp.is_token_due(archive)

@@ -1,4 +1,4 @@
-"""Replicate the archive to the bucket on a thread of its own: a slow or absent bucket delays no version."""
+"""Replicate the archive to the bucket on a separate thread: a slow or absent bucket delays no version."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LONGEST_PAUSE_SECONDS = 1800.0
 class Replication:
     """Replicate after something was journalled, and once an hour; after failures, less and less often.
 
-    Each run has a thread, which opens an archive of its own.  :meth:`stop` makes the thread end after the current
+    Each run has a thread, which opens the archive separately.  :meth:`stop` makes the thread end after the current
     part of a transfer.  The daemon does not wait for that: the next run adopts objects that were uploaded but not
     recorded.
     """

@@ -90,7 +90,7 @@ class SocketServer:
     """Serve requests on the socket of one archive until :meth:`close`.
 
     Owns the socket, the thread that accepts callers, and the threads that answer them.  Each request opens an
-    archive of its own, in the name of the caller.
+    archive separately, in the name of the caller.
     """
 
     def __init__(self, config: Config, report: Reporter) -> None:

@@ -54,7 +54,7 @@ class DocumentReader:
     def read(self, path: Path, filename: str, sha256: str = "", *, with_text: bool = True) -> Document:
         """Read the facts of the document at ``path`` and, with ``with_text``, its lines.
 
-        ``filename`` is the name that people know; its suffix matters because a content object has none.  The
+        ``filename`` is the name that people know; its suffix is needed because a content object has none.  The
         result is cached under ``sha256``, the digest of the content; an empty one turns the cache off.
 
         Bad content raises nothing: ``Document.problem`` states why it could not be read, and ``Document.kind`` is

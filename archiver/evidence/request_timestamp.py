@@ -1,4 +1,4 @@
-"""Request time-stamp tokens (RFC 3161): an outside authority confirms that an event existed at a certain time."""
+"""Request timestamp tokens (RFC 3161): an outside authority confirms that an event existed at a certain time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def is_token_due(archive: Archive) -> bool:
 
 
 def authority_certificates(archive: Archive) -> bytes:
-    """Return the pinned certificates (PEM) of the archive's time-stamp authority; empty if it has no authority.
+    """Return the pinned certificates (PEM) of the archive's timestamp authority; empty if it has no authority.
 
     They are an attachment of the first event, so that nobody can replace them later.
     """
@@ -39,7 +39,7 @@ def authority_certificates(archive: Archive) -> bytes:
 
 
 def request_and_journal_token(archive: Archive, url: str, lock_timeout: float) -> Event:
-    """Request a time-stamp token over the newest event from the authority at ``url``, and journal the token.
+    """Request a timestamp token over the newest event from the authority at ``url``, and journal the token.
 
     The compliance clock advances to the time of the token, if that is later.
 

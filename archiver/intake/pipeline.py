@@ -150,7 +150,7 @@ class Pipeline:
         ]
 
     def capture_due(self, wait_seconds: float, gather: bool = True) -> None:
-        """Capture every group that has settled; the files of further groups are read meanwhile.
+        """Capture every group that has settled; the files of further groups are read at the same time.
 
         With ``gather``, a group waits until its last version has the minimum age.  ``wait_seconds`` is the longest
         wait for the archive's lock.  Failures are reported, and their paths stay pending.

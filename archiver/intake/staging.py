@@ -46,7 +46,7 @@ class StagingResult:
 
 
 class FileReader:
-    """A reader copying files of the watched folder into the spool, and hashing the content meanwhile."""
+    """A reader copying files of the watched folder into the spool, and hashing the content on the way."""
 
     def __init__(
         self, access: FolderAccess, content: ContentStore, proceed: Callable[[], None] = lambda: None

@@ -1,4 +1,4 @@
-"""The replica: an off-site copy in a bucket whose objects are locked against deletion until a date.
+"""The replica: a copy in a bucket whose objects are locked against deletion until a date.
 
 - The *bucket* is the port to object storage, and *S3* is its only implementation.
 - *Desired* objects are the content that the bucket must have. *Replicated* objects are the content that it is

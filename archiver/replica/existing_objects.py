@@ -161,9 +161,9 @@ def record_listed_bundles(
             continue
         if span is None or not _is_in_journal(archive, span):
             raise SecondWriter(
-                "{key} in the bucket was not written by this archive. No history was sent and nothing was lost. "
-                "Each archive needs a prefix of its own: look who else writes there, or begin a new one with "
-                "archiver replica init.",
+                "{key} in the bucket was not written by this archive. No archived data was lost. Each archive "
+                "needs a separate prefix: find the other writer, or choose a new prefix with: archiver replica "
+                "init",
                 key=version.key,
             )
         info = bucket.object_info(version.key, version.version_id)

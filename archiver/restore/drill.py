@@ -135,7 +135,7 @@ def is_drill_due(archive: Archive, interval_days: int) -> bool:
 def _restore_random_sample(archive: Archive, scratch_folder: Path, max_file_count: int) -> DrillResult:
     """Restore up to ``max_file_count`` random materials, about equally many of each random version.
 
-    A version with fewer materials is not made up for by the others. Each version has a folder of its own in
+    A version with fewer materials is not made up for by the others. Each version has a separate folder in
     ``scratch_folder``, which the caller removes.
     """
     result = DrillResult()

@@ -107,7 +107,7 @@ class HealthReport:
     clock_lag_seconds: int
     #: The causes of that lag.
     clock_lag: ClockLag
-    #: The time that the last time-stamp token proves; None without a token.
+    #: The time that the last timestamp token proves; None without a token.
     last_token_time: str | None
     #: The time of the last checkpoint; None before the first.
     last_checkpoint_time: str | None

@@ -12,7 +12,7 @@ from archiver.store.events.event_kinds import Action
 
 @dataclass(frozen=True, slots=True)
 class ClockLag:
-    """The seconds since the last time-stamp token that did not count towards retention.
+    """The seconds since the last timestamp token that did not count towards retention.
 
     The index stores the fields under their names, so that a renamed field needs a new version of its schema.
     """
@@ -22,7 +22,7 @@ class ClockLag:
     last: dict[str, Any] | None = None  # evidence from which the next span counts; None before the first event
 
     def after_event(self, event: Event) -> ClockLag:
-        """Return the lag after ``event``; a time-stamp token sets the compliance clock, and so ends the lag."""
+        """Return the lag after ``event``; a timestamp token sets the compliance clock, and so ends the lag."""
         if event.action == Action.TIMESTAMP:
             return ClockLag(last=event.clock)
         return self.after_evidence(event.clock)

@@ -57,7 +57,7 @@ class Draft:
     object: str
     details: WritableDetails
     attachments: Mapping[str, IO[bytes]] = field(default_factory=dict)
-    #: A time that a time-stamp authority vouches for: the compliance clock is set to it if it is behind.
+    #: A time that a timestamp authority vouches for: the compliance clock is set to it if it is behind.
     proven: datetime | None = None
 
 

@@ -4,5 +4,5 @@
 - The *journal state* is what the events read so far demand of the archive. Its *expected* refs, commits and
   content are compared with those in the repository.
 - A *witness* is a checkpoint as one line, which somebody keeps outside of the archive.
-- A *token* is the signed reply of a time-stamp authority.
+- A *token* is the signed reply of a timestamp authority.
 """

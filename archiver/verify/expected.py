@@ -81,7 +81,7 @@ class DisposalPlan:
     object_sizes: dict[str, int]
     #: Days between the last approval and the earliest beginning.
     cooling_off_days: int
-    #: User id -> compliance clock (RFC 3339) of the first approval. If the first time-stamp token after the
+    #: User id -> compliance clock (RFC 3339) of the first approval. If the first timestamp token after the
     #: approval has a later time, that time is used instead.
     approval_times: dict[int, str] = field(default_factory=dict)
     is_begun: bool = False
@@ -121,7 +121,7 @@ class ActiveHold(NamedTuple):
 
 
 class UnprovenApproval(NamedTuple):
-    """An approval not yet covered by a time-stamp token, so no outsider confirms the time."""
+    """An approval not yet covered by a timestamp token, so no outsider confirms the time."""
 
     disposal_name: str
     uid: int  # the user who approved
@@ -132,7 +132,7 @@ class JournalState:
     """What the events read so far demand of the archive.
 
     Times are those of the compliance clock (RFC 3339), by which retention is decided. A *token* is the signed
-    reply of a time-stamp authority. Object ids are Git's; content is named by its SHA-256.
+    reply of a timestamp authority. Object ids are Git's; content is named by its SHA-256.
     """
 
     # --- the journal itself
@@ -150,7 +150,7 @@ class JournalState:
     allowed_signers: bytes = b""
     #: The line of the signing key in force.
     current_signer: bytes = b""
-    #: Certificates of the time-stamp authority (PEM); empty for an archive without an authority.
+    #: Certificates of the timestamp authority (PEM); empty for an archive without an authority.
     pinned_roots: bytes = b""
 
     # --- versions

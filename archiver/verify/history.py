@@ -235,7 +235,7 @@ def _check_clock(event: dict[str, Any], previous: _EventClock | None, report: Ve
         previous.compliance_time, previous.reading, current.reading
     )
     if event["action"] == Action.TIMESTAMP:
-        # A time-stamp token proves its time, so that the compliance clock may advance to it.
+        # A timestamp token proves its time, so that the compliance clock may advance to it.
         latest_allowed_time = max(
             latest_allowed_time, clock.parse_time(TimestampReceived.from_details(event["details"]).time)
         )

@@ -1,4 +1,4 @@
-"""Request and check RFC 3161 time-stamp tokens from an authority.
+"""Request and check RFC 3161 timestamp tokens from an authority.
 
 No other module knows the format of a token.
 """

@@ -1,4 +1,4 @@
-"""Check the events that carry a proof: submissions, checkpoints, key changes, and time-stamp tokens."""
+"""Check the events that carry a proof: submissions, checkpoints, key changes, and timestamp tokens."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _REPLACED = LazyMessage.define(
 
 
 def pin_trust_roots(entry: JournalEntry, state: JournalState) -> None:
-    """Take the signing key and the certificates of the time-stamp authority from the journal's first event.
+    """Take the signing key and the certificates of the timestamp authority from the journal's first event.
 
     All later signatures and tokens are checked against them. Later events can add keys, but cannot change the
     authority. An archive may have no authority. Raises KeyError if the attachment with the key is missing.
@@ -82,7 +82,7 @@ def check_checkpoint(entry: JournalEntry, state: JournalState, report: VerifyRep
 
 
 def check_timestamp_token(entry: JournalEntry, state: JournalState, report: VerifyReport) -> None:
-    """Check that a time-stamp token covers an event of the journal and comes from the archive's authority.
+    """Check that a timestamp token covers an event of the journal and comes from the archive's authority.
 
     The time in the event must be that of the token. Reports A047 otherwise.
 

@@ -131,7 +131,7 @@ TEXT = {
     "no sm3": ("SM3 digests: this Python has no SM3", "SM3 摘要：此 Python 不支持 SM3"),
     "unsigned": ("events from {0} on: no checkpoint covers them yet", "第 {0} 个及以后的事件：尚无封存点涵盖"),
     "tokens": (
-        "{0} time-stamp tokens: check them with openssl ts -verify (README.txt)",
+        "{0} timestamp tokens: check them with openssl ts -verify (README.txt)",
         "{0} 个时间戳令牌：请用 openssl ts -verify 核对（见 README.txt）",
     ),
     "bundle": (

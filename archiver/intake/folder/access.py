@@ -158,7 +158,7 @@ class ChildAccess:
     is abandoned, and until the kernel lets it end, each request about the same top-level folder raises
     TimeoutError at once.  A :class:`~archiver.workers.Worker` is a child process as this process sees it.
 
-    Several threads may call; each call has a worker of its own.  The owner ends all of them with :meth:`close`.
+    Several threads may call; each call has a separate worker.  The owner ends all of them with :meth:`close`.
     """
 
     def __init__(self, root: Path | bytes, patience_seconds: float, archive: Path | bytes | None = None) -> None:

@@ -252,7 +252,7 @@ class ContentStore:
         announce_step(Step.CONTENT_DURABLE)
 
     def _sync_paths(self, paths: list[str]) -> None:
-        """Make files or folders of the archive durable, in the way that is faster for so many; raises OSError."""
+        """Make files or folders of the archive durable, in the way that is faster for their number; raises OSError."""
         if len(paths) > _MAX_SINGLE_SYNCS:
             sync_filesystem(self.objects_folder)
             return
@@ -304,8 +304,8 @@ class ContentStore:
                     sync_path(folder)
             except OSError as error:
                 raise StorageError(
-                    "The deletions in {path} cannot be made durable ({reason}). The disposal is not finished; "
-                    "nothing else was lost. Mend the disk, then run the disposal again.",
+                    "Cannot make the deletions in {path} durable ({reason}). The disposal is incomplete. Check "
+                    "the disk, then run the disposal again.",
                     path=folder,
                     reason=error.strerror,
                 ) from None

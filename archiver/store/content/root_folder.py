@@ -84,9 +84,9 @@ class RootFolder:
         given or the block ends; the caller closes nothing.  The function raises as :meth:`open_folder_descriptor`
         does.
 
-        Opening each file's folder anew made the first capture of small files a fifth slower: two threads passed
+        Opening each file's folder again made the first capture of small files a fifth slower: two threads passed
         the interpreter's lock to each other at every system call.  For one thread and a short batch only: if a
-        folder is moved away meanwhile, the rest of the batch is still read from it, as if the move had come just
+        folder is moved away in between, the rest of the batch is still read from it, as if the move had come just
         after.
         """
         # At most one folder, as its path and its descriptor.

@@ -128,7 +128,7 @@ def _check_clone_format(repository_path: Path) -> None:
 
 
 def _has_journal(repository_path: Path) -> bool:
-    """Return True if the clone has the journal's ref, in a file of its own or among the packed refs.
+    """Return True if the clone has the journal's ref, in a separate file or among the packed refs.
 
     The files are read without git, which would obey the settings of the clone.
     """

@@ -60,7 +60,7 @@ class ArchiveCreated(RetentionPromise):
     object_meaning: ClassVar = "`archive`"
     attached_files: ClassVar = (
         AttachedFile(SIGNERS_FILE, "the first signing key, as `ssh-keygen -Y verify` takes it", is_required=True),
-        AttachedFile(ROOTS_FILE, "certificates (PEM) of the time-stamp authority, pinned permanently"),
+        AttachedFile(ROOTS_FILE, "certificates (PEM) of the timestamp authority, pinned permanently"),
     )
     layout: str = field(
         metadata=checked_member(TEXT, "meaning of the folder levels, such as `{filing}/{submission}`")

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 CHANGES_FILE = "changes.jsonl"
 SIGNERS_FILE = "allowed_signers"
-#: The certificates of the time-stamp authority.
+#: The certificates of the timestamp authority.
 ROOTS_FILE = "tsa_roots.pem"
-TOKEN_FILE = "token.tsr"  # noqa: S105  (a time-stamp token is no secret)
+TOKEN_FILE = "token.tsr"  # noqa: S105  (a timestamp token is no secret)
 PLAN_FILE = "plan.json"
 CERTIFICATE_FILE = "certificate.json"
 CERTIFICATE_SIGNATURE_FILE = "certificate.json.sig"

@@ -1,4 +1,4 @@
-"""Events of proof and of use: checkpoints, time-stamps, restores, exports, drills."""
+"""Events of proof and of use: checkpoints, timestamps, restores, exports, drills."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class CheckpointSigned(EventDetails):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimestampReceived(EventDetails):
-    """Written when a time-stamp proves an event existed; the compliance clock catches up to the stamp."""
+    """Written when a timestamp proves an event existed; the compliance clock catches up to the stamp."""
 
     action: ClassVar = Action.TIMESTAMP
     object_meaning: ClassVar = "`clock`"

@@ -90,7 +90,7 @@ class RepositoryReader:
     def _ask(self, spec: str) -> tuple[str, str, bytes]:
         """Return id, type and bytes of an object; raises KeyError, also if git ends twice without an answer.
 
-        Refs in ``spec`` are looked up anew at each call.
+        Refs in ``spec`` are looked up again at each call.
         """
         try:
             return self._answer(spec)

@@ -137,12 +137,12 @@ class Index(IndexConnection):
         return self._read_meta("drill")
 
     def last_token(self) -> EventTime | None:
-        """Return the event number and the proven time of the newest time-stamp token; None before any."""
+        """Return the event number and the proven time of the newest timestamp token; None before any."""
         row = self._db.execute("select seq, time from tokens order by seq desc limit 1").fetchone()
         return None if row is None else EventTime(int(row[0]), str(row[1]))
 
     def last_stamped_seq(self) -> int:
-        """Return the number of the newest event that a time-stamp token covers; 0 before any token.
+        """Return the number of the newest event that a timestamp token covers; 0 before any token.
 
         The event that records a token is newer, and events may lie between the two.
         """

@@ -32,7 +32,7 @@ def proven_time_sql(table: str) -> str:
     """Return an SQL expression for the time from which a period after an event runs (RFC 3339, UTC).
 
     ``table`` is the name or alias of a table with the columns ``seq`` and ``clock`` of the event. The time is the
-    compliance clock of the event, or the time of the first time-stamp token after the event if that is later.
+    compliance clock of the event, or the time of the first timestamp token after the event if that is later.
     """
     token_time = f"select time from tokens where tokens.seq > {table}.seq order by tokens.seq limit 1"
     return f"max({table}.clock, coalesce(({token_time}), ''))"
