@@ -128,26 +128,26 @@ def good_arguments(name: str) -> dict[str, Any]:
 def test_an_argument_that_is_unknown_missing_or_of_the_wrong_kind_is_named(name: str) -> None:
     arguments = good_arguments(name)
     decode_action_request(name, arguments)
-    with pytest.raises(UsageError, match="made_tomorrow is unknown"):
+    with pytest.raises(UsageError, match="the argument made_tomorrow is unknown"):
         decode_action_request(name, {**arguments, "made_tomorrow": None})
     for field in request_fields(all_actions()[name].request_type):
         key = field.argument.wire_name
-        with pytest.raises(UsageError, match=f"{name}: {key} is unknown"):
+        with pytest.raises(UsageError, match=f"{name}: the argument {key} is unknown"):
             # A set never comes out of JSON, so no argument is one.
             decode_action_request(name, {**arguments, key: {1}})
         without = {other: value for other, value in arguments.items() if other != key}
         if not field.is_optional:
-            with pytest.raises(UsageError, match=f"{name}: {key} is unknown, missing"):
+            with pytest.raises(UsageError, match=f"{name}: the argument {key} is unknown, missing"):
                 decode_action_request(name, without)
         elif not field.argument.is_omitted_when_empty:
             assert getattr(decode_action_request(name, without), field.attribute_name) is None
         if field.value_type is date:
-            with pytest.raises(UsageError, match="soon is not a day"):
+            with pytest.raises(UsageError, match="soon is not a valid date"):
                 decode_action_request(name, {**arguments, key: "soon"})
 
 
 def test_an_action_that_nobody_knows_is_refused() -> None:
-    with pytest.raises(UsageError, match="There is no action made-up"):
+    with pytest.raises(UsageError, match="The action made-up does not exist"):
         decode_action_request("made-up", {})
 
 

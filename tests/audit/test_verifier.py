@@ -380,8 +380,8 @@ def test_choices_and_what_is_left_out(tmp_path: Path) -> None:
     ]
     assert sorted((row["path"], row["file"] is None, row["why"]) for row in rows) == [
         ("报告", False, None),
-        ("身份证.png", True, "left out: 身份证*"),
-        ("身份证.png", True, "left out: 身份证*"),
+        ("身份证.png", True, "omitted: 身份证*"),
+        ("身份证.png", True, "omitted: 身份证*"),
     ]
     done = run(site.root / "one", "--lang", "en")
     assert done.returncode == 0, done.stdout

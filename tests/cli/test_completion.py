@@ -50,5 +50,5 @@ def test_warnings_about_the_settings_stay_out_of_the_typed_line(site: Site) -> N
     site.write("推荐/首次/a", "1")
     site.catch_up()
     site.configure(store={"local": "cache"})
-    assert "[store] is not used" in site.run("log").stderr
+    assert "[store] is no longer used" in site.run("log").stderr
     assert complete(site, "archiver log 推荐/首次/") == ["推荐/首次/v1"]

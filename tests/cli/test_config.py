@@ -30,12 +30,12 @@ def test_every_problem_is_named_and_counted(site: Site) -> None:
     done = site.run("config", "check", code=3)
     assert done.stdout == ""
     for problem in (
-        "watch.scan_minutes must be a number of at least 0.01",
-        "retention.years is 2, but filing materials are kept at least 3 years",
-        "evidence.dril_days is not a known setting; did you mean evidence.drill_days",
-        "problems: 3",
+        "watch.scan_minutes must be a number, at least 0.01",
+        "retention.years is 2, but filing materials must be retained for at least 3 years",
+        "evidence.dril_days is not a known setting (did you mean evidence.drill_days?)",
+        "has 3 problems",
         # Of an earlier release: a warning, which has to be seen beside the problems.
-        "[store] is not used any more",
+        "[store] is no longer used",
     ):
         assert problem in done.stderr
     answer = site.json("config", "check", code=3)
@@ -77,9 +77,9 @@ def test_a_promise_for_good_is_announced_before_it_is_made(site: Site) -> None:
     assert [code for code, _ in warnings(site)] == ["new-promise"] * 4
     shown = site.run("config", "check").stderr
     for promise in (
-        "everything is retained for 5 years",
-        "推荐 is retained for 10 years",
-        "推荐/首次 is retained for ever",
+        "shortened: everything, 5 years",
+        "shortened: 推荐, 10 years",
+        "shortened: 推荐/首次, permanent",
         "for as long as it is live",
     ):
         assert promise in shown
@@ -92,8 +92,8 @@ def test_a_file_that_is_named_and_missing_is_a_warning(site: Site) -> None:
     site.configure(reminders={"targets": "no-targets.toml"}, replica={"credentials": "keys", "ca": "ca.pem"})
     (site.root / "keys").touch()
     shown = site.run("config", "check").stderr
-    assert f"reminders.targets leads to {site.root}/no-targets.toml, which does not exist" in shown
-    assert "replica.ca leads to" in shown
+    assert f"reminders.targets names {site.root}/no-targets.toml, which does not exist" in shown
+    assert "replica.ca names" in shown
     assert "replica.credentials" not in shown
 
 
@@ -102,7 +102,7 @@ def test_a_file_is_checked_before_there_is_an_archive(bare_site: Site) -> None:
         f'[archive]\npath = "{bare_site.archive}"\n[watch]\npath = "{bare_site.watch}"\n', "utf-8"
     )
     assert warnings(bare_site) == [
-        ("missing-file", f"archive.path leads to {bare_site.repository}, which does not exist.")
+        ("missing-file", f"archive.path names {bare_site.repository}, which does not exist.")
     ]
 
 
@@ -135,7 +135,7 @@ def test_each_setting_is_shown_with_its_source(site: Site) -> None:
     }
     assert settings["filings.推荐.signals"]["source"] == "default"
     lines = site.run("config", "show").stdout.splitlines()
-    assert lines[0].split() == ["Setting", "From", "Value"]
+    assert lines[0].split() == ["Setting", "Source", "Value"]
     assert len(lines) == len(settings) + 1
     assert ["display.every_days", "file", "7"] in [line.split() for line in lines]
 
@@ -179,5 +179,5 @@ def test_both_speak_the_language_that_the_file_names(site: Site) -> None:
     assert "来源" in site.run("config", "show").stdout
     site.set("watch", "scan_minutes", 0)
     refused = site.run("--lang", "zh", "config", "check", code=3).stderr
-    assert "watch.scan_minutes 必须是不小于 0.01 的数" in refused
+    assert "watch.scan_minutes 必须是数字，至少 0.01" in refused
     assert "1 处问题" in refused

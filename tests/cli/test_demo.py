@@ -49,7 +49,7 @@ def test_the_guard_refuses(one: Site, capfd: pytest.CaptureFixture[str]) -> None
 def test_a_git_that_fails_for_another_reason_shows_nothing(one: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     script = 'for word; do [ "$word" != tag ] || { echo "fatal: no" >&2; exit 128; }; done; exec "$GIT" "$@"'
     git_three.put_first(one.root / "bin", script, monkeypatch)
-    with pytest.raises(DemoFailed, match="not the archive's guard that refused: fatal: no"):
+    with pytest.raises(DemoFailed, match="not because the archive's hook refused the deletion: fatal: no"):
         refuse(one)
 
 
@@ -66,7 +66,7 @@ def test_hooks_elsewhere_are_named_and_overruled(
     git_settings.write_text("[core]\n\thooksPath = /usr/share/我的 hooks\n", "utf-8")
     refuse(one)
     shown = capfd.readouterr().out
-    assert "core.hooksPath = /usr/share/我的 hooks:" in shown
+    assert "core.hooksPath to /usr/share/我的 hooks," in shown
     assert f"$ git -c core.hooksPath={one.repository}/hooks --git-dir" in shown
     assert one.tags() == ["f/s/v1"]
     # What the sentence says.

@@ -172,7 +172,7 @@ def test_a_second_one_with_the_same_arguments_changes_nothing(site: Site) -> Non
     before, changed = tree(site.root), entries(site.root)
     line = ["init", "--archive", site.archive, "--watch", site.watch, "--layout", site.layout]
     for more in ([], ["--retention-years", "3"]):
-        assert "is there already. Nothing was changed." in site.run(*line, *more).stdout
+        assert "already exists. Nothing was changed." in site.run(*line, *more).stdout
     assert {path: data for path, (data, _) in tree(site.root).items()} == {p: d for p, (d, _) in before.items()}
     assert entries(site.root) == changed
 
@@ -196,7 +196,7 @@ def test_a_second_one_with_other_arguments_is_refused(site: Site, more: list[str
 def test_one_over_an_archive_of_another_layout_is_refused(site: Site) -> None:
     site.set("watch", "layout", '"{filing}"')
     done = site.run("init", "--archive", site.archive, "--watch", site.watch, "--layout", "{filing}", code=2)
-    assert "was made with another --layout" in done.stderr
+    assert "was created with another --layout" in done.stderr
 
 
 def test_a_configuration_that_is_ready_is_used_as_it_is(bare_site: Site) -> None:

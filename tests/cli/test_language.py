@@ -138,6 +138,7 @@ def test_chinese_output_has_no_english_words(site: Site) -> None:
 
 def leaks(text: str) -> list[str]:
     """English words but for names, tags, options, metavariables and values that are typed as they stand."""
+    text = re.sub(r"\[sensitive\]\s+patterns|（(?:html|markdown|text)）|status(?=\s+显示)", "", text)
     text = re.sub(
         r"archiver( [a-z-]+( [a-z]+)?)?|\S+\.toml|[^\s.]+\.[a-z_]+|\S*/\S*|--?[a-z][a-z-]*|\[[a-z_|-]+\]", "", text
     )
@@ -168,7 +169,7 @@ def test_help_is_chinese_in_chinese_and_english_in_english(
     )
     assert leaks(re.sub(r"^  [a-z-]+(?=  )", "", chinese, flags=re.MULTILINE)) == []
     assert re.search("[\u4e00-\u9fff]", chinese)
-    assert not re.findall("[\u4e00-\u9fff]", english.replace("重大变更", ""))
+    assert not re.findall("[\u4e00-\u9fff]", english)
 
 
 ALL_HELP = """

@@ -13,7 +13,7 @@ from archiver.errors import UsageError
 )
 def test_a_time_begins_with_a_day_in_its_one_form(text: str) -> None:
     """Python reads most of them; the day 20260101 became its first moment, where a day means its last one."""
-    with pytest.raises(UsageError, match="is not a time such as"):
+    with pytest.raises(UsageError, match="is not a valid time"):
         Session().parse_time(text)
 
 

@@ -79,8 +79,8 @@ def read(caller: int, monkeypatch: pytest.MonkeyPatch) -> str:
         (0, ALICE, ALICE, 0o644, "belongs to alice"),
         (0, SERVICE, SERVICE, 0o600, "belongs to service"),
         (0, 64999, 0, 0o600, "belongs to uid 64999"),
-        (0, 0, ALICE, 0o664, "the group alice may write it"),
-        (0, 0, SHARED, 0o664, "the group shared may write it"),
+        (0, 0, ALICE, 0o664, "the group alice can write to it"),
+        (0, 0, SHARED, 0o664, "the group shared can write to it"),
         (0, 0, 0, 0o646, "everyone can write to it"),
         (ALICE, ALICE, ALICE, 0o600, ""),
         (ALICE, ALICE, ALICE, 0o664, ""),
@@ -88,10 +88,10 @@ def read(caller: int, monkeypatch: pytest.MonkeyPatch) -> str:
         (ALICE, 0, 0, 0o644, ""),
         (ALICE, SERVICE, SERVICE, 0o664, ""),
         (ALICE, BOB, BOB, 0o644, "belongs to bob"),
-        (ALICE, ALICE, SHARED, 0o664, "the group shared may write it"),
+        (ALICE, ALICE, SHARED, 0o664, "the group shared can write to it"),
         (ALICE, ALICE, SHARED, 0o644, ""),
-        (ALICE, ALICE, BOB, 0o664, "the group bob may write it"),
-        (ALICE, 0, BOB, 0o664, "the group bob may write it"),
+        (ALICE, ALICE, BOB, 0o664, "the group bob can write to it"),
+        (ALICE, 0, BOB, 0o664, "the group bob can write to it"),
         (ALICE, ALICE, ALICE, 0o666, "everyone can write to it"),
     ],
 )
@@ -122,11 +122,11 @@ def test_a_link_has_to_belong_to_somebody_trusted_too(
 
 def test_a_second_name_counts_where_others_may_have_given_it(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.link(plant(here / "other.toml"), here / "archiver.toml")
-    assert "another name" in read(0, monkeypatch)
+    assert "it is a hard link" in read(0, monkeypatch)
     here.chmod(0o755)
     assert read(0, monkeypatch) == ""
     os.chown(here, BOB, BOB)
-    assert "another name" in read(0, monkeypatch)
+    assert "it is a hard link" in read(0, monkeypatch)
 
 
 def test_an_acl_that_lets_another_write_is_seen(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +136,7 @@ def test_an_acl_that_lets_another_write_is_seen(here: Path, monkeypatch: pytest.
     acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
     os.setxattr(path, "system.posix_acl_access", acl)
     assert oct(path.stat().st_mode)[-3:] == "664"
-    assert "may write it" in read(0, monkeypatch)
+    assert "can write to it" in read(0, monkeypatch)
 
 
 @pytest.mark.parametrize("owner", [0, ALICE])
@@ -148,7 +148,7 @@ def test_a_group_that_is_another_users_primary_one_is_not_private(
     guest = pwd.struct_passwd(("guest", "x", 64301, owner, "", "/", "/bin/sh"))
     everybody = [*pwd.getpwall(), guest]
     monkeypatch.setattr(pwd, "getpwall", lambda: everybody)
-    assert f"the group {USERS[owner]} may write it" in read(owner, monkeypatch)
+    assert f"the group {USERS[owner]} can write to it" in read(owner, monkeypatch)
 
 
 def test_a_folder_of_that_name_is_no_configuration(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +180,7 @@ def test_a_planted_file_is_refused_by_every_command_with_the_reason(planted: Sit
     for words in (["run", "--once"], ["status"], ["log"], ["hold", "list"], ["service", "install", "--print"]):
         done = run(planted, *words)
         assert done.returncode == 3, words
-        assert re.search(rf"{planted.config} is not used: it belongs to uid {ALICE}\. Nothing was", done.stderr)
+        assert re.search(rf"{planted.config} was not used: it belongs to uid {ALICE}\. Nothing was", done.stderr)
     assert sorted(planted.root.rglob("*")) == before
 
 

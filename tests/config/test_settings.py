@@ -62,14 +62,14 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, said: str) -> None:
 
 @pytest.mark.parametrize(("archive", "watch"), [("w/a", "w"), ("a", "a/w"), ("x", "x")])
 def test_archive_and_watched_folder_do_not_nest(tmp_path: Path, archive: str, watch: str) -> None:
-    with pytest.raises(ConfigError, match="inside one another"):
+    with pytest.raises(ConfigError, match="one contains the other"):
         load(tmp_path, f'[archive]\npath = "{archive}"\n[watch]\npath = "{watch}"\n')
 
 
 def test_nesting_through_a_link_is_seen(tmp_path: Path) -> None:
     (tmp_path / "w").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "w")
-    with pytest.raises(ConfigError, match="inside one another"):
+    with pytest.raises(ConfigError, match="one contains the other"):
         load(tmp_path, '[archive]\npath = "link/a"\n[watch]\npath = "w"\n')
 
 
@@ -96,10 +96,10 @@ def test_a_table_that_was_removed_is_a_warning(site: Site) -> None:
     site.config.write_text(f'{text}\n[store]\nlocal = "cache"\ncache_gb = 100\n', "utf-8")
     done = site.run("log")
     assert done.stderr.count("\n") == 1
-    assert f"{site.config}: [store] is not used any more" in done.stderr
+    assert f"{site.config}: [store] is no longer used" in done.stderr
     assert "archiver replica restore" in done.stderr
     site.write("f/s/a", "1")
-    assert "[store] is not used any more" in site.catch_up().stderr
+    assert "[store] is no longer used" in site.catch_up().stderr
     assert site.tags() == ["f/s/v1"]
     site.config.write_text(f"{text}\n[stores]\n", "utf-8")
     site.run("log", code=3)

@@ -97,10 +97,10 @@ def test_somebody_is_told_in_time(site: Site) -> None:
     site.write("f/s/清单.xlsx", XLSX)
     site.catch_up()
     assert site.json("status")["doubtful"] == [{"tag": "f/s/v1", "path": "报告.pdf", "health": "cut"}]
-    assert "Doubtful: 报告.pdf in f/s/v1: it is cut short" in site.run("status").stdout
+    assert "Possibly damaged: 报告.pdf in f/s/v1: it is truncated" in site.run("status").stdout
     shown = {each["path"]: each.get("health") for each in site.json("show", "f/s/v1")["materials"]}
     assert shown == {"报告.pdf": "cut", "清单.xlsx": None}
-    assert "报告.pdf in f/s/v1: it is cut short" in site.run("submit", "f/s", "--on", "2026-01-01").stderr
+    assert "报告.pdf in f/s/v1: it is truncated" in site.run("submit", "f/s", "--on", "2026-01-01").stderr
     site.run("audit", "--to", "package")
     assert "存疑" in site.root.joinpath("package/report.html").read_text("utf-8")
     site.run("reindex")
@@ -110,5 +110,5 @@ def test_somebody_is_told_in_time(site: Site) -> None:
     site.catch_up()
     assert site.json("status")["doubtful"] == []
     assert "health" in str(site.json("show", "f/s/v1")["materials"])
-    assert "cut short" not in site.run("submit", "f/s", "--on", "2026-01-02").stderr
+    assert "truncated" not in site.run("submit", "f/s", "--on", "2026-01-02").stderr
     site.verified()

@@ -51,7 +51,9 @@ def test_a_new_key_signs_and_the_old_signatures_are_still_checked(sealed: Site, 
         verify_tag(sealed, tag)
     report = sealed.json("verify", "--since", line)
     assert report["ok"]
-    assert [("replaced as lost" in note["message"]) for note in report["notes"]] == [True] * (how == "replace")
+    assert [("replaced the signing key as lost" in note["message"]) for note in report["notes"]] == [True] * (
+        how == "replace"
+    )
     assert len(sealed.run("key", "list").stdout.splitlines()) == 2
     assert stat.S_IMODE((sealed.archive / "keys/signing_key").stat().st_mode) == 0o600
     assert sorted(os.listdir(sealed.archive / "keys")) == ["allowed_signers", "signing_key"]

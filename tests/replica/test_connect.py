@@ -102,7 +102,7 @@ def test_the_rights_of_the_manual_are_enough_and_no_more(
     assert plain.json("verify", "--replica-sample", "100")["ok"]
     name = url.split("/")[2]
     other = ("replica", "init", "--url", f"s3://{name}/other", "--endpoint", server.endpoint)
-    assert "may not do that" in plain.run(*other, code=8).stderr
+    assert "access denied for this key" in plain.run(*other, code=8).stderr
     client = server.client(WRITER, WRITER_SECRET)
     suspended = {"Bucket": name, "VersioningConfiguration": {"Status": "Suspended"}}
     with pytest.raises(ClientError):
@@ -116,4 +116,4 @@ def test_the_rights_of_the_manual_are_enough_and_no_more(
     plain.run(*restore_command, "--to", "back")
     plain.write("推荐/首次/新", "new")
     plain.catch_up()
-    assert "may not do that" in plain.run("replica", "sync", code=8).stderr
+    assert "access denied for this key" in plain.run("replica", "sync", code=8).stderr

@@ -34,7 +34,7 @@ def journalled(site: Site) -> str:
 @pytest.mark.parametrize(
     ("access", "secret", "said"),
     [
-        ("somebody", SECRET, "access key is not known"),
+        ("somebody", SECRET, "does not know the access key"),
         (ACCESS, "wrong-secret-wrong-secret", "secret key is wrong"),
     ],
 )
@@ -49,15 +49,15 @@ def test_wrong_keys(plain: Site, server: Server, url: str, access: str, secret: 
 
 def test_keys_that_others_can_read_or_that_are_none(plain: Site, server: Server, url: str, keys: Path) -> None:
     keys.chmod(0o644)
-    assert "readable by its owner alone" in init(plain, url, server.endpoint, code=3)
+    assert "readable only by its owner" in init(plain, url, server.endpoint, code=3)
     keys.chmod(0o600)
     keys.write_text("nonsense")
-    assert "readable by its owner alone" in init(plain, url, server.endpoint, code=3)
+    assert "readable only by its owner" in init(plain, url, server.endpoint, code=3)
     keys.unlink()
-    assert "readable by its owner alone" in init(plain, url, server.endpoint, code=3)
+    assert "readable only by its owner" in init(plain, url, server.endpoint, code=3)
     plain.config.write_text(plain.config.read_text("utf-8").replace("credentials = ", "# "), "utf-8")
     assert (
-        "no credentials"
+        "credentials are missing"
         in plain.run(
             "replica",
             "init",
@@ -86,12 +86,12 @@ def test_keys_from_the_environment_leave_no_trace(site: Site, server: Server, ur
 def test_a_bucket_that_does_not_lock(plain: Site, server: Server) -> None:
     name = server.bucket(f"n{uuid.uuid4().hex[:20]}", lock=False)
     error = init(plain, f"s3://{name}/x", server.endpoint, code=8)
-    assert "no object lock" in error
+    assert "no Object Lock" in error
     assert "--no-lock" in error
     assert plain.json("status")["replica"] is None
     init(plain, f"s3://{name}/x", server.endpoint, "--no-lock")
     plain.run("replica", "sync")
-    assert "WITHOUT a lock" in plain.run("status").stdout
+    assert "(no Object Lock: bucket users can delete it)" in plain.run("status").stdout
     status = plain.json("status")
     assert status["replica"]["locks"] is False
     assert status["protection"] == "permissions"
@@ -104,7 +104,9 @@ def test_a_bucket_that_does_not_lock(plain: Site, server: Server) -> None:
 
 
 def test_no_such_bucket_and_no_address(plain: Site, server: Server) -> None:
-    assert "no such bucket" in init(plain, f"s3://none-{uuid.uuid4().hex[:8]}/x", server.endpoint, code=8)
+    assert "the bucket does not exist" in init(
+        plain, f"s3://none-{uuid.uuid4().hex[:8]}/x", server.endpoint, code=8
+    )
     for wrong in ("http://x/y", "s3:/x", "s3://", "s3://A_B/x"):
         assert "not an address" in init(plain, wrong, server.endpoint, code=2)
 
@@ -114,9 +116,9 @@ def test_nobody_answers_or_somebody_else(plain: Site, url: str, server: Server) 
     assert "cannot be reached" in init(plain, url, dead, code=8)
     with proxied(server.base) as proxy:
         proxy.answer = http("200 OK", "<html><body>Please log in</body></html>")
-        assert "does not speak S3" in init(plain, url, proxy.endpoint, code=8)
+        assert "is not an S3 server" in init(plain, url, proxy.endpoint, code=8)
         proxy.answer = http("502 Bad Gateway", "<html>oops</html>")
-        assert "cannot be used" in init(plain, url, proxy.endpoint, code=8)
+        assert "Cannot use the bucket" in init(plain, url, proxy.endpoint, code=8)
         proxy.answer = http("503 Slow Down", "<Error><Code>SlowDown</Code></Error>", "application/xml")
         assert "overloaded" in init(plain, url, proxy.endpoint, code=8)
         assert proxy.connections < 40
@@ -157,7 +159,7 @@ def test_cut_in_the_middle_of_an_object(plain: Site, url: str, server: Server) -
     with proxied(server.base) as proxy:
         init(plain, url, proxy.endpoint)
         proxy.cut_up = 1_000_000
-        assert "cannot be used" in plain.run("replica", "sync", code=8).stderr
+        assert "Cannot use the bucket" in plain.run("replica", "sync", code=8).stderr
         proxy.cut_up = None
         plain.run("replica", "sync")
         assert plain.json("verify", "--replica-sample", "100")["ok"]
@@ -177,7 +179,7 @@ def test_a_delete_marker_on_top_of_everything(replicated: Site, url: str, server
     found = replicated.json("verify", "--replica", code=5)["findings"]
     assert {each["code"] for each in found} == {"A075"}
     for each in found:
-        version = each["message"].partition("version ")[2].partition(";")[0]
+        version = each["message"].partition("(version ")[2].partition(")")[0]
         client.delete_object(Bucket=name, Key=f"档案/{each['object']}", VersionId=version)
     assert replicated.json("verify", "--replica")["ok"]
 

@@ -101,12 +101,12 @@ def legal_holds(bucket: S3Bucket) -> set[bool]:
 def test_it_is_sent_once(replicated: Site, server: Server, url: str) -> None:
     first = objects(server, url)
     assert sorted(key.split("/")[0] for key in first) == ["history", "objects", "objects"]
-    assert replicated.run("replica", "sync").stdout.startswith("Sent 0 objects (0.0 MB), moved 0 locks")
+    assert replicated.run("replica", "sync").stdout.startswith("Sent objects: 0 (0.0 MB). Extended locks: 0.")
     assert objects(server, url) == first
     replicated.write("推荐/首次/又一份", "first draft")
     replicated.catch_up()
     # The same content under another name: only history is new.
-    assert replicated.run("replica", "sync").stdout.startswith("Sent 0 objects")
+    assert replicated.run("replica", "sync").stdout.startswith("Sent objects: 0 ")
     assert len(objects(server, url)) == len(first) + 1
     assert replicated.json("verify", "--replica-sample", "100")["ok"]
 
@@ -114,10 +114,10 @@ def test_it_is_sent_once(replicated: Site, server: Server, url: str) -> None:
 def test_a_lost_state_costs_a_listing_and_nothing_else(replicated: Site, server: Server, url: str) -> None:
     before = objects(server, url)
     (replicated.archive / "replica.db").unlink()
-    assert replicated.run("replica", "sync").stdout.startswith("Sent 0 objects (0.0 MB), moved 0 locks")
+    assert replicated.run("replica", "sync").stdout.startswith("Sent objects: 0 (0.0 MB). Extended locks: 0.")
     assert objects(server, url) == before
     (replicated.archive / "replica.db").write_bytes(b"no database" * 1000)
-    assert replicated.run("replica", "sync").stdout.startswith("Sent 0 objects")
+    assert replicated.run("replica", "sync").stdout.startswith("Sent objects: 0 ")
     assert objects(server, url) == before
 
 
@@ -162,22 +162,22 @@ def test_a_lock_is_moved_later_never_sooner(
     }
     assert all(each and each.locked_until and each.locked_until > in_five_years for each in locks.values())
     replicated.config.write_text(replicated.config.read_text("utf-8").replace("years = 5", "years = 3"), "utf-8")
-    assert "moved 0 locks" in replicated.run("replica", "sync").stdout
+    assert "Extended locks: 0." in replicated.run("replica", "sync").stdout
     # Nearly three years on, what is still live is renewed long before it runs out.
     later = Later(replicated, 3 * 365 - 30)
-    assert "moved 0 locks" in Later(replicated, 30).run("replica", "sync").stdout
-    assert "moved" in later.run("replica", "sync").stdout
+    assert "Extended locks: 0." in Later(replicated, 30).run("replica", "sync").stdout
+    assert "Extended locks: " in later.run("replica", "sync").stdout
 
 
 def test_a_hold_is_a_legal_hold(replicated: Site, bucket_of: OpenBucket, url: str) -> None:
     bucket = bucket_of(url)
 
     replicated.run("hold", "place", "抽查", "推荐", "--reason", "spot check")
-    assert "2 holds" in replicated.run("replica", "sync").stdout
+    assert "Changed holds: 2." in replicated.run("replica", "sync").stdout
     assert legal_holds(bucket) == {True}
     assert replicated.json("verify", "--replica")["ok"]
     replicated.run("hold", "lift", "抽查", "推荐", "--reason", "closed")
-    assert "2 holds" in replicated.run("replica", "sync").stdout
+    assert "Changed holds: 2." in replicated.run("replica", "sync").stdout
     assert legal_holds(bucket) == {False}
 
 
@@ -203,12 +203,12 @@ def test_disposal_reaches_the_bucket_once_the_lock_has_ended(
         if not each.is_delete_marker
     ]
     if lock:
-        assert "locked there until" in output
+        assert "locked in the bucket until" in output
         assert len(remaining_keys) == 2
         # The lock has ended by the clock of that time, and the bucket's own clock still refuses: listed again.
-        assert "locked there until" in later.run("replica", "sync").stdout
+        assert "locked in the bucket until" in later.run("replica", "sync").stdout
     else:
-        assert "deleted 1" in output
+        assert "Deleted objects: 1." in output
         assert len(remaining_keys) == 1
 
 
@@ -234,7 +234,7 @@ def test_content_that_was_deleted_before_a_failure_is_sent_again(
     for name in ("一", "二"):
         site.write(f"推荐/首次/{name}", f"first draft of {name}")
     site.catch_up()
-    assert site.run("replica", "sync").stdout.startswith(f"Sent {lost_reply} objects")
+    assert site.run("replica", "sync").stdout.startswith(f"Sent objects: {lost_reply} ")
     assert site.json("verify", "--replica")["ok"]
 
 
@@ -252,7 +252,7 @@ def test_a_listing_corrects_what_is_recorded_and_gone(site: Site, server: Server
     state = ReplicaState(replica_state_path(site.archive))
     state.begin_sync()  # and no end, as after a failure
     state.close()
-    assert site.run("replica", "sync").stdout.startswith("Sent 1 objects")
+    assert site.run("replica", "sync").stdout.startswith("Sent objects: 1 ")
     assert site.json("verify", "--replica")["ok"]
 
 
@@ -281,13 +281,13 @@ def test_a_hold_on_disposed_content_is_lifted_once_and_can_be_placed_again(
     replicated.catch_up()
     replicated.run("replica", "sync")
     dispose_first_version(replicated)
-    assert "2 holds" in replicated.run("replica", "sync").stdout
-    assert "0 holds" in replicated.run("replica", "sync").stdout
+    assert "Changed holds: 2." in replicated.run("replica", "sync").stdout
+    assert "Changed holds: 0." in replicated.run("replica", "sync").stdout
     assert legal_holds(bucket_of(url)) == {True, False}
     replicated.write("推荐/首次/自评估 报告", "first draft")
     replicated.write("推荐/首次/附件/扫描件", b"scan" * 1000)
     replicated.catch_up()
-    assert "2 holds" in replicated.run("replica", "sync").stdout
+    assert "Changed holds: 2." in replicated.run("replica", "sync").stdout
     assert legal_holds(bucket_of(url)) == {True}
 
 
@@ -310,7 +310,7 @@ def test_a_new_replica_has_nothing_recorded_after_a_crash_behind_its_event(
     with pytest.raises(KeyboardInterrupt):
         create_replica(archive, settings, 5)
     archive.close()
-    assert replicated.run("replica", "sync").stdout.startswith("Sent 2 objects")
+    assert replicated.run("replica", "sync").stdout.startswith("Sent objects: 2 ")
     assert replicated.json("verify", "--replica")["ok"]
 
 
@@ -394,7 +394,7 @@ def test_the_daemon_replicates_and_status_tells(plain: Site, server: Server, url
     status = plain.json("status")["replica"]
     assert status["synced_at"] is None
     assert status["behind"]["materials"] == 3
-    assert "nothing was sent yet" in plain.run("status").stdout
+    assert f"Replica: {url} (empty)" in plain.run("status").stdout
     process = plain.start("--settle", "0.2")
     try:
         wait_until(lambda: plain.json("status")["replica"]["synced_at"], seconds=40)
@@ -444,7 +444,7 @@ def test_an_unreachable_bucket_is_told_once_in_a_while(plain: Site, server: Serv
         assert process.stdout is not None
         process.stdout.close()
     later = Later(plain, 1)
-    assert "the replica is behind by more than 0.01 hours" in later.json("status")["problems"]
+    assert "the replica is more than 0.01 h behind" in later.json("status")["problems"]
 
 
 def test_the_state_forgets_nothing_by_itself(tmp_path: Path) -> None:
