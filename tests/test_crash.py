@@ -163,7 +163,7 @@ def test_a_kill_after_the_commit_point_finishes_the_version(site: Site, tmp_path
     shutil.rmtree(site.archive / "index.db", ignore_errors=True)
     (site.archive / "index.db").unlink()
     done = site.run("run", "--once", "--settle", "0")
-    assert "Finished after a crash" in done.stderr
+    assert "Completed after a crash" in done.stderr
     assert site.tags() == ["f/s/v2", "f/s/v1"]
     check_complete(site)
 

@@ -115,7 +115,7 @@ def test_a_running_daemon_sees_what_comes_beside_it(site: Site, name: bytes) -> 
     wait_until(lambda: len(site.tags()) == 3, 40)
     if name == NAMES[1]:
         # More watches would not help: the kernel takes no path that long.
-        wait_until(lambda: "lie too deep to be watched" in (site.json("status")["watching_reason"] or ""))
+        wait_until(lambda: "folders too deep to be watched: " in (site.json("status")["watching_reason"] or ""))
     daemon.terminate()
     daemon.communicate(timeout=20)
     assert daemon.returncode == 0
@@ -129,7 +129,7 @@ def test_what_lies_too_deep_is_named_and_keeps_nothing_back(site: Site) -> None:
     assert [m["path"] for m in site.json("show", "f/s/v1")["materials"]] == ["near.txt"]
     reasons = {item["reason"] for item in site.json("status")["skipped"]}
     assert reasons == {
-        "lies more than 2000 folders deep; nothing in it is archived",
+        "is more than 2000 folders deep; nothing in it is archived",
         "has a path of more than 65536 bytes; nothing in it is archived",
     }
     site.run("status", "--check", code=9)

@@ -61,7 +61,7 @@ def is_told_of(done: subprocess.CompletedProcess[str], path: Path) -> None:
     assert done.returncode == 8, said
     assert f"{path}" in done.stderr
     assert "Permission denied" in done.stderr
-    for lie in ("There is no archive", "does not exist", "is missing", "No archiver.toml"):
+    for lie in ("There is no archive", "does not exist", "is missing", "Cannot find archiver.toml"):
         assert lie not in said
 
 

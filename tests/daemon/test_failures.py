@@ -53,7 +53,9 @@ def test_a_port_that_is_taken_is_served_once_it_is_free(site: Site) -> None:
         address = f"127.0.0.1:{other.getsockname()[1]}"
         set_metrics(site, listen=address)
         with running(site) as told:
-            wait_until(lambda: f"without metrics.listen {address} (Address already in use)" in last_problem(site))
+            wait_until(
+                lambda: f"Cannot provide metrics.listen {address} (Address already in use)" in last_problem(site)
+            )
             goes_on(site)
             other.close()
 
@@ -63,8 +65,8 @@ def test_a_port_that_is_taken_is_served_once_it_is_free(site: Site) -> None:
 
             wait_until(lambda: listens(int(address.split(":")[1])), 15)
             wait_until(lambda: 'archiver_problems_total{kind="metrics"}' in read(), 15)
-    assert told[0].count("without metrics.listen") == 1
-    assert "Again with metrics.listen." in told[0]
+    assert told[0].count("Cannot provide metrics.listen") == 1
+    assert "Available again: metrics.listen." in told[0]
 
 
 def test_a_missing_folder_for_the_figures_is_used_once_it_is_there(site: Site) -> None:
@@ -73,15 +75,15 @@ def test_a_missing_folder_for_the_figures_is_used_once_it_is_there(site: Site) -
     set_metrics(site, textfile=os.fspath(textfile), listen=f"127.0.0.1:{port}")
     with running(site) as told:
         wait_until(
-            lambda: f"without metrics.textfile {textfile} (No such file or directory)" in last_problem(site)
+            lambda: f"Cannot provide metrics.textfile {textfile} (No such file or directory)" in last_problem(site)
         )
         # The one does not wait for the other.
         assert listens(port)
         textfile.parent.mkdir()
         wait_until(textfile.exists, 15)
         goes_on(site)
-    assert told[0].count("without metrics.textfile") == 1
-    assert "Again with metrics.textfile." in told[0]
+    assert told[0].count("Cannot provide metrics.textfile") == 1
+    assert "Available again: metrics.textfile." in told[0]
 
 
 def test_the_unit_starts_without_the_folder_for_the_figures(site: Site) -> None:
@@ -93,7 +95,7 @@ def test_the_unit_starts_without_the_folder_for_the_figures(site: Site) -> None:
 def test_a_socket_that_cannot_be_made_is_made_once_it_can(site: Site) -> None:
     (site.archive / "socket").mkdir()
     with running(site) as told:
-        wait_until(lambda: "without socket" in last_problem(site))
+        wait_until(lambda: "Cannot provide socket " in last_problem(site))
         goes_on(site)
         (site.archive / "socket").rmdir()
         wait_until((site.archive / "socket").is_socket, 15)
@@ -103,7 +105,7 @@ def test_a_socket_that_cannot_be_made_is_made_once_it_can(site: Site) -> None:
         with socket.socket(socket.AF_UNIX) as caller:
             os.chdir(site.archive)
             caller.connect("socket")
-    assert "Again with socket." in told[0]
+    assert "Available again: socket." in told[0]
     assert not (site.archive / "socket").exists()
 
 
@@ -125,7 +127,7 @@ def test_without_a_canary_events_are_believed(site: Site, trouble: str) -> None:
     if trouble == "while it runs":
         shutil.rmtree(canary)
         canary.write_text("something else")
-    wait_until(lambda: "Whether events arrive cannot be tried" in last_problem(site))
+    wait_until(lambda: "Cannot create a test event in" in last_problem(site))
     goes_on(site)
     canary.unlink()
     wait_until((canary / "beat").exists)
@@ -142,7 +144,7 @@ def test_without_a_key_everything_is_archived_unsigned(site: Site) -> None:
     key.write_bytes(b"damaged")
     site.set("watch", "scan_minutes", 0.02)
     with running(site):
-        wait_until(lambda: "The signing key" in last_problem(site))
+        wait_until(lambda: "Cannot use the signing key" in last_problem(site))
         goes_on(site)
         assert "the archive cannot be signed" in site.run("status", "--check", code=9).stderr
         key.write_bytes(kept)
@@ -174,7 +176,7 @@ def test_what_is_done_beside_the_work_may_fail_in_any_way(
     )
     site.write("f/s/a", "1")
     wait_until(lambda: site.tags() == ["f/s/v1"])
-    wait_until(lambda: "Something unexpected went wrong." in last_problem(site))
+    wait_until(lambda: "An unexpected error occurred." in last_problem(site))
     # It fails at every turn, and has one log all the same.
     (log,) = logs.glob("archiver-error-*.log")
     assert "no more threads" in log.read_text()
@@ -195,7 +197,7 @@ def test_a_log_that_takes_nothing_stops_nothing(site: Site, log: str) -> None:
     (site.watch / "f/s/link").symlink_to("a")
     wait_until(lambda: site.tags() == ["f/s/v1"])
     shutil.move(site.watch, site.root / "away")
-    wait_until(lambda: "lines of the log could not be written" in last_problem(site))
+    wait_until(lambda: "lines of the log were not written" in last_problem(site))
     shutil.move(site.root / "away", site.watch)
     goes_on(site)
     daemon.terminate()
@@ -229,7 +231,7 @@ def test_the_log_tells_how_much_of_it_is_missing() -> None:
     log("four")
     assert [each.partition(". ")[0] for each in told] == [
         "three",
-        "2 lines of the log could not be written",
+        "2 lines of the log were not written",
         "four",
     ]
 
@@ -238,7 +240,7 @@ def test_the_log_tells_how_much_of_it_is_missing() -> None:
 def test_an_unreadable_file_of_targets_stops_nothing(site: Site, tmp_path: Path) -> None:
     site.configure(reminders={"hour": 0, "targets": "nowhere.toml"})
     with running(site):
-        wait_until(lambda: "says where reminders go and cannot be read" in last_problem(site))
+        wait_until(lambda: "Cannot read the file with reminder addresses" in last_problem(site))
         goes_on(site)
 
 

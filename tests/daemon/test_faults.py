@@ -62,12 +62,12 @@ def test_a_full_disk_loses_nothing_and_heals_by_itself(small: Site) -> None:
     daemon = site.start("--settle", "0.2")
     wait_until(lambda: site.tags() == ["f/s/v1"])
     site.write("f/s/big", os.urandom(15 << 20))
-    wait_until(lambda: "tried" in str(site.json("status")["pending"]), 30)
+    wait_until(lambda: "attempts: " in str(site.json("status")["pending"]), 30)
     assert site.json("status")["last_problem"] is not None
     assert site.tags() == ["f/s/v1"]
     ballast.unlink()
     wait_until(lambda: site.tags() == ["f/s/v2", "f/s/v1"], 40)
-    assert "Make room" in finish(daemon)
+    assert "Free up space" in finish(daemon)
     site.verified()
     assert list((site.archive / "spool").iterdir()) == []
 
@@ -327,7 +327,7 @@ def test_drafts_are_gathered_and_submit_captures_first(site: Site) -> None:
     assert "草稿/s/v2" not in site.tags()
     pending = site.json("status")["pending"]
     assert [item["path"] for item in pending] == ["草稿/s/a"]
-    assert "every 30 minutes" in pending[0]["reason"]
+    assert "every 30 min" in pending[0]["reason"]
     site.run("submit", "草稿/s", "--on", "2026-03-01")
     newest = site.json("log", "草稿/s")[0]
     assert newest["tag"] == "草稿/s/v2"
@@ -367,7 +367,7 @@ def test_status_is_red_as_soon_as_the_archive_takes_nothing(site: Site, folder: 
         site.write("f/s/a", "2")
         wait_until(lambda: "the daemon cannot write to the archive" in site.json("status")["problems"], 5)
         wait_until(lambda: "1 change could not be archived" in site.run("status", "--check", code=9).stderr)
-        assert "cannot be written" in str(site.json("status")["last_problem"])
+        assert "Cannot write to the archive disk" in str(site.json("status")["last_problem"])
     finally:
         subprocess.run(["umount", "-l", place], check=True)
     place.rmdir()

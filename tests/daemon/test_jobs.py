@@ -67,7 +67,7 @@ def test_the_daemon_notices_looks_and_reminds(site: Site, server: tuple[str, lis
         wait_until(lambda: site.json("filing", "show", "推荐")["displays"] != [])
         assert site.json("filing", "show", "推荐")["displays"][0]["number"] is False
         wait_until(lambda: taken != [])
-        assert "公示备案编号" in "".join(taken)
+        assert "标明备案编号" in "".join(taken)
         site.write("推荐/首次/模型", "2")
         wait_until(lambda: site.json("change", "list") != [], seconds=90)
     finally:
@@ -96,6 +96,6 @@ def test_a_fault_of_the_program_in_a_job_is_told(
     wait_until(lambda: messages)
     archive.close()
     log = next(tmp_path.glob("archiver-error-*.log"))
-    assert messages[0].startswith("drill: Something unexpected went wrong.")
+    assert messages[0].startswith("drill: An unexpected error occurred.")
     assert str(log) in messages[0]
     assert "ZeroDivisionError: a fault of the program" in log.read_text()

@@ -43,7 +43,7 @@ def test_a_fault_of_the_program_is_told_and_waits_as_any_failure(
     archive.close()
     log = next(tmp_path.glob("archiver-error-*.log"))
     assert messages == [
-        f"replica: Something unexpected went wrong. Nothing archived was lost. The details are in {log}; please send "
-        "that file with your report."
+        f"replica: An unexpected error occurred. No archived data was lost. The details are in {log}. Send that file "
+        "with your report."
     ]
     assert "ZeroDivisionError: a fault of the program" in log.read_text()

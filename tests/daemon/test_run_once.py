@@ -36,7 +36,7 @@ def test_what_cannot_be_read_is_named_and_ends_with_9(site: Site, locked: str) -
     done = once(site, *WITHOUT_OVERRIDE)
     assert done.returncode == 9, done.stdout + done.stderr
     assert f"Not archived: {locked or site.watch}" in done.stderr
-    assert "complete" not in done.stdout
+    assert "up to date" not in done.stdout
     assert site.tags() == (["g/s/v1"] if locked else [])
     (site.watch / locked).chmod(0o755)
     assert once(site, *WITHOUT_OVERRIDE).returncode == 0
@@ -64,7 +64,7 @@ def test_what_is_no_file_or_ignored_does_not_count(site: Site) -> None:
     os.mkfifo(site.watch / "f/s/fifo")
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(os.path.relpath(site.watch / "f/s/socket"))
-    assert "complete" in site.catch_up().stdout
+    assert "up to date" in site.catch_up().stdout
     assert {each["path"] for each in site.json("status")["skipped"]} == {
         *("f/s/~$a.docx", "f/s/link", "f/s/broken", "f/s/fifo", "f/s/socket")
     }
@@ -78,7 +78,7 @@ def test_a_file_that_is_still_written_to_is_not_finished(site: Site) -> None:
         stream.flush()
         done = site.catch_up()
     assert "Not archived yet: f/s/copy: is still open for writing" in done.stderr
-    assert "complete" not in done.stdout
+    assert "up to date" not in done.stdout
     assert [m["path"] for m in site.json("show", "f/s/v1")["materials"]] == ["done"]
 
 
@@ -93,7 +93,7 @@ def test_a_full_disk_ends_it_at_once(bare_site: Site) -> None:
         started = time.monotonic()
         done = once(site)
         assert done.returncode == 8, done.stdout + done.stderr
-        assert "Make room" in done.stderr
+        assert "Free up space" in done.stderr
         assert time.monotonic() - started < 60
         (site.archive / "ballast").unlink()
         site.catch_up()
@@ -121,7 +121,7 @@ def test_an_archive_that_takes_nothing_ends_with_8(site: Site, spoil: Callable[[
     spoil(site.archive)
     done = once(site)
     assert done.returncode == 8, done.stdout + done.stderr
-    assert "folder of the archive is missing or takes no files" in site.run("status", "--check", code=9).stderr
+    assert "folder of the archive is missing or not writable" in site.run("status", "--check", code=9).stderr
 
 
 def test_a_writer_that_holds_the_archive_is_busy_and_no_failure(site: Site) -> None:

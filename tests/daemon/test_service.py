@@ -77,11 +77,11 @@ def test_a_good_configuration_is_taken_in_and_a_bad_one_refused(site: Site) -> N
     daemon.terminate()
     out, _ = daemon.communicate(timeout=10)
     assert daemon.returncode == 0
-    assert "was taken in" in out
-    assert "kept at least 3 years" in out
+    assert "Reloaded the configuration file" in out
+    assert "must be retained for at least 3 years" in out
     assert "archive.path cannot change" in out
-    assert "this archive was made for {filing}/{submission}" in out
-    assert out.count("the one of before stays in force") == 1, "the same trouble is told once a minute"
+    assert "this archive was created with {filing}/{submission}" in out
+    assert out.count("The previous one remains in force") == 1, "the same trouble is told once a minute"
     assert not (site.root / "other").exists()
 
 
@@ -158,7 +158,7 @@ def test_a_log_for_machines(site: Site) -> None:
     assert lines[0]["tag"] == "f/s/v1"
     assert lines[0]["kind"] is None
     assert lines[0]["at"].endswith("Z")
-    assert "Archived f/s/v1" in lines[0]["message"]
+    assert "Captured f/s/v1" in lines[0]["message"]
 
 
 @pytest.mark.needs("systemd-analyze")
@@ -230,7 +230,7 @@ def test_the_archive_may_vanish_and_return(site: Site) -> None:
     daemon.terminate()
     out, _ = daemon.communicate(timeout=10)
     assert daemon.returncode == 0, out
-    assert "Waiting until its volume is back" in out
+    assert "Waiting for its volume to be mounted" in out
     site.verified()
 
 

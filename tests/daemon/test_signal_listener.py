@@ -62,7 +62,7 @@ def test_the_daemon_ends_after_many_signals(site: Site) -> None:
         daemon.send_signal(signal.SIGINT)
     out, _ = daemon.communicate(timeout=30)
     assert daemon.returncode == 0, out
-    assert "Ended." in out
+    assert "Stopped." in out
     site.verified()
 
 

@@ -83,7 +83,7 @@ def test_an_officer_acts_and_the_journal_names_her(served: Site, tmp_path: Path)
     out = as_user(
         served, OFFICER, "submit", "f/s", "--on", "2026-01-01", "--receipt", receipt, "--by", "林听雨"
     ).stdout
-    assert "Sealed f/s/v1 as f/s/submitted" in out
+    assert "Submitted f/s/v1 as f/s/submitted" in out
     event = newest(served, "submit")
     assert event["actor"]["uid"] == OFFICER
     assert event["details"]["by"] == "林听雨"
@@ -98,7 +98,7 @@ def test_an_officer_acts_and_the_journal_names_her(served: Site, tmp_path: Path)
     os.chown(target, OFFICER, GID)
     as_user(served, OFFICER, "restore", "f/s/v1", "--to", target)
     assert newest(served, "restore")["actor"]["uid"] == OFFICER
-    assert as_user(served, OFFICER, "drill").stdout.startswith("Restored 1 materials")
+    assert "all restored files match the archive (files: 1," in as_user(served, OFFICER, "drill").stdout
     served.verified()
 
 
@@ -129,7 +129,7 @@ def test_an_officer_keeps_the_desk(served: Site, tmp_path: Path) -> None:
     large.write_bytes(b"x" * (5 << 20))
     large.chmod(0o644)
     as_user(served, OFFICER, "display", "check", "f", "--page", large, code=2)
-    assert "Nobody is named" in as_user(served, OFFICER, "remind", code=2).stderr
+    assert "no recipient is configured" in as_user(served, OFFICER, "remind", code=2).stderr
     as_user(served, OFFICER, "maintain")
     for words in (["filing", "list"], ["deadlines"], ["notice", "list"], ["change", "list"], ["status"]):
         as_user(served, OFFICER, *words)
@@ -139,8 +139,10 @@ def test_an_officer_keeps_the_desk(served: Site, tmp_path: Path) -> None:
 
 @root_only
 def test_refusals_keep_their_exit_code_and_language(served: Site) -> None:
-    assert "没有" in as_user(served, OFFICER, "--lang", "zh", "submit", "f/x", "--on", "2026-01-01", code=7).stderr
-    assert "拒绝" in as_user(served, OFFICER, "--lang", "zh", "dispose", "plan", code=4).stderr
+    assert (
+        "不存在" in as_user(served, OFFICER, "--lang", "zh", "submit", "f/x", "--on", "2026-01-01", code=7).stderr
+    )
+    assert "不得销毁" in as_user(served, OFFICER, "--lang", "zh", "dispose", "plan", code=4).stderr
     assert newest(served, "refuse")["actor"]["uid"] == OFFICER
     as_user(served, OFFICER, "submit", "f/s", "--on", "2999-01-01", code=2)
     as_user(served, OFFICER, "submit", "f/s", "--on", "2026-01-01", "--receipt", "/dev/zero", code=2)
@@ -380,15 +382,15 @@ def test_a_file_that_is_named_and_not_sent_is_refused(served: Site) -> None:
 
     for action, arguments, key in PAPERS:
         named = {**arguments, key: "回执.pdf"}
-        for size, word in ((None, "not sent"), (0, "is empty")):
+        for size, word in ((None, "does not contain it"), (0, "is empty")):
             answer = ask(action, named, size)
             assert answer["error"] == "UsageProblem", (action, answer)
             assert word in answer["template"], answer
         # Sent without a name, or with one that is none.
-        assert "does not name" in ask(action, arguments, 2, b"xy")["template"]
-        assert "does not name" in ask(action, arguments, 0)["template"]
-        assert "not sent" in ask(action, {**arguments, key: "folder/"}, 2, b"xy")["template"]
-    assert "does not name" in ask("checkpoint", {}, 2, b"xy")["template"]
+        assert "contains an unexpected file" in ask(action, arguments, 2, b"xy")["template"]
+        assert "contains an unexpected file" in ask(action, arguments, 0)["template"]
+        assert "does not contain it" in ask(action, {**arguments, key: "folder/"}, 2, b"xy")["template"]
+    assert "contains an unexpected file" in ask("checkpoint", {}, 2, b"xy")["template"]
     assert served.git("rev-parse", "journal").stdout == before
     assert "result" in ask("notice-add", {**NOTICE, "file": "通知.txt"}, 2, b"xy")
     assert served.git("show", "journal:evidence.txt").stdout == "xy"

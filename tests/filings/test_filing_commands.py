@@ -71,8 +71,8 @@ def test_the_sheet_is_kept_with_its_history_and_evidence(site: Site) -> None:
 WRONG: list[tuple[list[str], int, str]] = [
     (["filing", "set", "无", "--company", "x"], 7, "无"),
     (["filing", "show", "无"], 7, "无"),
-    (["filing", "set", "推荐"], 2, "nothing to set"),
-    (["filing", "set", "推荐", "--number", "123"], 2, "none of the known forms"),
+    (["filing", "set", "推荐"], 2, "No field was given"),
+    (["filing", "set", "推荐", "--number", "123"], 2, "matches no known format"),
     (["filing", "set", "推荐", "--number", "123", "--force"], 2, "--reason"),
     (["filing", "set", "推荐", "--issued-on", "2026-03-01"], 2, "before"),
     (["filing", "set", "推荐", "--status", "filed", "--on", "2026-03-01"], 2, "before"),
@@ -81,7 +81,7 @@ WRONG: list[tuple[list[str], int, str]] = [
     (
         ["filing", "set", "推荐", "--service-start", "2026-02-01", "--service-end", "2026-01-01"],
         2,
-        "before its start",
+        "is before the service start date",
     ),
     (["filing", "set", "推荐", "--service-start", "soon"], 2, "soon"),
     (["notice", "add", "推荐", "--kind", "correction"], 2, "--received"),
@@ -92,12 +92,12 @@ WRONG: list[tuple[list[str], int, str]] = [
         "before",
     ),
     (["notice", "add", "无", "--kind", "inquiry", "--received", "2026-04-01"], 7, "无"),
-    (["notice", "answer", "3", "--submission", "推荐/首次"], 7, "no notice 3"),
-    (["change", "decide", "3", "--material", "no", "--reason", "x"], 7, "no change 3"),
+    (["notice", "answer", "3", "--submission", "推荐/首次"], 7, "Notice 3 does not exist"),
+    (["change", "decide", "3", "--material", "no", "--reason", "x"], 7, "Change 3 does not exist"),
     (["display", "check", "推荐"], 2, "no filing number"),
     (["notice-board", "推荐"], 2, "no filing number"),
-    (["remind"], 2, "Nobody is named"),
-    (["submit", "推荐/首次", "--on", "2026-03-03", "--number", "1"], 2, "none of the known forms"),
+    (["remind"], 2, "no recipient is configured"),
+    (["submit", "推荐/首次", "--on", "2026-03-03", "--number", "1"], 2, "matches no known format"),
 ]
 
 
@@ -131,20 +131,20 @@ def test_a_notice_is_proposed_recorded_and_answered_once(site: Site) -> None:
     assert "--received 2026-" in proposed
     assert site.git("rev-parse", "journal").stdout == before
     words = ["notice", "add", "推荐", "--kind", "correction", "--received", "2026-09-28", "--owner", "张三"]
-    assert "not taken over" in site.run(*words, "--file", paper).stderr
+    assert "This date was not recorded" in site.run(*words, "--file", paper).stderr
     listed = site.json("notice", "list")["notices"][0]
     assert (listed["due"], listed["basis"], listed["owner"]) == ("2026-10-10", "policy", "张三")
-    assert site.run("status").stdout.startswith("To do: 推荐: answer notice 1 (correction), by 2026-10-10")
+    assert site.run("status").stdout.startswith("To do: 推荐: answer notice 1 (correction), due 2026-10-10")
 
     site.write("推荐/补正/报告", "2")
     site.write("别的/首次/报告", "2")
     site.catch_up()
     answer = ["notice", "answer", "1", "--submission"]
-    assert "was not handed in" in site.run(*answer, "推荐/补正", code=2).stderr
+    assert "was not submitted for 推荐" in site.run(*answer, "推荐/补正", code=2).stderr
     site.run("submit", "推荐/补正", "--on", "2026-10-09")
     site.run("submit", "别的/首次", "--on", "2026-10-09")
-    assert "was not handed in" in site.run(*answer, "别的/首次", code=2).stderr
-    assert "before notice 1" in site.run(*answer, "推荐/首次", code=2).stderr
+    assert "was not submitted for 推荐" in site.run(*answer, "别的/首次", code=2).stderr
+    assert "when notice 1 was received" in site.run(*answer, "推荐/首次", code=2).stderr
     site.run(*answer, "推荐/补正")
     assert "already" in site.run(*answer, "推荐/补正", code=2).stderr
     assert site.json("notice", "list")["notices"][0]["state"] == "done"
@@ -291,9 +291,9 @@ def test_pages_are_looked_at_and_kept_as_evidence(site: Site, pages: str) -> Non
     site.configure(display={"allow_private": True}, filings={"推荐": {"pages": addresses}})
     told = site.run("display", "check", "推荐", code=9)
     lines = {line.split(": ")[0].rpartition("/")[2]: line.partition(": ")[2] for line in told.stdout.splitlines()}
-    assert [lines[name] for name in ("good", "gbk", "moved")] == ["number and link are there."] * 3
-    assert lines["without"] == "the number is missing."
-    assert lines["nolink"] == "the number is there, the link is missing."
+    assert [lines[name] for name in ("good", "gbk", "moved")] == ["number and link found."] * 3
+    assert lines["without"] == "number missing."
+    assert lines["nolink"] == "number found, link missing."
     assert "larger than" in lines["large"]
     assert "redirected" in lines["loop"]
     assert "404" in lines["none"]
@@ -402,7 +402,7 @@ def test_reminders_arrive_once_by_mail_and_webhook_and_later_when_the_channel_wa
     targets.chmod(0o600)
     dry = site.run("remind", "--dry-run").stdout
     assert "To owner:" in dry
-    assert "look at the review status" in dry
+    assert "check the review status" in dry
 
     failed = site.run("remind", "--lang", "zh", code=8)
     assert "owner" in failed.stderr
@@ -410,8 +410,8 @@ def test_reminders_arrive_once_by_mail_and_webhook_and_later_when_the_channel_wa
     assert "token-of-ours" not in failed.stderr + failed.stdout
     box = Mail()
     with smtp(box, port):
-        assert "1 reminder was" not in site.run("remind").stdout
-        assert "0 reminders" in site.run("remind").stdout
+        assert "Sent 1 reminder." not in site.run("remind").stdout
+        assert "Sent 0 reminders." in site.run("remind").stdout
     assert len(box.messages) == 1
     assert len(received) == 1, "the manager is not told twice"
     assert "token-of-ours" not in site.git("log", "-p", "journal").stdout
@@ -423,7 +423,7 @@ def test_reminders_arrive_once_by_mail_and_webhook_and_later_when_the_channel_wa
 def test_targets_that_cannot_be_read_show_nothing_of_themselves(site: Site) -> None:
     targets = site.root / "targets.toml"
     site.configure(reminders={"targets": "targets.toml"})
-    assert "cannot be read" in site.run("remind", code=3).stderr
+    assert "Cannot read the file with reminder addresses" in site.run("remind", code=3).stderr
     for content in ('owner = "secret://word"', "owner = [secret://word]", 'owner = [["secret://word"]]'):
         targets.write_text(content)
         targets.chmod(0o600)

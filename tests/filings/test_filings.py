@@ -98,7 +98,7 @@ def test_changes_after_a_submission_are_new_versions_and_shown(site: Site) -> No
     site.write("f/s/a", "2")
     site.catch_up()
     assert site.json("status")["changed_since_submitted"] == [{"submitted": "f/s/submitted", "latest": "f/s/v2"}]
-    assert "Changed since submitted" in site.run("status").stdout
+    assert "Changed since submission: f/s/v2 (submitted: f/s/submitted)" in site.run("status").stdout
     site.run("submit", "f/s", "--on", "2026-03-21")
     assert [v["submitted"][0]["tag"] for v in site.json("log", "f/s")] == ["f/s/submitted-2", "f/s/submitted"]
     site.verified()
@@ -138,4 +138,4 @@ def test_numbered_submissions(tmp_path: Path) -> None:
     site.verified()
     other = site.config.read_text().replace('"{filing}"', '"{filing}/{submission}"')
     site.config.write_text(other)
-    assert "was made for" in site.run("run", "--once", code=3).stderr
+    assert "was created with" in site.run("run", "--once", code=3).stderr

@@ -138,7 +138,7 @@ def test_what_cannot_be_read_is_not_signed(filed: Site, locked: str) -> None:
     before = events(filed)
     done = submit("推荐算法/首次")
     assert done.returncode == 4, done.stderr
-    assert "cannot be read" in done.stderr
+    assert "Cannot read " in done.stderr
     assert "Permission denied" in done.stderr
     assert events(filed) == before
     # One item's error stays that item's.
@@ -167,7 +167,7 @@ def test_a_deletion_on_record_is_not_handed_in_by_mistake(filed: Site) -> None:
     assert filed.json("log", "推荐算法/首次")[0]["files"] == 0
     assert "submit '推荐算法/首次' --version 1" in refused(filed)
     assert "--version 2 --reason TEXT" in refused(filed, "--version", 2)
-    assert "holds no material" in refused(filed, "--reason", "the newest is not named")
+    assert "contains no files" in refused(filed, "--reason", "the newest is not named")
     filed.run("submit", "推荐算法/首次", *ON, "--version", 2, "--reason", "deregistered: everything withdrawn")
     details = last_submit(filed)["details"]
     assert isinstance(details, dict)

@@ -30,12 +30,12 @@ def test_a_day_is_read() -> None:
 
 @pytest.mark.parametrize("text", OTHER_FORMS)
 def test_other_forms_of_a_day_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="is not a day such as 2026-05-01"):
+    with pytest.raises(UsageError, match="is not a valid date such as 2026-05-01"):
         parse_day(text)
 
 
 def test_a_sheet_takes_days_in_that_form_alone() -> None:
-    with pytest.raises(UsageError, match="20260320 is not a day"):
+    with pytest.raises(UsageError, match="20260320 is not a valid date"):
         check_field_values(Filing("f"), {"issued_on": "20260320"}, None)
 
 
@@ -43,5 +43,5 @@ def test_a_recorded_day_in_another_form_is_still_compared() -> None:
     """Earlier releases recorded the days of a sheet as they were typed."""
     filing = Filing("f", sheet_fields={"service_start": "20260320"})
     check_field_values(filing, {"service_end": "2026-03-20"}, None)
-    with pytest.raises(UsageError, match="before its start on 2026-03-20"):
+    with pytest.raises(UsageError, match="before the service start date 2026-03-20"):
         check_field_values(filing, {"service_end": "2026-03-19"}, None)

@@ -55,7 +55,7 @@ def test_the_archive_deeper_in_the_watched_folder_is_passed_over(site: Site, bin
     assert site.tags() == ["f/s/v1"]
     skipped = {item["path"]: item["reason"] for item in site.json("status")["skipped"]}
     assert skipped == {"f/s/volume": "is part of the archive, reached through another path"}
-    assert "the archive itself lies in the watched folder: f/s/volume" in problems(site)
+    assert "the archive is inside the watched folder: f/s/volume" in problems(site)
     site.run("status", "--check", code=9)
     site.run("submit", "f/s", "--on", "2026-11-25")
     assert archived(site) == {"f/s/a.txt"}
@@ -71,7 +71,7 @@ def test_events_from_the_archive_start_no_circle(site: Site, bind: Bind) -> None
     site.write("f/s/a.txt", "ours again")
     wait_until(lambda: site.tags() == ["f/s/v2", "f/s/v1"])
     assert archived(site) == {"f/s/a.txt"}
-    assert "the archive itself lies in the watched folder: f/s/volume" in problems(site)
+    assert "the archive is inside the watched folder: f/s/volume" in problems(site)
     daemon.terminate()
     daemon.communicate(timeout=20)
     assert daemon.returncode == 0
@@ -93,7 +93,7 @@ def test_a_hard_link_to_the_key_is_not_archived(site: Site) -> None:
     os.link(site.archive / "keys/signing_key", site.watch / "f/s/key")
     site.catch_up()
     assert archived(site) == {"f/s/a.txt"}
-    assert "the archive itself lies in the watched folder: f/s/key" in problems(site)
+    assert "the archive is inside the watched folder: f/s/key" in problems(site)
 
 
 def refused(site: Site, *arguments: object) -> str:

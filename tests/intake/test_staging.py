@@ -66,7 +66,7 @@ def test_a_full_disk_is_told_as_such(store: ContentStore, tmp_path: Path) -> Non
     try:
         (tmp_path / "watched/large").write_bytes(os.urandom(200_000))
         processes = staging(store)
-        with pytest.raises(StorageError, match="cannot be written"):
+        with pytest.raises(StorageError, match="Cannot write to the archive disk"):
             processes.read([b"large"], frozenset())
         (tmp_path / "watched/small").write_bytes(b"fits")
         assert list(processes.read([b"small"], frozenset()).staged) == [b"small"]

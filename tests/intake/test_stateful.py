@@ -126,7 +126,7 @@ class WatchedFolder(RuleBasedStateMachine):
             messages.append(str(message_from(template, fields)))
 
         left = Daemon(self.archive, self.config, report, 0.0).run_once()
-        assert all(message.startswith("Archived") for message in messages), messages
+        assert all(message.startswith("Captured") for message in messages), messages
         return [*left.pending, *left.unreadable, *([left.refusal] if left.refusal else [])]
 
     @invariant()

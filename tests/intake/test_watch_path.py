@@ -141,7 +141,7 @@ def test_materials_that_moved_from_a_share_to_the_server_itself(bare_site: Site,
     point_at(site, new)
     site.catch_up()
     assert len(journalled(site, "watch-path")) == 1
-    assert "complete" in site.catch_up().stdout
+    assert "up to date" in site.catch_up().stdout
 
 
 def test_an_archive_that_knows_nothing_takes_any_folder(site: Site, tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_a_reload_goes_on_with_the_folder_of_before(filed: Site, tmp_path: Path)
     daemon.terminate()
     out, _ = daemon.communicate(timeout=20)
     assert daemon.returncode == 0
-    assert "stays in force" in out
+    assert "The previous one remains in force" in out
     assert filed.tags() == ["推荐/首次/v3", "推荐/首次/v2", "推荐/首次/v1"]
     assert [e["details"]["to"] for e in journalled(filed, "watch-path")] == [str(third)]
 

@@ -23,7 +23,7 @@ def test_a_drill_restores_compares_and_journals(filled: Site) -> None:
     assert event["action"] == "drill"
     assert event["details"]["problems"] == []
     assert list((filled.archive / "spool").iterdir()) == []
-    assert "every one is as it was archived" in filled.run("drill").stdout
+    assert "all restored files match the archive" in filled.run("drill").stdout
 
 
 def test_a_drill_finds_what_does_not_come_back(filled: Site) -> None:
@@ -31,7 +31,7 @@ def test_a_drill_finds_what_does_not_come_back(filled: Site) -> None:
         if path.is_file():
             path.chmod(0o644)
             path.write_bytes(path.read_bytes()[:-1] + b"x")
-    assert "did not come back" in filled.run("drill", code=8).stderr
+    assert "differ from what was archived" in filled.run("drill", code=8).stderr
     assert json.loads(filled.git("show", "journal:event.json").stdout)["details"]["problems"]
 
 

@@ -58,9 +58,9 @@ def test_the_wall_clock_ten_years_ahead_and_back(ended: Site) -> None:
     before = show("before", ended)
     for days in (TEN_YEARS, -TEN_YEARS):
         env = faketime.at(days)
-        assert "kept until" in attack(ended, "dispose", "plan", code=4, env=env)
+        assert "is retained through" in attack(ended, "dispose", "plan", code=4, env=env)
         attack(ended, "checkpoint", code=0, env=env)
-        assert "kept until" in attack(ended, "dispose", "plan", code=4, env=env)
+        assert "is retained through" in attack(ended, "dispose", "plan", code=4, env=env)
         status = json.loads(attack(ended, "status", "--json", code=0, env=env))
         print(f"wall clock {days:+} days", status["clock"])
         assert abs(datetime.fromisoformat(status["clock"]["time"]) - before) < timedelta(minutes=5)
@@ -81,7 +81,7 @@ def test_the_boot_clock_shifted_by_a_time_namespace(ended: Site, days: int) -> N
     for arguments, code in ((["dispose", "plan"], 4), (["checkpoint"], 0), (["dispose", "plan"], 4)):
         attack(ended, *arguments, code=code, prefix=inside, env=env)
     assert show("after", ended) - before < timedelta(minutes=5)
-    assert "not before" in ended.run("explain", "f/s/v1").stdout
+    assert "f/s/v1: retained through" in ended.run("explain", "f/s/v1").stdout
     ended.verified()
 
 
@@ -155,7 +155,7 @@ def test_a_token_catches_up_and_moves_the_anchors_with_it(stamped: Site, authori
     stamped.write("f/s/a", "2")
     later(stamped, there, "run", "--once", "--settle", "0.05")
     lagging = {v["tag"]: v["keep_until"][:4] for v in json.loads(later(stamped, there, "log", "--json"))}
-    assert "Time-stamped" in later(stamped, there, "checkpoint")
+    assert "Timestamp: " in later(stamped, there, "checkpoint")
     proven = {v["tag"]: v["keep_until"][:4] for v in json.loads(later(stamped, there, "log", "--json"))}
     assert {tag: int(year) - int(lagging[tag]) for tag, year in proven.items()} == {"f/s/v1": 2, "f/s/v2": 2}
     status = json.loads(later(stamped, there, "status", "--json"))["clock"]
@@ -182,7 +182,7 @@ def test_an_authority_that_is_down_delays_the_token_only(stamped: Site, authorit
     authority.broken = True
     done = stamped.run("checkpoint")
     assert "archiver-witness" in done.stdout
-    assert "gives no token" in done.stderr
+    assert "returned no token" in done.stderr
     stamped.run("submit", "f/s", "--on", "2026-01-01")
     assert stamped.json("status")["clock"]["last_token"] is None
     authority.broken = False

@@ -106,7 +106,7 @@ class Served:
 @pytest.mark.needs("ssh-keygen", "git-lfs")
 def test_a_full_life(site: Site, tmp_path: Path) -> None:
     before = tree(site.watch)
-    assert "not while the filing is live" in Later(site, FOUR_YEARS).run("dispose", "plan", code=4).stderr
+    assert " and while the filing is live" in Later(site, FOUR_YEARS).run("dispose", "plan", code=4).stderr
     end(site)
     Later(site, 3 * 365).run("dispose", "plan", code=4)
     with Served(site, FOUR_YEARS) as later:
@@ -125,13 +125,13 @@ def test_a_full_life(site: Site, tmp_path: Path) -> None:
         assert "already" in later.run("dispose", "approve", name, "--reason", "r", code=4, uid=FIRST).stderr
         later.run("dispose", "run", name, code=4, uid=FIRST)
         later.run("dispose", "approve", name, "--reason", "legal agrees", uid=SECOND)
-        assert "cooling off" in later.run("dispose", "run", name, code=4, uid=SECOND).stderr
+        assert "cooling-off period" in later.run("dispose", "run", name, code=4, uid=SECOND).stderr
         assert site.verified()["notes"] == []
     with Served(site, FOUR_YEARS + 6.9) as later:
         later.run("dispose", "run", name, code=4, uid=SECOND)
     with Served(site, FOUR_YEARS + 7.1) as later:
         later.run("dispose", "run", name, uid=SECOND)
-        assert "before" in later.run("dispose", "run", name, code=4, uid=SECOND).stderr
+        assert "already carried out" in later.run("dispose", "run", name, code=4, uid=SECOND).stderr
         later.run("dispose", "approve", name, "--reason", "late", code=4, uid=STRANGER)
         [listed] = later.json("dispose", "list")
         assert [each["uid"] for each in listed["approvals"]] == [FIRST, SECOND]
@@ -157,7 +157,7 @@ def check_what_is_left(site: Site, name: str, tmp_path: Path) -> None:
     assert (tmp_path / "v2/自评估 报告").read_text() == "second draft"
     assert (tmp_path / "v2/身份证").read_text() == "scan"
     site.run("restore", "活/首次/v1", "--to", tmp_path / "live")
-    assert "disposed" in site.run("show", "推荐/首次/v1").stdout
+    assert "Disposed of under certificate" in site.run("show", "推荐/首次/v1").stdout
     site.run("audit", "--to", tmp_path / "package")
     verifier = [sys.executable, "-I", "-S", "verify.py", "--lang", "en"]
     checked = subprocess.run(verifier, cwd=tmp_path / "package", capture_output=True, text=True)

@@ -51,7 +51,7 @@ def test_status_tells_the_space(site: Site) -> None:
     space = site.json("status")["space"]
     assert space["free_bytes"] > 0
     assert space["bytes_per_day"] is None
-    assert "growth is not known yet" in site.run("status").stdout
+    assert "(growth unknown)" in site.run("status").stdout
     archive = site.open()
     assert archive.index.new_content_bytes() == 5, "the same content counts once"
     archive.close()

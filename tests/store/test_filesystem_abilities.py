@@ -58,8 +58,8 @@ def test_init_refuses_exfat_and_leaves_nothing(bare_site: Site, stick: Path, bel
     site.archive = stick / below
     before = entries(site.root)
     done = site.run(*words(site)[2:], code=8)
-    assert f"{site.archive} lies on fuseblk" in done.stderr
-    assert "keeps no permissions" in done.stderr
+    assert f"{site.archive} is on fuseblk" in done.stderr
+    assert "stores no permissions" in done.stderr
     assert os.listdir(stick) == []
     assert entries(site.root) == before
     site.archive = site.root / "archive"
@@ -75,7 +75,7 @@ def test_a_clone_on_exfat_is_not_adopted_and_stays_as_it_is(site: Site, stick: P
         shutil.copytree(site.archive / name, stick / name, copy_function=shutil.copyfile)
     site.archive = stick
     before = entries(stick)
-    assert "keeps no permissions" in site.run(*words(site)[2:], "--adopt", code=8).stderr
+    assert "stores no permissions" in site.run(*words(site)[2:], "--adopt", code=8).stderr
     assert entries(stick) == before
     assert not site.config.exists()
 
@@ -85,7 +85,7 @@ def test_nor_is_one_rebuilt_there_from_the_off_site_copy(stick: Path) -> None:
     """Before anything is asked of the bucket: there is none."""
     (stick / "empty").mkdir()
     for name in ("new", "empty"):
-        with pytest.raises(StorageError, match="keeps no permissions"):
+        with pytest.raises(StorageError, match="stores no permissions"):
             rebuild_archive(cast(Bucket, None), stick / name, None, 1)
     assert entries(stick) == [f"empty {(stick / 'empty').stat().st_mode:o}"]
 
@@ -148,10 +148,10 @@ def _strict(function: Call) -> Call:
 @pytest.mark.parametrize(
     ("name", "instead", "said"),
     [
-        ("fchmod", _silent, "keeps no permissions"),
-        ("fchmod", _refusing, "keeps no permissions"),
-        ("stat", _folding, "in upper and lower case"),
-        ("open", _strict, "does not take every name"),
+        ("fchmod", _silent, "stores no permissions"),
+        ("fchmod", _refusing, "stores no permissions"),
+        ("stat", _folding, "names that differ only in case"),
+        ("open", _strict, "rejects some names"),
     ],
 )
 def test_what_is_missing_is_told(

@@ -255,7 +255,7 @@ def test_what_stood_there_is_kept_and_named_in_the_journal(two: Site) -> None:
     assert kept.read_bytes() == before
     assert events(two, "repository-settings")[0]["found"] == {"config": hashlib.sha256(before).hexdigest()}
     assert not trace.exists()
-    assert "are archiver's own" in two.run("maintain", "--restore-settings").stdout
+    assert "has archiver's own settings and hooks" in two.run("maintain", "--restore-settings").stdout
     assert len(events(two, "repository-settings")) == 1
     two.verified()
 
@@ -374,9 +374,9 @@ def test_an_archive_that_comes_back_altered_is_reported(two: Site) -> None:
     time.sleep(3)
     process.send_signal(signal.SIGINT)
     out = process.communicate(timeout=30)[0]
-    assert "is missing. Nothing archived was lost" in out
+    assert "is missing. No archived data was lost" in out
     assert "config in" in out
-    assert "is not what archiver wrote" in out
+    assert "was not written by archiver" in out
 
 
 def test_a_kill_between_replacing_and_journalling_loses_no_event(two: Site) -> None:

@@ -211,7 +211,7 @@ def test_an_archive_without_any_whole_event_says_so(kept: Site) -> None:
         shutil.rmtree(folder)
     (kept.archive / "index.db").unlink()
     refused = kept.run("log", code=8)
-    assert "No whole event was found" in refused.stderr
+    assert "No complete event was found" in refused.stderr
     kept.run("reindex", "--accept", "--yes", code=8)
 
 
@@ -302,7 +302,7 @@ def test_a_ref_that_names_a_missing_object_is_removed(kept: Site, ref: str, is_p
 def test_an_empty_head_is_put_back(kept: Site) -> None:
     (kept.repository / "HEAD").write_bytes(b"")
     kept.write("甲/首次/报告.md", "three")
-    assert "put back: HEAD" in kept.catch_up().stderr
+    assert "Restored repository settings: HEAD" in kept.catch_up().stderr
     assert kept.tags()[0] == "甲/首次/v3"
 
 

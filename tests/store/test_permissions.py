@@ -133,12 +133,12 @@ def test_an_archive_of_before_is_closed_by_the_daemon_which_says_so(shared: Path
     subprocess.run(["setfacl", "-R", "-m", f"g:{STAFF}:rwx", "-m", f"d:g:{STAFF}:rwx", site.archive], check=True)
     assert as_member("cat", site.repository / "config") == 0
     assert {each["code"] for each in site.findings()} >= {"A061"}
-    assert any("others could read or change" in problem for problem in site.json("status")["problems"])
+    assert any("other users can read or change" in problem for problem in site.json("status")["problems"])
     out = site.catch_up().stdout
     assert "The permissions of" in out
     assert lists(site.archive) == []
     assert as_member("cat", site.repository / "config") != 0
-    assert not any("others could" in problem for problem in site.json("status")["problems"])
+    assert not any("other users can" in problem for problem in site.json("status")["problems"])
     site.verified()
     assert "The permissions of" not in site.catch_up().stdout
 
@@ -154,7 +154,7 @@ def test_without_a_reading_group_the_owners_own_group_does_not_read(site: Site) 
         os.chown(path, -1, STAFF)
     open_the_way(site.root)
     assert as_member("ls", site.archive) == 0
-    assert any("others could read or change" in problem for problem in site.json("status")["problems"])
+    assert any("other users can read or change" in problem for problem in site.json("status")["problems"])
     assert "The permissions of" in site.catch_up().stdout
     assert as_member("ls", site.archive) != 0
     site.write("f/s/b", "2")
@@ -186,14 +186,14 @@ def test_status_sees_what_others_could_read_or_change_and_the_start_closes_it(
         site.configure(access={"read_group": "nogroup"})
     site.write("f/s/a", "1")
     site.catch_up()
-    assert not any("others could" in problem for problem in site.json("status")["problems"])
+    assert not any("other users can" in problem for problem in site.json("status")["problems"])
     for path in site.archive.glob(place) if place != "." else [site.archive]:
         path.chmod(mode)
-    [problem] = [problem for problem in site.json("status")["problems"] if "others could" in problem]
+    [problem] = [problem for problem in site.json("status")["problems"] if "other users can" in problem]
     assert f"archive/{place.split('*')[0]}".rstrip("/.") in problem
-    assert "others could" in site.run("status", "--check", code=9).stderr
+    assert "other users can" in site.run("status", "--check", code=9).stderr
     site.catch_up()
-    assert not any("others could" in problem for problem in site.json("status")["problems"])
+    assert not any("other users can" in problem for problem in site.json("status")["problems"])
     site.verified()
 
 
@@ -316,7 +316,7 @@ def test_immutable_content_cannot_even_be_removed_by_root(site: Site) -> None:
     out = site.run("protect").stdout
     [content] = [path for path in (site.repository / "lfs/objects").rglob("*") if path.is_file()]
     try:
-        assert "1 content object is immutable now" in out
+        assert "1 object is immutable (1 newly set)" in out
         assert "i" in subprocess.run(["lsattr", content], capture_output=True, text=True).stdout.split()[0]
         assert site.json("status")["protection"] == "immutable"
         for attempt in (

@@ -86,7 +86,7 @@ def test_a_copy_that_vanished_from_the_spool_is_a_storage_error(content: Content
     content.publish_copies([content.stage_copy(opened(tmp_path / "f"))])
     staged = content.stage_copy(opened(tmp_path / "f"))
     os.unlink(staged.spool_path or "")
-    with pytest.raises(StorageError, match="cannot be written"):
+    with pytest.raises(StorageError, match="Cannot write to the archive disk"):
         content.publish_copies([staged])
 
 

@@ -80,8 +80,8 @@ LISTINGS: dict[str, tuple[str, ...]] = {
 WITHOUT_JSON = {"notice-board", "remind-dry-run", "key-list", "dispose-early"}
 #: These differ between machines: how full the disk is.
 _SPACE = {
-    "en": re.compile(r"^Space: .*$", re.MULTILINE),
-    "zh": re.compile(r"^空间：.*$", re.MULTILINE),
+    "en": re.compile(r"^Free space: .*$", re.MULTILINE),
+    "zh": re.compile(r"^可用空间：.*$", re.MULTILINE),
 }
 
 #: What is done to the archive for the journal and the package, one after the other; no drill, which chooses at random.

@@ -85,8 +85,8 @@ class Soak:
         assert daemon.stdout is not None
         for line in daemon.stdout:
             self.log = [*self.log[-30:], line.rstrip()]
-            if line.startswith("Archived "):
-                self.reported.append(line.split(" (")[0].removeprefix("Archived "))
+            if line.startswith("Captured "):
+                self.reported.append(line.split(" (")[0].removeprefix("Captured "))
         daemon.stdout.close()
 
     def kill(self) -> None:

@@ -109,7 +109,7 @@ def test_a_held_version_is_found_too(filled: Site, tmp_path: Path) -> None:
     filled.run("hold", "place", "inspection", "f", "--reason", "r")
     assert forge(filled) == {"A056"}
     messages = [finding["message"] for finding in filled.findings()]
-    assert any("it was held: inspection" in message for message in messages), json.dumps(messages)
+    assert any("it was under a hold: inspection" in message for message in messages), json.dumps(messages)
 
 
 def test_a_token_does_not_shorten_the_cooling_off(filled: Site) -> None:

@@ -270,7 +270,7 @@ def test_verify_exits_5_and_names_the_place(copy: Site) -> None:
     assert [(f["code"], f["object"]) for f in copy.findings()] == [("A050", victim.name)]
     out = copy.run("verify", code=5)
     assert victim.name in out.stdout
-    assert "1 thing that is" in out.stderr
+    assert "reported 1 finding." in out.stderr
 
 
 def test_a_second_name_for_an_object_is_found(copy: Site) -> None:
