@@ -19,12 +19,8 @@ sys.path.insert(0, str(CHECKOUT))
 
 from tests.support.messages import Message, messages  # noqa: E402
 
-_RELATIVE_OPENING = re.compile(
-    r"(What|Whether|Where|Until|As|Of|Those|One|Whom|Who|How|That|The same|Told|Its)\b"
-)
-_PRONOUN = re.compile(
-    r"\b(it|its|them|they|what|whoever|who|that|those|these|there|one)\b", re.IGNORECASE
-)
+_RELATIVE_OPENING = re.compile(r"(What|Whether|Where|Until|As|Of|Those|One|Whom|Who|How|That|The same|Told|Its)\b")
+_PRONOUN = re.compile(r"\b(it|its|them|they|what|whoever|who|that|those|these|there|one)\b", re.IGNORECASE)
 #: More than these, and a reader stumbles: the figures of code bases that read well are below.
 _MOST_OPENINGS_PERCENT = 3.0
 _MOST_PRONOUNS_PERCENT = 3.5
@@ -43,7 +39,21 @@ _SAFETY = re.compile(
 #: A number and what it counts, such as "{count} files".
 _COUNT = re.compile(r"\{(\w+)\} (?:[a-z]+ ){0,1}([a-z]{3,}s)\b")
 #: They end in s, and are no plural.
-_NO_PLURALS = {"was", "has", "does", "this", "its", "less", "yes", "access", "address", "needs", "is", "as", "process"}
+_NO_PLURALS = {
+    "was",
+    "has",
+    "does",
+    "this",
+    "its",
+    "less",
+    "yes",
+    "access",
+    "address",
+    "needs",
+    "is",
+    "as",
+    "process",
+}
 #: A command to type, and a field in it that the shell would take apart.
 _UNQUOTED = re.compile(r"archiver [a-z][^.;]*?\{\w+\}")
 _NOT_PROSE = re.compile(r"``[^`]*``|`[^`]*`|\{[^{}]*\}|--[a-z-]+|:\w+:`[^`]*`")
@@ -115,7 +125,9 @@ def check_messages(closed_words: re.Pattern[str]) -> ProseFigures:
     figures = ProseFigures("messages")
     for message in sorted(messages(), key=lambda message: message.template):
         figures.add(message.template)
-        figures.faults += [f"{message.template!r}: {fault}" for fault in find_message_faults(message, closed_words)]
+        figures.faults += [
+            f"{message.template!r}: {fault}" for fault in find_message_faults(message, closed_words)
+        ]
     return figures
 
 

@@ -15,7 +15,7 @@ from archiver.actions.checkpoint_actions import try_make_checkpoint
 from archiver.actions.context import ActionContext
 from archiver.actions.registry import action
 from archiver.actions.request_fields import Argument, Request, TextRule
-from archiver.errors import RetentionRefused
+from archiver.errors import LazyMessage, RetentionRefused
 from archiver.model import Version
 from archiver.retention import disposal
 from archiver.retention.policy import RetentionDecision
@@ -153,8 +153,12 @@ def _require_clean_verification(context: ActionContext, plan_id: str) -> None:
     ]
     if findings:
         refusal = RetentionRefused(
-            "Disposal is blocked by {count} verify finding ({code} {object}). Nothing was deleted. To list it, "
-            "run: archiver verify",
+            LazyMessage.define(
+                "Disposal is blocked by {count} verify findings (first: {code} {object}). Nothing was deleted. "
+                "To list them, run: archiver verify",
+                singular="Disposal is blocked by {count} verify finding ({code} {object}). Nothing was deleted. "
+                "To list it, run: archiver verify",
+            ),
             code=findings[0].code,
             object=findings[0].object,
             count=len(findings),

@@ -106,8 +106,12 @@ def _print_result(
             console.warn("{key} {reason}", key=problem.key, reason=problem.reason)
     if problems:
         raise ConfigError(
-            "The configuration file {path} has {count} problem. A running service keeps its previous settings. "
-            "Correct the file and check it again.",
+            LazyMessage.define(
+                "The configuration file {path} has {count} problems. A running service keeps its previous "
+                "settings. Correct the file and check it again.",
+                singular="The configuration file {path} has {count} problem. A running service keeps its previous "
+                "settings. Correct the file and check it again.",
+            ),
             path=path,
             count=len(problems),
         )
@@ -188,7 +192,9 @@ def _describe_new_promises(config: Config, index: Index) -> Iterator[LazyMessage
             yield LazyMessage(
                 "Once in force, this retention cannot be shortened: {scope}, {period}.",
                 scope=scope or LazyMessage("everything"),
-                period=LazyMessage("permanent") if years >= PERMANENT else LazyMessage("{years} years", years=years),
+                period=LazyMessage("permanent")
+                if years >= PERMANENT
+                else LazyMessage("{years} years", years=years),
             )
     # No warning for a new archive: by default, the first run of the service makes this promise.
     if (

@@ -133,7 +133,14 @@ def _run_plan(session: Session, plan_id: str) -> None:
         bytes=run_result["bytes"],
     )
     if run_result["kept"]:
-        console.info("{kept} object is needed again and was retained.", kept=run_result["kept"])
+        console.info(
+            LazyMessage.define(
+                "{kept} objects are needed again and were retained.",
+                singular="{kept} object is needed again and was retained.",
+                count_field="kept",
+            ),
+            kept=run_result["kept"],
+        )
     console.info(
         "Certificate: {name}. To write it to a folder, run: archiver dispose certificate {name!q} --to DIR",
         name=run_result["certificate"],

@@ -18,7 +18,7 @@ from archiver.config import template
 from archiver.config.loader import check_paths_not_nested, load_config
 from archiver.config.location import CURRENT_FOLDER_FILE
 from archiver.config.settings import CEILING_YEARS, LAYOUT_SUBMISSION, LAYOUTS, Config
-from archiver.errors import ConfigError, StorageError, UsageError
+from archiver.errors import ConfigError, LazyMessage, StorageError, UsageError
 from archiver.intake.folder.nesting import check_folders_not_nested
 from archiver.path_existence import is_folder, is_plain_file, is_there
 from archiver.store.events.archive_events import ArchiveAdopted, ArchiveCreated
@@ -283,8 +283,13 @@ def _check_settings(settings: Config) -> None:
     """
     if not profiles.FLOOR_YEARS <= settings.retention_years <= CEILING_YEARS:
         raise ConfigError(
-            "A retention of {years} year is out of range; the minimum is {floor}. Nothing was changed. Use "
-            "--retention-years {floor} or more.",
+            LazyMessage.define(
+                "A retention of {years} years is out of range; the minimum is {floor}. Nothing was changed. Use "
+                "--retention-years {floor} or more.",
+                singular="A retention of {years} year is out of range; the minimum is {floor}. Nothing was changed. "
+                "Use --retention-years {floor} or more.",
+                count_field="years",
+            ),
             years=settings.retention_years,
             floor=profiles.FLOOR_YEARS,
         )

@@ -221,7 +221,11 @@ def _print_disk_forecast(session: Session, forecast: DiskForecast) -> None:
         console.info("Free space: {free} GB (no growth)", free=free_gigabytes)
     else:
         console.info(
-            "Free space: {free} GB (grows by {growth} MB a day, full in about {days} day)",
+            LazyMessage.define(
+                "Free space: {free} GB (grows by {growth} MB a day, full in about {days} days)",
+                singular="Free space: {free} GB (grows by {growth} MB a day, full in about {days} day)",
+                count_field="days",
+            ),
             free=free_gigabytes,
             growth=f"{forecast.bytes_per_day / 1e6:.1f}",
             days=forecast.full_in_days,
