@@ -47,6 +47,7 @@ lint:
 	$(BIN)/mypy
 	$(BIN)/mypy benchmarks/*.py
 	$(BIN)/lint-imports
+	$(BIN)/python tools/prose.py
 
 # archiver beside its peers (installed here, as root): three minutes; "full" an hour, which docs/benchmarks.md reports.
 bench:

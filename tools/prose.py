@@ -80,13 +80,16 @@ class ProseFigures:
 
     @property
     def openings_percent(self) -> float:
+        """The share of texts that open with a relative word."""
         return 100 * self.opening_count / max(self.text_count, 1)
 
     @property
     def pronouns_percent(self) -> float:
+        """Pronouns and relative words per 100 words."""
         return 100 * self.pronoun_count / max(self.word_count, 1)
 
     def is_over_limit(self) -> bool:
+        """Return True if there is a fault, or more of a kind than a reader takes well."""
         return (
             bool(self.faults)
             or self.openings_percent > _MOST_OPENINGS_PERCENT
@@ -112,6 +115,7 @@ def docstrings() -> Iterator[tuple[str, str]]:
 
 
 def check_docstrings(closed_words: re.Pattern[str]) -> ProseFigures:
+    """Count the package's docstrings; openings and pronouns are those of the first paragraphs."""
     figures = ProseFigures("docstrings")
     for place, docstring in docstrings():
         figures.add(docstring.split("\n\n")[0])
@@ -122,6 +126,7 @@ def check_docstrings(closed_words: re.Pattern[str]) -> ProseFigures:
 
 
 def check_messages(closed_words: re.Pattern[str]) -> ProseFigures:
+    """Count the program's English messages and help texts."""
     figures = ProseFigures("messages")
     for message in sorted(messages(), key=lambda message: message.template):
         figures.add(message.template)
@@ -148,6 +153,7 @@ def find_message_faults(message: Message, closed_words: re.Pattern[str]) -> Iter
 
 
 def main() -> int:
+    """Print the figures; return 1 if one is over its limit."""
     closed_words = read_closed_words()
     all_figures = [check_docstrings(closed_words), check_messages(closed_words)]
     for figures in all_figures:

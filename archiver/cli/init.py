@@ -286,8 +286,8 @@ def _check_settings(settings: Config) -> None:
             LazyMessage.define(
                 "A retention of {years} years is out of range; the minimum is {floor}. Nothing was changed. Use "
                 "--retention-years {floor} or more.",
-                singular="A retention of {years} year is out of range; the minimum is {floor}. Nothing was changed. "
-                "Use --retention-years {floor} or more.",
+                singular="A retention of {years} year is out of range; the minimum is {floor}. Nothing was "
+                "changed. Use --retention-years {floor} or more.",
                 count_field="years",
             ),
             years=settings.retention_years,

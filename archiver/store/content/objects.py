@@ -252,7 +252,7 @@ class ContentStore:
         announce_step(Step.CONTENT_DURABLE)
 
     def _sync_paths(self, paths: list[str]) -> None:
-        """Make files or folders of the archive durable, in the way that is faster for their number; raises OSError."""
+        """Make files or folders of the archive durable, in the faster way for their number; raises OSError."""
         if len(paths) > _MAX_SINGLE_SYNCS:
             sync_filesystem(self.objects_folder)
             return
