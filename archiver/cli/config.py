@@ -190,7 +190,7 @@ def _describe_new_promises(config: Config, index: Index) -> Iterator[LazyMessage
     for scope, years in years_by_scope.items():
         if years > promises.years.get(scope, 0):
             yield LazyMessage(
-                "Once in force, this retention cannot be shortened: {scope}, {period}.",
+                "Once in force, this retention cannot be shortened: {scope} ({period}).",
                 scope=scope or LazyMessage("everything"),
                 period=LazyMessage("permanent")
                 if years >= PERMANENT

@@ -180,7 +180,7 @@ def _print_replica(session: Session, replica: ReplicaStatus | None) -> None:
     if not replica.uses_object_lock:
         console.info("Replica: {url} (no Object Lock: bucket users can delete it)", url=replica.url)
     if replica.synced_at is None:
-        console.info("Replica: {url} (empty)", url=replica.url)
+        console.info("Replica: {url} (no sync completed yet)", url=replica.url)
     elif replica.lag.waiting_since is None:
         console.info("Replica: {url} (complete, {at})", url=replica.url, at=session.format_time(replica.synced_at))
     else:

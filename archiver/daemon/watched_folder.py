@@ -151,9 +151,8 @@ class WatchedFolder:
             watcher.start()
         except OSError as error:
             self._report(
-                "The kernel refused to watch {path} ({reason}). No files are lost: archiver scans the folder "
-                "every {seconds:g} s. Raise fs.inotify.max_user_watches and fs.inotify.max_user_instances with "
-                "sysctl.",
+                "The kernel refused to watch {path} ({reason}). No files are lost: the folder is scanned every "
+                "{seconds:g} s. Raise fs.inotify.max_user_watches and fs.inotify.max_user_instances with sysctl.",
                 problem="watch",
                 path=self._config.watch,
                 reason=error.strerror,
@@ -336,12 +335,12 @@ class WatchedFolder:
             self._store_state(WatchState(watch_state.PARTIAL, watch_state.FOLDERS_UNWATCHED, unwatched_count))
             self._report(
                 LazyMessage.define(
-                    "{count} folders below {path} are not watched; the first is {first}. No files are lost: "
-                    "archiver scans them every {seconds:g} s. To raise the limit, run: sysctl -w "
+                    "{count} folders below {path} are not watched; the first is {first}. No files are lost: they "
+                    "are scanned every {seconds:g} s. To raise the limit, run: sysctl -w "
                     "fs.inotify.max_user_watches={enough!q}",
                     singular=(
-                        "{count} folder below {path} is not watched: {first}. No files are lost: archiver scans "
-                        "it every {seconds:g} s. To raise the limit, run: sysctl -w "
+                        "{count} folder below {path} is not watched: {first}. No files are lost: it is scanned "
+                        "every {seconds:g} s. To raise the limit, run: sysctl -w "
                         "fs.inotify.max_user_watches={enough!q}"
                     ),
                 ),

@@ -187,10 +187,10 @@ def _refuse_unreadable(unreadable_paths: list[SkippedPath], submission: Submissi
     if unreadable_paths:
         raise SubmissionRefused(
             LazyMessage.define(
-                "Cannot read {count} paths of {submission}; the first is {path}: {reason}. Nothing was recorded. "
-                "Fix this and submit again. To sign a version anyway, add --version N --reason TEXT.",
+                "Cannot read {count} paths of {submission}; the first is {path} ({reason}). Nothing was "
+                "recorded. Fix this and submit again. To sign a version anyway, add --version N --reason TEXT.",
                 singular=(
-                    "Cannot read {count} path of {submission}: {path}: {reason}. Nothing was recorded. Fix this "
+                    "Cannot read {count} path of {submission}: {path} ({reason}). Nothing was recorded. Fix this "
                     "and submit again. To sign a version anyway, add --version N --reason TEXT."
                 ),
             ),

@@ -30,7 +30,7 @@ PROMISES: Mapping[str, LazyMessage] = {
         "it does not keep versions: overwritten objects are lost", code="bucket.unversioned"
     ),
     "lock": LazyMessage.define(
-        "it has no Object Lock: objects can be deleted at any time", code="bucket.no-object-lock"
+        "it has no Object Lock, so objects can be deleted at any time", code="bucket.no-object-lock"
     ),
     "locks": LazyMessage.define("it ignored the lock in the upload request", code="bucket.ignores-lock"),
     "delete": LazyMessage.define("a locked version could be deleted", code="bucket.deletes-locked"),

@@ -199,7 +199,7 @@ class RetentionDecision:
             live_clause = LazyMessage(" and while it is the current state of its folder")
         hold_names = ", ".join(hold.name for hold in self.holds)
         hold_clause = (
-            LazyMessage(" and until these holds are lifted: {names}", names=hold_names) if hold_names else ""
+            LazyMessage(" and until every hold is lifted: {names}", names=hold_names) if hold_names else ""
         )
         unread_clause = (
             LazyMessage(

@@ -30,8 +30,8 @@ UNCERTIFIED_DISPOSAL = "A054"
 #: Users other than the planner who must approve a plan.
 _REQUIRED_APPROVALS = 2
 _DISPOSED = LazyMessage.define(
-    "{count} content objects were disposed of under certificate {name}",
-    singular="{count} content object was disposed of under certificate {name}",
+    "{count} objects were disposed of under certificate {name}",
+    singular="{count} object was disposed of under certificate {name}",
     code="note.disposed",
 )
 _TOO_FEW_APPROVALS = LazyMessage.define(
