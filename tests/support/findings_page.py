@@ -8,11 +8,11 @@ from tests.support.site import CHECKOUT
 
 PAGE = CHECKOUT / "docs" / "findings.md"
 HEAD = """\
-# What `verify` finds
+# Findings of `verify`
 
-Made from `archiver/verify/findings.py` by `python -m tests.support.findings_page`; a test keeps it so.
-Numbers are never given to another meaning.
-Any finding makes `verify` exit with 5: change nothing, keep the output, and compare with a clone, a backup or the off-site copy.
+`python -m tests.support.findings_page` generates this page from `archiver/verify/findings.py`; a test compares both.
+A number never changes its meaning.
+With any finding, `verify` exits with 5: change nothing, save the output, and compare with a clone, a backup, or the replica.
 
 | number | meaning | 含义 |
 | --- | --- | --- |
