@@ -93,6 +93,8 @@ def _poisoned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reaches a user's own settings or repositories."""
     for name in [name for name in os.environ if name.startswith(("GIT_", "ARCHIVER_"))]:
         monkeypatch.delenv(name)
+    # A command that ran inside of this process, in a test before, chose its language by it.
+    monkeypatch.delenv("LANGUAGE", raising=False)
     # A thread that another test left behind may have set the process's mask.
     os.umask(0o022)
     monkeypatch.setenv("HOME", os.fspath(tmp_path / "no-home"))
