@@ -247,7 +247,7 @@ def test_a_finding_says_by_name_what_was_seen() -> None:
     assert Finding("A051", "ab", detail).as_json() == {
         "code": "A051",
         "object": "ab",
-        "message": "a content object differs from what was archived: 3 bytes instead of 4",
+        "message": "an object differs from what was archived: 3 bytes instead of 4",
         "parameters": {"size": 3, "expected": 4},
     }
     assert Finding("A050", "ab").as_json()["parameters"] == {}

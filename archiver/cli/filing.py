@@ -95,10 +95,7 @@ def _print_filings(
 @command("Show a filing: facts, review status, notices, changes, and display checks.")
 @click.argument("filing", type=ObjectName())
 @click.option(
-    "--at",
-    "known_until",
-    metavar="DATE",
-    help=("Show the state at this time; a date without a time means the end of that day."),
+    "--at", "known_until", metavar="DATE", help="State at this time (a date alone: the end of that day)."
 )
 @json_option
 def _show_filing(session: Session, filing: str, known_until: str | None, as_json: bool) -> None:
@@ -266,10 +263,7 @@ def _decision_message(is_material: bool | None) -> LazyMessage:
 @click.option("--company", type=RecordedText(), metavar="NAME", help="Company that files.")
 @click.option("--responsible", type=RecordedText(), metavar="NAME", help="Person who is reminded of due items.")
 @click.option(
-    "--manager",
-    type=RecordedText(),
-    metavar="NAME",
-    help=("Person who is also reminded on the last day and of overdue items."),
+    "--manager", type=RecordedText(), metavar="NAME", help="Person also reminded of last days and overdue items."
 )
 @click.option("--algorithm", type=RecordedText(), metavar="NAME", help="Algorithm name on the filing form.")
 @click.option("--category", type=RecordedText(), metavar="TEXT", help="Algorithm type on the filing form.")

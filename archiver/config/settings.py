@@ -50,7 +50,7 @@ TABLE_SUMMARIES: Mapping[str, LazyMessage] = {
     "changes": LazyMessage("Files that show a change of the filed information."),
     "display": LazyMessage("Checks of the pages that must display the filing number."),
     "notices": LazyMessage("Notices from the regulator."),
-    "replica": LazyMessage("Access to the bucket that was set with archiver replica init."),
+    "replica": LazyMessage("Access to the bucket. To set the bucket, run: archiver replica init"),
     "metrics": LazyMessage("Metrics for Prometheus."),
     "filings": LazyMessage(
         "Settings of single filings: one table for each, named after the folder of the filing."

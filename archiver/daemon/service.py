@@ -231,9 +231,7 @@ class Service:
         except (ArchiverError, OSError) as error:
             if isinstance(error, ArchiverError):
                 self._report(error.message, problem="config")
-            self._report(
-                "The configuration was not reloaded. The previous one remains in force.", problem="config"
-            )
+            self._report("Configuration not reloaded. The previous one remains in force.", problem="config")
             return old_config
         self._report("Reloaded the configuration file {path}.", path=new_config.source)
         return new_config

@@ -267,12 +267,10 @@ class WatchedFolder:
     def restart_stalled_watch(self, missed_path: bytes | None = None, missed_count: int = 0) -> None:
         """Replace and report the stalled watch; journal the stall unless the watch was stalled before.
 
-        ``missed_path`` is a changed path that a scan found but no event named, and ``missed_count`` is the number
-        of such paths.  ``missed_path`` is None if only a probe event was missed.
+        ``missed_path`` is the first of ``missed_count`` changes found by a scan without an event; None for a probe.
         """
         self._report(
-            "The watch on {path} stopped delivering events. No files are lost: rescanning and restarting the "
-            "watch.",
+            "The watch on {path} delivers no events. No files are lost: a scan and a new watch follow.",
             problem="deaf",
             path=self._config.watch,
         )
@@ -338,11 +336,9 @@ class WatchedFolder:
                     "{count} folders below {path} are not watched; the first is {first}. No files are lost: they "
                     "are scanned every {seconds:g} s. To raise the limit, run: sysctl -w "
                     "fs.inotify.max_user_watches={enough!q}",
-                    singular=(
-                        "{count} folder below {path} is not watched: {first}. No files are lost: it is scanned "
-                        "every {seconds:g} s. To raise the limit, run: sysctl -w "
-                        "fs.inotify.max_user_watches={enough!q}"
-                    ),
+                    singular="{count} folder below {path} is not watched: {first}. No files are lost: it is "
+                    "scanned every {seconds:g} s. To raise the limit, run: sysctl -w "
+                    "fs.inotify.max_user_watches={enough!q}",
                 ),
                 problem="watch",
                 count=len(unwatched_paths),

@@ -112,9 +112,7 @@ def _explain_refusal(archive: Archive, versions: Sequence[Version], policy: Rete
         if version.disposed is None
     ]
     if not undisposed_decisions:
-        return NotFoundError(
-            "No such version is left in the archive, so there is nothing to plan. Nothing was deleted."
-        )
+        return NotFoundError("No such version is left in the archive. Nothing was deleted.")
     first_version, decision = min(undisposed_decisions, key=lambda pair: pair.decision.keep_until)
     tags = ", ".join(version.tag for version, _ in undisposed_decisions[:_MAX_NAMED_VERSIONS])
     return RetentionRefused(

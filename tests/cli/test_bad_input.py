@@ -112,7 +112,7 @@ CASES = [
     Case("init over an archive", ["--config", "new.toml", "init", "--archive", "archive", "--watch", "watched"], 2,
          ["already exists"]),
     Case("init under three years", ["--config", "new.toml", "init", "--archive", "n", "--watch", "watched",
-         "--retention-years", "2"], 3, ["2 years is out of range", "the minimum is 3", "No archive was created"]),
+         "--retention-years", "2"], 3, ["2 years is out of range", "the minimum is 3", "Nothing was changed"]),
     Case("init with years as text", ["--config", "new.toml", "init", "--archive", "n", "--watch", "watched",
          "--retention-years", "3.5"], 2, ["3.5"]),
     Case("init without a watched folder", ["--config", "new.toml", "init", "--archive", "n", "--watch", "gone"], 2,

@@ -77,7 +77,7 @@ def test_a_promise_for_good_is_announced_before_it_is_made(site: Site) -> None:
     assert [code for code, _ in warnings(site)] == ["new-promise"] * 4
     shown = site.run("config", "check").stderr
     for promise in (
-        "shortened: everything, 5 years",
+        "shortened: everything (5 years)",
         "shortened: 推荐, 10 years",
         "shortened: 推荐/首次, permanent",
         "for as long as it is live",

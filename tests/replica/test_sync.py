@@ -346,7 +346,8 @@ def test_a_copy_that_goes_its_own_way_is_a_second_writer(
     replicated.catch_up()
     before = objects(server, url)
     assert (
-        "was not written by this archive. No history was sent" in replicated.run("replica", "sync", code=8).stderr
+        "was not written by this archive. No archived data was lost"
+        in replicated.run("replica", "sync", code=8).stderr
     )
     # Content is sent before it can be known.
     assert [key.split("/")[0] for key in objects(server, url).keys() - before.keys()] == ["objects"]
@@ -394,7 +395,7 @@ def test_the_daemon_replicates_and_status_tells(plain: Site, server: Server, url
     status = plain.json("status")["replica"]
     assert status["synced_at"] is None
     assert status["behind"]["materials"] == 3
-    assert f"Replica: {url} (empty)" in plain.run("status").stdout
+    assert f"Replica: {url} (no sync completed yet)" in plain.run("status").stdout
     process = plain.start("--settle", "0.2")
     try:
         wait_until(lambda: plain.json("status")["replica"]["synced_at"], seconds=40)

@@ -145,7 +145,7 @@ def check_what_is_left(site: Site, name: str, tmp_path: Path) -> None:
     assert report["notes"] == [
         {
             "object": name,
-            "message": f"1 content object was disposed of under certificate {name}",
+            "message": f"1 object was disposed of under certificate {name}",
             "code": "note.disposed",
         }
     ]

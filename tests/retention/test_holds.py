@@ -31,7 +31,7 @@ def test_a_hold_is_seen_where_it_matters_and_lifted_with_a_reason(filled: Site) 
     assert site.json("explain", "f/t/v1")["open"] == ["the filing is live"]
     assert "诉讼-2026" in str(site.json("explain", "f/t/v1:b")["open"]), "the same content is as locked"
     text = site.run("explain", "f/s/v1").stdout
-    assert " and until these holds are lifted: 诉讼-2026" in text
+    assert " and until every hold is lifted: 诉讼-2026" in text
     assert "李法务" in text
     refused = site.run("dispose", "plan", "f/s/v1", code=4).stderr
     assert "诉讼-2026" in refused

@@ -76,7 +76,7 @@ def test_deletions_that_cannot_be_made_durable_are_a_storage_error(content: Cont
             content.destroy_objects([staged.sha256])
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-    assert f"{content.path(staged.sha256).parent} cannot be made durable" in str(raised.value)
+    assert f"Cannot make the deletions in {content.path(staged.sha256).parent} durable" in str(raised.value)
     assert not content.has_object(staged.sha256, 4)
     content.destroy_objects([staged.sha256])
 
