@@ -78,8 +78,8 @@ def test_a_promise_for_good_is_announced_before_it_is_made(site: Site) -> None:
     shown = site.run("config", "check").stderr
     for promise in (
         "shortened: everything (5 years)",
-        "shortened: 推荐, 10 years",
-        "shortened: 推荐/首次, permanent",
+        "shortened: 推荐 (10 years)",
+        "shortened: 推荐/首次 (permanent)",
         "for as long as it is live",
     ):
         assert promise in shown
