@@ -129,7 +129,8 @@ def check_messages(closed_words: re.Pattern[str]) -> ProseFigures:
     """Count the program's English messages and help texts."""
     figures = ProseFigures("messages")
     for message in sorted(messages(), key=lambda message: message.template):
-        figures.add(message.template)
+        # The names of fields are no prose.
+        figures.add(re.sub(r"\{[^{}]*\}", "", message.template))
         figures.faults += [
             f"{message.template!r}: {fault}" for fault in find_message_faults(message, closed_words)
         ]

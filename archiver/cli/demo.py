@@ -89,7 +89,7 @@ class _Demo:
         finally:
             daemon.send_signal(signal.SIGINT)
             daemon.wait(timeout=20)
-        self._announce_step("Verify the archive with code that is independent of the code that wrote it.")
+        self._announce_step("Verify the archive with independent code.")
         self._run_archiver("verify")
         self._announce_step("Export the inspection package.")
         self._run_archiver("audit", "--to", "inspection")

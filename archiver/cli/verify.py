@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from archiver.verify.findings import VerifyReport
 
 
-@command("Verify the archive with code that is independent of the code that wrote it; write nothing.")
+@command("Verify the archive with independent code; write nothing.")
 @json_option
 @click.option(
     "--replica", "with_replica", is_flag=True, help=("Also verify the bucket: inventory, checksums, and locks.")

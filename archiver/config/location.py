@@ -86,8 +86,8 @@ def read_config_text(source: Path, *, must_be_trusted: bool) -> str:
 def unreadable_config_error(path: Path, error: OSError) -> StorageError:
     """Return the error to raise for a configuration file that the caller cannot read, because of ``error``."""
     return StorageError(
-        "Cannot read the configuration file {path} ({reason}). Nothing was changed. Run this as a user who can "
-        "read it, or fix the permissions of the file and its folders.",
+        "Cannot read the configuration file {path} ({reason}). Nothing was changed. Run this as a user with read "
+        "access, or fix the permissions of the file and the folders above.",
         path=path,
         reason=error.strerror,
     )

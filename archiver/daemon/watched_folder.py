@@ -267,7 +267,7 @@ class WatchedFolder:
     def restart_stalled_watch(self, missed_path: bytes | None = None, missed_count: int = 0) -> None:
         """Replace and report the stalled watch; journal the stall unless the watch was stalled before.
 
-        ``missed_path`` is the first of ``missed_count`` changes found by a scan without an event; None for a probe.
+        ``missed_path`` is the first of ``missed_count`` changes found by scans without events; None for a probe.
         """
         self._report(
             "The watch on {path} delivers no events. No files are lost: a scan and a new watch follow.",

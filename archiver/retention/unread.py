@@ -36,8 +36,8 @@ def describe_unread_events(unread_events: Sequence[UnreadEvent]) -> Iterator[Laz
     """
     if unknown_events := [event for event in unread_events if event.action]:
         yield LazyMessage.define(
-            "journal event {events} has a kind that this release does not know, and may be a hold: disposal is "
-            "suspended; install the newer release that wrote it",
+            "journal event {events} has a kind unknown to this release, and may be a hold: disposal is "
+            "suspended; install the newer release",
             code="status.unknown-events",
         ).with_fields(events=format_event_numbers(unknown_events))
     if damaged_events := [event for event in unread_events if not event.action]:

@@ -36,10 +36,10 @@ _FINDING_CODES = {"config": "A001", "HEAD": "A003"}
 #: Notes about deviations that the next writing command repairs, by the reason of the deviation.
 _HARMLESS_DEVIATIONS = {
     hooks.EARLIER: LazyMessage(
-        "{file} was written by an earlier release. The next command that writes replaces it."
+        "{file} was written by an earlier release. The next writing command replaces the file."
     ),
     hooks.GIT_LFS: LazyMessage(
-        "git-lfs ran in the archive and changed {file}. The next command that writes restores it."
+        "git-lfs ran in the archive and changed {file}. The next writing command restores the file."
     ),
 }
 

@@ -117,9 +117,9 @@ def is_partial(settings: Mapping[str, str]) -> bool:
 def reftable_problem(repository: Path) -> StorageError:
     """Return the error for a repository in the reftable format, which must be converted first."""
     return StorageError(
-        "{path} stores its refs in the reftable format, but an archive stores them in files. Nothing was "
-        "changed. Convert the repository with git 2.46 or later (on another machine, with its path there), then "
-        "try again. To convert it, run: git --git-dir={path!q} refs migrate --ref-format=files",
+        "{path} stores refs in the reftable format, but an archive stores refs in files. Nothing was changed. "
+        "Convert the repository with git 2.46 or later, if necessary on another machine, then try again. To "
+        "convert the repository, run: git --git-dir={path!q} refs migrate --ref-format=files",
         path=repository,
     )
 

@@ -49,8 +49,8 @@ def put_back(root: Path, *, foreign: bool) -> None:
             # Git can safely run with any other file: one that an administrator made immutable stops no capture.
             if each.reason == FOREIGN:
                 raise StorageError(
-                    "Cannot replace {path} ({reason}). No archived data was lost. Check who owns it, and remove "
-                    "it manually as root.",
+                    "Cannot replace {path} ({reason}). No archived data was lost. Check the owner, and remove "
+                    "the file manually as root.",
                     path=repository / each.name,
                     reason=error.strerror,
                 ) from None
