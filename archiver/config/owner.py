@@ -43,7 +43,7 @@ class FoundFile:
         if reason := self._find_distrust_reason(self._trusted_uids()):
             raise ConfigError(
                 "{path} was not used: {reason}. Nothing was changed. Inspect the file, then name it with "
-                "--config, or make yourself its owner (chown) and its only writer (chmod 644).",
+                "--config, or become the owner (chown) and only writer (chmod 644) of the file.",
                 path=Path(os.path.abspath(self.path)),
                 reason=reason,
             )

@@ -16,7 +16,7 @@ from archiver.errors import LazyMessage
 #: The defects that :func:`find_defect` finds: code, as in the journal -> sentence for people.
 DEFECTS: Mapping[str, LazyMessage] = {
     "empty": LazyMessage("it is empty"),
-    "cut": LazyMessage("it is truncated: its end is missing"),
+    "cut": LazyMessage("it is truncated: the end is missing"),
     "misnamed": LazyMessage("its content does not match the type in its name"),
     "encrypted": LazyMessage("it is encrypted: later readers may need a password"),
 }

@@ -27,7 +27,7 @@ MEANING_BY_CODE: Mapping[str, LazyMessage] = {
     "A032": LazyMessage("an attachment does not match its event"),
     "A033": LazyMessage("the compliance clock runs backwards"),
     "A034": LazyMessage("the compliance clock ran ahead of its evidence"),
-    "A035": LazyMessage("a journal event has a kind that this release does not know"),
+    "A035": LazyMessage("a journal event has a kind unknown to this release"),
     "A040": LazyMessage("the tree of a version does not match its changes"),
     "A041": LazyMessage("the commit or tag of a version does not match its event"),
     "A042": LazyMessage("the signature of a submitted version is not valid"),

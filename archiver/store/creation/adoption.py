@@ -114,8 +114,8 @@ def _check_clone_format(repository_path: Path) -> None:
         raise repository_format.reftable_problem(repository_path)
     if repository_format.is_partial(settings) or is_there(repository_path / "shallow", follow_links=False):
         raise StorageError(
-            "The clone {path} is incomplete: it was made with --filter or --depth. Nothing was changed. Clone "
-            "again without these options, from the archive or from another clone of it.",
+            "The clone {path} is incomplete: made with --filter or --depth. Nothing was changed. Clone again "
+            "without these options, from the archive or another clone.",
             path=repository_path,
         )
     if unusual_settings:
@@ -151,8 +151,8 @@ def _make_read_only(objects: Path) -> None:
 def _missing_part(path: Path) -> StorageError:
     """Return the error for a file missing at ``path`` and needed by a clone to become an archive."""
     return StorageError(
-        "{path} does not exist. Nothing was changed. A clone to be adopted needs its repository in "
-        "DIR/archive.git, its objects in DIR/archive.git/lfs/objects, and its keys in DIR/keys. To clone the "
+        "{path} does not exist. Nothing was changed. A clone to be adopted needs the repository in "
+        "DIR/archive.git, the objects in DIR/archive.git/lfs/objects, and the keys in DIR/keys. To clone the "
         "repository, run: git -c init.defaultRefFormat=files clone --mirror ARCHIVE/archive.git DIR/archive.git",
         path=path,
     )

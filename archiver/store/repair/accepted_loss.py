@@ -116,7 +116,7 @@ def assess(archive: Archive) -> Loss:
     )
     if loss.problem is None and repository.resolve(JOURNAL) != last_event.commit:
         loss.problem = LazyMessage.define(
-            "its ref {ref} does not point to its newest event", code="journal.ref-behind"
+            "the ref {ref} does not point to the newest event", code="journal.ref-behind"
         ).with_fields(ref=JOURNAL)
     commits_by_tag = {
         tag: oid for tag, refs in refs_by_tag.items() for ref, oid in refs.items() if ref.startswith("refs/heads/")

@@ -118,7 +118,7 @@ def ref_problem(repository: Repository) -> LazyMessage | None:
     hint_commits = _read_journal_hints(repository)
     if is_there(repository.path / JOURNAL) or hint_commits:
         return LazyMessage.define(
-            "its ref {ref} is empty, or points to nothing that can be read", code="journal.ref-unreadable"
+            "the ref {ref} is empty, or points to nothing readable", code="journal.ref-unreadable"
         ).with_fields(ref=JOURNAL)
     return LazyMessage.define("its ref {ref} is missing", code="journal.ref-missing").with_fields(ref=JOURNAL)
 
