@@ -185,7 +185,8 @@ def test_a_folder_that_comes_back_later_is_looked_at_then(filed: Site, tmp_path:
     second = tmp_path / "second"
     point_at(filed, second)
     daemon = filed.start("--settle", "0.2")
-    wait_until(lambda: filed.json("status")["daemon"])
+    # Not before it was missed: a folder that is there at the start ends the service.
+    wait_until(lambda: "is missing" in str(filed.json("status")["last_problem"]))
     fill(tmp_path / "filled", "别的/首次/y").rename(second)
     wait_until(lambda: "is another folder" in str(filed.json("status")["last_problem"]))
     assert filed.tags() == ["推荐/首次/v1"]
