@@ -36,24 +36,25 @@ _SAFETY = re.compile(
     r"\b(?:Nothing|No [a-z]+(?: [a-z]+)?) (?:was|were|is|has been) "
     r"(?:changed|recorded|deleted|lost|written|made|created|removed|sent|restored|done)\b[^.]*\."
 )
-#: A number and what it counts, such as "{count} files".
-_COUNT = re.compile(r"\{(\w+)\} (?:[a-z]+ ){0,1}([a-z]{3,}s)\b")
-#: They end in s, and are no plural.
-_NO_PLURALS = {
-    "was",
-    "has",
-    "does",
-    "this",
-    "its",
-    "less",
-    "yes",
-    "access",
-    "address",
-    "needs",
-    "is",
-    "as",
-    "process",
-}
+#: A number and what it counts, such as "{count} files"; but no limit, such as "more than {value} bytes", never 1.
+_COUNT = re.compile(
+    r"(?<!more than )(?<!longer than )(?<!at most )(?<!at least )(?<!from 1 to )\{\w+\} (?:working )?"
+    r"(?:approvals|bytes|changes|days|deadlines|events|files|findings|folders|items|objects|paths|problems|refs"
+    r"|reminders|submissions|versions|years)\b"
+)
+#: Counts without a singular so far; approvals are never 1.  New messages get a singular, and no line here.
+_KNOWN_COUNTS = frozenset(
+    {
+        "{bytes} bytes",
+        "{count} changes",
+        "{count} items",
+        "{files} files",
+        "{needed} approvals",
+        "{size} bytes",
+        "{total} objects",
+        "{years} years",
+    }
+)
 #: A command to type, and a field in it that the shell would take apart.
 _UNQUOTED = re.compile(r"archiver [a-z][^.;]*?\{\w+\}")
 _NOT_PROSE = re.compile(r"``[^`]*``|`[^`]*`|\{[^{}]*\}|--[a-z-]+|:\w+:`[^`]*`")
@@ -145,9 +146,9 @@ def find_message_faults(message: Message, closed_words: re.Pattern[str]) -> Iter
     for found in _SAFETY.finditer(template):
         if found[0] not in _SAFETY_SENTENCES:
             yield f"{found[0]!r} is none of the four safety sentences"
-    if message.singular is None:
+    if not message.singular:
         for found in _COUNT.finditer(template):
-            if found[2] not in _NO_PLURALS:
+            if found[0] not in _KNOWN_COUNTS:
                 yield f"{found[0]!r} has no singular"
     if found := _UNQUOTED.search(template):
         yield f"{found[0]!r} has a field that is not quoted: write {{field!q}}"

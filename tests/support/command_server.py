@@ -30,7 +30,7 @@ PRELOADED_LIBRARIES = ("click", "cryptography.hazmat.primitives.asymmetric.ed255
 
 
 def main() -> None:
-    """Serve until the other end of the socket is closed; a forked command returns from here with its exit code."""
+    """Serve until the other end of the socket is closed.  A forked command ends in :func:`run_command`."""
     listener = socket.socket(fileno=int(sys.argv[1]))
     preload()
     selector = selectors.DefaultSelector()
