@@ -32,8 +32,8 @@ def _restore_settings(session: Session) -> None:
     """Restore archiver's own git settings and hooks, and print where the foreign ones are kept.
 
     A setting or hook is foreign if archiver did not write it and git would obey it.  Works in this process and not
-    through the daemon, because the daemon refuses to open an archive with foreign settings.  Raises StorageError
-    if the caller does not own the archive.
+    through the daemon, because the daemon refuses to open a repository of another format.  Raises StorageError if
+    the caller does not own the archive.
     """
     from archiver.store.git import hooks
     from archiver.store.repair import set_aside

@@ -108,10 +108,10 @@ class Session:
         """Open the archive named in the settings; :meth:`close` closes it.
 
         Messages about repairs are printed as warnings.  With ``restores_settings``, git settings and hooks that
-        are not archiver's own are replaced when the archive is first opened for writing.  Otherwise they are
-        refused, because git would obey them.
+        are not archiver's own are replaced when the archive is first opened for writing.
 
-        Raises ConfigError if there is no archive, StorageError if it is refused or cannot be read.
+        Raises ConfigError if there is no archive, StorageError if the repository has another format or cannot be
+        read.
         """
         from archiver.store.archive import Archive
 

@@ -35,7 +35,7 @@ from archiver.intake.snapshot import is_from_other_history, open_snapshot
 from archiver.intake.staging import ReadingStopped
 from archiver.store import lock
 from archiver.store.archive import Archive
-from archiver.store.git import hooks
+from archiver.store.git import repository_format
 from archiver.store.sqlite import is_damage_error
 from archiver.store.writer import Draft
 
@@ -280,8 +280,7 @@ class Daemon:
             raise FolderRemounted
         self._accept_folder()
         self._failures.write_queued_problems()
-        # Before this turn runs git: git would execute hooks that somebody else put there.
-        hooks.check(self._archive.repository_path)
+        repository_format.check_readable(self._archive.repository_path)
         now = clock.monotonic_seconds()
         if self._watched_folder.ensure_watched() or self._watched_folder.check_for_lost_events(now):
             self._last_scan_at = None

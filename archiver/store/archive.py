@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import cast
 
 from archiver import clock
-from archiver.errors import ArchiverError, ConfigError, JournalDamaged, LazyMessage, StorageError
+from archiver.errors import ArchiverError, ConfigError, JournalDamaged, LazyMessage
 from archiver.model import Actor, JournalPoint
 from archiver.path_existence import is_plain_file
 from archiver.store import keys, lock, permissions, sqlite, users
@@ -20,12 +20,12 @@ from archiver.store.content.objects import ContentStore
 from archiver.store.creation import new_archive
 from archiver.store.events.archive_events import ArchiveCreated
 from archiver.store.events.attached_files import SIGNERS_FILE
-from archiver.store.git import hooks, interrupted_write, restore_settings
+from archiver.store.git import hooks, repository_format, restore_settings
 from archiver.store.git.repository import JOURNAL, Repository
 from archiver.store.index import index_files
 from archiver.store.index.queries import Index
 from archiver.store.journal import Journal, compute_compliance_time
-from archiver.store.repair import journal_repair, set_aside
+from archiver.store.repair import journal_repair, ref_completion, set_aside
 from archiver.store.writer import Draft, Writer
 
 
@@ -48,10 +48,10 @@ class Archive:
 
         ``notify`` receives a sentence about each repair.  ``actor`` is the user for whom the work is done; None
         stands for the user of this process.  With ``restores_settings``, the first writing replaces settings and
-        hooks of the repository that archiver did not write; otherwise they are refused before git can obey them.
+        hooks of the repository that archiver did not write.
 
-        Raises ConfigError if there is no archive, OSError if ``root`` cannot be examined, StorageError for refused
-        settings and hooks.
+        Raises ConfigError if there is no archive, OSError if ``root`` cannot be examined, StorageError for a
+        repository of another format, unless ``restores_settings``.
         """
         self.root = root
         self.actor = actor or users.current_user()
@@ -65,7 +65,7 @@ class Archive:
             )
         self._restores_settings = restores_settings
         if not restores_settings:
-            hooks.check(self.repository_path)
+            repository_format.check_readable(self.repository_path)
         self.repository = Repository(self.repository_path)
         self.journal = Journal(self.repository)
         self.content = ContentStore(self.repository_path / "lfs" / "objects", self.spool_folder)
@@ -73,6 +73,8 @@ class Archive:
         self._index: Index | None = None
         #: True while :meth:`create` makes the archive: it has no event yet, and that is no damage.
         self._is_new = False
+        #: False if the last writer before this process's newest writing crashed, so that refs may be unfinished.
+        self._was_clean = True
         #: True once this process has compared the refs with the journal.
         self._are_refs_compared = False
         #: The last error of :meth:`_damage_error`, if any, by the problem that it is about.
@@ -155,18 +157,8 @@ class Archive:
         return index_files.build_index_in_memory(self.journal, last_event.commit)
 
     def journal_damage(self) -> JournalDamaged | None:
-        """Return the error for a journal whose ref is missing or unusable; None if events can be appended.
-
-        Settings that keep git from reading the repository are restored if the caller owns the archive.
-        """
-        try:
-            problem = journal_repair.ref_problem(self.repository)
-        except StorageError:
-            if os.stat(self.root).st_uid != os.geteuid() or not hooks.deviations(self.repository_path):
-                raise
-            # With an empty HEAD, for example, git recognizes no repository: restore the settings, then try again.
-            self.restore_missing_settings(wait_seconds=5)
-            problem = journal_repair.ref_problem(self.repository)
+        """Return the error for a journal whose ref is missing or unusable; None if events can be appended."""
+        problem = journal_repair.ref_problem(self.repository)
         return None if problem is None else self._damage_error(problem)
 
     def last_whole_event(self) -> journal_repair.WholeEvent | None:
@@ -181,7 +173,8 @@ class Archive:
     def ref_problem(self) -> LazyMessage | None:
         """Return the contradiction between the journal and the other refs or the index; None if they agree.
 
-        Also returns None while another process writes, since the refs move one after the other.
+        Also returns None while another process writes, since the refs move one after the other, and after a crash,
+        since the next writer completes the refs.
         """
         journal_tip, index_point = self.repository.resolve(JOURNAL), self.index.journal_point
         if self.index.head_commit != journal_tip:
@@ -195,7 +188,8 @@ class Archive:
         # either.
         if self.repository.resolve(JOURNAL) != journal_tip:
             return None
-        return journal_repair.compare_refs(refs, self.index).problem
+        problem = journal_repair.compare_refs(refs, self.index).problem
+        return problem if problem is None or lock.is_marked_clean(self.root / "lock") else None
 
     def _damage_error(self, problem: LazyMessage) -> JournalDamaged:
         """Return the error for a journal with ``problem``; cached, as finding the last whole event is slow."""
@@ -291,16 +285,14 @@ class Archive:
         Raises Busy if another process holds the lock after ``wait_seconds``, StorageError if nothing can be
         written, JournalDamaged if refs contradict the journal.
         """
-        with self._write_lock(wait_seconds) as was_clean:
+        with self._write_lock(wait_seconds) as held_lock:
+            held_lock.may_have_written = False
             if not self._is_new and (damage := self.journal_damage()) is not None:
                 raise damage
-            if not was_clean and (
-                moved := interrupted_write.recover(self.repository, self.journal.newest_event())
-            ):
-                self._notify(LazyMessage("Completed after a crash: {refs}.", refs=", ".join(moved)))
-            self._are_refs_compared &= was_clean
+            self._are_refs_compared &= held_lock.was_clean
             index_files.update(self.root / "index.db", self._update_index, self.reindex, self._notify)
-            if not was_clean and self.index.key_commit:
+            held_lock.may_have_written = True
+            if not held_lock.was_clean and self.index.key_commit:
                 keys.install_next_key(self.keys_folder, self.journalled_signers())
             writer = Writer(self)
             self._journal_restored_settings(writer)
@@ -308,7 +300,7 @@ class Archive:
 
     def restore_missing_settings(self, wait_seconds: float) -> None:
         """Restore missing settings and hooks, and those of an earlier release; raises as :meth:`writing` does."""
-        if hooks.deviations(self.repository_path):
+        if any(deviation.reason != hooks.FOREIGN for deviation in hooks.deviations(self.repository_path)):
             with self.writing(wait_seconds):
                 pass
 
@@ -326,29 +318,36 @@ class Archive:
 
         Only for ``archiver reindex --accept``: nothing is checked first.  Raises Busy or StorageError.
         """
-        with self._write_lock(wait_seconds) as was_clean:
-            if not was_clean:
-                interrupted_write.recover(self.repository, None)
+        with self._write_lock(wait_seconds):
             yield Writer(self)
             self._damage_by_problem.clear()
             self._are_refs_compared = False
 
     @contextmanager
-    def _write_lock(self, wait_seconds: float) -> Iterator[bool]:
-        """Hold the lock, with umask and settings for writing; yield True if the last holder ended cleanly."""
+    def _write_lock(self, wait_seconds: float) -> Iterator[lock.HeldLock]:
+        """Hold the lock, with umask and settings for writing; what a crashed holder left is removed first."""
         self.check_owner()
-        with permissions.archive_umask(self.root), lock.hold_lock(self.root / "lock", wait_seconds) as was_clean:
+        with permissions.archive_umask(self.root), lock.hold_lock(self.root / "lock", wait_seconds) as held_lock:
+            self._was_clean = held_lock.was_clean
+            if not held_lock.was_clean:
+                ref_completion.clean_up(self.root, self.repository, self._notify)
             restore_settings.put_back(self.root, foreign=self._restores_settings)
-            yield was_clean
+            yield held_lock
 
     def _update_index(self) -> None:
-        """Catch up, and check once that the refs agree with the journal; raises JournalDamaged, sqlite3.Error."""
+        """Catch up, and check once that the refs agree with the journal; raises JournalDamaged, sqlite3.Error.
+
+        After a crash, refs that the journal names are made or moved forward first.
+        """
         self.update_index()
         if self._are_refs_compared:
             return
-        problem = journal_repair.compare_refs(self.repository.refs(), self.index).problem
-        if problem is not None:
-            raise self._damage_error(problem)
+        differences = journal_repair.compare_refs(self.repository.refs(), self.index)
+        if differences.problem is not None and not self._was_clean:
+            ref_completion.complete_refs(self.repository, self.journal, differences, self._notify)
+            differences = journal_repair.compare_refs(self.repository.refs(), self.index)
+        if differences.problem is not None:
+            raise self._damage_error(differences.problem)
         self._are_refs_compared = True
 
     def repository_identity(self) -> tuple[int, int] | None:

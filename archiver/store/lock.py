@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from archiver import clock
@@ -26,13 +27,23 @@ _MAX_DESCRIPTION_CHARS = 400
 _MAX_TEXT_BYTES = 500
 
 
-@contextmanager
-def hold_lock(path: Path, wait_seconds: float) -> Iterator[bool]:
-    """Hold the lock file ``path`` during the block; yield True if the last holder ended cleanly.
+@dataclass(slots=True)
+class HeldLock:
+    """A lock that this process holds."""
 
-    False means that something may be unfinished: the last holder crashed, its block raised an error, the machine
-    was rebooted since, or the lock was never held before.  A holder whose block ends without an error leaves a
-    mark with the ID of this boot, which the next holder compares.
+    #: False if something may be unfinished: the last holder crashed, its block raised an error, the machine was
+    #: rebooted since, or the lock was never held before.
+    was_clean: bool
+    #: Set to False by a holder that has written nothing yet, so that an error leaves the mark as it was.
+    may_have_written: bool = True
+
+
+@contextmanager
+def hold_lock(path: Path, wait_seconds: float) -> Iterator[HeldLock]:
+    """Hold the lock file ``path`` during the block.
+
+    A holder whose block ends without an error, or before it wrote anything, leaves a mark with the ID of this
+    boot, which the next holder compares.
 
     Raises Busy, with the pid and the command of the present holder, after ``wait_seconds``; StorageError if the
     file cannot be opened for writing.
@@ -40,15 +51,37 @@ def hold_lock(path: Path, wait_seconds: float) -> Iterator[bool]:
     descriptor = _open_lock_file(path)
     try:
         _acquire_lock(path, descriptor, wait_seconds)
-        clean_mark = f"clean {clock.read_clocks().boot_id}".encode()
-        was_clean = os.pread(descriptor, _MAX_TEXT_BYTES, 0) == clean_mark
+        clean_mark = _make_clean_mark()
+        held_lock = HeldLock(os.pread(descriptor, _MAX_TEXT_BYTES, 0) == clean_mark)
         _write_lock_text(descriptor, _describe_process())
-        yield was_clean
-        # Without the mark, on a full disk for example, the next holder only checks more than necessary.
-        with suppress(OSError):
-            _write_lock_text(descriptor, clean_mark)
+        is_completed = False
+        try:
+            yield held_lock
+            is_completed = True
+        finally:
+            if is_completed or (held_lock.was_clean and not held_lock.may_have_written):
+                # Without the mark, on a full disk for example, the next holder only checks more than necessary.
+                with suppress(OSError):
+                    _write_lock_text(descriptor, clean_mark)
     finally:
         os.close(descriptor)
+
+
+def is_marked_clean(path: Path) -> bool:
+    """Return True if the last holder of the lock file ended cleanly, in this boot of the machine.
+
+    False also while somebody holds the lock, and if the file cannot be read.
+    """
+    try:
+        return path.read_bytes() == _make_clean_mark()
+    except OSError:
+        # There is no such file before the first run.
+        return False
+
+
+def _make_clean_mark() -> bytes:
+    """Return the text that a holder leaves in the file if its block ends without an error."""
+    return f"clean {clock.read_clocks().boot_id}".encode()
 
 
 class LockFlag:

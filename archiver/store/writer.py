@@ -20,7 +20,8 @@ from archiver.store.events.capture_events import VersionCaptured
 from archiver.store.events.event_details import WritableDetails
 from archiver.store.failpoints import Step, announce_step
 from archiver.store.git.fast_import import IDENTITY, FastImport
-from archiver.store.git.repository import JOURNAL, ZERO, RefUpdate
+from archiver.store.git.ref_transaction import ZERO, RefUpdate
+from archiver.store.git.repository import JOURNAL
 from archiver.store.journal import (
     EVENT_FILE,
     GENESIS_DIGEST,

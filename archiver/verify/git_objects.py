@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from archiver.errors import LazyMessage
-from archiver.path_existence import is_folder, is_there
+from archiver.path_existence import is_folder
 from archiver.store.git import hooks
 from archiver.store.git.repository import Repository
 from archiver.verify.findings import VerifyReport, untranslated
@@ -65,7 +65,7 @@ def check_git_repository(repository: Repository, report: VerifyReport) -> None:
 def check_git_files(repository_path: Path, report: VerifyReport) -> None:
     """Check settings, hooks and every object file, without running git.
 
-    Use it alone if the repository's settings may be hostile: git would obey them.
+    Use it alone if the repository has another format, in which git would misread refs or objects.
     """
     _check_settings(repository_path, report)
     _check_unknown_files(repository_path, report)
@@ -90,10 +90,6 @@ def _check_settings(repository_path: Path, report: VerifyReport) -> None:
         else:
             code = "A002" if deviation.name.startswith("hooks") else _FINDING_CODES.get(deviation.name, "A004")
             report.add_finding(code, display_name, _FAULTY_DEVIATIONS[deviation.reason])
-    # With these files, git sees other parents than the commits name.
-    for file_name in ("shallow", "info/grafts"):
-        if is_there(repository_path / file_name):
-            report.add_finding("A004", f"archive.git/{file_name}")
 
 
 def _check_unknown_files(repository_path: Path, report: VerifyReport) -> None:

@@ -77,7 +77,7 @@ def _set_back(site: Site) -> None:
 
 def _set_back_without_log(site: Site) -> None:
     _set_back(site)
-    shutil.rmtree(site.repository / "logs")
+    shutil.rmtree(site.repository / "logs", ignore_errors=True)
     for name in ("index.db", "state.db"):
         (site.archive / name).unlink()
 

@@ -155,18 +155,32 @@ def test_a_held_lock_names_its_holder(tmp_path: Path) -> None:
     other.kill()
     other.wait()
     other.stdout.close()
-    with lock.hold_lock(tmp_path / "lock", 0) as clean:
-        assert not clean, "a holder that was killed did not end cleanly"
-    with lock.hold_lock(tmp_path / "lock", 0) as clean:
-        assert clean
+    with lock.hold_lock(tmp_path / "lock", 0) as held_lock:
+        assert not held_lock.was_clean, "a holder that was killed did not end cleanly"
+    with lock.hold_lock(tmp_path / "lock", 0) as held_lock:
+        assert held_lock.was_clean
     assert lock.describe_lock_holder(tmp_path / "lock") is None
 
 
 def test_an_error_inside_leaves_the_lock_unclean(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), lock.hold_lock(tmp_path / "lock", 0):
         raise ZeroDivisionError
-    with lock.hold_lock(tmp_path / "lock", 0) as clean:
-        assert not clean
+    with lock.hold_lock(tmp_path / "lock", 0) as held_lock:
+        assert not held_lock.was_clean
+
+
+@pytest.mark.parametrize("was_clean", [True, False])
+def test_an_error_before_anything_is_written_leaves_the_mark_as_it_was(tmp_path: Path, was_clean: bool) -> None:
+    path = tmp_path / "lock"
+    if was_clean:
+        with lock.hold_lock(path, 0):
+            pass
+    holding = lock.hold_lock(path, 0)
+    holding.__enter__().may_have_written = False
+    error = ZeroDivisionError()
+    with pytest.raises(ZeroDivisionError):
+        holding.__exit__(ZeroDivisionError, error, None)
+    assert lock.is_marked_clean(path) == was_clean
 
 
 @pytest.mark.needs("ssh-keygen")

@@ -1,6 +1,7 @@
 """Run git on a repository; the only module importing GitPython.
 
-The settings of the system and of the user are switched off: git obeys only those of the repository.
+The settings of the system, of the user and of the repository are switched off: git obeys only our own, in a
+private directory (:mod:`archiver.store.git.private_directory`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import IO, Any
 
 from archiver.errors import ConfigError, StorageError
 from archiver.store.git.fast_import import end_process
+from archiver.store.git.private_directory import OBJECT_DIRECTORY, PrivateDirectory
 
 #: A git process that is silent for this long hangs, on a dead disk for example, and is killed.  A shorter time
 #: would kill one that is only slow; a longer one would block the daemon for longer.
@@ -24,13 +26,13 @@ _PATIENCE_SECONDS = 300.0
 _COPY_BYTES = 1 << 20
 HANGS = b"it did not answer and was ended"
 
-#: These commands move refs, which the archive's own hook checks; no other command runs a hook.
-_HOOKED = frozenset({"fast-import", "update-ref", "pack-refs"})
-#: Switches off the settings of the system and of the user; those of the repository remain.
+#: Switches off the settings of the system and of the user.
 _NO_OTHER_SETTINGS = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
 #: Keeps git from contacting another server: it must not fetch a missing object, with a program that the settings
 #: of the repository name.
 _SILENT = {"GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1"}
+#: These commands need no repository.
+_WITHOUT_REPOSITORY = frozenset({"init", "config"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +46,27 @@ class OuterSetting:
 class GitCommands:
     """The git commands for one repository, run through GitPython's command interface.
 
-    ``patience_seconds`` is the time for which a command may be silent before it is killed.
+    ``patience_seconds`` is the time for which a command may be silent before it is killed.  The owner calls
+    :meth:`close`.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Run commands on the repository at ``path``, which need not exist yet."""
+    def __init__(self, path: Path, *, copies_packed_refs: bool = False) -> None:
+        """Run commands on the repository at ``path``, which need not exist yet.
+
+        ``copies_packed_refs`` is that of :class:`PrivateDirectory`.
+        """
         self.path = path
         self.patience_seconds = _PATIENCE_SECONDS
+        self._directory = PrivateDirectory(path, copies_packed_refs=copies_packed_refs)
+
+    @property
+    def is_directory_intact(self) -> bool:
+        """Return True unless somebody has removed the private directory, so that git no longer finds the refs."""
+        return self._directory.is_intact()
+
+    def close(self) -> None:
+        """Remove the private directory; the next command makes another one."""
+        self._directory.close()
 
     @cached_property
     def _git(self) -> Any:
@@ -84,13 +100,6 @@ class GitCommands:
             GIT_NO_REPLACE_OBJECTS="1",
             GIT_GRAFT_FILE=os.devnull,
             GIT_SHALLOW_FILE="",
-            # Without the first setting, a hint about grafts precedes the reason of a failure.  Without the second,
-            # git looks for a ref with the name of each object id that it is given.
-            GIT_CONFIG_COUNT="2",
-            GIT_CONFIG_KEY_0="advice.graftFileDeprecated",
-            GIT_CONFIG_VALUE_0="false",
-            GIT_CONFIG_KEY_1="core.warnAmbiguousRefs",
-            GIT_CONFIG_VALUE_1="false",
             LC_ALL="C",
         )
         return interface
@@ -164,7 +173,7 @@ class GitCommands:
                 self._command(command, arguments),
                 istream=subprocess.PIPE,
                 as_process=True,
-                env=_SILENT,
+                env=_SILENT | {"GIT_OBJECT_DIRECTORY": OBJECT_DIRECTORY},
                 # In our session, a Ctrl-C on the daemon's terminal would kill git in the middle of a version.
                 start_new_session=True,
             )
@@ -172,22 +181,10 @@ class GitCommands:
             raise self.failed(command, str(error).encode()) from None
 
     def _command(self, command: str, arguments: Iterable[str]) -> list[str]:
-        """Return the complete command line, with settings overruling the repository's.
-
-        The settings of the repository were compared before (:mod:`archiver.store.git.hooks`).  Those that make git
-        run another program are overruled nevertheless: if root runs this, the archive's owner could replace the
-        file after the comparison.
-        """
-        directory = os.fspath(self.path)
-        overruled = {
-            "safe.directory": directory,
-            "core.hooksPath": f"{directory}/hooks" if command in _HOOKED else os.devnull,
-            "core.sshCommand": "ssh",
-            "core.fsmonitor": "false",
-            "core.commitGraph": "false",
-        }
-        settings = [word for name, value in overruled.items() for word in ("-c", f"{name}={value}")]
-        return ["git", *settings, f"--git-dir={directory}", *arguments]
+        """Return the complete command line; raises StorageError if the private directory cannot be made."""
+        # There is nothing to link to before "git init" has made the repository.
+        directory = os.fspath(self.path) if command in _WITHOUT_REPOSITORY else self._directory.path()
+        return ["git", f"--git-dir={directory}", *arguments]
 
     def outer_setting(self, name: str) -> OuterSetting | None:
         """Return the value of a setting for a person running git in this repository, and the file of origin.

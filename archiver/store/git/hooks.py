@@ -1,10 +1,8 @@
 """Define the repository's settings and hooks byte for byte, and compare the files with them.
 
-They are guard rails against accidents.  The owner of the files can bypass them; the proof is the journal
-(docs/traps.md).
-
-Git obeys these files, and some settings name commands.  So they are compared before git runs: a caller such as
-root must not execute what the archive's owner has written there.
+They are guard rails against accidents, for other people's git.  The owner of the files can bypass them; the proof
+is the journal (docs/traps.md).  Our own git reads none of them (:mod:`archiver.store.git.private_directory`), so a
+foreign file is a finding and stops nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,13 +107,18 @@ _EARLIER = {
     "hooks/reference-transaction": {"1398137c8384386eef01552ca8dc38afc1ec8232a54f3ef2531fcd42807bceaa"},
 }
 
-_REDIRECTIONS = ("commondir", "objects/info/alternates", "objects/info/http-alternates")
+_REDIRECTIONS = (
+    "commondir",
+    "shallow",
+    "info/grafts",
+    "objects/info/alternates",
+    "objects/info/http-alternates",
+)
 _HOOK_NAME = re.compile(r"[a-z0-9-]+")
 #: Our files have up to two kilobytes; a longer file is refused without being read as a whole.
 _LONGEST_BYTES = 1 << 16
 
-#: The reasons why a file differs from what this release writes.  Git can safely run despite all of them but
-#: FOREIGN.
+#: The reasons why a file differs from what this release writes.
 EARLIER, GIT_LFS, MISSING = "earlier release", "git-lfs", "missing"
 NOT_EXECUTABLE, ALTERED, FOREIGN = "not executable", "altered", "foreign"
 
@@ -152,23 +155,13 @@ def deviations(repository: Path) -> list[Deviation]:
     return [each for each in _compared(repository) if each is not None]
 
 
-def check(repository: Path) -> None:
-    """Raise StorageError if git would obey settings or hooks that archiver did not write, or cannot compare."""
-    refuse_foreign(repository, deviations(repository))
+def is_config_foreign(repository: Path) -> bool:
+    """Return True if neither archiver nor git-lfs wrote the present ``config``.
 
-
-def refuse_foreign(repository: Path, found: Sequence[Deviation]) -> None:
-    """Raise StorageError if there is a foreign file among ``found``, the result of :func:`deviations`."""
-    foreign = [each.name for each in found if each.reason == FOREIGN]
-    if foreign:
-        raise StorageError(
-            "Not written by archiver: {files} in {repository}. git would obey this, so git was not run. Nothing "
-            "was changed. To restore archiver's files and keep the present ones for inspection, run as the "
-            "archive owner: {command}",
-            files=", ".join(foreign),
-            repository=repository,
-            command=RESTORE,
-        )
+    Raises StorageError if the file cannot be read.
+    """
+    deviation = _of_config(repository)
+    return deviation is not None and deviation.reason == FOREIGN
 
 
 def is_hook_name(name: str) -> bool:
@@ -177,7 +170,7 @@ def is_hook_name(name: str) -> bool:
 
 
 def redirections(repository: Path) -> list[str]:
-    """Return the names of the existing files that make git read settings or objects from another folder."""
+    """Return the names of the existing files that make git see other objects, or other parents of a commit."""
     return [name for name in _REDIRECTIONS if is_there(repository / name, follow_links=False)]
 
 
@@ -332,10 +325,9 @@ def _listed(folder: Path) -> list[str]:
 
 
 def _unreadable(path: Path, error: OSError) -> StorageError:
-    """Return the error for a file that cannot be compared, so git must not run."""
+    """Return the error for a file or folder that cannot be compared."""
     return StorageError(
-        "Cannot read {path} ({reason}), so git was not run. Nothing was changed. Check the disk and the "
-        "permissions of the archive.",
+        "Cannot read {path} ({reason}). Nothing was changed. Check the disk and the permissions of the archive.",
         path=path,
         reason=error.strerror or error,
     )

@@ -1,7 +1,6 @@
-"""Complete a repository write interrupted by a crash, and remove leftovers; only under the writer's lock.
+"""Remove what git leaves when its parent is killed; only under the writer's lock.
 
-A write counts from the moment the journal's ref moves.  If the newest event names a ref that has not moved yet,
-the ref is moved now.
+:mod:`archiver.store.repair.ref_completion` then completes the refs.
 """
 
 from __future__ import annotations
@@ -13,31 +12,18 @@ from pathlib import Path
 
 from archiver import clock
 from archiver.errors import Busy
-from archiver.model import Event
-from archiver.store.git.repository import ZERO, RefUpdate, Repository
 
 _WAIT_SECONDS = 10.0
 
 
-def recover(repository: Repository, newest: Event | None) -> list[str]:
-    """Remove leftovers of a crash, and move the refs of ``newest``, the newest event; return the moved refs.
+def remove_leftovers(path: Path) -> None:
+    """Remove what git processes of a crashed writer left in the repository at ``path``.
 
-    With ``newest`` None, no ref is moved.  Raises Busy if a git process still works in the repository after ten
-    seconds, StorageError if git fails.
+    Raises Busy if such a process still works there after ten seconds, OSError if a file cannot be removed.
     """
-    _await_git(repository.path)
-    for leftover in _leftovers(repository.path):
+    _await_git(path)
+    for leftover in _leftovers(path):
         leftover.unlink(missing_ok=True)
-    if newest is None:
-        return []
-    updates = []
-    for ref, wanted in newest.refs.items():
-        now = repository.resolve(ref)
-        if now != wanted:
-            updates.append(RefUpdate(ref, now or ZERO, wanted))
-    if updates:
-        repository.move_refs(updates)
-    return [update.ref for update in updates]
 
 
 def _leftovers(path: Path) -> Iterator[Path]:

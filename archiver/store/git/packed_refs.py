@@ -33,8 +33,12 @@ def is_whole(repository: Path) -> bool:
 # Cached, because each writing asks, and only maintenance changes the file.
 @lru_cache(maxsize=4)
 def _is_whole(path: Path, *_state: int) -> bool:
-    """Return True if every line of the file is complete; ``_state`` makes the cache notice a changed file."""
-    return _WHOLE.fullmatch(path.read_bytes()) is not None
+    """Return True if every line of the file is complete; ``_state`` makes the cache notice a changed file.
+
+    An empty file is not whole: git writes a comment at least, and would lose all packed refs without a word.
+    """
+    data = path.read_bytes()
+    return bool(data) and _WHOLE.fullmatch(data) is not None
 
 
 def read(repository: Path) -> dict[str, str]:

@@ -10,30 +10,19 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
+from archiver.errors import LazyMessage, StorageError
 from archiver.store.failpoints import Step, announce_step
 from archiver.store.fsync import sync_filesystem
 from archiver.store.git import hooks, repository_format
 from archiver.store.git.commands import HANGS, OuterSetting
 from archiver.store.git.fast_import import FastImport, GitEnded, Overseer
+from archiver.store.git.loose_object import write_loose_object
+from archiver.store.git.ref_transaction import ZERO, RefUpdate, commit_moves
 from archiver.store.git.repository_reader import RepositoryReader
 
-#: The object id of a ref that does not exist.
-ZERO = "0" * 40
-#: The old value of a ref that is moved without being checked, even if its old value cannot be read.
-ANY = ""
 JOURNAL = "refs/heads/journal"
-
-
-@dataclass(frozen=True, slots=True)
-class RefUpdate:
-    """Move ``ref`` from ``old`` (ZERO: must not exist; ANY: unchecked) to ``new`` (ZERO: delete)."""
-
-    ref: str
-    old: str
-    new: str
 
 
 class Repository(RepositoryReader):
@@ -132,29 +121,56 @@ class Repository(RepositoryReader):
         announce_step(Step.GIT_OBJECTS_DURABLE)
 
     def write_tag(self, body: bytes) -> str:
-        """Write a tag object with the bytes ``body``; return its id.  Raises StorageError if git fails.
+        """Write a tag object with the bytes ``body``; return its id.  Raises OSError.
 
-        The tagged commit need not be readable yet: an import may still be writing it.
+        The tagged commit need not be readable yet: an import may still be writing it.  The object is durable when
+        that import ends.
         """
-        return self.commands.run("hash-object", "-t", "tag", "-w", "--stdin", stdin=body).decode("ascii").strip()
+        return write_loose_object(os.fspath(self.path / "objects"), "tag", body)
 
     def move_refs(self, updates: Iterable[RefUpdate], *, guarded: bool = True) -> None:
         """Move refs in a single transaction, in the given order, and return once durable.
 
         A crash during the transaction can leave only the first refs moved.  So the caller puts the journal first,
-        and recovery moves the others.  With ``guarded``, the hook refuses to delete refs and to move them back;
-        accepting a loss does both.
+        and recovery moves the others.  With ``guarded``, deletions and moves back are refused; accepting a loss
+        does both.
 
-        Raises StorageError if git or the hook refuses; no ref has moved then.
+        Raises StorageError if git refuses, or if a move is refused; no ref has moved then.
         """
-        lines = ["start"]
-        lines += [f"update {u.ref}\0{u.new}\0{u.old}" for u in updates]
-        lines += ["prepare", "commit", ""]
-        options = () if guarded else ("-c", "core.hooksPath=/dev/null")
-        self.commands.run(*options, "update-ref", "-z", "--stdin", stdin="\0".join(lines).encode("utf-8"))
+        moves = list(updates)
+        if guarded:
+            self._check_moves(moves)
+        is_journal_moved = any(move.ref == JOURNAL and move.new != ZERO for move in moves)
+        commit_moves(self.commands, moves, [JOURNAL] if is_journal_moved else [])
         announce_step(Step.REFS_MOVED)
         sync_filesystem(self.path)
         announce_step(Step.REFS_DURABLE)
+
+    def _check_moves(self, moves: Iterable[RefUpdate]) -> None:
+        """Raise StorageError for a deletion, a moved tag, or a branch that would lose a commit.
+
+        These are the rules of the hook for other people's git (:mod:`archiver.store.git.hooks`).  The old values
+        are checked by git in the same transaction, so nobody can move a ref in between.
+        """
+        for move in moves:
+            is_new = move.old == ZERO
+            if move.new == ZERO and not is_new:
+                reason = LazyMessage("it would be deleted")
+            elif is_new or move.old == move.new:
+                continue
+            elif move.ref.startswith("refs/tags/"):
+                reason = LazyMessage("a tag is never moved")
+            elif not self.descends_from(move.new, move.old):
+                reason = LazyMessage("it would lose a commit")
+            else:
+                continue
+            raise StorageError(
+                "The ref {ref} in {path} was not moved: {reason}. No archived data was lost. To check the "
+                "archive, run: archiver verify",
+                ref=move.ref,
+                path=self.path,
+                reason=reason,
+            )
 
     # --- housekeeping
 
@@ -176,14 +192,16 @@ class Repository(RepositoryReader):
         self.commands.run("prune-packed", "--quiet")
 
     def pack_refs(self) -> None:
-        """Write all refs to ``packed-refs``, and remove their own files; raises StorageError if git fails.
-
-        The guard's hook sees each removal as a deletion, and allows it.
-        """
-        status, _, err = self.commands.attempt("pack-refs", "--all", is_long=True)
-        if status != 0:
-            raise self.commands.failed("pack-refs", err)
-        announce_step(Step.REFS_PACKED)
+        """Write all refs to ``packed-refs``, and remove their own files; raises StorageError if git fails."""
+        # Packed refs are synced, unlike others: an empty file of packed refs would be no error to git.  The
+        # files of the single refs stay until that file and its name are durable.
+        for option in ("--no-prune", "--prune"):
+            arguments = ("-c", "core.fsync=all", "pack-refs", "--all", option)
+            status, _, err = self.commands.attempt(*arguments, is_long=True)
+            if status != 0:
+                raise self.commands.failed("pack-refs", err)
+            sync_filesystem(self.path)
+            announce_step(Step.REFS_PACKED)
 
     def merge_packs(self) -> None:
         """Write the objects of all packs to a single pack, and delete the packs made superfluous.

@@ -30,6 +30,8 @@ _KNOWN_EXTENSIONS = {
     "relativeworktrees": None,
     "worktreeconfig": None,
 }
+#: Settings that say how refs and objects are stored, and so what our own git would misread.
+_MEANINGFUL = ("core.repositoryformatversion=", "extensions.objectformat=", "extensions.refstorage=")
 _FALSE = ("", "0", "false", "no", "off")
 
 
@@ -95,6 +97,42 @@ def check_made(repository: Path) -> None:
             "in PATH.",
             path=repository,
             format=", ".join(odd),
+        )
+
+
+def check_readable(repository: Path) -> None:
+    """Raise StorageError if something in the repository gives refs or objects another meaning than in an archive.
+
+    Quick: a process is started only if ``config`` is none of those that archiver writes.
+    """
+    outside_files = hooks.redirections(repository)
+    if outside_files:
+        raise StorageError(
+            "{files} in {repository} would make git see other objects or another history. Nothing was changed. To "
+            "restore archiver's files and keep the present ones for inspection, run as the archive owner: "
+            "{command}",
+            files=", ".join(outside_files),
+            repository=repository,
+            command=hooks.RESTORE,
+        )
+    if keeps_refs_in_tables(repository):
+        raise reftable_problem(repository)
+    if not hooks.is_config_foreign(repository):
+        return
+    try:
+        unusual_settings = [*oddities(repository, read_settings(repository))]
+    except StorageError:
+        # Git cannot read the settings either, so they say nothing about the format; verify reports the file.
+        return
+    unusual_settings = [setting for setting in unusual_settings if setting.startswith(_MEANINGFUL)]
+    if unusual_settings:
+        raise StorageError(
+            "The configuration of {repository} names a format that an archive cannot have ({format}). Nothing was "
+            "changed. To restore archiver's files and keep the present ones for inspection, run as the archive "
+            "owner: {command}",
+            repository=repository,
+            format=", ".join(unusual_settings),
+            command=hooks.RESTORE,
         )
 
 

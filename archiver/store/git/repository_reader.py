@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import IO
@@ -17,6 +18,8 @@ from archiver.store.git.fast_import import GitEnded
 _AHEAD = 50
 #: By default, git maps packs in windows of a gigabyte, which count as memory of its process.
 _SMALL_WINDOWS = ("-c", "core.packedGitWindowSize=1m", "-c", "core.packedGitLimit=32m")
+#: So many commits are followed without starting another git process; a batch of the writer has no more.
+_NEAR_COMMITS = 64
 #: Stands for the blob of a deleted path.
 _NO_OBJECT = "0" * 40
 
@@ -48,6 +51,13 @@ class RepositoryReader:
             # Returning None would say that the ref is missing, and make the journal look empty because git failed.
             raise self.commands.failed("cat-file", b"it ended without an answer") from error
         except KeyError:  # git answered "missing".
+            if self.commands.is_directory_intact:
+                return None
+        # Somebody removed the private directory, a cleaner of temporary files for example: ask once more.
+        self.close()
+        try:
+            return self._ask(ref)[0]
+        except KeyError:
             return None
 
     def refs(self) -> dict[str, str]:
@@ -156,6 +166,26 @@ class RepositoryReader:
         """Return True if ``new`` is ``old`` or a descendant of it; False also if either commit is unknown."""
         return self.commands.attempt(*_SMALL_WINDOWS, "merge-base", "--is-ancestor", old, new)[0] == 0
 
+    def descends_from(self, new: str, old: str) -> bool:
+        """Return True if the commit ``new`` is ``old`` or a descendant of it; quick if only a few commits lie
+        between.
+
+        False also if either commit is unknown.  Raises StorageError if git does not answer.
+        """
+        commit = new
+        for _ in range(_NEAR_COMMITS):
+            if commit == old:
+                return True
+            try:
+                header = self.read(commit).partition(b"\n\n")[0]
+            except KeyError:  # Not in the repository.
+                return False
+            parents = [line[7:].decode("ascii") for line in header.split(b"\n") if line.startswith(b"parent ")]
+            if not parents:
+                return False
+            commit = parents[0]
+        return self.is_ancestor(old, new)
+
     def names_in(self, commit: str) -> list[bytes]:
         """Return the names at the top of a commit's tree, in git's order; raises as :meth:`read` does."""
         # The tree is decoded here, because starting a git process for each of 100,000 events is slow.  An entry is
@@ -193,7 +223,8 @@ class RepositoryReader:
     def fsck(self) -> list[str]:
         """Return the lines in which ``git fsck --full --strict`` reports errors; none for a sound repository."""
         arguments = ("fsck", "--full", "--strict", "--no-dangling", "--no-progress")
-        status, out, err = self.commands.attempt(*arguments, is_long=True)
+        with closing(GitCommands(self.path, copies_packed_refs=True)) as commands:
+            status, out, err = commands.attempt(*arguments, is_long=True)
         lines = (out + err).decode("utf-8", "replace").splitlines()
         return lines if status != 0 else [line for line in lines if line.startswith("error")]
 
@@ -219,7 +250,8 @@ class RepositoryReader:
         )
 
     def close(self) -> None:
-        """End the process for reading; the next read starts a new one."""
+        """End the process for reading, and remove the private directory; the next read makes both again."""
         if self._reader is not None:
             self._reader.close()
             self._reader = None
+        self.commands.close()

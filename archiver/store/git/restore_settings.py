@@ -27,14 +27,11 @@ _LONGEST_BYTES = 1 << 20
 def put_back(root: Path, *, foreign: bool) -> None:
     """Restore settings files and hooks if missing, or if written by an earlier release or git-lfs.
 
-    With ``foreign``, files that nobody knows are replaced, too, and set aside; without it, such a file raises
-    StorageError, and nothing is changed.  Also raises StorageError if a foreign file cannot be replaced, or if the
-    repository keeps its refs in the reftable format.
+    With ``foreign``, files that nobody knows are replaced, too, and set aside; without it, they stay.  Raises
+    StorageError if a foreign file cannot be replaced, or if the repository keeps its refs in the reftable format.
     """
     repository = root / "archive.git"
-    found = hooks.deviations(repository)
-    if not foreign:
-        hooks.refuse_foreign(repository, found)
+    found = [each for each in hooks.deviations(repository) if foreign or each.reason != FOREIGN]
     if not found:
         return
     if repository_format.keeps_refs_in_tables(repository):

@@ -11,7 +11,8 @@ from archiver.model import Event
 from archiver.store import sqlite
 from archiver.store.events.archive_events import LossAccepted
 from archiver.store.events.event_kinds import Action
-from archiver.store.git.repository import ANY, JOURNAL, ZERO, RefUpdate, Repository
+from archiver.store.git.ref_transaction import ANY, ZERO, RefUpdate
+from archiver.store.git.repository import JOURNAL, Repository
 from archiver.store.index.queries import Index
 from archiver.store.repair import journal_repair, set_aside
 from archiver.store.repair.journal_repair import WholeEvent

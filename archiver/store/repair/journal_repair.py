@@ -29,6 +29,7 @@ from archiver.store.repair import set_aside
 _VERSION_TAG = re.compile(r"refs/tags/[^/]+/[^/]+/(v\d+|submitted(-\d+)?)")
 _CHECKPOINT_TAG = re.compile(rf"refs/tags/{CHECKPOINTS}/(\d+)")
 _BRANCH_PREFIX = "refs/heads/filings/"
+_TAG_PREFIX = "refs/tags/"
 _OID = re.compile(r"\b[0-9a-f]{40}\b")
 
 
@@ -173,18 +174,20 @@ def last_whole_event(repository: Repository, points: Iterable[JournalPoint | Non
 
     A process that died may have left commits of events that never became part of the journal.  So an event is
     preferred if there is evidence for it or for an event after it: the journal's ref named it, according to ref
-    files and the reflog; a database included it (``points``); or the refs that it moved are in place.
+    files and the reflog of an earlier release; a database included it (``points``); or the tags that it made
+    exist.
 
     Reads every commit.  Raises StorageError if git fails.
     """
     whole_events = _read_whole_events(repository)
     refs = readable_refs(repository)
     hint_commits = _read_journal_hints(repository) | {point.commit for point in points if point is not None}
-    hint_commits |= {
-        commit
-        for commit, (_, _, moved_refs) in whole_events.items()
-        if moved_refs and all(refs.get(ref) == oid for ref, oid in moved_refs.items())
-    }
+    for commit, (_, _, moved_refs) in whole_events.items():
+        # Tags never move, and are made after the journal has moved.  The branches of the event have moved on
+        # since.
+        tags = {ref: oid for ref, oid in moved_refs.items() if ref.startswith(_TAG_PREFIX)}
+        if tags and all(refs.get(ref) == oid for ref, oid in tags.items()):
+            hint_commits.add(commit)
     counted_commits: set[str] = set()
     for commit in hint_commits:
         ancestor: str | None = commit

@@ -1,0 +1,180 @@
+"""Give git a directory of this process's own instead of the archive's, so it obeys settings of ours alone.
+
+Some settings name programs, and hooks are programs.  Whoever owns the archive can write them, and root must not
+run them.  So git finds our ``config`` and ``HEAD`` in a private directory, and the archive's refs through links:
+it follows them, and takes its locks at their targets.  The objects come from ``GIT_OBJECT_DIRECTORY``.
+``GIT_COMMON_DIR`` would not do: git reads the settings of the common directory.
+
+Links and object directory lead to the working directory of the git process, which is the repository.  If somebody
+moves the archive away, git keeps to it; with absolute paths it would make new folders where the archive was, or
+mix refs and objects of two archives.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+import weakref
+from contextlib import suppress
+from pathlib import Path
+
+from archiver.errors import StorageError
+
+_PREFIX = "archiver-git-"
+#: The value of ``GIT_OBJECT_DIRECTORY``, from the working directory of git.
+OBJECT_DIRECTORY = "objects"
+#: The working directory of the process that follows the link.
+_WORKING_DIRECTORY = "/proc/self/cwd"
+#: A file system in memory, on Linux: a full disk must not keep anybody from reading, and a cleaner of ``/tmp``
+#: does not look there.
+_MEMORY_FOLDER = "/dev/shm"
+
+_HEAD = "ref: refs/heads/journal\n"
+#: Everything that our commands need from settings.  The hooks of the archive are for other people's git.  Refs are
+#: synced by :mod:`archiver.store.git.ref_transaction`; the value ``all,-reference`` would have no effect.  Without
+#: ``warnAmbiguousRefs``, git looks for no ref with the name of each object id that it is given; without
+#: ``graftFileDeprecated``, no hint about grafts precedes the reason of a failure.
+_CONFIG = """\
+[core]
+\trepositoryformatversion = 0
+\tfilemode = true
+\tbare = true
+\tfsync = objects,derived-metadata,-reference
+\tfsyncMethod = fsync
+\tlogAllRefUpdates = false
+\tcommitGraph = false
+\thooksPath = /dev/null
+\twarnAmbiguousRefs = false
+[advice]
+\tgraftFileDeprecated = false
+[extensions]
+\tpreciousObjects = true
+[gc]
+\tauto = 0
+[maintenance]
+\tauto = false
+[transfer]
+\tfsckObjects = true
+"""
+
+
+class PrivateDirectory:
+    """The git directory of one process for one repository; removed by :meth:`close`, or when the process ends.
+
+    A process that is killed leaves it; :func:`remove_abandoned` removes those.
+    """
+
+    def __init__(self, repository: Path, *, copies_packed_refs: bool = False) -> None:
+        """Prepare a directory for ``repository``; nothing is made before :meth:`path`.
+
+        With ``copies_packed_refs``, ``packed-refs`` is a copy instead of a link: for ``git fsck``, which reports a
+        link since git 2.50.
+        """
+        self._repository = repository
+        self._copies_packed_refs = copies_packed_refs
+        self._path: str | None = None
+        self._remover: weakref.finalize[..., PrivateDirectory] | None = None
+
+    def path(self) -> str:
+        """Return the path of the directory, which is made if it does not exist; raises StorageError."""
+        if self._path is None or not self.is_intact():
+            self.close()
+            self._create()
+        assert self._path is not None
+        return self._path
+
+    def is_intact(self) -> bool:
+        """Return True if the directory is whole; git would say of a damaged one that refs are missing."""
+        names = (
+            ("HEAD", "config", "refs") if self._copies_packed_refs else ("HEAD", "config", "refs", "packed-refs")
+        )
+        return self._path is not None and all(os.path.lexists(f"{self._path}/{name}") for name in names)
+
+    def close(self) -> None:
+        """Remove the directory; the next :meth:`path` makes another one."""
+        if self._remover is not None:
+            self._remover()
+        self._path = self._remover = None
+
+    def _create(self) -> None:
+        """Make the directory in the first place that has room; raises StorageError if none has."""
+        failure: OSError | None = None
+        for parent in _parents():
+            try:
+                folder = tempfile.mkdtemp(prefix=_PREFIX, dir=parent)
+            except OSError as error:
+                failure = error
+                continue
+            lock = -1
+            try:
+                lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                # The lock says that the process lives, also to systemd-tmpfiles.
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._fill(folder)
+            except OSError as error:
+                failure = error
+                _remove(folder, lock, os.getpid())
+                continue
+            self._path = folder
+            self._remover = weakref.finalize(self, _remove, folder, lock, os.getpid())
+            return
+        raise StorageError(
+            "Cannot create a temporary folder for git ({reason}). Nothing was changed. Free some space in "
+            "{folder}, or set TMPDIR to a folder on another disk.",
+            reason=(failure and failure.strerror) or failure,
+            folder=tempfile.gettempdir(),
+        )
+
+    def _fill(self, folder: str) -> None:
+        """Write settings and links to ``folder``; raises OSError."""
+        for name, text in (("config", _CONFIG), ("HEAD", _HEAD)):
+            Path(folder, name).write_text(text, "ascii")
+        os.symlink(f"{_WORKING_DIRECTORY}/refs", f"{folder}/refs")
+        if not self._copies_packed_refs:
+            os.symlink(f"{_WORKING_DIRECTORY}/packed-refs", f"{folder}/packed-refs")
+            return
+        with suppress(FileNotFoundError):  # Before the first maintenance no ref is packed.
+            shutil.copyfile(self._repository / "packed-refs", f"{folder}/packed-refs")
+
+
+def remove_abandoned() -> None:
+    """Remove the directories that processes of this user left because they were killed."""
+    for parent in _parents():
+        with suppress(OSError), os.scandir(parent) as entries:
+            for entry in entries:
+                if entry.name.startswith(_PREFIX) and entry.is_dir(follow_symlinks=False):
+                    _remove_if_abandoned(entry.path)
+
+
+def _remove_if_abandoned(folder: str) -> None:
+    """Remove a private directory unless a living process holds its lock, or another user owns it."""
+    try:
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        # Another user's, or just removed.
+        return
+    try:
+        if os.fstat(lock).st_uid == os.geteuid():
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+    except OSError:
+        # A living process holds the lock.
+        return
+    finally:
+        os.close(lock)
+
+
+def _parents() -> list[str]:
+    """Return the folders in which a private directory may lie, the best one first."""
+    return list(dict.fromkeys([_MEMORY_FOLDER, tempfile.gettempdir()]))
+
+
+def _remove(folder: str, lock: int, creator_pid: int) -> None:
+    """Remove a private directory and release its lock; does nothing in a fork of the process that made it."""
+    if os.getpid() != creator_pid:
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    if lock >= 0:
+        os.close(lock)
