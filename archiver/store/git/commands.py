@@ -31,8 +31,6 @@ _NO_OTHER_SETTINGS = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnul
 #: Keeps git from contacting another server: it must not fetch a missing object, with a program that the settings
 #: of the repository name.
 _SILENT = {"GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1"}
-#: These commands need no repository.
-_WITHOUT_REPOSITORY = frozenset({"init", "config"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +48,15 @@ class GitCommands:
     :meth:`close`.
     """
 
-    def __init__(self, path: Path, *, copies_packed_refs: bool = False) -> None:
-        """Run commands on the repository at ``path``, which need not exist yet.
+    def __init__(self, path: Path, *, has_repository: bool = True, copies_packed_refs: bool = False) -> None:
+        """Run commands on the repository at ``path``.
 
-        ``copies_packed_refs`` is that of :class:`PrivateDirectory`.
+        Without ``has_repository`` there is none yet, and git runs in the folder ``path``: only for commands that
+        need none.  ``copies_packed_refs`` is that of :class:`PrivateDirectory`.
         """
         self.path = path
         self.patience_seconds = _PATIENCE_SECONDS
+        self._has_repository = has_repository
         self._directory = PrivateDirectory(path, copies_packed_refs=copies_packed_refs)
 
     @property
@@ -164,13 +164,12 @@ class GitCommands:
 
         Raises StorageError if git cannot be started.
         """
-        command = _command_of(arguments)
         interface = self._git
         from git.exc import GitCommandNotFound
 
         try:
             return interface.execute(
-                self._command(command, arguments),
+                self._command(arguments),
                 istream=subprocess.PIPE,
                 as_process=True,
                 env=_SILENT | {"GIT_OBJECT_DIRECTORY": OBJECT_DIRECTORY},
@@ -178,12 +177,11 @@ class GitCommands:
                 start_new_session=True,
             )
         except GitCommandNotFound as error:
-            raise self.failed(command, str(error).encode()) from None
+            raise self.failed(_command_of(arguments), str(error).encode()) from None
 
-    def _command(self, command: str, arguments: Iterable[str]) -> list[str]:
+    def _command(self, arguments: Iterable[str]) -> list[str]:
         """Return the complete command line; raises StorageError if the private directory cannot be made."""
-        # There is nothing to link to before "git init" has made the repository.
-        directory = os.fspath(self.path) if command in _WITHOUT_REPOSITORY else self._directory.path()
+        directory = self._directory.path() if self._has_repository else os.fspath(self.path)
         return ["git", f"--git-dir={directory}", *arguments]
 
     def outer_setting(self, name: str) -> OuterSetting | None:

@@ -16,7 +16,7 @@ from archiver.errors import LazyMessage, StorageError
 from archiver.store.failpoints import Step, announce_step
 from archiver.store.fsync import sync_filesystem
 from archiver.store.git import hooks, repository_format
-from archiver.store.git.commands import HANGS, OuterSetting
+from archiver.store.git.commands import HANGS, GitCommands, OuterSetting
 from archiver.store.git.fast_import import FastImport, GitEnded, Overseer
 from archiver.store.git.loose_object import write_loose_object
 from archiver.store.git.ref_transaction import ZERO, RefUpdate, commit_moves
@@ -45,7 +45,7 @@ class Repository(RepositoryReader):
         path.mkdir(parents=True)
         repository = cls(path)
         try:
-            repository.commands.run(
+            GitCommands(path, has_repository=False).run(
                 *("-c", repository_format.KEEP_REFS_IN_FILES, "init", "--quiet", "--bare"),
                 *("--template=", "--object-format=sha1", "."),
             )
@@ -67,7 +67,12 @@ class Repository(RepositoryReader):
         sync_filesystem(self.path)
 
     def outer_hooks_path(self) -> OuterSetting | None:
-        """Return the ``core.hooksPath`` making a person's git ignore our hooks; None without such a setting."""
+        """Return the ``core.hooksPath`` making a person's git ignore our hooks; None without such a setting.
+
+        Also None if the repository's own settings are foreign, which is reported anyway: this git would obey them.
+        """
+        if hooks.is_config_foreign(self.path):
+            return None
         setting = self.commands.outer_setting("core.hooksPath")
         # A relative path starts at the repository, githooks(5).  A path to our own hooks does no harm.
         if setting is None or (self.path / setting.value).resolve() == (self.path / "hooks").resolve():

@@ -47,7 +47,7 @@ def read_settings(repository: Path) -> dict[str, str]:
     except hooks.NotPlain:
         raise _unreadable(path, LazyMessage("it is not a regular file, or it is too long")) from None
     # Run git outside of any repository, because it would obey the settings of this one.
-    nowhere = GitCommands(Path("/"))
+    nowhere = GitCommands(Path("/"), has_repository=False)
     arguments = ("config", "--file", "-", "--no-includes", "--null", "--list")
     status, out, err = nowhere.attempt(*arguments, stdin=text or b"")
     if status != 0:
