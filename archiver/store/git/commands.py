@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -48,16 +48,18 @@ class GitCommands:
     :meth:`close`.
     """
 
-    def __init__(self, path: Path, *, has_repository: bool = True, copies_packed_refs: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, has_repository: bool = True, copied_refs: Mapping[str, str] | None = None
+    ) -> None:
         """Run commands on the repository at ``path``.
 
         Without ``has_repository`` there is none yet, and git runs in the folder ``path``: only for commands that
-        need none.  ``copies_packed_refs`` is that of :class:`PrivateDirectory`.
+        need none.  ``copied_refs`` are those of :class:`PrivateDirectory`.
         """
         self.path = path
         self.patience_seconds = _PATIENCE_SECONDS
         self._has_repository = has_repository
-        self._directory = PrivateDirectory(path, copies_packed_refs=copies_packed_refs)
+        self._directory = PrivateDirectory(copied_refs=copied_refs)
 
     @property
     def is_directory_intact(self) -> bool:

@@ -28,7 +28,7 @@ CONFIG = """\
 \tbare = true
 \tfsync = all
 \tfsyncMethod = fsync
-\tlogAllRefUpdates = always
+\tlogAllRefUpdates = false
 \tprotectHFS = true
 \tprotectNTFS = true
 [extensions]
@@ -46,6 +46,9 @@ CONFIG = """\
 \tautogc = false
 [transfer]
 \tfsckObjects = true
+[hook "guard"]
+\tevent = reference-transaction
+\tcommand = \\"${GIT_DIR:-.}\\"/hooks/reference-transaction
 [lfs]
 \tpruneverifyremotealways = true
 """
@@ -65,11 +68,11 @@ refuse() {
     printf '%s\\t%s\\t%s\\n' "$1" "$2" "$(id -u)" >> "$dir/../spool/refused" 2>/dev/null
     exit 1
 }
-while read -r old new ref; do
-    case $ref in
-    refs/heads/*|refs/tags/*) ;;
-    *) continue ;;
-    esac
+# An old value that is given was checked by git; without one git passes zero, and
+# the value now in place decides.  One git tells the values of all refs.
+moves=$(grep -E ' refs/(heads|tags)/') || exit 0
+values=$(printf '%s\\n' "$moves" | cut -d ' ' -f 3 | git cat-file --batch-check='%(objectname)')
+while read -r old new ref <&3 && read -r now missing <&4; do
     if [ "$new" = "$zero" ]; then
         if [ "$old" != "$zero" ] && [ ! -e "$dir/packed-refs.lock" ] &&
             grep -qxF "$old $ref" "$dir/packed-refs" 2>/dev/null; then
@@ -77,16 +80,16 @@ while read -r old new ref; do
         fi
         refuse deletion "$ref"
     fi
-    # An old value that is given was checked by git; without one git passes zero,
-    # and the value now in place decides.
-    now=$old
-    [ "$old" != "$zero" ] || now=$(git rev-parse --verify -q "$ref") || continue
-    [ "$now" = "$new" ] && continue
+    [ -z "$missing" ] && [ "$now" != "$new" ] || continue
     case $ref in
     refs/tags/*) refuse move "$ref" ;;
     esac
     git merge-base --is-ancestor "$now" "$new" || refuse rewinding "$ref"
-done
+done 3<<MOVES 4<<VALUES
+$moves
+MOVES
+$values
+VALUES
 exit 0
 """
 
@@ -103,8 +106,14 @@ HOOKS = {"reference-transaction": _REFERENCE_TRANSACTION, "pre-receive": _PRE_RE
 #: SHA-256 of the texts that earlier releases wrote, which are as safe to run as the present ones.  When a text
 #: above is changed, the digest of the old text must be added here.
 _EARLIER = {
-    "config": {"c01f266616fe81536fe00f12b1b420c30ea8c4b6ab9cae704c0c3666c4df505b"},
-    "hooks/reference-transaction": {"1398137c8384386eef01552ca8dc38afc1ec8232a54f3ef2531fcd42807bceaa"},
+    "config": {
+        "c01f266616fe81536fe00f12b1b420c30ea8c4b6ab9cae704c0c3666c4df505b",
+        "cb1a3c0045e44409f232d908ca93f99cfc50833ac8d6f13018ddbe725a8a375c",
+    },
+    "hooks/reference-transaction": {
+        "1398137c8384386eef01552ca8dc38afc1ec8232a54f3ef2531fcd42807bceaa",
+        "fa65ad6f6daba32e21f4d34677f7474c00a0e276b45e3c7136309a67320eae71",
+    },
 }
 
 _REDIRECTIONS = (

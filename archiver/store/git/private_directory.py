@@ -17,6 +17,7 @@ import os
 import shutil
 import tempfile
 import weakref
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,6 +32,7 @@ _WORKING_DIRECTORY = "/proc/self/cwd"
 #: does not look there.
 _MEMORY_FOLDER = "/dev/shm"
 
+_NAMES = ("HEAD", "config", "refs", "packed-refs")
 _HEAD = "ref: refs/heads/journal\n"
 #: Everything that our commands need from settings.  The hooks of the archive are for other people's git.  Refs are
 #: synced by :mod:`archiver.store.git.ref_transaction`; the value ``all,-reference`` would have no effect.  Without
@@ -63,17 +65,16 @@ _CONFIG = """\
 class PrivateDirectory:
     """The git directory of one process for one repository; removed by :meth:`close`, or when the process ends.
 
-    A process that is killed leaves it; :func:`remove_abandoned` removes those.
+    A process that is killed leaves it, and the next one that makes such a directory removes it.
     """
 
-    def __init__(self, repository: Path, *, copies_packed_refs: bool = False) -> None:
-        """Prepare a directory for ``repository``; nothing is made before :meth:`path`.
+    def __init__(self, *, copied_refs: Mapping[str, str] | None = None) -> None:
+        """Prepare a directory; nothing is made before :meth:`path`.
 
-        With ``copies_packed_refs``, ``packed-refs`` is a copy instead of a link: for ``git fsck``, which reports a
-        link since git 2.50.
+        With ``copied_refs``, object ids by the names of refs, the directory has these refs instead of links: for
+        ``git fsck``, which reports links since git 2.50.
         """
-        self._repository = repository
-        self._copies_packed_refs = copies_packed_refs
+        self._copied_refs = copied_refs
         self._path: str | None = None
         self._remover: weakref.finalize[..., PrivateDirectory] | None = None
 
@@ -87,10 +88,7 @@ class PrivateDirectory:
 
     def is_intact(self) -> bool:
         """Return True if the directory is whole; git would say of a damaged one that refs are missing."""
-        names = (
-            ("HEAD", "config", "refs") if self._copies_packed_refs else ("HEAD", "config", "refs", "packed-refs")
-        )
-        return self._path is not None and all(os.path.lexists(f"{self._path}/{name}") for name in names)
+        return self._path is not None and all(os.path.lexists(f"{self._path}/{name}") for name in _NAMES)
 
     def close(self) -> None:
         """Remove the directory; the next :meth:`path` makes another one."""
@@ -101,7 +99,8 @@ class PrivateDirectory:
     def _create(self) -> None:
         """Make the directory in the first place that has room; raises StorageError if none has."""
         failure: OSError | None = None
-        for parent in _parents():
+        # Twice, since another process may take a directory for abandoned in the moment before it is locked.
+        for parent in 2 * _parents():
             try:
                 folder = tempfile.mkdtemp(prefix=_PREFIX, dir=parent)
             except OSError as error:
@@ -117,6 +116,7 @@ class PrivateDirectory:
                 failure = error
                 _remove(folder, lock, os.getpid())
                 continue
+            _remove_abandoned(parent)
             self._path = folder
             self._remover = weakref.finalize(self, _remove, folder, lock, os.getpid())
             return
@@ -131,21 +131,21 @@ class PrivateDirectory:
         """Write settings and links to ``folder``; raises OSError."""
         for name, text in (("config", _CONFIG), ("HEAD", _HEAD)):
             Path(folder, name).write_text(text, "ascii")
-        os.symlink(f"{_WORKING_DIRECTORY}/refs", f"{folder}/refs")
-        if not self._copies_packed_refs:
-            os.symlink(f"{_WORKING_DIRECTORY}/packed-refs", f"{folder}/packed-refs")
+        if self._copied_refs is None:
+            for name in ("refs", "packed-refs"):
+                os.symlink(f"{_WORKING_DIRECTORY}/{name}", f"{folder}/{name}")
             return
-        with suppress(FileNotFoundError):  # Before the first maintenance no ref is packed.
-            shutil.copyfile(self._repository / "packed-refs", f"{folder}/packed-refs")
+        os.mkdir(f"{folder}/refs")
+        lines = [f"{oid} {ref}\n" for ref, oid in sorted(self._copied_refs.items())]
+        Path(folder, "packed-refs").write_text("".join(lines), "utf-8", "surrogateescape")
 
 
-def remove_abandoned() -> None:
-    """Remove the directories that processes of this user left because they were killed."""
-    for parent in _parents():
-        with suppress(OSError), os.scandir(parent) as entries:
-            for entry in entries:
-                if entry.name.startswith(_PREFIX) and entry.is_dir(follow_symlinks=False):
-                    _remove_if_abandoned(entry.path)
+def _remove_abandoned(parent: str) -> None:
+    """Remove the private directories in ``parent`` that processes of this user left because they were killed."""
+    with suppress(OSError), os.scandir(parent) as entries:
+        for entry in entries:
+            if entry.name.startswith(_PREFIX) and entry.is_dir(follow_symlinks=False):
+                _remove_if_abandoned(entry.path)
 
 
 def _remove_if_abandoned(folder: str) -> None:

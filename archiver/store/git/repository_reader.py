@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
+from archiver.store.git import packed_refs
 from archiver.store.git.cat_file import CatFile, GitHangs
 from archiver.store.git.commands import HANGS, GitCommands
 from archiver.store.git.fast_import import GitEnded
@@ -223,7 +224,9 @@ class RepositoryReader:
     def fsck(self) -> list[str]:
         """Return the lines in which ``git fsck --full --strict`` reports errors; none for a sound repository."""
         arguments = ("fsck", "--full", "--strict", "--no-dangling", "--no-progress")
-        with closing(GitCommands(self.path, copies_packed_refs=True)) as commands:
+        # Read without git, which reads no ref at all if one line of the packed refs is damaged.
+        refs = packed_refs.read_with_loose(self.path)
+        with closing(GitCommands(self.path, copied_refs=refs)) as commands:
             status, out, err = commands.attempt(*arguments, is_long=True)
         lines = (out + err).decode("utf-8", "replace").splitlines()
         return lines if status != 0 else [line for line in lines if line.startswith("error")]
