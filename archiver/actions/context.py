@@ -30,7 +30,7 @@ class ActionContext:
     #: Called with the number of bytes transferred so far, and the total number of bytes.
     report_progress: Callable[[int, int], None] = lambda _done_bytes, _total_bytes: None
 
-    def evidence_file(self, file_name: str | None) -> EvidenceFile | None:
+    def make_evidence_file(self, file_name: str | None) -> EvidenceFile | None:
         """Return the attachment with the name from the request; None if there is no name or no attachment."""
         if file_name is None or self.attachment is None:
             return None

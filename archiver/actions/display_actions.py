@@ -53,7 +53,7 @@ def check_display(context: ActionContext, request: CheckDisplay) -> dict[str, An
         )
     if request.page_name is not None and context.attachment:
         return {"filing": filing_name, "pages": [_check_saved_page(context, filing, request.page_name)]}
-    page_addresses = _configured_page_addresses(context, filing_name)
+    page_addresses = _find_page_addresses(context, filing_name)
     if not page_addresses:
         raise UsageError(
             "{filing} has no page to check. Nothing was recorded. Add the company's pages to the configuration "
@@ -79,13 +79,13 @@ def check_due_displays(context: ActionContext) -> None:
         if filing.state != "filed" or not filing.number:
             continue
         last_check_days = {check.source: check.checked_on for check in filing.display_checks}
-        for page_address in _configured_page_addresses(context, filing.name):
+        for page_address in _find_page_addresses(context, filing.name):
             last_check_day = last_check_days.get(page_address)
             if last_check_day is None or (today - last_check_day).days >= context.config.desk.display_check_days:
                 _check_fetched_page(context, filing, page_address)
 
 
-def _configured_page_addresses(context: ActionContext, filing_name: str) -> tuple[str, ...]:
+def _find_page_addresses(context: ActionContext, filing_name: str) -> tuple[str, ...]:
     """Return the addresses of the company's pages that the settings name for a filing; empty if there are none."""
     # The settings spell the folder as Python spells a file name in this locale; ``filing_name`` is UTF-8.
     filing_settings = context.config.filings.get(os.fsdecode(filing_name.encode("utf-8")))

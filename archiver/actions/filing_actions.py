@@ -96,7 +96,8 @@ def make_record_context(context: ActionContext, file_name: str | None) -> record
     ``file_name`` is the name of the attachment in the request. If ``file_name`` is None, no file is recorded.
     """
     today = clock.today(context.config.zone)
-    return records.RecordContext(context.archive, context.lock_timeout, today, context.evidence_file(file_name))
+    evidence_file = context.make_evidence_file(file_name)
+    return records.RecordContext(context.archive, context.lock_timeout, today, evidence_file)
 
 
 @action("filing-set")

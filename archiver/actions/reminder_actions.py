@@ -38,7 +38,7 @@ class PendingReminders(NamedTuple):
     reminders: list[ReminderMessage]
 
 
-def pending_reminders(context: ActionContext) -> PendingReminders:
+def collect_pending_reminders(context: ActionContext) -> PendingReminders:
     """Return the reminders to send now, and the addresses of the recipients; send nothing.
 
     Raises ConfigError if the file with the addresses cannot be used.
@@ -62,7 +62,7 @@ def send_reminders(context: ActionContext, _: SendReminders) -> dict[str, Any]:
     Raises UsageError if no recipient is configured, ConfigError if the addresses cannot be used, and Busy or
     StorageError if a sent reminder cannot be journalled.
     """
-    addresses_by_role, reminders = pending_reminders(context)
+    addresses_by_role, reminders = collect_pending_reminders(context)
     if not addresses_by_role:
         raise UsageError(
             "Cannot send reminders: no recipient is configured. Nothing was recorded. Set reminders.targets in "
