@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def _sign_newest_event(session: Session, archive: Archive) -> None:
-    """Sign a checkpoint, so that a signature covers every event of the future package.
+    """Sign a checkpoint, so that a signature covers every event that the package will contain.
 
-    Does nothing if the newest event is a checkpoint already, or the journal is empty.  A failure is printed as a
-    warning and not raised: the package is still useful, and its report shows how far the signatures reach.
+    Does nothing if the newest event is a checkpoint already, or if the journal is empty.  A failure is printed as
+    a warning and not raised: the package is still useful, and the report shows which events are signed.
     """
     from archiver.actions.checkpoint_actions import MakeCheckpoint
 
@@ -126,7 +126,7 @@ def audit_command(
             repeats_content=expand,
         )
         export_details = export_record(archive, export_selection, recipient, reason)
-        retention_policy = session.retention_policy(archive)
+        retention_policy = session.read_retention_policy(archive)
         written_package = package.export_package(
             archive,
             copy_pool,
@@ -143,19 +143,12 @@ def audit_command(
                 {**EXPECTED_MATERIALS, **session.config.expected},
             ),
         )
-    _print_and_journal(session, written_package, export_details)
+    _print_package(session.console, written_package)
+    _journal_export(session, written_package, export_details)
 
 
-def _print_and_journal(session: Session, written_package: WrittenPackage, export_details: dict[str, Any]) -> None:
-    """Print the location and the size of the package, and journal the export.
-
-    ``export_details`` are those of :func:`archiver.audit.export_selection.export_record`.  A failure to journal is
-    only a warning, because the package is complete by then.
-    """
-    from archiver.actions.maintenance_actions import RecordNote
-    from archiver.audit import package
-
-    console = session.console
+def _print_package(console: Console, written_package: WrittenPackage) -> None:
+    """Print the location and the size of the package, and how to read and verify it."""
     console.info(
         "Package: {path} (versions: {versions}, files: {files}, bytes: {bytes})",
         path=written_package.path,
@@ -164,8 +157,19 @@ def _print_and_journal(session: Session, written_package: WrittenPackage, export
         bytes=written_package.byte_count,
     )
     console.info("To read the package, open report.html. To verify it, run: python3 -I -S verify.py")
+
+
+def _journal_export(session: Session, written_package: WrittenPackage, export_details: dict[str, Any]) -> None:
+    """Journal the export of a package.
+
+    ``export_details`` is the result of :func:`archiver.audit.export_selection.export_record`.  A failure is only
+    a warning, because the package is complete already.
+    """
+    from archiver.actions.maintenance_actions import RecordNote
+    from archiver.audit import package
+
     try:
         session.perform(RecordNote(**package.note_arguments_for_export(written_package, export_details)))
     except ArchiverError as error:
-        console.warn(error.message)
-        console.warn("The package is complete, but the export was not recorded in the journal.")
+        session.console.warn(error.message)
+        session.console.warn("The package is complete, but the export was not recorded in the journal.")

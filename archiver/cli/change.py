@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from archiver.store.archive import Archive
 
 #: Number of paths to print for each change.  A longer list would push the heading of the change off the screen.
-_MAX_MATERIALS = 20
+_MAX_PRINTED_PATHS = 20
 
 
 change_command = command_group("List changes after the filing, and record whether they are material.")
@@ -40,7 +40,7 @@ def _list_changes(session: Session, as_json: bool, includes_decided: bool) -> No
     filing_by_name = filings_from_events(archive.index.life_events())
     deadline_by_uid = {deadline.uid: deadline for deadline in compute_deadlines(filing_by_name.values())}
     change_documents = [
-        _change_as_json(change, deadline_by_uid.get(f"{change.filing}:change:{change.number}:decide"))
+        _change_to_dict(change, deadline_by_uid.get(f"{change.filing}:change:{change.number}:decide"))
         for filing in filing_by_name.values()
         for change in filing.change_questions
         if includes_decided or change.is_material is None
@@ -58,8 +58,8 @@ def _list_changes(session: Session, as_json: bool, includes_decided: bool) -> No
         _print_change(console, change_document)
 
 
-def _change_as_json(change: ChangeQuestion, decision_deadline: Deadline | None) -> dict[str, Any]:
-    """Return a change as a JSON object with days in ISO 8601.
+def _change_to_dict(change: ChangeQuestion, decision_deadline: Deadline | None) -> dict[str, Any]:
+    """Convert a change to a dict for ``--json``, whose keys must never change; days are ISO 8601.
 
     ``material`` is the decision: True, False, or None while the change is undecided.  ``decision_deadline`` is
     None if the filing ended before anybody decided.
@@ -81,20 +81,20 @@ def _change_as_json(change: ChangeQuestion, decision_deadline: Deadline | None) 
 
 
 def _add_later_changes(change_document: dict[str, Any], archive: Archive, filing: Filing, config: Config) -> None:
-    """Update the materials and kinds of an undecided change with all other changes since the recording.
+    """Update the dict of an undecided change with the materials and kinds that have changed after the recording.
 
-    One decision covers everything, because a filing has at most one undecided change.
+    A filing has at most one undecided change, so the decision covers the later changes too.
     """
     from archiver.filings.change_detection import detect_change
 
-    all_changes = detect_change(archive, filing, config)
-    if all_changes is not None:
-        change_document["materials"] = list(all_changes.changed_materials)
-        change_document["kinds"] = sorted({*change_document["kinds"], *all_changes.change_kinds})
+    current_change = detect_change(archive, filing, config)
+    if current_change is not None:
+        change_document["materials"] = list(current_change.changed_materials)
+        change_document["kinds"] = sorted({*change_document["kinds"], *current_change.change_kinds})
 
 
 def _print_change(console: Console, change_document: dict[str, Any]) -> None:
-    """Print a document of :func:`_change_as_json` for people, with at most ``_MAX_MATERIALS`` paths."""
+    """Print a dict of :func:`_change_to_dict` for people, with at most ``_MAX_PRINTED_PATHS`` paths."""
     from archiver.filings.code_names import CHANGE_KIND_NAMES, name_for_code
 
     console.info(
@@ -108,10 +108,10 @@ def _print_change(console: Console, change_document: dict[str, Any]) -> None:
         console.info("  Affects: {kinds}", kinds=kind_names)
     if change_document["signal"]:
         console.info("  New release: {signal}", signal=change_document["signal"])
-    for path in change_document["materials"][:_MAX_MATERIALS]:
+    for path in change_document["materials"][:_MAX_PRINTED_PATHS]:
         console.print_line(f"  {path}")
-    if len(change_document["materials"]) > _MAX_MATERIALS:
-        console.info("  and {count} more", count=len(change_document["materials"]) - _MAX_MATERIALS)
+    if len(change_document["materials"]) > _MAX_PRINTED_PATHS:
+        console.info("  and {count} more", count=len(change_document["materials"]) - _MAX_PRINTED_PATHS)
     if change_document["decided_on"]:
         console.info(
             "  Decided on {on} by {by}: {decision} ({reason})",

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from archiver.cli.console import Console
     from archiver.model import Disposal
 
+#: Characters of the day at the start of an ISO 8601 time.
+_ISO_DAY_LENGTH = len("2026-05-01")
 
 dispose_command = command_group("Dispose of versions after retention ends; refuse earlier (exit code 4).")
 
@@ -33,26 +35,26 @@ def _plan_disposal(session: Session, tags: tuple[str, ...], as_json: bool) -> No
     disposal_plan = session.perform(PlanDisposal(tags=tags))
     if as_json:
         # "open" holds the same conditions one by one; "conditions" is the clause for the sentence below.
-        for retained in disposal_plan["staying"]:
-            del retained["conditions"]
+        for retained_version in disposal_plan["staying"]:
+            del retained_version["conditions"]
         session.console.print_json(disposal_plan)
     else:
         _print_plan(session.console, disposal_plan)
 
 
 def _print_plan(console: Console, disposal_plan: dict[str, Any]) -> None:
-    """Print a new plan: the versions to delete, the versions to keep, the content objects, and the name."""
-    for disposable in disposal_plan["going"]:
+    """Print a new plan: the versions to delete and to keep, the objects to delete, and the name of the plan."""
+    for disposable_version in disposal_plan["going"]:
         console.info(
             LazyMessage.define(
                 "delete  {tag}: retained through {until} ({files} files, {bytes} bytes)",
                 singular="delete  {tag}: retained through {until} ({files} file, {bytes} bytes)",
                 count_field="files",
             ),
-            **_message_fields(disposable),
+            **_make_message_fields(disposable_version),
         )
-    for retained in disposal_plan["staying"]:
-        console.info("keep    {tag}: retained through {until}{open}", **_message_fields(retained))
+    for retained_version in disposal_plan["staying"]:
+        console.info("keep    {tag}: retained through {until}{open}", **_make_message_fields(retained_version))
     console.info(
         LazyMessage.define(
             "Would delete {objects} objects ({bytes} bytes). Retained because other versions need them: {shared}.",
@@ -73,16 +75,16 @@ def _print_plan(console: Console, disposal_plan: dict[str, Any]) -> None:
     )
 
 
-def _message_fields(planned_version: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields for the printed message about a version in a plan.
+def _make_message_fields(planned_version: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of the message about a version in a plan.
 
     ``planned_version`` is a member of ``going`` or ``staying`` in the result of ``plan_disposal``.  ``until`` is a
-    day (ISO 8601).  Only members of ``going`` have ``files`` and ``bytes``, None in the others; only members of
-    ``staying`` have conditions, which become ``open``, empty in the others.
+    day (ISO 8601).  ``files`` and ``bytes`` are None for a member of ``staying``.  ``open`` is the clause with the
+    conditions that keep the version; it is empty for a member of ``going``.
     """
     return {
         "tag": planned_version["tag"],
-        "until": planned_version["keep_until"][: len("2026-05-01")],
+        "until": planned_version["keep_until"][:_ISO_DAY_LENGTH],
         "open": planned_version.get("conditions", ""),
         "files": planned_version.get("files"),
         "bytes": planned_version.get("bytes"),
@@ -155,7 +157,7 @@ def _list_plans(session: Session, as_json: bool) -> None:
     plans = session.open_archive().index.disposals()
     console = session.console
     if as_json:
-        console.print_json([_plan_as_json(plan) for plan in plans])
+        console.print_json([_plan_to_dict(plan) for plan in plans])
         return
     if not plans:
         console.info("There are no disposal plans.")
@@ -166,7 +168,7 @@ def _list_plans(session: Session, as_json: bool) -> None:
             session.format_time(plan.at),
             plan.user or plan.uid,
             ", ".join(approval.user or str(approval.uid) for approval in plan.approvals) or "-",
-            console.translate(_plan_state(plan)),
+            console.translate(_describe_plan_state(plan)),
         )
         for plan in plans
     ]
@@ -182,8 +184,8 @@ def _list_plans(session: Session, as_json: bool) -> None:
     )
 
 
-def _plan_state(plan: Disposal) -> LazyMessage:
-    """Return the state of a plan for people; a plan needs two approvals."""
+def _describe_plan_state(plan: Disposal) -> LazyMessage:
+    """Return the state of a plan for people; a plan with two approvals is approved."""
     if plan.certified:
         return LazyMessage("completed")
     if plan.begun:
@@ -191,8 +193,11 @@ def _plan_state(plan: Disposal) -> LazyMessage:
     return LazyMessage("approved") if len(plan.approvals) > 1 else LazyMessage("awaiting approval")
 
 
-def _plan_as_json(plan: Disposal) -> dict[str, Any]:
-    """Return a plan as a JSON object; times are RFC 3339 in UTC, None for steps that have not happened."""
+def _plan_to_dict(plan: Disposal) -> dict[str, Any]:
+    """Convert a plan to a dict for ``--json``, whose keys must never change.
+
+    Times are RFC 3339 in UTC, and None for steps that have not happened.
+    """
     return {
         "plan": plan.identity,
         "planned_at": plan.at,
@@ -223,8 +228,8 @@ def _write_certificate(session: Session, plan_id: str, target: str) -> None:
     check_target_is_outside(target_folder, session.config.watch, session.config.archive)
     certificate_files = read_certificate(session.open_archive(), plan_id)
     target_folder.mkdir(parents=True, exist_ok=True)
-    for file_name, content in certificate_files.items():
-        (target_folder / file_name).write_bytes(content)
+    for file_name, file_content in certificate_files.items():
+        (target_folder / file_name).write_bytes(file_content)
         session.console.print_line(names.name_as_text(os.fsencode(target_folder / file_name)))
 
 

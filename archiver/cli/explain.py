@@ -30,19 +30,19 @@ def explain_command(session: Session, tag_and_path: str, as_json: bool) -> None:
     version = find_version(archive, tag)
     compliance_time = archive.compliance_time()
     explanation = explain_retention(
-        archive.index, version, material_path, session.retention_policy(archive), compliance_time
+        archive.index, version, material_path, session.read_retention_policy(archive), compliance_time
     )
     if as_json:
-        session.console.print_json(_explanation_as_json(version.tag, explanation))
+        session.console.print_json(_explanation_to_dict(version.tag, explanation))
     else:
         _print_explanation(session, tag_and_path, explanation)
 
 
-def _explanation_as_json(tag: str, explanation: RetentionExplanation) -> dict[str, Any]:
-    """Return the decision about a version or a material's content as a JSON object.
+def _explanation_to_dict(tag: str, explanation: RetentionExplanation) -> dict[str, Any]:
+    """Convert the decision about a version or a material's content to a dict for ``--json``.
 
-    ``tag`` is the version's tag.  Times are ISO 8601: ``keep_until`` in the time zone that decided, and
-    ``anchor``, the event from which a retention period counts, in UTC.
+    The keys must never change.  ``tag`` is the version's tag.  Times are ISO 8601: ``keep_until`` in the time zone
+    that was decisive, and ``anchor``, the event from which a retention period counts, in UTC.
     """
     decision = explanation.decision
     return {
@@ -66,9 +66,9 @@ def _explanation_as_json(tag: str, explanation: RetentionExplanation) -> dict[st
 
 
 def _print_explanation(session: Session, shown_name: str, explanation: RetentionExplanation) -> None:
-    """Print the decision, its reasons, holds and legal basis, and the other versions with the same content.
+    """Print the decision with the reasons, the holds and the legal basis, and all versions with the same content.
 
-    ``shown_name`` is the version's tag, with the material's path after a colon if the user asked about a material.
+    ``shown_name`` is the version's tag, followed by a colon and the path if the user asked about one material.
     """
     from archiver.retention.policy import RULE_NAMES
 

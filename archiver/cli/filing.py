@@ -44,7 +44,7 @@ def _list_filings(session: Session, as_json: bool) -> None:
     from archiver.filings.due.deadlines import compute_open_deadlines, is_company_duty
 
     filings = _read_filings(session)
-    # Deadlines come by date, so that the first one is the next.
+    # Deadlines are sorted by date, so the first one is the next.
     next_deadline_by_filing = {
         filing.name: next(filter(is_company_duty, compute_open_deadlines([filing])), None) for filing in filings
     }
@@ -54,7 +54,7 @@ def _list_filings(session: Session, as_json: bool) -> None:
         for filing in filings:
             next_deadline = next_deadline_by_filing[filing.name]
             next_due = {"next_due": next_deadline.due_on.isoformat() if next_deadline else None}
-            filing_documents.append(_filing_as_json(filing) | next_due)
+            filing_documents.append(_filing_to_dict(filing) | next_due)
         console.print_json(filing_documents)
     else:
         _print_filings(console, filings, next_deadline_by_filing)
@@ -108,7 +108,7 @@ def _show_filing(session: Session, filing: str, known_until: str | None, as_json
     filing_name = find_filing(session.open_archive(), filing)
     (shown_filing,) = _read_filings(session, known_until, filing_name)
     if as_json:
-        session.console.print_json(_filing_as_json(shown_filing))
+        session.console.print_json(_filing_to_dict(shown_filing))
     else:
         _print_sheet(session.console, shown_filing)
         _print_records(session.console, shown_filing)
@@ -117,10 +117,10 @@ def _show_filing(session: Session, filing: str, known_until: str | None, as_json
 def _read_filings(
     session: Session, known_until: str | None = None, only_filing_name: str | None = None
 ) -> list[Filing]:
-    """Return the filings sorted by name: all filings with materials, or only the named filing.
+    """Return the filings sorted by name: all filings with materials, or only the filing ``only_filing_name``.
 
-    A filing without any record is returned as a draft.  ``known_until`` is a time as the user typed it: records
-    made later are ignored, and with None, none is ignored.  Raises UsageError for a text that is no time.
+    A filing without any record is returned as a draft.  ``known_until`` is a time as typed by the user, or None:
+    records made after that time are ignored.  Raises UsageError if ``known_until`` is not a time.
     """
     from archiver import clock
     from archiver.filings.register import Filing, filings_from_events
@@ -135,8 +135,8 @@ def _read_filings(
     return [filing_by_name.get(filing_name) or Filing(filing_name) for filing_name in sorted(filing_names)]
 
 
-def _filing_as_json(filing: Filing) -> dict[str, Any]:
-    """Return a filing with its records as a JSON object; records are in the journal's order, days in ISO 8601."""
+def _filing_to_dict(filing: Filing) -> dict[str, Any]:
+    """Convert a filing, with records in journal order, to a dict for ``--json``, whose keys must never change."""
     from archiver.filings.register_codes import FIELDS
 
     return {
@@ -144,16 +144,16 @@ def _filing_as_json(filing: Filing) -> dict[str, Any]:
         "state": filing.state,
         "state_on": _format_day(filing.state_on),
         "portal_text": filing.portal_text,
-        **{name: filing.sheet_fields.get(name) for name in FIELDS},
+        **{field_name: filing.sheet_fields.get(field_name) for field_name in FIELDS},
         "ended": _format_day(filing.ended_on),
         "submitted": [
             {
-                "tag": submission.tag,
-                "version": submission.version,
-                "kind": submission.kind,
-                "on": _format_day(submission.submitted_on),
+                "tag": submission_record.tag,
+                "version": submission_record.version,
+                "kind": submission_record.kind,
+                "on": _format_day(submission_record.submitted_on),
             }
-            for submission in filing.submissions
+            for submission_record in filing.submissions
         ],
         "checks": [
             {
@@ -191,12 +191,12 @@ def _filing_as_json(filing: Filing) -> dict[str, Any]:
 
 
 def _format_day(day: date | None) -> str | None:
-    """Return a day in ISO 8601, or None for an unknown day."""
+    """Return a day in ISO 8601, or None if ``day`` is None, which means unknown."""
     return None if day is None else day.isoformat()
 
 
 def _print_sheet(console: Console, filing: Filing) -> None:
-    """Print the filing's name, the state, and the fields with a value."""
+    """Print the filing's name, the state, and each field of the sheet that has a value."""
     from archiver.filings.code_names import FIELD_NAMES, SCHEME_NAMES, STATE_NAMES, name_for_code
 
     console.print_line(filing.name)
@@ -205,17 +205,17 @@ def _print_sheet(console: Console, filing: Filing) -> None:
     console.print_line(
         f"  {console.translate(LazyMessage('State'))}: {state_name}{state_day} {filing.portal_text}".rstrip()
     )
-    for field_name, label in FIELD_NAMES.items():
+    for field_name, field_label in FIELD_NAMES.items():
         field_value = filing.sheet_fields.get(field_name)
         if field_value:
             value_text = ", ".join(field_value) if isinstance(field_value, list) else str(field_value)
             if field_name == "scheme":
                 value_text = console.translate(name_for_code(value_text, SCHEME_NAMES))
-            console.print_line(f"  {console.translate(label)}: {value_text}")
+            console.print_line(f"  {console.translate(field_label)}: {value_text}")
 
 
 def _print_records(console: Console, filing: Filing) -> None:
-    """Print the filing's records, each kind in the journal's order; of the display checks only the last one."""
+    """Print the records of a filing by kind, in the journal's order; of the display checks only the last one."""
     from archiver.filings.code_names import NOTICE_KIND_NAMES, SUBMISSION_KIND_NAMES, name_for_code
 
     for submission_record in filing.submissions:
@@ -252,7 +252,7 @@ def _print_records(console: Console, filing: Filing) -> None:
 
 
 def _decision_message(is_material: bool | None) -> LazyMessage:
-    """Return the decision on a change for people; None means that nobody has decided yet."""
+    """Return the decision on a change for people; ``is_material`` is None while nobody has decided."""
     if is_material is None:
         return LazyMessage("not decided yet")
     return LazyMessage("material") if is_material else LazyMessage("not material")
@@ -304,7 +304,7 @@ def _update_filing(
     """
     from archiver.actions.filing_actions import UpdateFiling
 
-    reason_for_force = session.reason_for_force(force, reason)
+    reason_for_force = session.require_reason_for_force(force, reason)
     changed_fields: dict[str, Any] = {
         field_name: typed_value.isoformat() if isinstance(typed_value, date) else typed_value
         for field_name, typed_value in sheet_options.items()

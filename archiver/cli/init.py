@@ -29,7 +29,7 @@ FirstEvent = ArchiveCreated | ArchiveAdopted
 
 
 class _RepeatedSetting(NamedTuple):
-    """A setting that both the existing configuration file and the command line contain."""
+    """A setting that is both in the existing configuration file and on the command line."""
 
     key: str
     value_in_file: Any
@@ -88,7 +88,7 @@ def init_command(
     """
     from archiver.store.creation import new_archive
 
-    settings = Config(
+    typed_settings = Config(
         source=Path(session.config_file or CURRENT_FOLDER_FILE),
         archive=Path(os.path.abspath(archive)),
         watch=Path(os.path.abspath(watch)),
@@ -96,15 +96,17 @@ def init_command(
         retention_years=retention_years,
         timestamp_url=tsa_url,
     )
-    existing_config = _load_existing_config(session, settings)
-    settings = existing_config or settings
+    existing_config = _load_existing_config(session, typed_settings)
+    settings = existing_config or typed_settings
     first_event = _make_first_event(settings, adopt=adopt)
     _check_settings(settings)
     root_certificates = _read_root_certificates(tsa_url, tsa_root, adopt)
     try:
         if not adopt:
             new_archive.finish_interrupted(settings.archive)
-        if existing_config and _is_archive_created(settings, first_event, root_certificates):
+        if existing_config and _is_already_done(settings, first_event):
+            if not adopt:
+                _check_same_creation(settings, root_certificates)
             session.console.info(
                 "The archive at {path} already exists. Nothing was changed.", path=settings.archive
             )
@@ -114,8 +116,8 @@ def init_command(
                 "{path} already exists and is not empty. Nothing was changed. Choose a new folder.",
                 path=settings.archive,
             )
-        _create_archive_and_config(
-            settings, first_event, root_certificates, has_config=existing_config is not None
+        _write_config_and_create_archive(
+            settings, first_event, root_certificates, has_config_file=existing_config is not None
         )
     except OSError as error:
         raise StorageError(
@@ -152,22 +154,23 @@ def _print_next_steps(session: Session, settings: Config) -> None:
     console.info("To start archiving, run: archiver run")
 
 
-def _create_archive_and_config(
-    settings: Config, first_event: FirstEvent, root_certificates: Mapping[str, bytes], *, has_config: bool
+def _write_config_and_create_archive(
+    settings: Config, first_event: FirstEvent, root_certificates: Mapping[str, bytes], *, has_config_file: bool
 ) -> None:
-    """Create the configuration file and the archive; if the archive cannot be created, neither exists afterwards.
+    """Write the configuration file, then create the archive or adopt the clone.
 
-    The configuration file is written first.  If the process is killed before the archive is complete, repeating
-    the command finds the file and continues.  With ``has_config`` the file existed before: it is neither written
-    nor removed.
+    If the archive cannot be created, the new configuration file is removed.  If the process is killed in between,
+    the file stays, and the repeated command continues from there.  With ``has_config_file``, the file existed
+    before the command: it is neither written nor removed.
 
-    ``root_certificates`` are the certificates of the timestamp authority by file name; an adopted clone keeps its
-    own. Raises StorageError or Busy if the archive cannot be created, and OSError if the file cannot be written.
+    ``root_certificates`` are the certificates of the timestamp authority by file name; not used for a clone, which
+    contains its certificates.  Raises StorageError or Busy if the archive cannot be created, and OSError if the
+    file cannot be written.
     """
     from archiver.store.archive import Archive
     from archiver.store.creation.adoption import adopt as adopt_clone
 
-    if not has_config:
+    if not has_config_file:
         template.write_new_config(settings.source, template.render_config(settings))
     try:
         if isinstance(first_event, ArchiveAdopted):
@@ -175,7 +178,7 @@ def _create_archive_and_config(
         else:
             opened_archive = Archive.create(settings.archive, first_event, root_certificates)
     except BaseException:
-        if not has_config:
+        if not has_config_file:
             settings.source.unlink()
         raise
     opened_archive.close()
@@ -184,8 +187,8 @@ def _create_archive_and_config(
 def _load_existing_config(session: Session, typed_settings: Config) -> Config | None:
     """Return the settings in the existing configuration file, or None if there is no file.
 
-    Raises UsageError if the file contradicts an option that the user typed.  The default of an option cannot
-    contradict the file.
+    Raises UsageError if an option that the user typed contradicts the file, and ConfigError if the file has a
+    problem.  The default value of an option never contradicts the file.
     """
     if not is_there(typed_settings.source, follow_links=False):
         return None
@@ -202,13 +205,13 @@ def _load_existing_config(session: Session, typed_settings: Config) -> Config | 
         repeated_settings.append(
             _RepeatedSetting("retention.years", file_settings.retention_years, typed_settings.retention_years)
         )
-    for key, value_in_file, typed_value in repeated_settings:
+    for setting_key, value_in_file, typed_value in repeated_settings:
         if value_in_file != typed_value and not _is_same_path(value_in_file, typed_value):
             raise UsageError(
                 "{path} already exists, and its {key} is {there}, not {said}. Nothing was changed. Change the "
                 "file or the option, or name another file with --config.",
                 path=typed_settings.source,
-                key=key,
+                key=setting_key,
                 there=value_in_file,
                 said=typed_value,
             )
@@ -216,45 +219,51 @@ def _load_existing_config(session: Session, typed_settings: Config) -> Config | 
 
 
 def _is_same_path(value_in_file: Any, typed_value: Any) -> bool:
-    """Return True if the values are paths that differ only in symbolic links."""
+    """Return True if both values are paths of the same file or folder, perhaps through symbolic links."""
     return isinstance(typed_value, Path) and os.path.realpath(value_in_file) == os.path.realpath(typed_value)
 
 
-def _is_archive_created(settings: Config, first_event: FirstEvent, root_certificates: Mapping[str, bytes]) -> bool:
-    """Return True if the archive exists already and was created or adopted as requested.
+def _is_already_done(settings: Config, first_event: FirstEvent) -> bool:
+    """Return True if the archive exists already or, to adopt a clone, if this very adoption is complete.
 
-    Raises UsageError if an archive exists there that was created with another layout or other certificates.
+    For an adoption, raises any exception of opening the archive and reading the journal.
     """
-    from archiver.evidence import request_timestamp
-    from archiver.store.archive import Archive
     from archiver.store.creation.adoption import is_adopted
 
     if isinstance(first_event, ArchiveAdopted):
         return is_adopted(settings.archive, first_event)
-    if not is_plain_file(settings.archive / "archive.git" / "HEAD"):
-        return False
+    return is_plain_file(settings.archive / "archive.git" / "HEAD")
+
+
+def _check_same_creation(settings: Config, root_certificates: Mapping[str, bytes]) -> None:
+    """Raise UsageError if the existing archive was created with another layout or other certificates.
+
+    ``root_certificates`` are the certificates (PEM) that the user named, by file name.
+    """
+    from archiver.evidence import request_timestamp
+    from archiver.store.archive import Archive
+
     with closing(Archive(settings.archive)) as archive:
         recorded_event = archive.journal.first_event()
         recorded_layout = ""
         if recorded_event is not None and recorded_event.action == ArchiveCreated.action:
             recorded_layout = ArchiveCreated.from_details(recorded_event.details).layout
-        pinned_roots = request_timestamp.authority_certificates(archive)
-    if recorded_layout != settings.layout or pinned_roots != b"".join(root_certificates.values()):
+        pinned_certificates = request_timestamp.authority_certificates(archive)
+    if recorded_layout != settings.layout or pinned_certificates != b"".join(root_certificates.values()):
         raise UsageError(
             "The archive at {path} already exists and was created with another {key}. Nothing was changed. Use "
             "the original {key}, or choose a new folder.",
             path=settings.archive,
             key="--layout" if recorded_layout != settings.layout else "--tsa-root",
         )
-    return True
 
 
 def _read_root_certificates(authority_url: str, roots_file: Path | None, adopt: bool) -> dict[str, bytes]:
     """Return the root certificates (PEM) of the timestamp authority, by the file name in the journal.
 
-    Returns an empty dict if the user asked for no authority.  Otherwise raises UsageError unless both the URL and
-    the certificates are given and usable, and if ``adopt`` is True: an adopted clone keeps the certificates that
-    it has.
+    Returns an empty dict if the user named neither a URL nor a file.  Raises UsageError if only one of them is
+    given, if the URL or the certificates cannot be used, or if ``adopt`` is True, because an adopted clone keeps
+    the certificates that it contains.
     """
     from archiver.verify import rfc3161
 

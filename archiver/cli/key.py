@@ -27,10 +27,10 @@ def _replace_key(session: Session, reason: str) -> None:
 
 
 def _replace_signing_key(session: Session, reason: str, *, is_old_key_lost: bool) -> None:
-    """Replace the signing key, sign a checkpoint with the new key, and print its witness line.
+    """Replace the signing key, sign a checkpoint with the new key, and print the witness line.
 
-    Normally the old key signs the new one.  With ``is_old_key_lost`` it cannot, and only the witness line, a line
-    of text that people keep outside of the archive, can vouch for the new key.  The reason is journalled.
+    The old key signs the new key.  With ``is_old_key_lost``, no signature is possible: only the witness line, a
+    line of text that people keep outside of the archive, can vouch for the new key.  The reason is journalled.
 
     Raises StorageError if the caller does not own the archive, and UsageError if the old key contradicts
     ``is_old_key_lost``.

@@ -1,7 +1,7 @@
 """Show the help of commands in the reader's language.
 
-click translates its own words, such as "Usage" and its error messages, with gettext's default catalogue.  So
-:func:`select_language` makes our catalogue the default, and the classes here translate our help texts.
+click translates its words, such as "Usage", and its error messages with gettext's default catalogue.  So
+:func:`select_language` makes archiver's catalogue the default.  The classes here translate archiver's help texts.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _DOMAIN = "archiver"
 def select_language(arguments: Sequence[str], default: str) -> None:
     """Set the language of help texts and of click's own messages.
 
-    The language is the value of the last ``--lang`` in ``arguments``, or ``default`` without one.  click can
+    The language is the value of the last ``--lang`` in ``arguments``, or ``default`` if there is none.  click can
     report an error before it has parsed the options, so ``arguments`` is searched here.
 
-    Sets LANGUAGE in the environment and gettext's default catalogue, for the whole process.  Texts stay English
-    in a language without a catalogue.
+    Sets LANGUAGE in the environment, and gettext's default catalogue, for the whole process.  In a language
+    without a catalogue, texts stay English.
     """
     language = default
     for argument, next_argument in itertools.zip_longest(arguments, arguments[1:]):
@@ -41,7 +41,7 @@ def select_language(arguments: Sequence[str], default: str) -> None:
 
 
 def translate_help(text: str | None) -> str:
-    """Return a help text in the selected language, without the indentation of its source; empty for no text."""
+    """Return a help text in the selected language, without the indentation from the source; empty for None."""
     cleaned_text = inspect.cleandoc(text or "")
     # For an empty text, gettext would return the header of the catalogue.
     return gettext.gettext(cleaned_text) if cleaned_text else ""
@@ -87,16 +87,17 @@ def _write_help_text(command: click.Command, formatter: click.HelpFormatter) -> 
 
 
 def _write_translated_options(command: click.Command, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-    """Write the command's options with translated help, as click does for English; hidden options are left out."""
+    """Write the command's options with translated help, in click's format; hidden options are omitted."""
     help_records = []
     for option in command.get_params(ctx):
         if not isinstance(option, click.Option):
             continue
-        # Translate a copy, so that the option keeps its English help, in case the process changes the language.
+        # Translate a copy: the process may change the language later, and needs the English help for that.
         translated_option = copy.copy(option)
         translated_option.help = translate_help(translated_option.help)
-        if record := translated_option.get_help_record(ctx):
-            help_records.append(record)
+        # None for a hidden option.
+        if help_record := translated_option.get_help_record(ctx):
+            help_records.append(help_record)
     if help_records:
         with formatter.section(gettext.gettext("Options")):
             formatter.write_dl(help_records)

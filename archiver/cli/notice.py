@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from archiver.filings.register import Notice
     from archiver.filings.unrecorded_papers import UnrecordedPaper
 
-_KINDS = ("correction", "inquiry", "refusal", "rectification", "inspection", "revocation")
+_NOTICE_KINDS = ("correction", "inquiry", "refusal", "rectification", "inspection", "revocation")
 
 
 notice_command = command_group("Manage the regulator's notices and their answers.")
@@ -42,7 +42,7 @@ notice_command = command_group("Manage the regulator's notices and their answers
 
 @command("Record a notice. With only --file, read its text and suggest a command.")
 @click.argument("filing", type=ObjectName())
-@click.option("--kind", type=click.Choice(_KINDS), help="Notice kind.")
+@click.option("--kind", type=click.Choice(_NOTICE_KINDS), help="Notice kind.")
 @day_option("--received", "received_on", "Date on which the notice was received.")
 @day_option("--due", "due_on", "Deadline stated in the notice.")
 @click.option(
@@ -104,7 +104,7 @@ def _add_notice(
                 "the document and suggests a command."
             )
         session.console.info("Suggested from the document; nothing was recorded. Check it, then run:")
-        session.console.print_line(_proposed_command(filing, notice_file, proposal))
+        session.console.print_line(_format_proposed_command(filing, notice_file, proposal))
         return
     added_notice = session.perform(
         AddNotice(
@@ -134,25 +134,25 @@ def _add_notice(
 
 
 def _read_proposal(session: Session, notice_file: Path) -> NoticeProposal:
-    """Read the text of a notice in a child process, and return a guess at its content; records nothing.
+    """Read the text of a notice in a child process, and return a guess at the content; record nothing.
 
-    Raises UsageError if the file cannot be attached.  The guess is empty for a file without readable text.
+    The guess is empty for a file without readable text.  Raises UsageError if the file cannot be attached.
     """
     from archiver.documents.reader import DocumentReader
     from archiver.filings.notice_parser import parse_notice
 
     filing_names = {submission.filing for submission in session.open_archive().index.submissions()}
-    # Open the attachment only to check the file: the reader would wait indefinitely for a pipe without a writer.
+    # Opening the attachment only checks the file: the reader would wait forever for a pipe without a writer.
     with open_attachment(notice_file), DocumentReader() as reader:
         document = reader.read(notice_file, notice_file.name)
         return parse_notice(document.lines, sorted(filing_names))
 
 
-def _proposed_command(filing: str, notice_file: Path, proposal: NoticeProposal) -> str:
-    """Return the command that records a notice as ``proposal`` guesses, quoted for the shell.
+def _format_proposed_command(filing: str, notice_file: Path, proposal: NoticeProposal) -> str:
+    """Return a command that records the notice with the guessed values, quoted for the shell.
 
-    The command names ``filing`` unless the notice names exactly one filing.  A missing kind or day becomes a
-    placeholder in capitals, which the command refuses, so that a person has to fill it in.
+    The command names the filing that the notice names, or ``filing`` if the notice names none or several.  A
+    missing kind or day becomes a placeholder in capitals: the command refuses it until a person replaces it.
     """
     named_filing = proposal.filing_names[0] if len(proposal.filing_names) == 1 else filing
     command_words: list[object] = ["archiver", "notice", "add", named_filing]
@@ -214,7 +214,7 @@ def _list_notices(session: Session, as_json: bool) -> None:
         archive, session.config.desk.notice_folder_name, filing_by_name.values()
     )
     notice_documents = [
-        _notice_as_json(notice, deadline_by_uid.get(f"{notice.filing}:notice:{notice.number}"), today)
+        _notice_to_dict(notice, deadline_by_uid.get(f"{notice.filing}:notice:{notice.number}"), today)
         for notice in sorted(notices, key=lambda notice: notice.number)
     ]
     if as_json:
@@ -230,10 +230,11 @@ def _list_notices(session: Session, as_json: bool) -> None:
         _print_notices(session.console, notice_documents, papers_without_notice)
 
 
-def _notice_as_json(notice: Notice, deadline: Deadline | None, today: date) -> dict[str, Any]:
-    """Return a notice as a JSON object with days in ISO 8601, and its state on the day ``today``.
+def _notice_to_dict(notice: Notice, deadline: Deadline | None, today: date) -> dict[str, Any]:
+    """Convert a notice, with the state on ``today``, to a dict for ``--json``, whose keys must never change.
 
-    ``deadline`` is the deadline of the answer; None for a notice that needs no answer, such as a revocation.
+    Days are ISO 8601.  ``deadline`` is the deadline of the answer, or None for a notice that needs no answer, such
+    as a revocation.
     """
     return {
         "number": notice.number,
@@ -256,7 +257,7 @@ def _notice_as_json(notice: Notice, deadline: Deadline | None, today: date) -> d
 def _print_notices(
     console: Console, notice_documents: Sequence[dict[str, Any]], unrecorded_papers: Sequence[UnrecordedPaper]
 ) -> None:
-    """Print documents of :func:`_notice_as_json` as a table, then a line for each unrecorded paper."""
+    """Print dicts of :func:`_notice_to_dict` as a table, then a line for each unrecorded paper."""
     if not notice_documents and not unrecorded_papers:
         console.info("There are no notices.")
     if notice_documents:
@@ -271,7 +272,8 @@ def _print_notices(
         )
         column_keys = ("number", "filing", "kind", "received", "due", "state", "answer")
         notice_rows = [
-            [_cell_text(console, key, document[key]) for key in column_keys] for document in notice_documents
+            [_format_cell(console, column_key, notice_document[column_key]) for column_key in column_keys]
+            for notice_document in notice_documents
         ]
         console.print_table(headings, notice_rows)
     for paper in unrecorded_papers:
@@ -284,14 +286,14 @@ def _print_notices(
         )
 
 
-def _cell_text(console: Console, key: str, value: Any) -> str:
-    """Return the value of ``key`` in a notice's document for people: codes translated, a dash for None."""
+def _format_cell(console: Console, column_key: str, cell_value: Any) -> str:
+    """Return a value from the dict of a notice for people: a code is translated, and None becomes a dash."""
     from archiver.filings.code_names import DEADLINE_STATE_NAMES, NOTICE_KIND_NAMES, name_for_code
 
-    if value is None:
+    if cell_value is None:
         return "-"
-    word_by_code = {"kind": NOTICE_KIND_NAMES, "state": DEADLINE_STATE_NAMES}.get(key)
-    return str(value) if word_by_code is None else console.translate(name_for_code(value, word_by_code))
+    name_by_code = {"kind": NOTICE_KIND_NAMES, "state": DEADLINE_STATE_NAMES}.get(column_key)
+    return str(cell_value) if name_by_code is None else console.translate(name_for_code(cell_value, name_by_code))
 
 
 for _name, _command in (("add", _add_notice), ("answer", _answer_notice), ("list", _list_notices)):

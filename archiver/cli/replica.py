@@ -1,6 +1,6 @@
 """``archiver replica``: the copy of the archive in a bucket of an S3 server.
 
-The bucket *locks* an object if it refuses to delete it before a date.
+An object is *locked* if the bucket refuses to delete it before a certain time.
 """
 
 from __future__ import annotations

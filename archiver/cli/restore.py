@@ -68,7 +68,7 @@ def restore_command(
 
 
 def _print_comparison(console: Console, restore_plan: RestorePlan) -> None:
-    """Print how many files the target lacks, has with the same bytes, and has with other bytes."""
+    """Print the numbers of files that the target lacks, has with the same bytes, and has with other bytes."""
     console.info(
         "{versions}: {new} new, {same} unchanged, {differing} different",
         versions=", ".join(restore_plan.version_tags),
@@ -83,7 +83,9 @@ def _apply_and_journal(
 ) -> None:
     """Write the files of the plan, print the result, and journal the restore.
 
-    Raises as :func:`restore_command` does.
+    Raises UsageError if files differ and ``overwrite`` is ``never``, with nothing written, and StorageError for
+    damaged content or a failure to write.  A failure to journal is only a warning, because the restore is
+    complete by then.
     """
     from archiver.actions.maintenance_actions import RecordNote
     from archiver.restore import restoration
@@ -107,13 +109,13 @@ def _apply_and_journal(
 def _select_versions(
     session: Session, archive: Archive, tag_or_filing: str, at_time: str | None
 ) -> list[PlacedVersion]:
-    """Return the versions that the user asked for.
+    """Return the versions to restore, each with the place in the target.
 
-    Without ``at_time``, ``tag_or_filing`` is the tag of one version.  With it, ``tag_or_filing`` is a filing, and
-    the newest version of each submission at that time is returned.
+    Without ``at_time``, ``tag_or_filing`` is the tag of one version.  With ``at_time``, ``tag_or_filing`` is a
+    filing, and the newest version of each submission at that time is returned.
 
-    Raises NotFoundError if there is no such version, UsageError if ``at_time`` is no time or ``tag_or_filing`` no
-    filing.
+    Raises NotFoundError if there is no such version or filing, and UsageError if ``at_time`` is not a time or
+    ``tag_or_filing`` is not the name of a filing.
     """
     from archiver import clock
     from archiver.restore import restoration
@@ -126,6 +128,7 @@ def _select_versions(
             "--at requires the name of a filing, not {name}. Nothing was changed. Name a filing.",
             name=tag_or_filing,
         )
-    filing = find_filing(archive, tag_or_filing)
-    versions = restoration.find_versions_at(archive, filing, clock.format_time(session.parse_time(at_time)))
+    filing_name = find_filing(archive, tag_or_filing)
+    newest_time = clock.format_time(session.parse_time(at_time))
+    versions = restoration.find_versions_at(archive, filing_name, newest_time)
     return [restoration.PlacedVersion(version, subfolder) for version, subfolder in versions]

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from archiver.status.disk_forecast import DiskForecast
     from archiver.status.health_report import HealthReport
 
-#: The longest lag of the compliance clock without an explanation of its causes.
+#: The longest lag of the compliance clock for which no causes are printed.
 _UNEXPLAINED_LAG_SECONDS = 60
 #: Number of deadlines to print.  More would push the state of the archive off the screen.
-_MAX_DEADLINES = 10
+_MAX_PRINTED_DEADLINES = 10
 
 
 @command("Show health, pending changes, skipped files with reasons, protection level, and clock.")
@@ -41,7 +41,7 @@ def status_command(session: Session, as_json: bool, fails_on_problems: bool) -> 
 
 
 def _print_report(session: Session, health: HealthReport) -> None:
-    """Print the report for people: tasks, archive and service, files, replica, and last the problems."""
+    """Print the report for people: tasks, archive and service, files, replica, and finally the problems."""
     from archiver.status.protection import PROTECTION
 
     console = session.console
@@ -98,19 +98,19 @@ def _print_clock(session: Session, health: HealthReport) -> None:
 
 
 def _print_files(session: Session, health: HealthReport) -> None:
-    """Print what a person should know about files: newer than submitted, damaged, waiting, or skipped."""
+    """Print versions newer than the submitted ones, and files that are possibly damaged, pending, or skipped."""
     console = session.console
     for submitted_tag, newest_tag in health.changed_since_submitted:
         console.info(
             "Changed since submission: {tag} (submitted: {submitted})", tag=newest_tag, submitted=submitted_tag
         )
-    _print_doubtful_files(session, health)
-    for pending_path, since in health.pending_paths:
+    _print_damaged_files(session, health)
+    for pending_path, pending_since in health.pending_paths:
         console.info(
             "Pending: {path}: {reason} (since {since})",
             path=pending_path.path,
             reason=pending_path.reason,
-            since=session.format_time(since),
+            since=session.format_time(pending_since),
         )
     if health.pending_count > len(health.pending_paths):
         console.info("Pending: {count} changes in total", count=health.pending_count)
@@ -121,14 +121,14 @@ def _print_files(session: Session, health: HealthReport) -> None:
 def _print_tasks(session: Session, health: HealthReport) -> None:
     """Print the tasks of people: the most urgent deadlines, alerts, and papers to record as notices.
 
-    At most ``_MAX_DEADLINES`` deadlines are printed; a line with their number and the command for the rest
-    follows.
+    At most ``_MAX_PRINTED_DEADLINES`` deadlines are printed.  If there are more, a line states their total number
+    and the command that lists all.
     """
     from archiver.filings.due.reminders import describe_deadline
 
-    for deadline in health.open_deadlines[:_MAX_DEADLINES]:
+    for deadline in health.open_deadlines[:_MAX_PRINTED_DEADLINES]:
         session.console.info("To do: {line}", line=describe_deadline(deadline, health.today))
-    if len(health.open_deadlines) > _MAX_DEADLINES:
+    if len(health.open_deadlines) > _MAX_PRINTED_DEADLINES:
         session.console.info(
             "To do: {count} items. To list them, run: archiver deadlines", count=len(health.open_deadlines)
         )
@@ -144,8 +144,8 @@ def _print_tasks(session: Session, health: HealthReport) -> None:
         )
 
 
-def _print_doubtful_files(session: Session, health: HealthReport) -> None:
-    """Print the files of newest versions that looked damaged at capture."""
+def _print_damaged_files(session: Session, health: HealthReport) -> None:
+    """Print the files in the newest versions that looked damaged at capture."""
     from archiver.documents.integrity import DEFECTS
     from archiver.store.names import name_as_text
 
@@ -159,7 +159,7 @@ def _print_doubtful_files(session: Session, health: HealthReport) -> None:
 
 
 def _print_lost_versions(session: Session, health: HealthReport) -> None:
-    """Print the versions and other records that databases set aside contain, but the journal does not."""
+    """Print the versions and records that are in databases set aside by a repair, but not in the journal."""
     for lost_version in health.lost_versions:
         session.console.info(
             "Lost: {tag} ({at}, not in the journal)",
@@ -173,7 +173,7 @@ def _print_lost_versions(session: Session, health: HealthReport) -> None:
 
 
 def _print_replica(session: Session, replica: ReplicaStatus | None) -> None:
-    """Print how far the replica is behind the archive; nothing if the archive has no replica."""
+    """Print the state of the replica and the files that it lacks; print nothing if ``replica`` is None."""
     if replica is None:
         return
     console = session.console
@@ -198,7 +198,7 @@ def _print_replica(session: Session, replica: ReplicaStatus | None) -> None:
 
 
 def _warn_of_outer_hooks(session: Session, health: HealthReport) -> None:
-    """Warn if the user's git settings keep git from running the archive's hooks, which refuse deletions."""
+    """Print a warning if the user's git settings keep git from running the archive's hooks against deletion."""
     if health.outer_hooks_path:
         session.console.info(
             "  Hooks bypassed: {origin} sets core.hooksPath to {value}, so git typed by hand in {repository} "
@@ -212,7 +212,7 @@ def _warn_of_outer_hooks(session: Session, health: HealthReport) -> None:
 
 
 def _print_disk_forecast(session: Session, forecast: DiskForecast) -> None:
-    """Print the free space and, if known, the growth and the days until the disk is full."""
+    """Print the free space and, if known, the growth per day and the days until the disk is full."""
     console = session.console
     free_gigabytes = f"{forecast.free_bytes / 1e9:.1f}"
     if forecast.bytes_per_day is None:

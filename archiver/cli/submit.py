@@ -68,7 +68,7 @@ def submit_command(
             submitted_on=submitted_on,
             kind=kind,
             filing_number=filing_number,
-            number_override_reason=session.reason_for_force(force, reason),
+            number_override_reason=session.require_reason_for_force(force, reason),
             receipt_name=file_name_to_record(receipt),
             reported_by=reported_by,
             exception_reason=reason,
@@ -89,7 +89,7 @@ def submit_command(
 def _warn_of_damaged_files(session: Session, tag: str) -> None:
     """Print a warning for each file of the version that looked damaged at capture.
 
-    The version stays signed, because it was submitted as it is; the user can still send the regulator a good file.
+    The version stays signed, because the regulator has received it.  The user can still submit an intact file.
     """
     from archiver.documents.integrity import DEFECTS
     from archiver.store.names import name_as_text

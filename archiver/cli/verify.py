@@ -66,7 +66,8 @@ def verify_command(
         archive.root, archive.repository, sample_percent, witnesses, console.make_progress_display()
     )
     if with_replica or replica_sample is not None:
-        check_replica(archive, session.config, session.retention_policy(archive), report, replica_sample or 0.0)
+        retention_policy = session.read_retention_policy(archive)
+        check_replica(archive, session.config, retention_policy, report, replica_sample or 0.0)
     _print_report(session, report, as_json)
     if not report.is_clean:
         raise FindingsPresent(
@@ -89,9 +90,9 @@ def verify_command(
 
 
 def _print_findings_without_git(session: Session, as_json: bool) -> None:
-    """Print the findings of all checks not needing git, for an archive that cannot be opened.
+    """Print the findings of all checks that do not run git, for an archive that cannot be opened.
 
-    Prints nothing if there are none: the error from opening the archive states the reason.
+    Prints nothing without findings: the error from opening the archive already states the reason.
     """
     from archiver.verify.whole_archive import verify_files_without_git
 
@@ -109,13 +110,13 @@ def _print_report(session: Session, report: VerifyReport, as_json: bool) -> None
 
 
 def _print_findings(console: Console, report: VerifyReport) -> None:
-    """Print the findings with their meaning, then how much was checked, then notes that are not findings."""
+    """Print each finding with the meaning of its code, the amount of checked data, and notes about other facts."""
     from archiver.verify.findings import MEANING_BY_CODE
 
     for finding in report.findings:
         meaning = console.translate(MEANING_BY_CODE[finding.code])
-        detail = f": {console.translate_readable(finding.detail)}" if finding.detail else ""
-        console.print_line(f"{finding.code}  {finding.object}  {meaning}{detail}")
+        detail_text = f": {console.translate_readable(finding.detail)}" if finding.detail else ""
+        console.print_line(f"{finding.code}  {finding.object}  {meaning}{detail_text}")
     console.info(
         "Checked versions: {versions}, events: {events}, objects: {objects}, bytes: {bytes}.",
         versions=report.version_count,
@@ -123,8 +124,8 @@ def _print_findings(console: Console, report: VerifyReport) -> None:
         objects=report.hashed_objects,
         bytes=report.hashed_bytes,
     )
-    for _, note in report.notes:
-        console.info("{note}", note=note)
+    for _, note_message in report.notes:
+        console.info("{note}", note=note_message)
     if report.unreferenced_objects:
         console.info(
             LazyMessage.define(
