@@ -164,10 +164,10 @@ def _compare_with_index(config: Config) -> _CheckResult:
             comparison = _CheckResult()
             # An empty index has no layout to compare with.
             if index.layout not in ("", config.layout):
-                reason = LazyMessage(
+                layout_problem = LazyMessage(
                     "is {given}, but this archive was created with {made}", given=config.layout, made=index.layout
                 )
-                comparison.problems.append(SettingProblem("wrong-layout", "watch.layout", reason))
+                comparison.problems.append(SettingProblem("wrong-layout", "watch.layout", layout_problem))
             comparison.warnings += [
                 _SettingWarning("new-promise", message) for message in _describe_new_promises(config, index)
             ]
@@ -226,12 +226,14 @@ def _show_config(session: Session, as_json: bool) -> None:
     setting_documents = [
         {
             "key": full_key,
-            "value": _hide_secrets(None if value is None else setting.value_type.to_toml(value)),
+            "value": _hide_secrets(
+                None if configured_value is None else setting.value_type.to_toml(configured_value)
+            ),
             "source": "file" if full_key in checked_file.keys_in_file else "default",
             "default": setting.default,
             "effect": setting.effect.value,
         }
-        for full_key, setting, value in settings_in_order
+        for full_key, setting, configured_value in settings_in_order
     ]
     if as_json:
         console.print_json({"path": os.path.abspath(checked_file.document.source), "settings": setting_documents})

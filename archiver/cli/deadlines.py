@@ -78,8 +78,8 @@ def _write_calendar(
     from archiver import clock
     from archiver.filings.due.ical import render_calendar
 
-    now = clock.read_clocks().wall.replace(microsecond=0)
-    calendar_file.write_bytes(render_calendar(shown_deadlines, archive_id, now, console.translate))
+    created_at = clock.read_clocks().wall.replace(microsecond=0)
+    calendar_file.write_bytes(render_calendar(shown_deadlines, archive_id, created_at, console.translate))
     console.info(
         LazyMessage.define("Wrote {count} deadlines to {path}.", singular="Wrote {count} deadline to {path}."),
         count=len(shown_deadlines),

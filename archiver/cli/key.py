@@ -44,7 +44,8 @@ def _replace_signing_key(session: Session, reason: str, *, is_old_key_lost: bool
     console.info("The new key is in force. Signatures by the old key are still verified with the old key.")
     console.info("To back up the key, run: archiver key backup --to DIR")
     console.info("Store this line where no archive user can change it. It vouches for the new key.")
-    console.print_line(str(make_witness(archive, make_checkpoint(archive, session.lock_timeout))))
+    checkpoint = make_checkpoint(archive, session.lock_timeout)
+    console.print_line(str(make_witness(archive, checkpoint)))
 
 
 @command("Back up the signing key; clones of the archive do not contain it.")

@@ -33,16 +33,17 @@ def log_command(session: Session, filing_or_submission: str | None, as_json: boo
     versions = archive.index.versions(scope.filing_name, scope.submission_name)
     compliance_time = archive.compliance_time()
     policy = session.read_retention_policy(archive)
-    decisions = [(version, decide_retention(version, policy, compliance_time)) for version in versions]
+    version_decisions = [(version, decide_retention(version, policy, compliance_time)) for version in versions]
     if as_json:
-        session.console.print_json([_version_to_dict(version, decision) for version, decision in decisions])
-    elif not decisions:
+        version_documents = [_version_to_dict(version, decision) for version, decision in version_decisions]
+        session.console.print_json(version_documents)
+    elif not version_decisions:
         session.console.info("There are no versions yet. To capture files, run: archiver run")
     else:
-        _print_versions(session, decisions)
+        _print_versions(session, version_decisions)
 
 
-def _print_versions(session: Session, decisions: Sequence[tuple[Version, RetentionDecision]]) -> None:
+def _print_versions(session: Session, version_decisions: Sequence[tuple[Version, RetentionDecision]]) -> None:
     """Print the versions as a table in the given order, each with the decision on its retention.
 
     A plus sign after the day marks a version that conditions without a date also keep.  A line below the table
@@ -58,7 +59,7 @@ def _print_versions(session: Session, decisions: Sequence[tuple[Version, Retenti
             " ".join(submission_record.on for submission_record in version.submitted) or "-",
             decision.keep_until.date().isoformat() + ("+" if decision.open_conditions else ""),
         )
-        for version, decision in decisions
+        for version, decision in version_decisions
     ]
     console.print_table(
         (
@@ -71,7 +72,7 @@ def _print_versions(session: Session, decisions: Sequence[tuple[Version, Retenti
         ),
         version_rows,
     )
-    if any(decision.open_conditions for _, decision in decisions):
+    if any(decision.open_conditions for _, decision in version_decisions):
         console.info("+ longer while the filing is live or a hold is in force")
 
 

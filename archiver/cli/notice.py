@@ -210,7 +210,7 @@ def _list_notices(session: Session, as_json: bool) -> None:
     deadline_by_uid = {deadline.uid: deadline for deadline in compute_deadlines(filing_by_name.values())}
     today = clock.today(session.config.zone)
     notices = [notice for filing in filing_by_name.values() for notice in filing.notices]
-    papers_without_notice = find_unrecorded_papers(
+    unrecorded_papers = find_unrecorded_papers(
         archive, session.config.desk.notice_folder_name, filing_by_name.values()
     )
     notice_documents = [
@@ -221,13 +221,11 @@ def _list_notices(session: Session, as_json: bool) -> None:
         session.console.print_json(
             {
                 "notices": notice_documents,
-                "unclaimed": [
-                    {"submission": paper.submission, "path": paper.path} for paper in papers_without_notice
-                ],
+                "unclaimed": [{"submission": paper.submission, "path": paper.path} for paper in unrecorded_papers],
             }
         )
     else:
-        _print_notices(session.console, notice_documents, papers_without_notice)
+        _print_notices(session.console, notice_documents, unrecorded_papers)
 
 
 def _notice_to_dict(notice: Notice, deadline: Deadline | None, today: date) -> dict[str, Any]:

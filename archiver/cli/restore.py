@@ -60,11 +60,11 @@ def restore_command(
         for version, subfolder in placed_versions
         for item in restoration.list_restore_items(archive, version, globs, subfolder)
     ]
-    tags = [placed_version.version.tag for placed_version in placed_versions]
-    restore_plan = restoration.plan_restore(target_folder, tags, items_to_restore)
+    version_tags = [placed_version.version.tag for placed_version in placed_versions]
+    restore_plan = restoration.plan_restore(target_folder, version_tags, items_to_restore)
     _print_comparison(session.console, restore_plan)
     if not dry_run:
-        _apply_and_journal(session, archive, restore_plan, restoration.Overwrite(overwrite))
+        _restore_and_journal(session, archive, restore_plan, restoration.Overwrite(overwrite))
 
 
 def _print_comparison(console: Console, restore_plan: RestorePlan) -> None:
@@ -78,7 +78,7 @@ def _print_comparison(console: Console, restore_plan: RestorePlan) -> None:
     )
 
 
-def _apply_and_journal(
+def _restore_and_journal(
     session: Session, archive: Archive, restore_plan: RestorePlan, overwrite: Overwrite
 ) -> None:
     """Write the files of the plan, print the result, and journal the restore.

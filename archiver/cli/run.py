@@ -124,7 +124,7 @@ def _wait_for_running_daemon(session: Session, report: Reporter) -> bool:
     from archiver.store import lock
 
     archive = session.open_archive()
-    deadline = clock.monotonic_seconds() + session.lock_timeout
+    give_up_at_seconds = clock.monotonic_seconds() + session.lock_timeout
     while daemon_process := lock.describe_lock_holder(archive.root / "daemon.lock"):
         scan_result = scan_read_only(archive, session.config)
         unreadable_paths = [skipped_path for skipped_path in scan_result.skipped if is_unreadable(skipped_path)]
@@ -134,7 +134,7 @@ def _wait_for_running_daemon(session: Session, report: Reporter) -> bool:
         if not scan_result.changed:
             report("The daemon {holder} keeps the archive up to date.", holder=daemon_process)
             return True
-        if clock.monotonic_seconds() >= deadline:
+        if clock.monotonic_seconds() >= give_up_at_seconds:
             return False
         time.sleep(_RESCAN_SECONDS)
     return False
