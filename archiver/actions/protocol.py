@@ -18,7 +18,8 @@ from typing import Any
 
 from archiver.errors import ERROR_CLASS_BY_WIRE_NAME, ArchiverError, LazyMessage
 
-VERSION = 1
+#: Both sides must have the same version. A change of the rules that older releases cannot follow increases it.
+PROTOCOL_VERSION = 1
 #: The file name of the socket in the archive's folder.
 SOCKET_NAME = "socket"
 #: With a lower limit, the reply to a plan of many versions does not fit. With a higher limit, callers can exhaust
@@ -132,7 +133,7 @@ def encode_message(document: Mapping[str, Any]) -> bytes:
 
     Raises BadMessage if the JSON is longer than ``MAX_MESSAGE_BYTES``.
     """
-    json_bytes = json.dumps({"archiver": VERSION, **document}, default=encode_value).encode("ascii")
+    json_bytes = json.dumps({"archiver": PROTOCOL_VERSION, **document}, default=encode_value).encode("ascii")
     if len(json_bytes) > MAX_MESSAGE_BYTES:
         raise BadMessage("too long")
     return _LENGTH_PREFIX.pack(len(json_bytes)) + json_bytes
@@ -151,7 +152,7 @@ def read_message(read_bytes: Callable[[int], bytes]) -> dict[str, Any]:
         document = json.loads(read_bytes(json_size).decode("ascii"))
     except (ValueError, RecursionError) as error:
         raise BadMessage(str(error)) from None
-    if not isinstance(document, dict) or document.pop("archiver", None) != VERSION:
+    if not isinstance(document, dict) or document.pop("archiver", None) != PROTOCOL_VERSION:
         raise BadMessage("another protocol")
     return document
 

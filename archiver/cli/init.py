@@ -104,7 +104,7 @@ def init_command(
     try:
         if not adopt:
             new_archive.finish_interrupted(settings.archive)
-        if existing_config and _is_already_done(settings, first_event):
+        if existing_config and _is_init_complete(settings, first_event):
             if not adopt:
                 _check_same_creation(settings, root_certificates)
             session.console.info(
@@ -223,10 +223,10 @@ def _is_same_path(value_in_file: Any, typed_value: Any) -> bool:
     return isinstance(typed_value, Path) and os.path.realpath(value_in_file) == os.path.realpath(typed_value)
 
 
-def _is_already_done(settings: Config, first_event: FirstEvent) -> bool:
-    """Return True if the archive exists already or, to adopt a clone, if this very adoption is complete.
+def _is_init_complete(settings: Config, first_event: FirstEvent) -> bool:
+    """Return True if nothing is left to do: the archive exists or, for a clone, this very adoption is complete.
 
-    For an adoption, raises any exception of opening the archive and reading the journal.
+    For a clone, raises any exception of opening the archive and reading the journal.
     """
     from archiver.store.creation.adoption import is_adopted
 

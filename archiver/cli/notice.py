@@ -1,7 +1,7 @@
 """``archiver notice``.
 
-A *notice* is a paper of the regulator about a filing. A paper in the notice folder is *unrecorded* until a
-recorded notice has it as its attachment.
+A *notice* is a paper from the regulator about a filing. A paper in the notice folder is *unrecorded* until it is
+the attachment of a recorded notice.
 """
 
 from __future__ import annotations
