@@ -309,8 +309,8 @@ def _count_pending(snapshot: Snapshot, listed_count: int) -> int:
 def _estimate_unsigned_since(archive: Archive) -> str:
     """Return the present time (RFC 3339, UTC) if the signing key is missing, otherwise an empty string.
 
-    Used until the daemon has recorded when signing first failed.  Only root and the archive's owner can see the key
-    folder; the result is empty for other users.
+    Used until the daemon has recorded when signing first failed.  The result is empty for users other than root
+    and the archive's owner, because nobody else can see the key folder.
     """
     can_see_keys = os.geteuid() in (0, os.stat(archive.root).st_uid)
     if can_see_keys and not is_there(archive.keys_folder / "signing_key"):
