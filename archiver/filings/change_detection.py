@@ -316,7 +316,11 @@ def _read_repository_signal(path: str) -> str:
         *("for-each-ref", "--sort=creatordate", "--format=%(refname:short)", "refs/tags"),
     ]
     # Variables such as GIT_DIR would direct git to another repository.
-    inherited_variables = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    inherited_variables = {
+        variable_name: variable_value
+        for variable_name, variable_value in os.environ.items()
+        if not variable_name.startswith("GIT_")
+    }
     environment = {
         **inherited_variables,
         "GIT_CONFIG_NOSYSTEM": "1",
@@ -327,4 +331,5 @@ def _read_repository_signal(path: str) -> str:
         git_command, env=environment, capture_output=True, timeout=_GIT_TIMEOUT_SECONDS, check=True
     )
     tag_names = git_result.stdout.decode("utf-8", "replace").split("\n")[:-1]
-    return f"{hashlib.sha256(git_result.stdout).hexdigest()} {tag_names[-1] if tag_names else ''}".strip()
+    newest_tag = tag_names[-1] if tag_names else ""
+    return f"{hashlib.sha256(git_result.stdout).hexdigest()} {newest_tag}".strip()

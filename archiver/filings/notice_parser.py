@@ -53,27 +53,29 @@ def parse_notice(lines: Sequence[str], filing_names: Iterable[str]) -> NoticePro
 
     The proposal names those of ``filing_names`` that occur in the text, in the given order.  Spaces are ignored.
     """
-    text = re.sub(r"\s", "", "\n".join(lines))
-    due_day = next((day for match in _DUE_DATE.finditer(text) if (day := _parse_date(match))), None)
-    other_days = [day for match in _DATE.finditer(text) if (day := _parse_date(match)) and day != due_day]
-    working_days_match = _WORKING_DAYS.search(text)
-    filing_number_match = ALGORITHM_NUMBER.search(text)
+    notice_text = re.sub(r"\s", "", "\n".join(lines))
+    due_day = next((day for match in _DUE_DATE.finditer(notice_text) if (day := _parse_date(match))), None)
+    other_days = [day for match in _DATE.finditer(notice_text) if (day := _parse_date(match)) and day != due_day]
+    working_days_match = _WORKING_DAYS.search(notice_text)
+    filing_number_match = ALGORITHM_NUMBER.search(notice_text)
     return NoticeProposal(
-        kind=_guess_kind(text),
+        kind=_guess_kind(notice_text),
         received_on=max(other_days, default=None),
         due_on=due_day,
         working_days=_parse_count(working_days_match[1]) if working_days_match else None,
         document_number=_find_document_number(lines),
         filing_number=filing_number_match[0] if filing_number_match else "",
-        filing_names=tuple(filing_name for filing_name in filing_names if re.sub(r"\s", "", filing_name) in text),
+        filing_names=tuple(
+            filing_name for filing_name in filing_names if re.sub(r"\s", "", filing_name) in notice_text
+        ),
     )
 
 
-def _guess_kind(text: str) -> str | None:
-    """Return the first kind of notice with a keyword in ``text``; None without one."""
-    for kind, keywords in _KEYWORDS_BY_KIND.items():
-        if any(keyword in text for keyword in keywords):
-            return kind
+def _guess_kind(notice_text: str) -> str | None:
+    """Return the first kind of notice with a keyword in ``notice_text``; None if there is none."""
+    for notice_kind, keywords in _KEYWORDS_BY_KIND.items():
+        if any(keyword in notice_text for keyword in keywords):
+            return notice_kind
     return None
 
 

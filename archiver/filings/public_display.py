@@ -72,7 +72,9 @@ def _collect_display_fields(filing: Filing) -> dict[str, str]:
 
 def _render_html(display_fields: dict[str, str]) -> str:
     """Return an HTML paragraph; the number links to the regulator's publication if the link is known."""
-    escaped_fields = {key: html.escape(value, quote=True) for key, value in display_fields.items()}
+    escaped_fields = {
+        field_name: html.escape(field_text, quote=True) for field_name, field_text in display_fields.items()
+    }
     linked_number = (
         f'<a href="{escaped_fields["link"]}" rel="noopener">{escaped_fields["number"]}</a>'
         if display_fields["link"]
@@ -86,7 +88,8 @@ def _render_html(display_fields: dict[str, str]) -> str:
 def _render_markdown(display_fields: dict[str, str]) -> str:
     """Return a line of Markdown; the number is a link as in HTML."""
     escaped_fields = {
-        key: _MARKDOWN_SPECIAL_CHARACTER.sub(r"\\\1", value) for key, value in display_fields.items()
+        field_name: _MARKDOWN_SPECIAL_CHARACTER.sub(r"\\\1", field_text)
+        for field_name, field_text in display_fields.items()
     }
     linked_number = (
         f"[{escaped_fields['number']}](<{display_fields['link']}>)"

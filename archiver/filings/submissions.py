@@ -123,7 +123,7 @@ def _no_material_error(archive: Archive, version: Version) -> SubmissionRefused:
         "TEXT. If an earlier version was submitted, run: archiver submit {name!q} --version {older!q}",
         tag=version.tag,
         name=str(submission),
-        older=next((number for number in numbers_with_files if number < version.number), "N"),
+        older=next((earlier for earlier in numbers_with_files if earlier < version.number), "N"),
         number=version.number,
     )
 

@@ -94,14 +94,9 @@ def pending_messages(
     address go to OWNER, except for MANAGER, who gets no messages then.
     """
     sent_steps = _collect_sent_steps(events)
-    reminders_by_recipient: dict[str, list[Reminder]] = defaultdict(list)
     filing_list = list(filings)
     addressed_reminders = chain(_deadline_reminders(filing_list, today), _display_alert_reminders(filing_list))
-    for intended_recipient, reminder in addressed_reminders:
-        has_address = intended_recipient in addresses_by_recipient
-        recipient = intended_recipient if has_address or intended_recipient == MANAGER else OWNER
-        if reminder not in reminders_by_recipient[recipient]:
-            reminders_by_recipient[recipient].append(reminder)
+    reminders_by_recipient = _group_by_recipient(addressed_reminders, addresses_by_recipient)
     messages = []
     for recipient, reminders in sorted(reminders_by_recipient.items()):
         for address_index in range(len(addresses_by_recipient.get(recipient, ()))):
@@ -113,6 +108,22 @@ def pending_messages(
             if unsent_reminders:
                 messages.append(ReminderMessage(recipient, address_index, unsent_reminders))
     return messages
+
+
+def _group_by_recipient(
+    addressed_reminders: Iterable[_AddressedReminder], addresses_by_recipient: Mapping[str, Sequence[str]]
+) -> dict[str, list[Reminder]]:
+    """Return the reminders of each recipient, without duplicates, in the given order.
+
+    OWNER gets the reminders of a recipient without an address, except those of MANAGER.
+    """
+    reminders_by_recipient: dict[str, list[Reminder]] = defaultdict(list)
+    for intended_recipient, reminder in addressed_reminders:
+        has_address = intended_recipient in addresses_by_recipient
+        recipient = intended_recipient if has_address or intended_recipient == MANAGER else OWNER
+        if reminder not in reminders_by_recipient[recipient]:
+            reminders_by_recipient[recipient].append(reminder)
+    return reminders_by_recipient
 
 
 def _collect_sent_steps(events: Iterable[LifeEvent]) -> set[_SentStep]:
