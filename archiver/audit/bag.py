@@ -69,13 +69,13 @@ class BagWriter:
         """Add ``data/<payload_name>``, written by the caller to :meth:`payload_path`, to the manifests."""
         bag_path = f"data/{payload_name}"
         running_digests = self._new_digests()
-        size = 0
+        payload_size = 0
         with open(self.payload_path(payload_name), "rb") as payload_file:
             while chunk := payload_file.read(_CHUNK_BYTES):
-                size += len(chunk)
+                payload_size += len(chunk)
                 for digest in running_digests.values():
                     digest.update(chunk)
-        self._expected_sizes[bag_path] = size
+        self._expected_sizes[bag_path] = payload_size
         self._payload_digests[bag_path] = _hex_digests(running_digests)
 
     def payload_path(self, payload_name: str) -> Path:

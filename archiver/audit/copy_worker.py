@@ -53,42 +53,42 @@ def copy_files(
     outcomes: list[CopiedFile | CopyFailure] = []
     created_folders: set[str] = set()
     with ExitStack() as open_targets:
-        for source, target in path_pairs:
+        for source_path, target_path in path_pairs:
             try:
-                target_folder = os.path.dirname(target)
+                target_folder = os.path.dirname(target_path)
                 if target_folder not in created_folders:
                     os.makedirs(target_folder, exist_ok=True)
                     created_folders.add(target_folder)
-                target_file = open_targets.enter_context(open(target, "xb", buffering=0))
-                outcomes.append(_copy_file(source, target_file, algorithms, copier))
+                target_file = open_targets.enter_context(open(target_path, "xb", buffering=0))
+                outcomes.append(_copy_file(source_path, target_file, algorithms, copier))
             except OSError as error:
-                outcomes.append(_failure_from_error(error, source))
+                outcomes.append(_failure_from_error(error, source_path))
         try:
             copier.wait()
         except OSError as error:
             # It is unknown which file could not be written. The caller gives up at any failure, so the last
             # outcome stands for all of them.
-            outcomes[-1] = _failure_from_error(error, target)
+            outcomes[-1] = _failure_from_error(error, target_path)
     return outcomes
 
 
-def _copy_file(source: str, target: FileIO, algorithms: Sequence[str], copier: Copier) -> CopiedFile:
-    """Copy the file at ``source`` to ``target``, and return the copied size and the digests.
+def _copy_file(source_path: str, target_file: FileIO, algorithms: Sequence[str], copier: Copier) -> CopiedFile:
+    """Copy the file at ``source_path`` to ``target_file``, and return the copied size and the digests.
 
-    ``copier`` may still be writing chunks of a large file afterwards: the caller keeps ``target`` open until
+    ``copier`` may still be writing chunks of a large file afterwards: the caller keeps ``target_file`` open until
     ``copier.wait`` has returned.
 
-    Raises OSError if ``source`` cannot be read or ``target`` cannot be written.
+    Raises OSError if the source cannot be read or the target cannot be written.
     """
     running_digests = {algorithm: hashlib.new(algorithm) for algorithm in algorithms}
-    with open(source, "rb", buffering=0) as source_file:
+    with open(source_path, "rb", buffering=0) as source_file:
         expected_size = os.fstat(source_file.fileno()).st_size
         copied_size = copier.copy(
-            source_file.readinto, target.fileno(), expected_size, list(running_digests.values())
+            source_file.readinto, target_file.fileno(), expected_size, list(running_digests.values())
         )
     if expected_size < LARGE_FILE_BYTES:
         # All chunks are written by now, so the disk can begin to store them while other files are copied.
-        begin_write_out(target.fileno())
+        begin_write_out(target_file.fileno())
     hex_digests = {algorithm: digest.hexdigest() for algorithm, digest in running_digests.items()}
     return CopiedFile(copied_size, hex_digests)
 

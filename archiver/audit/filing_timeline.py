@@ -38,13 +38,13 @@ def _make_submission_marks(version_lines: Sequence[VersionLine]) -> list[Timelin
     ``version_lines`` are oldest first, and not empty.  The holds are those of the newest version.
     """
     version_marks = [
-        TimelineMark("version", clock.parse_time(line.version.captured_at), line.version.tag)
-        for line in version_lines
+        TimelineMark("version", clock.parse_time(version_line.version.captured_at), version_line.version.tag)
+        for version_line in version_lines
     ]
     submitted_marks = [
         TimelineMark("submitted", clock.parse_time(record.at), f"{record.tag} {record.on}")
-        for line in version_lines
-        for record in line.version.submitted
+        for version_line in version_lines
+        for record in version_line.version.submitted
     ]
     hold_marks = [
         TimelineMark(

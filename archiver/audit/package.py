@@ -142,16 +142,16 @@ def _files_below(folder: Path) -> Iterator[Path]:
         yield from (Path(subfolder, file_name) for file_name in file_names)
 
 
-def _write_zip(folder: Path, zip_path: Path, top_name: str) -> None:
-    """Write all files below ``folder`` to a new zip file, in a folder ``top_name``; raises OSError.
+def _write_zip(folder: Path, zip_path: Path, top_folder_name: str) -> None:
+    """Write all files below ``folder`` to a new zip file, in a folder ``top_folder_name``; raises OSError.
 
-    Names in the zip file are UTF-8 whatever the locale is.  Bytes of ``top_name`` that are not UTF-8 become
+    Names in the zip file are UTF-8 whatever the locale is.  Bytes of ``top_folder_name`` that are not UTF-8 become
     U+FFFD.
     """
-    readable_top_name = os.fsencode(top_name).decode("utf-8", "replace")
+    readable_folder_name = os.fsencode(top_folder_name).decode("utf-8", "replace")
     with zipfile.ZipFile(
         zip_path, "w", zipfile.ZIP_DEFLATED, allowZip64=True, strict_timestamps=False
     ) as zip_file:
         for file_path in sorted(_files_below(folder)):
             relative_name = os.fsencode(file_path.relative_to(folder)).decode("utf-8")
-            zip_file.write(file_path, f"{readable_top_name}/{relative_name}")
+            zip_file.write(file_path, f"{readable_folder_name}/{relative_name}")

@@ -155,7 +155,7 @@ class PackageReport:
             policy=self._policy,
             filings=self._build_filing_sections(version_lines, events),
             lines=version_lines,
-            submitted=sum(len(line.version.submitted) for line in version_lines),
+            submitted=sum(len(version_line.version.submitted) for version_line in version_lines),
             coverage=coverage,
             counts=counts,
             code_names=code_names,
@@ -217,9 +217,9 @@ class PackageReport:
         """Return the sections of all filings with a version in the package, by name."""
         filing_by_name = filings_from_events(self._archive.index.life_events())
         lines_by_filing: dict[str, dict[str, list[VersionLine]]] = defaultdict(lambda: defaultdict(list))
-        for line in version_lines:
-            submission = line.version.submission
-            lines_by_filing[submission.filing][submission.name].append(line)
+        for version_line in version_lines:
+            submission = version_line.version.submission
+            lines_by_filing[submission.filing][submission.name].append(version_line)
         return [
             # Nothing may have been recorded about a filing besides its versions.
             self._build_filing_section(
@@ -235,7 +235,11 @@ class PackageReport:
 
         ``lines_by_submission`` maps names of submissions to the versions, oldest first.
         """
-        versions = [line.version for version_lines in lines_by_submission.values() for line in version_lines]
+        versions = [
+            version_line.version
+            for version_lines in lines_by_submission.values()
+            for version_line in version_lines
+        ]
         return FilingSection(
             name=filing.name,
             is_live=any(version_lines[-1].version.live for version_lines in lines_by_submission.values()),
@@ -258,7 +262,11 @@ class PackageReport:
         """
         newest_line = version_lines[-1]
         submission_kind = next(
-            (line.version.submitted[-1].kind for line in reversed(version_lines) if line.version.submitted),
+            (
+                version_line.version.submitted[-1].kind
+                for version_line in reversed(version_lines)
+                if version_line.version.submitted
+            ),
             kind_from_folder(newest_line.version.submission.folder),
         )
         material_paths = [material.path for material in newest_line.materials if material.sha256]
