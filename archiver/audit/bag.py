@@ -109,7 +109,7 @@ class BagWriter:
         self._check_sizes()
 
     def _check_sizes(self) -> None:
-        """Raise OSError if the size of any file on the disk differs from the size that was written.
+        """Raise OSError if the size of any file on the disk differs from the written size.
 
         Some filesystems report a full disk only after the write, and leave a shorter file.
         """
@@ -127,7 +127,7 @@ class BagWriter:
         return {algorithm: hashlib.new(algorithm) for algorithm in self._algorithms}
 
     def _write_file(self, bag_path: str, chunks: Iterable[bytes]) -> _Digests:
-        """Write a new file with ``chunks`` as its content, and missing parent folders; return the digests.
+        """Write ``chunks`` to a new file, create missing parent folders, and return the digests.
 
         Raises OSError if the file exists already or cannot be written.
         """

@@ -78,5 +78,5 @@ def _make_filing_marks(filing: Filing, events: Sequence[Event]) -> list[Timeline
 
 
 def _noon_in_china(day: date) -> datetime:
-    """Return a time for a mark that has only a day: the time is on that day both in China and in UTC."""
+    """Return a time for a mark with only a day: noon in China, which is on the same day in UTC."""
     return datetime(day.year, day.month, day.day, _NOON_IN_CHINA_UTC_HOUR, tzinfo=UTC)

@@ -57,7 +57,7 @@ class WrittenJournal(NamedTuple):
 
 
 class PackageJournalWriter:
-    """Writes the files of a package that come from the journal: :meth:`write`, then :meth:`write_receipts`."""
+    """Writes the files of a package taken from the journal: :meth:`write`, then :meth:`write_receipts`."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class PackageJournalWriter:
         selection: ExportSelection,
         portable_names: PortableNames,
     ) -> None:
-        """Prepare to write into ``bag_writer``, under names that ``portable_names`` assigns."""
+        """Prepare to write into ``bag_writer``, under names assigned by ``portable_names``."""
         self._archive = archive
         self._bag_writer = bag_writer
         self._selection = selection

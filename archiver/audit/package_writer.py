@@ -36,7 +36,7 @@ _RESOURCES = ("verify.py", "verify.bat", "README.txt")
 
 
 class _ContentKey(NamedTuple):
-    """A content, and the filing or version that has one copy of it in the package."""
+    """A content, and the filing or version for which the package holds a copy."""
 
     owner: str  # the name of a filing; the tag of a version if the selection repeats contents
     sha256: str
@@ -187,7 +187,7 @@ class PackageWriter:
         )
 
     def _material_list_name(self, version: Version) -> str:
-        """Return the payload name of the file that lists a version's materials."""
+        """Return the payload name of the list of a version's materials."""
         return f"versions/{self._portable_names.assign_path(version.tag.encode('utf-8'))}.jsonl"
 
     def _describe_version(self, version: Version, receipt_by_tag: Mapping[str, WrittenReceipt]) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def _insert_digest(path: str, original: bytes) -> str:
 
 
 def _digest_mark(original: bytes) -> str:
-    """Return the part of a replaced name that distinguishes it, such as ``~1a2b3c4d``."""
+    """Return the distinguishing part of a replaced name, such as ``~1a2b3c4d``."""
     return "~" + hashlib.sha256(original).hexdigest()[:_DIGEST_MARK_DIGITS]
 
 

@@ -196,7 +196,7 @@ class PackageReport:
         }
 
     def _load_template(self) -> Any:
-        """Return the page's template with its filters."""
+        """Return the template of the page, with all filters."""
         from archiver.templating import template
 
         zone = self._policy.time_zones[0]
@@ -256,7 +256,7 @@ class PackageReport:
     def _build_submission_section(
         self, submission_name: str, version_lines: list[VersionLine]
     ) -> SubmissionSection:
-        """Return the section of a submission with these versions, oldest first.
+        """Return the section of a submission; ``version_lines`` are oldest first.
 
         The kind is that of the last submission to the regulator.  If there is none, the folder's name decides.
         """

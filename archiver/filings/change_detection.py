@@ -12,7 +12,7 @@ import os
 import re
 import stat
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
@@ -160,19 +160,33 @@ def detect_change(archive: Archive, filing: Filing, config: Config) -> DetectedC
     changed_paths = sorted(set().union(*changed_by_submission.values()))
     if not changed_paths:
         return None
-    oldest_first = sorted(later_versions, key=lambda version: clock.parse_time(version.captured_at))
-    # The oldest version may differ in the notice folder alone, or in a material that was changed back since.
-    first_changed_version = next(
-        version
-        for version in oldest_first
-        if not changed_by_submission[version.submission.name].isdisjoint(
-            _list_changed_paths(archive, version, baseline_time)
-        )
+    first_changed_version = _find_first_changed_version(
+        archive, later_versions, changed_by_submission, baseline_time
     )
     return DetectedChange(
         first_changed_on=clock.parse_time(first_changed_version.captured_at).astimezone(config.zone).date(),
         changed_materials=tuple(map(names.name_as_text, changed_paths)),
         change_kinds=_match_change_kinds(changed_paths, config),
+    )
+
+
+def _find_first_changed_version(
+    archive: Archive,
+    later_versions: Sequence[Version],
+    changed_by_submission: Mapping[str, set[bytes]],
+    baseline_time: str,
+) -> Version:
+    """Return the oldest of ``later_versions`` with a change to any changed path of the submission.
+
+    An even older version may differ in the notice folder alone, or in a material that was changed back since.
+    """
+    oldest_first = sorted(later_versions, key=lambda version: clock.parse_time(version.captured_at))
+    return next(
+        version
+        for version in oldest_first
+        if not changed_by_submission[version.submission.name].isdisjoint(
+            _list_changed_paths(archive, version, baseline_time)
+        )
     )
 
 

@@ -49,7 +49,7 @@ class NoticeProposal:
 
 
 def parse_notice(lines: Sequence[str], filing_names: Iterable[str]) -> NoticeProposal:
-    """Guess a notice's kind, days and numbers from the lines of its text.
+    """Guess a notice's kind, days and numbers from the lines of the text.
 
     The proposal names those of ``filing_names`` that occur in the text, in the given order.  Spaces are ignored.
     """

@@ -126,7 +126,7 @@ def check_change_undecided(question: ChangeQuestion) -> None:
 
 
 def unknown_code_error(code: str, known_codes: tuple[str, ...]) -> UsageError:
-    """Return the error for a code, such as that of a state or kind, that is not among ``known_codes``."""
+    """Return the error for a code, of a state or a kind for example, not among ``known_codes``."""
     return UsageError(
         "{word} is not valid. Nothing was recorded. Choose one of: {known}",
         word=code,

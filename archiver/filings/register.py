@@ -148,11 +148,11 @@ class Filing:
         return str(self.sheet_fields.get("number") or "")
 
     def enter_state(self, state: str, state_on: date, portal_text: str = "") -> None:
-        """Set the state, the day on which the state began or was seen, and the portal's own words for it."""
+        """Set the state, the day on which the state began or was seen, and the portal's own words."""
         self.state, self.state_on, self.portal_text = state, state_on, portal_text
 
     def sheet_day(self, field_name: str) -> date | None:
-        """Return the day in a field of the sheet, None if empty; raises ValueError if it is not ISO 8601."""
+        """Return the day in a field of the sheet, None if empty; raises ValueError if not ISO 8601."""
         field_value = self.sheet_fields.get(field_name)
         return date.fromisoformat(field_value) if field_value else None
 

@@ -64,7 +64,7 @@ def record_submission(
 
 
 def check_version_complete(archive: Archive, version: Version) -> None:
-    """Check that ``version`` has materials, and that all their content is in the archive and undamaged.
+    """Check that ``version`` has materials, with all content present in the archive and undamaged.
 
     A signature cannot be taken back, so all content is read and hashed before the version is signed.
 

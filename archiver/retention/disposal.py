@@ -74,7 +74,7 @@ class DisposalResult:
 def journal_plan(
     archive: Archive, versions: Sequence[Version], rules: DisposalRules, lock_timeout: float
 ) -> JournalledPlan:
-    """Journal a plan to delete those of ``versions`` that are disposable now.
+    """Journal a plan to delete the currently disposable ``versions``.
 
     Raises RetentionRefused if no version is disposable, or while a hold may be unknown (see
     :func:`check_holds_are_known`), and NotFoundError if all versions are already disposed of. The refusal is
@@ -182,7 +182,7 @@ def run_plan(archive: Archive, plan_id: str, rules: DisposalRules, lock_timeout:
 
 
 def _delete_and_certify(archive: Archive, writer: Writer, plan_id: str) -> DisposalResult:
-    """Delete the objects of a begun plan that no version needs now, and journal the certificate."""
+    """Delete the objects of a begun plan, except objects needed now, and journal the certificate."""
     disposal = find_plan(archive, plan_id)
     plan = read_plan(archive, disposal)
     # Since the plan began, a new version may have been captured with the same content.

@@ -25,7 +25,7 @@ class VersionDecision(NamedTuple):
 
 
 class _ContentDivision(NamedTuple):
-    """The content objects of disposable versions, and those of all other versions.  Some may be in both parts."""
+    """The content objects of disposable and of all other versions.  An object may be in both parts."""
 
     candidate_sizes: dict[str, int]  # SHA-256 -> bytes, of each object in a disposable version
     needed_objects: set[str]  # SHA-256 of each object in a version that is not disposable

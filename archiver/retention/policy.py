@@ -114,7 +114,7 @@ def _configured_profiles(config: Config) -> dict[str, tuple[str, ...]]:
 
 
 def new_promises(policy: RetentionPolicy, config: Config, promises: Promises) -> RetentionPromised | None:
-    """Return the event for the promises of ``policy`` that ``promises`` lacks, None if there are none.
+    """Return the event for the promises of ``policy`` missing from ``promises``, None if all were made before.
 
     The event lists the scopes whose period is longer than promised before.
     """

@@ -49,7 +49,7 @@ def describe_unread_events(unread_events: Sequence[UnreadEvent]) -> Iterator[Laz
 
 
 def refuse_unread_events(unread_events: Sequence[UnreadEvent]) -> None:
-    """Raise RetentionRefused, with the numbers of the events, if there are ``unread_events``."""
+    """Raise RetentionRefused, with the numbers of the events, unless ``unread_events`` is empty."""
     if unread_events:
         raise RetentionRefused(
             "Disposal is suspended because journal event {events} is not understood and may be a hold. Nothing "

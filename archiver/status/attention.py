@@ -74,7 +74,7 @@ def _is_scan_overdue(last_scan_time: str, scan_minutes: float, now: datetime) ->
 
 
 def _find_path_problems(health: HealthReport, now: datetime) -> Iterator[LazyMessage]:
-    """Yield the problems of paths that cannot be archived, and of paths still pending after _LONG_PENDING."""
+    """Yield the problems of unreadable and failed paths, and of paths still pending after _LONG_PENDING."""
     unreadable_paths = [skipped_path for skipped_path in health.skipped_paths if is_unreadable(skipped_path)]
     if unreadable_paths:
         yield LazyMessage.define(

@@ -319,7 +319,7 @@ def _estimate_unsigned_since(archive: Archive) -> str:
 
 
 def _read_watch_reason(snapshot: Snapshot) -> LazyMessage | None:
-    """Return the reason that the daemon recorded for the watch's state; None if it recorded none."""
+    """Return the reason recorded by the daemon for the watch's state, None without one."""
     reason_code = snapshot.meta("watching_why")
     return watch_reason_message(reason_code, snapshot.meta("watching_value")) if reason_code else None
 

@@ -14,7 +14,7 @@ from archiver.filings.register import ChangeQuestion, Filing, Notice, RecordedSu
 from archiver.filings.register_codes import ENDED_STATES, PENDING_STATES
 
 #: The states of a deadline.
-DONE, LATE, OVERDUE, TODAY, SOON, OPEN = "done", "done late", "overdue", "due today", "due soon", "open"
+DONE, DONE_LATE, OVERDUE, TODAY, SOON, OPEN = "done", "done late", "overdue", "due today", "due soon", "open"
 #: From this number of working days before its last day, a deadline is due soon.  The second reminder is sent then
 #: too.
 _SOON_DAYS = 3
@@ -38,9 +38,9 @@ class Deadline:
     done_on: date | None = None  # the day on which the duty was done; None while it is open
 
     def state(self, today: date) -> str:
-        """Return the state on the day ``today``: DONE, LATE, OVERDUE, TODAY, SOON or OPEN."""
+        """Return the state on the day ``today``: DONE, DONE_LATE, OVERDUE, TODAY, SOON or OPEN."""
         if self.done_on is not None:
-            return DONE if self.done_on <= self.due_on else LATE
+            return DONE if self.done_on <= self.due_on else DONE_LATE
         if self.due_on < today:
             return OVERDUE
         if self.due_on == today:
@@ -123,7 +123,7 @@ def _portal_check_deadline(filing: Filing) -> Iterator[Deadline]:
 
 
 def _newest_reviewed_submission(filing: Filing) -> RecordedSubmission | None:
-    """Return the newest submission of a kind that the regulator decides on; None if there is none."""
+    """Return the newest submission for the regulator to decide on, None without one."""
     return filing.newest_submission("subject", "first", "correction", "change", "deregistration")
 
 
