@@ -29,9 +29,9 @@ def find_unrecorded_papers(
     """Return the materials in notice folders that are not attached to any recorded notice.
 
     A notice folder is any folder named ``notice_folder``, at any depth; only the newest version of each submission
-    is searched.  Papers are compared by content, so a paper that was renamed still counts as recorded.
+    is searched.  Papers are compared by content, so a renamed paper still counts as recorded.
 
-    The papers are ordered by filing, submission and path.
+    The result is ordered by filing, submission and path.
     """
     recorded_digests = {notice.paper_sha256 for filing in filings for notice in filing.notices}
     return [

@@ -22,9 +22,8 @@ class RetentionExplanation:
     """The explanation of how long a version or a content is kept."""
 
     decision: RetentionDecision
-    holding_versions: tuple[
-        Version, ...
-    ]  # all versions with the content; the version itself if no content was asked for
+    #: All versions with the content; only the version itself if the decision is about a version.
+    holding_versions: tuple[Version, ...]
 
 
 def explain_retention(
@@ -32,9 +31,9 @@ def explain_retention(
 ) -> RetentionExplanation:
     """Explain how long ``version`` is kept or, with ``material_path``, the content of the material at this path.
 
-    ``material_path`` is a readable path; empty for the version itself. An empty folder has no content, so it is
-    kept as long as the version. Content is kept as long as any version that contains it, so a material may outlast
-    its version. ``now`` is the time by the compliance clock: the archive's own clock, which never runs backwards.
+    ``material_path`` is a readable path; empty for the version itself. Content is kept as long as any version that
+    contains it, so a material may outlast its version. An empty folder has no content, and is kept as long as the
+    version. ``now`` is the time by the compliance clock: the archive's own clock, which never runs backwards.
 
     Raises NotFoundError if the version has no such material.
     """

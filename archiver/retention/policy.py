@@ -74,9 +74,9 @@ class RetentionPolicy:
 
 
 def policy_in_force(config: Config, promises: Promises) -> RetentionPolicy:
-    """Return the policy that results from the configuration and from earlier promises.
+    """Return the policy that combines the configuration with earlier promises.
 
-    A promise applies even if the configuration now asks for less.
+    A promise applies even if the configuration now requires less.
     """
     profiles_by_scope = {
         scope: [PROFILES[profile_name] for profile_name in profile_names]
@@ -87,17 +87,17 @@ def policy_in_force(config: Config, promises: Promises) -> RetentionPolicy:
         _add_longer_profile(profiles_by_scope, scope, Profile("promised", years, BASIS_PROMISED))
     zone_names = dict.fromkeys((config.timezone, *promises.zones))
     return RetentionPolicy(
-        {scope: tuple(profiles) for scope, profiles in profiles_by_scope.items()},
-        tuple(ZoneInfo(zone_name) for zone_name in zone_names),
-        config.hold_while_live or promises.live,
-        promises.unread,
+        profiles_by_scope={scope: tuple(profiles) for scope, profiles in profiles_by_scope.items()},
+        time_zones=tuple(ZoneInfo(zone_name) for zone_name in zone_names),
+        hold_while_live=config.hold_while_live or promises.live,
+        unread_events=promises.unread,
     )
 
 
 def _add_longer_profile(profiles_by_scope: dict[str, list[Profile]], scope: str, profile: Profile) -> None:
     """Add ``profile`` to a scope, unless a profile there is as long: the same date needs no second reason."""
     scope_profiles = profiles_by_scope.setdefault(scope, [])
-    if profile.years > max((other.years for other in scope_profiles), default=0):
+    if profile.years > max((known_profile.years for known_profile in scope_profiles), default=0):
         scope_profiles.append(profile)
 
 
@@ -108,16 +108,15 @@ def _configured_profiles(config: Config) -> dict[str, tuple[str, ...]]:
         filing_name = names.name_as_text(os.fsencode(filing_folder))
         profiles_by_scope[filing_name] = filing_settings.profiles
         for submission_folder, profile_names in filing_settings.submissions.items():
-            profiles_by_scope[f"{filing_name}/{names.name_as_text(os.fsencode(submission_folder))}"] = (
-                profile_names
-            )
+            submission_scope = f"{filing_name}/{names.name_as_text(os.fsencode(submission_folder))}"
+            profiles_by_scope[submission_scope] = profile_names
     return {scope: profile_names for scope, profile_names in profiles_by_scope.items() if profile_names}
 
 
 def new_promises(policy: RetentionPolicy, config: Config, promises: Promises) -> RetentionPromised | None:
-    """Return the event to journal the promises of ``policy`` beyond ``promises``, None if none are new.
+    """Return the event for the promises of ``policy`` missing from ``promises``, None if all were made before.
 
-    Of the scopes, the event lists those with a longer period than before.
+    The event lists the scopes whose period is longer than promised before.
     """
     years_by_scope = {
         scope: max(profile.years for profile in profiles) for scope, profiles in policy.profiles_by_scope.items()
@@ -255,14 +254,20 @@ def decide_content_retention(
 def _combine_reasons(
     reasons: list[RetentionReason], versions: Sequence[Version], policy: RetentionPolicy, now: datetime
 ) -> RetentionDecision:
-    """Return the decision for the content of ``versions``: the latest of all dates, and every condition."""
+    """Return the decision from the latest date of ``reasons`` and from every condition of ``versions``."""
     keep_until = max((reason.keep_until for reason in reasons), default=FOREVER)
     is_live = policy.hold_while_live and any(version.live for version in versions)
     # The files of the newest version are still in the watched folder, and will be part of the next version.
     is_present = any(version.superseded is None and version.files for version in versions)
     holds = dict.fromkeys(hold for version in versions for hold in version.holds)
     return RetentionDecision(
-        keep_until, is_live, is_present, tuple(holds), tuple(reasons), now, policy.unread_events
+        keep_until=keep_until,
+        is_live=is_live,
+        is_present_state=is_present,
+        holds=tuple(holds),
+        reasons=tuple(reasons),
+        now=now,
+        unread_events=policy.unread_events,
     )
 
 
@@ -275,9 +280,15 @@ def _apply_profile(period_start: _PeriodStart, profile: Profile, policy: Retenti
         start_time = clock.parse_time(period_start.time)
         keep_until = max(end_of_period(start_time, profile.years, zone) for zone in policy.time_zones)
     except (ValueError, TypeError, OverflowError):
-        # The time is damaged, or the period ends after the year 9999.  To keep too long is safe; too short is not.
+        # The time is damaged, or the period ends after the year 9999.  Keeping content too long is safe.
         keep_until = FOREVER
-    return RetentionReason(period_start.rule, period_start.time, keep_until, profile.name, profile.basis)
+    return RetentionReason(
+        rule=period_start.rule,
+        counted_from=period_start.time,
+        keep_until=keep_until,
+        profile=profile.name,
+        basis=profile.basis,
+    )
 
 
 def end_of_period(start_time: datetime, years: int, zone: ZoneInfo) -> datetime:
@@ -291,6 +302,6 @@ def end_of_period(start_time: datetime, years: int, zone: ZoneInfo) -> datetime:
     try:
         last_day = first_day.replace(year=first_day.year + years)
     except ValueError:
-        # 29 February does not exist in the last year, or that year is after 9999: then date() raises again.
+        # The last year has no 29 February, or is after 9999: then date() raises ValueError again.
         last_day = date(first_day.year + years, 3, 1)
     return datetime.combine(last_day, time(23, 59, 59), zone)
