@@ -23,6 +23,7 @@ T = TypeVar("T")
 _MAX_NUMBER = 10**7
 #: More simultaneous transfers only make a bucket reply with "slow down".
 _MAX_TRANSFERS = 64
+_MAX_PORT = 0xFFFF  # of TCP
 
 
 class InvalidValueError(Exception):
@@ -65,12 +66,12 @@ class ValueType(Generic[T]):
 
 
 def decode_file_name(name: str) -> str:
-    """Return a name from the file, which is always UTF-8, as Python spells a file name in this locale."""
+    """Convert a name in the configuration file, which is UTF-8, to a file name for Python in this locale."""
     return os.fsdecode(name.encode("utf-8"))
 
 
 def encode_file_name(path: str | Path) -> str:
-    """Return a file name in the form of the file; bytes that are not UTF-8 become surrogates."""
+    """Return a file name as the configuration file holds it; bytes that are not UTF-8 become surrogates."""
     return os.fsencode(path).decode("utf-8", "surrogateescape")
 
 
@@ -148,7 +149,7 @@ def whole_number(at_least: int, at_most: int, requirement: LazyMessage | None = 
 
 
 def count(at_least: int) -> ValueType[int]:
-    """Return the type of a number of days or of things, ``at_least`` or more, with a generous upper limit."""
+    """Return the type of a number of days or items, from ``at_least`` to 100,000, which no real value exceeds."""
     return whole_number(at_least, 100_000, LazyMessage("must be a whole number, at least {least}", least=at_least))
 
 
@@ -243,7 +244,7 @@ class HostAndPort(NamedTuple):
 def _is_loopback(value: object) -> bool:
     """Return True if the value is LOOPBACK:PORT, with the address of IPv6 in brackets."""
     host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
-    return host in ("127.0.0.1", "localhost", "[::1]") and port.isdigit() and 0 < int(port) < 65536
+    return host in ("127.0.0.1", "localhost", "[::1]") and port.isdigit() and 0 < int(port) <= _MAX_PORT
 
 
 def _parse_host_and_port(value: str, _folder: Path) -> HostAndPort | None:
@@ -252,6 +253,7 @@ def _parse_host_and_port(value: str, _folder: Path) -> HostAndPort | None:
 
 
 def _host_and_port_to_toml(address: HostAndPort | None) -> str | None:
+    """Return HOST:PORT, with an IPv6 address in brackets; None for None."""
     if address is None:
         return None
     host = f"[{address.host}]" if ":" in address.host else address.host
@@ -307,9 +309,9 @@ FILE_NAMES = ValueType[tuple[str, ...]](
 
 def _check_profiles(value: object) -> bool:
     """Return True if the value is a list of texts. Raises InvalidValueError for the first unknown profile."""
-    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+    if not isinstance(value, list) or not all(isinstance(profile_name, str) for profile_name in value):
         return False
-    if unknown_profiles := [name for name in value if name not in PROFILES]:
+    if unknown_profiles := [profile_name for profile_name in value if profile_name not in PROFILES]:
         raise InvalidValueError(
             LazyMessage(
                 "contains {profile}, which is not one of: {known}",
@@ -333,8 +335,8 @@ def lists_by_key(
 ) -> ValueType[Mapping[str, tuple[str, ...]]]:
     """Return the type of a table whose values are all lists of ``list_type``.
 
-    Its keys are ``members``, and the value for the program has them in the same order; other keys are dropped.
-    Without ``members``, the keys are any names of folders. A wrong list is refused with its key.
+    The keys of the table are ``members``; the value for the program has them in that order, without other keys.
+    If ``members`` is empty, each key is the name of a folder. A refusal names the key of the wrong list.
     """
 
     def convert_table(table: Mapping[str, object], folder: Path) -> Mapping[str, tuple[str, ...]]:
@@ -352,6 +354,6 @@ def lists_by_key(
         list_type.requirement if members else LazyMessage("must be a table in square brackets"),
         lambda value: isinstance(value, dict),
         convert_table,
-        lambda lists: {encode_file_name(key): list(texts) for key, texts in lists.items()},
+        lambda lists: {encode_file_name(key): list(list_items) for key, list_items in lists.items()},
         members,
     )
