@@ -31,10 +31,10 @@ def journal_clock_daily(archive: Archive, journal: Callable[[Draft], None]) -> N
     newest_event = archive.journal.newest_event()
     if newest_event is None:
         return
-    time_reading = clock.read_clocks()
-    _, last_time_reading = clock.parse_evidence(newest_event.clock)
-    has_rebooted = last_time_reading.boot_id != time_reading.boot_id
-    if has_rebooted or time_reading.boottime_ns - last_time_reading.boottime_ns > _DAY_NS:
+    clock_reading = clock.read_clocks()
+    _, last_clock_reading = clock.parse_evidence(newest_event.clock)
+    has_rebooted = last_clock_reading.boot_id != clock_reading.boot_id
+    if has_rebooted or clock_reading.boottime_ns - last_clock_reading.boottime_ns > _DAY_NS:
         journal(Draft("clock", ClockTicked()))
 
 

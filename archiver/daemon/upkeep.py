@@ -31,9 +31,9 @@ def journal_new_promises(archive: Archive, config: Config, journal: Callable[[Dr
 
     A promise is a journalled retention period, which can be made longer but never shorter.
     """
-    promises = archive.index.retention_promises()
-    if promised := new_promises(policy_in_force(config, promises), config, promises):
-        journal(Draft("retention", promised))
+    journalled_promises = archive.index.retention_promises()
+    if new_promise := new_promises(policy_in_force(config, journalled_promises), config, journalled_promises):
+        journal(Draft("retention", new_promise))
 
 
 def apply_sensitive_patterns(archive: Archive, config: Config, snapshot: Snapshot) -> None:

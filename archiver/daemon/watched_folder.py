@@ -89,13 +89,13 @@ class WatchedFolder:
 
     @property
     def is_access_still_suitable(self) -> bool:
-        """Return False once a remote filesystem was mounted or unmounted, so that another access is needed."""
+        """Return False once a remote filesystem was mounted or unmounted, which requires another access."""
         return (self._find_remote_mount() is not None) == isinstance(self._access, ChildAccess)
 
     # --- presence
 
     def is_present(self) -> bool:
-        """Return True if the folder at the path is the watched folder, as far as can be told."""
+        """Return True if the folder at the path can be trusted to be the watched folder."""
         return self._presence.is_present()
 
     def allow_other_mount(self) -> None:
@@ -106,8 +106,8 @@ class WatchedFolder:
         """Record the folder just scanned as the watched folder from now on."""
         self._presence.record_scanned_folder()
 
-    def handle_missing_folder(self) -> None:
-        """Stop watching the vanished folder, and report and journal that, unless this was done before."""
+    def note_missing_folder(self) -> None:
+        """Stop watching a folder that is missing; report and journal that once, until the folder is back."""
         if self.state == watch_state.MISSING:
             return
         self.stop_watching()
@@ -174,7 +174,7 @@ class WatchedFolder:
             self._watcher = None
 
     def close(self) -> None:
-        """Stop watching, and record that; raises sqlite3.Error if only the record fails."""
+        """Stop watching, and store that; raises sqlite3.Error, with nothing watched, if storing fails."""
         self.stop_watching()
         self._store_state(WatchState(""))
 
@@ -295,11 +295,11 @@ class WatchedFolder:
         self._unwatched_folders = {}
         if self._watcher is None:
             return
-        unreadable = {item.path for item in full_scan.skipped if item.code == UNREADABLE_FOLDER.code}
+        unreadable_paths = {skip.path for skip in full_scan.skipped if skip.code == UNREADABLE_FOLDER.code}
         self._unwatched_folders = {
             inode: path
             for inode, path in Watcher.find_unwatched(full_scan.folders).items()
-            if path not in unreadable
+            if path not in unreadable_paths
         }
         self._unwatched_check_at = now + _UNWATCHED_GRACE_SECONDS
         if not self._unwatched_folders and self.state == watch_state.PARTIAL:
@@ -323,7 +323,7 @@ class WatchedFolder:
         return False
 
     def _report_unwatched_folders(self, unwatched_paths: Collection[bytes]) -> None:
-        """Store that some folders are unwatched; report this once, and only if a higher limit would help."""
+        """Store that folders are unwatched; report this once, and only if a higher limit would help."""
         max_relative_bytes = _MAX_PATH_BYTES - len(self._presence.real_path)
         unwatched_count = str(len(unwatched_paths))
         if all(len(path) >= max_relative_bytes for path in unwatched_paths):
