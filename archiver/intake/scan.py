@@ -57,10 +57,13 @@ class ScanResult:
 
 
 class Scanner:
-    """Walk the watched folder, and compare it with a snapshot; nothing is kept between two scans."""
+    """Walk the watched folder, and compare its files with a snapshot; keeps nothing between two scans."""
 
     def __init__(self, access: FolderAccess, ignore_rules: IgnoreRules) -> None:
-        """Walk the folder that ``access`` reads; the caller closes the access."""
+        """Scan the folder that ``access`` reads, without the names that match ``ignore_rules``.
+
+        The caller closes ``access``.
+        """
         self._access = access
         self._ignore_rules = ignore_rules
 
@@ -101,7 +104,7 @@ class Scanner:
 
         Raises OSError if the path cannot be looked at, or is too deep or too long to be archived.
         """
-        if _exceeded_limit(path.rpartition(b"/")[0]) is not None:
+        if _find_exceeded_limit(path.rpartition(b"/")[0]) is not None:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         try:
             entry = self._access.look_up(path)
@@ -119,7 +122,7 @@ class Scanner:
         try:
             return next(self._access.list_folder(path), None) is None
         except (FileNotFoundError, NotADirectoryError):
-            # There is no folder any more.
+            # The folder was deleted, or a file replaced it.
             return False
 
     def _compare_folder(self, folder: bytes, snapshot: Snapshot, scan_result: ScanResult) -> list[bytes]:
@@ -130,7 +133,7 @@ class Scanner:
         Raises OSError if the folder cannot be read to the end; nothing is added to ``scan_result.changed`` then.
         """
         entries = self._access.list_folder(folder)
-        # By name; those of names that are not in the folder any more remain.
+        # Name -> archived state.  The loop removes each name that it finds, so that only deleted names remain.
         unseen_states = snapshot.folder_entries(folder)
         prefix = folder + b"/" if folder else b""
         subfolders = []
@@ -147,11 +150,11 @@ class Scanner:
                 continue
             path = prefix + name
             if not stat.S_ISDIR(mode) or is_own:
-                scan_result.skipped.append(self._skipped_path(path, name, mode, is_own))
+                scan_result.skipped.append(self._explain_skipped_path(path, name, mode, is_own))
                 if archived_state is not None and not is_own:
                     # The archived file or folder was replaced by something that is not archived.
                     changed_states[path] = None
-            elif (skipped_folder := _exceeded_limit(path)) is not None:
+            elif (skipped_folder := _find_exceeded_limit(path)) is not None:
                 scan_result.skipped.append(skipped_folder)
             else:
                 subfolders.append(path)
@@ -162,15 +165,15 @@ class Scanner:
         if is_empty and folder and snapshot.archived_state(folder) != FOLDER:
             changed_states[folder] = FOLDER
         changed_states.update((prefix + name, None) for name in unseen_states)
-        # Only now, because a folder that cannot be read to the end counts as not read at all.
+        # Not earlier, because a folder that cannot be read to the end counts as not read at all.
         scan_result.changed.update(changed_states)
         return subfolders
 
-    def _skipped_path(self, path: bytes, name: bytes, mode: int, is_own: bool) -> SkippedPath:
+    def _explain_skipped_path(self, path: bytes, name: bytes, mode: int, is_own: bool) -> SkippedPath:
         """Return a path that is not archived, with the reason.
 
-        ``name`` is the last part of the path, and ``mode`` its ``st_mode``.  ``is_own`` is True if it belongs to
-        the archive.
+        ``name`` is the last part of the path, and ``mode`` the ``st_mode`` of the file.  ``is_own`` is True if the
+        file belongs to the archive.
         """
         if is_own:
             return SkippedPath(path, OWN.code)
@@ -185,7 +188,7 @@ class Scanner:
 
         A folder is deleted if it was not visited, unless it is at or below a folder that could not be entered.
         """
-        not_entered_paths = [item.path for item in scan_result.skipped if item.code in _NOT_ENTERED_CODES]
+        not_entered_paths = [skipped.path for skipped in scan_result.skipped if skipped.code in _NOT_ENTERED_CODES]
         for folder in snapshot.folders_below(start_folder):
             if folder in visited_folders or any(_is_at_or_below(folder, path) for path in not_entered_paths):
                 continue
@@ -194,16 +197,17 @@ class Scanner:
 
 
 def _is_at_or_below(path: bytes, folder: bytes) -> bool:
-    """Return True if a relative path is ``folder`` or lies in it; everything lies in the empty path."""
+    """Return True if ``path`` is ``folder`` or lies in it; an empty ``folder`` contains every path."""
     return not folder or path == folder or path.startswith(folder + b"/")
 
 
-def _exceeded_limit(folder: bytes) -> SkippedPath | None:
-    """Return the folder with the reason if the folder is too deep, or the path too long, to archive anything
-    inside.
+def _find_exceeded_limit(folder: bytes) -> SkippedPath | None:
+    """Return ``folder`` with the reason if it is too deep, or its path too long, to archive anything inside.
 
     Returns None for a folder within the limits.
     """
     if len(folder) > _MAX_PATH_BYTES:
         return SkippedPath(folder, TOO_LONG.code, str(_MAX_PATH_BYTES))
-    return SkippedPath(folder, TOO_DEEP.code, str(_MAX_DEPTH)) if folder.count(b"/") >= _MAX_DEPTH else None
+    if folder.count(b"/") >= _MAX_DEPTH:
+        return SkippedPath(folder, TOO_DEEP.code, str(_MAX_DEPTH))
+    return None

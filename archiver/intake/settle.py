@@ -29,7 +29,7 @@ class PendingPath:
     """A path differing from the archive."""
 
     state: State  # as observed last
-    first_change: float  # the time of the oldest change that is not archived yet
+    first_change: float  # the time of the oldest change not archived yet
     last_change: float
     retry_at: float = 0.0  # the time of the next attempt after a failed one; 0 if none has failed
     failures: int = 0  # failed attempts
@@ -62,7 +62,7 @@ class _PendingGroup:
 
 
 class Settler:
-    """Changed paths, collected by group until finished."""
+    """Collect changed paths by group, until they can be captured."""
 
     def __init__(self, quiet_seconds: float, maximum_seconds: float) -> None:
         """Start without pending paths.
@@ -77,11 +77,11 @@ class Settler:
     def observe_change(
         self, group_key: Hashable, path: bytes, state: State, now: float, has_event: bool = False
     ) -> None:
-        """Note a path as pending, because the present state ``state`` differs from the archive.
+        """Note a path as pending, because its present state ``state`` differs from the archive.
 
-        The quiet period starts again if the state has changed since the last call.  With ``has_event``, something
-        has just happened to the path, for example a file was closed and opened again, so the period starts again
-        in any case.
+        The quiet period starts again if the state has changed since the last call.  With ``has_event``, it starts
+        again in any case, because something has just happened to the path: for example, the file was closed and
+        opened again.
         """
         group = self._groups.setdefault(group_key, _PendingGroup(now))
         # A lower bound is enough: due_groups() sets a later time if it finds that the group is not due yet.
@@ -93,7 +93,7 @@ class Settler:
             pending.state = state
             pending.last_change = now
             if pending.is_held_open:
-                # The writer has done something, perhaps closed the file, so there is no need to wait any longer.
+                # The writer may have closed the file, so the next attempt need not wait for ``retry_at``.
                 pending.is_held_open, pending.retry_at = False, 0.0
 
     @property
@@ -115,7 +115,7 @@ class Settler:
         return min((grouped.pending.first_change for grouped in self.pending_paths()), default=None)
 
     def discard(self, group_key: Hashable, paths: Iterable[bytes]) -> None:
-        """Drop paths no longer different from the archive; paths not pending are ignored."""
+        """Drop paths that no longer differ from the archive; paths that are not pending are ignored."""
         group = self._groups.get(group_key)
         if group is None:
             return
@@ -125,7 +125,7 @@ class Settler:
             del self._groups[group_key]
 
     def discard_everywhere(self, path: bytes) -> None:
-        """Drop a path no longer different from the archive, from each group where the path is pending."""
+        """Drop a path that no longer differs from the archive, in each group in which it is pending."""
         for group_key in [key for key, group in self._groups.items() if path in group.paths]:
             self.discard(group_key, [path])
 
@@ -171,7 +171,7 @@ class Settler:
         ]
 
     def next_due(self) -> float | None:
-        """Return a time before which no group is due; None if nothing is pending.  A new change may move it."""
+        """Return a time before which no group is due, unless a change is observed; None if nothing is pending."""
         return min(
             (max(group.not_due_before, group.held_back_until) for group in self._groups.values()), default=None
         )
@@ -186,7 +186,7 @@ class Settler:
         ]
 
     def _finished_states(self, group: _PendingGroup, now: float) -> dict[bytes, State]:
-        """Return the states of the group's paths that can be captured now; if none can, set ``not_due_before``.
+        """Return the state of each path of the group that can be captured now; if none, set ``not_due_before``.
 
         A path that is still being written holds the whole group back, until a path is overdue.  Then the quiet and
         the overdue paths are finished, so that a file that is never quiet does not delay the others any longer.
@@ -221,6 +221,7 @@ class Settler:
 
         ``attemptable_paths`` are the paths of the group that do not wait for another attempt.
         """
+        # Each path becomes overdue, each waiting path can be attempted again, and all the others become quiet.
         due_times = [
             max(pending.retry_at, pending.first_change + self.maximum_seconds) for pending in group.paths.values()
         ]

@@ -1,8 +1,8 @@
 """Access to the watched folder: direct, or through a child process, which may hang instead of this process.
 
-On a network filesystem a ``stat`` can wait for ever, and nothing can end a process that waits in it.  So child
-processes read such a folder.  A child that does not answer is abandoned, and the top-level folder that it reads
-counts as unreadable until the child ends.  The other top-level folders are still read.
+On a network filesystem a ``stat`` can wait for ever, and nothing can end a process that waits for it.  Therefore
+child processes read such a folder.  A child that does not answer is abandoned, and the top-level folder that it
+reads counts as unreadable until the child ends.  The other top-level folders are still read.
 """
 
 from __future__ import annotations
@@ -90,12 +90,9 @@ class DirectAccess:
     def list_folder(self, path: bytes) -> Iterator[DirectoryEntry]:
         """Yield the entries of a folder, which is open until the iteration ends."""
         # Local names, and tuple.__new__ instead of the class, save time: a scan lists a million files.
-        new_tuple, stat_data_of, stat_of, own_files = (
-            tuple.__new__,
-            StatData.from_stat_result,
-            os.stat,
-            self._root_folder.own_files,
-        )
+        new_tuple = tuple.__new__
+        make_stat_data, stat_entry = StatData.from_stat_result, os.stat
+        own_files = self._root_folder.own_files
         with (
             self._root_folder.opened_folder(path) as folder_descriptor,
             _open_listing(folder_descriptor) as listing,
@@ -103,12 +100,12 @@ class DirectAccess:
             for dir_entry in listing:
                 name = dir_entry.name
                 try:
-                    status = stat_of(name, dir_fd=folder_descriptor, follow_symlinks=False)
+                    status = stat_entry(name, dir_fd=folder_descriptor, follow_symlinks=False)
                 except FileNotFoundError:
                     # The file was deleted after the folder was listed.
                     continue
                 is_own = (status.st_dev, status.st_ino) in own_files.identities and own_files.contains_file(status)
-                yield new_tuple(DirectoryEntry, (name, status.st_mode, stat_data_of(status), is_own))
+                yield new_tuple(DirectoryEntry, (name, status.st_mode, make_stat_data(status), is_own))
 
     def list_names(self, path: bytes) -> list[bytes]:
         """Return the names in a folder, without a ``stat`` of each, which may hang."""
@@ -135,7 +132,7 @@ class DirectAccess:
             yield lambda path: FileSource(self._root_folder, path, open_parent_folder(path))
 
     def close(self) -> None:
-        """Do nothing: no descriptor is open between two calls."""
+        """Do nothing: no descriptor stays open between two calls."""
 
 
 def _open_listing(folder_descriptor: int) -> AbstractContextManager[Iterator[os.DirEntry[bytes]]]:
@@ -178,16 +175,16 @@ class ChildAccess:
         self._hanging_workers: dict[bytes, Worker] = {}
 
     def list_folder(self, path: bytes) -> Iterator[DirectoryEntry]:
-        """Yield the entries of a folder, looked up separately for the watched folder itself."""
+        """Yield the entries of a folder; those of the watched folder itself are looked up one by one."""
         if path:
             yield from self._call_free_worker(decode_entries, "entries", path)
         else:
             yield from self._list_watched_folder()
 
     def _list_watched_folder(self) -> Iterator[DirectoryEntry]:
-        """Yield the entries of the watched folder, with a request for each name.
+        """Yield the entries of the watched folder, with a separate request for each name.
 
-        A single request for all entries would fail if one of them is the mount point of a share that hangs.
+        A single request for all entries would fail if one of them is the mount point of a hanging share.
         """
         for name in self._call_free_worker(decode_names, "names", b""):
             try:
@@ -198,7 +195,7 @@ class ChildAccess:
             except OwnFile:
                 yield DirectoryEntry(name, stat.S_IFDIR, StatData.unknown(), is_own=True)
             except TimeoutError:
-                # The mount point of a share that hangs is a folder.  Listing it raises TimeoutError again.
+                # The mount point of a hanging share is a folder.  Listing that folder raises TimeoutError again.
                 yield DirectoryEntry(name, stat.S_IFDIR, StatData.unknown())
 
     def look_up(self, path: bytes) -> DirectoryEntry:
@@ -220,7 +217,7 @@ class ChildAccess:
         return _WorkerSource(self, worker, path, opened_file)
 
     def opened_in_turn(self) -> AbstractContextManager[Callable[[bytes], Source]]:
-        """Return a context manager whose value is :meth:`open`: an open folder cannot be shared by workers."""
+        """Return a context manager whose value is :meth:`open`, because workers cannot share an open folder."""
         return nullcontext(self.open)
 
     def close(self) -> None:
@@ -233,7 +230,7 @@ class ChildAccess:
     def _call_free_worker(self, decode: Callable[[Any], _Answer], request_name: str, path: bytes) -> _Answer:
         """Send a request about ``path`` to a free worker, and return the decoded answer.
 
-        ``request_name`` is that of a request of :class:`archiver.intake.folder.access_worker.FolderReader`.
+        ``request_name`` is one of those that :class:`archiver.intake.folder.access_worker.FolderReader` answers.
 
         Raises the OSError or SourceChanged that the worker reports, and TimeoutError if its filesystem hangs.
         """
@@ -248,7 +245,7 @@ class ChildAccess:
     ) -> _Answer:
         """Send a request about ``path`` to a taken worker, and return the decoded answer.
 
-        ``arguments`` are those of the request.  Raises as :meth:`call_for_content` does.
+        ``arguments`` are those of the request.  Raises the errors of :meth:`call_for_content`.
         """
         return self.call_for_content(worker, path, memoryview(b""), decode, request_name, *arguments)[0]
 
@@ -263,11 +260,10 @@ class ChildAccess:
     ) -> tuple[_Answer, int]:
         """Send a request about ``path`` to a taken worker, and receive content into ``buffer``.
 
-        ``arguments`` are those of the request.  Returns the decoded answer, and the length of the content in
-        bytes.
+        ``arguments`` are those of the request.  Returns the decoded answer, and the number of bytes received.
 
         Raises the OSError or SourceChanged that the worker reports, WorkerHung, which is a TimeoutError, if it
-        does not answer, and another WorkerProblem if it gives no usable answer.
+        does not answer in time, and another WorkerProblem if it does not send a usable answer.
         """
         try:
             outcome, content_length = worker.call_for_content(
@@ -295,7 +291,7 @@ class ChildAccess:
             return self._idle_workers.pop() if self._idle_workers else Worker(self._program)
 
     def return_worker(self, worker: Worker) -> None:
-        """Let a worker serve other requests, unless it was ended for hanging or misbehaving."""
+        """Let a worker serve other requests, unless it was killed because it hung or misbehaved."""
         with self._lock:
             if worker.is_ready:
                 self._idle_workers.append(worker)
@@ -304,9 +300,9 @@ class ChildAccess:
 def open_access(root: Path, archive: Path) -> FolderAccess:
     """Return access to the folder ``root``, by child processes if the folder lies on or above a remote mount.
 
-    The access does not read the files of ``archive``.  The caller closes it.
+    The access refuses the files of ``archive``.  The caller closes it.
 
-    Raises ConfigError as :func:`~archiver.intake.folder.nesting.check_folders_not_nested` does.
+    Raises ConfigError if one of the two folders is, or contains, the other.
     """
     check_folders_not_nested(archive, root)
     remote_mount = mounts.find_remote_mount(os.path.realpath(os.fsencode(root)), mounts.read_mounts())
@@ -337,7 +333,7 @@ class _WorkerSource:
     def close(self) -> None:
         """Let the worker close the file, and serve other requests; never raises OSError."""
         if self._worker.is_ready:
-            # A worker that does not answer is ended, and that closes the file too.
+            # A worker that does not answer is killed, which closes the file too.
             with suppress(OSError):
                 self._access.call_worker(self._worker, self._path, bool, "close")
         self._access.return_worker(self._worker)

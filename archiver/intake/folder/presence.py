@@ -1,4 +1,4 @@
-"""Tell the watched folder from whatever else may be at its path: an empty mount point, or another folder."""
+"""Distinguish the watched folder from anything else at its path: an empty mount point, or another folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from archiver.store import names
 
 
 class FolderPresence:
-    """A comparison of the folder at a path with the folder scanned before, as recorded in ``state.db``."""
+    """Compare the folder at a path with the folder that was scanned before, as recorded in ``state.db``."""
 
     def __init__(self, watched_path: bytes, access: FolderAccess, snapshot: Snapshot) -> None:
         """Use ``access`` to the folder at ``watched_path``, and ``snapshot``; the caller closes both."""
@@ -46,7 +46,7 @@ class FolderPresence:
             return False
 
     def identity(self) -> str | None:
-        """Return MOUNT_POINT:INODE of the folder, which tells it from another folder at the same path.
+        """Return MOUNT_POINT:INODE of the folder, which distinguishes it from another one at the same path.
 
         Returns None if there is no folder, or if it cannot be looked at.
         """
@@ -58,7 +58,7 @@ class FolderPresence:
         return f"{self._mount_point()}:{entry.stat_data.inode}" if stat.S_ISDIR(entry.mode) else None
 
     def record_scanned_folder(self) -> None:
-        """Record that the folder has been scanned, and so is the watched folder from now on.
+        """Record that the folder has been scanned, which makes it the watched folder from now on.
 
         Raises sqlite3.Error if ``state.db`` cannot be written.
         """
