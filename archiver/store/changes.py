@@ -58,6 +58,7 @@ def make_addition(material: Material) -> Change:
 
 
 def _make_removal(material: Material) -> Change:
+    """Return the change that removes ``material``; a material without ``sha256`` is an empty folder."""
     return _make_change(Op.DELETE if material.sha256 else Op.RMDIR, material)
 
 
@@ -67,10 +68,10 @@ def _make_change(op: Op, material: Material, old_path: bytes | None = None) -> C
 
 
 def _match_renames(removed: list[Material], added: list[Material]) -> dict[bytes, bytes]:
-    """Return the old path by the new path of each file that was removed and added with equal content.
+    """Return new path -> old path for each file that was removed at one path and added at another.
 
-    Of several removed files with the same content, the first added one takes the first.  Empty files are left out,
-    because all of them are equal.
+    Files match by content.  If several match, the first added file is paired with the first removed one.  Empty
+    files are left out, because all of them are equal.
     """
     removed_paths_by_digest: dict[str, list[bytes]] = defaultdict(list)
     # Reversed, so that pop() below takes the first removed path.
@@ -79,6 +80,6 @@ def _match_renames(removed: list[Material], added: list[Material]) -> dict[bytes
             removed_paths_by_digest[material.sha256].append(material.path)
     old_path_by_new = {}
     for material in added:
-        if candidates := removed_paths_by_digest.get(material.sha256 or ""):
-            old_path_by_new[material.path] = candidates.pop()
+        if removed_paths := removed_paths_by_digest.get(material.sha256 or ""):
+            old_path_by_new[material.path] = removed_paths.pop()
     return old_path_by_new

@@ -52,9 +52,10 @@ def hold_lock(path: Path, wait_seconds: float) -> Iterator[bool]:
 
 
 class LockFlag:
-    """A flag raised by a process and seen by others with :func:`describe_lock_holder`: a lock on an empty file.
+    """A flag that one process raises and others test with :func:`describe_lock_holder`: a lock on an empty file.
 
-    Once the file is open, raising the flag requires neither free space nor a writable disk.  A crash lowers it.
+    Once the file is open, raising the flag requires neither free space nor a writable disk.  The flag is lowered
+    when its process ends or crashes.
     """
 
     def __init__(self, path: Path) -> None:
@@ -73,8 +74,8 @@ class LockFlag:
     def raise_flag(self) -> None:
         """Raise the flag; does nothing unless the file is open.  Never waits and never raises."""
         if self._descriptor is not None:
-            # Two failures are ignored.  A process that tests the flag just now holds the lock: it sees the flag at
-            # its next test.  A filesystem without locks cannot show the flag at all.
+            # Two failures are ignored.  A process that is testing the flag holds the lock for a moment, and sees
+            # the flag at its next test.  A filesystem without locks cannot show the flag at all.
             with suppress(OSError):
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
@@ -124,9 +125,9 @@ def _open_lock_file(path: Path) -> int:
 
 
 def _acquire_lock(path: Path, descriptor: int, wait_seconds: float) -> None:
-    """Lock the open file, and retry for ``wait_seconds``; raises Busy if another process holds it even then.
+    """Lock an open file, with retries for ``wait_seconds``; raises Busy if another process still holds the lock.
 
-    ``path`` only serves the message.
+    ``path`` is the file's path, for the message.
     """
     deadline = clock.monotonic_seconds() + wait_seconds
     while True:
@@ -150,6 +151,7 @@ def _read_lock_text(descriptor: int) -> str:
 
 
 def _write_lock_text(descriptor: int, text: bytes) -> None:
+    """Replace the text of a lock file; raises OSError."""
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, text, 0)
 

@@ -51,6 +51,7 @@ class _ProcessMask:
     """
 
     def __init__(self) -> None:
+        """Start with no thread that has set the umask."""
         self._lock = threading.Lock()
         self._user_count = 0
         self._original_mask = 0
@@ -94,7 +95,7 @@ def archive_umask(root: Path | None = None) -> Iterator[None]:
 def umask_for(root: Path | None) -> int:
     """Return the umask for writing to the folder ``root``; None stands for an archive that does not exist yet.
 
-    The group of ``root`` keeps the right to read new files if it may access ``root`` itself.
+    New files are readable for the group of ``root`` if the group may access ``root`` itself.
     """
     try:
         is_shared = root is not None and os.stat(root).st_mode & stat.S_IRWXG
@@ -124,9 +125,9 @@ def restrict_to_owner(folder: Path) -> None:
 def set_access_for_group(root: Path, group: int | None) -> int:
     """Let the group with the number ``group`` read the archive at ``root``; return the number of changed entries.
 
-    With ``group`` None, only the owner may read it.  Write access is for the owner alone in either case.  An entry
-    that cannot be changed does not stop the others: then the first OSError is raised at the end, for example
-    because the caller is not a member of the group.
+    With ``group`` None, only the owner may read it.  Write access is for the owner alone in either case.  If an
+    entry cannot be changed, for example because the caller is not a member of the group, the others are changed
+    all the same, and the first OSError is raised at the end.
     """
     changed_count, first_error = 0, None
     for path, status in _walk_entries(os.fspath(root)):
@@ -140,10 +141,10 @@ def set_access_for_group(root: Path, group: int | None) -> int:
 
 
 def _set_access(path: str, status: os.stat_result, root: str, group: int | None) -> bool:
-    """Set group, mode and lists of an entry of the archive; return True if anything had to be changed."""
-    is_secret = os.path.basename(path).startswith(_KEY_PREFIX)
+    """Set the group and the mode of an entry, and remove its lists; return True if anything was changed."""
+    is_key = os.path.basename(path).startswith(_KEY_PREFIX)
     is_changed = False
-    if group is not None and status.st_gid != group and not is_secret:
+    if group is not None and status.st_gid != group and not is_key:
         os.chown(path, -1, group, follow_symlinks=False)
         is_changed = True
     required_mode = _required_mode(path, status, root, group)
@@ -167,25 +168,35 @@ def has_expected_access(root: Path, group: int | None) -> bool:
 
 
 def find_too_open_entries(root: Path, group: int | None, limit: int = _QUICK_CHECK_ENTRIES) -> Iterator[Path]:
-    """Yield the entries that others than the owner and ``group`` may read or change, upper folders first.
+    """Yield the folders and files of the archive at ``root`` that grant too much access, parents before children.
 
-    Examines only the first ``limit`` entries.
+    Too much is, for a folder, more than its required mode, or any access-control list; for a file, write access of
+    the group or of others; for a key, any access of them.  ``group`` is the number of the reading group; None if
+    only the owner may read.  Examines only the first ``limit`` entries.
     """
     root_path = os.fspath(root)
     for entry_number, (path, status) in enumerate(_walk_entries(root_path)):
         if entry_number >= limit:
             return
-        mode = stat.S_IMODE(status.st_mode)
         if stat.S_ISDIR(status.st_mode):
-            excess_access = mode & ~_required_mode(path, status, root_path, group) & 0o777 or _list_acl_attributes(
-                path
-            )
+            is_too_open = _is_folder_too_open(path, status, root_path, group)
         else:
-            # A readable file does no harm behind a closed folder; a key must be unreadable by itself.
-            is_secret = os.path.basename(path).startswith(_KEY_PREFIX)
-            excess_access = mode & (0o077 if is_secret else 0o022)
-        if excess_access:
+            is_too_open = _is_file_too_open(path, status)
+        if is_too_open:
             yield Path(path)
+
+
+def _is_folder_too_open(path: str, status: os.stat_result, root: str, group: int | None) -> bool:
+    """Return True if a folder grants more than its required mode, or has an access-control list."""
+    excess_mode = stat.S_IMODE(status.st_mode) & ~_required_mode(path, status, root, group) & 0o777
+    return excess_mode != 0 or has_acl(path)
+
+
+def _is_file_too_open(path: str, status: os.stat_result) -> bool:
+    """Return True if others than the owner can write to a file, or access a key in any way."""
+    # A readable file does no harm behind a closed folder; a key must be unreadable by itself.
+    is_key = os.path.basename(path).startswith(_KEY_PREFIX)
+    return status.st_mode & (0o077 if is_key else 0o022) != 0
 
 
 def _folder_mode(group: int | None) -> int:
@@ -221,7 +232,7 @@ def _walk_entries(root: str) -> Iterator[tuple[str, os.stat_result]]:
     """Yield the path and the ``lstat`` result of each file and folder below ``root``, upper folders first.
 
     ``root`` itself comes first.  Links, sockets and the like are left out, because nothing can be read from them.
-    Folders of the owner are yielded without their entries; folders that cannot be listed are passed over.
+    The entries of ``_OWNER_FOLDERS``, and of folders that cannot be listed, are left out.
     """
     yield root, os.lstat(root)
     pending_folders = deque([root])
@@ -269,10 +280,10 @@ def _has_attribute(path: str, attribute: str) -> bool:
 
 def _remove_acls(path: str) -> bool:
     """Remove the access-control lists of ``path``; return True if any existed. Raises OSError."""
-    attributes = _list_acl_attributes(path)
-    for name in attributes:
-        os.removexattr(path, name, follow_symlinks=False)
-    return bool(attributes)
+    acl_attributes = _list_acl_attributes(path)
+    for attribute in acl_attributes:
+        os.removexattr(path, attribute, follow_symlinks=False)
+    return bool(acl_attributes)
 
 
 def is_immutable(path: Path) -> bool:
@@ -290,9 +301,9 @@ def set_immutable(path: Path, *, on: bool) -> None:
     Raises OSError if this process may not change the flag, or if the filesystem has no such flag or ignored the
     change.
     """
-    flags = _inode_flags(path)
-    new_flags = flags | _FS_IMMUTABLE_FL if on else flags & ~_FS_IMMUTABLE_FL
-    if flags == new_flags:
+    old_flags = _inode_flags(path)
+    new_flags = old_flags | _FS_IMMUTABLE_FL if on else old_flags & ~_FS_IMMUTABLE_FL
+    if old_flags == new_flags:
         return
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -307,9 +318,9 @@ def _inode_flags(path: Path) -> int:
     """Return the flags of a file, as in linux/fs.h; raises OSError on a filesystem without flags."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        buffer = array.array("l", [0])
-        fcntl.ioctl(descriptor, _FS_IOC_GETFLAGS, buffer)
-        return buffer[0]
+        flags_buffer = array.array("l", [0])
+        fcntl.ioctl(descriptor, _FS_IOC_GETFLAGS, flags_buffer)
+        return flags_buffer[0]
     finally:
         os.close(descriptor)
 
@@ -323,7 +334,7 @@ def clear_immutable_flag(path: Path) -> None:
 
 
 class ProtectionCounts(NamedTuple):
-    """What :func:`protect_objects` did."""
+    """The numbers of content objects that :func:`protect_objects` changed and examined."""
 
     changed: int  # objects whose flag was set or cleared
     total: int  # all objects, including those that had the right flag already

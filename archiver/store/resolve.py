@@ -64,7 +64,7 @@ def find_filing(archive: Archive, name: str) -> str:
 def find_named_object(archive: Archive, name: str) -> str:
     """Return the name of a filing, submission or version that a person typed, in the spelling of refs.
 
-    The number of slashes tells them apart: FILING, FILING/SUBMISSION or FILING/SUBMISSION/vN.  Raises
+    The number of slashes distinguishes them: FILING, FILING/SUBMISSION or FILING/SUBMISSION/vN.  Raises
     NotFoundError, whose message suggests similar names.
     """
     slash_count = name.count("/")
@@ -78,16 +78,16 @@ def find_named_object(archive: Archive, name: str) -> str:
 def _ref_spellings(name: str) -> list[str]:
     """Return the possible spellings in refs for a typed name, the most likely first.
 
-    They are the name itself, and the refs of folders that have this name in UTF-8 and in GB18030: old file servers
-    have names in GB18030, and people type these names on a terminal in UTF-8.
+    They are the name itself, and the ref components of the folders that have this name in UTF-8 and in GB 18030:
+    old file servers have names in GB 18030, which people type on a terminal in UTF-8.
     """
     # No ref contains surrogates, and SQLite raises an error if they are looked up.
     spellings = [name] if is_utf8(name) else []
     for encoding, errors in (("utf-8", "surrogateescape"), ("gb18030", "strict")):
         # A name with characters that the encoding lacks has no spelling in it.
         with suppress(UnicodeEncodeError):
-            parts = (part.encode(encoding, errors) for part in name.split("/") if part)
-            spellings.append("/".join(map(ref_component, parts)))
+            folder_names = (part.encode(encoding, errors) for part in name.split("/") if part)
+            spellings.append("/".join(map(ref_component, folder_names)))
     return spellings
 
 

@@ -47,33 +47,33 @@ class HashDigest(Protocol):
 
 
 class _Buffer:
-    """Memory filled by a thread and written to disk by another, in turns."""
+    """Memory that one thread fills and another writes to disk, in turns."""
 
     def __init__(self, length: int) -> None:
         """Reserve ``length`` bytes, aligned as O_DIRECT requires; they occupy no memory before their first use."""
         # Anonymous memory begins at a page boundary; memory of a bytearray need not.
-        pages = mmap.mmap(-1, length, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        page_memory = mmap.mmap(-1, length, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         with suppress(OSError, AttributeError):
             # With huge pages the kernel has shorter lists of pages to write; without them, copying is merely
             # slower.
-            pages.madvise(mmap.MADV_HUGEPAGE)
-        self.memory = memoryview(pages)
+            page_memory.madvise(mmap.MADV_HUGEPAGE)
+        self.memory = memoryview(page_memory)
         self._being_written = threading.Lock()
         self._write_error: WriteFailed | None = None
 
-    def queue_write(self, orders: SimpleQueue[_WriteOrder | None], descriptor: int, chunk: memoryview) -> None:
-        """Let the writing thread write ``chunk``, a part of this buffer; the buffer is busy until it has done so.
+    def queue_write(self, queue: SimpleQueue[_WriteOrder | None], descriptor: int, chunk: memoryview) -> None:
+        """Order the writing thread to write ``chunk``, a part of this buffer; the buffer is busy until then.
 
-        The caller has called :meth:`wait_until_free` before.
+        The caller has to call :meth:`wait_until_free` first.
         """
         self._being_written.acquire()
-        orders.put(_WriteOrder(self, descriptor, chunk))
+        queue.put(_WriteOrder(self, descriptor, chunk))
 
     def write(self, descriptor: int, chunk: memoryview) -> None:
         """Write ``chunk`` and mark the buffer as free; only the writing thread calls this.
 
-        Never raises OSError: the error would end the thread, so :meth:`wait_until_free` raises it in the thread
-        that copies.
+        Never raises OSError, which would end the writing thread: :meth:`wait_until_free` raises the error in the
+        thread that copies.
         """
         try:
             _write_past_cache(descriptor, chunk)
@@ -103,10 +103,10 @@ class _WriteOrder(NamedTuple):
     chunk: memoryview
 
 
-def _serve_orders(orders: SimpleQueue[_WriteOrder | None]) -> None:
-    """Write the chunks of ``orders`` one after the other, until None: the main function of the writing thread."""
-    while order := orders.get():
-        order.buffer.write(order.descriptor, order.chunk)
+def _serve_orders(write_orders: SimpleQueue[_WriteOrder | None]) -> None:
+    """Write the chunks of ``write_orders`` one after the other, until None; the writing thread's main function."""
+    while write_order := write_orders.get():
+        write_order.buffer.write(write_order.descriptor, write_order.chunk)
 
 
 class Copier:
@@ -121,15 +121,15 @@ class Copier:
         self._small_buffer = _Buffer(_SMALL_CHUNK_BYTES)
         self._large_buffers = [_Buffer(_LARGE_CHUNK_BYTES) for _ in range(buffer_count)]
         self._buffer_cycle = cycle(self._large_buffers)
-        self._pending_orders: SimpleQueue[_WriteOrder | None] | None = None
+        self._write_orders: SimpleQueue[_WriteOrder | None] | None = None
 
     def _order_queue(self) -> SimpleQueue[_WriteOrder | None]:
         """Return the queue of the writing thread; the first call starts the thread."""
-        if self._pending_orders is None:
-            self._pending_orders = SimpleQueue()
-            threading.Thread(target=_serve_orders, args=[self._pending_orders], daemon=True).start()
-            weakref.finalize(self, self._pending_orders.put, None)
-        return self._pending_orders
+        if self._write_orders is None:
+            self._write_orders = SimpleQueue()
+            threading.Thread(target=_serve_orders, args=[self._write_orders], daemon=True).start()
+            weakref.finalize(self, self._write_orders.put, None)
+        return self._write_orders
 
     def copy(
         self,
@@ -217,7 +217,7 @@ def _write_past_cache(descriptor: int, chunk: memoryview) -> None:
     If a rest is written, the descriptor stays switched to the page cache.
     """
     try:
-        # Each write may take only a part of what it was given.
+        # os.write may write only a part of the bytes.
         while len(chunk) >= _ALIGNMENT:
             chunk = chunk[os.write(descriptor, chunk[: len(chunk) // _ALIGNMENT * _ALIGNMENT]) :]
     except OSError as error:

@@ -28,9 +28,9 @@ class OwnFiles:
     """The files of the archive, which must not be captured under any path."""
 
     def __init__(self, archive: bytes | None) -> None:
-        """List the files of the archive in the folder ``archive``, with the device and inode number of each.
+        """List the files in the archive's folder ``archive``, with the device and inode number of each.
 
-        With None, or for a folder that cannot be read, no file counts as the archive's.
+        If ``archive`` is None or cannot be read, no file counts as the archive's.
         """
         self._archive = archive
         #: Device and inode number of each file of the archive when the archive was last listed.
@@ -62,9 +62,9 @@ class OwnFiles:
         for folder in _LISTED_FOLDERS:
             # This user may not be allowed to list every folder; the folders above it are still recognized.
             with suppress(OSError):
-                status = os.stat(self._archive + folder)
-                identities.add((status.st_dev, status.st_ino))
-                for name in os.listdir(self._archive + folder):
-                    status = os.lstat(os.path.join(self._archive + folder, name))
-                    identities.add((status.st_dev, status.st_ino))
+                entry_stat = os.stat(self._archive + folder)
+                identities.add((entry_stat.st_dev, entry_stat.st_ino))
+                for entry_name in os.listdir(self._archive + folder):
+                    entry_stat = os.lstat(os.path.join(self._archive + folder, entry_name))
+                    identities.add((entry_stat.st_dev, entry_stat.st_ino))
         return frozenset(identities)

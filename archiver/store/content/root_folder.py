@@ -68,7 +68,7 @@ class RootFolder:
     def opened_folder(self, path: bytes) -> Iterator[int]:
         """Yield the descriptor of the folder at ``path``, and close it after the block.
 
-        Raises as :meth:`open_folder_descriptor` does.
+        Raises the errors of :meth:`open_folder_descriptor`.
         """
         descriptor = self.open_folder_descriptor(path)
         try:
@@ -80,30 +80,30 @@ class RootFolder:
     def parent_folder_opener(self) -> Iterator[Callable[[bytes], int]]:
         """Yield a function that returns the descriptor of the folder of a file, given the path of the file.
 
-        A folder is opened once for successive files in it, and closed when the path of a file in another folder is
-        given or the block ends; the caller closes nothing.  The function raises as :meth:`open_folder_descriptor`
-        does.
+        A folder is opened once for successive files, and closed when the function is called for a file in another
+        folder or when the block ends; the caller closes nothing.  The function raises the errors of
+        :meth:`open_folder_descriptor`.
 
-        Opening each file's folder again made the first capture of small files a fifth slower: two threads passed
-        the interpreter's lock to each other at every system call.  For one thread and a short batch only: if a
-        folder is moved away in between, the rest of the batch is still read from it, as if the move had come just
-        after.
+        Opening the folder again for each file made the first capture of small files a fifth slower: two threads
+        passed the interpreter's lock to each other at every system call.  Use this in one thread, and for a short
+        batch: if the folder is moved during the batch, the remaining files are still read from the moved folder.
         """
         # At most one folder, as its path and its descriptor.
-        open_folder: list[tuple[bytes, int]] = []
+        open_folders: list[tuple[bytes, int]] = []
 
-        def enter_folder_of(file_path: bytes) -> int:
+        def open_parent_folder(file_path: bytes) -> int:
+            """Return the descriptor of the folder of ``file_path``, and close the folder opened before."""
             folder_path = file_path.rpartition(b"/")[0]
-            if open_folder and open_folder[0][0] != folder_path:
-                os.close(open_folder.pop()[1])
-            if not open_folder:
-                open_folder.append((folder_path, self.open_folder_descriptor(folder_path, skip_own_check=True)))
-            return open_folder[0][1]
+            if open_folders and open_folders[0][0] != folder_path:
+                os.close(open_folders.pop()[1])
+            if not open_folders:
+                open_folders.append((folder_path, self.open_folder_descriptor(folder_path, skip_own_check=True)))
+            return open_folders[0][1]
 
         try:
-            yield enter_folder_of
+            yield open_parent_folder
         finally:
-            for _, descriptor in open_folder:
+            for _, descriptor in open_folders:
                 os.close(descriptor)
 
     def stat_path(self, path: bytes) -> os.stat_result:

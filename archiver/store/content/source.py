@@ -12,7 +12,7 @@ from archiver.store.content.root_folder import RootFolder
 
 
 class SourceChanged(Exception):
-    """The file changed while it was copied, or is not a regular file; nothing of the copy was kept."""
+    """The file changed while it was copied, or is not a regular file; the copy was discarded."""
 
 
 class StatData(NamedTuple):
@@ -25,7 +25,7 @@ class StatData(NamedTuple):
 
     @classmethod
     def unknown(cls) -> StatData:
-        """Return stat data unlike any file's: by comparison, every file has changed and must be read."""
+        """Return stat data that no file has: compared with it, every file has changed and must be read."""
         return cls(-1, -1, -1, -1)
 
     @classmethod
@@ -110,12 +110,12 @@ def open_without_side_effects(name: bytes, folder_descriptor: int) -> int:
     Follows no link, and does not wait for the writer of a FIFO.  The file's atime stays as it is if this process
     owns the file or is root.  Raises OSError.
     """
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    open_flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
-        return os.open(name, flags | os.O_NOATIME, dir_fd=folder_descriptor)
+        return os.open(name, open_flags | os.O_NOATIME, dir_fd=folder_descriptor)
     except PermissionError:
         # Only the file's owner may use O_NOATIME.
-        return os.open(name, flags, dir_fd=folder_descriptor)
+        return os.open(name, open_flags, dir_fd=folder_descriptor)
 
 
 def _has_writer(descriptor: int) -> bool:

@@ -63,32 +63,34 @@ def check_new_details(details: Mapping[str, Any]) -> None:
     _check_value(details, "details", 0)
 
 
-def _check_value(value: object, path: str, depth: int) -> None:
+def _check_value(value: object, member_path: str, depth: int) -> None:
     """Raise UsageError if a value, or any value in it, cannot be journalled.
 
-    ``path`` names the value in the error, such as ``details.items.0``. ``depth`` counts the objects and lists
-    around it.
+    ``member_path`` names the value in the error, such as ``details.items.0``. ``depth`` is the number of objects
+    and lists around it.
     """
     if isinstance(value, str):
-        check_text(value, path)
+        check_text(value, member_path)
     elif isinstance(value, float):
         if not math.isfinite(value):
-            raise _unfit_value_error(path, LazyMessage("a number that is not finite"))
+            raise _unfit_value_error(member_path, LazyMessage("a number that is not finite"))
     elif isinstance(value, int):
         if not SMALLEST <= value <= LARGEST:
-            raise _unfit_value_error(path, LazyMessage("a number larger than 64 bits"))
+            raise _unfit_value_error(member_path, LazyMessage("a number larger than 64 bits"))
     elif isinstance(value, Mapping | list | tuple):
         if depth == _MAX_WRITTEN_LEVELS:
             raise _unfit_value_error(
-                path, LazyMessage("more than {levels} levels of nesting", levels=_MAX_WRITTEN_LEVELS)
+                member_path, LazyMessage("more than {levels} levels of nesting", levels=_MAX_WRITTEN_LEVELS)
             )
-        for key, member in _iterate_checked_items(value, path):
-            _check_value(member, f"{path}.{key}", depth + 1)
+        for key, member in _iterate_checked_items(value, member_path):
+            _check_value(member, f"{member_path}.{key}", depth + 1)
     elif value is not None:
-        raise _unfit_value_error(path, LazyMessage("a value of type {kind}", kind=type(value).__name__))
+        raise _unfit_value_error(member_path, LazyMessage("a value of type {kind}", kind=type(value).__name__))
 
 
-def _iterate_checked_items(value: Mapping[Any, Any] | Sequence[Any], path: str) -> Iterable[tuple[Any, Any]]:
+def _iterate_checked_items(
+    value: Mapping[Any, Any] | Sequence[Any], member_path: str
+) -> Iterable[tuple[Any, Any]]:
     """Return the (name, value) pairs of a mapping, or the (index, value) pairs of a list.
 
     Raises UsageError if a name is not a text, or the text cannot be journalled.
@@ -98,8 +100,8 @@ def _iterate_checked_items(value: Mapping[Any, Any] | Sequence[Any], path: str) 
     for key in value:
         if not isinstance(key, str):
             # JSON converts another type to text, so a different document would be read back.
-            raise _unfit_value_error(path, LazyMessage("a name that is not a string"))
-        check_text(key, path)
+            raise _unfit_value_error(member_path, LazyMessage("a name that is not a string"))
+        check_text(key, member_path)
     return value.items()
 
 
@@ -113,11 +115,11 @@ def check_text(text: str, path: str) -> None:
         raise _unfit_value_error(path, LazyMessage("bytes that are not UTF-8")) from None
 
 
-def _unfit_value_error(path: str, unfit_part: LazyMessage) -> UsageError:
-    """Return the error for the value at ``path``; ``unfit_part`` is a noun, such as "a control character"."""
+def _unfit_value_error(member_path: str, unfit_part: LazyMessage) -> UsageError:
+    """Return the error for the value at ``member_path``; ``unfit_part`` is a noun such as "a NUL character"."""
     return UsageError(
         "{field} cannot be recorded because it contains {what}. Nothing was recorded. Use plain text.",
-        field=path[:_MAX_PATH_LENGTH],
+        field=member_path[:_MAX_PATH_LENGTH],
         what=unfit_part,
     )
 
@@ -136,7 +138,7 @@ def parse_event_document(data: bytes) -> dict[str, Any]:
 
 
 def load_json_object(data: bytes) -> dict[str, Any]:
-    """Return the JSON object in ``data``, if read alike by every program.
+    """Return the JSON object in ``data``, if it has the same meaning for every program.
 
     Raises ValueError if ``data`` is not a JSON object in UTF-8, contains a number that is not finite or half of a
     surrogate pair, or is nested too deeply.
@@ -206,9 +208,9 @@ def _check_details(action: str, details: Mapping[str, Any], attachment_names: Co
 
 
 def read_moved_refs(document: Mapping[str, Any]) -> dict[str, str]:
-    """Return the refs moved by an event, each with an object id; the event may be unreadable otherwise.
+    """Return ref -> object id for the refs that an event moved, even if the rest of the event is unreadable.
 
-    Empty if the refs are missing or of another form, too.
+    Returns an empty dict if the refs are missing or of another form.
     """
     refs = document.get("refs")
     return dict(refs) if isinstance(refs, dict) and fits_refs(refs) else {}

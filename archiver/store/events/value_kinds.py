@@ -104,7 +104,8 @@ def _is_compliance_clock(value: Any) -> bool:
 def fits_refs(value: Any) -> bool:
     """Return True if the value maps full ref names to object ids; the ids have 40 hexadecimal digits."""
     return isinstance(value, dict) and all(
-        _REF.fullmatch(ref) and isinstance(oid, str) and _OID.fullmatch(oid) for ref, oid in value.items()
+        _REF.fullmatch(ref_name) and isinstance(object_id, str) and _OID.fullmatch(object_id)
+        for ref_name, object_id in value.items()
     )
 
 
@@ -123,8 +124,10 @@ def _is_sheet(value: Any) -> bool:
 
     Raises for another type.
     """
-    days = (value[name] for name in _SHEET_DAYS if value.get(name))
-    return all(map(DAY.fits, days)) and all(_is_text(field) or TEXTS.fits(field) for field in value.values())
+    entered_days = (value[field_name] for field_name in _SHEET_DAYS if value.get(field_name))
+    return all(map(DAY.fits, entered_days)) and all(
+        _is_text(sheet_value) or TEXTS.fits(sheet_value) for sheet_value in value.values()
+    )
 
 
 ANYTHING = ValueKind("any value", lambda _value: True)
