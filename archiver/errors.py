@@ -83,7 +83,7 @@ def fill_template(
     if "!q}" in template:
         return _CommandFormatter(to_display).vformat(template, (), fields)
     # str.format is faster, which matters for long listings. Few of their lines hold a command.
-    return template.format(**{name: to_display(value) for name, value in fields.items()})
+    return template.format(**{field_name: to_display(field_value) for field_name, field_value in fields.items()})
 
 
 #: The attributes of a message besides template and fields, as they are sent over the socket and stored in

@@ -204,7 +204,7 @@ class Worker:
             raise WorkerDied(str(error)) from error
 
     def _receive_bytes(self, byte_count: int, deadline: float) -> bytearray:
-        """Return the next ``byte_count`` bytes, allocating memory on arrival. Raises OSError if any are missing."""
+        """Receive ``byte_count`` bytes, allocating memory as they arrive. Raises OSError if any are missing."""
         received_bytes = bytearray()
         while len(received_bytes) < byte_count:
             chunk = self._timed_socket(deadline).recv(min(byte_count - len(received_bytes), _CHUNK_BYTES))
@@ -355,6 +355,6 @@ def _read_bytes(byte_count: int) -> bytes:
 
 def _write_bytes(data: bytes) -> None:
     """Send all of ``data`` to the parent. Raises OSError if the parent has closed the socket."""
-    unwritten = memoryview(data)
-    while unwritten:
-        unwritten = unwritten[os.write(0, unwritten) :]
+    unwritten_bytes = memoryview(data)
+    while unwritten_bytes:
+        unwritten_bytes = unwritten_bytes[os.write(0, unwritten_bytes) :]

@@ -342,12 +342,12 @@ def lists_by_key(
     def convert_table(table: Mapping[str, object], folder: Path) -> Mapping[str, tuple[str, ...]]:
         """Return the converted lists by key. Raises InvalidValueError, with the key, for a wrong list."""
         converted_lists = {}
-        keys = [member for member in members if member in table] if members else list(table)
-        for key in keys:
+        table_keys = [member for member in members if member in table] if members else list(table)
+        for table_key in table_keys:
             try:
-                converted_lists[decode_file_name(key)] = list_type.parse(table[key], folder)
+                converted_lists[decode_file_name(table_key)] = list_type.parse(table[table_key], folder)
             except InvalidValueError as error:
-                raise InvalidValueError(error.reason, f".{key}") from None
+                raise InvalidValueError(error.reason, f".{table_key}") from None
         return converted_lists
 
     return ValueType(

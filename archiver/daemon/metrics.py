@@ -50,7 +50,7 @@ def measure_gauges(archive: Archive, snapshot: Snapshot, pipeline: Pipeline, wat
     ``watch_state_code`` is one of the states in :mod:`archiver.daemon.watch_state`.
     """
     index = archive.index
-    filesystem = os.statvfs(archive.root)
+    filesystem_stat = os.statvfs(archive.root)
     newest_event = archive.journal.newest_event()
     last_checkpoint = index.last_checkpoint()
     last_checkpoint_time = last_checkpoint[1] if last_checkpoint else None
@@ -66,7 +66,7 @@ def measure_gauges(archive: Archive, snapshot: Snapshot, pipeline: Pipeline, wat
         last_event=_unix_seconds(newest_event.at if newest_event else None),
         last_checkpoint=_unix_seconds(last_checkpoint_time),
         watching=watch_state_code,
-        free_bytes=filesystem.f_bavail * filesystem.f_frsize,
+        free_bytes=filesystem_stat.f_bavail * filesystem_stat.f_frsize,
         replica_behind_materials=replication_lag.material_count,
         replica_behind_bytes=replication_lag.byte_count,
         replica_behind_since=_unix_seconds(replication_lag.waiting_since),
@@ -186,8 +186,8 @@ class Metrics:
         yield watch_metric
         problem_metric = CounterMetricFamily("archiver_problems", "Problems since the start.", labels=["kind"])
         # The label has an older name for the problem's code.
-        for problem_code, count in sorted(self._problem_counts.items()):
-            problem_metric.add_metric([problem_code], count)
+        for problem_code, problem_count in sorted(self._problem_counts.items()):
+            problem_metric.add_metric([problem_code], problem_count)
         yield problem_metric
 
     def close(self) -> None:

@@ -343,7 +343,7 @@ class Service:
         if problem:
             self._problem_counts[problem] += 1
             message_key = message.template + repr(
-                sorted((name, str(value)) for name, value in message.fields.items())
+                sorted((field_name, str(field_value)) for field_name, field_value in message.fields.items())
             )
             now = clock.monotonic_seconds()
             if now - self._last_logged_at.get(message_key, -_REPEAT_PAUSE_SECONDS) < _REPEAT_PAUSE_SECONDS:

@@ -326,7 +326,7 @@ class WatchedFolder:
         """Store that folders are unwatched; report this once, and only if a higher limit would help."""
         max_relative_bytes = _MAX_PATH_BYTES - len(self._presence.real_path)
         unwatched_count = str(len(unwatched_paths))
-        if all(len(path) >= max_relative_bytes for path in unwatched_paths):
+        if all(len(unwatched_path) >= max_relative_bytes for unwatched_path in unwatched_paths):
             # A higher limit does not help these folders, so the advice below would be wrong.
             self._store_state(WatchState(watch_state.PARTIAL, watch_state.FOLDERS_TOO_DEEP, unwatched_count))
         elif self.state != watch_state.PARTIAL:

@@ -141,30 +141,30 @@ class Scanner:
         is_empty = True
         # Local names save time, because a scan compares a million files.
         matching_pattern, take_archived_state = self._ignore_rules.matching_pattern, unseen_states.pop
-        for name, mode, stat_data, is_own in entries:
+        for entry_name, entry_mode, stat_data, is_own in entries:
             is_empty = False
-            archived_state = take_archived_state(name, None)
-            if mode & _TYPE_BITS == stat.S_IFREG and not is_own and matching_pattern(name) is None:
+            archived_state = take_archived_state(entry_name, None)
+            if entry_mode & _TYPE_BITS == stat.S_IFREG and not is_own and matching_pattern(entry_name) is None:
                 if stat_data != archived_state:
-                    changed_states[prefix + name] = stat_data
+                    changed_states[prefix + entry_name] = stat_data
                 continue
-            path = prefix + name
-            if not stat.S_ISDIR(mode) or is_own:
-                scan_result.skipped.append(self._explain_skipped_path(path, name, mode, is_own))
+            entry_path = prefix + entry_name
+            if not stat.S_ISDIR(entry_mode) or is_own:
+                scan_result.skipped.append(self._explain_skipped_path(entry_path, entry_name, entry_mode, is_own))
                 if archived_state is not None and not is_own:
                     # The archived file or folder was replaced by something that is not archived.
-                    changed_states[path] = None
-            elif (skipped_folder := _find_exceeded_limit(path)) is not None:
+                    changed_states[entry_path] = None
+            elif (skipped_folder := _find_exceeded_limit(entry_path)) is not None:
                 scan_result.skipped.append(skipped_folder)
             else:
-                subfolders.append(path)
-                scan_result.folders[stat_data.inode] = path
+                subfolders.append(entry_path)
+                scan_result.folders[stat_data.inode] = entry_path
                 if isinstance(archived_state, StatData):
                     # The archived file was replaced by a folder.
-                    changed_states[path] = FOLDER
+                    changed_states[entry_path] = FOLDER
         if is_empty and folder and snapshot.archived_state(folder) != FOLDER:
             changed_states[folder] = FOLDER
-        changed_states.update((prefix + name, None) for name in unseen_states)
+        changed_states.update((prefix + entry_name, None) for entry_name in unseen_states)
         # Not earlier, because a folder that cannot be read to the end counts as not read at all.
         scan_result.changed.update(changed_states)
         return subfolders
@@ -188,12 +188,14 @@ class Scanner:
 
         A folder is deleted if it was not visited, unless it is at or below a folder that could not be entered.
         """
-        not_entered_paths = [skipped.path for skipped in scan_result.skipped if skipped.code in _NOT_ENTERED_CODES]
+        not_entered_paths = [
+            skipped_path.path for skipped_path in scan_result.skipped if skipped_path.code in _NOT_ENTERED_CODES
+        ]
         for folder in snapshot.folders_below(start_folder):
             if folder in visited_folders or any(_is_at_or_below(folder, path) for path in not_entered_paths):
                 continue
-            for name in snapshot.folder_entries(folder):
-                scan_result.changed[folder + b"/" + name if folder else name] = None
+            for entry_name in snapshot.folder_entries(folder):
+                scan_result.changed[folder + b"/" + entry_name if folder else entry_name] = None
 
 
 def _is_at_or_below(path: bytes, folder: bytes) -> bool:

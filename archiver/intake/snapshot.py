@@ -117,17 +117,17 @@ class Snapshot:
             "select name, folder, size, mtime_ns, ctime_ns, inode from entries where dir = ?", (folder,)
         )
         # A row has the name, the folder flag, and the columns of StatData.
-        return {row[0]: FOLDER if row[1] else _stat_data(row[2:]) for row in rows}
+        return {entry_row[0]: FOLDER if entry_row[1] else _stat_data(entry_row[2:]) for entry_row in rows}
 
     def archived_state(self, path: bytes) -> State:
         """Return the archived state of a path; None if neither a file nor an empty folder is archived there."""
-        row = self._database.execute(
+        entry_row = self._database.execute(
             "select folder, size, mtime_ns, ctime_ns, inode from entries where dir = ? and name = ?",
             split_path(path),
         ).fetchone()
-        if row is None:
+        if entry_row is None:
             return None
-        return FOLDER if row[0] else _stat_data(row[1:])
+        return FOLDER if entry_row[0] else _stat_data(entry_row[1:])
 
     def folders_below(self, top_folder: bytes) -> list[bytes]:
         """Return every folder at or below ``top_folder`` with archived entries directly in it, in any order."""
@@ -139,15 +139,15 @@ class Snapshot:
                 "select distinct dir from entries where dir = ? or (dir > ? and dir < ?)",
                 (top_folder, top_folder + b"/", top_folder + b"0"),
             )
-        return [row[0] for row in rows]
+        return [folder_row[0] for folder_row in rows]
 
     def captured_tag(self, prefix: bytes) -> str:
         """Return the tag of a submission's newest version whose paths all have entries; empty if there is none.
 
         ``prefix`` is the path of the submission's folder.
         """
-        row = self._database.execute("select tag from captured where prefix = ?", (prefix,)).fetchone()
-        return "" if row is None else str(row[0])
+        tag_row = self._database.execute("select tag from captured where prefix = ?", (prefix,)).fetchone()
+        return "" if tag_row is None else str(tag_row[0])
 
     def captured_tags(self) -> dict[bytes, str]:
         """Return the :meth:`captured_tag` of each submission's folder that has one, by the folder's path."""
@@ -155,12 +155,12 @@ class Snapshot:
 
     def mark_contents_unknown(self, prefix: bytes) -> None:
         """Make the next scan read every file below ``prefix`` again, because the archived content is unknown."""
-        states: dict[bytes, State] = {}
+        unknown_states: dict[bytes, State] = {}
         for folder in self.folders_below(prefix):
-            for name, state in self.folder_entries(folder).items():
-                if state != FOLDER:
-                    states[folder + b"/" + name if folder else name] = StatData.unknown()
-        self.record(states)
+            for entry_name, archived_state in self.folder_entries(folder).items():
+                if archived_state != FOLDER:
+                    unknown_states[folder + b"/" + entry_name if folder else entry_name] = StatData.unknown()
+        self.record(unknown_states)
         with self._database:
             self._database.execute("delete from captured where prefix = ?", (prefix,))
 
@@ -225,7 +225,7 @@ class Snapshot:
             )
             self._database.executemany(
                 "delete from skipped where path = ?",
-                [row for row in unreadable_rows.fetchall() if row[0] not in changed_paths],
+                [skipped_row for skipped_row in unreadable_rows.fetchall() if skipped_row[0] not in changed_paths],
             )
             self._add_skipped(skipped, "scan")
 
@@ -276,8 +276,8 @@ class Snapshot:
 
     def meta(self, key: str) -> str:
         """Return the text under ``key``; empty if there is none."""
-        row = self._database.execute("select value from meta where key = ?", (key,)).fetchone()
-        return "" if row is None else str(row[0])
+        meta_row = self._database.execute("select value from meta where key = ?", (key,)).fetchone()
+        return "" if meta_row is None else str(meta_row[0])
 
 
 def open_snapshot(archive: Archive, lock_timeout: float) -> Snapshot:

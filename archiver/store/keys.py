@@ -144,12 +144,12 @@ def _write_new_file(path: Path, data: bytes, mode: int) -> None:
 
     Raises OSError, and FileExistsError if ``path`` exists.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    with open(descriptor, "wb") as new_file:
-        os.fchmod(descriptor, mode)
+    file_descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with open(file_descriptor, "wb") as new_file:
+        os.fchmod(file_descriptor, mode)
         new_file.write(data)
         new_file.flush()
-        os.fsync(descriptor)
+        os.fsync(file_descriptor)
 
 
 def sign_message(folder: Path, message: bytes) -> str:

@@ -95,24 +95,24 @@ def clean_typed_text(typed_text: str, field: str) -> str:
     """
     try:
         # In a locale that is not UTF-8, an argument arrives as one surrogate for each byte.
-        text = typed_text.encode("utf-8", "surrogateescape").decode("utf-8")
+        clean_text = typed_text.encode("utf-8", "surrogateescape").decode("utf-8")
     except UnicodeError:
         raise UsageError(
             "{field}: {text} is not UTF-8. Nothing was recorded. Set the terminal to UTF-8, then type it again.",
             field=field,
             text=typed_text[:_MAX_QUOTED_CHARS],
         ) from None
-    text = text.replace("\r\n", "\n").replace("\t", " ")
-    for char in text:
+    clean_text = clean_text.replace("\r\n", "\n").replace("\t", " ")
+    for char in clean_text:
         if char != "\n" and unicodedata.category(char) == "Cc":
             raise UsageError(
                 "{field}: {text} contains a control character (U+{code}). Nothing was recorded. Type it again "
                 "without that character.",
                 field=field,
-                text=text[:_MAX_QUOTED_CHARS],
+                text=clean_text[:_MAX_QUOTED_CHARS],
                 code=f"{ord(char):04X}",
             )
-    return text
+    return clean_text
 
 
 def tree_path(path: bytes) -> bytes:
@@ -130,10 +130,10 @@ def path_from_tree(encoded: bytes) -> bytes:
 
 def _tree_component(name: bytes) -> bytes:
     """Return a name of a path as held in git trees: the first byte is escaped if the name is special to git."""
-    encoded = re.sub(rb"%(?=[0-9A-Fa-f]{2})", b"%25", name)
+    escaped_name = re.sub(rb"%(?=[0-9A-Fa-f]{2})", b"%25", name)
     if _is_special_to_git(name):
-        return b"%%%02X" % encoded[0] + encoded[1:]
-    return encoded
+        return b"%%%02X" % escaped_name[0] + escaped_name[1:]
+    return escaped_name
 
 
 def _is_special_to_git(name: bytes) -> bool:

@@ -130,9 +130,9 @@ def set_access_for_group(root: Path, group: int | None) -> int:
     all the same, and the first OSError is raised at the end.
     """
     changed_count, first_error = 0, None
-    for path, status in _walk_entries(os.fspath(root)):
+    for path, entry_stat in _walk_entries(os.fspath(root)):
         try:
-            changed_count += _set_access(path, status, os.fspath(root), group)
+            changed_count += _set_access(path, entry_stat, os.fspath(root), group)
         except OSError as error:
             first_error = first_error or error
     if first_error is not None:
@@ -140,14 +140,14 @@ def set_access_for_group(root: Path, group: int | None) -> int:
     return changed_count
 
 
-def _set_access(path: str, status: os.stat_result, root: str, group: int | None) -> bool:
+def _set_access(path: str, entry_stat: os.stat_result, root: str, group: int | None) -> bool:
     """Set the group and the mode of an entry, and remove its lists; return True if anything was changed."""
     is_key = os.path.basename(path).startswith(_KEY_PREFIX)
     is_changed = False
-    if group is not None and status.st_gid != group and not is_key:
+    if group is not None and entry_stat.st_gid != group and not is_key:
         os.chown(path, -1, group, follow_symlinks=False)
         is_changed = True
-    required_mode = _required_mode(path, status, root, group)
+    required_mode = _required_mode(path, entry_stat, root, group)
     # Compare the mode only now: the kernel clears the setgid bit when the group changes.
     if stat.S_IMODE(os.lstat(path).st_mode) != required_mode:
         os.chmod(path, required_mode)
@@ -161,8 +161,8 @@ def has_expected_access(root: Path, group: int | None) -> bool:
 
     Examines the folder ``root`` and its first entries only.  Raises OSError if there is no such folder.
     """
-    status = os.stat(root)
-    if stat.S_IMODE(status.st_mode) != _folder_mode(group) or group not in (None, status.st_gid):
+    root_stat = os.stat(root)
+    if stat.S_IMODE(root_stat.st_mode) != _folder_mode(group) or group not in (None, root_stat.st_gid):
         return False
     return next(find_too_open_entries(root, group), None) is None
 
@@ -175,28 +175,28 @@ def find_too_open_entries(root: Path, group: int | None, limit: int = _QUICK_CHE
     only the owner may read.  Examines only the first ``limit`` entries.
     """
     root_path = os.fspath(root)
-    for entry_number, (path, status) in enumerate(_walk_entries(root_path)):
+    for entry_number, (path, entry_stat) in enumerate(_walk_entries(root_path)):
         if entry_number >= limit:
             return
-        if stat.S_ISDIR(status.st_mode):
-            is_too_open = _is_folder_too_open(path, status, root_path, group)
+        if stat.S_ISDIR(entry_stat.st_mode):
+            is_too_open = _is_folder_too_open(path, entry_stat, root_path, group)
         else:
-            is_too_open = _is_file_too_open(path, status)
+            is_too_open = _is_file_too_open(path, entry_stat)
         if is_too_open:
             yield Path(path)
 
 
-def _is_folder_too_open(path: str, status: os.stat_result, root: str, group: int | None) -> bool:
+def _is_folder_too_open(path: str, entry_stat: os.stat_result, root: str, group: int | None) -> bool:
     """Return True if a folder grants more than its required mode, or has an access-control list."""
-    excess_mode = stat.S_IMODE(status.st_mode) & ~_required_mode(path, status, root, group) & 0o777
+    excess_mode = stat.S_IMODE(entry_stat.st_mode) & ~_required_mode(path, entry_stat, root, group) & 0o777
     return excess_mode != 0 or has_acl(path)
 
 
-def _is_file_too_open(path: str, status: os.stat_result) -> bool:
+def _is_file_too_open(path: str, entry_stat: os.stat_result) -> bool:
     """Return True if others than the owner can write to a file, or access a key in any way."""
     # A readable file does no harm behind a closed folder; a key must be unreadable by itself.
     is_key = os.path.basename(path).startswith(_KEY_PREFIX)
-    return status.st_mode & (0o077 if is_key else 0o022) != 0
+    return entry_stat.st_mode & (0o077 if is_key else 0o022) != 0
 
 
 def _folder_mode(group: int | None) -> int:
@@ -204,13 +204,13 @@ def _folder_mode(group: int | None) -> int:
     return _OWNER_FOLDER_MODE if group is None else _GROUP_FOLDER_MODE
 
 
-def _required_mode(path: str, status: os.stat_result, root: str, group: int | None) -> int:
-    """Return the mode required for an entry of the archive; ``status`` is the present ``lstat`` result.
+def _required_mode(path: str, entry_stat: os.stat_result, root: str, group: int | None) -> int:
+    """Return the mode required for an entry of the archive; ``entry_stat`` is the present ``lstat`` result.
 
     Folders and keys have fixed modes; the mode of any other file depends on the rights that its owner has now.
     """
-    current_mode = stat.S_IMODE(status.st_mode)
-    if stat.S_ISDIR(status.st_mode):
+    current_mode = stat.S_IMODE(entry_stat.st_mode)
+    if stat.S_ISDIR(entry_stat.st_mode):
         return _OWNER_FOLDER_MODE if _is_owner_folder(path, root) else _folder_mode(group)
     if os.path.basename(path).startswith(_KEY_PREFIX):
         return _KEY_MODE

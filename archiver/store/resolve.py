@@ -83,10 +83,10 @@ def _ref_spellings(name: str) -> list[str]:
     """
     # No ref contains surrogates, and SQLite raises an error if they are looked up.
     spellings = [name] if is_utf8(name) else []
-    for encoding, errors in (("utf-8", "surrogateescape"), ("gb18030", "strict")):
+    for encoding, error_handler in (("utf-8", "surrogateescape"), ("gb18030", "strict")):
         # A name with characters that the encoding lacks has no spelling in it.
         with suppress(UnicodeEncodeError):
-            folder_names = (part.encode(encoding, errors) for part in name.split("/") if part)
+            folder_names = (part.encode(encoding, error_handler) for part in name.split("/") if part)
             spellings.append("/".join(map(ref_component, folder_names)))
     return spellings
 

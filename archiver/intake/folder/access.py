@@ -98,14 +98,16 @@ class DirectAccess:
             _open_listing(folder_descriptor) as listing,
         ):
             for dir_entry in listing:
-                name = dir_entry.name
+                entry_name = dir_entry.name
                 try:
-                    status = stat_entry(name, dir_fd=folder_descriptor, follow_symlinks=False)
+                    entry_stat = stat_entry(entry_name, dir_fd=folder_descriptor, follow_symlinks=False)
                 except FileNotFoundError:
                     # The file was deleted after the folder was listed.
                     continue
-                is_own = (status.st_dev, status.st_ino) in own_files.identities and own_files.contains_file(status)
-                yield new_tuple(DirectoryEntry, (name, status.st_mode, make_stat_data(status), is_own))
+                device_and_inode = (entry_stat.st_dev, entry_stat.st_ino)
+                is_own = device_and_inode in own_files.identities and own_files.contains_file(entry_stat)
+                fields = (entry_name, entry_stat.st_mode, make_stat_data(entry_stat), is_own)
+                yield new_tuple(DirectoryEntry, fields)
 
     def list_names(self, path: bytes) -> list[bytes]:
         """Return the names in a folder, without a ``stat`` of each, which may hang."""
@@ -117,9 +119,9 @@ class DirectAccess:
 
     def look_up(self, path: bytes) -> DirectoryEntry:
         """Return the entry of a single path; a link is not followed."""
-        status = self._root_folder.stat_path(path)
-        self._root_folder.own_files.refuse_own_file(status, path)
-        return DirectoryEntry(os.path.basename(path), status.st_mode, StatData.from_stat_result(status))
+        entry_stat = self._root_folder.stat_path(path)
+        self._root_folder.own_files.refuse_own_file(entry_stat, path)
+        return DirectoryEntry(os.path.basename(path), entry_stat.st_mode, StatData.from_stat_result(entry_stat))
 
     def open(self, path: bytes) -> Source:
         """Open a file for reading; raises SourceChanged if the path does not lead to a file."""
@@ -186,17 +188,17 @@ class ChildAccess:
 
         A single request for all entries would fail if one of them is the mount point of a hanging share.
         """
-        for name in self._call_free_worker(decode_names, "names", b""):
+        for entry_name in self._call_free_worker(decode_names, "names", b""):
             try:
-                yield self.look_up(name)
+                yield self.look_up(entry_name)
             except FileNotFoundError:
                 # The file was deleted after the names were listed.
                 continue
             except OwnFile:
-                yield DirectoryEntry(name, stat.S_IFDIR, StatData.unknown(), is_own=True)
+                yield DirectoryEntry(entry_name, stat.S_IFDIR, StatData.unknown(), is_own=True)
             except TimeoutError:
                 # The mount point of a hanging share is a folder.  Listing that folder raises TimeoutError again.
-                yield DirectoryEntry(name, stat.S_IFDIR, StatData.unknown())
+                yield DirectoryEntry(entry_name, stat.S_IFDIR, StatData.unknown())
 
     def look_up(self, path: bytes) -> DirectoryEntry:
         """Return the entry of a single path; a link is not followed."""

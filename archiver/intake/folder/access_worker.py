@@ -67,8 +67,8 @@ class FolderReader:
 
     def _identify_root(self, _path: str) -> RootIdentity:
         """Return the identity of the watched folder itself; links in its path are followed."""
-        status = os.stat(self._access.root)
-        return RootIdentity(status.st_dev, status.st_ino, status.st_mode)
+        root_stat = os.stat(self._access.root)
+        return RootIdentity(root_stat.st_dev, root_stat.st_ino, root_stat.st_mode)
 
     def _open_file(self, path: str) -> tuple[Any, ...]:
         """Close any open file and open the file at ``path``; return the form that ``decode_opened`` reads."""

@@ -61,16 +61,16 @@ def parse_mounts(table: bytes) -> list[Mount]:
     """
     mounts = []
     for table_line in table.splitlines():
-        fields = table_line.split(b" ")
-        if b"-" not in fields[_FIRST_OPTIONAL_FIELD:] or len(fields) < _MIN_FIELDS:
+        line_fields = table_line.split(b" ")
+        if b"-" not in line_fields[_FIRST_OPTIONAL_FIELD:] or len(line_fields) < _MIN_FIELDS:
             continue
-        filesystem = fields[fields.index(b"-", _FIRST_OPTIONAL_FIELD) + 1]
+        filesystem = line_fields[line_fields.index(b"-", _FIRST_OPTIONAL_FIELD) + 1]
         mounts.append(
             Mount(
-                point=_unescape_path(fields[_POINT_FIELD]),
+                point=_unescape_path(line_fields[_POINT_FIELD]),
                 filesystem=filesystem.decode("ascii", "replace"),
-                device=fields[_DEVICE_FIELD],
-                root=_unescape_path(fields[_ROOT_FIELD]),
+                device=line_fields[_DEVICE_FIELD],
+                root=_unescape_path(line_fields[_ROOT_FIELD]),
             )
         )
     return mounts
@@ -100,8 +100,8 @@ def find_remote_mount(path: Path | bytes, mounts: list[Mount]) -> Mount | None:
     path_bytes = os.fsencode(path)
     # Of several mounts on one point, the dict keeps the last one, which hides the others.
     visible_mounts = {mount.point: mount for mount in mounts if _is_at_or_below(mount.point, path_bytes)}
-    candidates = [find_mount(path_bytes, mounts), *visible_mounts.values()]
-    return next((mount for mount in candidates if mount.is_remote), None)
+    candidate_mounts = [find_mount(path_bytes, mounts), *visible_mounts.values()]
+    return next((mount for mount in candidate_mounts if mount.is_remote), None)
 
 
 def _is_at_or_below(path: bytes, folder: bytes) -> bool:

@@ -45,9 +45,9 @@ def check_folders_not_nested(archive: Path, watch: Path, *, is_archive_new: bool
     if is_archive_new:
         # A scan would walk the watched folder and everything that is mounted in it.
         inner_mount_points = [mount.point for mount in mount_table if mount.point.startswith(watch_path + b"/")]
-        scanned_locations = [watch_location, *(_locate(point, mount_table) for point in inner_mount_points)]
+        inner_locations = [_locate(mount_point, mount_table) for mount_point in inner_mount_points]
         is_archive_inside = is_archive_inside or any(
-            _is_at_or_below(archive_location, location) for location in scanned_locations
+            _is_at_or_below(archive_location, location) for location in (watch_location, *inner_locations)
         )
     if is_watch_inside or is_archive_inside:
         raise ConfigError(
@@ -67,11 +67,11 @@ def _folder_identities(path: bytes, *, with_parents: bool = True) -> set[tuple[i
     identities = set()
     for folder in (path, *(_parent_folders(path) if with_parents else ())):
         try:
-            status = os.stat(folder)
+            folder_stat = os.stat(folder)
         except OSError:
             # The folder does not exist yet, or this user may not reach it.  The mount table is still compared.
             continue
-        identities.add((status.st_dev, status.st_ino))
+        identities.add((folder_stat.st_dev, folder_stat.st_ino))
     return identities
 
 

@@ -29,11 +29,11 @@ class FolderPresence:
         although something is archived.  An unmounted share leaves such a folder behind, its mount point, and that
         must not count as a deletion of everything.
         """
-        identity = self.identity()
-        if identity is None:
+        present_identity = self.identity()
+        if present_identity is None:
             return False
         scanned_identity = self._snapshot.meta("root")
-        if identity == scanned_identity or not scanned_identity:
+        if present_identity == scanned_identity or not scanned_identity:
             return True
         # Both mount points hold the same path, so the shorter one is the outer one.
         if len(self._mount_point()) < len(self._snapshot.meta("root_mount")):
@@ -51,11 +51,11 @@ class FolderPresence:
         Returns None if there is no folder, or if it cannot be looked at.
         """
         try:
-            entry = self._access.look_up(b"")
+            root_entry = self._access.look_up(b"")
         except OSError:
             # The folder is gone, unmounted or hanging.  The callers wait until it is back.
             return None
-        return f"{self._mount_point()}:{entry.stat_data.inode}" if stat.S_ISDIR(entry.mode) else None
+        return f"{self._mount_point()}:{root_entry.stat_data.inode}" if stat.S_ISDIR(root_entry.mode) else None
 
     def record_scanned_folder(self) -> None:
         """Record that the folder has been scanned, which makes it the watched folder from now on.

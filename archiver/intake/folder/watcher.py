@@ -169,10 +169,10 @@ class Watcher(FileSystemEventHandler):
         Raises OSError if /proc is not mounted.
         """
         inodes: set[int] = set()
-        for descriptor in os.listdir("/proc/self/fd"):
+        for descriptor_name in os.listdir("/proc/self/fd"):
             try:
-                if os.readlink(f"/proc/self/fd/{descriptor}") == "anon_inode:inotify":
-                    fdinfo_text = Path(f"/proc/self/fdinfo/{descriptor}").read_text("ascii")
+                if os.readlink(f"/proc/self/fd/{descriptor_name}") == "anon_inode:inotify":
+                    fdinfo_text = Path(f"/proc/self/fdinfo/{descriptor_name}").read_text("ascii")
                     inodes |= {int(hex_inode, 16) for hex_inode in _WATCH_LINE.findall(fdinfo_text)}
             except OSError:
                 # Another thread has closed the descriptor since the folder was listed.
@@ -188,11 +188,11 @@ class Watcher(FileSystemEventHandler):
         Raises OSError if /proc is not mounted.
         """
         watched_inodes = cls.watched_inodes()
-        unwatched = {inode: path for inode, path in folders.items() if inode not in watched_inodes}
-        if len(unwatched) == len(folders) and len(watched_inodes) >= len(folders):
+        unwatched_folders = {inode: path for inode, path in folders.items() if inode not in watched_inodes}
+        if len(unwatched_folders) == len(folders) and len(watched_inodes) >= len(folders):
             # On overlayfs the kernel shows other inode numbers for watches, so only the counts can be compared.
             return {}
-        return unwatched
+        return unwatched_folders
 
 
 class _ProbeHandler(FileSystemEventHandler):

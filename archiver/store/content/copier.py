@@ -235,9 +235,9 @@ def _set_direct(descriptor: int, *, enabled: bool) -> bool:
 
     Returns False if the filesystem does not support it.
     """
-    flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+    open_flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
     try:
-        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_DIRECT if enabled else flags & ~os.O_DIRECT)
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, open_flags | os.O_DIRECT if enabled else open_flags & ~os.O_DIRECT)
     except OSError:
         # The filesystem does not support O_DIRECT (an old tmpfs): writes go through the page cache.
         return False

@@ -144,16 +144,16 @@ class ContentStore:
         same, and nothing is left in the spool then.
         """
         try:
-            descriptor, spool_path = tempfile.mkstemp(dir=self.spool_folder)
+            spool_descriptor, spool_path = tempfile.mkstemp(dir=self.spool_folder)
         except OSError as error:
             raise self._disk_write_error(error) from error
         is_complete = False
         try:
-            sha256 = self._copy_and_hash(source, descriptor, heartbeat)
-            os.fchmod(descriptor, _SHARED_MODE)
+            sha256 = self._copy_and_hash(source, spool_descriptor, heartbeat)
+            os.fchmod(spool_descriptor, _SHARED_MODE)
             is_complete = True
         finally:
-            os.close(descriptor)
+            os.close(spool_descriptor)
             if not is_complete:
                 os.unlink(spool_path)
         announce_step(Step.CONTENT_STAGED)

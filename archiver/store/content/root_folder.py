@@ -41,28 +41,28 @@ class RootFolder:
         Raises OSError: NotADirectoryError for a link in the path, OwnFile for a folder of the archive.
         """
         own_identities = frozenset[tuple[int, int]]() if skip_own_check else self.own_files.identities
-        descriptor = os.open(self.path, _ROOT_FLAGS)
+        folder_descriptor = os.open(self.path, _ROOT_FLAGS)
         try:
             if own_identities:
-                self.own_files.refuse_own_file(os.fstat(descriptor), b"")
+                self.own_files.refuse_own_file(os.fstat(folder_descriptor), b"")
             # The length of the path that leads to ``descriptor``, with the slash at its end.
             prefix_length = 0
-            for name in path.split(b"/") if path else ():
-                if name in _INVALID_NAMES:
+            for folder_name in path.split(b"/") if path else ():
+                if folder_name in _INVALID_NAMES:
                     # No scan returns such a path: it comes from a forged journal.
                     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-                child_descriptor = os.open(name, _NESTED_FLAGS, dir_fd=descriptor)
-                os.close(descriptor)
-                descriptor = child_descriptor
+                child_descriptor = os.open(folder_name, _NESTED_FLAGS, dir_fd=folder_descriptor)
+                os.close(folder_descriptor)
+                folder_descriptor = child_descriptor
                 if own_identities:
-                    status = os.fstat(descriptor)
-                    if (status.st_dev, status.st_ino) in own_identities:
-                        self.own_files.refuse_own_file(status, path[:prefix_length] + name)
-                prefix_length += len(name) + 1
+                    folder_stat = os.fstat(folder_descriptor)
+                    if (folder_stat.st_dev, folder_stat.st_ino) in own_identities:
+                        self.own_files.refuse_own_file(folder_stat, path[:prefix_length] + folder_name)
+                prefix_length += len(folder_name) + 1
         except BaseException:
-            os.close(descriptor)
+            os.close(folder_descriptor)
             raise
-        return descriptor
+        return folder_descriptor
 
     @contextmanager
     def opened_folder(self, path: bytes) -> Iterator[int]:
@@ -70,11 +70,11 @@ class RootFolder:
 
         Raises the errors of :meth:`open_folder_descriptor`.
         """
-        descriptor = self.open_folder_descriptor(path)
+        folder_descriptor = self.open_folder_descriptor(path)
         try:
-            yield descriptor
+            yield folder_descriptor
         finally:
-            os.close(descriptor)
+            os.close(folder_descriptor)
 
     @contextmanager
     def parent_folder_opener(self) -> Iterator[Callable[[bytes], int]]:
@@ -103,14 +103,16 @@ class RootFolder:
         try:
             yield open_parent_folder
         finally:
-            for _, descriptor in open_folders:
-                os.close(descriptor)
+            for _, folder_descriptor in open_folders:
+                os.close(folder_descriptor)
 
     def stat_path(self, path: bytes) -> os.stat_result:
         """Return the ``stat`` result of ``path``; a link at its end is not followed.  Raises OSError."""
-        parent_path, _, name = path.rpartition(b"/")
-        descriptor = self.open_folder_descriptor(parent_path)
+        parent_path, _, last_name = path.rpartition(b"/")
+        parent_descriptor = self.open_folder_descriptor(parent_path)
         try:
-            return os.stat(name, dir_fd=descriptor, follow_symlinks=False) if name else os.fstat(descriptor)
+            if not last_name:
+                return os.fstat(parent_descriptor)
+            return os.stat(last_name, dir_fd=parent_descriptor, follow_symlinks=False)
         finally:
-            os.close(descriptor)
+            os.close(parent_descriptor)

@@ -75,11 +75,11 @@ class FileSource:
         try:
             self._descriptor = open_without_side_effects(self._name, folder_descriptor)
             self._own_descriptors.append(self._descriptor)
-            status = os.fstat(self._descriptor)
-            root.own_files.refuse_own_file(status, path)
-            if not stat.S_ISREG(status.st_mode):
+            file_stat = os.fstat(self._descriptor)
+            root.own_files.refuse_own_file(file_stat, path)
+            if not stat.S_ISREG(file_stat.st_mode):
                 raise SourceChanged
-            self.stat_data = StatData.from_stat_result(status)
+            self.stat_data = StatData.from_stat_result(file_stat)
             self.is_being_written = _has_writer(self._descriptor)
         except BaseException:
             self.close()

@@ -101,11 +101,11 @@ class EventDetails:
         An optional member may be missing or null.
         """
         # mypy confuses the __hash__ of the instances with that of the class.
-        for name, rule in _checked_members(cls):  # type: ignore[arg-type]
-            value = details.get(name)
-            is_left_out = value is None and rule.is_optional
-            if not is_left_out and not (name in details and rule.kind.accepts(value)):
-                raise ValueError(f"{name} is missing or of another kind")
+        for member_name, rule in _checked_members(cls):  # type: ignore[arg-type]
+            member_value = details.get(member_name)
+            is_left_out = member_value is None and rule.is_optional
+            if not is_left_out and not (member_name in details and rule.kind.accepts(member_value)):
+                raise ValueError(f"{member_name} is missing or of another kind")
 
     @classmethod
     def check_attachments(cls, attachment_names: Collection[str]) -> None:
@@ -134,9 +134,9 @@ class EventDetails:
         """Return the details in the form of the journal; optional members that are None are left out."""
         details = {}
         for member in self._own_members():
-            value = getattr(self, member.attribute)
-            if value is not None or not member.rule.is_optional:
-                details[member.name] = member.rule.to_json(value)
+            attribute_value = getattr(self, member.attribute)
+            if attribute_value is not None or not member.rule.is_optional:
+                details[member.name] = member.rule.to_json(attribute_value)
         return details
 
 

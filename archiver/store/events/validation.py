@@ -82,8 +82,8 @@ def _check_value(value: object, member_path: str, depth: int) -> None:
             raise _unfit_value_error(
                 member_path, LazyMessage("more than {levels} levels of nesting", levels=_MAX_WRITTEN_LEVELS)
             )
-        for key, member in _iterate_checked_items(value, member_path):
-            _check_value(member, f"{member_path}.{key}", depth + 1)
+        for member_name, member in _iterate_checked_items(value, member_path):
+            _check_value(member, f"{member_path}.{member_name}", depth + 1)
     elif value is not None:
         raise _unfit_value_error(member_path, LazyMessage("a value of type {kind}", kind=type(value).__name__))
 
@@ -97,11 +97,11 @@ def _iterate_checked_items(
     """
     if not isinstance(value, Mapping):
         return enumerate(value)
-    for key in value:
-        if not isinstance(key, str):
+    for member_name in value:
+        if not isinstance(member_name, str):
             # JSON converts another type to text, so a different document would be read back.
             raise _unfit_value_error(member_path, LazyMessage("a name that is not a string"))
-        check_text(key, member_path)
+        check_text(member_name, member_path)
     return value.items()
 
 
@@ -189,9 +189,9 @@ def check_event_document(document: Mapping[str, Any]) -> None:
 
     These are the members that every event has, and those of ``details`` that its action requires.
     """
-    for name, (kind, _) in ENVELOPE.items():
-        if name not in document or not kind.accepts(document[name]):
-            raise ValueError(f"{name} is missing or of another kind")
+    for member_name, (member_kind, _) in ENVELOPE.items():
+        if member_name not in document or not member_kind.accepts(document[member_name]):
+            raise ValueError(f"{member_name} is missing or of another kind")
     attachment_names = [attachment["name"] for attachment in document["attachments"]]
     _check_details(document["action"], document["details"], attachment_names)
 
