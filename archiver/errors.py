@@ -114,10 +114,10 @@ class LazyMessage:
     ) -> LazyMessage:
         """Make a message whose fields are added later, with :meth:`with_fields`.
 
-        ``code`` identifies the message to programs and stays when the sentence is reworded. ``context`` tells two
-        meanings of an English text apart that Chinese expresses differently. ``singular`` is used in place of
-        ``template`` if the field named ``count_field`` is 1, in languages that distinguish the two. Each of
-        them may be empty.
+        ``code`` identifies the message to programs, and stays when the sentence is reworded. ``context``
+        distinguishes two meanings of an English text for which Chinese has different words. ``singular`` is used
+        in place of ``template`` if the field named ``count_field`` is 1, in languages that distinguish the two.
+        Each of them may be empty.
         """
         message = cls(template)
         message.code, message.context = code, context

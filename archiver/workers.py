@@ -102,7 +102,7 @@ class WorkerProgram:
     #: The module to run as ``python -m`` does. It has to call :func:`serve`.
     module: str
     arguments: tuple[bytes, ...] = ()
-    #: With -P, Python does not import a file in the current folder in place of one of our modules.
+    #: With -P, Python does not import a file in the current folder in place of a module of the program.
     interpreter_options: tuple[str, ...] = ("-P",)
     #: True: standard error is /dev/null, since nobody needs the warnings of a document's parser.
     is_silent: bool = False

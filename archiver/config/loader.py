@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from archiver.config.location import CURRENT_FOLDER_FILE, find_config_file, read_config_text
+from archiver.config.schema import Setting
 from archiver.config.settings import Config
 from archiver.config.toml_document import SettingProblem, TomlDocument
 from archiver.config.value_types import InvalidValueError, decode_file_name
@@ -120,9 +121,7 @@ class _ValueReader:
         for declared_field in fields(settings_class):
             if setting := declared_field.metadata.get("setting"):
                 toml_value = _find_toml_value(tables, setting.key)
-                lacks_table = setting.value_type.members and not isinstance(toml_value, dict)
-                if lacks_table or (toml_value is None and not setting.is_required):
-                    # The default applies. find_wrong_keys has reported a value that should be a table.
+                if _uses_default(setting, toml_value):
                     continue
                 self.keys_in_file.add(_full_key(decode_file_name(filing_name), setting.key))
                 try:
@@ -150,6 +149,15 @@ class _ValueReader:
             for filing_name, filing_table in tables.items()
             if isinstance(filing_table, dict)
         }
+
+
+def _uses_default(setting: Setting, toml_value: object) -> bool:
+    """Return True if the default of a setting applies: its key is missing, or the value should be a table.
+
+    ``TomlDocument.find_wrong_keys`` reports a value that should be a table. A required setting has no default.
+    """
+    is_not_a_table = bool(setting.value_type.members) and not isinstance(toml_value, dict)
+    return is_not_a_table or (toml_value is None and not setting.is_required)
 
 
 def _full_key(filing_name: str, key: str) -> str:

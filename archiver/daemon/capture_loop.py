@@ -67,8 +67,8 @@ class Daemon:
         """Open ``state.db`` and access to the folder; the work begins with :meth:`run` or :meth:`run_once`.
 
         ``settle_seconds`` replaces the configured quiet period, in which a path must not change before it is
-        captured.  Each write waits at most ``lock_timeout`` seconds for the lock.  ``heartbeat`` is called again
-        and again while the work progresses.
+        captured.  Each write waits at most ``lock_timeout`` seconds for the lock.  ``heartbeat`` is called
+        repeatedly while the work progresses.
 
         Raises ConfigError, Busy, StorageError, OSError or sqlite3.Error; nothing stays open then.
         """
@@ -239,7 +239,7 @@ class Daemon:
         self.close()
 
     def _journal_event(self, draft: Draft) -> None:
-        """Journal an event; raises Busy or StorageError as :meth:`Archive.writing` does."""
+        """Journal an event; raises Busy if another writer holds the lock, StorageError if writing fails."""
         with self._archive.writing(self._lock_timeout) as writer:
             writer.append(draft)
 
@@ -310,7 +310,7 @@ class Daemon:
             )
 
     def _scan_folder(self) -> None:
-        """Compare the whole folder with the archive, and start a new watch if a change had no event.
+        """Compare the whole folder with the archive, and start a new watch if a change raised no event.
 
         Raises HistoryReplaced if ``state.db`` belongs to another state of the repository.
         """

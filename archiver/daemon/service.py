@@ -87,7 +87,7 @@ class Service:
     def reload(self) -> None:
         """Ask the service to read the configuration again after the work in hand; return at once.
 
-        Call this from another thread, never in a signal handler, as :meth:`stop`.
+        Call this from another thread, never in a signal handler, for the reason given at :meth:`stop`.
         """
         self._reloading = True
         daemon = self._daemon

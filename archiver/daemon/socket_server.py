@@ -154,7 +154,7 @@ class SocketServer:
             with connection:
                 _send_reply(connection, self._answer_request(connection))
         except OSError:
-            # The caller went away before the reply.  The action is done all the same, and journalled.
+            # The caller disconnected before the reply.  The action has been carried out and journalled.
             return
         finally:
             self._free_threads.release()
@@ -314,7 +314,7 @@ def _received_attachment(
 
     Yields None if ``size`` is None, because the request has no attachment.
 
-    The file is in the folder ``spool`` without a name, so that it vanishes at the end of the block and in a crash.
+    The file has no name in the folder ``spool``, so it vanishes at the end of the block, or in a crash.
 
     Raises BadMessage if the attachment does not arrive, OSError if it cannot be written.
     """
@@ -351,5 +351,5 @@ def _note_refusal(archive: Path, uid: int) -> None:
         with open(archive / "spool" / "refused", "a", encoding="ascii") as note_file:
             note_file.write(f"act\tsocket\t{uid}\n")
     except OSError:
-        # For example a full disk.  The caller is rejected all the same, only the journal will not show it.
+        # For example, the disk is full.  The caller is still rejected, but the journal will not show it.
         return

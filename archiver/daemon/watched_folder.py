@@ -231,7 +231,7 @@ class WatchedFolder:
     def _send_probe(self, watcher: Watcher, now: float) -> bool:
         """Make a probe event; return False if a new watch was started instead.
 
-        A new watch is needed if the probe folder had been removed, and the old watch on it with the folder.
+        A new watch is needed if the probe folder was removed, because its old watch ended with the folder.
         """
         try:
             watcher.send_probe()

@@ -47,7 +47,7 @@ class _ProcessMask:
     """The umask, kept by the kernel for the whole process, and so shared by all threads.
 
     The first thread that sets the umask remembers the original, and the last thread to leave restores it.  If each
-    thread restored what it found, the last one to leave would restore the mask of another thread.
+    thread restored the mask that it found, the last thread might restore the mask of another one.
     """
 
     def __init__(self) -> None:
@@ -126,8 +126,8 @@ def set_access_for_group(root: Path, group: int | None) -> int:
     """Let the group with the number ``group`` read the archive at ``root``; return the number of changed entries.
 
     With ``group`` None, only the owner may read it.  Write access is for the owner alone in either case.  If an
-    entry cannot be changed, for example because the caller is not a member of the group, the others are changed
-    all the same, and the first OSError is raised at the end.
+    entry cannot be changed, for example because the caller is not a member of the group, the others are still
+    changed, and the first OSError is raised at the end.
     """
     changed_count, first_error = 0, None
     for path, entry_stat in _walk_entries(os.fspath(root)):
@@ -272,7 +272,7 @@ def _has_attribute(path: str, attribute: str) -> bool:
     try:
         return bool(os.getxattr(path, attribute, follow_symlinks=False))
     except OSError as error:
-        # The entry has no list, the filesystem supports none, or the entry is gone or may not be examined.
+        # The entry has no list, its filesystem supports none, or it was deleted or may not be examined.
         if error.errno in (errno.ENODATA, errno.ENOTSUP, errno.ENOENT, errno.EACCES):
             return False
         raise

@@ -130,7 +130,7 @@ def open_read_only_or_empty(path: Path, schema: str) -> sqlite3.Connection:
 
 
 def create_schema(database: sqlite3.Connection, schema: str, version: int) -> None:
-    """Create the tables of ``schema`` and record its version, unless another process has just done so.
+    """Create the tables of ``schema`` and record its version, unless another process has just created them.
 
     Commits both in one transaction.  Raises sqlite3.Error.
     """
@@ -205,7 +205,7 @@ def file_identity(path: Path) -> tuple[int, int] | None:
     try:
         file_stat = os.stat(path)
     except OSError:
-        # The file is gone, or its volume is not mounted now.
+        # The file is missing, or its volume is not mounted.
         return None
     return file_stat.st_dev, file_stat.st_ino
 

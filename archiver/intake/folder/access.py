@@ -66,7 +66,7 @@ class FolderAccess(Protocol):
         """Open a file, which the caller closes; raises SourceChanged if the path does not lead to a file."""
 
     def opened_in_turn(self) -> AbstractContextManager[Callable[[bytes], Source]]:
-        """Return a context manager whose value is a function that opens files as :meth:`open` does.
+        """Return a context manager whose value is a function that opens a file, like :meth:`open`.
 
         The function is faster for successive files of the same folder, because it may keep that folder open.  So
         the context should be short.  Only one file may be open at a time.

@@ -23,12 +23,12 @@ class DirectoryEntry(NamedTuple):
 
     name: bytes
     mode: int  # ``st_mode``
-    stat_data: StatData  # tells a changed file from an unchanged one
+    stat_data: StatData  # differs after every change of the file
     is_own: bool = False  # True if the file or folder belongs to the archive
 
 
 class RootIdentity(NamedTuple):
-    """The fields of ``stat`` that tell the watched folder from every other folder."""
+    """The fields of ``stat`` that identify the watched folder."""
 
     device: int
     inode: int

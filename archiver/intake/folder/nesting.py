@@ -32,14 +32,16 @@ def check_folders_not_nested(archive: Path, watch: Path, *, is_archive_new: bool
     """
     archive_path, watch_path = (os.path.realpath(os.fsencode(path)) for path in (archive, watch))
     mount_table = mounts.read_mounts()
-    # A stat of a folder on a remote filesystem may hang, so only the folders above it are examined.
+    # A stat of a folder on a remote filesystem may hang, so only the folders above the watched one are examined.
     may_hang = mounts.find_remote_mount(watch_path, mount_table) is not None
     examined_path = os.path.dirname(watch_path) if may_hang else watch_path
     watch_identities, archive_identities = _folder_identities(examined_path), _folder_identities(archive_path)
+    # Device and inode identify a folder under every path.
     is_watch_inside = bool(OwnFiles(archive_path).identities & watch_identities)
     is_archive_inside = not may_hang and not archive_identities.isdisjoint(
         _folder_identities(watch_path, with_parents=False)
     )
+    # The places within the filesystem also show a nesting that the folders above the two paths do not show.
     archive_location, watch_location = _locate(archive_path, mount_table), _locate(watch_path, mount_table)
     is_watch_inside = is_watch_inside or _is_at_or_below(watch_location, archive_location)
     if is_archive_new:

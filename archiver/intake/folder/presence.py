@@ -18,7 +18,7 @@ class FolderPresence:
         """Use ``access`` to the folder at ``watched_path``, and ``snapshot``; the caller closes both."""
         self._access = access
         self._snapshot = snapshot
-        # Resolved only once, because even this may wait for ever on a share that hangs.
+        # Resolved only once, because resolving the path may wait for ever on a hanging share.
         self.real_path = os.path.realpath(watched_path)
 
     def is_present(self) -> bool:
@@ -48,12 +48,12 @@ class FolderPresence:
     def identity(self) -> str | None:
         """Return MOUNT_POINT:INODE of the folder, which distinguishes it from another one at the same path.
 
-        Returns None if there is no folder, or if it cannot be looked at.
+        Returns None if there is no folder, or if the folder cannot be examined.
         """
         try:
             root_entry = self._access.look_up(b"")
         except OSError:
-            # The folder is gone, unmounted or hanging.  The callers wait until it is back.
+            # The folder is missing, unmounted or hanging.  The callers wait until it is back.
             return None
         return f"{self._mount_point()}:{root_entry.stat_data.inode}" if stat.S_ISDIR(root_entry.mode) else None
 

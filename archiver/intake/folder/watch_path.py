@@ -141,7 +141,7 @@ def _folder_identity(path: bytes) -> _FolderIdentity | None:
     try:
         root_identity = access.root_identity()
     except (FileNotFoundError, NotADirectoryError):
-        # Nothing is at the path, or a part of the path is no folder.
+        # Nothing is at the path, or a part of the path is not a folder.
         return None
     finally:
         access.close()

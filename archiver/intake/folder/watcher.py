@@ -92,7 +92,7 @@ class Watcher(FileSystemEventHandler):
         logging.getLogger("watchdog").addHandler(self._warnings)
         sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION_LIMIT))
         try:
-            # The probe folder was scheduled before, so that it gets its watch first.
+            # The probe folder was scheduled in __init__, so that it gets its watch first.
             self._observer.start()
             self._observer.schedule(self, os.fsdecode(self._root), recursive=True, event_filter=_EVENT_TYPES)
         except OSError:

@@ -50,8 +50,8 @@ class StagedCopy:
     stat_data: StatData
     #: None for an empty file, for which no object is stored.
     spool_path: str | None
-    #: The source had changed just before it was read, so that a second change could have the same ctime.  The stat
-    #: data would not show that change, so the file must be read again (git calls such an entry racily clean).
+    #: True if the source changed just before it was read: a second change may have the same ctime.  The stat data
+    #: would not show that change, so the file must be read again (git calls such an entry racily clean).
     is_racy: bool = False
     #: Code of the damage that the copy seems to have; empty for none.
     health: str = ""
@@ -169,7 +169,7 @@ class ContentStore:
         expected_size = source.stat_data.size
 
         def check_progress(copied_bytes: int) -> None:
-            """Report progress; raises SourceChanged once more bytes were copied than the source had."""
+            """Report progress; raises SourceChanged if more bytes are copied than the source had when opened."""
             heartbeat()
             # Without this check, a file that grows as fast as it is read would be read for ever.
             if copied_bytes > expected_size:
