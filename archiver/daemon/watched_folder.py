@@ -32,8 +32,7 @@ _UNWATCHED_GRACE_SECONDS = 2.0
 
 
 class WatchedFolder:
-    """A watched folder, with checks for absence, lost events, and a *stalled* watch, whose events no longer
-    arrive.
+    """Watch a folder that may vanish; detect lost events and a *stalled* watch, whose events no longer arrive.
 
     Owns the watch, which :meth:`stop_watching` ends.  ``state`` is one of the codes in
     :mod:`archiver.daemon.watch_state`, and empty before the first watch; ``state.db`` keeps it for
@@ -47,12 +46,12 @@ class WatchedFolder:
         snapshot: Snapshot,
         probe_folder: Path,
         report: Reporter,
-        journal: Callable[[Draft], None],
+        journal_event: Callable[[Draft], None],
     ) -> None:
         """Prepare to watch the folder, which may be missing; nothing is watched before :meth:`ensure_watched`.
 
         The caller closes ``access``.  ``probe_folder`` is a folder in the archive, created if missing, in which
-        probe events are made: changes whose events show that events arrive.  ``journal`` writes an event to the
+        probe events are made: changes whose events show that events arrive.  ``journal_event`` writes to the
         journal.
 
         Raises OSError if the mounts of the system cannot be read.
@@ -61,7 +60,7 @@ class WatchedFolder:
         self._snapshot = snapshot
         self._probe_folder = probe_folder
         self._report = report
-        self._journal = journal
+        self._journal_event = journal_event
         self._access = access
         self._presence = FolderPresence(os.fsencode(config.watch), access, snapshot)
         self._remote_mount = self._find_remote_mount()
@@ -116,7 +115,8 @@ class WatchedFolder:
             problem="folder",
             path=self._config.watch,
         )
-        self._journal(Draft("watch", WatchedFolderLost(path=names.name_as_text(os.fsencode(self._config.watch)))))
+        path_text = names.name_as_text(os.fsencode(self._config.watch))
+        self._journal_event(Draft("watch", WatchedFolderLost(path=path_text)))
         self._store_state(WatchState(watch_state.MISSING))
 
     # --- events
@@ -278,7 +278,7 @@ class WatchedFolder:
             event_details = WatchStalled()
             if missed_path is not None:
                 event_details = WatchStalled(path=names.name_as_text(missed_path), missed=missed_count)
-            self._journal(Draft("watch", event_details))
+            self._journal_event(Draft("watch", event_details))
         self._restart_watch()
 
     def _restart_watch(self) -> None:
