@@ -100,7 +100,10 @@ def setting(
 def required_setting(
     key: str, value_type: ValueType[T], *, summary: LazyMessage, example: object, effect: Effect
 ) -> T:
-    """Declare the field of a dataclass as a setting that every file must contain."""
+    """Declare the field of a dataclass as a setting that every file must contain.
+
+    ``example`` is a value as the file holds it, for the template; ``effect`` is when a change takes effect.
+    """
     declared_setting = Setting(
         key=key,
         value_type=value_type,

@@ -50,7 +50,11 @@ class JobRunner:
     """
 
     def __init__(self, config: Config, report: Reporter, lock_timeout: float) -> None:
-        """Prepare the jobs; ``lock_timeout`` is in seconds, and applies to each write of a job."""
+        """Prepare the jobs; no thread is started yet.
+
+        ``report`` is called on the thread of a job.  ``lock_timeout`` is the number of seconds that each write of
+        a job waits for the writer's lock.
+        """
         self._config = config
         self._failures = FailureReporter(report, config.archive)
         self._lock_timeout = lock_timeout

@@ -34,7 +34,7 @@ class Replication:
     """
 
     def __init__(self, config: Config, report: Reporter) -> None:
-        """Prepare replication; ``report`` is called on the thread of a run."""
+        """Prepare replication; no thread is started yet.  ``report`` is called on the thread of a run."""
         self._config = config
         self._failures = FailureReporter(report, config.archive)
         self._stopping = threading.Event()

@@ -149,7 +149,7 @@ class SocketServer:
             self._thread_pool.submit(self._serve_connection, connection)
 
     def _serve_connection(self, connection: socket.socket) -> None:
-        """Answer one request, close the connection, and mark the thread as free again."""
+        """Answer one request, close the connection, and mark the thread as free again; never raises OSError."""
         try:
             with connection:
                 _send_reply(connection, self._answer_request(connection))

@@ -11,7 +11,7 @@ class IgnoreRules:
     """Patterns for file names, as in :mod:`fnmatch`, compared as bytes; the case of ASCII letters is ignored."""
 
     def __init__(self, patterns: Sequence[str]) -> None:
-        """Compile ``patterns``, of which the first matching one counts; if empty, no name matches."""
+        """Compile ``patterns``, which are in order of precedence; without patterns, no name matches."""
         expressions = [fnmatch.translate(pattern).encode("utf-8") for pattern in patterns]
         # A scan checks a million names, and most match no pattern: a single expression rules all patterns out.
         # The expression "(?!)" matches nothing.

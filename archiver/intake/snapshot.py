@@ -250,7 +250,7 @@ class Snapshot:
         return [SkippedPath(path, reason_code(stored_reason), value) for path, stored_reason, value in rows]
 
     def replace_pending_entries(self, entries: Iterable[tuple[SkippedPath, str]]) -> None:
-        """Replace the list of pending paths; each tuple has the fields of a :class:`PendingEntry`."""
+        """Replace the list of pending paths; a tuple of ``entries`` has the fields of a :class:`PendingEntry`."""
         with self._database:
             self._database.execute("delete from pending")
             self._database.executemany(

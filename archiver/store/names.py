@@ -191,7 +191,10 @@ def _escape_match(match: re.Match[str]) -> str:
 
 
 def _shorten_component(component: str, folder: bytes) -> str:
-    """Return ``component``, cut short and completed by a digest of ``folder`` if longer than _MAX_REF_BYTES."""
+    """Return ``component`` if it has at most _MAX_REF_BYTES bytes, else a shortened form of that length at most.
+
+    The shortened form ends with a digest of ``folder``, so that different folders have different components.
+    """
     component_bytes = component.encode("utf-8")
     if len(component_bytes) <= _MAX_REF_BYTES:
         return component

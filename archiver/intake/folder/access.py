@@ -88,7 +88,11 @@ class DirectAccess:
         self._root_folder = RootFolder(self.root, OwnFiles(None if archive is None else os.fsencode(archive)))
 
     def list_folder(self, path: bytes) -> Iterator[DirectoryEntry]:
-        """Yield the entries of a folder, which is open until the iteration ends."""
+        """Yield the entries of a folder, which stays open until the iteration ends.
+
+        An entry that is deleted during the listing is left out.  Raises OSError if the folder cannot be listed,
+        and OwnFile if it belongs to the archive.
+        """
         # Local names, and tuple.__new__ instead of the class, save time: a scan lists a million files.
         new_tuple = tuple.__new__
         make_stat_data, stat_entry = StatData.from_stat_result, os.stat
