@@ -249,13 +249,13 @@ class Worker:
         if not self._wait_for_end(_CLOSE_WAIT_SECONDS):
             self.kill()
 
-    def _wait_for_end(self, seconds: float) -> bool:
-        """Wait up to ``seconds`` for the end of the process. Return True if ended or if no process exists."""
+    def _wait_for_end(self, timeout_seconds: float) -> bool:
+        """Wait up to ``timeout_seconds`` for the process to end. Return True if it did, or if there is none."""
         import subprocess
 
         with suppress(subprocess.TimeoutExpired):
             if self._process is not None:
-                self._process.wait(seconds)
+                self._process.wait(timeout_seconds)
         return self.is_gone
 
 
@@ -353,8 +353,8 @@ def _read_bytes(byte_count: int) -> bytes:
     return bytes(received_bytes)
 
 
-def _write_bytes(data: bytes) -> None:
-    """Send all of ``data`` to the parent. Raises OSError if the parent has closed the socket."""
-    unwritten_bytes = memoryview(data)
+def _write_bytes(frame: bytes) -> None:
+    """Send all of ``frame`` to the parent. Raises OSError if the parent has closed the socket."""
+    unwritten_bytes = memoryview(frame)
     while unwritten_bytes:
         unwritten_bytes = unwritten_bytes[os.write(0, unwritten_bytes) :]

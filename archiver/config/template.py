@@ -26,8 +26,8 @@ _SPACE, _DEL = 0x20, 0x7F  # code points
 _NO_TMPFILE_ERRNOS = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
 
 
-def write_new_config(path: Path, text: str) -> None:
-    """Write ``text`` to a new file, durably, and completely or not at all.
+def write_new_config(path: Path, config_text: str) -> None:
+    """Write ``config_text`` to a new file, durably, and completely or not at all.
 
     If the filesystem does not support O_TMPFILE, a process that is killed midway leaves an incomplete file behind.
 
@@ -37,18 +37,18 @@ def write_new_config(path: Path, text: str) -> None:
     folder_fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:
-            _write_then_name_file(path, text, folder_fd)
+            _write_then_name_file(path, config_text, folder_fd)
         except OSError as error:
             if error.errno not in _NO_TMPFILE_ERRNOS:
                 raise OSError(error.errno, error.strerror, os.fspath(path)) from None
-            _write_named_file(path, text)
+            _write_named_file(path, config_text)
         with _remove_on_failure(path):
             os.fsync(folder_fd)
     finally:
         os.close(folder_fd)
 
 
-def _write_then_name_file(path: Path, text: str, folder_fd: int) -> None:
+def _write_then_name_file(path: Path, config_text: str, folder_fd: int) -> None:
     """Write a file that gets its name once it is complete, so that a killed process leaves nothing behind.
 
     ``folder_fd`` is a descriptor of the file's folder. Raises OSError, with one of ``_NO_TMPFILE_ERRNOS`` if the
@@ -56,12 +56,12 @@ def _write_then_name_file(path: Path, text: str, folder_fd: int) -> None:
     """
     file_fd = os.open(path.parent, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     with open(file_fd, "w", encoding="utf-8") as new_file:
-        _write_durably(new_file, text)
+        _write_durably(new_file, config_text)
         # Without src_dir_fd, Python calls link(2), which does not follow the link in /proc.
         os.link(f"/proc/self/fd/{file_fd}", path, src_dir_fd=folder_fd, follow_symlinks=True)
 
 
-def _write_named_file(path: Path, text: str) -> None:
+def _write_named_file(path: Path, config_text: str) -> None:
     """Write a file under its name, and remove the file on failure.
 
     Raises OSError, and FileExistsError if ``path`` exists.
@@ -69,7 +69,7 @@ def _write_named_file(path: Path, text: str) -> None:
     # Opened outside of _remove_on_failure: another process's file at the same path must not be removed.
     new_file = open(path, "x", encoding="utf-8")  # noqa: SIM115
     with _remove_on_failure(path), new_file:
-        _write_durably(new_file, text)
+        _write_durably(new_file, config_text)
 
 
 @contextmanager
@@ -82,11 +82,11 @@ def _remove_on_failure(path: Path) -> Iterator[None]:
         raise
 
 
-def _write_durably(new_file: TextIO, text: str) -> None:
-    """Write ``text`` to an open file, and wait until it is on disk. Raises OSError."""
+def _write_durably(new_file: TextIO, config_text: str) -> None:
+    """Write ``config_text`` to an open file, and wait until it is on disk. Raises OSError."""
     # The umask may let a group write, and a file that a group can write to is not trusted.
     os.fchmod(new_file.fileno(), 0o644)
-    new_file.write(text)
+    new_file.write(config_text)
     new_file.flush()
     os.fsync(new_file.fileno())
 
@@ -123,12 +123,12 @@ def render_config(config: Config) -> str:
     return "\n".join([*text_lines, ""])
 
 
-def _assignment_lines(setting: Setting, value: Any) -> list[str]:
+def _assignment_lines(setting: Setting, toml_value: Any) -> list[str]:
     """Return a line KEY = VALUE for a setting, or a line for each key if the setting is a whole table.
 
-    ``value`` is as the file holds it. Raises ConfigError for a text that is not UTF-8.
+    ``toml_value`` is as the file holds it. Raises ConfigError for a text that is not UTF-8.
     """
-    value_by_key = value if setting.value_type.members else {setting.keys_in_table[0]: value}
+    value_by_key = toml_value if setting.value_type.members else {setting.keys_in_table[0]: toml_value}
     return [f"{key} = {_format_toml(key_value)}" for key, key_value in value_by_key.items()]
 
 
@@ -138,33 +138,33 @@ def _comment_lines(text: LazyMessage) -> list[str]:
     return [f"# {wrapped_line}" for wrapped_line in wrapped_lines]
 
 
-def _format_toml(value: object) -> str:
+def _format_toml(toml_value: object) -> str:
     """Return a text, bool, number, list or dict as TOML. Raises ConfigError if a text in it is not UTF-8."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return _format_toml_string(value)
-    if isinstance(value, list):
-        return f"[{', '.join(map(_format_toml, value))}]"
-    if isinstance(value, dict):
-        members = [f"{_format_toml_string(key)} = {_format_toml(member)}" for key, member in value.items()]
+    if isinstance(toml_value, bool):
+        return "true" if toml_value else "false"
+    if isinstance(toml_value, str):
+        return _format_toml_string(toml_value)
+    if isinstance(toml_value, list):
+        return f"[{', '.join(map(_format_toml, toml_value))}]"
+    if isinstance(toml_value, dict):
+        members = [f"{_format_toml_string(key)} = {_format_toml(member)}" for key, member in toml_value.items()]
         return f"{{ {', '.join(members)} }}"
     # Python and TOML write numbers alike.
-    return str(value)
+    return str(toml_value)
 
 
-def _format_toml_string(text: str) -> str:
-    """Return ``text`` quoted as a single-line TOML string. Raises ConfigError for non-UTF-8 text."""
+def _format_toml_string(plain_text: str) -> str:
+    """Return ``plain_text`` quoted as a single-line TOML string. Raises ConfigError for non-UTF-8 text."""
     try:
-        text.encode("utf-8")
+        plain_text.encode("utf-8")
     except UnicodeEncodeError:
         raise ConfigError(
             "The folder name {path} is not UTF-8, as a configuration file requires. Nothing was changed. Use "
             "another path to the folder, in UTF-8.",
-            path=text,
+            path=plain_text,
         ) from None
     escaped_text = "".join(
         f"\\u{ord(char):04x}" if ord(char) < _SPACE or ord(char) == _DEL else char
-        for char in text.replace("\\", "\\\\").replace('"', '\\"')
+        for char in plain_text.replace("\\", "\\\\").replace('"', '\\"')
     )
     return f'"{escaped_text}"'

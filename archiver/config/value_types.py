@@ -117,11 +117,11 @@ def _is_web_address(value: object) -> bool:
 SWITCH = ValueType[bool](LazyMessage("must be true or false"), lambda value: isinstance(value, bool), _keep_value)
 
 
-def _check_sm3_switch(value: object) -> bool:
+def _check_sm3_switch(toml_value: object) -> bool:
     """Return True if the value is a bool. Raises InvalidValueError for true if OpenSSL lacks SM3."""
-    if value is True and "sm3" not in hashlib.algorithms_available:
+    if toml_value is True and "sm3" not in hashlib.algorithms_available:
         raise InvalidValueError(LazyMessage("is true, but this system's OpenSSL does not support SM3"))
-    return isinstance(value, bool)
+    return isinstance(toml_value, bool)
 
 
 SM3_SWITCH = ValueType[bool](SWITCH.requirement, _check_sm3_switch, _keep_value)
@@ -156,17 +156,17 @@ def count(at_least: int) -> ValueType[int]:
 def retention_years(at_most: int) -> ValueType[int]:
     """Return the type of a retention period in whole years, from the legal minimum FLOOR_YEARS to ``at_most``."""
 
-    def check_years(value: Any) -> bool:
+    def check_years(toml_value: Any) -> bool:
         """Return True if the value is valid. Raises InvalidValueError for a period below the legal minimum."""
-        if _is_whole_number(value) and value < FLOOR_YEARS:
+        if _is_whole_number(toml_value) and toml_value < FLOOR_YEARS:
             raise InvalidValueError(
                 LazyMessage(
                     "is {value}, but filing materials must be retained for at least {floor} years",
-                    value=value,
+                    value=toml_value,
                     floor=FLOOR_YEARS,
                 )
             )
-        return _is_whole_number(value) and value <= at_most
+        return _is_whole_number(toml_value) and toml_value <= at_most
 
     return ValueType(
         LazyMessage("must be a whole number of years, at least {floor}", floor=FLOOR_YEARS),
@@ -201,10 +201,10 @@ def choice(choices: Sequence[str], requirement: LazyMessage, when_empty: str | N
     )
 
 
-def _is_time_zone(value: Any) -> bool:
+def _is_time_zone(toml_value: Any) -> bool:
     """Return True if the value is the name of a time zone on this system."""
     try:
-        ZoneInfo(value)
+        ZoneInfo(toml_value)
     except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
         # ZoneInfo raises all of these: for another type, a path outside of the database, a folder in it.
         return False
@@ -216,16 +216,16 @@ TIME_ZONE = ValueType[str](
 )
 
 
-def _check_group(value: object) -> bool:
+def _check_group(toml_value: object) -> bool:
     """Return True if the value is empty or a group's name. Raises InvalidValueError for an unknown group."""
-    if not isinstance(value, str):
+    if not isinstance(toml_value, str):
         return False
     try:
-        if value:
-            grp.getgrnam(value)
+        if toml_value:
+            grp.getgrnam(toml_value)
     except KeyError:
         raise InvalidValueError(
-            LazyMessage("refers to {group}, which is not a group on this server", group=value)
+            LazyMessage("refers to {group}, which is not a group on this server", group=toml_value)
         ) from None
     return True
 
@@ -307,11 +307,11 @@ FILE_NAMES = ValueType[tuple[str, ...]](
 # --- profiles, and tables of lists
 
 
-def _check_profiles(value: object) -> bool:
+def _check_profiles(toml_value: object) -> bool:
     """Return True if the value is a list of texts. Raises InvalidValueError for the first unknown profile."""
-    if not isinstance(value, list) or not all(isinstance(profile_name, str) for profile_name in value):
+    if not isinstance(toml_value, list) or not all(isinstance(profile_name, str) for profile_name in toml_value):
         return False
-    if unknown_profiles := [profile_name for profile_name in value if profile_name not in PROFILES]:
+    if unknown_profiles := [profile_name for profile_name in toml_value if profile_name not in PROFILES]:
         raise InvalidValueError(
             LazyMessage(
                 "contains {profile}, which is not one of: {known}",

@@ -91,14 +91,14 @@ class FailureReporter:
         #: Type and traceback of each unexpected error -> the path of its crash log.
         self._crash_log_paths: dict[tuple[type[Exception], str], str] = {}
 
-    def try_optional_task(self, problem: str, work: Callable[[], object]) -> None:
-        """Run ``work``, which capturing does not need; report a failure as a problem with the code ``problem``.
+    def try_optional_task(self, problem: str, task: Callable[[], object]) -> None:
+        """Run ``task``, which capturing does not need; report a failure as a problem with the code ``problem``.
 
         The next turn tries again.  Raises only the sqlite3.DatabaseError of a damaged index, which has to be
         rebuilt because capturing reads it too.
         """
         try:
-            work()
+            task()
         except Exception as error:
             if isinstance(error, sqlite3.DatabaseError) and is_damage_error(error):
                 raise

@@ -308,21 +308,21 @@ def _request_reader(connection: socket.socket) -> Callable[[int], bytes]:
 
 @contextmanager
 def _received_attachment(
-    size: int | None, read_exactly: Callable[[int], bytes], spool: Path
+    attachment_size: int | None, read_exactly: Callable[[int], bytes], spool: Path
 ) -> Iterator[IO[bytes] | None]:
-    """Receive an attachment of ``size`` bytes into a file, and yield the file, open at the beginning.
+    """Receive an attachment of ``attachment_size`` bytes into a file, and yield the file, open at the beginning.
 
-    Yields None if ``size`` is None, because the request has no attachment.
+    Yields None if ``attachment_size`` is None, because the request has no attachment.
 
     The file has no name in the folder ``spool``, so it vanishes at the end of the block, or in a crash.
 
     Raises BadMessage if the attachment does not arrive, OSError if it cannot be written.
     """
-    if size is None:
+    if attachment_size is None:
         yield None
         return
     with tempfile.TemporaryFile(dir=spool) as attachment_file:
-        remaining_bytes = size
+        remaining_bytes = attachment_size
         while remaining_bytes:
             chunk = read_exactly(min(remaining_bytes, _CHUNK_BYTES))
             attachment_file.write(chunk)

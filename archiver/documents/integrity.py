@@ -37,15 +37,15 @@ _ENCRYPTED_PACKAGE = "EncryptedPackage".encode("utf-16-le")
 _LINEARIZED = re.compile(rb"/Linearized\b[^>]*/L\s+(\d+)")
 
 
-def find_defect(path: str | None, name: bytes) -> str:
+def find_defect(path: str | None, file_name: bytes) -> str:
     """Return the first defect found in a material, a code of DEFECTS; empty if none was found.
 
-    ``path`` is the file with its content, None for an empty material.  ``name`` is the name that people know.  Its
-    suffix states the type; a material of a type that is not in _CHECKS has no defects.
+    ``path`` is the file with its content, None for an empty material.  ``file_name`` is the name that people know;
+    its suffix states the type.  A material of a type that is not in _CHECKS has no defects.
 
     Raises OSError if the file cannot be read.
     """
-    find_defect_in_format = _CHECKS.get(os.path.splitext(name)[1].lower())
+    find_defect_in_format = _CHECKS.get(os.path.splitext(file_name)[1].lower())
     if find_defect_in_format is None:
         return ""
     if path is None:

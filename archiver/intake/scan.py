@@ -169,17 +169,17 @@ class Scanner:
         scan_result.changed.update(changed_states)
         return subfolders
 
-    def _explain_skipped_path(self, path: bytes, name: bytes, mode: int, is_own: bool) -> SkippedPath:
+    def _explain_skipped_path(self, path: bytes, entry_name: bytes, entry_mode: int, is_own: bool) -> SkippedPath:
         """Return a path that is not archived, with the reason.
 
-        ``name`` is the last part of the path, and ``mode`` the ``st_mode`` of the file.  ``is_own`` is True if the
-        file belongs to the archive.
+        ``entry_name`` is the last part of the path, and ``entry_mode`` the ``st_mode`` of the file.  ``is_own`` is
+        True if the file belongs to the archive.
         """
         if is_own:
             return SkippedPath(path, OWN.code)
-        if special_file := SPECIAL_FILES.get(stat.S_IFMT(mode)):
+        if special_file := SPECIAL_FILES.get(stat.S_IFMT(entry_mode)):
             return SkippedPath(path, special_file.code)
-        return SkippedPath(path, IGNORED.code, self._ignore_rules.matching_pattern(name) or "")
+        return SkippedPath(path, IGNORED.code, self._ignore_rules.matching_pattern(entry_name) or "")
 
     def _add_deleted_folders(
         self, snapshot: Snapshot, start_folder: bytes, visited_folders: set[bytes], scan_result: ScanResult

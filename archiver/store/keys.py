@@ -35,19 +35,19 @@ _ARMOR_COLUMNS = 70
 _OWNER_MODE, _PUBLIC_MODE = 0o600, 0o644
 
 
-def create_keys(folder: Path) -> None:
-    """Create ``folder`` with a new private key and ``allowed_signers``; raises OSError."""
-    folder.mkdir(mode=0o700)
-    _write_new_file(folder / _SIGNERS_FILE, _generate_key(folder / _KEY_FILE), _PUBLIC_MODE)
+def create_keys(keys_folder: Path) -> None:
+    """Create ``keys_folder`` with a new private key and ``allowed_signers``; raises OSError."""
+    keys_folder.mkdir(mode=0o700)
+    _write_new_file(keys_folder / _SIGNERS_FILE, _generate_key(keys_folder / _KEY_FILE), _PUBLIC_MODE)
 
 
-def prepare_next_key(folder: Path, signers: bytes) -> bytes:
-    """Generate a second key in ``folder``; return ``signers`` with a line for the new key appended.
+def prepare_next_key(keys_folder: Path, signers: bytes) -> bytes:
+    """Generate a second key in ``keys_folder``; return ``signers`` with a line for the new key appended.
 
     ``signers`` is the text of ``allowed_signers``.  A key that was prepared earlier is replaced.  The new key
     signs nothing before :func:`install_next_key`.  Raises StorageError if the key cannot be written.
     """
-    next_key_path = folder / _NEXT_KEY_FILE
+    next_key_path = keys_folder / _NEXT_KEY_FILE
     try:
         next_key_path.unlink(missing_ok=True)
         return signers + _generate_key(next_key_path)
@@ -55,7 +55,7 @@ def prepare_next_key(folder: Path, signers: bytes) -> bytes:
         raise _unusable_key_error(next_key_path, error) from None
 
 
-def install_next_key(folder: Path, signers: bytes) -> None:
+def install_next_key(keys_folder: Path, signers: bytes) -> None:
     """Replace the key in use by the prepared key if ``signers`` ends with it; otherwise delete the prepared key.
 
     ``signers`` is the journalled text of ``allowed_signers``.  Does nothing without a prepared key.  After a
@@ -64,32 +64,32 @@ def install_next_key(folder: Path, signers: bytes) -> None:
 
     Raises StorageError if the prepared key cannot be read, OSError if the disk cannot be written.
     """
-    next_key_path = folder / _NEXT_KEY_FILE
+    next_key_path = keys_folder / _NEXT_KEY_FILE
     if not is_there(next_key_path):
         return
     if not signers.endswith(_signers_line(_load_key(next_key_path))):
         next_key_path.unlink()
         return
-    new_signers_path = folder / "allowed_signers.new"
+    new_signers_path = keys_folder / "allowed_signers.new"
     new_signers_path.unlink(missing_ok=True)
     _write_new_file(new_signers_path, signers, _PUBLIC_MODE)
     # The key is renamed last: until then, a crash leaves the prepared key, and this function is repeated.
-    new_signers_path.rename(folder / _SIGNERS_FILE)
-    next_key_path.rename(folder / _KEY_FILE)
-    sync_path(os.fspath(folder))
+    new_signers_path.rename(keys_folder / _SIGNERS_FILE)
+    next_key_path.rename(keys_folder / _KEY_FILE)
+    sync_path(os.fspath(keys_folder))
 
 
-def copy_keys(folder: Path, target: Path) -> None:
-    """Copy the key and ``allowed_signers`` to the folder ``target``, which is created if missing.
+def copy_keys(keys_folder: Path, target_folder: Path) -> None:
+    """Copy the key and ``allowed_signers`` to the folder ``target_folder``, which is created if missing.
 
     Only the caller's user may read the copies.  Raises OSError if a copy cannot be written or exists already, and
     StorageError if the copied key cannot be read back or differs.
     """
-    target.mkdir(mode=0o700, parents=True, exist_ok=True)
+    target_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for file_name in (_KEY_FILE, _SIGNERS_FILE):
-        _write_new_file(target / file_name, (folder / file_name).read_bytes(), _OWNER_MODE)
-    if _signers_line(_load_key(target / _KEY_FILE)) != _signers_line(_load_key(folder / _KEY_FILE)):
-        raise _unusable_key_error(target / _KEY_FILE, "it is not what was copied")
+        _write_new_file(target_folder / file_name, (keys_folder / file_name).read_bytes(), _OWNER_MODE)
+    if _signers_line(_load_key(target_folder / _KEY_FILE)) != _signers_line(_load_key(keys_folder / _KEY_FILE)):
+        raise _unusable_key_error(target_folder / _KEY_FILE, "it is not what was copied")
 
 
 def _generate_key(path: Path) -> bytes:
@@ -139,27 +139,27 @@ def _unusable_key_error(path: Path, reason: object) -> StorageError:
     )
 
 
-def _write_new_file(path: Path, data: bytes, mode: int) -> None:
-    """Write a new file durably, with exactly ``mode`` regardless of the umask.
+def _write_new_file(path: Path, file_content: bytes, file_mode: int) -> None:
+    """Write a new file durably, with exactly ``file_mode`` regardless of the umask.
 
     Raises OSError, and FileExistsError if ``path`` exists.
     """
-    file_descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    file_descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, file_mode)
     with open(file_descriptor, "wb") as new_file:
-        os.fchmod(file_descriptor, mode)
-        new_file.write(data)
+        os.fchmod(file_descriptor, file_mode)
+        new_file.write(file_content)
         new_file.flush()
         os.fsync(file_descriptor)
 
 
-def sign_message(folder: Path, message: bytes) -> str:
-    """Sign ``message`` with the key in ``folder``; return the armored SSH signature, with a line feed at the end.
+def sign_message(keys_folder: Path, message: bytes) -> str:
+    """Sign ``message`` with the key in ``keys_folder``; return the armored SSH signature, ending with a line feed.
 
     Raises StorageError if there is no usable key.
     """
     from cryptography.hazmat.primitives import serialization
 
-    private_key = _load_key(folder / _KEY_FILE)
+    private_key = _load_key(keys_folder / _KEY_FILE)
     public_key = private_key.public_key()
     raw_public_key = public_key.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
     encoded_public_key = _ssh_string(b"ssh-ed25519") + _ssh_string(raw_public_key)

@@ -122,17 +122,17 @@ def restrict_to_owner(folder: Path) -> None:
     _remove_acls(os.fspath(folder))
 
 
-def set_access_for_group(root: Path, group: int | None) -> int:
-    """Let the group with the number ``group`` read the archive at ``root``; return the number of changed entries.
+def set_access_for_group(root: Path, group_id: int | None) -> int:
+    """Let the group ``group_id`` read the archive at ``root``; return the number of changed entries.
 
-    With ``group`` None, only the owner may read it.  Write access is for the owner alone in either case.  If an
+    With ``group_id`` None, only the owner may read it.  Write access is for the owner alone in either case.  If an
     entry cannot be changed, for example because the caller is not a member of the group, the others are still
     changed, and the first OSError is raised at the end.
     """
     changed_count, first_error = 0, None
     for path, entry_stat in _walk_entries(os.fspath(root)):
         try:
-            changed_count += _set_access(path, entry_stat, os.fspath(root), group)
+            changed_count += _set_access(path, entry_stat, os.fspath(root), group_id)
         except OSError as error:
             first_error = first_error or error
     if first_error is not None:
@@ -140,14 +140,14 @@ def set_access_for_group(root: Path, group: int | None) -> int:
     return changed_count
 
 
-def _set_access(path: str, entry_stat: os.stat_result, root: str, group: int | None) -> bool:
+def _set_access(path: str, entry_stat: os.stat_result, root: str, group_id: int | None) -> bool:
     """Set the group and the mode of an entry, and remove its lists; return True if anything was changed."""
     is_key = os.path.basename(path).startswith(_KEY_PREFIX)
     is_changed = False
-    if group is not None and entry_stat.st_gid != group and not is_key:
-        os.chown(path, -1, group, follow_symlinks=False)
+    if group_id is not None and entry_stat.st_gid != group_id and not is_key:
+        os.chown(path, -1, group_id, follow_symlinks=False)
         is_changed = True
-    required_mode = _required_mode(path, entry_stat, root, group)
+    required_mode = _required_mode(path, entry_stat, root, group_id)
     # Compare the mode only now: the kernel clears the setgid bit when the group changes.
     if stat.S_IMODE(os.lstat(path).st_mode) != required_mode:
         os.chmod(path, required_mode)
@@ -156,39 +156,39 @@ def _set_access(path: str, entry_stat: os.stat_result, root: str, group: int | N
     return _remove_acls(path) or is_changed
 
 
-def has_expected_access(root: Path, group: int | None) -> bool:
+def has_expected_access(root: Path, group_id: int | None) -> bool:
     """Return True if the archive seems to have the access that :func:`set_access_for_group` sets.
 
     Examines the folder ``root`` and its first entries only.  Raises OSError if there is no such folder.
     """
     root_stat = os.stat(root)
-    if stat.S_IMODE(root_stat.st_mode) != _folder_mode(group) or group not in (None, root_stat.st_gid):
+    if stat.S_IMODE(root_stat.st_mode) != _folder_mode(group_id) or group_id not in (None, root_stat.st_gid):
         return False
-    return next(find_too_open_entries(root, group), None) is None
+    return next(find_too_open_entries(root, group_id), None) is None
 
 
-def find_too_open_entries(root: Path, group: int | None, limit: int = _QUICK_CHECK_ENTRIES) -> Iterator[Path]:
+def find_too_open_entries(root: Path, group_id: int | None, limit: int = _QUICK_CHECK_ENTRIES) -> Iterator[Path]:
     """Yield the folders and files of the archive at ``root`` that grant too much access, parents before children.
 
-    Too much is, for a folder, more than its required mode, or any access-control list; for a file, write access of
-    the group or of others; for a key, any access of them.  ``group`` is the number of the reading group; None if
-    only the owner may read.  Examines only the first ``limit`` entries.
+    A folder does if its mode exceeds the required one or if it has an access-control list, a file if the group or
+    others can write to it, and a key if they have any access.  ``group_id`` is the reading group; None if only the
+    owner may read.  Examines only the first ``limit`` entries.
     """
     root_path = os.fspath(root)
     for entry_number, (path, entry_stat) in enumerate(_walk_entries(root_path)):
         if entry_number >= limit:
             return
         if stat.S_ISDIR(entry_stat.st_mode):
-            is_too_open = _is_folder_too_open(path, entry_stat, root_path, group)
+            is_too_open = _is_folder_too_open(path, entry_stat, root_path, group_id)
         else:
             is_too_open = _is_file_too_open(path, entry_stat)
         if is_too_open:
             yield Path(path)
 
 
-def _is_folder_too_open(path: str, entry_stat: os.stat_result, root: str, group: int | None) -> bool:
+def _is_folder_too_open(path: str, entry_stat: os.stat_result, root: str, group_id: int | None) -> bool:
     """Return True if a folder grants more than its required mode, or has an access-control list."""
-    excess_mode = stat.S_IMODE(entry_stat.st_mode) & ~_required_mode(path, entry_stat, root, group) & 0o777
+    excess_mode = stat.S_IMODE(entry_stat.st_mode) & ~_required_mode(path, entry_stat, root, group_id) & 0o777
     return excess_mode != 0 or has_acl(path)
 
 
@@ -199,24 +199,24 @@ def _is_file_too_open(path: str, entry_stat: os.stat_result) -> bool:
     return entry_stat.st_mode & (0o077 if is_key else 0o022) != 0
 
 
-def _folder_mode(group: int | None) -> int:
+def _folder_mode(group_id: int | None) -> int:
     """Return the mode of the archive's folders for a reading group, or for none."""
-    return _OWNER_FOLDER_MODE if group is None else _GROUP_FOLDER_MODE
+    return _OWNER_FOLDER_MODE if group_id is None else _GROUP_FOLDER_MODE
 
 
-def _required_mode(path: str, entry_stat: os.stat_result, root: str, group: int | None) -> int:
+def _required_mode(path: str, entry_stat: os.stat_result, root: str, group_id: int | None) -> int:
     """Return the mode required for an entry of the archive; ``entry_stat`` is the present ``lstat`` result.
 
     Folders and keys have fixed modes; the mode of any other file depends on the rights that its owner has now.
     """
     current_mode = stat.S_IMODE(entry_stat.st_mode)
     if stat.S_ISDIR(entry_stat.st_mode):
-        return _OWNER_FOLDER_MODE if _is_owner_folder(path, root) else _folder_mode(group)
+        return _OWNER_FOLDER_MODE if _is_owner_folder(path, root) else _folder_mode(group_id)
     if os.path.basename(path).startswith(_KEY_PREFIX):
         return _KEY_MODE
     if _CONTENT_FOLDER in path:
         return current_mode & 0o444
-    if group is None:
+    if group_id is None:
         return current_mode & 0o750
     # The group may read and execute what the owner may read and execute, and writes nothing.
     return (current_mode & 0o700) | ((current_mode >> 3) & 0o050)

@@ -36,22 +36,22 @@ class OwnFiles:
         #: Device and inode number of each file of the archive when the archive was last listed.
         self.identities = self._read_identities()
 
-    def contains_file(self, status: os.stat_result) -> bool:
+    def contains_file(self, file_stat: os.stat_result) -> bool:
         """Return True if a file with this ``stat`` result belongs to the archive.
 
         Lists the archive again before it returns True. A file that was added to the archive after the last listing
         is not recognized.
         """
-        device_and_inode = (status.st_dev, status.st_ino)
+        device_and_inode = (file_stat.st_dev, file_stat.st_ino)
         if device_and_inode not in self.identities:
             return False
         # The kernel reuses inode numbers, so this file may have got that of a deleted file of the archive.
         self.identities = self._read_identities()
         return device_and_inode in self.identities
 
-    def refuse_own_file(self, status: os.stat_result, path: bytes) -> None:
+    def refuse_own_file(self, file_stat: os.stat_result, path: bytes) -> None:
         """Raise OwnFile, with ``path``, if the file with this ``stat`` result belongs to the archive."""
-        if self.contains_file(status):
+        if self.contains_file(file_stat):
             raise OwnFile(path)
 
     def _read_identities(self) -> frozenset[tuple[int, int]]:

@@ -127,30 +127,31 @@ def _unfit_value_error(member_path: str, unfit_part: LazyMessage) -> UsageError:
 # --- after an event is read
 
 
-def parse_event_document(data: bytes) -> dict[str, Any]:
+def parse_event_document(json_bytes: bytes) -> dict[str, Any]:
     """Return an event from the bytes of an ``event.json``.
 
     Raises ValueError if they are not a valid JSON object, or if a member or attachment is missing or unfit.
     """
-    document = load_json_object(data)
+    document = load_json_object(json_bytes)
     check_event_document(document)
     return document
 
 
-def load_json_object(data: bytes) -> dict[str, Any]:
-    """Return the JSON object in ``data``, if it has the same meaning for every program.
+def load_json_object(json_bytes: bytes) -> dict[str, Any]:
+    """Return the JSON object in ``json_bytes``, if it has the same meaning for every program.
 
-    Raises ValueError if ``data`` is not a JSON object in UTF-8, contains a number that is not finite or half of a
-    surrogate pair, or is nested too deeply.
+    Raises ValueError if ``json_bytes`` is not a JSON object in UTF-8, contains a number that is not finite or half
+    of a surrogate pair, or is nested too deeply.
     """
-    # With so few brackets, as in most events, the nesting cannot be too deep, and need not be measured.
-    if data.count(b"[") + data.count(b"{") > _MAX_READ_LEVELS and _measure_nesting(data) > _MAX_READ_LEVELS:
+    # With few brackets, as in most events, the nesting cannot be too deep, and need not be measured.
+    bracket_count = json_bytes.count(b"[") + json_bytes.count(b"{")
+    if bracket_count > _MAX_READ_LEVELS and _measure_nesting(json_bytes) > _MAX_READ_LEVELS:
         raise ValueError("nested too deeply")
     try:
-        document = _DECODER.decode(data.decode("utf-8"))
+        document = _DECODER.decode(json_bytes.decode("utf-8"))
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-    if b"\\u" in data:
+    if b"\\u" in json_bytes:
         # An escape may be half of a surrogate pair, which is not a character: encoding it raises ValueError.
         json.dumps(document, ensure_ascii=False).encode("utf-8")
     if not isinstance(document, dict):
@@ -172,10 +173,10 @@ def _parse_finite(text: str) -> float:
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_parse_finite)
 
 
-def _measure_nesting(data: bytes) -> int:
+def _measure_nesting(json_bytes: bytes) -> int:
     """Return how deep the objects and lists of a JSON document are nested, without parsing it."""
     current_depth = max_depth = 0
-    for character in _JSON_STRING.sub(b"", data):
+    for character in _JSON_STRING.sub(b"", json_bytes):
         if character in b"[{":
             current_depth += 1
             max_depth = max(max_depth, current_depth)
