@@ -29,12 +29,13 @@ def translator(lang: str, *, is_readable: bool = False) -> Callable[[LazyMessage
 
     ``lang`` is ``zh`` or ``en``. In a language without a catalogue, messages stay in English.
 
-    With ``is_readable`` the texts in fields were already made by :func:`archiver.store.names.name_as_text`. If
-    that were done twice, the ``%XX`` that stands for a byte would become ``%25XX``.
+    ``is_readable`` means that :func:`archiver.store.names.name_as_text` has already made the texts in the fields.
+    If it were applied twice, the ``%XX`` that stands for a byte would become ``%25XX``.
     """
     catalogue = gettext.translation("archiver", CATALOGUE_FOLDER, languages=[lang], fallback=True)
 
     def translate(message: LazyMessage) -> str:
+        """Return the translated text of a message, with its fields filled in; empty for an empty template."""
         if not message.template:
             # For an empty text, gettext returns the header of the catalogue.
             return ""

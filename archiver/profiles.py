@@ -16,13 +16,14 @@ PERMANENT = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A named retention period. Raises ValueError if it is shorter than the floor."""
+    """A named retention period of at least ``FLOOR_YEARS``."""
 
     name: str
     years: int  # calendar years
     basis: LazyMessage  # the law or the decision behind the period
 
     def __post_init__(self) -> None:
+        """Raise ValueError if the period is shorter than the floor."""
         if self.years < FLOOR_YEARS:
             raise ValueError(f"a period under {FLOOR_YEARS} years")
 

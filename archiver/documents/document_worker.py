@@ -46,10 +46,10 @@ def main() -> None:
 
 
 def _answer_request(request: list[Any]) -> dict[str, Any]:
-    """Read a document, and return the fields of :meth:`Document.from_json`.
+    """Read the document that ``request`` names; return it in the form of :meth:`Document.to_json`.
 
-    ``request`` is a list: the path as :func:`name_to_text` writes it, the type of the document, and True if the
-    text is wanted in addition to the facts.
+    ``request`` is a list: the path, as encoded by :func:`name_to_text`; the type of the document; and True if the
+    caller needs the text in addition to the facts.
     """
     path_text, document_type, with_text = request
     # RLIMIT_CPU counts from the start of the process, and earlier documents used some of that time.
@@ -67,11 +67,11 @@ def _read_document(path: str, document_type: str, with_text: bool) -> Document:
         extract = _READERS[document_type](path)
         document_lines: list[str] = []
         is_partial = False
-        for line in extract.lines if with_text else ():
+        for document_line in extract.lines if with_text else ():
             if len(document_lines) == _MAX_LINES or time.process_time() > text_deadline:
                 is_partial = True
                 break
-            document_lines.append(line[:_MAX_LINE_LENGTH])
+            document_lines.append(document_line[:_MAX_LINE_LENGTH])
         return Document(document_type, tuple(document_lines), partial=is_partial, **extract.facts)
     except MemoryError:
         return Document(document_type, problem=TOO_HEAVY)
@@ -81,39 +81,44 @@ def _read_document(path: str, document_type: str, with_text: bool) -> Document:
 
 
 def _read_pdf(path: str) -> Extract:
+    """Read a PDF file with :func:`archiver.documents.pdf.read_pdf`; raises any exception."""
     from archiver.documents import pdf
 
     return pdf.read_pdf(path)
 
 
 def _read_docx(path: str) -> Extract:
+    """Read a Word document with :func:`archiver.documents.office.read_docx`; raises any exception."""
     from archiver.documents import office
 
     return office.read_docx(path)
 
 
 def _read_xlsx(path: str) -> Extract:
+    """Read a workbook with :func:`archiver.documents.office.read_xlsx`; raises any exception."""
     from archiver.documents import office
 
     return office.read_xlsx(path)
 
 
 def _read_pptx(path: str) -> Extract:
+    """Read a presentation with :func:`archiver.documents.office.read_pptx`; raises any exception."""
     from archiver.documents import office
 
     return office.read_pptx(path)
 
 
 def _read_picture(path: str) -> Extract:
+    """Read a picture with :func:`archiver.documents.picture.read_picture`; raises any exception."""
     from archiver.documents import picture
 
     return picture.read_picture(path)
 
 
 def _read_text(path: str) -> Extract:
-    """Read the beginning of a text in UTF-8, or in GB 18030 as many older Chinese texts are.
+    """Read the beginning of a text file in UTF-8 or in GB 18030, the encoding of many older Chinese texts.
 
-    Raises OSError, and ValueError for any other encoding.
+    Raises OSError if the file cannot be read, and ValueError for any other encoding.
     """
     with open(path, "rb") as text_file:
         text_bytes = text_file.read(_MAX_TEXT_BYTES)

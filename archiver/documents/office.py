@@ -33,8 +33,8 @@ def read_docx(path: str) -> Extract:
             else:
                 yield block.text
         for section in document.sections:
-            for part in (section.header, section.footer):
-                yield from (paragraph.text for paragraph in part.paragraphs)
+            for header_or_footer in (section.header, section.footer):
+                yield from (paragraph.text for paragraph in header_or_footer.paragraphs)
         yield from _note_lines(document)
 
     return Extract(
@@ -49,7 +49,7 @@ def _note_lines(document: Any) -> Iterator[str]:
     for relation in document.part.rels.values():
         if not relation.is_external and relation.reltype.endswith(_NOTE_RELATIONS):
             for paragraph in parse_xml(relation.target_part.blob).iter(_PARAGRAPH):
-                yield "".join(text.text or "" for text in paragraph.iter(_TEXT))
+                yield "".join(text_element.text or "" for text_element in paragraph.iter(_TEXT))
 
 
 def read_xlsx(path: str) -> Extract:
@@ -87,8 +87,8 @@ def read_pptx(path: str) -> Extract:
 
     def slide_lines() -> Iterator[str]:
         """Yield each slide's number, then the paragraphs of the shapes."""
-        for number, slide in enumerate(slides, 1):
-            yield f"[{number}]"
+        for slide_number, slide in enumerate(slides, 1):
+            yield f"[{slide_number}]"
             for shape in slide.shapes:
                 if shape.has_text_frame:
                     yield from (

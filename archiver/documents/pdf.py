@@ -27,8 +27,8 @@ def read_pdf(path: str) -> Extract:
 
 def _page_lines(reader: PdfReader) -> Iterator[str]:
     """Yield the number of each page, such as ``[1]``, then the lines of the page."""
-    for number, page in enumerate(reader.pages, 1):
-        yield f"[{number}]"
+    for page_number, page in enumerate(reader.pages, 1):
+        yield f"[{page_number}]"
         yield from page.extract_text().splitlines()
 
 
@@ -50,7 +50,7 @@ def _is_signed(reader: PdfReader) -> bool:
         if "/AcroForm" not in reader.root_object:
             return False
         form_fields = (reader.get_fields() or {}).values()
-        return any(field.get("/FT") == "/Sig" and field.get("/V") for field in form_fields)
+        return any(form_field.get("/FT") == "/Sig" and form_field.get("/V") for form_field in form_fields)
     except (PyPdfError, FileNotDecryptedError, ValueError, TypeError, AttributeError, KeyError):
         # Only the form is damaged. The pages may be readable.
         return False

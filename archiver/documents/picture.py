@@ -16,14 +16,14 @@ _THUMBNAIL_QUALITY = 60
 
 
 def read_picture(path: str) -> Extract:
-    """Return the size in pixels and a thumbnail of a picture.  There are no lines.
+    """Return the size in pixels and a thumbnail of a picture; the result has no lines.
 
     Raises exceptions of any class for a damaged picture, and Pillow's DecompressionBombError for one with too many
     pixels.
     """
     with Image.open(path) as picture:
         width, height = picture.size
-        # Makes the decoder of JPEG scale down while it decodes, which saves memory and time.
+        # The JPEG decoder then scales down while it decodes, which saves memory and time.
         picture.draft("RGB", (_THUMBNAIL_PIXELS * 2, _THUMBNAIL_PIXELS * 2))
         thumbnail = ImageOps.exif_transpose(picture).convert("RGB")
         thumbnail.thumbnail((_THUMBNAIL_PIXELS, _THUMBNAIL_PIXELS))

@@ -68,14 +68,14 @@ _FORMER_SENTENCES: Mapping[str, str] = {
 
 
 def reason_code(stored_reason: str) -> str:
-    """Return the code of a reason in ``state.db``, which is that code or the sentence of an earlier release."""
+    """Return the code of a reason in ``state.db``, which may hold an earlier release's sentence instead."""
     return _FORMER_SENTENCES.get(stored_reason, stored_reason)
 
 
 def reason_message(code: str, value: str) -> LazyMessage:
-    """Return the sentence for a code, with ``value`` in the field ``{value}``, if any.
+    """Return the sentence for a reason's code, with ``value`` in its field ``{value}``, if it has one.
 
-    A code that this release does not know, because a newer one stored it, is returned as "CODE: VALUE".
+    A code that only a newer release knows gives the sentence "CODE: VALUE".
     """
     reason = REASONS.get(code)
     return (
