@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from archiver import keyboard_interrupt
 from archiver.cli import localized
@@ -209,10 +210,10 @@ def _make_storing_callback(attribute_name: str) -> Callable[[click.Context, clic
     the option was not typed, the callback stores nothing, so that the value from the other place is kept.
     """
 
-    def store_value(context: click.Context, _: click.Parameter, option_value: Any) -> None:
+    def store_value(context: click.Context, option: click.Parameter, option_value: Any) -> None:
         session = context.ensure_object(Session)
-        # click passes one of these if the option was not typed.
-        if option_value not in (None, 0, False):
+        # The value itself does not tell: somebody may have typed the default, or 0.
+        if context.get_parameter_source(option.name or "") is not ParameterSource.DEFAULT:
             setattr(session, attribute_name, option_value)
 
     return store_value

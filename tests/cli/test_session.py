@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from archiver.cli.main import cli
 from archiver.cli.session import Session
 from archiver.errors import UsageError
 
@@ -19,3 +20,13 @@ def test_a_time_begins_with_a_day_in_its_one_form(text: str) -> None:
 
 def test_a_time_with_a_zone_needs_no_settings() -> None:
     assert Session().parse_time("2026-05-01T14:30+08:00").isoformat() == "2026-05-01T14:30:00+08:00"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "seconds"),
+    [([], 30), (["--wait", "0"], 0), (["--wait", "0.5"], 0.5), (["--wait", "30"], 30)],
+)
+def test_a_typed_zero_counts_as_typed(arguments: list[str], seconds: float) -> None:
+    session = Session()
+    with cli.make_context("archiver", [*arguments, "status"], obj=session):
+        assert session.lock_timeout == seconds
