@@ -178,7 +178,7 @@ def plan_restore(target: Path, tags: Sequence[str], items: Iterable[RestoreItem]
 
     ``tags`` are those of the versions that the items come from. A target that does not exist counts as empty.
 
-    Raises UsageError if the target cannot be opened as a folder, OSError if a folder or file inside cannot be read.
+    Raises UsageError if the target cannot be opened as a folder, OSError if an entry of it cannot be read.
     """
     restore_plan = RestorePlan(target, list(tags))
     with TargetFolder(target, creates_folders=False) as target_folder:

@@ -114,7 +114,7 @@ class TargetFolder:
     def hash_file(self, path: bytes) -> str:
         """Return the SHA-256 of a regular file, in hexadecimal; empty if the file cannot be opened.
 
-        Call it only for a path at which :meth:`stat_entry` found a file. Raises OSError if the file cannot be read.
+        Call it only for a path at which :meth:`stat_entry` found a file. Raises OSError if reading fails.
         """
         with self._open_parent(path) as (parent_fd, entry_name):
             try:

@@ -66,7 +66,7 @@ def check_disposal_step(entry: JournalEntry, state: JournalState, report: Verify
 def _apply_approval(event: Mapping[str, Any], plan: DisposalPlan, state: JournalState) -> None:
     """Record the time of the user's first approval of the plan.
 
-    An approval by the planner is allowed, but does not count. Neither does an approval of another plan document.
+    An approval by the planner, or of another plan document, is allowed but does not count.
 
     Raises ValueError if the event lacks a member.
     """
@@ -78,7 +78,7 @@ def _apply_approval(event: Mapping[str, Any], plan: DisposalPlan, state: Journal
 
 
 def _apply_begin(event: Mapping[str, Any], plan: DisposalPlan, state: JournalState, report: VerifyReport) -> None:
-    """Check that the disposal was allowed to begin, and record the versions and content as disposed of.
+    """Check that the disposal was allowed to begin, and record its versions and content as disposed of.
 
     Raises ValueError if one of the versions was disposed of before. No content is recorded as destroyed then.
     """
@@ -95,8 +95,9 @@ def _apply_begin(event: Mapping[str, Any], plan: DisposalPlan, state: JournalSta
 def _apply_certificate(entry: JournalEntry, plan: DisposalPlan, state: JournalState, report: VerifyReport) -> None:
     """Record the completion of the disposal, and check the certificate.
 
-    Planned content that the event lists as kept must be present from now on: another version needs it. Raises
-    KeyError if the certificate or its signature is not attached, ValueError if the event lacks a member.
+    Planned content that the event lists as kept must be present from now on, because another version needs it.
+
+    Raises KeyError if the certificate or its signature is not attached, ValueError if the event lacks a member.
     """
     plan.is_certified = True
     kept_content = require_member(DisposalCertified.from_details(entry.event["details"]).kept, "kept")
@@ -108,17 +109,17 @@ def _apply_certificate(entry: JournalEntry, plan: DisposalPlan, state: JournalSt
 def _read_plan(entry: JournalEntry, report: VerifyReport) -> DisposalPlan:
     """Return the plan that an event records.
 
-    Reports A055 if the digest of the attached document is not the digest in the event. Approvals name the digest,
-    so nobody approved such a document.
+    Reports A055 if the digest of the attached document differs from the digest in the event. Approvals name the
+    digest in the event, so nobody approved such a document.
 
     Raises KeyError or ValueError if the document is missing or malformed.
     """
     event, plan_document = entry.event, json.loads(entry.read_attachment(PLAN_FILE))
-    # The digest covers versions and objects alone, as canonical JSON on a line.
+    # The digest covers only versions and objects, as one line of canonical JSON.
     approved_part = {"versions": plan_document["versions"], "objects": plan_document["objects"]}
-    text = json.dumps(approved_part, ensure_ascii=False, sort_keys=True, separators=(",", ":")) + "\n"
+    canonical_line = json.dumps(approved_part, ensure_ascii=False, sort_keys=True, separators=(",", ":")) + "\n"
     details = DisposalPlanned.from_details(event["details"])
-    if hashlib.sha256(text.encode("utf-8")).hexdigest() != details.plan_sha256:
+    if hashlib.sha256(canonical_line.encode("utf-8")).hexdigest() != details.plan_sha256:
         report.add_finding("A055", event["object"], LazyMessage("its plan differs from the approved plan"))
     return DisposalPlan(
         planner_uid=event["actor"]["uid"],
@@ -130,7 +131,7 @@ def _read_plan(entry: JournalEntry, report: VerifyReport) -> DisposalPlan:
 
 
 def _check_approvals(begin_event: Mapping[str, Any], plan: DisposalPlan, report: VerifyReport) -> None:
-    """Report a disposal begun with too few approvals, or before the end of the cooling-off (A055).
+    """Report a disposal that began with too few approvals, or before the end of the cooling-off (A055).
 
     The cooling-off begins with the last approval. All times come from the compliance clock, not from the wall
     clock, so nobody can shorten a period by changing the wall clock.
@@ -140,8 +141,8 @@ def _check_approvals(begin_event: Mapping[str, Any], plan: DisposalPlan, report:
         detail = _TOO_FEW_APPROVALS.with_fields(count=len(plan.approval_times))
         report.add_finding("A055", disposal_name, detail)
     else:
-        last_approval = max(map(clock.parse_time, plan.approval_times.values()))
-        earliest_begin = last_approval + timedelta(days=plan.cooling_off_days)
+        last_approval_time = max(map(clock.parse_time, plan.approval_times.values()))
+        earliest_begin = last_approval_time + timedelta(days=plan.cooling_off_days)
         if begun_at < earliest_begin:
             detail = LazyMessage(
                 "it began before its cooling-off period ended at {time}", time=clock.format_time(earliest_begin)
@@ -154,8 +155,8 @@ def _check_planned_versions(
 ) -> None:
     """Report each version that was disposed of before the minimum retention had passed, or under a hold (A056).
 
-    A version without a capture event is reported as well. Times come from the compliance clock, as in
-    :func:`_check_approvals`.
+    A version without a capture event is reported as well. All times come from the compliance clock, so nobody can
+    shorten the retention by changing the wall clock.
     """
     begun_at = clock.parse_time(begin_event["clock"]["time"])
     for tag in plan.version_tags:
@@ -177,10 +178,10 @@ def _check_planned_versions(
 def _report_needed_content(
     disposal_name: str, plan: DisposalPlan, state: JournalState, report: VerifyReport
 ) -> None:
-    """Report planned content that a version contains which was not disposed of (A057).
+    """Report planned content that is also part of a version which was not disposed of (A057).
 
-    There is one finding for each path and span of consecutive versions with the content. It names the first of
-    these versions that still needs the content.
+    There is one finding for each path and each span of consecutive versions with the content. The finding names
+    the first of these versions that still needs the content.
     """
     for sha256 in plan.object_sizes:
         for span in state.planned_content_spans.get(sha256, ()):
@@ -196,24 +197,25 @@ def _report_needed_content(
 def _check_certificate(
     entry: JournalEntry, plan: DisposalPlan, kept_content: Set[str], state: JournalState, report: VerifyReport
 ) -> None:
-    """Check the signature of the certificate, and compare its list of content with the plan; report A054.
+    """Check the signature of the certificate, and compare its list of content with the plan (A054).
 
-    The certificate must list all planned content, as kept if it is in ``kept_content`` (SHA-256) and as destroyed
-    otherwise. Raises KeyError or ValueError if an attachment is missing or malformed.
+    The certificate must list all planned content: the content in ``kept_content`` (SHA-256) as kept, all other
+    content as destroyed. Raises KeyError or ValueError if an attachment is missing or malformed.
     """
     event, certificate_data = entry.event, entry.read_attachment(CERTIFICATE_FILE)
     signature = entry.read_attachment(CERTIFICATE_SIGNATURE_FILE)
-    is_destroyed = {item["sha256"]: item["destroyed"] for item in json.loads(certificate_data)["objects"]}
+    listed_objects = json.loads(certificate_data)["objects"]
+    is_destroyed_by_sha256 = {listed["sha256"]: listed["destroyed"] for listed in listed_objects}
     if not is_valid_signature(certificate_data, signature, state.current_signer):
         report.add_finding("A054", event["object"], LazyMessage("its signature is not valid"))
-    if is_destroyed != {sha256: sha256 not in kept_content for sha256 in plan.object_sizes}:
+    if is_destroyed_by_sha256 != {sha256: sha256 not in kept_content for sha256 in plan.object_sizes}:
         report.add_finding("A054", event["object"], LazyMessage("it does not list what was planned"))
 
 
-def check_disposal_outcomes(present_objects: Set[str], state: JournalState, report: VerifyReport) -> None:
+def check_disposal_outcomes(present_sha256s: Set[str], state: JournalState, report: VerifyReport) -> None:
     """Compare the content objects in the archive with the certificates of all disposals.
 
-    ``present_objects`` has the SHA-256 of each object in the archive. ``state`` must cover the whole journal.
+    ``present_sha256s`` has the SHA-256 of each object in the archive. ``state`` must cover the whole journal.
 
     Reports destroyed content that is present (A058) and disposals that were begun but not certified (A054). Adds
     one note for each disposal that destroyed content.
@@ -222,7 +224,7 @@ def check_disposal_outcomes(present_objects: Set[str], state: JournalState, repo
     for sha256, disposal_name in state.destroyed_content.items():
         if not state.disposal_plans[disposal_name].is_certified:
             continue
-        if sha256 in present_objects:
+        if sha256 in present_sha256s:
             report.add_finding("A058", sha256, untranslated(disposal_name))
         else:
             destroyed_counts[disposal_name] += 1
@@ -246,8 +248,9 @@ def update_content_spans(
     ``changes`` are the parsed lines of ``changes.jsonl`` of the new version. ``planned_content`` has the SHA-256
     of all content in any disposal plan, later plans included.
 
-    Call it before the changes are applied to ``state.materials``: the old content of each path is read there. Any
-    content that the version adds, planned or not, must be present from now on, even if it was destroyed before.
+    Call this before the changes are applied to ``state.materials``, from which the old content of each path is
+    read. All content that the version adds, planned or not, must be present from now on, even content that was
+    destroyed before.
     """
     state.newest_numbers[branch] = version_number
     _end_spans(branch, version_number, changes, state)
@@ -257,7 +260,7 @@ def update_content_spans(
 def _end_spans(
     branch: str, version_number: int, changes: Sequence[Mapping[str, Any]], state: JournalState
 ) -> None:
-    """End the open span of each path that the changes remove, rename or give other content.
+    """End the open span of each path that the changes remove, rename or modify.
 
     ``version_number`` is the first version without the old content.
     """
@@ -283,7 +286,7 @@ def _start_spans(
 ) -> None:
     """Begin a span with ``version_number`` for each path to which the changes add planned content.
 
-    Added content, planned or not, is removed from ``state.destroyed_content``: it must be present again.
+    Added content, planned or not, is removed from ``state.destroyed_content``, because it must be present again.
     """
     for change in changes:
         added_sha256 = str(change.get("sha256") or "") if change["op"] != "delete" else ""

@@ -24,7 +24,9 @@ def request_token(url: str, data: bytes) -> bytes:
 
     Only the nonce of the token is checked here. Call :func:`verify_token` to check the signature and the digest.
 
-    Raises StorageError if the authority cannot be reached, or if its reply is not a token for this request.
+    Waits up to _TIMEOUT_SECONDS for each answer from the network.
+
+    Raises StorageError if the authority cannot be reached, or if the reply is not a token for this request.
     """
     from rfc3161_client import HashAlgorithm, TimestampRequestBuilder
 
@@ -49,7 +51,7 @@ def request_token(url: str, data: bytes) -> bytes:
 def check_token_nonce(token: bytes, expected_nonce: int | None) -> None:
     """Check the nonce of ``token`` against ``expected_nonce``, the random number of the request.
 
-    Somebody who recorded an earlier token cannot pass it off as the answer.
+    This keeps an attacker from answering a request with an older token.
 
     Raises StorageError if the nonce differs, or if ``token`` cannot be parsed.
     """
@@ -58,7 +60,7 @@ def check_token_nonce(token: bytes, expected_nonce: int | None) -> None:
     try:
         has_expected_nonce = decode_timestamp_response(token).tst_info.nonce == expected_nonce
     except ValueError:
-        # The reply is not a token at all. The caller gets the same error as for another nonce.
+        # The reply is not a token at all, which raises the same error as another nonce.
         has_expected_nonce = False
     if not has_expected_nonce:
         raise StorageError(

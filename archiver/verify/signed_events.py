@@ -27,11 +27,13 @@ _REPLACED = LazyMessage.define(
 def pin_trust_roots(entry: JournalEntry, state: JournalState) -> None:
     """Take the signing key and the certificates of the timestamp authority from the journal's first event.
 
-    All later signatures and tokens are checked against them. Later events can add keys, but cannot change the
-    authority. An archive may have no authority. Raises KeyError if the attachment with the key is missing.
+    All later signatures and tokens are checked against this key and these certificates. Later events can add keys,
+    but cannot change the authority. An archive may have no authority.
+
+    Raises KeyError if the attachment with the key is missing.
     """
     state.allowed_signers = state.current_signer = entry.read_attachment(SIGNERS_FILE)
-    if any(item["name"] == ROOTS_FILE for item in entry.event["attachments"]):
+    if any(attachment["name"] == ROOTS_FILE for attachment in entry.event["attachments"]):
         state.pinned_roots = entry.read_attachment(ROOTS_FILE)
 
 
@@ -51,23 +53,23 @@ def check_submission(entry: JournalEntry, state: JournalState, report: VerifyRep
     if computed_digests.get("sha256") != require_member(details.manifest_sha256, "manifest_sha256"):
         report.add_finding("A043", submission_tag, untranslated(version_tag))
     signed_sm3 = details.manifest_sm3
-    # Some builds of OpenSSL lack SM3. Only the SHA-256 is compared there, so the SM3 counts as equal.
+    # Some builds of OpenSSL lack SM3. With these, only the SHA-256 is compared, and the SM3 counts as equal.
     if signed_sm3 and signed_sm3 != computed_digests.get("sm3", signed_sm3):
         report.add_finding("A043", submission_tag, LazyMessage("{tag} (SM3)", tag=version_tag))
 
 
 def check_checkpoint(entry: JournalEntry, state: JournalState, report: VerifyReport) -> None:
-    """Check the signature (A044) of a checkpoint, and the covered refs and event (A045).
+    """Check the signature (A044) of a checkpoint, and the refs and the event that the checkpoint covers (A045).
 
-    ``state`` must be that before the event: a checkpoint covers the refs as they were then.
+    Call this before the event is applied to ``state``: a checkpoint covers the refs as they were before the event.
 
     Raises KeyError if the signed tag is missing, ValueError if the event lacks a member.
     """
-    # The digest of all refs: a line ``<oid> <ref>`` for each, in the byte order of the names.
+    # The digest covers a line ``<oid> <ref>`` for each ref, in the byte order of the names.
     covered_refs = {**state.expected_refs, JOURNAL: state.last_commit}
     ordered_refs = sorted(covered_refs, key=lambda ref: ref.encode("utf-8", "surrogateescape"))
-    lines = "".join(f"{covered_refs[ref]} {ref}\n" for ref in ordered_refs)
-    refs_digest = hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
+    ref_lines = "".join(f"{covered_refs[ref]} {ref}\n" for ref in ordered_refs)
+    refs_digest = hashlib.sha256(ref_lines.encode("utf-8", "surrogateescape")).hexdigest()
     tag_data, event = entry.read_signed_tag(), entry.event
     details = CheckpointSigned.from_details(event["details"])
     if (
@@ -82,25 +84,26 @@ def check_checkpoint(entry: JournalEntry, state: JournalState, report: VerifyRep
 
 
 def check_timestamp_token(entry: JournalEntry, state: JournalState, report: VerifyReport) -> None:
-    """Check that a timestamp token covers an event of the journal and comes from the archive's authority.
+    """Check that a timestamp token covers an event of the journal and comes from the archive's authority (A047).
 
-    The time in the event must be that of the token. Reports A047 otherwise.
+    The event of the token must state the time of the token.
 
-    A valid token proves that all captures and approvals before it happened at its time or earlier. Their periods
-    run from the time of the token if that is later than their own times.
+    A valid token proves that all captures and approvals journalled before it happened no later than the time of
+    the token. Periods that begin with such a capture or approval run from the time of the token, if that is later.
 
     Raises KeyError if the token is missing, ValueError if the event lacks a member.
     """
     details = TimestampReceived.from_details(entry.event["details"])
-    seq = require_member(details.seq, "seq")
+    covered_seq = require_member(details.seq, "seq")
     try:
-        event_data = entry.repository.read(f"{state.journal_commits[int(seq) - 1]}:event.json")
+        covered_commit = state.journal_commits[int(covered_seq) - 1]
+        event_data = entry.repository.read(f"{covered_commit}:event.json")
         token = entry.read_attachment(TOKEN_FILE)
         proven_time = clock.format_time(rfc3161.verify_token(token, event_data, state.pinned_roots))
         if proven_time != details.time:
-            report.add_finding("A047", entry.label, LazyMessage("its time is {time}", time=proven_time))
+            report.add_finding("A047", entry.display_name, LazyMessage("its time is {time}", time=proven_time))
     except (ValueError, IndexError) as error:
-        report.add_finding("A047", entry.label, untranslated(error))
+        report.add_finding("A047", entry.display_name, untranslated(error))
         return
     for tag in state.unproven_captures:
         state.capture_times[tag] = max(state.capture_times[tag], proven_time)
@@ -112,10 +115,10 @@ def check_timestamp_token(entry: JournalEntry, state: JournalState, report: Veri
 
 
 def check_key_change(entry: JournalEntry, state: JournalState, report: VerifyReport) -> None:
-    """Check that the event adds a single key to the list, signed by the old key in the case of a rotation.
+    """Check that the event adds a single key to the list and, for a rotation, that the old key signed it (A048).
 
-    Reports A048 otherwise. Nobody can sign the replacement of a lost key, so it is only noted, with its reason.
-    From this event on, ``state`` requires signatures by the new key.
+    The replacement of a lost key cannot be signed, so a note with its reason is added instead. From this event on,
+    ``state`` requires signatures by the new key.
 
     Raises KeyError if the list of keys or the signed tag is missing, ValueError if the event lacks a member.
     """
