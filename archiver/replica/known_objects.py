@@ -78,13 +78,13 @@ class ReplicaState:
 
     def objects_below(self, prefix: str) -> dict[str, ReplicatedObject]:
         """Return the known objects whose keys begin with ``prefix``, as a dict by key. An empty prefix: all."""
-        rows = self._database.execute(
+        object_rows = self._database.execute(
             "select key, version, size, until, held from objects where key >= ? and key < ?",
             (prefix, prefix + _LAST_CHARACTER),
         )
         return {
             key: _build_object(version_id, size, locked_until, has_legal_hold)
-            for key, version_id, size, locked_until, has_legal_hold in rows
+            for key, version_id, size, locked_until, has_legal_hold in object_rows
         }
 
     def find_object(self, key: str) -> ReplicatedObject | None:
@@ -95,7 +95,7 @@ class ReplicaState:
 
     def record_objects(self, objects: Iterable[tuple[str, ReplicatedObject]]) -> None:
         """Record ``objects``, pairs of a key and an object. An earlier record with the same key is replaced."""
-        rows = (
+        object_rows = (
             (
                 key,
                 replicated.version_id,
@@ -107,7 +107,8 @@ class ReplicaState:
         )
         with self._database:
             self._database.executemany(
-                "insert or replace into objects (key, version, size, until, held) values (?, ?, ?, ?, ?)", rows
+                "insert or replace into objects (key, version, size, until, held) values (?, ?, ?, ?, ?)",
+                object_rows,
             )
 
     def delete_object_records(self, keys: Iterable[str]) -> None:
@@ -147,13 +148,13 @@ class ReplicaState:
 
     def _read_meta(self, key: str) -> str:
         """Return a value of the table meta, or an empty string if the key has no row."""
-        row = self._database.execute("select value from meta where key = ?", (key,)).fetchone()
-        return "" if row is None else str(row[0])
+        meta_row = self._database.execute("select value from meta where key = ?", (key,)).fetchone()
+        return "" if meta_row is None else str(meta_row[0])
 
-    def _set_meta(self, values: dict[str, str]) -> None:
-        """Set values of the table meta, given by key. Either all of them are committed or none."""
+    def _set_meta(self, entries: dict[str, str]) -> None:
+        """Set entries of the table meta, values by key. Either all entries are committed or none."""
         with self._database:
-            self._database.executemany("insert or replace into meta (key, value) values (?, ?)", values.items())
+            self._database.executemany("insert or replace into meta (key, value) values (?, ?)", entries.items())
 
 
 def _build_object(version_id: str, size: int, locked_until: str | None, has_legal_hold: int) -> ReplicatedObject:

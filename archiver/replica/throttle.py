@@ -51,9 +51,9 @@ class Throttle:
 
         Raises TransferStopped after :meth:`stop`.
         """
-        data = stream.read(byte_count)
-        self.wait_for_bandwidth(len(data))
-        return data
+        chunk = stream.read(byte_count)
+        self.wait_for_bandwidth(len(chunk))
+        return chunk
 
 
 class ThrottledFile:

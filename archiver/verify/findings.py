@@ -92,13 +92,14 @@ class Finding:
         message. Integers stay integers; every other field becomes a string.
         """
         detail_fields = self.detail.fields if self.detail else {}
+        parameters = {
+            name: value if isinstance(value, int) else str(value) for name, value in detail_fields.items()
+        }
         return {
             "code": self.code,
             "object": self.object,
             "message": str(self.message),
-            "parameters": {
-                name: value if isinstance(value, int) else str(value) for name, value in detail_fields.items()
-            },
+            "parameters": parameters,
         }
 
 

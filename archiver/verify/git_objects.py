@@ -138,34 +138,34 @@ def _check_object_file(path: Path, objects_folder: Path, report: VerifyReport) -
         report.add_finding("A005", display_name)
 
 
-def find_loose_object_problem(data: bytes, oid: str) -> LazyMessage | None:
-    """Return why ``data`` is not a sound file of the loose object ``oid``; None if the file is sound.
+def find_loose_object_problem(file_bytes: bytes, oid: str) -> LazyMessage | None:
+    """Return what is wrong with ``file_bytes``, the file of the loose object ``oid``; None if it is sound.
 
     ``oid`` is the SHA-1 of the object in hexadecimal. The check is stricter than that of git: the header and the
     padding of the compressed data are checked as well, so a change of any single bit is detected.
     """
     decompressor = zlib.decompressobj()
     try:
-        content = decompressor.decompress(data)
+        content = decompressor.decompress(file_bytes)
     except zlib.error as error:
         return untranslated(error)
     if not decompressor.eof or decompressor.unused_data:
         return LazyMessage("it does not end where expected")
     if hashlib.sha1(content, usedforsecurity=False).hexdigest() != oid:
         return LazyMessage("its content does not match its name")
-    if data[:2] not in _ZLIB_HEADERS or _has_altered_padding(data, content):
+    if file_bytes[:2] not in _ZLIB_HEADERS or _has_altered_padding(file_bytes, content):
         return LazyMessage("its compressed data was altered")
     return None
 
 
-def _has_altered_padding(data: bytes, content: bytes) -> bool:
-    """Return True if one of the unused bits at the end of the compressed ``data`` was set.
+def _has_altered_padding(file_bytes: bytes, content: bytes) -> bool:
+    """Return True if one of the unused bits at the end of the compressed ``file_bytes`` was set.
 
     The compressed data rarely fill their last byte, and a compressor sets the unused bits to zero. So this
-    function clears the highest set bit of the last byte before zlib's checksum. If ``data`` still decompresses to
-    ``content``, that bit was an unused one.
+    function clears the highest set bit of the last byte before zlib's checksum. If ``file_bytes`` still
+    decompresses to ``content``, that bit was an unused one.
     """
-    compressed, checksum = data[:-_ZLIB_CHECKSUM_BYTES], data[-_ZLIB_CHECKSUM_BYTES:]
+    compressed, checksum = file_bytes[:-_ZLIB_CHECKSUM_BYTES], file_bytes[-_ZLIB_CHECKSUM_BYTES:]
     last_byte = compressed[-1]
     if last_byte == 0:
         return False

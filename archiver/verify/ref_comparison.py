@@ -54,8 +54,8 @@ def check_packed_refs(
         if packed_ref.oid not in journalled_oids:
             detail = LazyMessage("{ref} never had the value {oid}", ref=packed_ref.ref, oid=packed_ref.oid[:12])
             report.add_finding("A023", "archive.git/packed-refs", detail)
-    for line in find_wrong_peeled_lines(repository.path, tag_targets):
-        report.add_finding("A023", "archive.git/packed-refs", untranslated(line))
+    for peeled_line in find_wrong_peeled_lines(repository.path, tag_targets):
+        report.add_finding("A023", "archive.git/packed-refs", untranslated(peeled_line))
 
 
 def _read_tag_target(repository: Repository, tag_oid: str) -> str:

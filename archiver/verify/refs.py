@@ -68,18 +68,19 @@ def _read_packed_refs(repository_path: Path, report: VerifyReport) -> dict[str, 
     Damaged lines are reported as A023 and left out.
     """
     refs = {}
-    lines = _read_packed_refs_lines(repository_path)
-    if lines and (lines[0] != _PACKED_REFS_HEADER or lines[-1] != b""):
+    packed_lines = _read_packed_refs_lines(repository_path)
+    if packed_lines and (packed_lines[0] != _PACKED_REFS_HEADER or packed_lines[-1] != b""):
         report.add_finding("A023", "archive.git/packed-refs", LazyMessage("its first or last line was altered"))
-    for line in lines[1:-1]:
-        oid, _, ref = line.partition(b" ")
-        is_peeled_line = line.startswith(b"^") and _OID.fullmatch(line[1:])
+    for packed_line in packed_lines[1:-1]:
+        oid, _, ref = packed_line.partition(b" ")
+        is_peeled_line = packed_line.startswith(b"^") and _OID.fullmatch(packed_line[1:])
         if is_peeled_line:
             continue
         if _OID.fullmatch(oid) and ref:
             refs[ref.decode("utf-8", "replace")] = oid.decode("ascii")
         else:
-            report.add_finding("A023", "archive.git/packed-refs", untranslated(line.decode("utf-8", "replace")))
+            detail = untranslated(packed_line.decode("utf-8", "replace"))
+            report.add_finding("A023", "archive.git/packed-refs", detail)
     return refs
 
 
@@ -90,8 +91,8 @@ def find_wrong_peeled_lines(repository_path: Path, tag_targets: Mapping[str, str
     each tag object to the id of its target.
     """
     wrong_lines = []
-    lines = _read_packed_refs_lines(repository_path)
-    for tag_line, next_line in itertools.pairwise(lines):
+    packed_lines = _read_packed_refs_lines(repository_path)
+    for tag_line, next_line in itertools.pairwise(packed_lines):
         tag_oid = tag_line[:_OID_LENGTH].decode("ascii", "replace")
         if next_line.startswith(b"^") and tag_targets.get(tag_oid) != next_line[1:].decode("ascii", "replace"):
             wrong_lines.append(next_line.decode("utf-8", "replace"))

@@ -111,9 +111,9 @@ def _parse_allowed_keys(allowed_signers: bytes) -> set[bytes]:
     Raises binascii.Error if a key is not base64.
     """
     public_keys = set()
-    for line in allowed_signers.splitlines():
+    for signer_line in allowed_signers.splitlines():
         # A line has principals, perhaps options, the type of the key, and the key in base64.
-        columns = line.split()
+        columns = signer_line.split()
         if _KEY_TYPE in columns[:-1]:
             encoded_key = columns[columns.index(_KEY_TYPE) + 1]
             public_keys.add(base64.b64decode(encoded_key))

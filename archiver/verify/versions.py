@@ -46,7 +46,7 @@ def apply_capture(entry: JournalEntry, state: JournalState, references: ForwardR
     branch = f"refs/heads/filings/{version_tag.rsplit('/', 1)[0]}"
     commit = event["refs"][branch]
     parent_commit = state.branch_heads.get(branch)
-    changes = [json.loads(line) for line in entry.read_attachment(CHANGES_FILE).splitlines()]
+    changes = [json.loads(change_line) for change_line in entry.read_attachment(CHANGES_FILE).splitlines()]
     state.capture_times[version_tag] = event["clock"]["time"]
     state.unproven_captures.append(version_tag)
     version_number = VersionCaptured.from_details(event["details"]).version

@@ -81,9 +81,9 @@ class IndexConnection:
         """Return the events that this release does not understand, oldest first."""
         return _select_unread_events(self._db)
 
-    def query(self, sql: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of the query ``sql``, with ``values`` for the placeholders."""
-        yield from self._db.execute(sql, values)
+    def query(self, sql: str, sql_parameters: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of the query ``sql``, with ``sql_parameters`` for the placeholders."""
+        yield from self._db.execute(sql, sql_parameters)
 
     def apply_events(self, events: Iterable[tuple[Event, Iterable[Change]]]) -> None:
         """Apply events of the journal, oldest first, each with the changes of its version.
@@ -116,8 +116,8 @@ class IndexConnection:
 
     def _read_meta(self, key: str) -> str | None:
         """Return the value of ``key`` in the table ``meta``; None if there is none."""
-        row = self._db.execute("select value from meta where key = ?", (key,)).fetchone()
-        return None if row is None else str(row[0])
+        meta_row = self._db.execute("select value from meta where key = ?", (key,)).fetchone()
+        return None if meta_row is None else str(meta_row[0])
 
 
 def _prepare_schema(database: sqlite3.Connection, read_only: bool) -> None:
@@ -142,5 +142,5 @@ def _prepare_schema(database: sqlite3.Connection, read_only: bool) -> None:
 
 def _select_unread_events(database: sqlite3.Connection) -> list[UnreadEvent]:
     """Return the events in the table ``unread``, oldest first."""
-    rows = database.execute('select seq, "commit", action from unread order by seq')
-    return [UnreadEvent(seq, commit, action) for seq, commit, action in rows]
+    unread_rows = database.execute('select seq, "commit", action from unread order by seq')
+    return [UnreadEvent(seq, commit, action) for seq, commit, action in unread_rows]

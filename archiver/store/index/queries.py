@@ -112,10 +112,10 @@ class Index(IndexConnection):
     def holds(self, include_lifted: bool = False) -> list[Hold]:
         """Return the legal holds in force, oldest first; with ``include_lifted``, the lifted ones as well."""
         condition = "1" if include_lifted else "lifted is null"
-        rows = self._db.execute(
+        hold_rows = self._db.execute(
             f"select {_HOLD_COLUMNS} from holds where {condition} order by placed, name, object"
         )
-        return [Hold(*row) for row in rows]
+        return [Hold(*hold_row) for hold_row in hold_rows]
 
     def comparable_records(self) -> list[tuple[str, str, str]]:
         """Return action, object and time of each hold, filing event and disposal plan; in no particular order.
@@ -138,8 +138,8 @@ class Index(IndexConnection):
 
     def last_token(self) -> EventTime | None:
         """Return the event number and the proven time of the newest timestamp token; None without any token."""
-        row = self._db.execute("select seq, time from tokens order by seq desc limit 1").fetchone()
-        return None if row is None else EventTime(int(row[0]), str(row[1]))
+        token_row = self._db.execute("select seq, time from tokens order by seq desc limit 1").fetchone()
+        return None if token_row is None else EventTime(int(token_row[0]), str(token_row[1]))
 
     def last_stamped_seq(self) -> int:
         """Return the number of the newest event that a timestamp token covers; 0 without any token.
@@ -172,10 +172,10 @@ class Index(IndexConnection):
 
     def submissions(self) -> list[Submission]:
         """Return all submissions, sorted by filing and name."""
-        rows = self._db.execute(
+        submission_rows = self._db.execute(
             "select filing, name, filing_folder, folder from submissions order by filing, name"
         )
-        return [Submission(*row) for row in rows]
+        return [Submission(*submission_row) for submission_row in submission_rows]
 
     def versions(self, filing_name: str | None = None, submission_name: str | None = None) -> list[Version]:
         """Return the versions of the submissions with the given names, newest first.
@@ -183,12 +183,12 @@ class Index(IndexConnection):
         None selects every name. ``submission_name`` is the part of the submission's name after the filing and the
         slash; without a ``filing_name``, all submissions with that name are selected, whatever their filing.
         """
-        conditions, values = ["1"], []
+        conditions, sql_parameters = ["1"], []
         for column, selected_name in (("s.filing", filing_name), ("s.name", submission_name)):
             if selected_name is not None:
                 conditions.append(f"{column} = ?")
-                values.append(selected_name)
-        return self._select_versions(" and ".join(conditions), values, "order by v.seq desc")
+                sql_parameters.append(selected_name)
+        return self._select_versions(" and ".join(conditions), sql_parameters, "order by v.seq desc")
 
     def find_version(self, tag: str) -> Version | None:
         """Return the version that ``tag`` names; None if there is no such version.
@@ -212,8 +212,8 @@ class Index(IndexConnection):
 
     def first_capture_time(self) -> str | None:
         """Return the time of the first capture; None before the first capture."""
-        row = self._db.execute("select min(captured_at) from versions").fetchone()
-        return None if row[0] is None else str(row[0])
+        oldest_row = self._db.execute("select min(captured_at) from versions").fetchone()
+        return None if oldest_row[0] is None else str(oldest_row[0])
 
     def new_content_bytes(self, since: str = "") -> int:
         """Return the size in bytes of the content that captures at ``since`` or later added to the archive.
@@ -228,20 +228,22 @@ class Index(IndexConnection):
 
         That is the commit of the submission's newest version.
         """
-        rows = self._db.execute(
+        newest_version_rows = self._db.execute(
             'select s.filing, s.name, v."commit" from versions v join submissions s on s.id = v.submission '
             "where v.number = (select max(n.number) from versions n where n.submission = v.submission)"
         )
-        return {Submission(filing, name).branch: commit for filing, name, commit in rows}
+        return {Submission(filing, name).branch: commit for filing, name, commit in newest_version_rows}
 
     def all_tags(self) -> list[str]:
         """Return the tags of all versions and the signed tags of all submissions to the regulator, sorted."""
-        rows = self._db.execute("select tag from versions union select tag from submitted order by 1")
-        return [row[0] for row in rows]
+        tag_rows = self._db.execute("select tag from versions union select tag from submitted order by 1")
+        return [tag_row[0] for tag_row in tag_rows]
 
-    def _select_versions(self, condition: str, values: Sequence[str], order_clause: str = "") -> list[Version]:
+    def _select_versions(
+        self, condition: str, sql_parameters: Sequence[str], order_clause: str = ""
+    ) -> list[Version]:
         """Call :func:`select_versions` with all holds in force."""
-        return select_versions(self._db, condition, values, order_clause, self.holds())
+        return select_versions(self._db, condition, sql_parameters, order_clause, self.holds())
 
     def materials(self, submission: Submission, version_number: int | None = None) -> Iterator[Material]:
         """Yield the materials of a version of ``submission``, in the order of their paths.

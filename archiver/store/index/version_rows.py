@@ -60,19 +60,24 @@ from versions v join submissions s on s.id = v.submission
 
 
 def select_versions(
-    database: sqlite3.Connection, condition: str, values: Sequence[str], order_clause: str, holds: Iterable[Hold]
+    database: sqlite3.Connection,
+    condition: str,
+    sql_parameters: Sequence[str],
+    order_clause: str,
+    holds: Iterable[Hold],
 ) -> list[Version]:
     """Return the versions that the SQL ``condition`` selects, in the order of ``order_clause``.
 
-    The condition has a placeholder for each of ``values``, and can use the columns of versions (``v``) and
+    The condition has a placeholder for each of ``sql_parameters``, and can use the columns of versions (``v``) and
     submissions (``s``). ``holds`` are all holds in force; a version gets those on the version itself, on the
     submission and on the filing.
 
     The number of queries is three, however many versions are selected: queries for each single version would take
     minutes in a large archive.
     """
-    version_rows = database.execute(f"{_SELECT_VERSIONS} where {condition} {order_clause}", values).fetchall()
-    submitted_by_row = _select_submission_records(database, condition, values)
+    query = f"{_SELECT_VERSIONS} where {condition} {order_clause}"
+    version_rows = database.execute(query, sql_parameters).fetchall()
+    submitted_by_row = _select_submission_records(database, condition, sql_parameters)
     end_times_by_filing: dict[str, list[str]] = defaultdict(list)
     for filing_name, ended_at in database.execute(
         f"select filing, {proven_time_sql('ended')} from ended order by seq"
@@ -85,11 +90,11 @@ def select_versions(
 
 
 def _select_submission_records(
-    database: sqlite3.Connection, condition: str, values: Sequence[str]
+    database: sqlite3.Connection, condition: str, sql_parameters: Sequence[str]
 ) -> Mapping[int, Sequence[SubmissionRecord]]:
     """Return the records of submissions to the regulator, oldest first, by the row id of the version.
 
-    ``condition`` and ``values`` select the versions, see :func:`select_versions`.
+    ``condition`` and ``sql_parameters`` select the versions, see :func:`select_versions`.
     """
     submitted_by_row: dict[int, list[SubmissionRecord]] = defaultdict(list)
     for version_row_id, details_json, *record_fields in database.execute(
@@ -97,7 +102,7 @@ def _select_submission_records(
         f'h.tag, h."on", h.kind, h.number, h."by", h.receipt, h.at, {proven_time_sql("h")} '
         "from submitted h join versions v on v.id = h.version join submissions s on s.id = v.submission "
         f"where {condition} order by h.at",
-        values,
+        sql_parameters,
     ):
         # The other columns are the fields of SubmissionRecord in their order, except the last one, the reason.
         record_fields.append(VersionSubmitted.from_details(json.loads(details_json)).reason)
