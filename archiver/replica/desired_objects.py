@@ -61,7 +61,7 @@ def compute_desired_objects(
     have no content object. ``compliance_time`` is the present time of the compliance clock, by which
     retention is decided and which nobody can set forward.
     """
-    retention_by_submission = _retention_by_submission(index, policy, compliance_time)
+    retention_by_submission = _decide_retention_by_submission(index, policy, compliance_time)
     desired_by_sha256: dict[str, DesiredObject] = {}
     for submission, sha256, size, first_version, end_version in overview.content_intervals(index):
         retention_by_number = retention_by_submission[submission]
@@ -76,7 +76,7 @@ def compute_desired_objects(
     return desired_by_sha256
 
 
-def _retention_by_submission(
+def _decide_retention_by_submission(
     index: Index, policy: RetentionPolicy, compliance_time: datetime
 ) -> defaultdict[Submission, dict[int, _VersionRetention]]:
     """Return the retention of all versions except the disposed ones, by submission and then by version number.

@@ -136,6 +136,7 @@ def record_listed_content(
                 yield version
 
     def request_info(version: ObjectVersion) -> ObjectInfo | None:
+        """Request the properties of a listed version."""
         return bucket.object_info(version.key, version.version_id)
 
     for batch in split_into_batches(list_unrecorded_versions(), _BATCH_SIZE):

@@ -178,7 +178,7 @@ class _ContentCheck:
             yield from _check_downloaded_bytes(self.bucket, key, info.version_id, expected.sha256)
 
     def _draw_for_sample(self) -> bool:
-        """Return True with a probability of ``sample_percent``."""
+        """Return True with a probability of ``sample_percent`` percent."""
         return self.sample_percent >= 100 or random.random() * 100 < self.sample_percent
 
 

@@ -119,7 +119,7 @@ class ReplicaState:
     # --- progress
 
     def has_complete_records(self) -> bool:
-        """Return True if all content of the bucket is recorded: it was listed, and no sync failed since."""
+        """Return True if the records are complete: the bucket was listed, and no sync has failed since."""
         return bool(self._read_meta(_LISTED_KEY)) and not self._read_meta(_UNFINISHED_KEY)
 
     def mark_bucket_listed(self) -> None:

@@ -230,6 +230,7 @@ def _download_content(
     versions_by_sha256 = _list_content_versions(bucket, absent_sizes)
 
     def download_object(sha256: str) -> str | None:
+        """Download a content object to the spool, and return the path or None."""
         return _download_oldest_undamaged(bucket, archive.spool_folder, versions_by_sha256.get(sha256, ()), sha256)
 
     missing_content: list[str] = []

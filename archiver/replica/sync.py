@@ -104,7 +104,7 @@ class Replicator:
             return self._sync_under_lock(policy)
 
     def _sync_under_lock(self, policy: RetentionPolicy) -> SyncResult:
-        """Take the steps of a sync in their order. The caller holds the lock on ``replica.lock``.
+        """Run all steps of a sync in order. The caller holds the lock on ``replica.lock``.
 
         A sync that fails leaves the state marked as unfinished, so the next one begins with a listing of the
         bucket.
@@ -112,7 +112,7 @@ class Replicator:
         index = self._archive.index
         # Read the head before the desired content: later events may name content that this sync does not send.
         journal_head = index.head_commit
-        # An event of an unknown kind may be a hold. Until a later release understands it, nothing is released.
+        # An event of an unknown kind may be a hold, so nothing is released until a later release can read the event.
         self._may_lift_and_delete = not index.unread_events()
         now = clock.read_clocks().wall
         desired_content = compute_desired_objects(index, policy, self._archive.compliance_time())
@@ -265,8 +265,8 @@ class Replicator:
         desired state of all bundles. Safe to repeat after a crash: a bundle that was uploaded but not recorded is
         recorded first.
 
-        Raises SecondWriter for a bundle of another archive, and BucketProblem. What was recorded by then stays
-        recorded.
+        Raises SecondWriter for a bundle of another archive, BucketProblem if the bucket fails. Everything recorded
+        by then stays recorded.
         """
         recorded_span = object_names.find_newest_span(self._state.objects_below(object_names.HISTORY_PREFIX))
         newest_span = record_listed_bundles(self._archive, self._bucket, self._state, recorded_span)
