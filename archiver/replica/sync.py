@@ -112,7 +112,7 @@ class Replicator:
         index = self._archive.index
         # Read the head before the desired content: later events may name content that this sync does not send.
         journal_head = index.head_commit
-        # An event of an unknown kind may be a hold, so nothing is released until a later release can read the event.
+        # An event of an unknown kind may be a hold. Nothing is lifted or deleted until a release understands it.
         self._may_lift_and_delete = not index.unread_events()
         now = clock.read_clocks().wall
         desired_content = compute_desired_objects(index, policy, self._archive.compliance_time())

@@ -70,25 +70,26 @@ def check_history(repository: Repository, report: VerifyReport) -> JournalState:
     Returns the state that the journal requires of the archive. Without a journal, reports A020 and returns an
     empty state. Raises StorageError if git cannot be run.
     """
-    state = JournalState()
+    journal_state = JournalState()
     refs = _read_refs_between_writes(repository, report)
     journal_tip = refs.get(JOURNAL)
     if journal_tip is None:
         report.add_finding("A020", JOURNAL, LazyMessage("without the journal, nothing else can be compared"))
-        return state
-    state.journal_commits = _list_journal_commits(repository, journal_tip, report)
-    references = _collect_forward_references(repository, state.journal_commits)
-    for chain_link in _read_and_check_chain(repository, state, report):
+        return journal_state
+    journal_state.journal_commits = _list_journal_commits(repository, journal_tip, report)
+    references = _collect_forward_references(repository, journal_state.journal_commits)
+    for chain_link in _read_and_check_chain(repository, journal_state, report):
         if chain_link.event is not None:
-            _check_event(JournalEntry(repository, chain_link.commit, chain_link.event), state, references, report)
-        state.last_commit = chain_link.commit
-    state.expected_refs[JOURNAL] = journal_tip
+            entry = JournalEntry(repository, chain_link.commit, chain_link.event)
+            _check_event(entry, journal_state, references, report)
+        journal_state.last_commit = chain_link.commit
+    journal_state.expected_refs[JOURNAL] = journal_tip
     # The first reading has already reported damaged refs, so the second one gets a report that is thrown away.
     refs_after = read_refs(repository.path, VerifyReport())
-    compare_refs(refs, refs_after, state, report)
-    check_commits(repository, state, report)
-    check_packed_refs(repository, refs, state, report)
-    return state
+    compare_refs(refs, refs_after, journal_state, report)
+    check_commits(repository, journal_state, report)
+    check_packed_refs(repository, refs, journal_state, report)
+    return journal_state
 
 
 def _read_refs_between_writes(repository: Repository, report: VerifyReport) -> dict[str, str]:
@@ -170,33 +171,33 @@ def _collect_forward_references(repository: Repository, commits: Sequence[str]) 
 
 
 def _read_and_check_chain(
-    repository: Repository, state: JournalState, report: VerifyReport
+    repository: Repository, journal_state: JournalState, report: VerifyReport
 ) -> Iterator[_ChainLink]:
-    """Yield the events in ``state.journal_commits``, and check their digests, numbers and clocks on the way.
+    """Yield the events in ``journal_state.journal_commits``, and check their digests, numbers and clocks.
 
     Each event names the SHA-256 of the bytes of the previous event; these digests form the chain. So an event that
     cannot be parsed does not break the chain, but an event whose bytes are missing does.
 
     Reports unreadable events (A030), a broken chain (A031), and wrong clocks (A033 and A034). Adds the digest of
-    each event to ``state.event_digests``.
+    each event to ``journal_state.event_digests``.
     """
     previous_digest, expected_seq = _GENESIS_DIGEST, 0
     previous_clock: _EventClock | None = None
-    for commit in state.journal_commits:
+    for commit in journal_state.journal_commits:
         report.event_count += 1
         expected_seq += 1
         try:
             event_bytes = repository.read(f"{commit}:event.json")
         except KeyError as error:
             report.add_finding("A030", f"event {expected_seq}", _describe_event_error(commit, error))
-            state.event_digests.append("")
+            journal_state.event_digests.append("")
             previous_digest = ""
             yield _ChainLink(commit, None)
             continue
-        state.event_digests.append(hashlib.sha256(event_bytes).hexdigest())
+        journal_state.event_digests.append(hashlib.sha256(event_bytes).hexdigest())
         event: dict[str, Any] | None = None
         try:
-            event = _parse_event(event_bytes, state)
+            event = _parse_event(event_bytes, journal_state)
             if event["prev"] != previous_digest or event["seq"] != expected_seq:
                 short_digest = previous_digest[:12]
                 detail = LazyMessage("expected event {seq} after {digest}", seq=expected_seq, digest=short_digest)
@@ -205,21 +206,21 @@ def _read_and_check_chain(
             previous_clock = _check_clock(event, previous_clock, report)
         except ValueError as error:
             report.add_finding("A030", f"event {expected_seq}", _describe_event_error(commit, error))
-        previous_digest = state.event_digests[-1]
+        previous_digest = journal_state.event_digests[-1]
         yield _ChainLink(commit, event)
 
 
-def _parse_event(event_bytes: bytes, state: JournalState) -> dict[str, Any]:
+def _parse_event(event_bytes: bytes, journal_state: JournalState) -> dict[str, Any]:
     """Parse the bytes of an event, and return its members.  Raises ValueError if the event is not valid.
 
-    The readable refs of an invalid event are added to ``state``. Otherwise each of these refs would be reported as
-    unknown, too.
+    The readable refs of an invalid event are added to ``journal_state``. Otherwise each of these refs would be
+    reported as unknown, too.
     """
     event = validation.load_json_object(event_bytes)
     try:
         validation.check_event_document(event)
     except ValueError:
-        state.expected_refs |= validation.read_moved_refs(event)
+        journal_state.expected_refs |= validation.read_moved_refs(event)
         raise
     return event
 
@@ -259,33 +260,33 @@ def _check_clock(event: dict[str, Any], previous: _EventClock | None, report: Ve
 
 
 def _check_event(
-    entry: JournalEntry, state: JournalState, references: ForwardReferences, report: VerifyReport
+    entry: JournalEntry, journal_state: JournalState, references: ForwardReferences, report: VerifyReport
 ) -> None:
-    """Check an event by the rules for its action, and apply the event to ``state``.
+    """Check an event by the rules for its action, and apply the event to ``journal_state``.
 
     If the event lacks something that a check needs, the check ends with finding A030. Changes already made to
-    ``state`` remain.
+    ``journal_state`` remain.
     """
     action = entry.event["action"]
     try:
         _check_attachments(entry, report)
         if action == Action.CHECKPOINT:
             # A checkpoint covers the refs before its own event, so it is checked before they are updated.
-            check_checkpoint(entry, state, report)
-        state.expected_refs |= entry.event["refs"]
+            check_checkpoint(entry, journal_state, report)
+        journal_state.expected_refs |= entry.event["refs"]
         if action == Action.CAPTURE:
             report.version_count += 1
-            apply_capture(entry, state, references)
+            apply_capture(entry, journal_state, references)
         elif action == Action.INIT:
-            pin_trust_roots(entry, state)
+            pin_trust_roots(entry, journal_state)
         elif action == Action.HOLD:
             hold = HoldPlaced.from_details(entry.event["details"])
-            state.active_holds.add(ActiveHold(hold.name, entry.event["object"]))
+            journal_state.active_holds.add(ActiveHold(hold.name, entry.event["object"]))
         elif action == Action.LIFT:
             lifted_hold = HoldLifted.from_details(entry.event["details"])
-            state.active_holds.discard(ActiveHold(lifted_hold.name, entry.event["object"]))
+            journal_state.active_holds.discard(ActiveHold(lifted_hold.name, entry.event["object"]))
         elif check := _CHECK_BY_ACTION.get(action):
-            check(entry, state, report)
+            check(entry, journal_state, report)
         elif action not in ACTIONS:
             report.add_finding("A035", entry.display_name, untranslated(action))
     except (KeyError, ValueError, TypeError, AttributeError, StorageError) as error:

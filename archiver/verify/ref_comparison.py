@@ -15,7 +15,10 @@ _TAG_TARGET = slice(7, 47)
 
 
 def compare_refs(
-    refs_before: Mapping[str, str], refs_after: Mapping[str, str], state: JournalState, report: VerifyReport
+    refs_before: Mapping[str, str],
+    refs_after: Mapping[str, str],
+    journal_state: JournalState,
+    report: VerifyReport,
 ) -> None:
     """Report refs that are missing (A020), have another value (A021), or are unknown to the journal (A022).
 
@@ -23,7 +26,7 @@ def compare_refs(
     have changed a ref in between, so the expected value may be in either of them. If the journal itself moved,
     unknown refs are not reported, because they may belong to new events.
     """
-    for ref, expected_oid in state.expected_refs.items():
+    for ref, expected_oid in journal_state.expected_refs.items():
         if ref not in refs_before:
             report.add_finding("A020", ref, LazyMessage("expected {oid}", oid=expected_oid[:12]))
         elif expected_oid not in (refs_before[ref], refs_after.get(ref)):
@@ -33,12 +36,12 @@ def compare_refs(
             report.add_finding("A021", ref, detail)
     if refs_before.get(JOURNAL) != refs_after.get(JOURNAL):
         return
-    for ref in sorted(refs_before.keys() - state.expected_refs.keys()):
+    for ref in sorted(refs_before.keys() - journal_state.expected_refs.keys()):
         report.add_finding("A022", ref)
 
 
 def check_packed_refs(
-    repository: Repository, refs: Mapping[str, str], state: JournalState, report: VerifyReport
+    repository: Repository, refs: Mapping[str, str], journal_state: JournalState, report: VerifyReport
 ) -> None:
     """Report wrong lines of ``packed-refs`` that do not show in ``refs``, the refs as read (A023).
 
@@ -49,7 +52,11 @@ def check_packed_refs(
     # A repair moves lost tags to refs/lost/, where they are annotated tags as well.
     tag_oids = (oid for ref, oid in refs.items() if ref.startswith(("refs/tags/", "refs/lost/")))
     tag_targets = {oid: _read_tag_target(repository, oid) for oid in tag_oids}
-    journalled_oids = {*state.journal_commits, *state.expected_commits, *state.expected_refs.values()}
+    journalled_oids = {
+        *journal_state.journal_commits,
+        *journal_state.expected_commits,
+        *journal_state.expected_refs.values(),
+    }
     for packed_ref in read_overridden_packed_refs(repository.path):
         if packed_ref.oid not in journalled_oids:
             detail = LazyMessage("{ref} never had the value {oid}", ref=packed_ref.ref, oid=packed_ref.oid[:12])

@@ -24,7 +24,7 @@ _REPLACED = LazyMessage.define(
 )
 
 
-def pin_trust_roots(entry: JournalEntry, state: JournalState) -> None:
+def pin_trust_roots(entry: JournalEntry, journal_state: JournalState) -> None:
     """Take the signing key and the certificates of the timestamp authority from the journal's first event.
 
     All later signatures and tokens are checked against this key and these certificates. Later events can add keys,
@@ -32,12 +32,12 @@ def pin_trust_roots(entry: JournalEntry, state: JournalState) -> None:
 
     Raises KeyError if the attachment with the key is missing.
     """
-    state.allowed_signers = state.current_signer = entry.read_attachment(SIGNERS_FILE)
+    journal_state.allowed_signers = journal_state.current_signer = entry.read_attachment(SIGNERS_FILE)
     if any(attachment["name"] == ROOTS_FILE for attachment in entry.event["attachments"]):
-        state.pinned_roots = entry.read_attachment(ROOTS_FILE)
+        journal_state.pinned_roots = entry.read_attachment(ROOTS_FILE)
 
 
-def check_submission(entry: JournalEntry, state: JournalState, report: VerifyReport) -> None:
+def check_submission(entry: JournalEntry, journal_state: JournalState, report: VerifyReport) -> None:
     """Check the signature (A042) and the manifest (A043) of a submission to the regulator.
 
     The manifest lists the materials of the submitted version. Its digest in the event must be that of the
@@ -47,9 +47,9 @@ def check_submission(entry: JournalEntry, state: JournalState, report: VerifyRep
     """
     details = VersionSubmitted.from_details(entry.event["details"])
     submission_tag, version_tag = details.tag, details.version
-    if not has_valid_tag_signature(entry.read_signed_tag(), state.current_signer):
+    if not has_valid_tag_signature(entry.read_signed_tag(), journal_state.current_signer):
         report.add_finding("A042", submission_tag)
-    computed_digests = state.manifest_digests.get(version_tag, {})
+    computed_digests = journal_state.manifest_digests.get(version_tag, {})
     if computed_digests.get("sha256") != require_member(details.manifest_sha256, "manifest_sha256"):
         report.add_finding("A043", submission_tag, untranslated(version_tag))
     signed_sm3 = details.manifest_sm3
@@ -58,15 +58,15 @@ def check_submission(entry: JournalEntry, state: JournalState, report: VerifyRep
         report.add_finding("A043", submission_tag, LazyMessage("{tag} (SM3)", tag=version_tag))
 
 
-def check_checkpoint(entry: JournalEntry, state: JournalState, report: VerifyReport) -> None:
+def check_checkpoint(entry: JournalEntry, journal_state: JournalState, report: VerifyReport) -> None:
     """Check the signature (A044) of a checkpoint, and the refs and the event that the checkpoint covers (A045).
 
-    Call this before the event is applied to ``state``: a checkpoint covers the refs as they were before the event.
+    Call this before the event is applied to ``journal_state``: a checkpoint covers the refs as they were before.
 
     Raises KeyError if the signed tag is missing, ValueError if the event lacks a member.
     """
     # The digest covers a line ``<oid> <ref>`` for each ref, in the byte order of the names.
-    covered_refs = {**state.expected_refs, JOURNAL: state.last_commit}
+    covered_refs = {**journal_state.expected_refs, JOURNAL: journal_state.last_commit}
     ordered_refs = sorted(covered_refs, key=lambda ref: ref.encode("utf-8", "surrogateescape"))
     ref_lines = "".join(f"{covered_refs[ref]} {ref}\n" for ref in ordered_refs)
     refs_digest = hashlib.sha256(ref_lines.encode("utf-8", "surrogateescape")).hexdigest()
@@ -79,11 +79,11 @@ def check_checkpoint(entry: JournalEntry, state: JournalState, report: VerifyRep
         report.add_finding("A045", event["object"])
     if f"event-sha256 {event['prev']}\n".encode() not in tag_data:
         report.add_finding("A045", event["object"], LazyMessage("it refers to another event"))
-    if not has_valid_tag_signature(tag_data, state.current_signer):
+    if not has_valid_tag_signature(tag_data, journal_state.current_signer):
         report.add_finding("A044", event["object"])
 
 
-def check_timestamp_token(entry: JournalEntry, state: JournalState, report: VerifyReport) -> None:
+def check_timestamp_token(entry: JournalEntry, journal_state: JournalState, report: VerifyReport) -> None:
     """Check that a timestamp token covers an event of the journal and comes from the archive's authority (A047).
 
     The event of the token must state the time of the token.
@@ -96,43 +96,44 @@ def check_timestamp_token(entry: JournalEntry, state: JournalState, report: Veri
     details = TimestampReceived.from_details(entry.event["details"])
     covered_seq = require_member(details.seq, "seq")
     try:
-        covered_commit = state.journal_commits[int(covered_seq) - 1]
+        covered_commit = journal_state.journal_commits[int(covered_seq) - 1]
         event_data = entry.repository.read(f"{covered_commit}:event.json")
         token = entry.read_attachment(TOKEN_FILE)
-        proven_time = clock.format_time(rfc3161.verify_token(token, event_data, state.pinned_roots))
+        proven_time = clock.format_time(rfc3161.verify_token(token, event_data, journal_state.pinned_roots))
         if proven_time != details.time:
             report.add_finding("A047", entry.display_name, LazyMessage("its time is {time}", time=proven_time))
     except (ValueError, IndexError) as error:
         report.add_finding("A047", entry.display_name, untranslated(error))
         return
-    for tag in state.unproven_captures:
-        state.capture_times[tag] = max(state.capture_times[tag], proven_time)
-    state.unproven_captures.clear()
-    for approval in state.unproven_approvals:
-        approval_times = state.disposal_plans[approval.disposal_name].approval_times
+    for tag in journal_state.unproven_captures:
+        journal_state.capture_times[tag] = max(journal_state.capture_times[tag], proven_time)
+    journal_state.unproven_captures.clear()
+    for approval in journal_state.unproven_approvals:
+        approval_times = journal_state.disposal_plans[approval.disposal_name].approval_times
         approval_times[approval.uid] = max(approval_times[approval.uid], proven_time)
-    state.unproven_approvals.clear()
+    journal_state.unproven_approvals.clear()
 
 
-def check_key_change(entry: JournalEntry, state: JournalState, report: VerifyReport) -> None:
+def check_key_change(entry: JournalEntry, journal_state: JournalState, report: VerifyReport) -> None:
     """Check that the event adds a single key to the list and, for a rotation, that the old key signed it (A048).
 
     The replacement of a lost key cannot be signed, so a note with its reason is added instead. From this event on,
-    ``state`` requires signatures by the new key.
+    ``journal_state`` requires signatures by the new key.
 
     Raises KeyError if the list of keys or the signed tag is missing, ValueError if the event lacks a member.
     """
     event, allowed_signers = entry.event, entry.read_attachment(SIGNERS_FILE)
-    added_signer = allowed_signers.removeprefix(state.allowed_signers)
-    if not allowed_signers.startswith(state.allowed_signers) or added_signer.count(b"\n") != 1:
+    added_signer = allowed_signers.removeprefix(journal_state.allowed_signers)
+    if not allowed_signers.startswith(journal_state.allowed_signers) or added_signer.count(b"\n") != 1:
         report.add_finding("A048", event["object"], LazyMessage("the list of keys was rewritten"))
     if event["action"] == Action.KEY_ROTATE:
         tag_data = entry.read_signed_tag()
-        if added_signer.strip() not in tag_data or not has_valid_tag_signature(tag_data, state.current_signer):
+        has_new_key = added_signer.strip() in tag_data
+        if not has_new_key or not has_valid_tag_signature(tag_data, journal_state.current_signer):
             report.add_finding("A048", event["object"], LazyMessage("it is not signed with the old key"))
     if event["action"] == Action.KEY_REPLACE:
         reason = require_member(KeyReplaced.from_details(event["details"]).reason, "reason")
         report.add_note(
             event["object"], _REPLACED.with_fields(at=event["at"], user=event["actor"]["user"], reason=reason)
         )
-    state.allowed_signers, state.current_signer = allowed_signers, added_signer
+    journal_state.allowed_signers, journal_state.current_signer = allowed_signers, added_signer

@@ -29,8 +29,8 @@ _ATTRIBUTES = b"materials/** filter=lfs diff=lfs merge=lfs -text\n"
 _MANIFEST_ALGORITHMS = {"sha256", "sm3"} & hashlib.algorithms_available
 
 
-def apply_capture(entry: JournalEntry, state: JournalState, references: ForwardReferences) -> None:
-    """Apply a capture event to ``state``: the commit to expect, the materials, and the time of the capture.
+def apply_capture(entry: JournalEntry, journal_state: JournalState, references: ForwardReferences) -> None:
+    """Apply a capture event to ``journal_state``: the expected commit, the materials, and the time of the capture.
 
     For a version that a later event submits to the regulator, the digests of its manifest, the list of its
     materials, are computed as well.
@@ -40,25 +40,25 @@ def apply_capture(entry: JournalEntry, state: JournalState, references: ForwardR
     """
     event = entry.event
     version_tag = event["object"]
-    if version_tag in state.capture_times:
+    if version_tag in journal_state.capture_times:
         raise ValueError(f"{version_tag} was captured before")
     # A tag is FILING/SUBMISSION/vN, and the branch has the name of the submission.
     branch = f"refs/heads/filings/{version_tag.rsplit('/', 1)[0]}"
     commit = event["refs"][branch]
-    parent_commit = state.branch_heads.get(branch)
+    parent_commit = journal_state.branch_heads.get(branch)
     changes = [json.loads(change_line) for change_line in entry.read_attachment(CHANGES_FILE).splitlines()]
-    state.capture_times[version_tag] = event["clock"]["time"]
-    state.unproven_captures.append(version_tag)
+    journal_state.capture_times[version_tag] = event["clock"]["time"]
+    journal_state.unproven_captures.append(version_tag)
     version_number = VersionCaptured.from_details(event["details"]).version
-    update_content_spans(branch, version_number, changes, references.planned_content, state)
-    materials = state.materials.setdefault(branch, {})
-    changed_blobs = _apply_changes(changes, materials, state.content_sizes)
+    update_content_spans(branch, version_number, changes, references.planned_content, journal_state)
+    materials = journal_state.materials.setdefault(branch, {})
+    changed_blobs = _apply_changes(changes, materials, journal_state.content_sizes)
     if parent_commit is None:
         changed_blobs[b".gitattributes"] = _compute_blob_id(_ATTRIBUTES)
-    state.expected_commits[commit] = ExpectedCommit(version_tag, parent_commit, changed_blobs)
-    state.branch_heads[branch] = commit
+    journal_state.expected_commits[commit] = ExpectedCommit(version_tag, parent_commit, changed_blobs)
+    journal_state.branch_heads[branch] = commit
     if version_tag in references.submitted_tags:
-        state.manifest_digests[version_tag] = _compute_manifest_digests(materials)
+        journal_state.manifest_digests[version_tag] = _compute_manifest_digests(materials)
 
 
 def _apply_changes(
@@ -90,7 +90,7 @@ def _apply_changes(
     return expected_blobs
 
 
-def check_commits(repository: Repository, state: JournalState, report: VerifyReport) -> None:
+def check_commits(repository: Repository, journal_state: JournalState, report: VerifyReport) -> None:
     """Compare tree (A040), commit and tag (A041) of every version with the journal.
 
     Trees are not compared as a whole. If every commit differs from its parent exactly as the journal says, every
@@ -98,23 +98,27 @@ def check_commits(repository: Repository, state: JournalState, report: VerifyRep
     """
     compared_commits = set()
     try:
-        for commit, actual_blobs in repository.tree_changes(state.expected_commits):
+        for commit, actual_blobs in repository.tree_changes(journal_state.expected_commits):
             compared_commits.add(commit)
-            expected = state.expected_commits[commit]
+            expected = journal_state.expected_commits[commit]
             for path in sorted(actual_blobs.keys() | expected.changed_blobs.keys()):
                 if actual_blobs.get(path) != expected.changed_blobs.get(path):
                     report.add_finding("A040", expected.version_tag, untranslated(names.name_as_text(path)))
     except StorageError as error:
         report.add_finding("A010", "archive.git", error.message)
-    for commit, expected in state.expected_commits.items():
+    for commit, expected in journal_state.expected_commits.items():
         if commit not in compared_commits and expected.changed_blobs:
             detail = LazyMessage("its commit changes nothing or cannot be read")
             report.add_finding("A040", expected.version_tag, detail)
-        _check_commit_and_tag(repository, commit, expected, state, report)
+        _check_commit_and_tag(repository, commit, expected, journal_state, report)
 
 
 def _check_commit_and_tag(
-    repository: Repository, commit: str, expected: ExpectedCommit, state: JournalState, report: VerifyReport
+    repository: Repository,
+    commit: str,
+    expected: ExpectedCommit,
+    journal_state: JournalState,
+    report: VerifyReport,
 ) -> None:
     """Check that the parent of ``commit`` is the previous version, and that the tag names ``commit`` (A041).
 
@@ -123,7 +127,7 @@ def _check_commit_and_tag(
     tag_name = expected.version_tag
     try:
         header_lines = repository.read(commit).split(b"\n\n", 1)[0].split(b"\n")
-        tag_lines = repository.read(state.expected_refs[f"refs/tags/{tag_name}"]).split(b"\n")
+        tag_lines = repository.read(journal_state.expected_refs[f"refs/tags/{tag_name}"]).split(b"\n")
     except KeyError:
         report.add_finding("A041", tag_name, LazyMessage("its commit or tag object is missing or damaged"))
         return

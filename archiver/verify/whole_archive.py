@@ -21,15 +21,15 @@ from archiver.verify.witness import Witness, find_contradicted_witnesses
 def verify_archive(
     root: Path,
     repository: Repository,
-    percent: float = 100.0,
+    sample_percent: float = 100.0,
     witnesses: Sequence[Witness] = (),
     progress: Progress = lambda _hashed, _total: None,
 ) -> VerifyReport:
     """Check the whole archive at ``root``, and return all findings and notes.
 
-    ``percent`` (0 to 100) of the content objects, chosen at random, are hashed again. ``witnesses`` are lines kept
-    outside of the archive: the journal must contain the checkpoint that each of them names. ``progress`` is called
-    with the bytes hashed so far, and the bytes to hash.
+    ``sample_percent`` (0 to 100) of the content objects, chosen at random, are hashed again. ``witnesses`` are
+    lines kept outside of the archive: the journal must contain the checkpoint that each of them names.
+    ``progress`` is called with the bytes hashed so far, and the bytes to hash.
 
     A writer may work on the archive during the check. Refs that belong to events journalled after the beginning of
     the check are not compared.
@@ -42,7 +42,7 @@ def verify_archive(
     journal_state = check_history(repository, report)
     lfs_folder = repository.path / "lfs"
     present_sha256s = check_content_objects(
-        lfs_folder, journal_state.content_sizes, journal_state.destroyed_content, percent, report, progress
+        lfs_folder, journal_state.content_sizes, journal_state.destroyed_content, sample_percent, report, progress
     )
     check_disposal_outcomes(present_sha256s, journal_state, report)
     for witness, reason in find_contradicted_witnesses(witnesses, journal_state.event_digests):
