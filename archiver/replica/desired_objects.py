@@ -99,10 +99,10 @@ def _combine_strictest(combined_so_far: DesiredObject | None, added: DesiredObje
     if combined_so_far is None:
         return added
     return DesiredObject(
-        added.size,
-        max(combined_so_far.keep_until, added.keep_until),
-        combined_so_far.is_open_ended or added.is_open_ended,
-        combined_so_far.needs_legal_hold or added.needs_legal_hold,
+        size=added.size,
+        keep_until=max(combined_so_far.keep_until, added.keep_until),
+        is_open_ended=combined_so_far.is_open_ended or added.is_open_ended,
+        needs_legal_hold=combined_so_far.needs_legal_hold or added.needs_legal_hold,
     )
 
 

@@ -126,7 +126,7 @@ class Replicator:
         self._state.finish_sync(clock.read_clocks().wall)
         return self._result
 
-    # --- what the bucket has already
+    # --- objects that the bucket already has
 
     def _record_listed_objects(self, now: datetime) -> None:
         """List the bucket, record the content, and ensure the prefix belongs to this archive.

@@ -15,6 +15,8 @@ from archiver.errors import LazyMessage, StorageError
 from archiver.path_existence import is_there
 
 _MOUNT_TABLE = Path("/proc/self/mountinfo")
+#: Position of the device number among the fields of a line of the mount table, see proc_pid_mountinfo(5).
+_DEVICE_FIELD = 2
 #: The modes of the signing key, of a content object and of a hook: the filesystem must keep each of them.
 _NEEDED_MODES = (0o600, 0o444, 0o750)
 #: A name that git allows in a ref, and that filesystems made for Windows refuse.  The name is bytes, because a
@@ -102,10 +104,10 @@ def _describe_filesystem(path: Path) -> str:
     except OSError:
         # Without /proc, only the device number is known.
         mount_lines = []
-    # A line, see proc_pid_mountinfo(5): mount ID, parent ID, device, ..., "-", filesystem, source, options.
+    # A line has the fields mount ID, parent ID, device, ..., "-", filesystem, source, options.
     for mount_line in mount_lines:
         mount_fields, _, filesystem_fields = mount_line.partition(" - ")
-        if mount_fields.split(" ")[2] == device:
+        if mount_fields.split(" ")[_DEVICE_FIELD] == device:
             filesystem, source = filesystem_fields.split(" ")[:2]
             return f"{filesystem} ({source})" if filesystem.startswith("fuse") else filesystem
     return f"device {device}"
