@@ -44,7 +44,7 @@ class SyncResult:
     missing_content: list[str] = field(default_factory=list)
 
     def describe(self) -> LazyMessage:
-        """Return a sentence for people with all counts."""
+        """Return a summary for users, with all counts."""
         return LazyMessage(
             "Sent objects: {sent} ({megabytes} MB). Extended locks: {extended}. Changed holds: {holds}. Deleted "
             "objects: {deleted}.",

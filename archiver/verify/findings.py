@@ -59,9 +59,9 @@ MEANING_BY_CODE: Mapping[str, LazyMessage] = {
 
 
 def untranslated(text: object) -> LazyMessage:
-    """Return a message that shows ``str(text)`` in every language, with nothing translated.
+    """Return a message that displays ``str(text)``, untranslated in every language.
 
-    For file names and for the output of other programs.
+    Use it for file names and for the output of other programs.
     """
     return LazyMessage("{text}", text=str(text))
 
@@ -88,17 +88,18 @@ class Finding:
     def as_json(self) -> dict[str, Any]:
         """Return the finding as an object of ``verify --json``.
 
-        ``parameters`` has the fields of the detail by name, so that programs need not parse the message. Integers
-        stay integers; every other value becomes text.
+        The member ``parameters`` has the fields of the detail by name, so that programs need not parse the
+        message. Integers stay integers; every other field becomes a string.
         """
         detail_fields = self.detail.fields if self.detail else {}
+        parameters = {
+            name: value if isinstance(value, int) else str(value) for name, value in detail_fields.items()
+        }
         return {
             "code": self.code,
             "object": self.object,
             "message": str(self.message),
-            "parameters": {
-                name: value if isinstance(value, int) else str(value) for name, value in detail_fields.items()
-            },
+            "parameters": parameters,
         }
 
 
