@@ -222,7 +222,7 @@ def test_a_signed_certificate_explains_what_its_versions_lack(disposed: Site) ->
     disposed.run("audit", "--to", "package")
     done = run(disposed.root / "package", "--lang", "en")
     assert done.returncode == 0, done.stdout
-    assert "files disposed of, as certified: 1" in done.stdout
+    assert "files deleted in disposals, as certified: 1" in done.stdout
 
 
 @pytest.mark.parametrize("flaw", ["uncertified", "unsigned", "other version"])

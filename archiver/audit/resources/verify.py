@@ -146,7 +146,7 @@ TEXT = {
         "files left out of the package on purpose, each with its reason: {0}",
         "有意未附的材料（均载明原因）：{0} 份",
     ),
-    "disposed": ("files disposed of, as certified: {0}", "已销毁的材料（均有销毁证明）：{0} 份"),
+    "disposed": ("files deleted in disposals, as certified: {0}", "已销毁的材料（均有销毁证明）：{0} 份"),
     "not checked": ("Not checked:", "未校验："),
     "good": (
         "Checked files: {0}, events: {1}, versions: {2}, signatures: {3}. No problems found.",
