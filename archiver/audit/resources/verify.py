@@ -149,8 +149,8 @@ TEXT = {
     "disposed": ("files deleted in disposals, as certified: {0}", "已销毁的材料（均有销毁证明）：{0} 份"),
     "not checked": ("Not checked:", "未校验："),
     "good": (
-        "Checked files: {0}, events: {1}, versions: {2}, signatures: {3}. No problems found.",
-        "已校验：文件 {0} 个，事件 {1} 个，版本 {2} 个，签名 {3} 个。未发现问题。",
+        "Checked files: {0}, journal events: {1}, versions: {2}, signatures: {3}. No findings.",
+        "已校验：文件 {0} 个，档案日志事件 {1} 个，版本 {2} 个，签名 {3} 个。未发现问题。",
     ),
     "bad": ("Findings: {0}. Change nothing; save this output.", "发现问题 {0} 处。请勿更改，并保存本次输出。"),
     "filled": ("Content objects copied to {1}: {0}.", "已复制到 {1} 的内容对象：{0} 个。"),
