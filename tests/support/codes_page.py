@@ -58,7 +58,7 @@ def render() -> str:
     errors = sorted((each.code, each.exit_code, each.wire_name) for each in error_classes())
     page = HEAD + "".join(f"| `{code}` | {number} | `{name}` |\n" for code, number, name in errors)
     counted = ", ".join(f"`{code}`" for code in sorted(counted_problems()))
-    page += f"\nThe metric also counts these kinds: {counted}, and the names of jobs and side tasks of the service.\n"
+    page += f"\nThe metric also counts {counted}, and the names of jobs and side tasks of the service.\n"
     parts: dict[str, list[str]] = defaultdict(list)
     for message in sorted(read_source().messages, key=lambda each: each.code):
         if message.code:
