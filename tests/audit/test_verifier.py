@@ -78,9 +78,9 @@ def wrong(verifier: ModuleType) -> list[tuple[str, str]]:
 def test_a_package_as_it_is_passes_in_both_languages(package: Path) -> None:
     done = run(package, "--lang", "en")
     assert done.returncode == 0, done.stdout
-    assert "7 signatures" in done.stdout
-    assert "git bundle" in done.stdout
-    assert "一切无误" in run(package, "--lang", "zh").stdout
+    assert "signatures: 7" in done.stdout
+    assert "git bundle verify" in done.stdout
+    assert "未发现问题" in run(package, "--lang", "zh").stdout
     for locale in ("C", "zh_CN.UTF-8"):
         env = {"LC_ALL": locale, "PATH": os.environ["PATH"], "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
         done = subprocess.run([sys.executable, "-I", "-S", "verify.py"], cwd=package, env=env, capture_output=True)
@@ -159,8 +159,8 @@ def first(package: Path, pattern: str) -> str:
     ("name", "old", "new", "said"),
     [
         ("data/journal.jsonl", '"reason":"spot check"', '"reason":"spot cheCk"', "chain"),
-        ("data/versions/g/s/v1.jsonl", '"size":1', '"size":2', "add up"),
-        ("data/materials/g/s/v1/它 它", "1", "9", "material"),
+        ("data/versions/g/s/v1.jsonl", '"size":1', '"size":2', "changes in the journal"),
+        ("data/materials/g/s/v1/它 它", "1", "9", "list of its version"),
         ("data/submitted/g/s/submitted/receipt.toml", "layout", "LAYOUT", "attachment"),
         ("data/journal/*/changes.jsonl", '"op":"add"', '"op":"ADD"', "attachment"),
         ("data/tags/*", "tagger", "TAGGER", "tag"),
@@ -222,7 +222,7 @@ def test_a_signed_certificate_explains_what_its_versions_lack(disposed: Site) ->
     disposed.run("audit", "--to", "package")
     done = run(disposed.root / "package", "--lang", "en")
     assert done.returncode == 0, done.stdout
-    assert "1 materials were disposed of under certificate" in done.stdout
+    assert "files deleted in disposals, as certified: 1" in done.stdout
 
 
 @pytest.mark.parametrize("flaw", ["uncertified", "unsigned", "other version"])
@@ -244,7 +244,7 @@ def test_no_other_certificate_explains_missing_content(disposed: Site, flaw: str
         rehash(package, name)
     done = run(package, "--lang", "en")
     assert done.returncode == 1, done.stdout
-    assert f"{name}: no valid certificate of a disposal explains why a material is missing: gone" in done.stdout
+    assert f"{name}: no valid certificate of destruction explains why a file is missing: gone" in done.stdout
 
 
 @pytest.mark.needs("processes")
