@@ -128,6 +128,29 @@ def test_two_hundred_random_changes_are_each_caught_and_named(copied: Path, veri
     assert wrong(verifier) == []
 
 
+@pytest.mark.needs("processes")
+def test_no_member_of_an_event_is_trusted_to_be_there(copied: Path, verifier: ModuleType) -> None:
+    """Each name of a member is misspelled once for each kind of event: a finding, and never an exception."""
+    journal = copied / "data/journal.jsonl"
+    before = journal.read_bytes()
+    lines = before.splitlines(keepends=True)
+    tried = set()
+    for number, line in enumerate(lines):
+        action = json.loads(line)["action"]
+        for match in re.finditer(rb'"([a-z_0-9]+)":', line):
+            # The newest event of a kind may be looked at more closely than those before.
+            is_newest = not any(json.loads(later)["action"] == action for later in lines[number + 1 :])
+            if (action, match[1], is_newest) in tried:
+                continue
+            tried.add((action, match[1], is_newest))
+            start = match.start(1)
+            altered = line[:start] + b"X" + line[start + 1 :]
+            journal.write_bytes(b"".join([*lines[:number], altered, *lines[number + 1 :]]))
+            assert "data/journal.jsonl" in {where for where, _ in wrong(verifier)}, (action, match[1])
+    assert len(tried) > 100
+    journal.write_bytes(before)
+
+
 def rehash(package: Path, name: str) -> None:
     """Make the manifests fit again, as somebody who wants to deceive would."""
     import hashlib

@@ -578,15 +578,15 @@ def check_witness(checker, line):
 
 
 def newest_witness_line(checker):
-    """Return the witness line of the newest checkpoint; "-" if there is none."""
+    """Return the witness line of the newest checkpoint; "-" if there is none, or if its event is altered."""
     for event in reversed(checker.events):
         if event["action"] == "checkpoint":
-            return "archiver-witness 1 %s %d %s %s" % (
-                checker.event_digests[0][:16],
-                event["seq"],
-                checker.event_digests[event["seq"] - 1],
-                event["clock"]["time"],
-            )
+            try:
+                event_digest = checker.event_digests[event["seq"] - 1]
+                line_parts = (checker.event_digests[0][:16], event["seq"], event_digest, event["clock"]["time"])
+                return "archiver-witness 1 %s %d %s %s" % line_parts
+            except (IndexError, KeyError, TypeError):
+                return "-"
     return "-"
 
 
