@@ -137,7 +137,7 @@ def _tree_component(name: bytes) -> bytes:
 
 
 def _is_special_to_git(name: bytes) -> bool:
-    """Return True if git would treat ``name`` as one of its own files on any platform.
+    """Return True if git would treat ``name`` as a file of the repository on any platform.
 
     Examples are ``.git``, ``GIT~1`` and ``.git::$DATA``.  Git refuses such names in a tree, because checking the
     tree out could overwrite the repository's own files.
