@@ -8,9 +8,11 @@ import click
 
 from archiver.cli.parameters import ObjectName, json_option
 from archiver.cli.session import Session, command
+from archiver.errors import LazyMessage
 
 if TYPE_CHECKING:
     from archiver.retention.explain import RetentionExplanation
+    from archiver.retention.policy import RetentionReason
 
 
 @command("Show how long a version is retained, why, and what extends it.")
@@ -65,6 +67,17 @@ def _explanation_as_json(tag: str, explanation: RetentionExplanation) -> dict[st
     }
 
 
+def _clock_clause(session: Session, reason: RetentionReason) -> LazyMessage | str:
+    """Return the day of the event by the compliance clock, from which the period counts, as a clause.
+
+    Empty if the wall clock has the same day, because then the time in front of the clause says enough.
+    """
+    clock_day = session.format_day(reason.counted_from)
+    if clock_day == session.format_day(reason.wall_time):
+        return ""
+    return LazyMessage(" (compliance clock: {day})", day=clock_day)
+
+
 def _print_explanation(session: Session, shown_name: str, explanation: RetentionExplanation) -> None:
     """Print the decision, its reasons, holds and legal basis, and the other versions with the same content.
 
@@ -81,10 +94,11 @@ def _print_explanation(session: Session, shown_name: str, explanation: Retention
     )
     for reason in decision.reasons:
         console.info(
-            "  {rule} on {anchor}: retained through {until} ({profile})",
+            "  {rule} on {at}{clock}: retained through {until} ({profile})",
             profile=reason.profile,
             rule=RULE_NAMES[reason.rule],
-            anchor=session.format_time(reason.counted_from),
+            at=session.format_time(reason.wall_time),
+            clock=_clock_clause(session, reason),
             until=reason.keep_until.date(),
         )
     for hold in decision.holds:

@@ -196,9 +196,17 @@ class Session:
 
     def format_time(self, journalled_time: str) -> str:
         """Return a time of the journal (RFC 3339, UTC) for people: in the configured zone, to the second."""
+        return self._local_time(journalled_time).strftime("%Y-%m-%d %H:%M:%S")
+
+    def format_day(self, journalled_time: str) -> str:
+        """Return the day of a time of the journal (RFC 3339, UTC) in the configured zone, in ISO 8601."""
+        return self._local_time(journalled_time).date().isoformat()
+
+    def _local_time(self, journalled_time: str) -> datetime:
+        """Return a time of the journal (RFC 3339, UTC) in the configured zone."""
         from archiver import clock
 
-        return clock.parse_time(journalled_time).astimezone(self.config.zone).strftime("%Y-%m-%d %H:%M:%S")
+        return clock.parse_time(journalled_time).astimezone(self.config.zone)
 
 
 def _store_option(attribute_name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
