@@ -42,8 +42,6 @@ class Console:
         self._is_quiet = is_quiet
         #: Returns a message in the reader's language, with unprintable parts of names escaped.
         self.translate: Callable[[LazyMessage], str] = translator(language)
-        #: The same for messages whose fields are escaped already, such as findings.
-        self.translate_readable: Callable[[LazyMessage], str] = translator(language, is_readable=True)
 
     def info(self, template: str | LazyMessage, /, **fields: object) -> None:
         """Print a message on stdout; do nothing if the console is quiet."""

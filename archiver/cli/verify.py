@@ -114,7 +114,7 @@ def _print_findings(console: Console, report: VerifyReport) -> None:
 
     for finding in report.findings:
         meaning = console.translate(MEANING_BY_CODE[finding.code])
-        detail = f": {console.translate_readable(finding.detail)}" if finding.detail else ""
+        detail = f": {console.translate(finding.detail)}" if finding.detail else ""
         console.print_line(f"{finding.code}  {finding.object}  {meaning}{detail}")
     console.info(
         "Checked versions: {versions}, events: {events}, objects: {objects}, bytes: {bytes}.",
