@@ -6,6 +6,7 @@ recorded notice has it as its attachment.
 
 from __future__ import annotations
 
+import os
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -227,7 +228,7 @@ def _list_notices(session: Session, as_json: bool) -> None:
             }
         )
     else:
-        _print_notices(session.console, notice_documents, papers_without_notice)
+        _print_notices(session.console, notice_documents, papers_without_notice, session.config.watch)
 
 
 def _notice_as_json(notice: Notice, deadline: Deadline | None, today: date) -> dict[str, Any]:
@@ -254,7 +255,10 @@ def _notice_as_json(notice: Notice, deadline: Deadline | None, today: date) -> d
 
 
 def _print_notices(
-    console: Console, notice_documents: Sequence[dict[str, Any]], unrecorded_papers: Sequence[UnrecordedPaper]
+    console: Console,
+    notice_documents: Sequence[dict[str, Any]],
+    unrecorded_papers: Sequence[UnrecordedPaper],
+    watched_folder: Path,
 ) -> None:
     """Print documents of :func:`_notice_as_json` as a table, then a line for each unrecorded paper."""
     if not notice_documents and not unrecorded_papers:
@@ -276,11 +280,12 @@ def _print_notices(
         console.print_table(headings, notice_rows)
     for paper in unrecorded_papers:
         console.info(
-            "Unrecorded document: {path} in {submission}. To record it, run: archiver notice add {filing!q} "
-            "--file FILE",
+            "Unrecorded document: {path} in {submission}. To read it and get the command that records it, run: "
+            "archiver notice add {filing!q} --file {file!q}",
             path=paper.path,
             submission=paper.submission,
             filing=paper.filing,
+            file=watched_folder / os.fsdecode(paper.watched_path),
         )
 
 

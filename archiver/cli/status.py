@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import click
@@ -136,11 +137,12 @@ def _print_tasks(session: Session, health: HealthReport) -> None:
         session.console.info("To do: {line}", line=alert)
     for paper in health.unrecorded_papers:
         session.console.info(
-            "To do: record the notice {path} in {submission}. To record it, run: archiver notice add {filing!q} "
-            "--file FILE",
+            "To do: record the notice {path} in {submission}. To read it and get the command that records it, "
+            "run: archiver notice add {filing!q} --file {file!q}",
             path=paper.path,
             submission=paper.submission,
             filing=paper.filing,
+            file=health.watched_folder / os.fsdecode(paper.watched_path),
         )
 
 

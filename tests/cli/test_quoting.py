@@ -166,6 +166,21 @@ def test_a_printed_command_can_be_copied_for_any_filing(site: Site, lang: str) -
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("command", ["notice list", "status"])
+def test_an_unrecorded_notice_is_named_by_its_path(site: Site, command: str, lang: str) -> None:
+    """``--file FILE`` made the officer look for the file that was just found."""
+    site.write("推荐/通知/约谈 通知.txt", "约谈通知")
+    site.write(b"\xcd\xc6/\xe9\x80\x9a\xe7\x9f\xa5/\xbb\xb5's.txt", "责令改正")
+    site.catch_up()
+    lines = [
+        line for line in site.run("--lang", lang, *command.split()).stdout.splitlines() if "notice add" in line
+    ]
+    assert len(lines) == 2
+    for line in lines:
+        copy(site, line)
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
 def test_a_tag_is_spelled_in_one_way(site: Site, lang: str) -> None:
     """Tables, messages and commands: a tag is copied from one to the next."""
     site.write("Search engine/首 次/a b", "1")
