@@ -195,8 +195,11 @@ class Session:
         return parsed_time if parsed_time.tzinfo else parsed_time.replace(tzinfo=self.config.zone)
 
     def format_time(self, journalled_time: str) -> str:
-        """Return a time of the journal (RFC 3339, UTC) for people: in the configured zone, to the second."""
-        return self._local_time(journalled_time).strftime("%Y-%m-%d %H:%M:%S")
+        """Return a time of the journal (RFC 3339, UTC) for people, such as 2026-05-01 14:30:00+08:00.
+
+        It is in the configured zone, whose offset it ends with, and has no fractions of a second.
+        """
+        return self._local_time(journalled_time).isoformat(sep=" ", timespec="seconds")
 
     def format_day(self, journalled_time: str) -> str:
         """Return the day of a time of the journal (RFC 3339, UTC) in the configured zone, in ISO 8601."""
