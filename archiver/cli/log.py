@@ -53,7 +53,7 @@ def _print_versions(session: Session, decisions: Sequence[tuple[Version, Retenti
             version.tag,
             session.format_time(version.captured_at),
             version.files,
-            f"+{version.added} ~{version.modified} -{version.deleted}",
+            console.translate(_change_counts(version)),
             " ".join(record.on for record in version.submitted) or "-",
             decision.keep_until.date().isoformat() + ("+" if decision.open_conditions else ""),
         )
@@ -72,6 +72,16 @@ def _print_versions(session: Session, decisions: Sequence[tuple[Version, Retenti
     )
     if any(decision.open_conditions for _, decision in decisions):
         console.info("+ longer while the filing is live or a hold is in force")
+
+
+def _change_counts(version: Version) -> LazyMessage:
+    """Return in words how many materials differ from the previous version."""
+    return LazyMessage(
+        "{added} added, {modified} modified, {deleted} deleted",
+        added=version.added,
+        modified=version.modified,
+        deleted=version.deleted,
+    )
 
 
 class _Scope(NamedTuple):
