@@ -275,7 +275,7 @@ def _print_notices(
         )
         column_keys = ("number", "filing", "kind", "received", "due", "state", "answer")
         notice_rows = [
-            [_cell_text(console, key, document[key]) for key in column_keys] for document in notice_documents
+            [_cell_text(console, document, key) for key in column_keys] for document in notice_documents
         ]
         console.print_table(headings, notice_rows)
     for paper in unrecorded_papers:
@@ -289,14 +289,18 @@ def _print_notices(
         )
 
 
-def _cell_text(console: Console, key: str, value: Any) -> str:
+def _cell_text(console: Console, notice_document: dict[str, Any], key: str) -> str:
     """Return the value of ``key`` in a notice's document for people: codes translated, a dash for None."""
-    from archiver.filings.code_names import DEADLINE_STATE_NAMES, NOTICE_KIND_NAMES, name_for_code
+    from archiver.filings.code_names import NOTICE_KIND_NAMES, deadline_state_name, name_for_code
 
+    value = notice_document[key]
     if value is None:
         return "-"
-    word_by_code = {"kind": NOTICE_KIND_NAMES, "state": DEADLINE_STATE_NAMES}.get(key)
-    return str(value) if word_by_code is None else console.translate(name_for_code(value, word_by_code))
+    if key == "kind":
+        return console.translate(name_for_code(value, NOTICE_KIND_NAMES))
+    if key == "state":
+        return console.translate(deadline_state_name(value, notice_document["basis"]))
+    return str(value)
 
 
 for _name, _command in (("add", _add_notice), ("answer", _answer_notice), ("list", _list_notices)):

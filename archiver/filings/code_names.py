@@ -76,6 +76,11 @@ DEADLINE_STATE_NAMES: Mapping[str, LazyMessage] = {
     "due soon": LazyMessage("due soon"),
     "open": LazyMessage.define("open", context="deadline"),
 }
+#: Replaces names of DEADLINE_STATE_NAMES if this program suggested the date: no authority set it, so nobody is late.
+_SUGGESTED_STATE_NAMES: Mapping[str, LazyMessage] = {
+    "done late": LazyMessage("done after the suggested date"),
+    "overdue": LazyMessage("past the suggested date"),
+}
 #: The authority behind a deadline, ``Deadline.basis``.
 BASIS_NAMES: Mapping[str, LazyMessage] = {
     "statute": LazyMessage("statute"),
@@ -84,6 +89,13 @@ BASIS_NAMES: Mapping[str, LazyMessage] = {
 }
 #: The party that has a duty, ``Deadline.party``.
 PARTY_NAMES: Mapping[str, LazyMessage] = {"company": LazyMessage("company"), "regulator": LazyMessage("regulator")}
+
+
+def deadline_state_name(state: str, basis: str | None) -> LazyMessage:
+    """Return the name of a deadline's state; ``basis`` is a key of :data:`BASIS_NAMES`, None without a deadline."""
+    if basis == "policy" and state in _SUGGESTED_STATE_NAMES:
+        return _SUGGESTED_STATE_NAMES[state]
+    return name_for_code(state, DEADLINE_STATE_NAMES)
 
 
 def name_for_code(code: str, names_by_code: Mapping[str, LazyMessage]) -> LazyMessage:
