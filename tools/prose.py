@@ -47,7 +47,6 @@ _KNOWN_COUNTS = frozenset(
     {
         "{bytes} bytes",
         "{count} changes",
-        "{count} items",
         "{files} files",
         "{needed} approvals",
         "{size} bytes",

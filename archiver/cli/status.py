@@ -120,18 +120,24 @@ def _print_files(session: Session, health: HealthReport) -> None:
 
 
 def _print_tasks(session: Session, health: HealthReport) -> None:
-    """Print the tasks of people: the most urgent deadlines, alerts, and papers to record as notices.
+    """Print the tasks of the company: the most urgent deadlines, alerts, and papers to record as notices.
 
     At most ``_MAX_DEADLINES`` deadlines are printed; a line with their number and the command for the rest
-    follows.
+    follows.  The duties of the regulator come last, and are no tasks.
     """
+    from archiver.filings.due.deadlines import is_company_duty
     from archiver.filings.due.reminders import describe_deadline
 
-    for deadline in health.open_deadlines[:_MAX_DEADLINES]:
+    company_deadlines = [deadline for deadline in health.open_deadlines if is_company_duty(deadline)]
+    for deadline in company_deadlines[:_MAX_DEADLINES]:
         session.console.info("To do: {line}", line=describe_deadline(deadline, health.today))
-    if len(health.open_deadlines) > _MAX_DEADLINES:
+    if len(company_deadlines) > _MAX_DEADLINES:
         session.console.info(
-            "To do: {count} items. To list them, run: archiver deadlines", count=len(health.open_deadlines)
+            LazyMessage.define(
+                "To do: {count} items. To list them, run: archiver deadlines",
+                singular="To do: {count} item. To list it, run: archiver deadlines",
+            ),
+            count=len(company_deadlines),
         )
     for alert in health.display_alerts:
         session.console.info("To do: {line}", line=alert)
@@ -144,6 +150,11 @@ def _print_tasks(session: Session, health: HealthReport) -> None:
             filing=paper.filing,
             file=health.watched_folder / os.fsdecode(paper.watched_path),
         )
+    for deadline in health.open_deadlines:
+        if not is_company_duty(deadline):
+            session.console.info(
+                "Waiting for the regulator: {line}", line=describe_deadline(deadline, health.today)
+            )
 
 
 def _print_doubtful_files(session: Session, health: HealthReport) -> None:

@@ -120,6 +120,21 @@ def test_a_number_of_another_form_is_taken_with_a_reason(site: Site) -> None:
     assert site.json("filing", "show", "推荐")["number"] == "沪备 2"
 
 
+@pytest.mark.parametrize(
+    ("lang", "to_do", "waiting"), [("en", "To do: ", "Waiting for the regulator: "), ("zh", "待办：", "等待主管部门：")]
+)
+def test_what_the_regulator_must_do_is_no_task_of_the_company(
+    site: Site, lang: str, to_do: str, waiting: str
+) -> None:
+    (review,) = [line for line in site.json("deadlines") if line["who"] == "regulator"]
+    lines = site.run("--lang", lang, "status").stdout.splitlines()
+    tasks = [line for line in lines if line.startswith(to_do)]
+    (regulator_line,) = [line for line in lines if line.startswith(waiting)]
+    assert review["due"] in regulator_line
+    assert tasks
+    assert all(review["due"] not in line for line in tasks)
+
+
 # --- notices
 
 
