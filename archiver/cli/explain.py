@@ -83,7 +83,7 @@ def _print_explanation(session: Session, shown_name: str, explanation: Retention
 
     ``shown_name`` is the version's tag, with the material's path after a colon if the user asked about a material.
     """
-    from archiver.retention.policy import RULE_NAMES
+    from archiver.retention.policy import PROFILE_NAMES, RULE_NAMES
 
     console, decision = session.console, explanation.decision
     console.info(
@@ -95,7 +95,7 @@ def _print_explanation(session: Session, shown_name: str, explanation: Retention
     for reason in decision.reasons:
         console.info(
             "  {rule} on {at}{clock}: retained through {until} ({profile})",
-            profile=reason.profile,
+            profile=PROFILE_NAMES.get(reason.profile, reason.profile),
             rule=RULE_NAMES[reason.rule],
             at=session.format_time(reason.wall_time),
             clock=_clock_clause(session, reason),

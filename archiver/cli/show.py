@@ -72,6 +72,8 @@ def _contents_as_json(version: Version, materials: Sequence[Material]) -> dict[s
 
 def _print_version(session: Session, version: Version) -> None:
     """Print the version's tag and capture time, the disposal if any, and the submissions to the regulator."""
+    from archiver.filings.code_names import SUBMISSION_KIND_NAMES, name_for_code
+
     console = session.console
     console.info("{tag}, captured {at}", tag=version.tag, at=session.format_time(version.captured_at))
     if version.disposed:
@@ -81,7 +83,7 @@ def _print_version(session: Session, version: Version) -> None:
             "Submitted on {on} as {tag} ({kind})",
             on=submission_record.on,
             tag=submission_record.tag,
-            kind=submission_record.kind,
+            kind=name_for_code(submission_record.kind, SUBMISSION_KIND_NAMES),
         )
         if submission_record.reason:
             console.info("  Reason: {reason}", reason=submission_record.reason)

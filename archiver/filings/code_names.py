@@ -44,8 +44,8 @@ FIELD_NAMES: Mapping[str, LazyMessage] = {
     "service_end": LazyMessage("service_end"),
 }
 SUBMISSION_KIND_NAMES: Mapping[str, LazyMessage] = {
-    "subject": LazyMessage("subject"),
-    "first": LazyMessage("first"),
+    "subject": LazyMessage("company information"),
+    "first": LazyMessage("first filing"),
     "correction": LazyMessage("correction"),
     "change": LazyMessage("change"),
     "deregistration": LazyMessage("deregistration"),

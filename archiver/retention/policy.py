@@ -42,6 +42,13 @@ RULE_NAMES: Mapping[str, LazyMessage] = {
 }
 
 
+#: Names for people of the profiles that are not in :data:`archiver.profiles.PROFILES`.
+PROFILE_NAMES: Mapping[str, LazyMessage] = {
+    "years": LazyMessage("setting retention.years"),
+    "promised": LazyMessage("earlier setting, still binding"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class RetentionPolicy:
     """The retention rules in force, as configured now or promised before.

@@ -22,6 +22,17 @@ def test_both_clocks_are_named_where_their_days_differ(site: Site) -> None:
     assert abs(date.fromisoformat(clock_day) - today) <= timedelta(days=1)
 
 
+def test_an_earlier_setting_is_called_that(site: Site) -> None:
+    site.configure(retention={"years": 10})
+    site.write("f/s/a", "1")
+    site.catch_up()
+    assert "(setting retention.years)" in site.run("explain", "f/s/v1").stdout
+    site.configure(retention={"years": 3})
+    assert "(earlier setting, still binding)" in site.run("explain", "f/s/v1").stdout
+    assert "保存方案：此前的设置，仍然有效" in site.run("--lang", "zh", "explain", "f/s/v1").stdout
+    assert site.json("explain", "f/s/v1")["reasons"][-1]["profile"] == "promised"
+
+
 def test_one_day_is_named_where_the_clocks_agree(site: Site) -> None:
     site.write("f/s/a", "1")
     site.catch_up()
