@@ -50,7 +50,12 @@ def _sign_newest_event(session: Session, archive: Archive) -> None:
     help="Include only these submissions.",
 )
 @click.option(
-    "--kind", "kinds", type=click.Choice(KINDS), multiple=True, help="Include only submissions of this kind."
+    "--kind",
+    "kinds",
+    type=click.Choice(KINDS),
+    multiple=True,
+    metavar="KIND",
+    help="Include only submissions of this kind.",
 )
 @click.option(
     "--since",

@@ -11,13 +11,16 @@ import gettext
 import inspect
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import click
 
+from archiver.cli.line_breaks import break_lines, display_width
 from archiver.i18n import CATALOGUE_FOLDER
 
 _DOMAIN = "archiver"
+#: Columns for the descriptions of options, however long the options are.
+_MIN_DESCRIPTION_WIDTH = 10
 
 
 def select_language(arguments: Sequence[str], default: str) -> None:
@@ -47,8 +50,42 @@ def translate_help(text: str | None) -> str:
     return gettext.gettext(cleaned_text) if cleaned_text else ""
 
 
+class _HelpFormatter(click.HelpFormatter):
+    """Writes help in lines in which paths, commands and options stay whole, in Chinese too."""
+
+    def write_text(self, text: str) -> None:
+        """Write an indented paragraph."""
+        for line in break_lines(text, self.width - self.current_indent):
+            self.write(f"{'':>{self.current_indent}}{line}\n")
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        """Write terms and their descriptions in two columns.
+
+        The first column is as wide as the longest term, but at most ``col_max``: below a longer term, the
+        description begins on a line of its own.  ``col_spacing`` is the space between the columns.
+        """
+        rows = list(rows)
+        indent = self.current_indent
+        second_column = min(max(display_width(term) for term, _ in rows), col_max) + col_spacing
+        for term, description in rows:
+            lines = break_lines(description, max(self.width - second_column - indent, _MIN_DESCRIPTION_WIDTH))
+            padding = " " * (second_column - display_width(term))
+            first_line = lines.pop(0) if lines and display_width(term) <= second_column - col_spacing else ""
+            self.write(f"{'':>{indent}}{term}{padding}{first_line}".rstrip() + "\n")
+            for line in lines:
+                self.write(f"{'':>{indent + second_column}}{line}\n")
+
+
+class _HelpContext(click.Context):
+    """The context of a command, with the formatter for its help."""
+
+    formatter_class = _HelpFormatter
+
+
 class LocalizedCommand(click.Command):
     """A command with help in the reader's language."""
+
+    context_class = _HelpContext
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the sentence about the command."""
@@ -62,6 +99,7 @@ class LocalizedCommand(click.Command):
 class LocalizedGroup(click.Group):
     """A group of commands with help in the reader's language."""
 
+    context_class = _HelpContext
     command_class = LocalizedCommand
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -29,7 +29,7 @@ from archiver.model import KINDS
     help="Version to submit (default: the newest).",
 )
 @day_option("--on", "submitted_on", "Submission date shown on the portal.", required=True)
-@click.option("--kind", type=click.Choice(KINDS), help="Submission kind (default: from the folder name).")
+@click.option("--kind", type=click.Choice(KINDS), metavar="KIND", help="Submission kind (default: from the folder name).")
 @click.option("--number", "filing_number", type=RecordedText(), metavar="NO", help="Filing number, once issued.")
 @click.option("--force", is_flag=True, help="Accept a number in an unknown format; requires --reason.")
 @click.option(

@@ -116,7 +116,8 @@ def _assignment_lines(setting: Setting, value: Any) -> list[str]:
 
 def _comment_lines(text: LazyMessage) -> list[str]:
     """Return the help text as comment lines of at most ``_COMMENT_WIDTH`` characters after the "#"."""
-    return [f"# {line}" for line in textwrap.wrap(str(text), _COMMENT_WIDTH, break_on_hyphens=False)]
+    lines = textwrap.wrap(str(text), _COMMENT_WIDTH, break_on_hyphens=False, break_long_words=False)
+    return [f"# {line}" for line in lines]
 
 
 def _format_toml(value: object) -> str:
