@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archiver.cli.console import Console
-from archiver.cli.parameters import MaterialPattern, ObjectName, RecordedText
+from archiver.cli.parameters import MaterialPattern, NamedChoice, ObjectName, RecordedText
 from archiver.cli.session import Session, command
 from archiver.errors import ArchiverError
-from archiver.model import KINDS
+from archiver.filings.code_names import SUBMISSION_KIND_NAMES
 from archiver.store.events.event_kinds import Action
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def _sign_newest_event(session: Session, archive: Archive) -> None:
 @click.option(
     "--kind",
     "kinds",
-    type=click.Choice(KINDS),
+    type=NamedChoice(SUBMISSION_KIND_NAMES),
     multiple=True,
     metavar="KIND",
     help="Include only submissions of this kind.",

@@ -16,7 +16,8 @@ from collections.abc import Iterable, Sequence
 import click
 
 from archiver.cli.line_breaks import break_lines, display_width
-from archiver.i18n import CATALOGUE_FOLDER
+from archiver.errors import LazyMessage
+from archiver.i18n import CATALOGUE_FOLDER, translator
 
 _DOMAIN = "archiver"
 #: Columns for the descriptions of options, however long the options are.
@@ -124,6 +125,25 @@ def _write_help_text(command: click.Command, formatter: click.HelpFormatter) -> 
         formatter.write_text(translate_help(command.help))
 
 
+def _describe_values(option: click.Option) -> str:
+    """Return a sentence with each value of an option and its meaning, translated; empty for most options.
+
+    The type of an option that takes codes has the attribute ``names_by_code``, such as
+    :class:`archiver.cli.parameters.NamedChoice`.  A code whose name is the code itself is listed without it.
+    """
+    names_by_code = getattr(option.type, "names_by_code", {})
+    if not names_by_code:
+        return ""
+    translate = translator(os.environ["LANGUAGE"])
+    values = [
+        code
+        if (meaning := translate(name)) == code
+        else translate(LazyMessage("{code} ({meaning})", code=code, meaning=meaning))
+        for code, name in names_by_code.items()
+    ]
+    return translate(LazyMessage(" Values: {values}.", values=translate(LazyMessage(", ")).join(values)))
+
+
 def _write_translated_options(command: click.Command, ctx: click.Context, formatter: click.HelpFormatter) -> None:
     """Write the command's options with translated help, as click does for English; hidden options are left out."""
     help_records = []
@@ -132,7 +152,7 @@ def _write_translated_options(command: click.Command, ctx: click.Context, format
             continue
         # Translate a copy, so that the option keeps its English help, in case the process changes the language.
         translated_option = copy.copy(option)
-        translated_option.help = translate_help(translated_option.help)
+        translated_option.help = translate_help(translated_option.help) + _describe_values(option)
         if record := translated_option.get_help_record(ctx):
             help_records.append(record)
     if help_records:

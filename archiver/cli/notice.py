@@ -15,6 +15,7 @@ import click
 
 from archiver.actions.client import open_attachment
 from archiver.cli.parameters import (
+    NamedChoice,
     ObjectName,
     ReadableFile,
     RecordedText,
@@ -25,6 +26,7 @@ from archiver.cli.parameters import (
 )
 from archiver.cli.session import Session, command, command_group
 from archiver.errors import LazyMessage, UsageError, shell_word
+from archiver.filings.code_names import NOTICE_KIND_NAMES, deadline_state_name, name_for_code
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,15 +37,13 @@ if TYPE_CHECKING:
     from archiver.filings.register import Notice
     from archiver.filings.unrecorded_papers import UnrecordedPaper
 
-_KINDS = ("correction", "inquiry", "refusal", "rectification", "inspection", "revocation")
-
 
 notice_command = command_group("Manage the regulator's notices and their answers.")
 
 
 @command("Record a notice. With only --file, read its text and suggest a command.")
 @click.argument("filing", type=ObjectName())
-@click.option("--kind", type=click.Choice(_KINDS), help="Notice kind.")
+@click.option("--kind", type=NamedChoice(NOTICE_KIND_NAMES), metavar="KIND", help="Notice kind.")
 @day_option("--received", "received_on", "Date on which the notice was received.")
 @day_option("--due", "due_on", "Deadline stated in the notice.")
 @click.option(
@@ -291,8 +291,6 @@ def _print_notices(
 
 def _cell_text(console: Console, notice_document: dict[str, Any], key: str) -> str:
     """Return the value of ``key`` in a notice's document for people: codes translated, a dash for None."""
-    from archiver.filings.code_names import NOTICE_KIND_NAMES, deadline_state_name, name_for_code
-
     value = notice_document[key]
     if value is None:
         return "-"

@@ -6,14 +6,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archiver.cli.parameters import MaterialPattern, ObjectName
+from archiver.cli.parameters import MaterialPattern, NamedChoice, ObjectName
 from archiver.cli.session import Session, command
-from archiver.errors import ArchiverError, UsageError
+from archiver.errors import ArchiverError, LazyMessage, UsageError
 
 if TYPE_CHECKING:
     from archiver.cli.console import Console
     from archiver.restore.restoration import Overwrite, PlacedVersion, RestorePlan
     from archiver.store.archive import Archive
+
+
+#: Value of ``--overwrite`` -> what happens to existing files.
+_OVERWRITE_NAMES = {
+    "never": LazyMessage("refuse if one differs"),
+    "if-changed": LazyMessage("replace those that differ"),
+    "always": LazyMessage("write all again"),
+}
 
 
 @command("Restore a version with its times and empty folders, and verify every byte.")
@@ -25,7 +33,7 @@ if TYPE_CHECKING:
 @click.option("--at", "at_time", metavar="TIME", help="Time as of which to restore a filing.")
 @click.option(
     "--overwrite",
-    type=click.Choice(["never", "if-changed", "always"]),
+    type=NamedChoice(_OVERWRITE_NAMES),
     default="never",
     show_default=True,
     help="Handling of files that already exist.",

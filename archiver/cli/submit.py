@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from archiver.cli.parameters import (
+    NamedChoice,
     ObjectName,
     ReadableFile,
     RecordedText,
@@ -16,7 +17,7 @@ from archiver.cli.parameters import (
     reported_by_option,
 )
 from archiver.cli.session import Session, command
-from archiver.model import KINDS
+from archiver.filings.code_names import SUBMISSION_KIND_NAMES
 
 
 @command("Record the submission of a version: sign it, store the receipt, and start its retention.")
@@ -29,7 +30,12 @@ from archiver.model import KINDS
     help="Version to submit (default: the newest).",
 )
 @day_option("--on", "submitted_on", "Submission date shown on the portal.", required=True)
-@click.option("--kind", type=click.Choice(KINDS), metavar="KIND", help="Submission kind (default: from the folder name).")
+@click.option(
+    "--kind",
+    type=NamedChoice(SUBMISSION_KIND_NAMES),
+    metavar="KIND",
+    help="Submission kind (default: from the folder name).",
+)
 @click.option("--number", "filing_number", type=RecordedText(), metavar="NO", help="Filing number, once issued.")
 @click.option("--force", is_flag=True, help="Accept a number in an unknown format; requires --reason.")
 @click.option(

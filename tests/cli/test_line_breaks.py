@@ -57,6 +57,28 @@ def test_help_cuts_nothing_and_fits(lang: str, monkeypatch: pytest.MonkeyPatch) 
                 assert any(unit in line for line in lines), (context.command_path, unit)
 
 
+@pytest.mark.parametrize(
+    ("lang", "described"),
+    [
+        ("en", ["subject (company information), first (first filing), correction,", "yes (a change submission is required)"]),
+        ("zh", ["subject（主体信息）、first（首次备案）、correction（补正）、", "yes（须办理变更手续）"]),
+    ],
+)
+def test_help_tells_the_meaning_of_each_code(
+    lang: str, described: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(COLUMNS))
+    monkeypatch.setenv("LANGUAGE", lang)
+    localized.select_language([], lang)
+    helps = {
+        context.command_path: re.sub(r"\s+", " " if lang == "en" else "", command.get_help(context))
+        for command, context in commands(cli, cli.context_class(cli, info_name="archiver"))
+    }
+    assert described[0] in helps["archiver submit"]
+    assert described[0] in helps["archiver audit"]
+    assert described[1] in helps["archiver change decide"]
+
+
 def filled(template: str, value: str) -> str:
     fields: dict[str, Any] = {}
     for _, name, form, _ in string.Formatter().parse(template):

@@ -15,3 +15,38 @@ def test_a_submission_is_named_by_its_kind(site: Site, lang: str, kind: str) -> 
     site.run("submit", "f/s", "--on", "2026-03-20", "--kind", "first")
     assert kind in site.run("--lang", lang, "show", "f/s/v1").stdout
     assert kind in site.run("--lang", lang, "filing", "show", "f").stdout
+
+
+@pytest.mark.parametrize(
+    ("lang", "lines"),
+    [
+        (
+            "en",
+            [
+                "  State: under review (2026-03-20), on the portal: 审核 中",
+                "  Company: 甲",
+                "  Scheme: deep synthesis",
+                "  Products: 乙, 丙",
+                "  Link to the publication: https://beian.example/1",
+            ],
+        ),
+        (
+            "zh",
+            [
+                "  状态：审核中（2026-03-20），备案系统显示：审核 中",
+                "  备案主体：甲",
+                "  备案制度：深度合成",
+                "  产品：乙、丙",
+                "  主管部门公示链接：https://beian.example/1",
+            ],
+        ),
+    ],
+)
+def test_the_sheet_has_labels_instead_of_keys(site: Site, lang: str, lines: list[str]) -> None:
+    site.write("f/s/a", "1")
+    site.catch_up()
+    site.run("submit", "f/s", "--on", "2026-03-19", "--kind", "first")
+    sheet = ("--company", "甲", "--product", "乙", "--product", "丙", "--scheme", "deep_synthesis")
+    state = ("--status", "under_review", "--portal-text", "审核 中", "--on", "2026-03-20")
+    site.run("filing", "set", "f", *sheet, *state, "--published-at", "https://beian.example/1")
+    assert site.run("--lang", lang, "filing", "show", "f").stdout.splitlines()[1:6] == lines
