@@ -56,7 +56,11 @@ def _print_changed_flags(console: Console, changed_count: int, total_count: int,
     """Print the number of content objects, and the number of flags set or cleared."""
     if is_clearing:
         console.info(
-            "Cleared the immutable flag: {done} of {total} objects changed.",
+            LazyMessage.define(
+                "Cleared the immutable flag: {done} of {total} objects changed.",
+                singular="Cleared the immutable flag: {done} of {total} object changed.",
+                count_field="total",
+            ),
             done=changed_count,
             total=total_count,
         )

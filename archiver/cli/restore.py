@@ -101,7 +101,11 @@ def _apply_and_journal(
         archive.content, restore_plan, overwrite, console.make_progress_display()
     )
     console.info(
-        "Restored to {target}: {bytes} bytes written and verified.",
+        LazyMessage.define(
+            "Restored to {target}: {bytes} bytes written and verified.",
+            singular="Restored to {target}: {bytes} byte written and verified.",
+            count_field="bytes",
+        ),
         target=restore_plan.target,
         bytes=written_bytes,
     )

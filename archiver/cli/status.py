@@ -114,7 +114,10 @@ def _print_files(session: Session, health: HealthReport) -> None:
             since=session.format_time(since),
         )
     if health.pending_count > len(health.pending_paths):
-        console.info("Pending: {count} changes in total", count=health.pending_count)
+        console.info(
+            LazyMessage.define("Pending: {count} changes in total", singular="Pending: {count} change in total"),
+            count=health.pending_count,
+        )
     for skipped_path in health.skipped_paths:
         console.info("Skipped: {path}: {reason}", path=skipped_path.path, reason=skipped_path.reason)
 
