@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
 
 from archiver import clock
 from tests.support import faketime
 from tests.support.site import Site
+from tests.test_golden import unpacked
 
 
 def test_both_clocks_are_named_where_their_days_differ(site: Site) -> None:
@@ -37,3 +41,26 @@ def test_one_day_is_named_where_the_clocks_agree(site: Site) -> None:
     site.write("f/s/a", "1")
     site.catch_up()
     assert "compliance clock" not in site.run("explain", "f/s/v1").stdout
+
+
+def test_the_periods_of_one_content_are_grouped_by_version(site: Site) -> None:
+    site.write("f/s/a b", "same")
+    site.catch_up()
+    site.write("f/s/other", "x")
+    site.catch_up()
+    lines = site.run("explain", "f/s/v1:a b").stdout.splitlines()
+    heads = {lines.index(f"  In f/s/v{number}:") for number in (1, 2)}
+    assert all(lines[head + 1].startswith("    captured on ") for head in heads)
+    assert site.run("explain", "f/s/v1").stdout.count("  In ") == 0
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_a_version_that_is_gone_is_not_called_retained(tmp_path: Path, lang: str) -> None:
+    """``explain`` said until when it was retained, as if it were still there."""
+    golden = unpacked(tmp_path)
+    disposed = [version for version in golden.json("log") if version["tag"].startswith("退役/首次/")]
+    (name,) = {plan["plan"] for plan in golden.json("dispose", "list") if plan["certified"]}
+    for text in (disposed[-1]["tag"], f"{disposed[-1]['tag']}:自评估.txt"):
+        lines = golden.run("--lang", lang, "explain", text).stdout.splitlines()
+        assert name in lines[0]
+        assert not any(line.startswith(("  To extend", "  可延长")) for line in lines)
