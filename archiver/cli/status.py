@@ -35,25 +35,21 @@ def status_command(session: Session, as_json: bool, fails_on_problems: bool) -> 
     if as_json:
         session.console.print_json(health.as_json())
     else:
-        _print_report(session, health)
+        # With --check, the error names the problems.
+        _print_report(session, health, with_problems=not fails_on_problems)
     if fails_on_problems and health.problems:
         problems = "; ".join(map(session.console.translate, health.problems))
         raise Unhealthy("Unhealthy: {problems}.", problems=problems)
 
 
-def _print_report(session: Session, health: HealthReport) -> None:
+def _print_report(session: Session, health: HealthReport, *, with_problems: bool) -> None:
     """Print the report for people: tasks, archive and service, files, replica, and last the problems."""
     from archiver.status.protection import PROTECTION
 
     console = session.console
     _print_tasks(session, health)
     console.info("Archive: {path}", path=health.archive_folder)
-    console.info(
-        "Watched folder: {path} ({state}{why})",
-        path=health.watched_folder,
-        state=health.watch_description,
-        why=LazyMessage("; {reason}", reason=health.watching_reason) if health.watching_reason else "",
-    )
+    _print_watched_folder(session, health)
     console.info("Daemon: {holder}", holder=health.daemon_process or LazyMessage("not running"))
     console.info(
         "Versions: {count}, submissions: {submissions}",
@@ -73,8 +69,22 @@ def _print_report(session: Session, health: HealthReport) -> None:
         )
     _print_lost_versions(session, health)
     _print_replica(session, health.replica)
-    for problem in health.problems:
-        console.info("Warning: {problem}", problem=problem)
+    if with_problems:
+        for problem in health.problems:
+            console.info("Warning: {problem}", problem=problem)
+
+
+def _print_watched_folder(session: Session, health: HealthReport) -> None:
+    """Print the path of the watched folder, and how changes are detected, unless no daemon runs."""
+    if health.watch_description.code == "watching.none":
+        session.console.info("Watched folder: {path}", path=health.watched_folder)
+        return
+    session.console.info(
+        "Watched folder: {path} ({state}{why})",
+        path=health.watched_folder,
+        state=health.watch_description,
+        why=LazyMessage("; {reason}", reason=health.watching_reason) if health.watching_reason else "",
+    )
 
 
 def _print_clock(session: Session, health: HealthReport) -> None:
