@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from archiver.cli.durations import describe_duration
 from archiver.cli.parameters import json_option
 from archiver.cli.session import Session, command
 from archiver.errors import LazyMessage, Unhealthy
@@ -91,16 +92,16 @@ def _print_clock(session: Session, health: HealthReport) -> None:
     """Print the compliance clock with its lag, and the times of the last timestamp and the last checkpoint."""
     console = session.console
     console.info(
-        "Compliance clock: {clock} ({lag} s behind the system clock)",
+        "Compliance clock: {clock} ({lag} behind the system clock)",
         clock=session.format_time(health.compliance_time),
-        lag=health.clock_lag_seconds,
+        lag=describe_duration(health.clock_lag_seconds),
     )
     if health.clock_lag_seconds > _UNEXPLAINED_LAG_SECONDS:
         console.info(
-            "  Not counted: {off} s powered off or rebooting, {ahead} s of clock changes. Retention ends later. "
-            "To catch up, run: archiver checkpoint",
-            off=round(health.clock_lag.off),
-            ahead=round(health.clock_lag.ahead),
+            "  Not counted: {off} powered off or rebooting, {ahead} of clock changes. Retention ends later. To "
+            "catch up, run: archiver checkpoint",
+            off=describe_duration(health.clock_lag.off),
+            ahead=describe_duration(health.clock_lag.ahead),
         )
     if health.last_token_time:
         console.info("Last timestamp: {at}", at=session.format_time(health.last_token_time))
