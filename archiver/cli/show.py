@@ -102,7 +102,8 @@ def _print_materials(console: Console, materials: Sequence[Material]) -> None:
     material_rows += [
         (name_as_text(material.path) + "/", "-", "-") for material in materials if material.sha256 is None
     ]
-    console.print_table((LazyMessage("File"), LazyMessage("Bytes"), LazyMessage("SHA-256")), material_rows)
+    digest_heading = LazyMessage("SHA-256 (first {count} digits)", count=_DIGEST_DIGITS)
+    console.print_table((LazyMessage("File"), LazyMessage("Bytes"), digest_heading), material_rows)
     for material in materials:
         if material.health:
             note = DEFECTS[material.health]

@@ -50,3 +50,13 @@ def test_the_sheet_has_labels_instead_of_keys(site: Site, lang: str, lines: list
     state = ("--status", "under_review", "--portal-text", "审核 中", "--on", "2026-03-20")
     site.run("filing", "set", "f", *sheet, *state, "--published-at", "https://beian.example/1")
     assert site.run("--lang", lang, "filing", "show", "f").stdout.splitlines()[1:6] == lines
+
+
+@pytest.mark.parametrize(("lang", "heading"), [("en", "SHA-256 (first 16 digits)"), ("zh", "SHA-256（前 16 位）")])
+def test_the_checksum_is_called_the_beginning_of_one(site: Site, lang: str, heading: str) -> None:
+    """Whoever compared it with sha256sum thought that the file was another."""
+    site.write("f/s/a", "1")
+    site.catch_up()
+    lines = site.run("--lang", lang, "show", "f/s/v1").stdout.splitlines()
+    assert lines[1].endswith(heading)
+    assert lines[2].endswith("  " + site.json("show", "f/s/v1")["materials"][0]["sha256"][:16])
