@@ -39,14 +39,14 @@ def _sign_newest_event(session: Session, archive: Archive) -> None:
 @command("Export an inspection package: files, lists, journal, proofs, a report, and a verifier.")
 @click.option("--to", "target", required=True, metavar="DIR", help="New or empty folder.")
 @click.option(
-    "--filing", "filings", type=ObjectName(), multiple=True, metavar="F", help="Include only these filings."
+    "--filing", "filings", type=ObjectName(), multiple=True, metavar="FILING", help="Include only these filings."
 )
 @click.option(
     "--submission",
     "submissions",
     type=ObjectName(),
     multiple=True,
-    metavar="F/S",
+    metavar="FILING/SUBMISSION",
     help="Include only these submissions.",
 )
 @click.option(
@@ -59,11 +59,13 @@ def _sign_newest_event(session: Session, archive: Archive) -> None:
 )
 @click.option(
     "--since",
-    metavar="D",
+    metavar="TIME",
     help=("Include only versions captured from this time on; a date includes the whole day."),
 )
 @click.option(
-    "--until", metavar="D", help=("Include only versions captured up to this time; a date includes the whole day.")
+    "--until",
+    metavar="TIME",
+    help="Include only versions captured up to this time; a date includes the whole day.",
 )
 @click.option(
     "--without",
@@ -78,7 +80,7 @@ def _sign_newest_event(session: Session, archive: Archive) -> None:
     "--expand", is_flag=True, help=("Write all files of each version instead of storing each object once.")
 )
 @click.option("--recipient", type=RecordedText(), metavar="NAME", help="Recipient, recorded in the journal.")
-@click.option("--reason", type=RecordedText(), metavar="WHY", help="Reason, recorded in the journal.")
+@click.option("--reason", type=RecordedText(), metavar="TEXT", help="Reason, recorded in the journal.")
 @click.option("--zip", "as_zip", is_flag=True, help="Write a zip file, DIR.zip, instead of a folder.")
 def audit_command(
     session: Session,

@@ -68,7 +68,7 @@ def _print_plan(console: Console, disposal_plan: dict[str, Any]) -> None:
     )
     console.info(
         "Plan: {plan}. Two other users must approve it. To approve it, run: archiver dispose approve {plan!q} "
-        "--reason WHY",
+        "--reason TEXT",
         plan=disposal_plan["plan"],
     )
 

@@ -95,7 +95,7 @@ def _print_filings(
 @command("Show a filing: facts, review status, notices, changes, and display checks.")
 @click.argument("filing", type=ObjectName())
 @click.option(
-    "--at", "known_until", metavar="DATE", help="State at this time (a date alone: the end of that day)."
+    "--at", "known_until", metavar="TIME", help="State at this time (a date alone: the end of that day)."
 )
 @json_option
 def _show_filing(session: Session, filing: str, known_until: str | None, as_json: bool) -> None:
@@ -215,7 +215,7 @@ def _format_day(day: date | None) -> str | None:
 )
 @click.option("--number", type=RecordedText(), metavar="NO", help="Filing number, once issued.")
 @click.option("--force", is_flag=True, help="Accept a number in an unknown format; requires --reason.")
-@click.option("--reason", type=RecordedText(), metavar="WHY", help="Reason for the unknown number format.")
+@click.option("--reason", type=RecordedText(), metavar="TEXT", help="Reason for the unknown number format.")
 @day_option("--issued-on", "issued_on", "Date on which the number was issued.")
 @click.option("--published-at", type=RecordedText(), metavar="URL", help="URL of the regulator's publication.")
 @day_option("--service-start", "service_start", "Date on which the service started.")
@@ -273,7 +273,7 @@ def _update_filing(
     if status in ("deregistered", "revoked", "withdrawn"):
         session.console.info(
             "Its retention cannot end before the end of the filing is recorded. To record it, run: archiver "
-            "filing end {filing!q} --on DATE --reason WHY",
+            "filing end {filing!q} --on DATE --reason TEXT",
             filing=update_result["filing"],
         )
 

@@ -56,6 +56,7 @@ _LAYOUT_NAMES = {
 @click.option(
     "--retention-years",
     type=int,
+    metavar="N",
     default=profiles.FLOOR_YEARS,
     show_default=True,
     help="Retention in calendar years, 3 or more.",

@@ -41,7 +41,7 @@ from archiver.filings.code_names import SUBMISSION_KIND_NAMES
 @click.option(
     "--reason",
     type=RecordedText(),
-    metavar="WHY",
+    metavar="TEXT",
     help="Reason for the unknown number format, or for signing this very version; recorded in the journal.",
 )
 @click.option(

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 @click.option(
     "--replica-sample",
     type=click.FloatRange(0, 100),
-    metavar="P",
+    metavar="PERCENT",
     help="Also hash this percentage of the bucket's objects again.",
 )
 @click.option(
     "--sample",
     type=click.FloatRange(0, 100),
-    metavar="P",
+    metavar="PERCENT",
     help=("Percentage of the objects to hash (default: 100)."),
 )
 @click.option(

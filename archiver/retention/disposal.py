@@ -294,7 +294,7 @@ def _check_approvals(disposal: Disposal) -> None:
     if missing_count > 0:
         raise RetentionRefused(
             "{identity} lacks {missing} of {needed} approvals. Nothing was deleted. A user other than the "
-            "planner must approve it. To approve it, run: archiver dispose approve {identity!q} --reason WHY",
+            "planner must approve it. To approve it, run: archiver dispose approve {identity!q} --reason TEXT",
             identity=disposal.identity,
             missing=missing_count,
             needed=REQUIRED_APPROVALS,
@@ -307,7 +307,7 @@ def _check_cooling_off(archive: Archive, disposal: Disposal, rules: DisposalRule
     if archive.compliance_time() < end:
         raise RetentionRefused(
             "{identity} is in its cooling-off period until {until} by the compliance clock. Nothing was deleted. "
-            "To object before then, run: archiver hold place NAME OBJECT --reason WHY",
+            "To object before then, run: archiver hold place NAME TAG --reason TEXT",
             identity=disposal.identity,
             until=clock.format_time(end),
         )

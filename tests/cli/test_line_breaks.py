@@ -120,3 +120,21 @@ def test_a_line_ends_where_a_reader_expects_it(text: str, lines: list[str]) -> N
 
 def test_a_chinese_character_takes_two_columns() -> None:
     assert [display_width(text) for text in ("算法", "a，", "cafe\u0301", "")] == [4, 3, 4, 0]
+
+
+def test_one_kind_of_value_has_one_name_in_the_help() -> None:
+    """WHY and TEXT, D and DATE, F and FILING were two names of one thing each."""
+    metavars = {
+        param.metavar
+        for command, _ in commands(cli, cli.context_class(cli, info_name="archiver"))
+        for param in command.params
+        if isinstance(param, click.Option) and param.metavar
+    }
+    assert not metavars & {"WHY", "D", "F", "F/S", "P"}
+    reasons = {
+        param.metavar or "TEXT"
+        for command, _ in commands(cli, cli.context_class(cli, info_name="archiver"))
+        for param in command.params
+        if "--reason" in param.opts
+    }
+    assert reasons == {"TEXT"}
