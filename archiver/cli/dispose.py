@@ -67,8 +67,8 @@ def _print_plan(console: Console, disposal_plan: dict[str, Any]) -> None:
         shared=disposal_plan["shared_objects"],
     )
     console.info(
-        "Plan: {plan}. Two other users must approve it. To approve it, run: archiver dispose approve {plan!q} "
-        "--reason TEXT",
+        "Disposal plan: {plan}. Two other users must approve the plan. To approve, run: archiver dispose approve "
+        "{plan!q} --reason TEXT",
         plan=disposal_plan["plan"],
     )
 

@@ -86,7 +86,7 @@ def _print_explanation(session: Session, shown_name: str, explanation: Retention
     console, decision = session.console, explanation.decision
     if explanation.disposals:
         console.info(
-            "{tag}: disposed of (disposal {disposals}), after retention through {until}",
+            "{tag}: content deleted in disposal {disposals}, after retention through {until}",
             tag=shown_name,
             disposals=", ".join(explanation.disposals),
             until=decision.keep_until.date(),
@@ -125,7 +125,7 @@ def _print_reasons(session: Session, explanation: RetentionExplanation) -> None:
     for version, reasons in explanation.reasons_by_version:
         if has_several_versions and version.disposed:
             session.console.info(
-                "  In {tag} (disposed of, disposal {disposal}):", tag=version.tag, disposal=version.disposed
+                "  In {tag} (deleted in disposal {disposal}):", tag=version.tag, disposal=version.disposed
             )
         elif has_several_versions:
             session.console.info("  In {tag}:", tag=version.tag)

@@ -272,7 +272,7 @@ def _update_filing(
     session.console.info("Updated the record of {filing}.", filing=update_result["filing"])
     if status in ("deregistered", "revoked", "withdrawn"):
         session.console.info(
-            "Its retention cannot end before the end of the filing is recorded. To record it, run: archiver "
+            "Retention cannot end before the end of the filing is recorded. To record the end, run: archiver "
             "filing end {filing!q} --on DATE --reason TEXT",
             filing=update_result["filing"],
         )

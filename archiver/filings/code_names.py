@@ -14,7 +14,7 @@ STATE_NAMES: Mapping[str, LazyMessage] = {
     "submitted": LazyMessage("submitted"),
     "under_review": LazyMessage("under review"),
     "returned": LazyMessage("returned"),
-    "resubmitted": LazyMessage("resubmitted"),
+    "resubmitted": LazyMessage("correction submitted"),
     "filed": LazyMessage("filed"),
     "change_pending": LazyMessage("change under review"),
     "deregistration_pending": LazyMessage("deregistration under review"),
@@ -25,22 +25,22 @@ STATE_NAMES: Mapping[str, LazyMessage] = {
 SCHEME_NAMES: Mapping[str, LazyMessage] = {
     "algorithm": LazyMessage("algorithm recommendation"),
     "deep_synthesis": LazyMessage("deep synthesis"),
-    "genai_filing": LazyMessage("generative AI filing"),
-    "genai_registration": LazyMessage("generative AI registration"),
+    "genai_filing": LazyMessage("generative AI (filing)"),
+    "genai_registration": LazyMessage("generative AI (registration)"),
 }
 FIELD_NAMES: Mapping[str, LazyMessage] = {
     "company": LazyMessage("Company"),
     "responsible": LazyMessage("Responsible person"),
-    "manager": LazyMessage("Manager"),
+    "manager": LazyMessage("Approving manager"),
     "algorithm": LazyMessage("Algorithm"),
     "category": LazyMessage("Algorithm type"),
     "scheme": LazyMessage("Scheme"),
     "products": LazyMessage("Products"),
     "number": LazyMessage("Filing number"),
     "issued_on": LazyMessage("Number issued on"),
-    "published_at": LazyMessage("Link to the publication"),
-    "service_start": LazyMessage("Service start"),
-    "service_end": LazyMessage("Service end"),
+    "published_at": LazyMessage("Publication link"),
+    "service_start": LazyMessage("Service started on"),
+    "service_end": LazyMessage("Service ended on"),
 }
 SUBMISSION_KIND_NAMES: Mapping[str, LazyMessage] = {
     "subject": LazyMessage("company information"),
@@ -82,9 +82,9 @@ _SUGGESTED_STATE_NAMES: Mapping[str, LazyMessage] = {
 }
 #: The authority behind a deadline, ``Deadline.basis``.
 BASIS_NAMES: Mapping[str, LazyMessage] = {
-    "statute": LazyMessage("statute"),
-    "policy": LazyMessage("policy"),
-    "stated": LazyMessage("stated"),
+    "statute": LazyMessage("regulation"),
+    "policy": LazyMessage("program's suggestion"),
+    "stated": LazyMessage("stated in the notice"),
 }
 #: The party that has a duty, ``Deadline.party``.
 PARTY_NAMES: Mapping[str, LazyMessage] = {"company": LazyMessage("company"), "regulator": LazyMessage("regulator")}

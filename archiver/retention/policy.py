@@ -38,7 +38,7 @@ RULE_NAMES: Mapping[str, LazyMessage] = {
     "captured": LazyMessage("captured"),
     "submitted": LazyMessage.define("submitted", context="rule"),
     "superseded": LazyMessage("superseded"),
-    "ended": LazyMessage("ended"),
+    "ended": LazyMessage("filing ended"),
 }
 
 

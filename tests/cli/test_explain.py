@@ -33,7 +33,7 @@ def test_an_earlier_setting_is_called_that(site: Site) -> None:
     assert "(setting retention.years)" in site.run("explain", "f/s/v1").stdout
     site.configure(retention={"years": 3})
     assert "(earlier setting, still binding)" in site.run("explain", "f/s/v1").stdout
-    assert "保存方案：此前的设置，仍然有效" in site.run("--lang", "zh", "explain", "f/s/v1").stdout
+    assert "保存方案：此前设定的保存期限，继续有效" in site.run("--lang", "zh", "explain", "f/s/v1").stdout
     assert site.json("explain", "f/s/v1")["reasons"][-1]["profile"] == "promised"
 
 

@@ -61,7 +61,7 @@ def test_help_cuts_nothing_and_fits(lang: str, monkeypatch: pytest.MonkeyPatch) 
     ("lang", "described"),
     [
         ("en", ["subject (company information), first (first filing), correction,", "yes (a change submission is required)"]),
-        ("zh", ["subject（主体信息）、first（首次备案）、correction（补正）、", "yes（须办理变更手续）"]),
+        ("zh", ["subject（主体信息）、first（首次备案）、correction（补正）、", "yes（已变更，须办理变更手续）"]),
     ],
 )
 def test_help_tells_the_meaning_of_each_code(

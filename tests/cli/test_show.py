@@ -27,7 +27,7 @@ def test_a_submission_is_named_by_its_kind(site: Site, lang: str, kind: str) -> 
                 "  Company: 甲",
                 "  Scheme: deep synthesis",
                 "  Products: 乙, 丙",
-                "  Link to the publication: https://beian.example/1",
+                "  Publication link: https://beian.example/1",
             ],
         ),
         (
@@ -35,8 +35,8 @@ def test_a_submission_is_named_by_its_kind(site: Site, lang: str, kind: str) -> 
             [
                 "  状态：审核中（2026-03-20），备案系统显示：审核 中",
                 "  备案主体：甲",
-                "  备案制度：深度合成",
-                "  产品：乙、丙",
+                "  备案制度：深度合成备案",
+                "  应用产品：乙、丙",
                 "  主管部门公示链接：https://beian.example/1",
             ],
         ),
