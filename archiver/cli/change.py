@@ -103,7 +103,9 @@ def _print_change(console: Console, change_document: dict[str, Any]) -> None:
     from archiver.filings.code_names import CHANGE_KIND_NAMES, name_for_code
 
     console.info(
-        "Change {number} of {filing} since {since}: first change on {first}, decision due {due}",
+        "Change {number} of {filing} since {since}: first change on {first}, decision due {due}"
+        if change_document["due"]
+        else "Change {number} of {filing} since {since}: first found on {first}, no decision due",
         **{key: change_document[key] for key in ("number", "filing", "since", "first", "due")},
     )
     kind_names = ", ".join(

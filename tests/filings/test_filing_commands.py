@@ -282,6 +282,18 @@ class Pages(http.server.BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_a_change_of_an_ended_filing_has_no_day_to_decide_on(site: Site, lang: str) -> None:
+    """"decision due None" was the last that an officer read of it."""
+    filed(site)
+    site.write("推荐/首次/模型.txt", "v2")
+    site.catch_up()
+    site.run("filing", "set", "推荐", "--status", "deregistered")
+    told = site.run("--lang", lang, "change", "list").stdout
+    assert "模型.txt" in told
+    assert "None" not in told
+
+
 @pytest.fixture
 def pages() -> Iterator[str]:
     good = f'<p>备案编号：网信算备 1101088234 83901230031 号 <a href="{LINK}">公示</a></p>'
