@@ -108,7 +108,7 @@ def _print_change(console: Console, change_document: dict[str, Any]) -> None:
         else "Change {number} of {filing} since {since}: first found on {first}, no decision due",
         **{key: change_document[key] for key in ("number", "filing", "since", "first", "due")},
     )
-    kind_names = ", ".join(
+    kind_names = console.join(
         console.translate(name_for_code(kind, CHANGE_KIND_NAMES)) for kind in change_document["kinds"]
     )
     if kind_names:

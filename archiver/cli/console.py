@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
 from archiver.errors import LazyMessage, message_from
@@ -86,6 +86,10 @@ class Console:
     def print_line(self, text: str) -> None:
         """Print untranslated text, such as names and tags, with control characters escaped; even if quiet."""
         print(names.make_displayable(text))
+
+    def join(self, texts: Iterable[str]) -> str:
+        """Return an enumeration of texts, with the separator of the reader's language."""
+        return self.translate(LazyMessage(", ")).join(texts)
 
     def print_json(self, document: Any) -> None:
         """Print ``document`` as JSON, even if the console is quiet; in ASCII if stdout is not UTF-8."""

@@ -165,7 +165,7 @@ def _list_plans(session: Session, as_json: bool) -> None:
             plan.identity,
             session.format_time(plan.at),
             plan.user or plan.uid,
-            ", ".join(approval.user or str(approval.uid) for approval in plan.approvals) or "-",
+            console.join(approval.user or str(approval.uid) for approval in plan.approvals) or "-",
             console.translate(_plan_state(plan)),
         )
         for plan in plans

@@ -88,7 +88,7 @@ def _print_explanation(session: Session, shown_name: str, explanation: Retention
         console.info(
             "{tag}: content deleted in disposal {disposals}, after retention through {until}",
             tag=shown_name,
-            disposals=", ".join(explanation.disposals),
+            disposals=console.join(explanation.disposals),
             until=decision.keep_until.date(),
         )
     else:

@@ -26,7 +26,7 @@ def print_sheet(console: Console, filing: Filing) -> None:
     for field_name, label in FIELD_NAMES.items():
         field_value = filing.sheet_fields.get(field_name)
         if isinstance(field_value, list):
-            field_value = console.translate(LazyMessage(", ")).join(field_value)
+            field_value = console.join(field_value)
         if field_value:
             is_code = field_name == "scheme"
             _print_fact(console, label, name_for_code(field_value, SCHEME_NAMES) if is_code else field_value)

@@ -79,7 +79,7 @@ def _print_comparison(console: Console, restore_plan: RestorePlan) -> None:
     """Print how many files the target lacks, has with the same bytes, and has with other bytes."""
     console.info(
         "{versions}: {new} new, {same} unchanged, {differing} different",
-        versions=", ".join(restore_plan.version_tags),
+        versions=console.join(restore_plan.version_tags),
         new=len(restore_plan.new_files),
         same=len(restore_plan.same_files),
         differing=len(restore_plan.differing_files),
