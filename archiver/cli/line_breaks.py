@@ -29,9 +29,14 @@ _NEVER_LAST = "（【《「“‘([{$"
 
 def display_width(text: str) -> int:
     """Return the number of columns that ``text`` takes on a terminal: a Chinese character takes two."""
-    return sum(
-        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
-    )
+    return sum(map(_char_width, text))
+
+
+def _char_width(char: str) -> int:
+    """Return the number of columns that a character takes; an accent on the character before takes none."""
+    if unicodedata.combining(char):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
 def break_lines(text: str, width: int) -> list[str]:

@@ -98,8 +98,8 @@ def _print_clock(session: Session, health: HealthReport) -> None:
     )
     if health.clock_lag_seconds > _UNEXPLAINED_LAG_SECONDS:
         console.info(
-            "  Not counted: {off} powered off or rebooting, {ahead} of clock changes. Retention ends later. With a "
-            "timestamp authority, to correct the clock, run: archiver checkpoint",
+            "  Not counted: {off} powered off or rebooting, {ahead} of clock changes. Retention ends later. With "
+            "a timestamp authority, to correct the clock, run: archiver checkpoint",
             off=describe_duration(health.clock_lag.off),
             ahead=describe_duration(health.clock_lag.ahead),
         )

@@ -75,7 +75,7 @@ DEADLINE_STATE_NAMES: Mapping[str, LazyMessage] = {
     "due soon": LazyMessage("due soon"),
     "open": LazyMessage.define("open", context="deadline"),
 }
-#: Replaces names of DEADLINE_STATE_NAMES if this program suggested the date: no authority set it, so nobody is late.
+#: Replaces names of DEADLINE_STATE_NAMES if this program suggested the date: nobody is late by such a date.
 _SUGGESTED_STATE_NAMES: Mapping[str, LazyMessage] = {
     "done late": LazyMessage("done after the suggested date"),
     "overdue": LazyMessage("past the suggested date"),
@@ -91,7 +91,10 @@ PARTY_NAMES: Mapping[str, LazyMessage] = {"company": LazyMessage("company"), "re
 
 
 def deadline_state_name(state: str, basis: str | None) -> LazyMessage:
-    """Return the name of a deadline's state; ``basis`` is a key of :data:`BASIS_NAMES`, None without a deadline."""
+    """Return the name of a deadline's state.
+
+    ``basis`` is a key of :data:`BASIS_NAMES`, None for the state of something without a deadline.
+    """
     if basis == "policy" and state in _SUGGESTED_STATE_NAMES:
         return _SUGGESTED_STATE_NAMES[state]
     return name_for_code(state, DEADLINE_STATE_NAMES)

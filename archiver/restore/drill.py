@@ -84,8 +84,8 @@ def run_drill(archive: Archive, max_file_count: int, lock_timeout: float) -> Dri
                 "archiver verify",
                 singular=(
                     "In the restore drill, {count} of {files} files differs from what was archived: {first}. "
-                    "Nothing was changed. Restore it from a backup or a clone. To check the archive, run: archiver "
-                    "verify"
+                    "Nothing was changed. Restore it from a backup or a clone. To check the archive, run: "
+                    "archiver verify"
                 ),
             ),
             count=len(result.failed_materials),

@@ -293,8 +293,9 @@ def _check_approvals(disposal: Disposal) -> None:
     missing_count = REQUIRED_APPROVALS - len(approver_uids)
     if missing_count > 0:
         raise RetentionRefused(
-            "Disposal plan {identity} lacks {missing} of {needed} approvals. Nothing was deleted. A user other than "
-            "the planner must approve the plan. To approve, run: archiver dispose approve {identity!q} --reason TEXT",
+            "Disposal plan {identity} lacks {missing} of {needed} approvals. Nothing was deleted. A user other "
+            "than the planner must approve the plan. To approve, run: archiver dispose approve {identity!q} "
+            "--reason TEXT",
             identity=disposal.identity,
             missing=missing_count,
             needed=REQUIRED_APPROVALS,

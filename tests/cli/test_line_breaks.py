@@ -29,8 +29,8 @@ VALUES = (
 )
 #: What a person copies from a text.
 UNIT = re.compile(
-    rf"archiver (?:{'|'.join(COMMANDS)})(?![\w-])|--[a-z][a-z-]*|\$?[A-Z_]{{3,}}[A-Z]|(?:[.~]{{0,2}}/|[a-z]+://)[\w./-]*\w"
-    r"|[A-Za-z0-9_-]+(?:[./][A-Za-z0-9_-]+)+"
+    rf"archiver (?:{'|'.join(COMMANDS)})(?![\w-])|--[a-z][a-z-]*|\$?[A-Z_]{{3,}}[A-Z]"
+    r"|(?:[.~]{0,2}/|[a-z]+://)[\w./-]*\w|[A-Za-z0-9_-]+(?:[./][A-Za-z0-9_-]+)+"
 )
 
 
@@ -60,7 +60,7 @@ def test_help_cuts_nothing_and_fits(lang: str, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("lang", "described"),
     [
-        ("en", ["subject (company information), first (first filing), correction,", "yes (a change submission is required)"]),
+        ("en", ["subject (company information), first (first filing),", "yes (a change submission is required)"]),
         ("zh", ["subject（主体信息）、first（首次备案）、correction（补正）、", "yes（已变更，须办理变更手续）"]),
     ],
 )

@@ -149,7 +149,8 @@ def test_a_notice_is_proposed_recorded_and_answered_once(site: Site) -> None:
     assert "This date was not recorded" in site.run(*words, "--file", paper).stderr
     listed = site.json("notice", "list")["notices"][0]
     assert (listed["due"], listed["basis"], listed["owner"]) == ("2026-10-10", "policy", "张三")
-    assert site.run("status").stdout.startswith("To do: 推荐: answer notice 1 (correction), suggested date 2026-10-10")
+    told = site.run("status").stdout
+    assert told.startswith("To do: 推荐: answer notice 1 (correction), suggested date 2026-10-10")
 
     site.write("推荐/补正/报告", "2")
     site.write("别的/首次/报告", "2")
