@@ -329,6 +329,9 @@ class Version:
     live: bool = True
     #: The name of the disposal that the version belongs to, as soon as its deletion has begun. None before.
     disposed: str | None = None
+    #: The times of ``superseded`` and ``ended`` by the wall clock, for people. No period counts from them.
+    superseded_wall: str | None = None
+    ended_wall: tuple[str, ...] = ()
 
     @property
     def tag(self) -> str:

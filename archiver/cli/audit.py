@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archiver.cli.console import Console
-from archiver.cli.parameters import MaterialPattern, ObjectName, RecordedText
+from archiver.cli.parameters import MaterialPattern, NamedChoice, ObjectName, RecordedText
 from archiver.cli.session import Session, command
 from archiver.errors import ArchiverError
-from archiver.model import KINDS
+from archiver.filings.code_names import SUBMISSION_KIND_NAMES
 from archiver.store.events.event_kinds import Action
 
 if TYPE_CHECKING:
@@ -39,26 +39,33 @@ def _sign_newest_event(session: Session, archive: Archive) -> None:
 @command("Export an inspection package: files, lists, journal, proofs, a report, and a verifier.")
 @click.option("--to", "target", required=True, metavar="DIR", help="New or empty folder.")
 @click.option(
-    "--filing", "filings", type=ObjectName(), multiple=True, metavar="F", help="Include only these filings."
+    "--filing", "filings", type=ObjectName(), multiple=True, metavar="FILING", help="Include only these filings."
 )
 @click.option(
     "--submission",
     "submissions",
     type=ObjectName(),
     multiple=True,
-    metavar="F/S",
+    metavar="FILING/SUBMISSION",
     help="Include only these submissions.",
 )
 @click.option(
-    "--kind", "kinds", type=click.Choice(KINDS), multiple=True, help="Include only submissions of this kind."
+    "--kind",
+    "kinds",
+    type=NamedChoice(SUBMISSION_KIND_NAMES),
+    multiple=True,
+    metavar="KIND",
+    help="Include only submissions of this kind.",
 )
 @click.option(
     "--since",
-    metavar="D",
+    metavar="TIME",
     help=("Include only versions captured from this time on; a date includes the whole day."),
 )
 @click.option(
-    "--until", metavar="D", help=("Include only versions captured up to this time; a date includes the whole day.")
+    "--until",
+    metavar="TIME",
+    help="Include only versions captured up to this time; a date includes the whole day.",
 )
 @click.option(
     "--without",
@@ -73,7 +80,7 @@ def _sign_newest_event(session: Session, archive: Archive) -> None:
     "--expand", is_flag=True, help=("Write all files of each version instead of storing each object once.")
 )
 @click.option("--recipient", type=RecordedText(), metavar="NAME", help="Recipient, recorded in the journal.")
-@click.option("--reason", type=RecordedText(), metavar="WHY", help="Reason, recorded in the journal.")
+@click.option("--reason", type=RecordedText(), metavar="TEXT", help="Reason, recorded in the journal.")
 @click.option("--zip", "as_zip", is_flag=True, help="Write a zip file, DIR.zip, instead of a folder.")
 def audit_command(
     session: Session,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archiver.cli.console import Console
-from archiver.cli.parameters import RecordedText, json_option, reported_by_option
+from archiver.cli.parameters import NamedChoice, RecordedText, json_option, reported_by_option
 from archiver.cli.session import Session, command, command_group
 from archiver.errors import LazyMessage
 
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 #: Number of paths to print for each change.  A longer list would push the heading of the change off the screen.
 _MAX_PRINTED_PATHS = 20
+#: Value of ``--material`` -> its consequence.
+_DECISION_NAMES = {
+    "yes": LazyMessage("a change submission is required"),
+    "no": LazyMessage("no change submission is required"),
+}
 
 
 change_command = command_group("List changes after the filing, and record whether they are material.")
@@ -98,10 +103,12 @@ def _print_change(console: Console, change_document: dict[str, Any]) -> None:
     from archiver.filings.code_names import CHANGE_KIND_NAMES, name_for_code
 
     console.info(
-        "Change {number} of {filing} since {since}: first change on {first}, decision due {due}",
+        "Change {number} of {filing} since {since}: first change on {first}, decision due {due}"
+        if change_document["due"]
+        else "Change {number} of {filing} since {since}: first found on {first}, no decision due",
         **{key: change_document[key] for key in ("number", "filing", "since", "first", "due")},
     )
-    kind_names = ", ".join(
+    kind_names = console.join(
         console.translate(name_for_code(kind, CHANGE_KIND_NAMES)) for kind in change_document["kinds"]
     )
     if kind_names:
@@ -125,7 +132,7 @@ def _print_change(console: Console, change_document: dict[str, Any]) -> None:
 @command("Record whether a change is material and requires a change submission.")
 @click.argument("number", type=int, metavar="N")
 @click.option(
-    "--material", type=click.Choice(["yes", "no"]), required=True, help="Whether the change is material."
+    "--material", type=NamedChoice(_DECISION_NAMES), required=True, help="Whether the change is material."
 )
 @click.option("--reason", type=RecordedText(), required=True, help="Reason, recorded in the journal.")
 @reported_by_option("Person who decided, recorded next to the login name.")

@@ -194,7 +194,9 @@ def _describe_new_promises(config: Config, index: Index) -> Iterator[LazyMessage
                 scope=scope or LazyMessage("everything"),
                 period=LazyMessage("permanent")
                 if years >= PERMANENT
-                else LazyMessage("{years} years", years=years),
+                else LazyMessage.define("{years} years", singular="{years} year", count_field="years").with_fields(
+                    years=years
+                ),
             )
     if config.hold_while_live and not promises.live:
         # No warning for a new archive: by default, the first run of the service makes this promise.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
 from archiver.errors import LazyMessage, message_from
@@ -42,8 +42,6 @@ class Console:
         self._is_quiet = is_quiet
         #: Returns a message in the reader's language, with unprintable parts of names escaped.
         self.translate: Callable[[LazyMessage], str] = translator(language)
-        #: Like ``translate``, for messages whose fields are escaped already, such as findings.
-        self.translate_readable: Callable[[LazyMessage], str] = translator(language, is_readable=True)
 
     def info(self, template: str | LazyMessage, /, **fields: object) -> None:
         """Print a message on stdout; do nothing if the console is quiet."""
@@ -88,6 +86,10 @@ class Console:
     def print_line(self, text: str) -> None:
         """Print ``text`` untranslated, with control characters escaped, even if the console is quiet."""
         print(names.make_displayable(text))
+
+    def join(self, texts: Iterable[str]) -> str:
+        """Return an enumeration of texts, with the separator of the reader's language."""
+        return self.translate(LazyMessage(", ")).join(texts)
 
     def print_json(self, document: Any) -> None:
         """Print ``document`` as JSON, even if the console is quiet; all in ASCII unless stdout is UTF-8."""

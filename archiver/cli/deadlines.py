@@ -112,12 +112,12 @@ def _print_deadlines(console: Console, shown_deadlines: Sequence[Deadline], toda
 
     A question mark marks a provisional day, and a line below the table explains the mark.
     """
-    from archiver.filings.code_names import BASIS_NAMES, DEADLINE_STATE_NAMES, PARTY_NAMES, name_for_code
+    from archiver.filings.code_names import BASIS_NAMES, PARTY_NAMES, deadline_state_name, name_for_code
 
     deadline_rows = [
         (
             deadline.due_on.isoformat() + ("?" if deadline.is_provisional else ""),
-            console.translate(name_for_code(deadline.state(today), DEADLINE_STATE_NAMES)),
+            console.translate(deadline_state_name(deadline.state(today), deadline.basis)),
             deadline.filing,
             console.translate(deadline.duty),
             deadline.owner or console.translate(name_for_code(deadline.party, PARTY_NAMES)),

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from archiver.store.archive import Archive
 
 _OPERATION_NAMES = {
-    Op.ADD: LazyMessage("add"),
-    Op.MODIFY: LazyMessage("modify"),
-    Op.DELETE: LazyMessage("delete"),
-    Op.RENAME: LazyMessage("rename"),
-    Op.MKDIR: LazyMessage("mkdir"),
-    Op.RMDIR: LazyMessage("rmdir"),
+    Op.ADD: LazyMessage("added"),
+    Op.MODIFY: LazyMessage("modified"),
+    Op.DELETE: LazyMessage("deleted"),
+    Op.RENAME: LazyMessage("renamed"),
+    Op.MKDIR: LazyMessage("folder added"),
+    Op.RMDIR: LazyMessage("folder deleted"),
 }
 
 

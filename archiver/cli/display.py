@@ -40,7 +40,7 @@ def _check_display(session: Session, filing: str, page: Path | None) -> None:
         raise Unhealthy(
             "The filing number or its link is missing on {pages}, or could not be checked. The check was "
             "recorded. Add both to the pages. For the text, run: archiver notice-board {filing!q}",
-            pages=", ".join(failing_pages),
+            pages=console.join(failing_pages),
             filing=display_check["filing"],
         )
 

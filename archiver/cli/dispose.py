@@ -69,8 +69,8 @@ def _print_plan(console: Console, disposal_plan: dict[str, Any]) -> None:
         shared=disposal_plan["shared_objects"],
     )
     console.info(
-        "Plan: {plan}. Two other users must approve it. To approve it, run: archiver dispose approve {plan!q} "
-        "--reason WHY",
+        "Disposal plan: {plan}. Two other users must approve the plan. To approve, run: archiver dispose approve "
+        "{plan!q} --reason TEXT",
         plan=disposal_plan["plan"],
     )
 
@@ -167,7 +167,7 @@ def _list_plans(session: Session, as_json: bool) -> None:
             plan.identity,
             session.format_time(plan.at),
             plan.user or plan.uid,
-            ", ".join(approval.user or str(approval.uid) for approval in plan.approvals) or "-",
+            console.join(approval.user or str(approval.uid) for approval in plan.approvals) or "-",
             console.translate(_describe_plan_state(plan)),
         )
         for plan in plans

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from archiver.cli.filing_text import print_records, print_sheet
 from archiver.cli.parameters import (
+    NamedChoice,
     ObjectName,
     ReadableFile,
+    RecordedCode,
     RecordedText,
     day_option,
     file_name_to_record,
@@ -23,6 +26,7 @@ from archiver.cli.parameters import (
 )
 from archiver.cli.session import Session, command, command_group
 from archiver.errors import LazyMessage
+from archiver.filings.code_names import SCHEME_NAMES, STATE_NAMES, name_for_code
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,8 +34,6 @@ if TYPE_CHECKING:
     from archiver.cli.console import Console
     from archiver.filings.due.deadlines import Deadline
     from archiver.filings.register import Filing
-
-_SCHEMES = ("algorithm", "deep_synthesis", "genai_filing", "genai_registration")
 
 
 filing_command = command_group("Manage the register: facts, review status, and end of a filing.")
@@ -64,8 +66,6 @@ def _print_filings(
     console: Console, filings: Sequence[Filing], next_deadline_by_filing: Mapping[str, Deadline | None]
 ) -> None:
     """Print the filings as a table in the given order, each with its next deadline."""
-    from archiver.filings.code_names import STATE_NAMES, name_for_code
-
     filing_rows = []
     for filing in filings:
         next_deadline = next_deadline_by_filing[filing.name]
@@ -95,7 +95,7 @@ def _print_filings(
 @command("Show a filing: facts, review status, notices, changes, and display checks.")
 @click.argument("filing", type=ObjectName())
 @click.option(
-    "--at", "known_until", metavar="DATE", help="State at this time (a date alone: the end of that day)."
+    "--at", "known_until", metavar="TIME", help="State at this time (a date alone: the end of that day)."
 )
 @json_option
 def _show_filing(session: Session, filing: str, known_until: str | None, as_json: bool) -> None:
@@ -110,8 +110,8 @@ def _show_filing(session: Session, filing: str, known_until: str | None, as_json
     if as_json:
         session.console.print_json(_filing_to_dict(shown_filing))
     else:
-        _print_sheet(session.console, shown_filing)
-        _print_records(session.console, shown_filing)
+        print_sheet(session.console, shown_filing)
+        print_records(session.console, shown_filing)
 
 
 def _read_filings(
@@ -195,69 +195,6 @@ def _format_day(day: date | None) -> str | None:
     return None if day is None else day.isoformat()
 
 
-def _print_sheet(console: Console, filing: Filing) -> None:
-    """Print the filing's name, the state, and each field of the sheet that has a value."""
-    from archiver.filings.code_names import FIELD_NAMES, SCHEME_NAMES, STATE_NAMES, name_for_code
-
-    console.print_line(filing.name)
-    state_day = f" ({filing.state_on.isoformat()})" if filing.state_on else ""
-    state_name = console.translate(name_for_code(filing.state, STATE_NAMES))
-    console.print_line(
-        f"  {console.translate(LazyMessage('State'))}: {state_name}{state_day} {filing.portal_text}".rstrip()
-    )
-    for field_name, field_label in FIELD_NAMES.items():
-        field_value = filing.sheet_fields.get(field_name)
-        if field_value:
-            value_text = ", ".join(field_value) if isinstance(field_value, list) else str(field_value)
-            if field_name == "scheme":
-                value_text = console.translate(name_for_code(value_text, SCHEME_NAMES))
-            console.print_line(f"  {console.translate(field_label)}: {value_text}")
-
-
-def _print_records(console: Console, filing: Filing) -> None:
-    """Print the records of a filing by kind, in the journal's order; of the display checks only the last one."""
-    from archiver.filings.code_names import NOTICE_KIND_NAMES, SUBMISSION_KIND_NAMES, name_for_code
-
-    for submission_record in filing.submissions:
-        console.info(
-            "  Submitted on {on}: {tag} ({kind})",
-            on=_format_day(submission_record.submitted_on),
-            tag=submission_record.tag,
-            kind=name_for_code(submission_record.kind, SUBMISSION_KIND_NAMES),
-        )
-    for notice in filing.notices:
-        console.info(
-            "  Notice {number} ({kind}), received on {on}: {answer}",
-            number=notice.number,
-            kind=name_for_code(notice.kind, NOTICE_KIND_NAMES),
-            on=_format_day(notice.received_on),
-            answer=notice.answer_submission or LazyMessage("not answered yet"),
-        )
-    for change in filing.change_questions:
-        console.info(
-            "  Change {number}, first on {on}: {decision}",
-            number=change.number,
-            on=_format_day(change.first_changed_on),
-            decision=_decision_message(change.is_material),
-        )
-    for display_check in filing.display_checks[-1:]:
-        is_displayed = not display_check.problem and display_check.number_found and display_check.link_found
-        console.info(
-            "  Display checked on {on}: {result}",
-            on=_format_day(display_check.checked_on),
-            result=LazyMessage("number and link found")
-            if is_displayed
-            else LazyMessage("number or link not found"),
-        )
-
-
-def _decision_message(is_material: bool | None) -> LazyMessage:
-    """Return the decision on a change for people; ``is_material`` is None while nobody has decided."""
-    if is_material is None:
-        return LazyMessage("not decided yet")
-    return LazyMessage("material") if is_material else LazyMessage("not material")
-
-
 @command("Record facts about a filing, and its review status; each change is recorded in the journal.")
 @click.argument("filing", type=ObjectName())
 @click.option("--company", type=RecordedText(), metavar="NAME", help="Company that files.")
@@ -267,18 +204,25 @@ def _decision_message(is_material: bool | None) -> LazyMessage:
 )
 @click.option("--algorithm", type=RecordedText(), metavar="NAME", help="Algorithm name on the filing form.")
 @click.option("--category", type=RecordedText(), metavar="TEXT", help="Algorithm type on the filing form.")
-@click.option("--scheme", type=click.Choice(_SCHEMES), help="Scheme under which the algorithm is filed.")
+@click.option(
+    "--scheme",
+    type=NamedChoice(SCHEME_NAMES),
+    metavar="SCHEME",
+    help="Scheme under which the algorithm is filed.",
+)
 @click.option(
     "--product", "products", type=RecordedText(), multiple=True, metavar="NAME", help="Product name; repeatable."
 )
 @click.option("--number", type=RecordedText(), metavar="NO", help="Filing number, once issued.")
 @click.option("--force", is_flag=True, help="Accept a number in an unknown format; requires --reason.")
-@click.option("--reason", type=RecordedText(), metavar="WHY", help="Reason for the unknown number format.")
+@click.option("--reason", type=RecordedText(), metavar="TEXT", help="Reason for the unknown number format.")
 @day_option("--issued-on", "issued_on", "Date on which the number was issued.")
 @click.option("--published-at", type=RecordedText(), metavar="URL", help="URL of the regulator's publication.")
 @day_option("--service-start", "service_start", "Date on which the service started.")
 @day_option("--service-end", "service_end", "Date on which the service ends.")
-@click.option("--status", type=RecordedText(), metavar="STATE", help="Review status shown on the portal.")
+@click.option(
+    "--status", type=RecordedCode(STATE_NAMES), metavar="STATE", help="Review status shown on the portal."
+)
 @click.option("--portal-text", type=RecordedText(), metavar="TEXT", help="Status text on the portal, verbatim.")
 @day_option("--on", "checked_on", "Date on which the status was checked (default: today).")
 @click.option("--evidence", type=ReadableFile(), metavar="FILE", help="Screenshot, stored with the record.")
@@ -328,8 +272,8 @@ def _update_filing(
     session.console.info("Updated the record of {filing}.", filing=update_result["filing"])
     if status in ("deregistered", "revoked", "withdrawn"):
         session.console.info(
-            "Its retention cannot end before the end of the filing is recorded. To record it, run: archiver "
-            "filing end {filing!q} --on DATE --reason WHY",
+            "Retention cannot end before the end of the filing is recorded. To record the end, run: archiver "
+            "filing end {filing!q} --on DATE --reason TEXT",
             filing=update_result["filing"],
         )
 

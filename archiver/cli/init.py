@@ -12,12 +12,12 @@ import click
 from click.core import ParameterSource
 
 from archiver import profiles
-from archiver.cli.parameters import ReadableFile, RecordedText
+from archiver.cli.parameters import NamedChoice, ReadableFile, RecordedText
 from archiver.cli.session import Session, command
 from archiver.config import template
 from archiver.config.loader import check_paths_not_nested, load_config
 from archiver.config.location import CURRENT_FOLDER_FILE
-from archiver.config.settings import CEILING_YEARS, LAYOUT_SUBMISSION, LAYOUTS, Config
+from archiver.config.settings import CEILING_YEARS, LAYOUT_FILING, LAYOUT_SUBMISSION, Config
 from archiver.errors import ConfigError, LazyMessage, StorageError, UsageError
 from archiver.intake.folder.nesting import check_folders_not_nested
 from archiver.path_existence import is_folder, is_plain_file, is_there
@@ -36,12 +36,19 @@ class _RepeatedSetting(NamedTuple):
     typed_value: Any
 
 
+#: Value of ``--layout`` -> the levels of folders.
+_LAYOUT_NAMES = {
+    LAYOUT_SUBMISSION: LazyMessage("filing, then submission"),
+    LAYOUT_FILING: LazyMessage("filing only; its submissions are numbered"),
+}
+
+
 @command("Create an archive, its signing key, and archiver.toml; an existing archiver.toml is used unchanged.")
 @click.option("--archive", required=True, metavar="DIR", help="Archive folder, new or empty.")
 @click.option("--watch", required=True, metavar="DIR", help="Folder to watch, never modified.")
 @click.option(
     "--layout",
-    type=click.Choice(LAYOUTS),
+    type=NamedChoice(_LAYOUT_NAMES),
     default=LAYOUT_SUBMISSION,
     show_default=True,
     help="Meaning of the folder levels.",
@@ -49,6 +56,7 @@ class _RepeatedSetting(NamedTuple):
 @click.option(
     "--retention-years",
     type=int,
+    metavar="N",
     default=profiles.FLOOR_YEARS,
     show_default=True,
     help="Retention in calendar years, 3 or more.",

@@ -55,7 +55,7 @@ def _print_versions(session: Session, version_decisions: Sequence[tuple[Version,
             version.tag,
             session.format_time(version.captured_at),
             version.files,
-            f"+{version.added} ~{version.modified} -{version.deleted}",
+            console.translate(_change_counts(version)),
             " ".join(submission_record.on for submission_record in version.submitted) or "-",
             decision.keep_until.date().isoformat() + ("+" if decision.open_conditions else ""),
         )
@@ -74,6 +74,16 @@ def _print_versions(session: Session, version_decisions: Sequence[tuple[Version,
     )
     if any(decision.open_conditions for _, decision in version_decisions):
         console.info("+ longer while the filing is live or a hold is in force")
+
+
+def _change_counts(version: Version) -> LazyMessage:
+    """Return in words how many materials differ from the previous version."""
+    return LazyMessage(
+        "{added} added, {modified} modified, {deleted} deleted",
+        added=version.added,
+        modified=version.modified,
+        deleted=version.deleted,
+    )
 
 
 class _VersionScope(NamedTuple):

@@ -6,6 +6,7 @@ the attachment of a recorded notice.
 
 from __future__ import annotations
 
+import os
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import click
 
 from archiver.actions.client import open_attachment
 from archiver.cli.parameters import (
+    NamedChoice,
     ObjectName,
     ReadableFile,
     RecordedText,
@@ -24,6 +26,7 @@ from archiver.cli.parameters import (
 )
 from archiver.cli.session import Session, command, command_group
 from archiver.errors import LazyMessage, UsageError, shell_word
+from archiver.filings.code_names import NOTICE_KIND_NAMES, deadline_state_name, name_for_code
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,15 +37,13 @@ if TYPE_CHECKING:
     from archiver.filings.register import Notice
     from archiver.filings.unrecorded_papers import UnrecordedPaper
 
-_NOTICE_KINDS = ("correction", "inquiry", "refusal", "rectification", "inspection", "revocation")
-
 
 notice_command = command_group("Manage the regulator's notices and their answers.")
 
 
 @command("Record a notice. With only --file, read its text and suggest a command.")
 @click.argument("filing", type=ObjectName())
-@click.option("--kind", type=click.Choice(_NOTICE_KINDS), help="Notice kind.")
+@click.option("--kind", type=NamedChoice(NOTICE_KIND_NAMES), metavar="KIND", help="Notice kind.")
 @day_option("--received", "received_on", "Date on which the notice was received.")
 @day_option("--due", "due_on", "Deadline stated in the notice.")
 @click.option(
@@ -225,7 +226,7 @@ def _list_notices(session: Session, as_json: bool) -> None:
             }
         )
     else:
-        _print_notices(session.console, notice_documents, unrecorded_papers)
+        _print_notices(session.console, notice_documents, unrecorded_papers, session.config.watch)
 
 
 def _notice_to_dict(notice: Notice, deadline: Deadline | None, today: date) -> dict[str, Any]:
@@ -253,7 +254,10 @@ def _notice_to_dict(notice: Notice, deadline: Deadline | None, today: date) -> d
 
 
 def _print_notices(
-    console: Console, notice_documents: Sequence[dict[str, Any]], unrecorded_papers: Sequence[UnrecordedPaper]
+    console: Console,
+    notice_documents: Sequence[dict[str, Any]],
+    unrecorded_papers: Sequence[UnrecordedPaper],
+    watched_folder: Path,
 ) -> None:
     """Print dicts of :func:`_notice_to_dict` as a table, then a line for each unrecorded paper."""
     if not notice_documents and not unrecorded_papers:
@@ -270,28 +274,31 @@ def _print_notices(
         )
         column_keys = ("number", "filing", "kind", "received", "due", "state", "answer")
         notice_rows = [
-            [_format_cell(console, column_key, notice_document[column_key]) for column_key in column_keys]
+            [_format_cell(console, notice_document, column_key) for column_key in column_keys]
             for notice_document in notice_documents
         ]
         console.print_table(headings, notice_rows)
     for paper in unrecorded_papers:
         console.info(
-            "Unrecorded document: {path} in {submission}. To record it, run: archiver notice add {filing!q} "
-            "--file FILE",
+            "Unrecorded document: {path} in {submission}. To read it and get the command that records it, run: "
+            "archiver notice add {filing!q} --file {file!q}",
             path=paper.path,
             submission=paper.submission,
             filing=paper.filing,
+            file=watched_folder / os.fsdecode(paper.watched_path),
         )
 
 
-def _format_cell(console: Console, column_key: str, cell_value: Any) -> str:
+def _format_cell(console: Console, notice_document: dict[str, Any], column_key: str) -> str:
     """Return a value from the dict of a notice for people: a code is translated, and None becomes a dash."""
-    from archiver.filings.code_names import DEADLINE_STATE_NAMES, NOTICE_KIND_NAMES, name_for_code
-
+    cell_value = notice_document[column_key]
     if cell_value is None:
         return "-"
-    name_by_code = {"kind": NOTICE_KIND_NAMES, "state": DEADLINE_STATE_NAMES}.get(column_key)
-    return str(cell_value) if name_by_code is None else console.translate(name_for_code(cell_value, name_by_code))
+    if column_key == "kind":
+        return console.translate(name_for_code(cell_value, NOTICE_KIND_NAMES))
+    if column_key == "state":
+        return console.translate(deadline_state_name(cell_value, notice_document["basis"]))
+    return str(cell_value)
 
 
 for _name, _command in (("add", _add_notice), ("answer", _answer_notice), ("list", _list_notices)):

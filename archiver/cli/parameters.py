@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from datetime import date
 from pathlib import Path
@@ -15,7 +15,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from archiver.cli.session import Session
-from archiver.errors import UsageError
+from archiver.errors import LazyMessage, UsageError
 
 #: Encodings of old Chinese terminals.  With such a locale, Python has already decoded an argument correctly.
 _CHINESE_ENCODINGS = ("gb18030", "gbk", "gb2312", "big5", "big5hkscs")
@@ -99,6 +99,23 @@ class RecordedText(ObjectName):
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Return an empty list, because any text is possible."""
         return []
+
+
+class NamedChoice(click.Choice):  # type: ignore[type-arg]  # generic only in later versions of click
+    """One of several codes, each with a name for people; the help lists both."""
+
+    def __init__(self, names_by_code: Mapping[str, LazyMessage]) -> None:
+        """Accept the keys of ``names_by_code``."""
+        super().__init__(list(names_by_code))
+        self.names_by_code = names_by_code
+
+
+class RecordedCode(RecordedText):
+    """A code that the action checks, such as the state of a filing; the help lists the codes with their names."""
+
+    def __init__(self, names_by_code: Mapping[str, LazyMessage]) -> None:
+        """List the codes and names of ``names_by_code`` in the help."""
+        self.names_by_code = names_by_code
 
 
 class MaterialPattern(ObjectName):

@@ -59,7 +59,11 @@ def _print_changed_flags(console: Console, protection_counts: ProtectionCounts, 
     """Print the number of content objects, and the number of flags that were set or, if clearing, cleared."""
     if is_clearing:
         console.info(
-            "Cleared the immutable flag: {done} of {total} objects changed.",
+            LazyMessage.define(
+                "Cleared the immutable flag: {done} of {total} objects changed.",
+                singular="Cleared the immutable flag: {done} of {total} object changed.",
+                count_field="total",
+            ),
             done=protection_counts.changed,
             total=protection_counts.total,
         )

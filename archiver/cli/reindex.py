@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     "--accept",
     "accepts_loss",
     is_flag=True,
-    help=("Continue from the last intact event, and record the loss in the journal."),
+    help=("Continue from the last complete journal event, and record the loss in the journal."),
 )
 @click.option("--yes", "is_confirmed", is_flag=True, help="Answer yes to the question of --accept.")
 def reindex_command(session: Session, accepts_loss: bool, is_confirmed: bool) -> None:
@@ -83,7 +83,7 @@ def _print_loss(session: Session, loss: Loss) -> None:
     """Print the last intact event, the loss after the event, and the refs to remove, keep aside, or restore."""
     console = session.console
     console.info(
-        "Last intact event: {seq} ({at})",
+        "Last complete journal event: {seq} ({at})",
         seq=loss.last_event.seq,
         at=session.format_time(loss.last_event.at) if loss.last_event.at else "-",
     )

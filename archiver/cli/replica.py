@@ -9,8 +9,9 @@ from pathlib import Path
 
 import click
 
-from archiver.cli.parameters import RecordedText, json_option
+from archiver.cli.parameters import NamedChoice, RecordedText, json_option
 from archiver.cli.session import Session, command, command_group
+from archiver.errors import LazyMessage
 
 replica_command = command_group("Manage the replica in a bucket with Object Lock.")
 
@@ -21,7 +22,13 @@ _endpoint_option = click.option(
 _region_option = click.option("--region", type=RecordedText(), default="", help="Region of the bucket.")
 _style_option = click.option(
     "--style",
-    type=click.Choice(["auto", "path", "virtual"]),
+    type=NamedChoice(
+        {
+            "auto": LazyMessage("chosen for the endpoint"),
+            "path": LazyMessage("bucket in the path"),
+            "virtual": LazyMessage("bucket in the host name"),
+        }
+    ),
     default="auto",
     help="Addressing style of the bucket.",
 )

@@ -6,14 +6,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archiver.cli.parameters import MaterialPattern, ObjectName
+from archiver.cli.parameters import MaterialPattern, NamedChoice, ObjectName
 from archiver.cli.session import Session, command
-from archiver.errors import ArchiverError, UsageError
+from archiver.errors import ArchiverError, LazyMessage, UsageError
 
 if TYPE_CHECKING:
     from archiver.cli.console import Console
     from archiver.restore.restoration import Overwrite, PlacedVersion, RestorePlan
     from archiver.store.archive import Archive
+
+
+#: Value of ``--overwrite`` -> what happens to existing files.
+_OVERWRITE_NAMES = {
+    "never": LazyMessage("refuse if one differs"),
+    "if-changed": LazyMessage("replace those that differ"),
+    "always": LazyMessage("write all again"),
+}
 
 
 @command("Restore a version with its times and empty folders, and verify every byte.")
@@ -25,7 +33,7 @@ if TYPE_CHECKING:
 @click.option("--at", "at_time", metavar="TIME", help="Time as of which to restore a filing.")
 @click.option(
     "--overwrite",
-    type=click.Choice(["never", "if-changed", "always"]),
+    type=NamedChoice(_OVERWRITE_NAMES),
     default="never",
     show_default=True,
     help="Handling of files that already exist.",
@@ -71,7 +79,7 @@ def _print_comparison(console: Console, restore_plan: RestorePlan) -> None:
     """Print the numbers of files that the target lacks, has with the same bytes, and has with other bytes."""
     console.info(
         "{versions}: {new} new, {same} unchanged, {differing} different",
-        versions=", ".join(restore_plan.version_tags),
+        versions=console.join(restore_plan.version_tags),
         new=len(restore_plan.new_files),
         same=len(restore_plan.same_files),
         differing=len(restore_plan.differing_files),
@@ -95,7 +103,11 @@ def _restore_and_journal(
         archive.content, restore_plan, overwrite, console.make_progress_display()
     )
     console.info(
-        "Restored to {target}: {bytes} bytes written and verified.",
+        LazyMessage.define(
+            "Restored to {target}: {bytes} bytes written and verified.",
+            singular="Restored to {target}: {bytes} byte written and verified.",
+            count_field="bytes",
+        ),
         target=restore_plan.target,
         bytes=written_bytes,
     )

@@ -197,10 +197,21 @@ class Session:
         return parsed_time if parsed_time.tzinfo else parsed_time.replace(tzinfo=self.config.zone)
 
     def format_time(self, journalled_time: str) -> str:
-        """Convert a time of the journal (RFC 3339 in UTC) to a text for people: configured zone, to the second."""
+        """Convert a time of the journal (RFC 3339 in UTC) to a text for people, such as 2026-05-01 14:30:00+08:00.
+
+        It is configured zone, whose offset it ends with, and has no fractions of a second.
+        """
+        return self._local_time(journalled_time).isoformat(sep=" ", timespec="seconds")
+
+    def format_day(self, journalled_time: str) -> str:
+        """Return the day of a time of the journal (RFC 3339, UTC) in the configured zone, in ISO 8601."""
+        return self._local_time(journalled_time).date().isoformat()
+
+    def _local_time(self, journalled_time: str) -> datetime:
+        """Return a time of the journal (RFC 3339, UTC) in the configured zone."""
         from archiver import clock
 
-        return clock.parse_time(journalled_time).astimezone(self.config.zone).strftime("%Y-%m-%d %H:%M:%S")
+        return clock.parse_time(journalled_time).astimezone(self.config.zone)
 
 
 def _make_storing_callback(attribute_name: str) -> Callable[[click.Context, click.Parameter, Any], None]:

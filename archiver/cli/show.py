@@ -72,6 +72,8 @@ def _contents_to_dict(version: Version, materials: Sequence[Material]) -> dict[s
 
 def _print_version(session: Session, version: Version) -> None:
     """Print the version's tag and capture time, the disposal if there was one, and the submissions."""
+    from archiver.filings.code_names import SUBMISSION_KIND_NAMES, name_for_code
+
     console = session.console
     console.info("{tag}, captured {at}", tag=version.tag, at=session.format_time(version.captured_at))
     if version.disposed:
@@ -81,7 +83,7 @@ def _print_version(session: Session, version: Version) -> None:
             "Submitted on {on} as {tag} ({kind})",
             on=submission_record.on,
             tag=submission_record.tag,
-            kind=submission_record.kind,
+            kind=name_for_code(submission_record.kind, SUBMISSION_KIND_NAMES),
         )
         if submission_record.reason:
             console.info("  Reason: {reason}", reason=submission_record.reason)
@@ -100,7 +102,8 @@ def _print_materials(console: Console, materials: Sequence[Material]) -> None:
     material_rows += [
         (name_as_text(material.path) + "/", "-", "-") for material in materials if material.sha256 is None
     ]
-    console.print_table((LazyMessage("File"), LazyMessage("Bytes"), LazyMessage("SHA-256")), material_rows)
+    digest_heading = LazyMessage("SHA-256 (first {count} digits)", count=_DIGEST_DIGITS)
+    console.print_table((LazyMessage("File"), LazyMessage("Bytes"), digest_heading), material_rows)
     for material in materials:
         if material.health:
             defect_note = DEFECTS[material.health]

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from archiver.cli.parameters import (
+    NamedChoice,
     ObjectName,
     ReadableFile,
     RecordedText,
@@ -16,7 +17,7 @@ from archiver.cli.parameters import (
     reported_by_option,
 )
 from archiver.cli.session import Session, command
-from archiver.model import KINDS
+from archiver.filings.code_names import SUBMISSION_KIND_NAMES
 
 
 @command("Record the submission of a version: sign it, store the receipt, and start its retention.")
@@ -29,13 +30,18 @@ from archiver.model import KINDS
     help="Version to submit (default: the newest).",
 )
 @day_option("--on", "submitted_on", "Submission date shown on the portal.", required=True)
-@click.option("--kind", type=click.Choice(KINDS), help="Submission kind (default: from the folder name).")
+@click.option(
+    "--kind",
+    type=NamedChoice(SUBMISSION_KIND_NAMES),
+    metavar="KIND",
+    help="Submission kind (default: from the folder name).",
+)
 @click.option("--number", "filing_number", type=RecordedText(), metavar="NO", help="Filing number, once issued.")
 @click.option("--force", is_flag=True, help="Accept a number in an unknown format; requires --reason.")
 @click.option(
     "--reason",
     type=RecordedText(),
-    metavar="WHY",
+    metavar="TEXT",
     help="Reason for the unknown number format, or for signing this very version; recorded in the journal.",
 )
 @click.option(

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 @click.option(
     "--replica-sample",
     type=click.FloatRange(0, 100),
-    metavar="P",
+    metavar="PERCENT",
     help="Also hash this percentage of the bucket's objects again.",
 )
 @click.option(
     "--sample",
     type=click.FloatRange(0, 100),
-    metavar="P",
+    metavar="PERCENT",
     help=("Percentage of the objects to hash (default: 100)."),
 )
 @click.option(
@@ -115,7 +115,7 @@ def _print_findings(console: Console, report: VerifyReport) -> None:
 
     for finding in report.findings:
         meaning = console.translate(MEANING_BY_CODE[finding.code])
-        detail_text = f": {console.translate_readable(finding.detail)}" if finding.detail else ""
+        detail_text = f": {console.translate(finding.detail)}" if finding.detail else ""
         console.print_line(f"{finding.code}  {finding.object}  {meaning}{detail_text}")
     console.info(
         "Checked versions: {versions}, events: {events}, objects: {objects}, bytes: {bytes}.",

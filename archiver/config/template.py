@@ -134,7 +134,7 @@ def _assignment_lines(setting: Setting, toml_value: Any) -> list[str]:
 
 def _comment_lines(text: LazyMessage) -> list[str]:
     """Return the help text as comment lines of at most ``_COMMENT_WIDTH`` characters after the "#"."""
-    wrapped_lines = textwrap.wrap(str(text), _COMMENT_WIDTH, break_on_hyphens=False)
+    wrapped_lines = textwrap.wrap(str(text), _COMMENT_WIDTH, break_on_hyphens=False, break_long_words=False)
     return [f"# {wrapped_line}" for wrapped_line in wrapped_lines]
 
 

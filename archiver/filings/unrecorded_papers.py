@@ -21,6 +21,7 @@ class UnrecordedPaper:
     filing: str  # name of the filing, as in refs
     submission: str  # FILING/SUBMISSION, as in refs
     path: str  # readable, relative to the folder of the submission
+    watched_path: bytes  # raw, relative to the watched folder
 
 
 def find_unrecorded_papers(
@@ -35,7 +36,12 @@ def find_unrecorded_papers(
     """
     recorded_digests = {notice.paper_sha256 for filing in filings for notice in filing.notices}
     return [
-        UnrecordedPaper(submission.filing, str(submission), names.name_as_text(material.path))
+        UnrecordedPaper(
+            filing=submission.filing,
+            submission=str(submission),
+            path=names.name_as_text(material.path),
+            watched_path=b"/".join(filter(None, (submission.prefix, material.path))),
+        )
         for submission, material in overview.materials_in_folder(archive.index, notice_folder.encode("utf-8"))
         if material.sha256 not in recorded_digests
     ]

@@ -22,7 +22,7 @@ from archiver.replica.bucket import Bucket, BucketProblem, ObjectInfo, ObjectMis
 from archiver.replica.desired_objects import DesiredObject, compute_desired_objects
 from archiver.retention.policy import RetentionPolicy
 from archiver.store.archive import Archive
-from archiver.verify.findings import Finding, VerifyReport
+from archiver.verify.findings import WRONG_SIZE, Finding, VerifyReport
 
 #: Objects handed to the threads at once. Without batches, a result for each of a million objects would wait in
 #: memory.
@@ -168,8 +168,7 @@ class _ContentCheck:
         """Yield a finding (A071) if size, recorded digest or, for a sampled object, the content differs."""
         expected_size = expected.desired.size
         if info.size != expected_size:
-            detail = LazyMessage("{size} bytes instead of {expected}", size=info.size, expected=expected_size)
-            yield Finding("A071", key, detail)
+            yield Finding("A071", key, WRONG_SIZE.with_fields(size=info.size, expected=expected_size))
         elif info.sha256 != expected.sha256:
             other_digest = LazyMessage("it was uploaded with SHA-256 {sha256}", sha256=info.sha256)
             no_digest = LazyMessage("it was uploaded without a checksum")

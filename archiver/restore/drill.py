@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from archiver import clock
-from archiver.errors import ArchiverError, StorageError
+from archiver.errors import ArchiverError, LazyMessage, StorageError
 from archiver.model import Version
 from archiver.restore import restoration
 from archiver.restore.target_folder import RestoreItem
@@ -80,9 +80,16 @@ def run_drill(archive: Archive, max_file_count: int, lock_timeout: float) -> Dri
         writer.append(Draft("restore", details))
     if drill_result.failed_materials:
         raise StorageError(
-            "In the restore drill, {count} of {files} files differ from what was archived; the first is {first}. "
-            "Nothing was changed. Restore them from a backup or a clone. To check the archive, run: archiver "
-            "verify",
+            LazyMessage.define(
+                "In the restore drill, {count} of {files} files differ from what was archived; the first is "
+                "{first}. Nothing was changed. Restore them from a backup or a clone. To check the archive, run: "
+                "archiver verify",
+                singular=(
+                    "In the restore drill, {count} of {files} files differs from what was archived: {first}. "
+                    "Nothing was changed. Restore it from a backup or a clone. To check the archive, run: "
+                    "archiver verify"
+                ),
+            ),
             count=len(drill_result.failed_materials),
             files=drill_result.file_count,
             first=drill_result.failed_materials[0],

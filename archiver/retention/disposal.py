@@ -294,8 +294,9 @@ def _check_approvals(disposal: Disposal) -> None:
     missing_count = REQUIRED_APPROVALS - len(approver_uids)
     if missing_count > 0:
         raise RetentionRefused(
-            "{identity} lacks {missing} of {needed} approvals. Nothing was deleted. A user other than the "
-            "planner must approve it. To approve it, run: archiver dispose approve {identity!q} --reason WHY",
+            "Disposal plan {identity} lacks {missing} of {needed} approvals. Nothing was deleted. A user other "
+            "than the planner must approve the plan. To approve, run: archiver dispose approve {identity!q} "
+            "--reason TEXT",
             identity=disposal.identity,
             missing=missing_count,
             needed=REQUIRED_APPROVALS,
@@ -307,8 +308,8 @@ def _check_cooling_off(archive: Archive, disposal: Disposal, rules: DisposalRule
     cooling_off_until = cooling_off_end(disposal, rules)
     if archive.compliance_time() < cooling_off_until:
         raise RetentionRefused(
-            "{identity} is in its cooling-off period until {until} by the compliance clock. Nothing was deleted. "
-            "To object before then, run: archiver hold place NAME OBJECT --reason WHY",
+            "Disposal plan {identity} is in its cooling-off period until {until} by the compliance clock. Nothing "
+            "was deleted. To object before then, run: archiver hold place NAME TAG --reason TEXT",
             identity=disposal.identity,
             until=clock.format_time(cooling_off_until),
         )

@@ -38,7 +38,14 @@ RULE_NAMES: Mapping[str, LazyMessage] = {
     "captured": LazyMessage("captured"),
     "submitted": LazyMessage.define("submitted", context="rule"),
     "superseded": LazyMessage("superseded"),
-    "ended": LazyMessage("ended"),
+    "ended": LazyMessage("filing ended"),
+}
+
+
+#: Names for people of the profiles that are not in :data:`archiver.profiles.PROFILES`.
+PROFILE_NAMES: Mapping[str, LazyMessage] = {
+    "years": LazyMessage("setting retention.years"),
+    "promised": LazyMessage("earlier setting, still binding"),
 }
 
 
@@ -143,6 +150,8 @@ class RetentionReason:
     rule: str
     #: The time of the event, by the compliance clock (RFC 3339, UTC); ``anchor`` in JSON.
     counted_from: str
+    #: The time of the event by the wall clock (RFC 3339, UTC).
+    wall_time: str
     #: The end of the period.
     keep_until: datetime
     #: The name of the profile.
@@ -216,6 +225,7 @@ class _PeriodStart(NamedTuple):
 
     rule: str  # a key of RULE_NAMES
     time: str  # by the compliance clock (RFC 3339, UTC)
+    wall_time: str
 
 
 def decide_retention(version: Version, policy: RetentionPolicy, now: datetime) -> RetentionDecision:
@@ -224,13 +234,14 @@ def decide_retention(version: Version, policy: RetentionPolicy, now: datetime) -
     A profile states a number of years.  They are counted from each of these events: the capture, every submission
     to the regulator, the capture of the next version, and every end of the filing.  The latest date counts.
     """
-    period_starts = [_PeriodStart("captured", version.clock)]
-    period_starts += [
-        _PeriodStart("submitted", submission_record.clock) for submission_record in version.submitted
-    ]
+    period_starts = [_PeriodStart("captured", version.clock, version.captured_at)]
+    period_starts += [_PeriodStart("submitted", record.clock, record.at) for record in version.submitted]
     if version.superseded is not None:
-        period_starts.append(_PeriodStart("superseded", version.superseded))
-    period_starts += [_PeriodStart("ended", end_time) for end_time in version.ended]
+        wall_time = version.superseded_wall or version.superseded
+        period_starts.append(_PeriodStart("superseded", version.superseded, wall_time))
+    period_starts += [
+        _PeriodStart("ended", *times) for times in zip(version.ended, version.ended_wall, strict=True)
+    ]
     profiles = policy.profiles_for(version.submission)
     reasons = [
         _apply_profile(period_start, profile, policy) for period_start in period_starts for profile in profiles
@@ -285,6 +296,7 @@ def _apply_profile(period_start: _PeriodStart, profile: Profile, policy: Retenti
     return RetentionReason(
         rule=period_start.rule,
         counted_from=period_start.time,
+        wall_time=period_start.wall_time,
         keep_until=keep_until,
         profile=profile.name,
         basis=profile.basis,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from archiver.errors import LazyMessage
-from archiver.verify.findings import Finding, VerifyReport
+from archiver.verify.findings import WRONG_SIZE, Finding, VerifyReport
 
 #: Path of an object below the folder ``lfs``. Its name is its SHA-256; the two folders repeat the first digits.
 _OBJECT_PATH = re.compile(r"objects/([0-9a-f]{2})/([0-9a-f]{2})/(?P<sha256>\1\2[0-9a-f]{60})")
@@ -27,6 +27,9 @@ _CHUNK_BYTES = 1 << 20
 Progress = Callable[[int, int], None]
 _WRONG_MODE = LazyMessage.define(
     "mode {mode}, {count} names, owner {uid}", singular="mode {mode}, {count} name, owner {uid}"
+)
+_WRONG_CONTENT = LazyMessage.define(
+    "{size} bytes with SHA-256 {sha256}", singular="{size} byte with SHA-256 {sha256}", count_field="size"
 )
 
 
@@ -108,9 +111,7 @@ def _check_file_status(
         detail = _WRONG_MODE.with_fields(mode=f"{mode_bits:04o}", count=link_count, uid=uid)
         report.add_finding("A052", sha256, detail)
     if expected_size is not None and file_status.st_size != expected_size:
-        detail = LazyMessage(
-            "{size} bytes instead of {expected}", size=file_status.st_size, expected=expected_size
-        )
+        detail = WRONG_SIZE.with_fields(size=file_status.st_size, expected=expected_size)
         report.add_finding("A051", sha256, detail)
         return None
     return file_status.st_size
@@ -152,6 +153,6 @@ def _check_hash(selected: _SelectedObject, buffers: threading.local) -> Finding 
         detail = LazyMessage("it cannot be read: {reason}", reason=error.strerror or "")
         return Finding("A051", selected.sha256, detail)
     if digest.hexdigest() != selected.sha256:
-        detail = LazyMessage("{size} bytes with SHA-256 {sha256}", size=actual_size, sha256=digest.hexdigest())
+        detail = _WRONG_CONTENT.with_fields(size=actual_size, sha256=digest.hexdigest())
         return Finding("A051", selected.sha256, detail)
     return None

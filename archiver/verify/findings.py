@@ -8,6 +8,10 @@ from typing import Any, NamedTuple
 
 from archiver.errors import LazyMessage
 
+#: The detail of an object of another size than expected.
+WRONG_SIZE = LazyMessage.define(
+    "{size} bytes instead of {expected}", singular="{size} byte instead of {expected}", count_field="size"
+)
 #: Code -> meaning.  The meaning of a code never changes: alarms and documentation refer to codes.
 MEANING_BY_CODE: Mapping[str, LazyMessage] = {
     "A001": LazyMessage("the repository's settings are not those of an archive"),

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from archiver.filings.code_names import deadline_state_name
 from archiver.filings.due.deadlines import (
     DONE,
     LATE,
@@ -17,11 +18,12 @@ from archiver.filings.due.deadlines import (
     compute_deadlines,
     compute_open_deadlines,
 )
-from archiver.filings.due.reminders import MANAGER, OWNER, pending_messages
+from archiver.filings.due.reminders import MANAGER, OWNER, describe_deadline, pending_messages
 from archiver.filings.due.rules import DEADLINE_RULES, DUTY_SENTENCES, rule_in_force
 from archiver.filings.notice_parser import parse_notice
 from archiver.filings.register import Filing, filings_from_events
 from archiver.filings.register_codes import STATES
+from archiver.i18n import translator
 from archiver.model import LifeEvent
 
 NAME = "推荐"
@@ -167,6 +169,20 @@ def test_any_order_of_events_gives_a_register(actions: list[str], on: list[date]
         assert filing.state in STATES
     uids = [due.uid for due in compute_deadlines(filings.values())]
     assert len(uids) == len(set(uids)), "a calendar would lose one of two with the same name"
+
+
+def test_a_date_that_only_this_program_suggests_makes_nobody_late() -> None:
+    """To an inspector, "overdue" is an admission; the state in JSON stays, because programs compare it."""
+    late = date(2027, 1, 1)
+    stated = notice(2, 2, "correction", "2026-09-28", due="2026-10-16")
+    found = dues(notice(1, 1, "correction", "2026-09-28"), stated)
+    assert [found[f"notice:{n}"].state(late) for n in (1, 2)] == ["overdue", "overdue"]
+    lines = [str(describe_deadline(found[f"notice:{n}"], late)).partition(", ")[2] for n in (1, 2)]
+    assert lines == ["suggested date 2026-10-10 [past the suggested date]", "due 2026-10-16 [overdue]"]
+    chinese = translator("zh")
+    assert "逾期" not in chinese(describe_deadline(found["notice:1"], late))
+    assert "逾期" not in chinese(deadline_state_name("done late", "policy"))
+    assert "逾期" in chinese(deadline_state_name("done late", "statute"))
 
 
 def test_the_rules_are_whole() -> None:

@@ -208,7 +208,8 @@ def test_no_event_ever_moves_a_date_earlier(captured: datetime, events: list[tup
             facts = replace(facts, superseded=clock.format_time(moment))
             latest = moment
         elif kind == "end":
-            facts, latest = replace(facts, ended=(*facts.ended, clock.format_time(moment))), moment
+            ends = (*facts.ended, clock.format_time(moment))
+            facts, latest = replace(facts, ended=ends, ended_wall=ends), moment
         elif kind == "hold":
             facts = replace(facts, holds=(*facts.holds, Hold("h", "f", "r", None, "u", "")))
         after = decide_retention(facts, policy(), moment)

@@ -15,8 +15,9 @@ from itertools import chain
 from typing import NamedTuple
 
 from archiver.errors import LazyMessage
-from archiver.filings.code_names import DEADLINE_STATE_NAMES, name_for_code
+from archiver.filings.code_names import deadline_state_name
 from archiver.filings.due.deadlines import Deadline, compute_open_deadlines, is_company_duty
+from archiver.filings.due.rules import POLICY
 from archiver.filings.due.working_days import count_working_days
 from archiver.filings.register import Filing
 from archiver.filings.register_codes import PENDING_STATES
@@ -182,6 +183,15 @@ def _find_current_step(deadline: Deadline, today: date) -> _ReminderStep:
 
 def describe_deadline(deadline: Deadline, today: date) -> LazyMessage:
     """Return a line for people with a deadline's filing and duty, its last day and today's state."""
+    state_name = deadline_state_name(deadline.state(today), deadline.basis)
+    if deadline.basis == POLICY:
+        return LazyMessage(
+            "{filing}: {what}, suggested date {on} [{state}]",
+            filing=deadline.filing,
+            what=deadline.duty,
+            on=deadline.due_on.isoformat(),
+            state=state_name,
+        )
     if deadline.is_provisional:
         return LazyMessage(
             "{filing}: {what}, due {on} at the earliest (provisional: that year's holidays are not published "
@@ -189,14 +199,14 @@ def describe_deadline(deadline: Deadline, today: date) -> LazyMessage:
             filing=deadline.filing,
             what=deadline.duty,
             on=deadline.due_on.isoformat(),
-            state=name_for_code(deadline.state(today), DEADLINE_STATE_NAMES),
+            state=state_name,
         )
     return LazyMessage(
         "{filing}: {what}, due {on} [{state}]",
         filing=deadline.filing,
         what=deadline.duty,
         on=deadline.due_on.isoformat(),
-        state=name_for_code(deadline.state(today), DEADLINE_STATE_NAMES),
+        state=state_name,
     )
 
 
