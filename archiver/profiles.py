@@ -30,7 +30,7 @@ class Profile:
 
 #: No statute that sets a period for filing materials was found, so the basis is called house policy.
 BASIS = LazyMessage.define(
-    "house policy: algorithm filing materials are retained for at least 3 years, version by version, ready for "
+    "company policy: algorithm filing materials are retained for at least 3 years, version by version, ready for "
     "spot checks",
     code="basis.house-policy",
 )
@@ -39,7 +39,7 @@ _BASIS_IMPACT = LazyMessage.define(
     code="basis.impact-assessment",
 )
 _BASIS_CLASS = LazyMessage.define(
-    "house policy: archive class of the company's own retention schedule", code="basis.archive-class"
+    "company policy: class in the company's own retention schedule", code="basis.archive-class"
 )
 _BASIS_EU = LazyMessage.define(
     "EU AI Act, art. 18: documentation of high-risk systems, 10 years", code="basis.eu-ai-act"
@@ -47,7 +47,7 @@ _BASIS_EU = LazyMessage.define(
 _BASIS_SEC = LazyMessage.define("SEC rule 17a-4: records of broker-dealers, 6 years", code="basis.sec-17a4")
 #: The basis of a period that was in force before a setting was shortened.
 BASIS_PROMISED = LazyMessage.define(
-    "set earlier: a retention period can be extended, never shortened", code="basis.promised"
+    "earlier setting, still binding: a retention period can be extended, never shortened", code="basis.promised"
 )
 
 #: The name of the profile for everything without a setting.

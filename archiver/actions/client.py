@@ -88,8 +88,8 @@ def send_to_daemon(
             action_result = None if "error" in reply else protocol.decode_value(reply.get("result"))
         except (OSError, protocol.BadMessage) as error:
             raise StorageError(
-                "The daemon for {path} did not reply ({reason}). No archived data was lost. The request may have "
-                "succeeded. Before you retry, run: archiver log",
+                "The service for {path} did not reply ({reason}). No archived data was lost. The request may "
+                "have succeeded. Before you retry, run: archiver log",
                 path=archive_folder,
                 reason=error,
             ) from None
@@ -110,8 +110,8 @@ def _connect_to_daemon(archive_folder: Path) -> Iterator[socket.socket]:
             connection.connect(socket_path)
     except OSError as error:
         raise StorageError(
-            "The archive {path} belongs to another user, and its daemon cannot be reached ({reason}). Nothing "
-            "was changed. Start the service, or run this as the archive's owner.",
+            "The archive {path} belongs to another user, and its service cannot be reached ({reason}). Nothing "
+            "was changed. Start the service, or run this as the archive owner.",
             path=archive_folder,
             reason=error.strerror,
         ) from None

@@ -47,7 +47,7 @@ def check_display(context: ActionContext, request: CheckDisplay) -> dict[str, An
     filing = make_record_context(context, None).read_filing(filing_name)
     if not filing.number:
         raise UsageError(
-            "{filing} has no filing number. Nothing was recorded. To record it, run: archiver filing set "
+            "{filing} has no filing number. Nothing was recorded. To record the number, run: archiver filing set "
             "{filing!q} --number NO --issued-on DATE",
             filing=filing_name,
         )

@@ -165,10 +165,12 @@ def _require_clean_verification(context: ActionContext, plan_id: str) -> None:
     if findings:
         refusal = RetentionRefused(
             LazyMessage.define(
-                "Disposal is blocked by {count} verify findings (first: {code} {object}). Nothing was deleted. "
-                "To list them, run: archiver verify",
-                singular="Disposal is blocked by {count} verify finding ({code} {object}). Nothing was deleted. "
-                "To list it, run: archiver verify",
+                "Disposal is blocked by {count} findings of verify; the first is {code} {object}. Nothing was "
+                "deleted. To list the findings, run: archiver verify",
+                singular=(
+                    "Disposal is blocked by {count} finding of verify ({code} {object}). Nothing was deleted. To "
+                    "see the finding, run: archiver verify"
+                ),
             ),
             code=findings[0].code,
             object=findings[0].object,

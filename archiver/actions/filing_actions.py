@@ -199,8 +199,9 @@ def answer_notice(context: ActionContext, request: AnswerNotice) -> dict[str, An
     submission_records = [record for record in filing.submissions if record.tag.startswith(f"{submission}/")]
     if submission.filing != notice.filing or not submission_records:
         raise UsageError(
-            "{submission} was not submitted for {filing}, so it cannot answer notice {number}. Nothing was "
-            "recorded. To record the submission, run: archiver submit {submission!q} --on DATE",
+            "The submission folder {submission} was not submitted for {filing} and cannot answer notice "
+            "{number}. Nothing was recorded. To record the submission, run: archiver submit {submission!q} --on "
+            "DATE",
             submission=str(submission),
             filing=notice.filing,
             number=request.notice_number,

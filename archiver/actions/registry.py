@@ -114,8 +114,8 @@ def unknown_action_error(action_name: str) -> UsageError:
     """Return the error for an unknown action; a long name is cut in the message."""
     return UsageError(
         (
-            "The action {name} does not exist. Nothing was changed. Check that the command and the daemon are the "
-            "same release."
+            "The action {name} does not exist. Nothing was changed. Check that the command and the service are "
+            "the same release."
         ),
         name=action_name[:_MAX_QUOTED_ACTION_LENGTH],
     )
@@ -147,14 +147,14 @@ def _check_attachment(action_name: str, context: ActionContext, file_name: str |
         if attachment is not None:
             raise UsageError(
                 "The request for {action} contains an unexpected file. Nothing was recorded. Check that the "
-                "command and the daemon are the same release.",
+                "command and the service are the same release.",
                 action=action_name,
             )
         return
     if attachment is None or not os.path.basename(file_name):
         raise UsageError(
-            "The request names the file {file} but does not contain it. Nothing was recorded. Check the file "
-            "name, and check that the command and the daemon are the same release.",
+            "The request names the file {file} but does not contain the file. Nothing was recorded. Check the "
+            "file name, and check that the command and the service are the same release.",
             file=file_name[:_MAX_QUOTED_FILE_LENGTH],
         )
     attachment_size = attachment.seek(0, os.SEEK_END)

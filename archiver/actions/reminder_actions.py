@@ -73,7 +73,7 @@ def send_reminders(context: ActionContext, _: SendReminders) -> dict[str, Any]:
     for reminder in reminders:
         message_title = translate(
             LazyMessage.define(
-                "archiver: {count} items need attention", singular="archiver: {count} item needs attention"
+                "archiver: {count} items to do", singular="archiver: {count} item to do"
             ).with_fields(count=len(reminder.reminders))
         )
         message_text = "\n".join(translate(item.text) for item in reminder.reminders)

@@ -163,7 +163,7 @@ def decode_request(action_name: str, request_type: type[RequestType], arguments:
         if field is None or not field.accepts(arguments.get(wire_name)):
             raise UsageError(
                 "{name}: the argument {key} is unknown, missing, or of the wrong type. Nothing was changed. "
-                "Check that the command and the daemon are the same release.",
+                "Check that the command and the service are the same release.",
                 name=action_name,
                 key=str(wire_name)[:_MAX_QUOTED_NAME_LENGTH],
             )

@@ -129,11 +129,11 @@ def _capture_newest_version(context: ActionContext, submission: Submission) -> V
     if pending_paths:
         raise UsageError(
             LazyMessage.define(
-                "Cannot submit {submission}: {count} changes are not archived yet (first: {path}). Nothing was "
-                "recorded. Name a version with --version N, or wait until nothing is pending. To check, run: "
+                "Cannot submit {submission}: {count} changes are not captured yet; the first is {path}. Nothing "
+                "was recorded. Name a version with --version N, or wait until nothing is pending. To check, run: "
                 "archiver status",
                 singular=(
-                    "Cannot submit {submission}: {count} change is not archived yet ({path}). Nothing was "
+                    "Cannot submit {submission}: {count} change is not captured yet ({path}). Nothing was "
                     "recorded. Name a version with --version N, or wait until nothing is pending. To check, run: "
                     "archiver status"
                 ),
@@ -145,7 +145,10 @@ def _capture_newest_version(context: ActionContext, submission: Submission) -> V
     newest_version = archive.index.newest_version(submission)
     if newest_version is None:
         raise NotFoundError(
-            ("The submission {name} has no version. Nothing was recorded. Add files to its folder and try again."),
+            (
+                "The submission folder {name} has no version. Nothing was recorded. Add files to the folder and "
+                "try again."
+            ),
             name=str(submission),
         )
     return newest_version

@@ -41,8 +41,8 @@ class ExportSelection:
         selected_versions = [version for version in reversed(archive.index.versions()) if self._includes(version)]
         if not selected_versions:
             raise NotFoundError(
-                "No version matches the selected filings, submissions, and dates; no package was written. To "
-                "list the versions, run: archiver log"
+                "No version matches the selected filings, submission folders, and dates; no inspection package "
+                "was written. To list the versions, run: archiver log"
             )
         return selected_versions
 

@@ -83,8 +83,8 @@ def export_package(
             _replace_empty_folder(final_path, partial_path)
     except OSError as error:
         raise StorageError(
-            "Cannot write the package {target} ({reason}). No archived data was lost. No partial package "
-            "remains. Free some space, or choose another folder with --to.",
+            "Cannot write the inspection package {target} ({reason}). No archived data was lost. No partial "
+            "package remains. Free up space, or choose another folder with --to.",
             target=final_path,
             reason=error.strerror or error,
         ) from None

@@ -295,8 +295,8 @@ class PackageWriter:
     def _content_error(self, material: Material) -> StorageError:
         """Return the error for a material whose content is missing or damaged."""
         return StorageError(
-            "The object {sha256} of {path} is missing or damaged; no package was written. Restore the object "
-            "from a backup or a clone. To list all findings, run: archiver verify",
+            "The object {sha256} of {path} is missing or damaged; no inspection package was written. Restore the "
+            "object from a backup or a clone. To list all findings, run: archiver verify",
             path=names.name_as_text(material.path),
             sha256=material.sha256,
         )

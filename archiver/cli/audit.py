@@ -36,7 +36,10 @@ def _sign_newest_event(session: Session, archive: Archive) -> None:
         session.console.warn(error.message)
 
 
-@command("Export an inspection package: files, lists, journal, proofs, a report, and a verifier.")
+@command(
+    "Export an inspection package: files, lists, journal, signatures, a report, and a program that verifies the "
+    "package."
+)
 @click.option("--to", "target", required=True, metavar="DIR", help="New or empty folder.")
 @click.option(
     "--filing", "filings", type=ObjectName(), multiple=True, metavar="FILING", help="Include only these filings."
@@ -47,7 +50,7 @@ def _sign_newest_event(session: Session, archive: Archive) -> None:
     type=ObjectName(),
     multiple=True,
     metavar="FILING/SUBMISSION",
-    help="Include only these submissions.",
+    help="Include only these submission folders.",
 )
 @click.option(
     "--kind",
@@ -157,13 +160,15 @@ def audit_command(
 def _print_package(console: Console, written_package: WrittenPackage) -> None:
     """Print the location and the size of the package, and how to read and verify it."""
     console.info(
-        "Package: {path} (versions: {versions}, files: {files}, bytes: {bytes})",
+        "Inspection package: {path} (versions: {versions}, files: {files}, bytes: {bytes})",
         path=written_package.path,
         versions=written_package.version_count,
         files=written_package.file_count,
         bytes=written_package.byte_count,
     )
-    console.info("To read the package, open report.html. To verify it, run: python3 -I -S verify.py")
+    console.info(
+        "To read the inspection package, open report.html. To verify the package, run: python3 -I -S verify.py"
+    )
 
 
 def _journal_export(session: Session, written_package: WrittenPackage, export_details: dict[str, Any]) -> None:
@@ -179,4 +184,4 @@ def _journal_export(session: Session, written_package: WrittenPackage, export_de
         session.perform(RecordNote(**package.note_arguments_for_export(written_package, export_details)))
     except ArchiverError as error:
         session.console.warn(error.message)
-        session.console.warn("The package is complete, but the export was not recorded in the journal.")
+        session.console.warn("The inspection package is complete, but the export was not recorded in the journal.")

@@ -103,7 +103,7 @@ def _print_change(console: Console, change_document: dict[str, Any]) -> None:
     from archiver.filings.code_names import CHANGE_KIND_NAMES, name_for_code
 
     console.info(
-        "Change {number} of {filing} since {since}: first change on {first}, decision due {due}"
+        "Change {number} of {filing} since {since}: first found on {first}, decision due {due}"
         if change_document["due"]
         else "Change {number} of {filing} since {since}: first found on {first}, no decision due",
         **{key: change_document[key] for key in ("number", "filing", "since", "first", "due")},
@@ -129,10 +129,16 @@ def _print_change(console: Console, change_document: dict[str, Any]) -> None:
         )
 
 
-@command("Record whether a change is material and requires a change submission.")
+@command("Record whether a change is material, that is, whether a change submission is required.")
 @click.argument("number", type=int, metavar="N")
 @click.option(
-    "--material", type=NamedChoice(_DECISION_NAMES), required=True, help="Whether the change is material."
+    "--material",
+    type=NamedChoice(_DECISION_NAMES),
+    required=True,
+    help=(
+        "Whether the change is material; yes: the filed information has changed, and a change submission is "
+        "required."
+    ),
 )
 @click.option("--reason", type=RecordedText(), required=True, help="Reason, recorded in the journal.")
 @reported_by_option("Person who decided, recorded next to the login name.")
@@ -149,8 +155,8 @@ def _decide_change(session: Session, number: int, material: str, reason: str, re
     )
     if is_material:
         session.console.info(
-            "Change {number} is material: {filing} requires a change submission. For the deadline, run: archiver "
-            "deadlines",
+            "Change {number} is material: {filing} requires a change submission. To see the deadline, run: "
+            "archiver deadlines",
             number=number,
             filing=decided_change["filing"],
         )

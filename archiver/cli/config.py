@@ -106,10 +106,12 @@ def _print_result(
     if problems:
         raise ConfigError(
             LazyMessage.define(
-                "The configuration file {path} has {count} problems. A running service keeps its previous "
-                "settings. Correct the file and check it again.",
-                singular="The configuration file {path} has {count} problem. A running service keeps its previous "
-                "settings. Correct the file and check it again.",
+                "The configuration file {path} has {count} errors. A running service keeps the previous "
+                "settings. Correct the file and check again.",
+                singular=(
+                    "The configuration file {path} has {count} error. A running service keeps the previous "
+                    "settings. Correct the file and check again."
+                ),
             ),
             path=path,
             count=len(problems),
@@ -203,7 +205,8 @@ def _describe_new_promises(config: Config, index: Index) -> Iterator[LazyMessage
         is_new_archive = index.journal_point is None or index.journal_point.seq <= 1
         if not is_new_archive:
             yield LazyMessage(
-                "Once in force, this cannot be revoked: a filing is retained for as long as it is live."
+                "Once in force, this cannot be revoked: all versions of a filing are retained while the filing "
+                "is live."
             )
 
 

@@ -137,4 +137,6 @@ def _print_deadlines(console: Console, shown_deadlines: Sequence[Deadline], toda
         deadline_rows,
     )
     if any(deadline.is_provisional for deadline in shown_deadlines):
-        console.info("? provisional: that year's holidays are not published yet; the earlier date is shown.")
+        console.info(
+            "? provisional: the holidays of that year are not published yet; the earliest possible date is shown."
+        )

@@ -85,7 +85,7 @@ class _Demo:
         self._announce_step("Create an archive for an empty watched folder.")
         self._watched_folder.mkdir()
         self._run_archiver("init", "--archive", "archive", "--watch", "watched")
-        self._announce_step("Start the daemon, and copy files to the watched folder while it runs.")
+        self._announce_step("Start the service, and copy files to the watched folder while the service runs.")
         daemon = subprocess.Popen(
             [*self._make_archiver_command(), "run", "--settle", _SETTLE_SECONDS], cwd=self._scratch_folder
         )
@@ -94,9 +94,9 @@ class _Demo:
         finally:
             daemon.send_signal(signal.SIGINT)
             daemon.wait(timeout=_STOP_TIMEOUT_SECONDS)
-        self._announce_step("Verify the archive with independent code.")
+        self._announce_step("Verify the archive with separate code.")
         self._run_archiver("verify")
-        self._announce_step("Export the inspection package.")
+        self._announce_step("Export an inspection package.")
         self._run_archiver("audit", "--to", "inspection")
         self._console.info("")
         self._console.info("Done. All results are in {path}:", path=self._scratch_folder)
@@ -207,7 +207,7 @@ class _Demo:
             if len(json.loads(log_result.stdout)) >= version_count:
                 return
             time.sleep(_POLL_SECONDS)
-        raise DemoFailed("The daemon did not capture the files in time.")
+        raise DemoFailed("The service did not capture the files in time.")
 
     def _run_archiver(self, *arguments: str, expected_code: int = 0) -> None:
         """Print and run an archiver command; raise DemoFailed if the exit code is not ``expected_code``."""

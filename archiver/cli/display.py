@@ -39,7 +39,7 @@ def _check_display(session: Session, filing: str, page: Path | None) -> None:
     if failing_pages:
         raise Unhealthy(
             "The filing number or its link is missing on {pages}, or could not be checked. The check was "
-            "recorded. Add both to the pages. For the text, run: archiver notice-board {filing!q}",
+            "recorded. Add both to the pages. To print the display text, run: archiver notice-board {filing!q}",
             pages=console.join(failing_pages),
             filing=display_check["filing"],
         )

@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 #: Characters of the day at the start of an ISO 8601 time.
 _ISO_DAY_LENGTH = len("2026-05-01")
 
-dispose_command = command_group("Dispose of versions after retention ends; refuse earlier (exit code 4).")
+dispose_command = command_group(
+    "Dispose of versions after retention ends, by an approved plan. Exit code 4: refused by retention, a hold, "
+    "or a missing approval."
+)
 
 
-@command("List what a disposal would delete and keep, and create a plan.")
+@command("List the versions that a disposal would delete and retain, and create a plan.")
 @click.argument("tags", type=ObjectName(), nargs=-1, metavar="[TAG ...]")
 @json_option
 def _plan_disposal(session: Session, tags: tuple[str, ...], as_json: bool) -> None:
@@ -54,7 +57,9 @@ def _print_plan(console: Console, disposal_plan: dict[str, Any]) -> None:
             **_make_message_fields(disposable_version),
         )
     for retained_version in disposal_plan["staying"]:
-        console.info("keep    {tag}: retained through {until}{open}", **_make_message_fields(retained_version))
+        console.info(
+            "keep    {tag}: retained at least through {until}{open}", **_make_message_fields(retained_version)
+        )
     console.info(
         LazyMessage.define(
             "Would delete {objects} objects ({bytes} bytes). Retained because other versions need them: {shared}.",
@@ -91,7 +96,7 @@ def _make_message_fields(planned_version: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@command("Approve a plan; two users other than the planner must approve it.")
+@command("Approve a disposal plan; two users other than the planner must approve the plan.")
 @click.argument("plan_id", type=RecordedText(), metavar="ID")
 @click.option(
     "--reason", type=RecordedText(), required=True, help=("Reason for the disposal, recorded in the journal.")
@@ -105,16 +110,19 @@ def _approve_plan(session: Session, plan_id: str, reason: str) -> None:
 
     approval_result = session.perform(ApproveDisposal(plan_id=plan_id, reason=reason))
     if approval_result["missing"]:
-        session.console.info("Approved {plan}. Approvals still needed: {missing}.", **approval_result)
+        session.console.info(
+            "Approved disposal plan {plan}. Approvals still needed: {missing}.", **approval_result
+        )
     else:
         session.console.info(
-            "Approved {plan}. To carry it out after {until}, run: archiver dispose run {plan!q}",
+            "Approved disposal plan {plan}. To delete the content after {until}, run: archiver dispose run "
+            "{plan!q}",
             plan=plan_id,
             until=session.format_time(approval_result["not_before"]),
         )
 
 
-@command("Carry out an approved plan, or finish an interrupted one.")
+@command("Carry out an approved disposal plan, or finish an interrupted disposal.")
 @click.argument("plan_id", type=RecordedText(), metavar="ID")
 def _run_plan(session: Session, plan_id: str) -> None:
     """Delete the content in the plan, and print the result; safe to repeat after a crash.
@@ -144,7 +152,8 @@ def _run_plan(session: Session, plan_id: str) -> None:
             kept=run_result["kept"],
         )
     console.info(
-        "Certificate: {name}. To write it to a folder, run: archiver dispose certificate {name!q} --to DIR",
+        "Signed the certificate of destruction of disposal {name}. To write the certificate to a folder, run: "
+        "archiver dispose certificate {name!q} --to DIR",
         name=run_result["certificate"],
     )
     console.warn_if_checkpoint_failed(run_result)
@@ -211,9 +220,15 @@ def _plan_to_dict(plan: Disposal) -> dict[str, Any]:
     }
 
 
-@command("Write the certificate of a disposal: JSON, its signature, and a printable page.")
+@command("Write the certificate of destruction of a disposal: JSON, its signature, and a printable page.")
 @click.argument("plan_id", type=RecordedText(), metavar="ID")
-@click.option("--to", "target", required=True, metavar="DIR", help="Target folder for the certificate files.")
+@click.option(
+    "--to",
+    "target",
+    required=True,
+    metavar="DIR",
+    help=("Target folder for the files of the certificate of destruction."),
+)
 def _write_certificate(session: Session, plan_id: str, target: str) -> None:
     """Write the certificate's files into a folder, and print their paths.
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from archiver.retention.policy import RetentionReason
 
 
-@command("Show how long a version is retained, why, and what extends it.")
+@command("Show how long a version is retained, why, and what extends retention.")
 @click.argument("tag_and_path", type=ObjectName(), metavar="TAG[:PATH]")
 @json_option
 def explain_command(session: Session, tag_and_path: str, as_json: bool) -> None:
@@ -93,7 +93,7 @@ def _print_explanation(session: Session, shown_name: str, explanation: Retention
         )
     else:
         console.info(
-            "{tag}: retained through {until}{open}",
+            "{tag}: retained at least through {until}{open}",
             tag=shown_name,
             until=decision.keep_until.date(),
             open=decision.conditions_clause,
@@ -111,8 +111,8 @@ def _print_explanation(session: Session, shown_name: str, explanation: Retention
         console.info("  Basis: {basis}", basis=basis)
     if not explanation.disposals:
         console.info(
-            "  To extend: retention.years or retention.profiles in {config}, or a new submission. Cannot be "
-            "shortened.",
+            "  To extend: set retention.years or retention.profiles in {config}, or record a new submission. "
+            "Cannot be shortened.",
             config=session.config.source,
         )
 

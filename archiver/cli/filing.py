@@ -95,7 +95,10 @@ def _print_filings(
 @command("Show a filing: facts, review status, notices, changes, and display checks.")
 @click.argument("filing", type=ObjectName())
 @click.option(
-    "--at", "known_until", metavar="TIME", help="State at this time (a date alone: the end of that day)."
+    "--at",
+    "known_until",
+    metavar="TIME",
+    help=("Show the filing as recorded at this time (a date alone: the end of that day)."),
 )
 @json_option
 def _show_filing(session: Session, filing: str, known_until: str | None, as_json: bool) -> None:
@@ -198,9 +201,12 @@ def _format_day(day: date | None) -> str | None:
 @command("Record facts about a filing, and its review status; each change is recorded in the journal.")
 @click.argument("filing", type=ObjectName())
 @click.option("--company", type=RecordedText(), metavar="NAME", help="Company that files.")
-@click.option("--responsible", type=RecordedText(), metavar="NAME", help="Person who is reminded of due items.")
+@click.option("--responsible", type=RecordedText(), metavar="NAME", help="Person who is reminded of deadlines.")
 @click.option(
-    "--manager", type=RecordedText(), metavar="NAME", help="Person also reminded of last days and overdue items."
+    "--manager",
+    type=RecordedText(),
+    metavar="NAME",
+    help=("Person who is also reminded, 1 working day before the deadline and when items are overdue."),
 )
 @click.option("--algorithm", type=RecordedText(), metavar="NAME", help="Algorithm name on the filing form.")
 @click.option("--category", type=RecordedText(), metavar="TEXT", help="Algorithm type on the filing form.")
@@ -218,13 +224,13 @@ def _format_day(day: date | None) -> str | None:
 @click.option("--reason", type=RecordedText(), metavar="TEXT", help="Reason for the unknown number format.")
 @day_option("--issued-on", "issued_on", "Date on which the number was issued.")
 @click.option("--published-at", type=RecordedText(), metavar="URL", help="URL of the regulator's publication.")
-@day_option("--service-start", "service_start", "Date on which the service started.")
-@day_option("--service-end", "service_end", "Date on which the service ends.")
+@day_option("--service-start", "service_start", "Date on which the company's service started.")
+@day_option("--service-end", "service_end", "Date on which the company's service ends.")
 @click.option(
     "--status", type=RecordedCode(STATE_NAMES), metavar="STATE", help="Review status shown on the portal."
 )
-@click.option("--portal-text", type=RecordedText(), metavar="TEXT", help="Status text on the portal, verbatim.")
-@day_option("--on", "checked_on", "Date on which the status was checked (default: today).")
+@click.option("--portal-text", type=RecordedText(), metavar="TEXT", help="Review status on the portal, verbatim.")
+@day_option("--on", "checked_on", "Date on which the review status was checked (default: today).")
 @click.option("--evidence", type=ReadableFile(), metavar="FILE", help="Screenshot, stored with the record.")
 @reported_by_option("Name of the person reporting this, recorded next to the login name.")
 def _update_filing(
@@ -278,9 +284,9 @@ def _update_filing(
         )
 
 
-@command("Record the end of a filing; its retention periods count from this record.")
+@command("Record the end of a filing; retention counts from the time of this record.")
 @click.argument("filing", type=ObjectName())
-@day_option("--on", "ended_on", "End date, for information only.", required=True)
+@day_option("--on", "ended_on", "Date on which the filing ended, for information only.", required=True)
 @click.option("--reason", type=RecordedText(), required=True, help="Reason for the end, recorded in the journal.")
 @reported_by_option("Name of the person reporting this, recorded next to the login name.")
 def _end_filing(session: Session, filing: str, ended_on: date, reason: str, reported_by: str | None) -> None:
@@ -290,7 +296,8 @@ def _end_filing(session: Session, filing: str, ended_on: date, reason: str, repo
         EndFiling(filing_name=filing, ended_on=ended_on, reason=reason, reported_by=reported_by)
     )
     session.console.info(
-        "{filing} has ended. Its retention periods count from now; the next submission makes it live again.",
+        "Recorded the end of {filing}. Retention counts from now; the next submission makes the filing live "
+        "again.",
         filing=end_result["filing"],
     )
 

@@ -66,7 +66,7 @@ def print_records(console: Console, filing: Filing) -> None:
         )
     for change in filing.change_questions:
         console.info(
-            "  Change {number}, first on {on}: {decision}",
+            "  Change {number}, first found on {on}: {decision}",
             number=change.number,
             on=change.first_changed_on,
             decision=_decision_message(change.is_material),

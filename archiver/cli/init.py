@@ -43,7 +43,10 @@ _LAYOUT_NAMES = {
 }
 
 
-@command("Create an archive, its signing key, and archiver.toml; an existing archiver.toml is used unchanged.")
+@command(
+    "Create an archive, its signing key, and archiver.toml; an existing archiver.toml must match the options, "
+    "and is not changed."
+)
 @click.option("--archive", required=True, metavar="DIR", help="Archive folder, new or empty.")
 @click.option("--watch", required=True, metavar="DIR", help="Folder to watch, never modified.")
 @click.option(
@@ -62,7 +65,9 @@ _LAYOUT_NAMES = {
     help="Retention in calendar years, 3 or more.",
 )
 @click.option(
-    "--adopt", is_flag=True, help="Turn the clone in DIR (DIR/archive.git) with its keys into an archive."
+    "--adopt",
+    is_flag=True,
+    help=("Turn the clone in DIR/archive.git, with a backup of the keys in DIR/keys, into an archive."),
 )
 @click.option(
     "--tsa-url",
@@ -156,10 +161,10 @@ def _print_next_steps(session: Session, settings: Config) -> None:
     console.info("Archive: {path}", path=settings.archive)
     console.info("Configuration file: {path}", path=os.path.abspath(settings.source))
     console.info(
-        "Store a copy of {path} in a safe place: clones of the archive do not contain the key.",
+        "Keep a copy of {path} in a safe place: clones of the archive do not contain the key.",
         path=settings.archive / "keys",
     )
-    console.info("To start archiving, run: archiver run")
+    console.info("To start capturing changes, run: archiver run")
 
 
 def _write_config_and_create_archive(

@@ -73,7 +73,10 @@ def _print_versions(session: Session, version_decisions: Sequence[tuple[Version,
         version_rows,
     )
     if any(decision.open_conditions for _, decision in version_decisions):
-        console.info("+ longer while the filing is live or a hold is in force")
+        console.info(
+            "+ at least; longer while the filing is live, while the version is the latest of its submission "
+            "folder, or while a hold is in force"
+        )
 
 
 def _change_counts(version: Version) -> LazyMessage:

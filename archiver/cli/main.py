@@ -39,19 +39,19 @@ COMMANDS = {
     "change": "List changes after the filing, and record whether they are material.",
     "deadlines": "List deadlines and their legal basis.",
     "remind": "Send the reminders that are due.",
-    "notice-board": "Print the text to display on websites and in apps.",
+    "notice-board": "Print the display text for websites and apps.",
     "display": "Check that the filing number is displayed.",
     "hold": "Manage holds, which block disposal regardless of date.",
     "dispose": "Dispose of versions after retention ends.",
     "restore": "Restore a version.",
-    "verify": "Verify the archive with independent code.",
+    "verify": "Verify the archive with separate code.",
     "checkpoint": "Sign the archive's current state.",
     "drill": "Run a restore drill.",
     "maintain": "Pack the repository's small files.",
     "protect": "Make objects immutable, as root.",
     "key": "Manage the signing key: rotate, replace, and back up.",
     "replica": "Manage the replica in a bucket with Object Lock.",
-    "audit": "Export the inspection package.",
+    "audit": "Export an inspection package.",
     "reindex": "Rebuild the index from the journal.",
     "config": "Check the configuration file or show its settings.",
     "service": "Run archiver as a system service.",
@@ -104,7 +104,7 @@ class _CommandLoader(localized.LocalizedGroup):
 
 @click.group(
     cls=_CommandLoader,
-    help="Archive filing materials version by version, for at least 3 years.",
+    help="Capture filing materials version by version, and retain every version for at least 3 years.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, prog_name="archiver")

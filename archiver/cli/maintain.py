@@ -7,7 +7,7 @@ import click
 from archiver.cli.session import Session, command
 
 
-@command("Pack the repository's small files; nothing is pruned. The daemon does this automatically when needed.")
+@command("Pack the repository's small files; nothing is pruned. The service does this automatically when needed.")
 @click.option(
     "--restore-settings",
     is_flag=True,

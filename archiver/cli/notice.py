@@ -175,7 +175,7 @@ def _format_proposed_command(filing: str, notice_file: Path, proposal: NoticePro
     required=True,
     type=ObjectName(),
     metavar="FILING/SUBMISSION",
-    help="Submission that answers the notice.",
+    help="Submission folder that answers the notice.",
 )
 @day_option("--on", "answered_on", "Date of the answer (default: the submission date).")
 @reported_by_option("Name of the person reporting this, recorded next to the login name.")

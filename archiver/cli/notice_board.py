@@ -10,7 +10,7 @@ from archiver.cli.parameters import ObjectName
 from archiver.cli.session import Session, command
 
 
-@command("Print the text to display on websites and in apps: number, link, and names.")
+@command("Print the display text for websites and apps: filing number, link, and names.")
 @click.argument("filing", type=ObjectName())
 @click.option(
     "--format",

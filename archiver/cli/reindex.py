@@ -90,7 +90,9 @@ def _print_loss(session: Session, loss: Loss) -> None:
     if loss.problem is not None:
         console.info("The journal cannot be continued: {problem}", problem=loss.problem)
     if loss.lost_events:
-        console.info("Missing events: {first} to {last}", first=loss.last_event.seq + 1, last=loss.newest_seq)
+        console.info(
+            "Missing journal events: {first} to {last}", first=loss.last_event.seq + 1, last=loss.newest_seq
+        )
     for lost_version in loss.versions:
         captured_at = session.format_time(lost_version.captured_at) if lost_version.captured_at else "-"
         console.info("Lost: {tag} ({at}, not in the journal)", tag=lost_version.tag, at=captured_at)

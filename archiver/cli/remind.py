@@ -28,8 +28,8 @@ def remind_command(session: Session, dry_run: bool) -> None:
     )
     if send_result["failed"]:
         raise StorageError(
-            "Cannot send the reminders for {roles}. They remain due and are sent in the next run. Check the "
-            "addresses and the reminder services.",
+            "Cannot send the reminders for {roles}. The next run sends them again. Check the addresses, and "
+            "check that the mail or messaging servers can be reached.",
             roles=", ".join(send_result["failed"]),
         )
 

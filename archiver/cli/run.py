@@ -28,13 +28,17 @@ _RESCAN_SECONDS = 0.5
 
 
 @command("Watch the folder and capture every change. Ctrl-C stops it.")
-@click.option("--once", is_flag=True, help="Capture the changes in the watched folder, then exit.")
+@click.option(
+    "--once",
+    is_flag=True,
+    help=("Capture the changes in the watched folder, then exit; exit code 9: a file could not be captured."),
+)
 @click.option(
     "--settle",
     "settle_seconds",
     type=click.FloatRange(min=0),
     metavar="SECONDS",
-    help="Quiet period for this run, in seconds.",
+    help="Seconds without a change until a file has settled, for this run.",
 )
 @click.option(
     "--log",
@@ -108,7 +112,7 @@ def _capture_once(session: Session, report: Reporter, settle_seconds: float | No
     if capture_result.failures:
         raise _make_not_archived_error(capture_result.failures)
     if not capture_result.pending:
-        report("The archive is up to date.")
+        report("All changes are archived.")
 
 
 def _wait_for_running_daemon(session: Session, report: Reporter) -> bool:
@@ -132,7 +136,7 @@ def _wait_for_running_daemon(session: Session, report: Reporter) -> bool:
             _report_unreadable_paths(session, report, unreadable_paths)
             raise _make_not_archived_error(len(unreadable_paths))
         if not scan_result.changed:
-            report("The daemon {holder} keeps the archive up to date.", holder=daemon_process)
+            report("The service {holder} has captured all changes.", holder=daemon_process)
             return True
         if clock.monotonic_seconds() >= give_up_at_seconds:
             return False
@@ -152,10 +156,10 @@ def _make_not_archived_error(path_count: int) -> NotArchived:
     """Return the error for ``path_count`` paths that could not be archived."""
     return NotArchived(
         LazyMessage.define(
-            "{count} paths could not be archived. No archived data was lost. Remove the reported causes and run "
+            "{count} paths could not be captured. No archived data was lost. Remove the reported causes and run "
             "this again.",
             singular=(
-                "{count} path could not be archived. No archived data was lost. Remove the reported cause and "
+                "{count} path could not be captured. No archived data was lost. Remove the reported cause and "
                 "run this again."
             ),
         ),

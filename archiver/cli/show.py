@@ -77,7 +77,9 @@ def _print_version(session: Session, version: Version) -> None:
     console = session.console
     console.info("{tag}, captured {at}", tag=version.tag, at=session.format_time(version.captured_at))
     if version.disposed:
-        console.info("Disposed of under certificate {name}.", name=version.disposed)
+        console.info(
+            "Content deleted in disposal {name}, with a certificate of destruction.", name=version.disposed
+        )
     for submission_record in version.submitted:
         console.info(
             "Submitted on {on} as {tag} ({kind})",

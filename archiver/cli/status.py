@@ -26,7 +26,7 @@ _MAX_PRINTED_DEADLINES = 10
 @command("Show health, pending changes, skipped files with reasons, protection level, and clock.")
 @json_option
 @click.option(
-    "--check", "fails_on_problems", is_flag=True, help="Exit with code 9 if there are problems, for monitoring."
+    "--check", "fails_on_problems", is_flag=True, help="Exit with code 9 if there are warnings, for monitoring."
 )
 def status_command(session: Session, as_json: bool, fails_on_problems: bool) -> None:
     """Print the report; with ``--check``, raise Unhealthy on any problem."""
@@ -51,9 +51,9 @@ def _print_report(session: Session, health: HealthReport, *, with_problems: bool
     _print_tasks(session, health)
     console.info("Archive: {path}", path=health.archive_folder)
     _print_watched_folder(session, health)
-    console.info("Daemon: {holder}", holder=health.daemon_process or LazyMessage("not running"))
+    console.info("Service: {holder}", holder=health.daemon_process or LazyMessage("not running"))
     console.info(
-        "Versions: {count}, submissions: {submissions}",
+        "Versions: {count}, submission folders: {submissions}",
         count=health.version_count,
         submissions=health.submission_count,
     )
@@ -64,7 +64,7 @@ def _print_report(session: Session, health: HealthReport, *, with_problems: bool
     _print_files(session, health)
     if health.last_problem:
         console.info(
-            "Last problem: {problem} ({at})",
+            "Last error: {problem} ({at})",
             problem=health.last_problem.message,
             at=session.format_time(health.last_problem.at),
         )

@@ -20,7 +20,10 @@ from archiver.cli.session import Session, command
 from archiver.filings.code_names import SUBMISSION_KIND_NAMES
 
 
-@command("Record the submission of a version: sign it, store the receipt, and start its retention.")
+@command(
+    "Record the submission of a version: sign the version, store the receipt, and start retention. Exit code 4: "
+    "refused because content is missing, damaged, or unreadable."
+)
 @click.argument("submission_name", type=ObjectName(), metavar="FILING/SUBMISSION")
 @click.option(
     "--version",
@@ -42,7 +45,10 @@ from archiver.filings.code_names import SUBMISSION_KIND_NAMES
     "--reason",
     type=RecordedText(),
     metavar="TEXT",
-    help="Reason for the unknown number format, or for signing this very version; recorded in the journal.",
+    help=(
+        "Reason for the unknown number format, or for signing the version of --version although a check failed; "
+        "recorded in the journal."
+    ),
 )
 @click.option(
     "--receipt", type=ReadableFile(), metavar="FILE", help=("Receipt from the portal, stored with the record.")
@@ -82,7 +88,7 @@ def submit_command(
         receipt,
     )
     session.console.info(
-        "Submitted {tag} as {submitted}. Retained through {until}{open}.",
+        "Submitted {tag} as {submitted}. Retained at least through {until}{open}.",
         tag=submission_result["tag"],
         submitted=submission_result["submitted"],
         until=submission_result["keep_until"],

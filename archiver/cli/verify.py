@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from archiver.verify.findings import VerifyReport
 
 
-@command("Verify the archive with independent code; write nothing.")
+@command("Verify the archive with separate code, not the code that wrote the archive; write nothing.")
 @json_option
 @click.option(
     "--replica", "with_replica", is_flag=True, help=("Also verify the bucket: inventory, checksums, and locks.")
@@ -84,9 +84,11 @@ def verify_command(
     if not as_json:
         for witness in witnesses:
             console.info(
-                "The history up to {time} (event {seq}) is unchanged.", time=witness.clock_time, seq=witness.seq
+                "The history up to {time} (journal event {seq}) is unchanged.",
+                time=witness.clock_time,
+                seq=witness.seq,
             )
-        console.info("No problems found.")
+        console.info("No findings.")
 
 
 def _print_findings_without_git(session: Session, as_json: bool) -> None:
@@ -118,7 +120,7 @@ def _print_findings(console: Console, report: VerifyReport) -> None:
         detail_text = f": {console.translate(finding.detail)}" if finding.detail else ""
         console.print_line(f"{finding.code}  {finding.object}  {meaning}{detail_text}")
     console.info(
-        "Checked versions: {versions}, events: {events}, objects: {objects}, bytes: {bytes}.",
+        "Checked versions: {versions}, journal events: {events}, objects: {objects}, bytes: {bytes}.",
         versions=report.version_count,
         events=report.event_count,
         objects=report.hashed_objects,

@@ -62,11 +62,11 @@ def grant_group_access(config: Config, report: Reporter) -> None:
             changed_count = permissions.set_access_for_group(config.archive, group_id)
             report(
                 LazyMessage.define(
-                    "The permissions of {count} files and folders in {path} were set: only the owner can write, "
-                    "and only the owner and access.read_group ({group}) can read.",
+                    "The permissions of {count} files and folders in {path} were set: only the archive owner can "
+                    "write, and only the archive owner and access.read_group ({group}) can read.",
                     singular=(
-                        "The permissions of {count} file or folder in {path} were set: only the owner can write, "
-                        "and only the owner and access.read_group ({group}) can read."
+                        "The permissions of {count} file or folder in {path} were set: only the archive owner "
+                        "can write, and only the archive owner and access.read_group ({group}) can read."
                     ),
                 ),
                 count=changed_count,
@@ -76,7 +76,7 @@ def grant_group_access(config: Config, report: Reporter) -> None:
     except (OSError, KeyError) as error:
         report(
             "Cannot give the group {group} access to the archive {path} ({reason}). No archived data was lost. "
-            "The service user must own the archive and belong to the group.",
+            "The user that runs the service must own the archive and belong to the group.",
             problem="access",
             path=config.archive,
             group=config.read_group or "-",
@@ -173,7 +173,7 @@ class SocketServer:
             return protocol.encode_error(error)
         except (protocol.BadMessage, UnicodeError) as error:
             return protocol.encode_error(
-                UsageError("The daemon cannot interpret the request ({reason}).", reason=str(error)[:200])
+                UsageError("The service cannot interpret the request ({reason}).", reason=str(error)[:200])
             )
         except Exception as error:
             # One request must not end the service that archives, whatever an action raises.
@@ -184,7 +184,7 @@ class SocketServer:
             )
             return protocol.encode_error(
                 StorageError(
-                    "The daemon could not complete the request ({reason}). No archived data was lost.",
+                    "The service could not complete the request ({reason}). No archived data was lost.",
                     reason=repr(error),
                 )
             )

@@ -111,7 +111,7 @@ class WatchedFolder:
             return
         self.stop_watching()
         self._report(
-            "The watched folder {path} is missing. No archived data was lost. Waiting for it to return.",
+            "The watched folder {path} is missing. No archived data was lost. Waiting for the folder to return.",
             problem="folder",
             path=self._config.watch,
         )
@@ -211,8 +211,8 @@ class WatchedFolder:
             return False
         if reason := watcher.take_loss_reason():
             self._report(
-                "Events from {path} were dropped ({reason}). No files are lost: archiver is rescanning the "
-                "folder. If this recurs, raise fs.inotify.max_queued_events with sysctl.",
+                "Kernel notifications for {path} were lost ({reason}). No files are lost: archiver is rescanning "
+                "the folder. If this recurs, raise fs.inotify.max_queued_events with sysctl.",
                 problem="overflow",
                 path=self._config.watch,
                 reason=reason,
@@ -257,8 +257,8 @@ class WatchedFolder:
     def _report_probe_problem(self, error: OSError) -> None:
         """Report that no probe event can be made: a stalled watch may go unnoticed for longer."""
         self._report(
-            "Cannot create a test event in {path} ({reason}). No files are lost: archiver still scans the "
-            "watched folder. Remove what occupies this path.",
+            "Cannot test the kernel notifications in {path} ({reason}). No files are lost: archiver still scans "
+            "the watched folder. Remove the file or folder at this path.",
             problem="canary",
             path=self._probe_folder,
             reason=error.strerror,
@@ -270,7 +270,8 @@ class WatchedFolder:
         ``missed_path`` is the first of ``missed_count`` changes found by scans without events; None for a probe.
         """
         self._report(
-            "The watch on {path} delivers no events. No files are lost: a scan and a new watch follow.",
+            "The watch on {path} delivers no kernel notifications. No files are lost: a scan and a new watch "
+            "follow.",
             problem="deaf",
             path=self._config.watch,
         )

@@ -40,7 +40,7 @@ def make_checkpoint(archive: Archive, lock_timeout: float) -> Event:
         newest_event = archive.journal.newest_event()
         if newest_event is None:
             raise StorageError(
-                "The journal of {path} is missing, so nothing was signed. Nothing was changed. To check the "
+                "The journal of {path} is missing, so nothing was signed. Nothing was changed. To verify the "
                 "archive, run: archiver verify",
                 path=archive.repository_path,
             )

@@ -34,7 +34,7 @@ def replace_signing_key(archive: Archive, reason: str, *, is_old_key_lost: bool,
         newest_event = archive.journal.newest_event()
         if newest_event is None:
             raise StorageError(
-                "The journal is missing. Nothing was changed. To check the archive, run: archiver verify"
+                "The journal is missing. Nothing was changed. To verify the archive, run: archiver verify"
             )
         allowed_signers = keys.prepare_next_key(archive.keys_folder, archive.journalled_signers())
         tag_name = f"{CHECKPOINTS}/key-{newest_event.seq + 1}"

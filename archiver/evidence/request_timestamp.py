@@ -52,7 +52,7 @@ def request_and_journal_token(archive: Archive, url: str, lock_timeout: float) -
     newest_event = archive.journal.newest_event()
     if newest_event is None:
         raise StorageError(
-            "The journal is missing. Nothing was changed. To check the archive, run: archiver verify"
+            "The journal is missing. Nothing was changed. To verify the archive, run: archiver verify"
         )
     event_data = archive.repository.read(f"{newest_event.commit}:{EVENT_FILE}")
     token = rfc3161.request_token(url, event_data)

@@ -49,7 +49,7 @@ def render_display_text(filing: Filing, format_name: str) -> str:
     """
     if not filing.number:
         raise UsageError(
-            "The filing {filing} has no filing number. To record it, run: archiver filing set {filing!q} "
+            "The filing {filing} has no filing number. To record the number, run: archiver filing set {filing!q} "
             "--number NO --issued-on DATE",
             filing=filing.name,
         )

@@ -73,8 +73,8 @@ def check_field_values(
     issued_on = day_by_field["issued_on"]
     if service_start and service_end and service_end < service_start:
         raise UsageError(
-            "The service end date {end} is before the service start date {start}. Nothing was recorded. Correct "
-            "the dates.",
+            "The end date of the company's service, {end}, is before the start date {start}. Nothing was "
+            "recorded. Correct the dates.",
             end=service_end,
             start=service_start,
         )
@@ -118,8 +118,8 @@ def check_change_undecided(question: ChangeQuestion) -> None:
     """Raise UsageError if somebody has already decided whether the change is material."""
     if question.is_material is not None:
         raise UsageError(
-            "Change {number} was already decided on {on}. Nothing was recorded. Record a new opinion with the "
-            "next change, or in the filing materials.",
+            "Change {number} was already decided on {on}. Nothing was recorded. Record a different decision with "
+            "the next change, or in the filing materials.",
             number=question.number,
             on=question.decided_on,
         )

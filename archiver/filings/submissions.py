@@ -83,8 +83,8 @@ def check_version_complete(archive: Archive, version: Version) -> None:
         return
     if version.disposed:
         raise SubmissionRefused(
-            "The content of {tag} was disposed of under certificate {certificate}. Nothing was recorded. To sign "
-            "the version anyway, run: archiver submit {name!q} --version {number!q} --reason TEXT",
+            "The content of {tag} was deleted in disposal {certificate}. Nothing was recorded. To sign the "
+            "version anyway, run: archiver submit {name!q} --version {number!q} --reason TEXT",
             tag=version.tag,
             certificate=version.disposed,
             name=str(version.submission),

@@ -107,8 +107,8 @@ def _fetch_next_bundle(
         if continues_journal:
             return _FetchedBundle(span, bundled_refs)
     raise StorageError(
-        "The history from event {first} on is damaged in the bucket. Nothing was changed. Try the other versions "
-        "of {key} in the bucket.",
+        "The history from journal event {first} on is damaged in the bucket. Nothing was changed. Try the other "
+        "versions of {key} in the bucket.",
         first=candidates[0].span.first_seq,
         key=candidates[0].version.key,
     )

@@ -50,7 +50,7 @@ def bucket_problem(url: str, reason: LazyMessage) -> BucketProblem:
     """Return the error about the bucket at ``url``, for the caller to raise. ``reason`` is part of the message."""
     return BucketProblem(
         "Cannot use the bucket {url}: {reason}. No archived data was lost. Capture continues. Check access, "
-        "network, and configuration; missing objects are sent afterwards.",
+        "network, and configuration; missing objects are uploaded afterwards.",
         url=url,
         reason=reason,
     )

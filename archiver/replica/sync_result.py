@@ -46,8 +46,8 @@ class SyncResult:
     def describe(self) -> LazyMessage:
         """Return a summary for users, with all counts."""
         return LazyMessage(
-            "Sent objects: {sent} ({megabytes} MB). Extended locks: {extended}. Changed holds: {holds}. Deleted "
-            "objects: {deleted}.",
+            "Uploaded objects: {sent} ({megabytes} MB). Extended locks: {extended}. Changed holds: {holds}. "
+            "Deleted objects: {deleted}.",
             sent=self.sent_count,
             megabytes=f"{self.sent_bytes / 1e6:.1f}",
             extended=len(self.extended_locks),

@@ -81,9 +81,9 @@ def run_drill(archive: Archive, max_file_count: int, lock_timeout: float) -> Dri
     if drill_result.failed_materials:
         raise StorageError(
             LazyMessage.define(
-                "In the restore drill, {count} of {files} files differ from what was archived; the first is "
-                "{first}. Nothing was changed. Restore them from a backup or a clone. To check the archive, run: "
-                "archiver verify",
+                "In the restore drill, {count} of {files} files differ from the archived files; the first is "
+                "{first}. Nothing was changed. Restore these files from a backup or a clone. To verify the "
+                "archive, run: archiver verify",
                 singular=(
                     "In the restore drill, {count} of {files} files differs from what was archived: {first}. "
                     "Nothing was changed. Restore it from a backup or a clone. To check the archive, run: "

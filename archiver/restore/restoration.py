@@ -99,8 +99,8 @@ def list_restore_items(
     """
     if version.disposed:
         raise NotFoundError(
-            "The content of {tag} was disposed of under certificate {name}. Nothing was changed. To export the "
-            "certificate, run: archiver dispose certificate {name!q} --to DIR",
+            "The content of {tag} was deleted in disposal {name}. Nothing was changed. To export the certificate "
+            "of destruction, run: archiver dispose certificate {name!q} --to DIR",
             tag=version.tag,
             name=version.disposed,
         )
@@ -137,7 +137,7 @@ def _check_stays_in_target(path: bytes) -> bytes:
     if any(component in (b"", b".", b"..") or b"\0" in component for component in components):
         raise StorageError(
             "The archive contains the file path {path}, which leads outside the target folder: the archive was "
-            "tampered with. Nothing was changed. To check the archive, run: archiver verify",
+            "tampered with. Nothing was changed. To verify the archive, run: archiver verify",
             path=names.name_as_text(path),
         )
     return path

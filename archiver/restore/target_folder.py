@@ -197,14 +197,15 @@ def _copy_verified_content(content: ContentStore, item: RestoreItem, file_fd: in
                 unwritten_bytes = unwritten_bytes[os.write(file_fd, unwritten_bytes) :]
     except FileNotFoundError:
         raise NotFoundError(
-            "The archive lacks the content of {path}, which was not restored. Everything before it was restored. "
-            "To check the archive, run: archiver verify",
+            "The archive lacks the content of {path}. This file was not restored; all files before it were "
+            "restored. To verify the archive, run: archiver verify",
             path=names.name_as_text(item.path),
         ) from None
     if digest.hexdigest() != material.sha256:
         raise StorageError(
-            "The archived content of {path} is damaged and was not restored. Everything before it was restored. "
-            "Recover the object {sha256} from a backup or a clone. To check the archive, run: archiver verify",
+            "The archived content of {path} is damaged. This file was not restored; all files before it were "
+            "restored. Recover the object {sha256} from a backup or a clone. To verify the archive, run: "
+            "archiver verify",
             path=names.name_as_text(item.path),
             sha256=material.sha256,
         )

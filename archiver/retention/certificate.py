@@ -66,8 +66,8 @@ def read_certificate(archive: Archive, plan_id: str) -> dict[str, bytes]:
     disposals = archive.index.disposals(plan_id)
     if not disposals or not disposals[0].certified_commit:
         raise NotFoundError(
-            "Certificate {identity} does not exist. Nothing was changed. To list the disposal plans, run: "
-            "archiver dispose list",
+            "Disposal {identity} does not exist, or has no certificate of destruction yet. Nothing was changed. "
+            "To list the disposal plans, run: archiver dispose list",
             identity=plan_id,
         )
     event = archive.journal.read_event(disposals[0].certified_commit)

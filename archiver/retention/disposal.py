@@ -112,12 +112,12 @@ def _build_refusal(archive: Archive, versions: Sequence[Version], policy: Retent
         if version.disposed is None
     ]
     if not undisposed_decisions:
-        return NotFoundError("No such version is left in the archive. Nothing was deleted.")
+        return NotFoundError("All of these versions are already disposed of. Nothing was deleted.")
     first_version, decision = min(undisposed_decisions, key=lambda candidate: candidate.decision.keep_until)
     tags = ", ".join(version.tag for version, _ in undisposed_decisions[:_MAX_NAMED_VERSIONS])
     return RetentionRefused(
-        "Cannot dispose of {names}: {first} is retained through {until}{open}. Nothing was deleted. To see why, "
-        "run: archiver explain {first!q}",
+        "Cannot dispose of {names}: {first} is retained at least through {until}{open}. Nothing was deleted. To "
+        "see why, run: archiver explain {first!q}",
         names=tags + (", ..." if len(undisposed_decisions) > _MAX_NAMED_VERSIONS else ""),
         first=first_version.tag,
         until=decision.keep_until.date().isoformat(),
@@ -164,7 +164,7 @@ def run_plan(archive: Archive, plan_id: str, rules: DisposalRules, lock_timeout:
             disposal = _find_runnable_plan(archive, plan_id, rules.policy)
             if disposal.certified:
                 raise RetentionRefused(
-                    "The disposal {identity} was already carried out on {at}. Nothing was changed.",
+                    "Disposal {identity} was already completed on {at}. Nothing was changed.",
                     identity=plan_id,
                     at=disposal.certified,
                 )
@@ -251,8 +251,8 @@ def _find_runnable_plan(archive: Archive, plan_id: str, policy: RetentionPolicy)
         if version is not None and not decide_retention(version, policy, archive.compliance_time()).is_disposable:
             raise _build_refusal(archive, [version], policy) from None
         raise RetentionRefused(
-            "Disposal plan {identity} is not approved or does not exist. Nothing was deleted. To see what can be "
-            "disposed of, run: archiver dispose plan",
+            "Disposal plan {identity} does not exist. Nothing was deleted. To see which versions can be disposed "
+            "of, run: archiver dispose plan",
             identity=plan_id,
         ) from None
 
@@ -269,20 +269,21 @@ def _check_approver(archive: Archive, disposal: Disposal) -> None:
     actor = archive.actor
     if disposal.begun:
         raise RetentionRefused(
-            "The disposal {identity} has already begun. Nothing was changed. To finish it, run: archiver dispose "
-            "run {identity!q}",
+            "Disposal {identity} has already begun. Nothing was changed. To finish the disposal, run: archiver "
+            "dispose run {identity!q}",
             identity=disposal.identity,
         )
     if actor.uid == disposal.uid:
         raise RetentionRefused(
-            "{user} planned {identity} and therefore cannot approve it. Nothing was changed. Two other users of "
-            "this server must approve it.",
+            "{user} created disposal plan {identity} and therefore cannot approve the plan. Nothing was changed. "
+            "Two other users of this server must approve the plan.",
             user=actor,
             identity=disposal.identity,
         )
     if any(approval.uid == actor.uid for approval in disposal.approvals):
         raise RetentionRefused(
-            "{user} has already approved {identity}. Nothing was changed. Another user must approve it.",
+            "{user} has already approved disposal plan {identity}. Nothing was changed. Another user must "
+            "approve the plan.",
             user=actor,
             identity=disposal.identity,
         )
@@ -341,8 +342,8 @@ def _check_selection_unchanged(archive: Archive, disposal: Disposal, policy: Ret
         else LazyMessage("other versions share or shared their content")
     )
     raise RetentionRefused(
-        "The archive has changed since {identity} was made: {why}. Nothing was deleted. To make a new plan, run: "
-        "archiver dispose plan",
+        "The archive has changed since disposal plan {identity} was created: {why}. Nothing was deleted. To "
+        "create a new plan, run: archiver dispose plan",
         identity=disposal.identity,
         why=change_reason,
     )

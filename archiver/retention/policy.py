@@ -27,7 +27,9 @@ from archiver.store.events.archive_events import RetentionPromised
 FOREVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 _FILING_LIVE = LazyMessage.define("the filing is live", code="open.filing-live")
-_PRESENT_STATE = LazyMessage.define("it is the current state of its folder", code="open.present-state")
+_PRESENT_STATE = LazyMessage.define(
+    "the version is the latest of its submission folder", code="open.present-state"
+)
 _HELD = LazyMessage.define("held: {name} ({reason})", code="open.held")
 _UNREAD = LazyMessage.define(
     "journal event {events} is not understood and may be a hold", code="open.unread-events"
@@ -202,16 +204,16 @@ class RetentionDecision:
         """The :attr:`open_conditions`, as a clause that follows a date in a sentence; empty without any."""
         live_clause: LazyMessage | str = ""
         if self.is_live:
-            live_clause = LazyMessage(" and while the filing is live")
+            live_clause = LazyMessage(", longer while the filing is live")
         elif self.is_present_state:
-            live_clause = LazyMessage(" and while it is the current state of its folder")
+            live_clause = LazyMessage(", longer while the version is the latest of its submission folder")
         hold_names = ", ".join(hold.name for hold in self.holds)
         hold_clause = (
-            LazyMessage(" and until every hold is lifted: {names}", names=hold_names) if hold_names else ""
+            LazyMessage(", and until every hold is lifted: {names}", names=hold_names) if hold_names else ""
         )
         unread_clause = (
             LazyMessage(
-                " and until journal event {events} is understood",
+                ", and until journal event {events} is understood",
                 events=format_event_numbers(self.unread_events),
             )
             if self.unread_events

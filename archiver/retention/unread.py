@@ -42,7 +42,7 @@ def describe_unread_events(unread_events: Sequence[UnreadEvent]) -> Iterator[Laz
         ).with_fields(events=format_event_numbers(unknown_events))
     if damaged_events := [event for event in unread_events if not event.action]:
         yield LazyMessage.define(
-            "journal event {events} cannot be read and may be a hold: disposal is suspended; to check the "
+            "journal event {events} cannot be read and may be a hold: disposal is suspended; to verify the "
             "archive, run: archiver verify",
             code="status.unreadable-events",
         ).with_fields(events=format_event_numbers(damaged_events))
@@ -53,6 +53,7 @@ def refuse_unread_events(unread_events: Sequence[UnreadEvent]) -> None:
     if unread_events:
         raise RetentionRefused(
             "Disposal is suspended because journal event {events} is not understood and may be a hold. Nothing "
-            "was deleted. Install the newer release that wrote it. To check the archive, run: archiver verify",
+            "was deleted. Install the newer release that wrote the event. To verify the archive, run: archiver "
+            "verify",
             events=format_event_numbers(unread_events),
         )

@@ -42,11 +42,11 @@ def find_status_problems(
     Raises OSError if the archive's folder cannot be read.
     """
     if health.daemon_process is None:
-        yield LazyMessage.define("the daemon is not running", code="status.no-daemon")
+        yield LazyMessage.define("the service is not running", code="status.no-daemon")
     if watch_state == MISSING:
         yield LazyMessage.define("the watched folder is missing", code="status.folder-missing")
     if watch_state in (PARTIAL, SCANS_ONLY, STALLED):
-        yield LazyMessage.define("some changes do not raise an event", code="status.events-incomplete")
+        yield LazyMessage.define("the kernel does not report some changes", code="status.events-incomplete")
     yield from _find_journal_problems(health)
     if health.has_altered_guard:
         yield LazyMessage.define(
@@ -83,8 +83,8 @@ def _find_path_problems(health: HealthReport, now: datetime) -> Iterator[LazyMes
     failed_paths = [pending_path for pending_path, _ in health.pending_paths if pending_path.code == FAILED.code]
     if failed_paths:
         yield LazyMessage.define(
-            "{count} changes could not be archived",
-            singular="{count} change could not be archived",
+            "{count} changes could not be captured",
+            singular="{count} change could not be captured",
             code="status.failed-changes",
         ).with_fields(count=len(failed_paths))
     if archive_paths := [skipped_path for skipped_path in health.skipped_paths if skipped_path.code == OWN.code]:

@@ -26,7 +26,7 @@ def find_disk_problems(archive_folder: Path, is_scarce: bool) -> Iterator[LazyMe
     Raises OSError if the archive's folder cannot be read.
     """
     if lock.describe_lock_holder(archive_folder / ALARM_FILE_NAME):
-        yield LazyMessage.define("the daemon cannot write to the archive", code="status.not-writable")
+        yield LazyMessage.define("the service cannot write to the archive", code="status.not-writable")
     if not all(_accepts_new_files(archive_folder, folder_name) for folder_name in _WRITTEN_FOLDERS):
         yield LazyMessage.define(
             "a folder of the archive is missing or not writable", code="status.folder-refuses"

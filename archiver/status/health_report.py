@@ -45,8 +45,10 @@ from archiver.store.repair.set_aside import LostRecord, LostVersion
 
 #: State of the watch -> how changes are detected.  The state is empty while no daemon runs.
 WATCH_STATES: Mapping[str, LazyMessage] = {
-    EVENTS: LazyMessage.define("watched by events and scans", code="watching.events"),
-    PARTIAL: LazyMessage.define("watched partly by events, otherwise by scans", code="watching.partly"),
+    EVENTS: LazyMessage.define("watched by kernel notifications and scans", code="watching.events"),
+    PARTIAL: LazyMessage.define(
+        "watched partly by kernel notifications, otherwise by scans", code="watching.partly"
+    ),
     POLLING: LazyMessage.define("watched by polling", code="watching.polling"),
     SCANS_ONLY: LazyMessage.define("watched by scans only", code="watching.scans"),
     STALLED: LazyMessage.define("watched by scans only", code="watching.deaf"),

@@ -33,7 +33,7 @@ PROTECTION: Mapping[str, LazyMessage] = {
         code="protection.off-site-lock",
     ),
     "detect-only": LazyMessage.define(
-        "detection only (a hook or setting is missing or altered); run: archiver verify",
+        "detection only (a hook or setting is missing or altered); to verify the archive, run: archiver verify",
         code="protection.detect-only",
     ),
 }

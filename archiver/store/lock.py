@@ -137,7 +137,7 @@ def _acquire_lock(path: Path, lock_descriptor: int, wait_seconds: float) -> None
         except BlockingIOError:
             if clock.monotonic_seconds() >= deadline:
                 raise Busy(
-                    "The archive is busy: process {holder} holds {path}. Nothing was changed. Try again, or wait "
+                    "The archive is locked by process {holder} ({path}). Nothing was changed. Try again, or wait "
                     "longer with --wait SECONDS.",
                     holder=_read_lock_text(lock_descriptor),
                     path=path,

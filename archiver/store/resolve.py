@@ -43,7 +43,7 @@ def find_submission(archive: Archive, typed_name: str) -> Submission:
         if spelling in submission_by_name:
             return submission_by_name[spelling]
     raise NotFoundError(
-        "Submission {name} does not exist.{near}",
+        "Submission folder {name} does not exist.{near}",
         name=typed_name,
         near=_suggest_similar(typed_name, list(submission_by_name)),
     )

@@ -30,8 +30,8 @@ UNCERTIFIED_DISPOSAL = "A054"
 #: Users other than the planner who must approve a plan.
 _REQUIRED_APPROVALS = 2
 _DISPOSED = LazyMessage.define(
-    "{count} objects were disposed of under certificate {name}",
-    singular="{count} object was disposed of under certificate {name}",
+    "{count} objects were deleted in disposal {name}, with a certificate of destruction",
+    singular="{count} object was deleted in disposal {name}, with a certificate of destruction",
     code="note.disposed",
 )
 _TOO_FEW_APPROVALS = LazyMessage.define(
@@ -193,7 +193,9 @@ def _report_needed_content(
             needing_tag = next((tag for tag in tags if tag not in journal_state.disposed_tags), None)
             if needing_tag is not None:
                 detail = LazyMessage(
-                    "{name} destroyed it, but {tag} still needs it", name=disposal_name, tag=needing_tag
+                    "disposal {name} deleted the content, but {tag} still needs the content",
+                    name=disposal_name,
+                    tag=needing_tag,
                 )
                 report.add_finding("A057", sha256, detail)
 
@@ -239,7 +241,9 @@ def check_disposal_outcomes(present_sha256s: Set[str], journal_state: JournalSta
             destroyed_counts[disposal_name] += 1
     for disposal_name, plan in journal_state.disposal_plans.items():
         if plan.is_begun and not plan.is_certified:
-            detail = LazyMessage("it was begun but not finished; to finish it, run: archiver dispose run")
+            detail = LazyMessage(
+                "it was begun but not finished; to finish the disposal, run: archiver dispose run ID"
+            )
             report.add_finding(UNCERTIFIED_DISPOSAL, disposal_name, detail)
     for disposal_name, count in destroyed_counts.items():
         report.add_note(disposal_name, _DISPOSED.with_fields(count=count, name=disposal_name))

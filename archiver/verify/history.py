@@ -200,7 +200,9 @@ def _read_and_check_chain(
             event = _parse_event(event_bytes, journal_state)
             if event["prev"] != previous_digest or event["seq"] != expected_seq:
                 short_digest = previous_digest[:12]
-                detail = LazyMessage("expected event {seq} after {digest}", seq=expected_seq, digest=short_digest)
+                detail = LazyMessage(
+                    "expected journal event {seq} after {digest}", seq=expected_seq, digest=short_digest
+                )
                 report.add_finding("A031", f"event {event['seq']}", detail)
                 expected_seq = event["seq"]
             previous_clock = _check_clock(event, previous_clock, report)

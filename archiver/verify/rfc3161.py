@@ -39,7 +39,7 @@ def request_token(url: str, stamped_bytes: bytes) -> bytes:
             token: bytes = response.read(_MAX_REPLY_BYTES)
     except (OSError, ValueError) as error:
         raise StorageError(
-            "The timestamp authority {url} returned no token ({reason}). No archived data was lost. The daemon "
+            "The timestamp authority {url} returned no token ({reason}). No archived data was lost. The service "
             "retries later.",
             url=url,
             reason=getattr(error, "reason", error),
@@ -64,8 +64,8 @@ def check_token_nonce(token: bytes, expected_nonce: int | None) -> None:
         has_expected_nonce = False
     if not has_expected_nonce:
         raise StorageError(
-            "The timestamp authority returned an invalid response. No archived data was lost. The daemon retries "
-            "later."
+            "The timestamp authority returned an invalid response. No archived data was lost. The service "
+            "retries later."
         )
 
 

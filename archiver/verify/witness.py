@@ -72,10 +72,12 @@ def find_contradicted_witnesses(
             yield witness, LazyMessage("the line belongs to another archive")
         elif len(event_digests) < witness.seq:
             reason = LazyMessage(
-                "the journal ends at event {seq}: it was truncated or replaced by an older copy",
+                "the journal ends at event {seq}: the journal was truncated, or replaced by an older copy",
                 seq=len(event_digests),
             )
             yield witness, reason
         elif event_digests[witness.seq - 1] != witness.sha256:
-            reason = LazyMessage("event {seq} differs: it or an earlier event was replaced", seq=witness.seq)
+            reason = LazyMessage(
+                "journal event {seq} differs: this event or an earlier event was replaced", seq=witness.seq
+            )
             yield witness, reason

@@ -7,7 +7,7 @@ from tests.support.site import Site
 
 def test_a_problem_is_printed_once(site: Site) -> None:
     """With --check it stood on stdout as a warning, and on stderr again."""
-    problem = "the daemon is not running"
+    problem = "the service is not running"
     assert site.run("status").stdout.count(problem) == 1
     checked = site.run("status", "--check", code=9)
     assert (checked.stdout.count(problem), checked.stderr.count(problem)) == (0, 1)

@@ -101,7 +101,7 @@ def test_a_disk_that_is_full_to_the_last_byte_and_inode(bare_site: Site) -> None
         time.sleep(6)
         assert daemon.poll() is None
         # Said without a byte on that disk.
-        assert "the daemon cannot write to the archive" in site.json("status")["problems"]
+        assert "the service cannot write to the archive" in site.json("status")["problems"]
         for filler in fillers:
             filler.unlink()
         wait_until(lambda: len(site.tags()) == 2, 60)
@@ -366,7 +366,7 @@ def test_status_is_red_as_soon_as_the_archive_takes_nothing(site: Site, folder: 
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k,nr_inodes=1,mode=700", "tmpfs", place], check=True)
     try:
         site.write("f/s/a", "2")
-        wait_until(lambda: "the daemon cannot write to the archive" in site.json("status")["problems"], 5)
+        wait_until(lambda: "the service cannot write to the archive" in site.json("status")["problems"], 5)
         wait_until(lambda: "1 change could not be archived" in site.run("status", "--check", code=9).stderr)
         assert "Cannot write to the archive disk" in str(site.json("status")["last_problem"])
     finally:

@@ -52,7 +52,9 @@ DUTY_SENTENCES: Mapping[str, LazyMessage] = {
     "review": LazyMessage.define("the regulator must reply", code="due.review"),
     "display": LazyMessage.define("display the filing number and record the check", code="due.display"),
     "notice": LazyMessage.define("answer notice {number} ({kind})", code="due.notice"),
-    "inspection": LazyMessage.define("answer inspection {number}: export the package", code="due.inspection"),
+    "inspection": LazyMessage.define(
+        "answer notice {number} (inspection): export the inspection package", code="due.inspection"
+    ),
     "check": LazyMessage.define("check the review status on the portal", code="due.check"),
 }
 

@@ -64,7 +64,7 @@ def check_watch_path_change(archive: Archive, config: Config, access: FolderAcce
     except OSError as error:
         # The recorded folder may still exist, so it counts as another folder.
         recorded_folder = _UNKNOWN_FOLDER
-        recorded_state = LazyMessage("cannot be inspected ({reason})", reason=error.strerror)
+        recorded_state = LazyMessage("cannot be examined ({reason})", reason=error.strerror)
     if recorded_folder not in (None, new_folder):
         _check_successor(archive, config, access, recorded_path, recorded_state)
     return Draft(

@@ -180,7 +180,8 @@ def _creation_lock(root: Path) -> Iterator[None]:
         yield
     except BlockingIOError:
         raise Busy(
-            "Another process is creating an archive at {path}. Nothing was changed. Try again when it has ended.",
+            "Another process is creating an archive at {path}. Nothing was changed. Try again when that process "
+            "has ended.",
             path=root,
         ) from None
     finally:

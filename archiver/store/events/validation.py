@@ -48,8 +48,8 @@ def check_new_event(
         _check_details(action, details, attachment_names)
     except ValueError as error:
         raise UsageError(
-            "The event {action} cannot be recorded because it would not be readable ({reason}). Nothing was "
-            "recorded.",
+            "The journal event {action} cannot be recorded because it would not be readable ({reason}). Nothing "
+            "was recorded.",
             action=action,
             reason=error,
         ) from None

@@ -162,9 +162,9 @@ def refuse_foreign(repository: Path, found: Sequence[Deviation]) -> None:
     foreign = [each.name for each in found if each.reason == FOREIGN]
     if foreign:
         raise StorageError(
-            "Not written by archiver: {files} in {repository}. git would obey this, so git was not run. Nothing "
-            "was changed. To restore archiver's files and keep the present ones for inspection, run as the "
-            "archive owner: {command}",
+            "Not written by archiver: {files} in {repository}. git would use these files, so git was not run. "
+            "Nothing was changed. To restore archiver's files and keep the present files for examination, run as "
+            "the archive owner: {command}",
             files=", ".join(foreign),
             repository=repository,
             command=RESTORE,
