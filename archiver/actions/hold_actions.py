@@ -12,7 +12,7 @@ from archiver.actions.context import ActionContext
 from archiver.actions.registry import action
 from archiver.actions.request_fields import Argument, Request, TextRule
 from archiver.retention import holds
-from archiver.store.resolve import find_named_object
+from archiver.store.resolve import resolve_object_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ def place_hold(context: ActionContext, request: PlaceHold) -> dict[str, Any]:
     hold_event = holds.place_hold(
         context.archive,
         request.hold_name,
-        find_named_object(context.archive, request.held_object_name),
+        resolve_object_name(context.archive, request.held_object_name),
         request.reason,
         request.reported_by,
         context.lock_timeout,
@@ -66,7 +66,7 @@ def lift_hold(context: ActionContext, request: LiftHold) -> dict[str, Any]:
     lift_events = holds.lift_hold(
         context.archive,
         request.hold_name,
-        None if held_object_name is None else find_named_object(context.archive, held_object_name),
+        None if held_object_name is None else resolve_object_name(context.archive, held_object_name),
         request.reason,
         request.reported_by,
         context.lock_timeout,

@@ -77,7 +77,7 @@ def action(
     return register_handler
 
 
-def all_actions() -> Mapping[str, RegisteredAction]:
+def load_all_actions() -> Mapping[str, RegisteredAction]:
     """Import all modules of this package, and return every action by its name on the socket."""
     _import_modules()
     return _ACTIONS_BY_NAME
@@ -104,7 +104,7 @@ def decode_action_request(action_name: str, arguments: Mapping[str, Any]) -> Req
 
     Raises UsageError if there is no such action, or if an argument is unknown, missing or of the wrong type.
     """
-    registered_action = all_actions().get(action_name)
+    registered_action = load_all_actions().get(action_name)
     if registered_action is None:
         raise unknown_action_error(action_name)
     return decode_request(action_name, registered_action.request_type, arguments)

@@ -16,7 +16,7 @@ from archiver.actions.registry import action
 from archiver.actions.request_fields import Request
 from archiver.errors import LazyMessage, UsageError
 from archiver.filings.due import delivery
-from archiver.filings.due.reminders import ReminderMessage, pending_messages
+from archiver.filings.due.reminders import ReminderMessage, select_pending_messages
 from archiver.filings.register import filings_from_events
 from archiver.store.events.filing_events import ReminderSent
 from archiver.store.writer import Draft
@@ -47,7 +47,7 @@ def collect_pending_reminders(context: ActionContext) -> PendingReminders:
     filing_events = context.archive.index.life_events()
     filings = filings_from_events(filing_events).values()
     today = clock.today(context.config.zone)
-    reminders = pending_messages(filings, filing_events, today, addresses_by_role)
+    reminders = select_pending_messages(filings, filing_events, today, addresses_by_role)
     return PendingReminders(addresses_by_role, reminders)
 
 

@@ -79,7 +79,7 @@ class ExportSelection:
         }
 
 
-def export_record(
+def build_export_record(
     archive: Archive, selection: ExportSelection, recipient: str | None, reason: str | None
 ) -> dict[str, Any]:
     """Return the content of ``export.json``: who exports which selection, when, for whom and why.

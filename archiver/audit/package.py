@@ -51,9 +51,9 @@ def export_package(
 ) -> WrittenPackage:
     """Write a package of the selected versions to the folder ``target``, or to the zip file ``<target>.zip``.
 
-    ``export_json`` is the content of ``export.json`` (see :func:`export_record`).  With ``sm3``, the package has
-    SM3 manifests too.  ``sign_journal`` signs a checkpoint; it is called after the copies were started, to run at
-    the same time.
+    ``export_json`` is the content of ``export.json`` (see :func:`build_export_record`).  With ``sm3``, the
+    package has SM3 manifests too.  ``sign_journal`` signs a checkpoint; it is called after the copies were
+    started, to run at the same time.
 
     Raises UsageError if the target exists and is not an empty folder, and NotFoundError if no version is selected;
     the caller closes ``copy_pool`` then.  In all other cases ``copy_pool`` is closed.  Raises StorageError if
@@ -113,7 +113,7 @@ def _replace_empty_folder(final_path: Path, finished_path: Path) -> None:
     os.rename(finished_path, final_path)
 
 
-def note_arguments_for_export(written_package: WrittenPackage, export_json: Mapping[str, Any]) -> dict[str, Any]:
+def build_export_note_arguments(written_package: WrittenPackage, export_json: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of the ``RecordNote`` request that journals an export.
 
     ``export_json`` is the content of ``export.json``, which must have the keys recipient, reason and selection.

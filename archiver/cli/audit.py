@@ -114,7 +114,7 @@ def audit_command(
     with closing(CopyPool()) as copy_pool:
         from archiver import clock
         from archiver.audit import package
-        from archiver.audit.export_selection import ExportSelection, export_record
+        from archiver.audit.export_selection import ExportSelection, build_export_record
         from archiver.audit.report_model import Presentation
         from archiver.filings.expected_materials import EXPECTED_MATERIALS
         from archiver.restore import restoration
@@ -135,7 +135,7 @@ def audit_command(
             sensitive_patterns=() if with_sensitive else session.config.sensitive,
             repeats_content=expand,
         )
-        export_details = export_record(archive, export_selection, recipient, reason)
+        export_details = build_export_record(archive, export_selection, recipient, reason)
         retention_policy = session.read_retention_policy(archive)
         written_package = package.export_package(
             archive,
@@ -174,14 +174,14 @@ def _print_package(console: Console, written_package: WrittenPackage) -> None:
 def _journal_export(session: Session, written_package: WrittenPackage, export_details: dict[str, Any]) -> None:
     """Journal the export of a package.
 
-    ``export_details`` is the result of :func:`archiver.audit.export_selection.export_record`.  A failure is only
-    a warning, because the package is complete already.
+    ``export_details`` is the result of :func:`archiver.audit.export_selection.build_export_record`.  A failure
+    is only a warning, because the package is complete already.
     """
     from archiver.actions.maintenance_actions import RecordNote
     from archiver.audit import package
 
     try:
-        session.perform(RecordNote(**package.note_arguments_for_export(written_package, export_details)))
+        session.perform(RecordNote(**package.build_export_note_arguments(written_package, export_details)))
     except ArchiverError as error:
         session.console.warn(error.message)
         session.console.warn("The inspection package is complete, but the export was not recorded in the journal.")

@@ -183,11 +183,11 @@ def _compare_with_index(config: Config) -> _CheckResult:
 def _describe_new_promises(config: Config, index: Index) -> Iterator[LazyMessage]:
     """Yield a message for each retention period or rule that the settings would irrevocably add or extend."""
     from archiver.profiles import PERMANENT
-    from archiver.retention.policy import new_promises, policy_in_force
+    from archiver.retention.policy import find_new_promises, policy_in_force
 
     promises = index.retention_promises()
     # None if the settings promise nothing new.
-    new_promise_event = new_promises(policy_in_force(config, promises), config, promises)
+    new_promise_event = find_new_promises(policy_in_force(config, promises), config, promises)
     years_by_scope = new_promise_event.years_by_scope if new_promise_event else {}
     for scope, years in years_by_scope.items():
         if years > promises.years.get(scope, 0):

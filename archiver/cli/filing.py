@@ -55,8 +55,8 @@ def _list_filings(session: Session, as_json: bool) -> None:
         filing_documents = []
         for filing in filings:
             next_deadline = next_deadline_by_filing[filing.name]
-            next_due = {"next_due": next_deadline.due_on.isoformat() if next_deadline else None}
-            filing_documents.append(_filing_to_dict(filing) | next_due)
+            next_due_json = {"next_due": next_deadline.due_on.isoformat() if next_deadline else None}
+            filing_documents.append(_filing_to_dict(filing) | next_due_json)
         console.print_json(filing_documents)
     else:
         _print_filings(console, filings, next_deadline_by_filing)

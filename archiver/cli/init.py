@@ -116,7 +116,7 @@ def init_command(
     root_certificates = _read_root_certificates(tsa_url, tsa_root, adopt)
     try:
         if not adopt:
-            new_archive.finish_interrupted(settings.archive)
+            new_archive.finish_interrupted_creation(settings.archive)
         if existing_config and _is_init_complete(settings, first_event):
             if not adopt:
                 _check_same_creation(settings, root_certificates)
@@ -241,10 +241,10 @@ def _is_init_complete(settings: Config, first_event: FirstEvent) -> bool:
 
     For a clone, raises any exception of opening the archive and reading the journal.
     """
-    from archiver.store.creation.adoption import is_adopted
+    from archiver.store.creation.adoption import is_adoption_complete
 
     if isinstance(first_event, ArchiveAdopted):
-        return is_adopted(settings.archive, first_event)
+        return is_adoption_complete(settings.archive, first_event)
     return is_plain_file(settings.archive / "archive.git" / "HEAD")
 
 
@@ -261,7 +261,7 @@ def _check_same_creation(settings: Config, root_certificates: Mapping[str, bytes
         recorded_layout = ""
         if recorded_event is not None and recorded_event.action == ArchiveCreated.action:
             recorded_layout = ArchiveCreated.from_details(recorded_event.details).layout
-        pinned_certificates = request_timestamp.authority_certificates(archive)
+        pinned_certificates = request_timestamp.read_authority_certificates(archive)
     if recorded_layout != settings.layout or pinned_certificates != b"".join(root_certificates.values()):
         raise UsageError(
             "The archive at {path} already exists and was created with another {key}. Nothing was changed. Use "

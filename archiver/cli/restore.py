@@ -112,7 +112,7 @@ def _restore_and_journal(
         bytes=written_bytes,
     )
     try:
-        session.perform(RecordNote(**restoration.note_arguments_for_restore(restore_plan, written_bytes)))
+        session.perform(RecordNote(**restoration.build_restore_note_arguments(restore_plan, written_bytes)))
     except ArchiverError as error:
         console.warn(error.message)
         console.warn("The restore is complete, but it was not recorded in the journal.")

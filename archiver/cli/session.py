@@ -180,11 +180,11 @@ class Session:
         """
         from datetime import datetime, time
 
-        from archiver.filings.typed_days import read_day
+        from archiver.filings.typed_days import parse_iso_day
 
         try:
             day_text = typed_time[:_ISO_DAY_LENGTH]
-            day = read_day(day_text)
+            day = parse_iso_day(day_text)
             if typed_time == day_text:
                 time_of_day = time(23, 59, 59, 999999) if end_of_day else time(0)
                 return datetime.combine(day, time_of_day, self.config.zone)

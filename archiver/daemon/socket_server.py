@@ -22,7 +22,7 @@ from typing import IO, Any
 from archiver import clock
 from archiver.actions import protocol
 from archiver.actions.context import ActionContext
-from archiver.actions.registry import all_actions, decode_action_request, perform_action
+from archiver.actions.registry import decode_action_request, load_all_actions, perform_action
 from archiver.config.settings import Config
 from archiver.errors import ArchiverError, LazyMessage, Reporter, StorageError, UsageError
 from archiver.model import Actor
@@ -103,7 +103,7 @@ class SocketServer:
         self._config = config
         self._report = report
         # Import all actions now: an upgrade of the package must not mix with the running release.
-        all_actions()
+        load_all_actions()
         self._is_closing = threading.Event()
         self._thread_pool = ThreadPoolExecutor(_THREAD_COUNT, "reception")
         self._free_threads = threading.Semaphore(_THREAD_COUNT)

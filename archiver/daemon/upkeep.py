@@ -10,7 +10,7 @@ from archiver.errors import Reporter
 from archiver.intake.pipeline import Pipeline
 from archiver.intake.snapshot import Snapshot
 from archiver.retention import unread
-from archiver.retention.policy import new_promises, policy_in_force
+from archiver.retention.policy import find_new_promises, policy_in_force
 from archiver.store import sensitive
 from archiver.store.archive import Archive
 from archiver.store.fsync import release_memory
@@ -32,7 +32,7 @@ def journal_new_promises(archive: Archive, config: Config, journal_event: Callab
     A promise is a journalled retention period, which can be made longer but never shorter.
     """
     journalled_promises = archive.index.retention_promises()
-    if new_promise := new_promises(policy_in_force(config, journalled_promises), config, journalled_promises):
+    if new_promise := find_new_promises(policy_in_force(config, journalled_promises), config, journalled_promises):
         journal_event(Draft("retention", new_promise))
 
 

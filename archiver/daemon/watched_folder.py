@@ -219,7 +219,7 @@ class WatchedFolder:
             )
             self._restart_watch()
             return True
-        if self._probe_schedule.notice_missed_probe(watcher.has_probe_arrived, now):
+        if self._probe_schedule.register_missed_probe(watcher.has_probe_arrived, now):
             self.restart_stalled_watch()
             return True
         if self._probe_schedule.is_probe_due(now) and not self._send_probe(watcher, now):

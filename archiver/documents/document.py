@@ -86,7 +86,7 @@ class Document:
         return PROBLEMS.get(self.problem)
 
 
-class Extract(NamedTuple):
+class ExtractedDocument(NamedTuple):
     """The result of a reader for one type of document."""
 
     #: Field names of :class:`Document` -> values.

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from archiver.documents.document import DAMAGED, TOO_HEAVY, Document, Extract
+from archiver.documents.document import DAMAGED, TOO_HEAVY, Document, ExtractedDocument
 from archiver.workers import serve, text_to_name
 
 #: Enough to decode a large picture. With a higher limit, a bomb would push the server's own memory to swap.
@@ -80,42 +80,42 @@ def _read_document(path: str, document_type: str, with_text: bool) -> Document:
         return Document(document_type, problem=DAMAGED)
 
 
-def _read_pdf(path: str) -> Extract:
+def _read_pdf(path: str) -> ExtractedDocument:
     """Read a PDF file with :func:`archiver.documents.pdf.read_pdf`; raises any exception."""
     from archiver.documents import pdf
 
     return pdf.read_pdf(path)
 
 
-def _read_docx(path: str) -> Extract:
+def _read_docx(path: str) -> ExtractedDocument:
     """Read a Word document with :func:`archiver.documents.office.read_docx`; raises any exception."""
     from archiver.documents import office
 
     return office.read_docx(path)
 
 
-def _read_xlsx(path: str) -> Extract:
+def _read_xlsx(path: str) -> ExtractedDocument:
     """Read a workbook with :func:`archiver.documents.office.read_xlsx`; raises any exception."""
     from archiver.documents import office
 
     return office.read_xlsx(path)
 
 
-def _read_pptx(path: str) -> Extract:
+def _read_pptx(path: str) -> ExtractedDocument:
     """Read a presentation with :func:`archiver.documents.office.read_pptx`; raises any exception."""
     from archiver.documents import office
 
     return office.read_pptx(path)
 
 
-def _read_picture(path: str) -> Extract:
+def _read_picture(path: str) -> ExtractedDocument:
     """Read a picture with :func:`archiver.documents.picture.read_picture`; raises any exception."""
     from archiver.documents import picture
 
     return picture.read_picture(path)
 
 
-def _read_text(path: str) -> Extract:
+def _read_text(path: str) -> ExtractedDocument:
     """Read the beginning of a text file in UTF-8 or in GB 18030, the encoding of many older Chinese texts.
 
     Raises OSError if the file cannot be read, and ValueError for any other encoding.
@@ -124,7 +124,7 @@ def _read_text(path: str) -> Extract:
         text_bytes = text_file.read(_MAX_TEXT_BYTES)
     for encoding in ("utf-8-sig", "gb18030"):
         try:
-            return Extract({}, iter(text_bytes.decode(encoding).splitlines()))
+            return ExtractedDocument({}, iter(text_bytes.decode(encoding).splitlines()))
         except UnicodeDecodeError:
             # Try the next encoding. After the last one, the file is not a text.
             continue
@@ -133,7 +133,7 @@ def _read_text(path: str) -> Extract:
 
 #: Type of a document -> function that reads it. Each function imports its library when it is called, so that the
 #: process starts fast and loads only what it needs.
-_READERS: dict[str, Callable[[str], Extract]] = {
+_READERS: dict[str, Callable[[str], ExtractedDocument]] = {
     "pdf": _read_pdf,
     "docx": _read_docx,
     "xlsx": _read_xlsx,

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pypdf import PdfReader
 from pypdf.errors import FileNotDecryptedError, PyPdfError
 
-from archiver.documents.document import ENCRYPTED, Extract
+from archiver.documents.document import ENCRYPTED, ExtractedDocument
 
 
-def read_pdf(path: str) -> Extract:
+def read_pdf(path: str) -> ExtractedDocument:
     """Return the page count, title, signature flag and lines of a PDF.
 
     Before the lines of each page there is a line with the page number, such as ``[1]``.  An encrypted document is
@@ -20,9 +20,9 @@ def read_pdf(path: str) -> Extract:
     """
     reader = PdfReader(path)
     if reader.is_encrypted and not reader.decrypt(""):
-        return Extract({"problem": ENCRYPTED}, iter(()))
+        return ExtractedDocument({"problem": ENCRYPTED}, iter(()))
     facts = {"pages": len(reader.pages), "title": _read_title(reader), "signed": _is_signed(reader)}
-    return Extract(facts, _page_lines(reader))
+    return ExtractedDocument(facts, _page_lines(reader))
 
 
 def _page_lines(reader: PdfReader) -> Iterator[str]:

@@ -23,12 +23,12 @@ def is_token_due(archive: Archive) -> bool:
     recorded after the checkpoint.
     """
     last_checkpoint = archive.index.last_checkpoint()
-    if last_checkpoint is None or archive.index.last_stamped_seq() >= last_checkpoint.seq:
+    if last_checkpoint is None or archive.index.last_timestamped_seq() >= last_checkpoint.seq:
         return False
-    return bool(authority_certificates(archive))
+    return bool(read_authority_certificates(archive))
 
 
-def authority_certificates(archive: Archive) -> bytes:
+def read_authority_certificates(archive: Archive) -> bytes:
     """Return the pinned certificates (PEM) of the timestamp authority; empty for an archive without an authority.
 
     The certificates are an attachment of the first event, so that nobody can replace them later.
@@ -57,7 +57,7 @@ def request_and_journal_token(archive: Archive, url: str, lock_timeout: float) -
     event_data = archive.repository.read(f"{newest_event.commit}:{EVENT_FILE}")
     token = rfc3161.request_token(url, event_data)
     try:
-        proven_time = rfc3161.verify_token(token, event_data, authority_certificates(archive))
+        proven_time = rfc3161.verify_token(token, event_data, read_authority_certificates(archive))
     except ValueError as error:
         raise StorageError(
             "The timestamp token from {url} cannot be trusted ({reason}). Nothing was recorded. Set "

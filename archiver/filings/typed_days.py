@@ -13,7 +13,7 @@ _FIRST_YEAR, _LAST_YEAR = 2000, 9000
 _MAX_QUOTED_LENGTH = 100
 
 
-def read_day(text: str) -> date:
+def parse_iso_day(text: str) -> date:
     """Parse a day written as YYYY-MM-DD.
 
     Python also reads 20260501 and the week date 2026-W18-5.  These are refused: several forms of one day would be
@@ -33,7 +33,7 @@ def parse_day(text: str) -> date:
     Raises UsageError for any other text or year.
     """
     try:
-        day = read_day(text)
+        day = parse_iso_day(text)
     except ValueError:
         # Refused below, with the same message as a day in an impossible year.
         day = None

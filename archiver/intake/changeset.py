@@ -44,7 +44,7 @@ class Changeset:
             for path, material_after in self._materials_after.items()
         )
 
-    def full_state(self) -> list[Change]:
+    def all_additions(self) -> list[Change]:
         """Return an addition for every material after the capture, sorted by path.
 
         These are the changes of a version that is not based on an earlier one.
@@ -64,7 +64,7 @@ class Changeset:
         """
         if newest_version is None:
             # ``sha256`` is None for an empty folder.
-            file_additions = [addition for addition in self.full_state() if addition.sha256]
+            file_additions = [addition for addition in self.all_additions() if addition.sha256]
             return FileTotals(len(file_additions), sum(addition.size for addition in file_additions))
         file_count, byte_count = newest_version.files, newest_version.bytes
         for path, material_after in self._materials_after.items():

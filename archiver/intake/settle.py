@@ -110,7 +110,7 @@ class Settler:
         """Return the number of pending paths."""
         return sum(len(group.paths) for group in self._groups.values())
 
-    def oldest_change(self) -> float | None:
+    def oldest_change_time(self) -> float | None:
         """Return the time of the oldest pending change; None if nothing is pending."""
         return min((grouped.pending.first_change for grouped in self.pending_paths()), default=None)
 
@@ -156,12 +156,12 @@ class Settler:
         if group is not None:
             group.not_due_before = group.held_back_until = until
 
-    def is_gathering(self, group_key: Hashable, now: float) -> bool:
+    def is_held_back(self, group_key: Hashable, now: float) -> bool:
         """Return True if the group is held back, to be captured together with later changes."""
         group = self._groups.get(group_key)
         return group is not None and now < group.held_back_until
 
-    def gathering_paths(self, now: float) -> list[GroupedPath]:
+    def held_back_paths(self, now: float) -> list[GroupedPath]:
         """Return the pending paths of all groups that are held back."""
         return [
             GroupedPath(group_key, path, pending_path)
@@ -170,7 +170,7 @@ class Settler:
             for path, pending_path in group.paths.items()
         ]
 
-    def next_due(self) -> float | None:
+    def earliest_due_time(self) -> float | None:
         """Return a time before which no group is due, unless a change is observed; None if nothing is pending."""
         return min(
             (max(group.not_due_before, group.held_back_until) for group in self._groups.values()), default=None

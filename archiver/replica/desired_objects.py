@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from archiver.model import Submission
 from archiver.profiles import FLOOR_YEARS
-from archiver.retention.policy import RetentionPolicy, decide_retention, end_of_period
+from archiver.retention.policy import RetentionPolicy, compute_period_end, decide_retention
 from archiver.store.index import overview
 from archiver.store.index.queries import Index
 
@@ -125,7 +125,7 @@ def compute_lock_end(desired: DesiredObject, now: datetime) -> datetime:
     """
     locked_until = desired.keep_until
     if desired.is_open_ended:
-        locked_until = max(locked_until, end_of_period(now, FLOOR_YEARS, _UTC))
+        locked_until = max(locked_until, compute_period_end(now, FLOOR_YEARS, _UTC))
     locked_until = min(max(locked_until, now + _SHORTEST_LOCK), now + _LONGEST_LOCK)
     # Servers cut the time to whole seconds. With a second more, the lock never ends too early. The second does not
     # matter for _LONGEST_LOCK, which is far below the limit of the servers.

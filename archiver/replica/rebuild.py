@@ -30,7 +30,7 @@ from archiver.replica.object_names import CONTENT_PREFIX, parse_content_key
 from archiver.replica.parallel_transfers import Progress, split_into_batches
 from archiver.replica.rebuild_history import rebuild_history
 from archiver.replica.s3 import S3Bucket
-from archiver.retention.disposal_selection import needed_content
+from archiver.retention.disposal_selection import find_needed_objects
 from archiver.store import names, permissions
 from archiver.store.archive import Archive
 from archiver.store.events.archive_events import ArchiveCreated
@@ -210,7 +210,7 @@ def _create_folders_and_copy_key(root: Path, key_folder: Path | None) -> None:
 
 def _find_absent_content(archive: Archive) -> dict[str, int]:
     """Return the size in bytes, by SHA-256, of the content that versions need and the archive lacks."""
-    needed_sha256s = needed_content(archive.index)
+    needed_sha256s = find_needed_objects(archive.index)
     intervals = overview.content_intervals(archive.index)
     needed_sizes = {sha256: size for _, sha256, size, _, _ in intervals if sha256 in needed_sha256s}
     return {sha256: size for sha256, size in needed_sizes.items() if not archive.content.has_object(sha256, size)}

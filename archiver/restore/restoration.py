@@ -256,7 +256,7 @@ def _write_in_parallel(write_file: Callable[[RestoreItem], int], files: Sequence
         pool.shutdown(cancel_futures=True)
 
 
-def note_arguments_for_restore(plan: RestorePlan, bytes_written: int) -> dict[str, Any]:
+def build_restore_note_arguments(plan: RestorePlan, bytes_written: int) -> dict[str, Any]:
     """Return the keyword arguments of ``RecordNote`` (archiver.actions) that journal a restore."""
     details = VersionsRestored(
         target=names.name_as_text(os.fsencode(os.path.abspath(plan.target))),

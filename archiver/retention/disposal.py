@@ -22,7 +22,7 @@ from archiver.retention.certificate import build_certificate
 from archiver.retention.disposal_selection import (
     DisposalSelection,
     VersionDecision,
-    needed_content,
+    find_needed_objects,
     select_disposable,
 )
 from archiver.retention.policy import RetentionPolicy, decide_retention
@@ -186,7 +186,7 @@ def _delete_and_certify(archive: Archive, writer: Writer, plan_id: str) -> Dispo
     disposal = find_plan(archive, plan_id)
     plan = read_plan(archive, disposal)
     # Since the plan began, a new version may have been captured with the same content.
-    needed_digests = needed_content(archive.index)
+    needed_digests = find_needed_objects(archive.index)
     deleted_sizes = {sha256: size for sha256, size in plan["objects"] if sha256 not in needed_digests}
     needed_objects = [sha256 for sha256, _ in plan["objects"] if sha256 in needed_digests]
     archive.content.destroy_objects(deleted_sizes)
@@ -306,7 +306,7 @@ def _check_approvals(disposal: Disposal) -> None:
 
 def _check_cooling_off(archive: Archive, disposal: Disposal, rules: DisposalRules) -> None:
     """Raise RetentionRefused if the cooling-off period, in which anybody may object, has not ended yet."""
-    cooling_off_until = cooling_off_end(disposal, rules)
+    cooling_off_until = compute_cooling_off_end(disposal, rules)
     if archive.compliance_time() < cooling_off_until:
         raise RetentionRefused(
             "Disposal plan {identity} is in its cooling-off period until {until} by the compliance clock. Nothing "
@@ -316,7 +316,7 @@ def _check_cooling_off(archive: Archive, disposal: Disposal, rules: DisposalRule
         )
 
 
-def cooling_off_end(disposal: Disposal, rules: DisposalRules) -> datetime:
+def compute_cooling_off_end(disposal: Disposal, rules: DisposalRules) -> datetime:
     """Return the time, by the compliance clock, from which the deletion may begin.
 
     The period counts from the latest approval. It is the longer of those in the plan and in today's configuration,

@@ -103,7 +103,7 @@ def select_disposable(
     )
 
 
-def needed_content(index: Index) -> set[str]:
+def find_needed_objects(index: Index) -> set[str]:
     """Return the SHA-256 of every content object in versions that were not disposed of."""
     return _divide_content(index, []).needed_objects
 

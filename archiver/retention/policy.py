@@ -122,7 +122,7 @@ def _configured_profiles(config: Config) -> dict[str, tuple[str, ...]]:
     return {scope: profile_names for scope, profile_names in profiles_by_scope.items() if profile_names}
 
 
-def new_promises(policy: RetentionPolicy, config: Config, promises: Promises) -> RetentionPromised | None:
+def find_new_promises(policy: RetentionPolicy, config: Config, promises: Promises) -> RetentionPromised | None:
     """Return the event for the promises of ``policy`` missing from ``promises``, None if all were made before.
 
     The event lists the scopes whose period is longer than promised before.
@@ -291,7 +291,7 @@ def _apply_profile(period_start: _PeriodStart, profile: Profile, policy: Retenti
     """
     try:
         start_time = clock.parse_time(period_start.time)
-        keep_until = max(end_of_period(start_time, profile.years, zone) for zone in policy.time_zones)
+        keep_until = max(compute_period_end(start_time, profile.years, zone) for zone in policy.time_zones)
     except (ValueError, TypeError, OverflowError):
         # The time is damaged, or the period ends after the year 9999.  Keeping content too long is safe.
         keep_until = FOREVER
@@ -305,7 +305,7 @@ def _apply_profile(period_start: _PeriodStart, profile: Profile, policy: Retenti
     )
 
 
-def end_of_period(start_time: datetime, years: int, zone: ZoneInfo) -> datetime:
+def compute_period_end(start_time: datetime, years: int, zone: ZoneInfo) -> datetime:
     """Return 23:59:59 of the day in ``zone`` that is ``years`` calendar years after ``start_time``.
 
     A period from 29 February ends on 1 March in a year that is not a leap year, so that it is never too short.

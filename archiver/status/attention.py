@@ -105,7 +105,9 @@ def _find_permission_problems(health: HealthReport, config: Config) -> Iterator[
     """
     try:
         reading_group_id = permissions.reading_group_id(config.read_group)
-        accessible_paths = list(permissions.find_too_open_entries(health.archive_folder, reading_group_id))
+        accessible_paths = list(
+            permissions.find_overly_permissive_entries(health.archive_folder, reading_group_id)
+        )
     except (OSError, KeyError):
         # Either the group in the settings does not exist, which the daemon reports when it starts, or the caller
         # has no access.

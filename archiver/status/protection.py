@@ -41,7 +41,7 @@ PROTECTION: Mapping[str, LazyMessage] = {
 _PERMISSIONS, _IMMUTABLE, _OFF_SITE_LOCK, DETECT_ONLY = PROTECTION
 
 
-def protection_level(archive: Archive, replica: ReplicaStatus | None) -> str:
+def assess_protection_level(archive: Archive, replica: ReplicaStatus | None) -> str:
     """Return the key of :data:`PROTECTION` for the strongest protection that is in force.
 
     ``replica`` is None for an archive without a replica. The result is DETECT_ONLY, whatever else protects the

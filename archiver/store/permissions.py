@@ -164,10 +164,12 @@ def has_expected_access(root: Path, group_id: int | None) -> bool:
     root_stat = os.stat(root)
     if stat.S_IMODE(root_stat.st_mode) != _folder_mode(group_id) or group_id not in (None, root_stat.st_gid):
         return False
-    return next(find_too_open_entries(root, group_id), None) is None
+    return next(find_overly_permissive_entries(root, group_id), None) is None
 
 
-def find_too_open_entries(root: Path, group_id: int | None, limit: int = _QUICK_CHECK_ENTRIES) -> Iterator[Path]:
+def find_overly_permissive_entries(
+    root: Path, group_id: int | None, limit: int = _QUICK_CHECK_ENTRIES
+) -> Iterator[Path]:
     """Yield the folders and files of the archive at ``root`` that grant too much access, parents before children.
 
     A folder does if its mode exceeds the required one or if it has an access-control list, a file if the group or

@@ -63,7 +63,7 @@ def find_filing(archive: Archive, typed_name: str) -> str:
     )
 
 
-def find_named_object(archive: Archive, typed_name: str) -> str:
+def resolve_object_name(archive: Archive, typed_name: str) -> str:
     """Return the name of a filing, submission or version that a person typed, in the spelling of refs.
 
     The number of slashes distinguishes them: FILING, FILING/SUBMISSION or FILING/SUBMISSION/vN.  Raises

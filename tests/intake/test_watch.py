@@ -158,21 +158,21 @@ def test_the_canary_beats_listens_and_gives_up_ever_more_slowly() -> None:
     assert probes.is_probe_due(0)
     probes.note_probe_sent(0)
     assert not probes.is_probe_due(1)
-    assert not probes.notice_missed_probe(True, 1)
+    assert not probes.register_missed_probe(True, 1)
     assert not probes.is_watch_stalled
     assert not probes.is_probe_due(1 + PERIOD_SECONDS - 0.1)
     now, pauses = 1 + PERIOD_SECONDS, []
     for _ in range(10):
         assert probes.is_probe_due(now)
         probes.note_probe_sent(now)
-        assert not probes.notice_missed_probe(False, now + ARRIVAL_SECONDS - 0.1)
-        assert probes.notice_missed_probe(False, now + ARRIVAL_SECONDS)
-        assert not probes.notice_missed_probe(False, now + ARRIVAL_SECONDS)
+        assert not probes.register_missed_probe(False, now + ARRIVAL_SECONDS - 0.1)
+        assert probes.register_missed_probe(False, now + ARRIVAL_SECONDS)
+        assert not probes.register_missed_probe(False, now + ARRIVAL_SECONDS)
         assert probes.is_watch_stalled
         pauses.append(probes.next_probe_at - now)
         now = probes.next_probe_at
     assert pauses == sorted(pauses)
     assert pauses[-1] == pauses[-2]
     probes.note_probe_sent(now)
-    assert not probes.notice_missed_probe(True, now)
+    assert not probes.register_missed_probe(True, now)
     assert not probes.is_watch_stalled

@@ -82,7 +82,7 @@ class ReminderMessage:
     reminders: tuple[Reminder, ...]  # not empty
 
 
-def pending_messages(
+def select_pending_messages(
     filings: Iterable[Filing],
     events: Iterable[LifeEvent],
     today: date,
@@ -154,7 +154,7 @@ def _deadline_reminders(filings: list[Filing], today: date) -> Iterator[_Address
 def _display_alert_reminders(filings: list[Filing]) -> Iterator[_AddressedReminder]:
     """Yield a reminder to the owner for every display alert; each check of a page is a step."""
     for filing in filings:
-        for alert in display_alerts(filing):
+        for alert in find_display_alerts(filing):
             step_name = f"missing:{alert.checked_on.isoformat()}"
             yield _AddressedReminder(OWNER, Reminder(alert.uid, step_name, alert.message))
 
@@ -210,7 +210,7 @@ def describe_deadline(deadline: Deadline, today: date) -> LazyMessage:
     )
 
 
-def display_alerts(filing: Filing) -> list[DisplayAlert]:
+def find_display_alerts(filing: Filing) -> list[DisplayAlert]:
     """Return an alert for each page on which the last check missed the filing number or the link.
 
     A page that could not be read is left out, because it may be complete.  A filing that is neither filed nor

@@ -40,7 +40,7 @@ class ProbeSchedule:
         """Note that no probe event could be made; the next attempt is due after ``PERIOD_SECONDS``."""
         self.next_probe_at = now + PERIOD_SECONDS
 
-    def notice_missed_probe(self, has_arrived: bool, now: float) -> bool:
+    def register_missed_probe(self, has_arrived: bool, now: float) -> bool:
         """Note whether the sent probe event has arrived; return True if it is overdue and so counts as missed.
 
         ``has_arrived`` is True if the event has arrived.  It is missed if it has not arrived within

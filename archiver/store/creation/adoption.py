@@ -40,7 +40,7 @@ def adopt(root: Path, adoption: ArchiveAdopted) -> Archive:
         return _adopt_clone(root, adoption)
 
 
-def is_adopted(root: Path, adoption: ArchiveAdopted) -> bool:
+def is_adoption_complete(root: Path, adoption: ArchiveAdopted) -> bool:
     """Return True if ``root`` is a complete archive whose journal has an event with the details ``adoption``.
 
     Raises the errors of :class:`Archive` and :meth:`Journal.events_since`.

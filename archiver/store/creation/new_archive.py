@@ -49,7 +49,7 @@ def is_unfinished(root: Path) -> bool:
     return is_folder(root / WORKSPACE)
 
 
-def finish_interrupted(root: Path) -> None:
+def finish_interrupted_creation(root: Path) -> None:
     """Move the complete archive of a killed process out of the workspace, or remove an incomplete archive.
 
     Does nothing without a workspace, or if the workspace belongs to another user.  Raises Busy if a process is
@@ -64,7 +64,7 @@ def finish_interrupted(root: Path) -> None:
         shutil.rmtree(workspace, ignore_errors=True)
 
 
-class NewFolder:
+class NewArchiveFolder:
     """The folder of a new archive, created in the workspace and moved to the root when the archive is complete."""
 
     def __init__(self, root: Path) -> None:
@@ -76,8 +76,8 @@ class NewFolder:
     def put_in_place(self) -> None:
         """Move the complete archive to its root, durably, and remove the workspace.
 
-        If the process is killed on the way, :func:`finish_interrupted` completes the move.  Raises OSError if the
-        archive cannot be moved.
+        If the process is killed on the way, :func:`finish_interrupted_creation` completes the move.  Raises
+        OSError if the archive cannot be moved.
         """
         sync_filesystem(self._root)
         self.folder.rename(self._root / WORKSPACE / _COMPLETE_NAME)
@@ -91,8 +91,9 @@ class NewFolder:
 
 
 @contextmanager
-def create_in_workspace(root: Path) -> Iterator[NewFolder]:
-    """Yield a NewFolder for a block that creates an archive in its ``folder`` and ends with its ``put_in_place``.
+def create_in_workspace(root: Path) -> Iterator[NewArchiveFolder]:
+    """Yield a NewArchiveFolder for a block that creates an archive in its ``folder`` and ends with its
+    ``put_in_place``.
 
     ``put_in_place`` moves the archive to ``root``.  ``root`` and the folders above are created if missing.  If the
     block raises, everything that was created is removed.
@@ -104,7 +105,7 @@ def create_in_workspace(root: Path) -> Iterator[NewFolder]:
     try:
         root.mkdir(parents=True, exist_ok=True)
         with _creation_lock(root):
-            new_folder = NewFolder(root)
+            new_folder = NewArchiveFolder(root)
             workspace = root / WORKSPACE
             try:
                 check_filesystem(workspace, root)

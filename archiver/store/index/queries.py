@@ -141,7 +141,7 @@ class Index(IndexConnection):
         token_row = self._db.execute("select seq, time from tokens order by seq desc limit 1").fetchone()
         return None if token_row is None else EventTime(int(token_row[0]), str(token_row[1]))
 
-    def last_stamped_seq(self) -> int:
+    def last_timestamped_seq(self) -> int:
         """Return the number of the newest event that a timestamp token covers; 0 without any token.
 
         The event that records a token is newer, and events may lie between the two.
