@@ -46,10 +46,11 @@ def protect_command(session: Session, is_clearing: bool) -> None:
         protection_event = ContentProtected(
             is_immutable=not is_clearing, objects=protection_counts.total, changed=protection_counts.changed
         )
-        note = RecordNote(
-            action=protection_event.action.value, about=_ALL_CONTENT, details=protection_event.to_details()
+        session.perform(
+            RecordNote(
+                action=protection_event.action.value, about=_ALL_CONTENT, details=protection_event.to_details()
+            )
         )
-        session.perform(note)
     except ArchiverError as error:
         session.console.warn(error.message)
         session.console.warn("The flags were changed, but this was not recorded in the journal.")

@@ -157,9 +157,9 @@ def _set_access(path: str, entry_stat: os.stat_result, root: str, group_id: int 
 
 
 def has_expected_access(root: Path, group_id: int | None) -> bool:
-    """Return True if the archive seems to have the access that :func:`set_access_for_group` sets.
+    """Return True if ``root`` and its first entries have the access that :func:`set_access_for_group` sets.
 
-    Examines the folder ``root`` and its first entries only.  Raises OSError if there is no such folder.
+    Raises OSError if there is no such folder.
     """
     root_stat = os.stat(root)
     if stat.S_IMODE(root_stat.st_mode) != _folder_mode(group_id) or group_id not in (None, root_stat.st_gid):
