@@ -35,8 +35,7 @@ class WatchedFolder:
     """Watch a folder that may vanish; detect lost events and a *stalled* watch, whose events no longer arrive.
 
     Owns the watch, which :meth:`stop_watching` ends.  ``state`` is one of the codes in
-    :mod:`archiver.daemon.watch_state`, and empty before the first watch; ``state.db`` keeps it for
-    ``archiver status``.  Times are monotonic seconds.
+    :mod:`archiver.daemon.watch_state`; empty before the first watch.  Times are monotonic seconds.
     """
 
     def __init__(

@@ -1,7 +1,6 @@
 """Dispose of content after retention (销毁): plan, two approvals, cooling-off, deletion, certificate.
 
-Nothing is disposed of automatically.  Each step is journalled before anything is deleted.  An interrupted run is
-finished by another run of the same plan.
+Nothing is disposed of automatically.  Each step is journalled before anything is deleted.
 """
 
 from __future__ import annotations
@@ -101,10 +100,7 @@ def journal_plan(
 
 
 def _build_refusal(archive: Archive, versions: Sequence[Version], policy: RetentionPolicy) -> ArchiverError:
-    """Return the error to raise if none of ``versions`` is disposable.
-
-    It is a NotFoundError if all are already disposed of; else it names the version whose retention ends first.
-    """
+    """Return the error if none of ``versions`` is disposable: NotFoundError if all are already disposed of."""
     now = archive.compliance_time()
     undisposed_decisions = [
         VersionDecision(version, decide_retention(version, policy, now))
