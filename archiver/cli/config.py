@@ -194,9 +194,9 @@ def _describe_new_promises(config: Config, index: Index) -> Iterator[LazyMessage
                 scope=scope or LazyMessage("everything"),
                 period=LazyMessage("permanent")
                 if years >= PERMANENT
-                else LazyMessage.define(
-                    "{years} years", singular="{years} year", count_field="years"
-                ).with_fields(years=years),
+                else LazyMessage.define("{years} years", singular="{years} year", count_field="years").with_fields(
+                    years=years
+                ),
             )
     # No warning for a new archive: by default, the first run of the service makes this promise.
     if (

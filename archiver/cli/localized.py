@@ -63,7 +63,7 @@ class _HelpFormatter(click.HelpFormatter):
         """Write terms and their descriptions in two columns.
 
         The first column is as wide as the longest term, but at most ``col_max``: below a longer term, the
-        description begins on a line of its own.  ``col_spacing`` is the space between the columns.
+        description begins on the next line.  ``col_spacing`` is the space between the columns.
         """
         rows = list(rows)
         indent = self.current_indent

@@ -57,7 +57,7 @@ def test_the_periods_of_one_content_are_grouped_by_version(site: Site) -> None:
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_a_version_that_is_gone_is_not_called_retained(tmp_path: Path, lang: str) -> None:
     """``explain`` said until when it was retained, as if it were still there."""
-    golden = unpacked(tmp_path)
+    golden = unpacked(tmp_path / "golden")
     disposed = [version for version in golden.json("log") if version["tag"].startswith("退役/首次/")]
     (name,) = {plan["plan"] for plan in golden.json("dispose", "list") if plan["certified"]}
     for text in (disposed[-1]["tag"], f"{disposed[-1]['tag']}:自评估.txt"):

@@ -107,7 +107,10 @@ def test_breaking_changes_nothing_but_spaces(text: str, width: int) -> None:
 @pytest.mark.parametrize(
     ("text", "lines"),
     [
-        ("默认依次为 $ARCHIVER_CONFIG、./archiver.toml。", ["默认依次为", "$ARCHIVER_CONFIG、", "./archiver.toml。"]),
+        (
+            "默认依次为 $ARCHIVER_CONFIG、./archiver.toml。",
+            ["默认依次为", "$ARCHIVER_CONFIG、", "./archiver.toml。"],
+        ),
         ("已登记（算法推荐）。", ["已登记（算法推荐）。"]),
         ("请先运行：archiver dispose plan", ["请先运行：", "archiver dispose plan"]),
         ("见 推荐/首次/v1 的材料清单", ["见 推荐/首次/v1 的材", "料清单"]),

@@ -121,7 +121,8 @@ def test_a_number_of_another_form_is_taken_with_a_reason(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lang", "to_do", "waiting"), [("en", "To do: ", "Waiting for the regulator: "), ("zh", "待办：", "等待主管部门：")]
+    ("lang", "to_do", "waiting"),
+    [("en", "To do: ", "Waiting for the regulator: "), ("zh", "待办：", "等待主管部门：")],
 )
 def test_what_the_regulator_must_do_is_no_task_of_the_company(
     site: Site, lang: str, to_do: str, waiting: str
@@ -285,7 +286,7 @@ class Pages(http.server.BaseHTTPRequestHandler):
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_a_change_of_an_ended_filing_has_no_day_to_decide_on(site: Site, lang: str) -> None:
-    """"decision due None" was the last that an officer read of it."""
+    """The line ended with "decision due None"."""
     filed(site)
     site.write("推荐/首次/模型.txt", "v2")
     site.catch_up()
