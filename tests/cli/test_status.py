@@ -14,7 +14,7 @@ def test_a_problem_is_printed_once(site: Site) -> None:
 
 
 def test_without_a_daemon_the_watched_folder_is_only_named(site: Site) -> None:
-    """ "Watched folder: /srv/materials (not watched)" contradicts itself; the next line tells about the daemon."""
+    """A watched folder that is "not watched" is a contradiction; the next line tells about the daemon."""
     lines = site.run("status").stdout.splitlines()
     assert f"Watched folder: {site.watch}" in lines
     assert lines[lines.index(f"Watched folder: {site.watch}") + 1] == "Daemon: not running"
