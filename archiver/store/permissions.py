@@ -180,9 +180,10 @@ def find_overly_permissive_entries(
     for entry_number, (path, entry_stat) in enumerate(_walk_entries(root_path)):
         if entry_number >= limit:
             return
-        if stat.S_ISDIR(entry_stat.st_mode) and _is_folder_too_open(path, entry_stat, root_path, group_id):
+        is_folder = stat.S_ISDIR(entry_stat.st_mode)
+        if is_folder and _is_folder_too_open(path, entry_stat, root_path, group_id):
             yield Path(path)
-        elif not stat.S_ISDIR(entry_stat.st_mode) and _is_file_too_open(path, entry_stat):
+        if not is_folder and _is_file_too_open(path, entry_stat):
             yield Path(path)
 
 
