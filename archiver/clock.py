@@ -25,7 +25,7 @@ class ClockReading:
     wall: datetime  # UTC
     boot_id: str  # the kernel's random number of this boot; empty if it cannot be read
     boottime_ns: int  # nanoseconds since that boot, suspended time included
-    uptime_ns: int  # the same from /proc/uptime, which a time namespace does not shift; 0 if it cannot be read
+    uptime_ns: int  # this time from /proc/uptime, which a time namespace does not shift; 0 if it cannot be read
     shifted: bool  # True inside a time namespace with offsets
 
 
@@ -43,7 +43,7 @@ def read_clocks() -> ClockReading:
         boot_id=_read_proc_file(_BOOT_ID),
         boottime_ns=time.clock_gettime_ns(time.CLOCK_BOOTTIME),
         uptime_ns=_parse_uptime_ns(_read_proc_file(_UPTIME)),
-        shifted=_has_offsets(_read_proc_file(_TIMENS_OFFSETS)),
+        shifted=_has_clock_offsets(_read_proc_file(_TIMENS_OFFSETS)),
     )
 
 
@@ -84,11 +84,11 @@ def format_time(time_to_format: datetime) -> str:
     return time_to_format.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def parse_time(text: str) -> datetime:
-    """Return the time in ``text`` (RFC 3339). Raises ValueError if ``text`` is not a time or has no zone."""
-    parsed_time = datetime.fromisoformat(text)
+def parse_time(time_text: str) -> datetime:
+    """Return the time in ``time_text`` (RFC 3339). Raises ValueError if it is not a time or has no zone."""
+    parsed_time = datetime.fromisoformat(time_text)
     if parsed_time.tzinfo is None:
-        raise ValueError(f"time without a zone: {text}")
+        raise ValueError(f"time without a zone: {time_text}")
     return parsed_time
 
 
@@ -105,20 +105,21 @@ def make_evidence(compliance_time: datetime, reading: ClockReading) -> dict[str,
 
 
 def parse_evidence(clock_member: dict[str, Any]) -> ClockState:
-    """Return the arguments of :func:`make_evidence` from the ``clock`` member of an event.
+    """Return the compliance clock and the clock reading in the ``clock`` member of an event.
 
-    Checks the times and that no key is missing, but not the types of the other values.
+    Undoes :func:`make_evidence`. Checks the times, and that no key is missing, but not the types of other values.
 
-    Raises ValueError, KeyError or TypeError for a member of another form.
+    Raises ValueError for a time of another form, KeyError for a missing key, and TypeError for a time that is not
+    a text or a member that is not an object.
     """
-    reading = ClockReading(
+    clock_reading = ClockReading(
         wall=parse_time(clock_member["wall"]),
         boot_id=clock_member["boot_id"],
         boottime_ns=clock_member["boottime_ns"],
         uptime_ns=clock_member["uptime_ns"],
         shifted=clock_member["shifted"],
     )
-    return ClockState(parse_time(clock_member["time"]), reading)
+    return ClockState(parse_time(clock_member["time"]), clock_reading)
 
 
 def _read_proc_file(path: Path) -> str:
@@ -130,20 +131,20 @@ def _read_proc_file(path: Path) -> str:
         return ""
 
 
-def _parse_uptime_ns(text: str) -> int:
-    """Return the nanoseconds in the text of /proc/uptime, whose first word is seconds. 0 for another text."""
-    uptime = text.split(" ", 1)[0]
-    seconds, _, fraction = uptime.partition(".")
-    if not seconds.isdigit():
+def _parse_uptime_ns(uptime_text: str) -> int:
+    """Return the uptime in the text of /proc/uptime, in nanoseconds; 0 if the text has another form."""
+    uptime_seconds = uptime_text.split(" ", 1)[0]
+    whole_seconds, _, fraction_digits = uptime_seconds.partition(".")
+    if not whole_seconds.isdigit():
         return 0
-    nanosecond_digits = (fraction + "0" * 9)[:9]
-    return int(seconds) * 10**9 + int(nanosecond_digits)
+    nanosecond_digits = (fraction_digits + "0" * 9)[:9]
+    return int(whole_seconds) * 10**9 + int(nanosecond_digits)
 
 
-def _has_offsets(text: str) -> bool:
-    """Return True if the text of /proc/self/timens_offsets has any offset.
+def _has_clock_offsets(offsets_text: str) -> bool:
+    """Return True if the text of /proc/self/timens_offsets contains an offset other than 0.
 
-    Each line is the name of a clock, seconds, and nanoseconds.
+    Each line holds the name of a clock, seconds, and nanoseconds.
     """
-    offset_lines = [line.split() for line in text.splitlines()]
-    return any(offset not in ("0", "") for words in offset_lines for offset in words[1:])
+    offsets = [offset for offset_line in offsets_text.splitlines() for offset in offset_line.split()[1:]]
+    return any(offset not in ("0", "") for offset in offsets)

@@ -28,14 +28,14 @@ def shell_word(value: object) -> str:
         word_bytes = os.fsencode(value)
     else:
         word_bytes = str(value).encode("utf-8", "surrogateescape")
-    unquoted = word_bytes.decode("utf-8", "surrogateescape")
-    if unquoted.isprintable():
-        return shlex.quote(unquoted)
-    return "$'" + "".join(map(_escape_in_dollar_quotes, unquoted)) + "'"
+    decoded_word = word_bytes.decode("utf-8", "surrogateescape")
+    if decoded_word.isprintable():
+        return shlex.quote(decoded_word)
+    return "$'" + "".join(map(_escape_in_dollar_quotes, decoded_word)) + "'"
 
 
 def _escape_in_dollar_quotes(char: str) -> str:
-    """Return a character as it has to be written between ``$'`` and ``'``."""
+    """Return ``char`` in the form that the shell requires between ``$'`` and ``'``."""
     if char in "\\'":
         return f"\\{char}"
     if char.isprintable():
@@ -60,9 +60,10 @@ class _CommandFormatter(string.Formatter):
 
 
 def _to_readable(value: object) -> object:
-    """Return bytes, paths and texts as text that every stream can encode, and other values unchanged.
+    """Return bytes, paths and texts as text that every stream can encode; return other values unchanged.
 
-    ``str()`` of bytes is Python source, and a text with surrogates cannot be encoded.
+    Without this, a message would show bytes as a Python literal (``b'...'``), and a text with surrogates could not
+    be written to a stream.
     """
     if isinstance(value, os.PathLike):
         value = os.fsencode(value)
@@ -82,12 +83,14 @@ def fill_template(
     if "!q}" in template:
         return _CommandFormatter(to_display).vformat(template, (), fields)
     # str.format is faster, which matters for long listings. Few of their lines hold a command.
-    return template.format(**{name: to_display(value) for name, value in fields.items()})
+    return template.format(**{field_name: to_display(field_value) for field_name, field_value in fields.items()})
 
 
 #: The attributes of a message besides template and fields, as they are sent over the socket and stored in
 #: ``state.db``.
 _ATTRIBUTES = ("code", "context", "singular", "count_field")
+#: Stands for the count of a message without a count: any number but 1 selects the plural.
+_ANY_PLURAL = 2
 
 
 class LazyMessage:
@@ -111,10 +114,10 @@ class LazyMessage:
     ) -> LazyMessage:
         """Make a message whose fields are added later, with :meth:`with_fields`.
 
-        ``code`` identifies the message to programs and stays when the sentence is reworded. ``context`` tells two
-        meanings of an English text apart that Chinese expresses differently. ``singular`` is used in place of
-        ``template`` if the field named ``count_field`` is 1, in languages that distinguish the two. Each of
-        them may be empty.
+        ``code`` identifies the message to programs, and stays when the sentence is reworded. ``context``
+        distinguishes two meanings of an English text for which Chinese has different words. ``singular`` is used
+        in place of ``template`` if the field named ``count_field`` is 1, in languages that distinguish the two.
+        Each of them may be empty.
         """
         message = cls(template)
         message.code, message.context = code, context
@@ -129,8 +132,8 @@ class LazyMessage:
 
         ``attributes`` are those of :attr:`attributes`. Attributes that only another release knows are ignored.
         """
-        own_attributes = {name: str(value) for name, value in (attributes or {}).items() if name in _ATTRIBUTES}
-        return cls.define(template, **own_attributes).with_fields(**fields)
+        known_attributes = {name: str(value) for name, value in (attributes or {}).items() if name in _ATTRIBUTES}
+        return cls.define(template, **known_attributes).with_fields(**fields)
 
     def with_fields(self, **fields: object) -> LazyMessage:
         """Return a copy of the message with ``fields`` added or replaced."""
@@ -141,14 +144,14 @@ class LazyMessage:
 
     @property
     def attributes(self) -> dict[str, str]:
-        """The keyword arguments of :meth:`define` for this message. Empty for a plain message."""
+        """The keyword arguments with which :meth:`define` makes this message, without its fields."""
         return {name: value for name in _ATTRIBUTES if (value := getattr(self, name))}
 
     @property
     def count(self) -> int:
-        """The number that selects the singular or the plural, 2 for a message without a count."""
+        """The number that selects the singular or the plural; ``_ANY_PLURAL`` for a message without a count."""
         count = self.fields.get(self.count_field)
-        return count if isinstance(count, int) else 2
+        return count if isinstance(count, int) else _ANY_PLURAL
 
     def __str__(self) -> str:
         return fill_template(self.singular if self.singular and self.count == 1 else self.template, self.fields)
@@ -190,7 +193,7 @@ class ArchiverError(Exception):
     wire_name: ClassVar[str] = "ArchiverError"
 
     def __init__(self, template: str | LazyMessage, /, **fields: object) -> None:
-        """Take a template with the fields, or a message with the missing fields."""
+        """Take a template and its fields, or a message and the fields that the message still lacks."""
         self.message = message_from(template, fields)
         super().__init__(self.message.template)
 

@@ -24,17 +24,18 @@ def language_from_environment(environment: Mapping[str, str]) -> str:
     return "en"
 
 
-def translator(lang: str, *, is_readable: bool = False) -> Callable[[LazyMessage], str]:
+def translator(lang: str) -> Callable[[LazyMessage], str]:
     """Return a function to translate a message, and the messages in the fields, into text safe to display.
 
     ``lang`` is ``zh`` or ``en``. In a language without a catalogue, messages stay in English.
 
-    With ``is_readable`` the texts in fields were already made by :func:`archiver.store.names.name_as_text`. If
-    that were done twice, the ``%XX`` that stands for a byte would become ``%25XX``.
+    Texts in fields are tags, or paths from :func:`archiver.store.names.name_as_text`, or were typed by a person.
+    So their ``%`` is not escaped here: if that were done twice, the ``%20`` of a tag would become ``%2520``.
     """
     catalogue = gettext.translation("archiver", CATALOGUE_FOLDER, languages=[lang], fallback=True)
 
     def translate(message: LazyMessage) -> str:
+        """Return the translated text of a message, with its fields filled in; empty for an empty template."""
         if not message.template:
             # For an empty text, gettext returns the header of the catalogue.
             return ""
@@ -48,10 +49,11 @@ def translator(lang: str, *, is_readable: bool = False) -> Callable[[LazyMessage
             return names.make_displayable(names.name_as_text(value))
         if isinstance(value, os.PathLike):
             return names.make_displayable(names.name_as_text(os.fsencode(value)))
-        if isinstance(value, str) and is_readable:
-            return names.make_displayable(value)
         if isinstance(value, str):
-            return names.make_displayable(names.name_as_text(value.encode("utf-8", "surrogateescape")))
+            # In the C locale, each byte of a typed character is a surrogate: put the character together again.
+            return names.make_displayable(
+                value.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+            )
         return value
 
     return translate

@@ -1,4 +1,4 @@
-"""Ctrl-C with nothing to undo or to finish: before and after the work of a command.
+"""Ctrl-C before and after the work of a command, when there is nothing to undo or to finish.
 
 Python raises KeyboardInterrupt wherever it happens to be. In the middle of an import, that shows a traceback to a
 person who only changed their mind. In a callback of the import system, Python prints the exception and goes on.
@@ -31,7 +31,7 @@ def exit_on_ctrl_c(exit_code: int) -> None:
 
     This lasts until :func:`restore_keyboard_interrupt`. For the main thread only.
     """
-    # A shell makes processes that a script starts in the background ignore the signal. They keep ignoring it.
+    # A shell makes the background processes of a script ignore the signal, and they keep ignoring it.
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, _ExitHandler(exit_code))
 

@@ -198,11 +198,11 @@ class LifeEvent:
 
 @dataclass(frozen=True, slots=True)
 class SubmissionRecord:
-    """A version submitted to the regulator, as recorded by somebody."""
+    """The record of a version that was submitted to the regulator."""
 
     #: The signed tag of the submission, not the tag of the version.
     tag: str
-    #: The day on the portal (YYYY-MM-DD), as somebody entered it. No retention period counts from an entered day.
+    #: The day on the portal (YYYY-MM-DD), as entered by a user. No retention period counts from an entered day.
     on: str
     #: One of :data:`KINDS`.
     kind: str
@@ -329,6 +329,9 @@ class Version:
     live: bool = True
     #: The name of the disposal that the version belongs to, as soon as its deletion has begun. None before.
     disposed: str | None = None
+    #: The times of ``superseded`` and ``ended`` by the wall clock, for people. No period counts from them.
+    superseded_wall: str | None = None
+    ended_wall: tuple[str, ...] = ()
 
     @property
     def tag(self) -> str:

@@ -1,8 +1,8 @@
-"""Tests of whether something exists at a path. If the answer cannot be known, they raise an error.
+"""Tests of whether something exists at a path. They raise an error if the answer cannot be known.
 
 ``os.path`` returns False both if nothing exists and if the caller has no permission to look, and so do
-``Path.exists``, ``is_dir`` and ``is_file`` from Python 3.14 on. With these, the program would take a folder
-that is closed to the caller for one without an archive, and advise the caller to create an archive.
+``Path.exists``, ``is_dir`` and ``is_file`` from Python 3.14 on. With these, the program would mistake a folder
+that the caller may not enter for one without an archive, and advise the caller to create an archive.
 """
 
 from __future__ import annotations
@@ -28,22 +28,25 @@ def is_there(path: _Path, *, follow_links: bool = True) -> bool:
 
 
 def is_folder(path: _Path, *, follow_links: bool = True) -> bool:
-    """Return True if there is a folder at ``path``. Treats links, and raises OSError, as :func:`is_there` does."""
-    mode = _read_mode(path, follow_links)
-    return mode is not None and stat.S_ISDIR(mode)
+    """Return True if there is a folder at ``path`` or, with ``follow_links``, a link to a folder.
+
+    Raises OSError if the answer cannot be known, for example without permission or on a failing disk.
+    """
+    file_mode = _read_mode(path, follow_links)
+    return file_mode is not None and stat.S_ISDIR(file_mode)
 
 
 def is_plain_file(path: _Path) -> bool:
     """Return True if ``path`` is a regular file, or a link to a regular file.
 
-    Raises OSError as :func:`is_there` does.
+    Raises OSError if the answer cannot be known, for example without permission or on a failing disk.
     """
-    mode = _read_mode(path, follow_links=True)
-    return mode is not None and stat.S_ISREG(mode)
+    file_mode = _read_mode(path, follow_links=True)
+    return file_mode is not None and stat.S_ISREG(file_mode)
 
 
 def _read_mode(path: _Path, follow_links: bool) -> int | None:
-    """Return the ``st_mode`` of a path, or None if nothing exists there. Raises any other OSError."""
+    """Return the ``st_mode`` of ``path``; None if nothing exists there. Raises OSError if that cannot be known."""
     try:
         return os.stat(path, follow_symlinks=follow_links).st_mode
     except OSError as error:

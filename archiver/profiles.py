@@ -16,20 +16,21 @@ PERMANENT = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A named retention period. Raises ValueError if it is shorter than the floor."""
+    """A named retention period of at least ``FLOOR_YEARS``."""
 
     name: str
     years: int  # calendar years
     basis: LazyMessage  # the law or the decision behind the period
 
     def __post_init__(self) -> None:
+        """Raise ValueError if the period is shorter than the floor."""
         if self.years < FLOOR_YEARS:
             raise ValueError(f"a period under {FLOOR_YEARS} years")
 
 
 #: No statute that sets a period for filing materials was found, so the basis is called house policy.
 BASIS = LazyMessage.define(
-    "house policy: algorithm filing materials are retained for at least 3 years, version by version, ready for "
+    "company policy: algorithm filing materials are retained for at least 3 years, version by version, ready for "
     "spot checks",
     code="basis.house-policy",
 )
@@ -38,7 +39,7 @@ _BASIS_IMPACT = LazyMessage.define(
     code="basis.impact-assessment",
 )
 _BASIS_CLASS = LazyMessage.define(
-    "house policy: archive class of the company's own retention schedule", code="basis.archive-class"
+    "company policy: class in the company's own retention schedule", code="basis.archive-class"
 )
 _BASIS_EU = LazyMessage.define(
     "EU AI Act, art. 18: documentation of high-risk systems, 10 years", code="basis.eu-ai-act"
@@ -46,7 +47,7 @@ _BASIS_EU = LazyMessage.define(
 _BASIS_SEC = LazyMessage.define("SEC rule 17a-4: records of broker-dealers, 6 years", code="basis.sec-17a4")
 #: The basis of a period that was in force before a setting was shortened.
 BASIS_PROMISED = LazyMessage.define(
-    "set earlier: a retention period can be extended, never shortened", code="basis.promised"
+    "earlier setting, still binding: a retention period can be extended, never shortened", code="basis.promised"
 )
 
 #: The name of the profile for everything without a setting.

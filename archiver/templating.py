@@ -5,11 +5,11 @@ from __future__ import annotations
 import jinja2
 
 
-def template(package: str, name: str, **filters: object) -> jinja2.Template:
-    """Load the template ``name`` of ``package``, with ``filters`` added to those of jinja2.
+def template(package: str, template_name: str, **filters: object) -> jinja2.Template:
+    """Load the template ``template_name`` of ``package``, with ``filters`` added to those of jinja2.
 
-    Rendering escapes all values for HTML, and raises jinja2.UndefinedError for a value that is missing. The
-    compiled template is not stored between runs, as a command renders a single page.
+    Rendering escapes all values for HTML, and raises jinja2.UndefinedError for a missing value. The compiled
+    template is not stored between runs, because a command renders a single page.
 
     Raises jinja2.TemplateError if the template is missing or invalid.
     """
@@ -21,4 +21,4 @@ def template(package: str, name: str, **filters: object) -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.filters.update(filters)
-    return environment.get_template(name)
+    return environment.get_template(template_name)

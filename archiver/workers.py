@@ -26,7 +26,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
-    # Children import this module too, and somebody waits for their start.
+    # Children import this module too, and should start quickly.
     import socket
     import subprocess
 
@@ -50,7 +50,7 @@ class WorkerProblem(OSError):
     _errno = errno.EIO
 
     def __init__(self, explanation: str) -> None:
-        # The error looks like the system's, as people read it as the reason why a file could not be read.
+        # Like an error of the system, because people see it as the reason why a file could not be read.
         super().__init__(self._errno, os.strerror(self._errno))
         self.explanation = explanation
 
@@ -102,7 +102,7 @@ class WorkerProgram:
     #: The module to run as ``python -m`` does. It has to call :func:`serve`.
     module: str
     arguments: tuple[bytes, ...] = ()
-    #: With -P, Python does not import a file in the current folder in place of one of our modules.
+    #: With -P, Python does not import a file in the current folder in place of a module of the program.
     interpreter_options: tuple[str, ...] = ("-P",)
     #: True: standard error is /dev/null, since nobody needs the warnings of a document's parser.
     is_silent: bool = False
@@ -151,28 +151,28 @@ class Worker:
                 raise WorkerDied(str(error)) from error
         self._socket = parent_end
 
-    def call(self, request: object, decode: Callable[[Any], _Answer], patience_seconds: float) -> _Answer:
+    def call(self, request: object, decode: Callable[[Any], _Answer], timeout_seconds: float) -> _Answer:
         """Send ``request``, any JSON value, and return the child's answer after ``decode`` has converted it.
 
         ``decode`` gets a JSON value. It rejects an answer with TypeError, ValueError, LookupError or
-        AttributeError. ``patience_seconds`` is the time for the whole exchange, until the last byte has arrived.
+        AttributeError. ``timeout_seconds`` is the time for the whole exchange, until the last byte has arrived.
 
         Raises WorkerHung, WorkerDied, or WorkerFailed if the answer is rejected or the child reports an exception.
         Unless it reported the failure, the child is killed: a late answer would pass for that to the next request.
         """
-        return self.call_for_content(request, decode, memoryview(b""), patience_seconds)[0]
+        return self.call_for_content(request, decode, memoryview(b""), timeout_seconds)[0]
 
     def call_for_content(
-        self, request: object, decode: Callable[[Any], _Answer], buffer: memoryview, patience_seconds: float
+        self, request: object, decode: Callable[[Any], _Answer], buffer: memoryview, timeout_seconds: float
     ) -> tuple[_Answer, int]:
-        """Do as :meth:`call` does, and receive content into ``buffer``. Return the answer and the content's size.
+        """Send a request like :meth:`call`; return the answer, and the number of bytes received into ``buffer``.
 
-        Raises WorkerFailed also if the content is longer than ``buffer``.
+        Raises the errors of :meth:`call`, and WorkerFailed if the content is longer than ``buffer``.
         """
         request_frame = _encode_frame(request)
         self.start()
         try:
-            reply, content_size = self._exchange_frames(request_frame, buffer, monotonic() + patience_seconds)
+            reply, content_size = self._exchange_frames(request_frame, buffer, monotonic() + timeout_seconds)
             if "failed" not in reply:
                 return decode(reply["answer"]), content_size
         except (TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
@@ -189,7 +189,7 @@ class Worker:
         Raises WorkerProblem, and ValueError or RecursionError if the answer is not JSON.
         """
         try:
-            self._socket_before(deadline).sendall(frame)
+            self._timed_socket(deadline).sendall(frame)
             json_length, content_length = _LENGTHS.unpack(self._receive_bytes(_LENGTHS.size, deadline))
             if json_length > self._program.longest_answer_bytes or content_length > len(buffer):
                 raise WorkerFailed(f"an answer of {json_length} and {content_length} bytes")
@@ -203,25 +203,25 @@ class Worker:
         except OSError as error:
             raise WorkerDied(str(error)) from error
 
-    def _receive_bytes(self, count: int, deadline: float) -> bytearray:
-        """Return the next ``count`` bytes, allocating memory on arrival. Raises OSError if any are missing."""
-        data = bytearray()
-        while len(data) < count:
-            chunk = self._socket_before(deadline).recv(min(count - len(data), _CHUNK_BYTES))
+    def _receive_bytes(self, byte_count: int, deadline: float) -> bytearray:
+        """Receive ``byte_count`` bytes, allocating memory as they arrive. Raises OSError if any are missing."""
+        received_bytes = bytearray()
+        while len(received_bytes) < byte_count:
+            chunk = self._timed_socket(deadline).recv(min(byte_count - len(received_bytes), _CHUNK_BYTES))
             if not chunk:
-                raise WorkerDied(f"it ended after {len(data)} of {count} bytes")
-            data += chunk
-        return data
+                raise WorkerDied(f"it ended after {len(received_bytes)} of {byte_count} bytes")
+            received_bytes += chunk
+        return received_bytes
 
     def _receive_into(self, buffer: memoryview, deadline: float) -> None:
         """Fill ``buffer`` with the next bytes. Raises OSError if they do not arrive."""
         while buffer:
-            received_count = self._socket_before(deadline).recv_into(buffer)
+            received_count = self._timed_socket(deadline).recv_into(buffer)
             if not received_count:
                 raise WorkerDied(f"it ended {len(buffer)} bytes too early")
             buffer = buffer[received_count:]
 
-    def _socket_before(self, deadline: float) -> socket.socket:
+    def _timed_socket(self, deadline: float) -> socket.socket:
         """Return the socket with a timeout at ``deadline``. Raises TimeoutError if that has passed already."""
         remaining_seconds = deadline - monotonic()
         if remaining_seconds <= 0:
@@ -237,25 +237,25 @@ class Worker:
             self._socket = None
 
     def kill(self) -> None:
-        """Kill the child. A child not ended by the kernel after a moment is left behind."""
+        """Kill the child. If the kernel does not end it within a moment, it is left behind."""
         self.release()
         if self._process is not None:
             self._process.kill()
-            self._ends_within(_KILL_WAIT_SECONDS)
+            self._wait_for_end(_KILL_WAIT_SECONDS)
 
     def close(self) -> None:
         """Let the child end by itself and wait. After a few seconds, kill the child."""
         self.release()
-        if not self._ends_within(_CLOSE_WAIT_SECONDS):
+        if not self._wait_for_end(_CLOSE_WAIT_SECONDS):
             self.kill()
 
-    def _ends_within(self, seconds: float) -> bool:
-        """Wait up to ``seconds`` for the end of the process. Return True if ended or if no process exists."""
+    def _wait_for_end(self, timeout_seconds: float) -> bool:
+        """Wait up to ``timeout_seconds`` for the process to end. Return True if it did, or if there is none."""
         import subprocess
 
         with suppress(subprocess.TimeoutExpired):
             if self._process is not None:
-                self._process.wait(seconds)
+                self._process.wait(timeout_seconds)
         return self.is_gone
 
 
@@ -289,13 +289,13 @@ class WorkerPool:
 
     def start(self) -> None:
         """Start this thread's child before the first request. Raises WorkerDied on failure."""
-        self._worker_of_this_thread().start()
+        self._thread_worker().start()
 
-    def call(self, request: object, decode: Callable[[Any], _Answer], patience_seconds: float) -> _Answer:
-        """Call this thread's child as :meth:`Worker.call` does, and raise the same errors."""
-        return self._worker_of_this_thread().call(request, decode, patience_seconds)
+    def call(self, request: object, decode: Callable[[Any], _Answer], timeout_seconds: float) -> _Answer:
+        """Send ``request`` to this thread's child; see :meth:`Worker.call`, which raises the errors."""
+        return self._thread_worker().call(request, decode, timeout_seconds)
 
-    def _worker_of_this_thread(self) -> Worker:
+    def _thread_worker(self) -> Worker:
         """Return the worker of the calling thread, created if missing."""
         if not hasattr(self._thread_local, "worker"):
             self._thread_local.worker = Worker(self._program)
@@ -342,19 +342,19 @@ def _encode_frame(value: object, content: bytes | memoryview = b"") -> bytes:
     return b"".join((_LENGTHS.pack(len(json_bytes), len(content)), json_bytes, content))
 
 
-def _read_bytes(count: int) -> bytes:
-    """Return the next ``count`` bytes of a request. Raises EOFError if the parent has closed the socket."""
-    data = bytearray()
-    while len(data) < count:
-        chunk = os.read(0, count - len(data))
+def _read_bytes(byte_count: int) -> bytes:
+    """Return the next ``byte_count`` bytes of a request. Raises EOFError if the parent has closed the socket."""
+    received_bytes = bytearray()
+    while len(received_bytes) < byte_count:
+        chunk = os.read(0, byte_count - len(received_bytes))
         if not chunk:
             raise EOFError
-        data += chunk
-    return bytes(data)
+        received_bytes += chunk
+    return bytes(received_bytes)
 
 
-def _write_bytes(data: bytes) -> None:
-    """Send all of ``data`` to the parent. Raises OSError if the parent has closed the socket."""
-    unwritten = memoryview(data)
-    while unwritten:
-        unwritten = unwritten[os.write(0, unwritten) :]
+def _write_bytes(frame: bytes) -> None:
+    """Send all of ``frame`` to the parent. Raises OSError if the parent has closed the socket."""
+    unwritten_bytes = memoryview(frame)
+    while unwritten_bytes:
+        unwritten_bytes = unwritten_bytes[os.write(0, unwritten_bytes) :]

@@ -126,7 +126,7 @@ ATTACKS = [
         "years under 3 on the command line",
         archiver("init", "--archive", "x", "--watch", "watched", "--retention-years", "2"),
     ),
-    Attack("dispose before its time", archiver("dispose", "plan", "f/s/v1")),
+    Attack("dispose before retention has ended", archiver("dispose", "plan", "f/s/v1")),
     Attack("dispose without a plan", archiver("dispose", "run", "D1")),
     Attack("restore over the watched folder", archiver("restore", "f/s/v1", "--to", "watched")),
     Attack("restore into the archive", archiver("restore", "f/s/v1", "--to", "archive/archive.git")),

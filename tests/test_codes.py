@@ -223,7 +223,7 @@ def test_a_code_of_a_newer_release_is_shown_as_it_is(tmp_path: Path) -> None:
 
 def test_what_an_earlier_release_left_of_the_watch_is_read() -> None:
     reason = watch_reason_message("{value} gives no events", "nfs")
-    assert (reason.code, str(reason)) == ("watch.no-events", "nfs delivers no events")
+    assert (reason.code, str(reason)) == ("watch.no-events", "nfs delivers no kernel notifications")
 
 
 def test_what_an_earlier_release_left_of_the_last_problem_is_read(tmp_path: Path) -> None:

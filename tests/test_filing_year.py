@@ -197,15 +197,15 @@ def test_a_year_and_what_comes_after(site: Site) -> None:
     reminded = {day: [line.partition(": ")[2] for line in row[2]] for day, row in year.table.items() if row[2]}
     missing = f"the filing number or its link was missing on {page_of(site)} on 2026-03-20"
     assert reminded == {
-        "2026-02-10": [f"{check}, due 2026-02-12 [due soon]"],
-        "2026-02-12": [f"{check}, due 2026-02-14 [due soon]"],
-        "2026-03-18": [f"{display}, due 2026-03-25 [open]"],
-        "2026-03-20": [f"{display}, due 2026-03-25 [due soon]", missing],
+        "2026-02-10": [f"{check}, suggested date 2026-02-12 [due soon]"],
+        "2026-02-12": [f"{check}, suggested date 2026-02-14 [due soon]"],
+        "2026-03-18": [f"{display}, suggested date 2026-03-25 [open]"],
+        "2026-03-20": [f"{display}, suggested date 2026-03-25 [due soon]", missing],
         "2026-05-06": [f"{change}, due 2026-05-14 [open]"],
-        "2026-05-12": [f"{check}, due 2026-05-14 [due soon]"],
+        "2026-05-12": [f"{check}, suggested date 2026-05-14 [due soon]"],
         "2026-10-13": ["answer notice 1 (correction), due 2026-10-16 [due soon]"],
         "2026-10-20": ["answer inspection 2: export the package, due 2026-10-22 [due soon]"],
-        "2026-11-20": [f"{check}, due 2026-11-24 [due soon]"],
+        "2026-11-20": [f"{check}, suggested date 2026-11-24 [due soon]"],
     }
     archive = site.open()
     told = [(event.at[:10], event.action) for event in archive.index.life_events() if event.action != "reminder"]

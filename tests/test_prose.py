@@ -12,6 +12,8 @@ from tools import prose
     ("message", "fault"),
     [
         (Message("Found {count} files."), "has no singular"),
+        (Message("Restored: {bytes} bytes."), "has no singular"),
+        (Message("{years} years"), "has no singular"),
         (Message("Mend the disk."), "closed_words.txt"),
         (Message("Nothing was lost."), "none of the four safety sentences"),
         (Message("To see why, run: archiver explain {tag}"), "not quoted"),
@@ -26,6 +28,8 @@ def test_a_fault_is_found(message: Message, fault: str) -> None:
     "message",
     [
         Message("Found {count} files.", singular="Found {count} file."),
+        Message("Disposed of {objects} objects, {bytes} bytes.", singular="Disposed of {objects} object."),
+        Message("{identity} lacks {missing} of {needed} approvals."),
         Message("has a path of more than {value} bytes; nothing in it is archived"),
         Message("Nothing was changed. To see why, run: archiver explain {tag!q}"),
     ],

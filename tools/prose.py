@@ -42,19 +42,8 @@ _COUNT = re.compile(
     r"(?:approvals|bytes|changes|days|deadlines|events|files|findings|folders|items|objects|paths|problems|refs"
     r"|reminders|submissions|versions|years)\b"
 )
-#: Counts without a singular so far; approvals are never 1.  New messages get a singular, and no line here.
-_KNOWN_COUNTS = frozenset(
-    {
-        "{bytes} bytes",
-        "{count} changes",
-        "{count} items",
-        "{files} files",
-        "{needed} approvals",
-        "{size} bytes",
-        "{total} objects",
-        "{years} years",
-    }
-)
+#: Counts that are never 1, and so have no singular.
+_KNOWN_COUNTS = frozenset({"{needed} approvals"})
 #: A command to type, and a field in it that the shell would take apart.
 _UNQUOTED = re.compile(r"archiver [a-z][^.;]*?\{\w+\}")
 _NOT_PROSE = re.compile(r"``[^`]*``|`[^`]*`|\{[^{}]*\}|--[a-z-]+|:\w+:`[^`]*`")

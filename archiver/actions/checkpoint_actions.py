@@ -20,38 +20,38 @@ from archiver.store.events.evidence_events import TimestampReceived
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MakeCheckpoint(Request):
-    """A request to sign a checkpoint of the archive."""
+    """A request to sign a checkpoint of the archive, and to request a timestamp."""
 
 
 @action("checkpoint")
 def make_checkpoint_with_token(context: ActionContext, _: MakeCheckpoint) -> dict[str, Any]:
-    """Sign a checkpoint, and request a timestamp for it if an authority is configured.
+    """Sign a checkpoint and, if a timestamp authority is configured, request a token for the checkpoint.
 
-    The result holds the witness line (``line``), the time in the authority's token (``proven``, RFC 3339 in UTC,
-    None without a token), and the reason why the token could not be obtained or journalled (``problem``, else
-    None). The checkpoint is valid without a token, and the daemon requests one later.
+    Returns ``line``, the witness line; ``proven``, the time in the token (RFC 3339 in UTC, None without a token);
+    and ``problem``, the reason why no token could be obtained or journalled (None if there is no such reason). The
+    checkpoint is valid without a token, and the daemon requests the token later.
 
     Raises Busy if another process keeps writing, and StorageError if the archive cannot be signed or written.
     """
     checkpoint = make_checkpoint(context.archive, context.lock_timeout)
     witness_line = str(make_witness(context.archive, checkpoint))
-    result: dict[str, Any] = {"line": witness_line, "proven": None, "problem": None}
+    checkpoint_result: dict[str, Any] = {"line": witness_line, "proven": None, "problem": None}
     if context.config.timestamp_url:
         try:
             token_event = request_timestamp.request_and_journal_token(
                 context.archive, context.config.timestamp_url, context.lock_timeout
             )
-            result["proven"] = TimestampReceived.from_details(token_event.details).time
+            checkpoint_result["proven"] = TimestampReceived.from_details(token_event.details).time
         except ArchiverError as error:
-            result["problem"] = error.message
-    return result
+            checkpoint_result["problem"] = error.message
+    return checkpoint_result
 
 
 def try_make_checkpoint(context: ActionContext) -> LazyMessage | None:
-    """Sign a checkpoint after another action; return the reason if that fails, else None.
+    """Sign a checkpoint after another action; return None, or the reason for a failure.
 
-    Never raises ArchiverError: the other action is journalled and cannot be undone, so its command must not report
-    a failure.
+    Never raises ArchiverError: the other action is journalled and cannot be undone, so the user's command must not
+    fail.
     """
     try:
         make_checkpoint(context.archive, context.lock_timeout)

@@ -15,9 +15,9 @@ from archiver.store.archive import Archive
 
 @dataclass(frozen=True, slots=True)
 class ActionContext:
-    """Everything an action works with besides the request.
+    """The archive, the settings and all else that an action needs besides the request.
 
-    Whoever creates the context closes the archive and the attachment.
+    The creator of the context closes the archive and the attachment.
     """
 
     #: Opened on behalf of the caller: new events name the caller as the actor.
@@ -25,13 +25,13 @@ class ActionContext:
     config: Config
     #: How many seconds the action may wait for another writer.
     lock_timeout: float
-    #: The file that was sent along, positioned at its start; None without one.
+    #: The file that was sent along with the request, positioned at its start; None if there is none.
     attachment: IO[bytes] | None = None
     #: Called with the number of bytes transferred so far, and the total number of bytes.
-    report_progress: Callable[[int, int], None] = lambda _done, _total: None
+    report_progress: Callable[[int, int], None] = lambda _done_bytes, _total_bytes: None
 
-    def evidence_file(self, file_name: str | None) -> EvidenceFile | None:
-        """Return the attachment under the name from the request; None if either is missing."""
+    def make_evidence_file(self, file_name: str | None) -> EvidenceFile | None:
+        """Return the attachment with the name from the request; None if there is no name or no attachment."""
         if file_name is None or self.attachment is None:
             return None
         return EvidenceFile(file_name, self.attachment)
@@ -40,7 +40,8 @@ class ActionContext:
     def disposal_rules(self) -> disposal.DisposalRules:
         """Return the retention policy and the cooling-off period in force.
 
-        The policy includes every promise in the journal, even if the settings were shortened since.
+        A retention period that was ever in force is a promise in the journal. The policy includes every promise,
+        because shorter periods in the settings must not shorten the retention.
         """
         policy = policy_in_force(self.config, self.archive.index.retention_promises())
         return disposal.DisposalRules(policy, self.config.cooling_off_days)

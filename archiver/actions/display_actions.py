@@ -28,7 +28,7 @@ class CheckDisplay(Request):
     """A request to check the pages that must display a filing's number."""
 
     filing_name: Annotated[str, Argument("filing", TextRule.LOOKED_UP)]
-    #: Name of a saved page that is sent along. None: fetch the company's pages named in the settings.
+    #: File name of a saved page, which is sent as the attachment. None: fetch the pages named in the settings.
     page_name: Annotated[str | None, Argument("page", TextRule.NAMES_ATTACHMENT)] = None
 
 
@@ -36,24 +36,25 @@ class CheckDisplay(Request):
 def check_display(context: ActionContext, request: CheckDisplay) -> dict[str, Any]:
     """Look for the filing number and the link on each page, and journal the results with the pages.
 
-    The result holds the ``filing`` and the result for each page (``pages``, as returned by
-    ``_journal_page_check``), in the order of the settings. A page that cannot be fetched has a result too.
+    Returns ``filing``, the name of the filing, and ``pages``, the results of ``_journal_page_check`` in the order
+    of the settings. A page that cannot be fetched has a result too.
 
-    Raises NotFoundError for an unknown filing, and UsageError if the filing has no number, no page is named, or
-    the saved page is too large. Nothing is journalled then.
+    Raises NotFoundError for an unknown filing, and UsageError if the filing has no number, if neither the request
+    nor the settings name a page, or if the saved page is too large; nothing is journalled then. Raises Busy or
+    StorageError if a result cannot be journalled; earlier results stay journalled.
     """
     filing_name = find_filing(context.archive, request.filing_name)
     filing = make_record_context(context, None).read_filing(filing_name)
     if not filing.number:
         raise UsageError(
-            "{filing} has no filing number. Nothing was recorded. To record it, run: archiver filing set "
+            "{filing} has no filing number. Nothing was recorded. To record the number, run: archiver filing set "
             "{filing!q} --number NO --issued-on DATE",
             filing=filing_name,
         )
     if request.page_name is not None and context.attachment:
         return {"filing": filing_name, "pages": [_check_saved_page(context, filing, request.page_name)]}
-    addresses = _page_addresses(context, filing_name)
-    if not addresses:
+    page_addresses = _find_page_addresses(context, filing_name)
+    if not page_addresses:
         raise UsageError(
             "{filing} has no page to check. Nothing was recorded. Add the company's pages to the configuration "
             'file ([filings."{filing}"] pages = ["https://..."]), or name a saved page with --page FILE.',
@@ -61,42 +62,44 @@ def check_display(context: ActionContext, request: CheckDisplay) -> dict[str, An
         )
     return {
         "filing": filing_name,
-        "pages": [_check_fetched_page(context, filing, page_address) for page_address in addresses],
+        "pages": [_check_fetched_page(context, filing, page_address) for page_address in page_addresses],
     }
 
 
 def check_due_displays(context: ActionContext) -> None:
-    """Check the pages of all filed filings that are due for a check, and journal the results.
+    """Check each page of a filed filing that is due for a check, and journal the results.
 
-    A page is due if it was never checked, or last ``display.every_days`` or more days ago. The caller must not
-    call this if ``display.every_days`` is 0, which means never. Raises Busy or StorageError if a result cannot be
-    journalled; earlier results stay journalled.
+    A page is due if it was never checked, or if the last check was at least ``display.every_days`` days ago. Must
+    not be called if ``display.every_days`` is 0, which means that the pages are never checked.
+
+    Raises Busy or StorageError if a result cannot be journalled; earlier results stay journalled.
     """
     today = clock.today(context.config.zone)
     for filing in filings_from_events(context.archive.index.life_events()).values():
         if filing.state != "filed" or not filing.number:
             continue
         last_check_days = {check.source: check.checked_on for check in filing.display_checks}
-        for page_address in _page_addresses(context, filing.name):
+        for page_address in _find_page_addresses(context, filing.name):
             last_check_day = last_check_days.get(page_address)
             if last_check_day is None or (today - last_check_day).days >= context.config.desk.display_check_days:
                 _check_fetched_page(context, filing, page_address)
 
 
-def _page_addresses(context: ActionContext, filing_name: str) -> tuple[str, ...]:
-    """Return the addresses of the company's pages for a filing, from the settings; empty without any."""
+def _find_page_addresses(context: ActionContext, filing_name: str) -> tuple[str, ...]:
+    """Return the addresses of the company's pages that the settings name for a filing; empty if there are none."""
     # The settings spell the folder as Python spells a file name in this locale; ``filing_name`` is UTF-8.
-    settings = context.config.filings.get(os.fsdecode(filing_name.encode("utf-8")))
-    return settings.display_pages if settings else ()
+    filing_settings = context.config.filings.get(os.fsdecode(filing_name.encode("utf-8")))
+    return filing_settings.display_pages if filing_settings else ()
 
 
 def _check_saved_page(context: ActionContext, filing: Filing, page_name: str) -> dict[str, Any]:
-    """Check the attached page; journal and return the result.
+    """Check the attached page, journal the result, and return the result.
 
-    Raises UsageError if the page exceeds ``MAX_PAGE_BYTES``, the limit for fetched pages.
+    Raises UsageError if the page exceeds ``MAX_PAGE_BYTES``, the limit for fetched pages; nothing is journalled
+    then.
     """
     assert context.attachment is not None
-    # One byte more than allowed shows that the page is too large.
+    # Reading one byte more than allowed is enough to recognize a page that is too large.
     page_bytes = context.attachment.read(MAX_PAGE_BYTES + 1)
     if len(page_bytes) > MAX_PAGE_BYTES:
         raise UsageError(
@@ -104,32 +107,35 @@ def _check_saved_page(context: ActionContext, filing: Filing, page_name: str) ->
             page=page_name,
             size=MAX_PAGE_BYTES >> 20,
         )
-    display_name = names.name_as_text(os.fsencode(os.path.basename(page_name)))
-    return _journal_page_check(context, filing, display_name, page_bytes, None)
+    page_file_name = names.name_as_text(os.fsencode(os.path.basename(page_name)))
+    return _journal_page_check(context, filing, page_file_name, page_bytes, problem=None)
 
 
 def _check_fetched_page(context: ActionContext, filing: Filing, page_address: str) -> dict[str, Any]:
-    """Fetch and check a page; journal and return the result.
+    """Fetch a page, check it, journal the result, and return the result.
 
-    If the page cannot be fetched, the reason is journalled instead.
+    If the page cannot be fetched, the result states the reason.
     """
     try:
         page = fetch_page(page_address, allow_private=context.config.desk.allow_private_addresses)
     except PageUnreachable as error:
-        return _journal_page_check(context, filing, page_address, b"", error.reason)
-    return _journal_page_check(context, filing, page_address, page.body, None)
+        return _journal_page_check(context, filing, page_address, b"", problem=error.reason)
+    return _journal_page_check(context, filing, page_address, page.body, problem=None)
 
 
 def _journal_page_check(
-    context: ActionContext, filing: Filing, page_source: str, page_bytes: bytes, problem: LazyMessage | None
+    context: ActionContext, filing: Filing, page_source: str, page_bytes: bytes, *, problem: LazyMessage | None
 ) -> dict[str, Any]:
-    """Journal the result of one check, with the page as evidence, and return the result.
+    """Look for the filing number and the link in one page, journal the result, and return it.
 
-    ``page_source`` is the address of the page, or the name of the saved file. ``problem`` is the reason why the
-    page could not be fetched; ``page_bytes`` is empty then, and no evidence is attached.
+    ``page_source`` is the address of the page, or the name of the saved file. The page is journalled as evidence.
+    ``problem`` is the reason why the page could not be fetched, or None; with a problem, ``page_bytes`` is empty,
+    and no evidence is journalled.
+
+    Returns ``source``, ``number`` and ``link`` (True if found), and ``problem``.
     """
     page_findings = check_display_page(filing, page_bytes)
-    details = DisplayChecked(
+    check_details = DisplayChecked(
         checked_on=clock.today(context.config.zone),
         source=page_source,
         number_found=page_findings.number_found,
@@ -138,7 +144,7 @@ def _journal_page_check(
     )
     attachments = {} if problem else {f"{EVIDENCE}.html": io.BytesIO(page_bytes)}
     with context.archive.writing(context.lock_timeout) as writer:
-        writer.append(Draft(filing.name, details, attachments))
+        writer.append(Draft(filing.name, check_details, attachments))
     return {
         "source": page_source,
         "number": page_findings.number_found,

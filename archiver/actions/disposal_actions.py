@@ -23,6 +23,10 @@ from archiver.store.resolve import find_version
 from archiver.verify.disposals import UNCERTIFIED_DISPOSAL
 from archiver.verify.whole_archive import verify_archive
 
+#: Percentage of the content objects to hash before a disposal. Hashing takes long in a large archive, and the
+#: caller waits.
+_NO_HASHING_PERCENT = 0.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanDisposal(Request):
@@ -34,7 +38,7 @@ class PlanDisposal(Request):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApproveDisposal(Request):
-    """A person's consent to a plan."""
+    """A request to record the caller's approval of a plan."""
 
     plan_id: Annotated[str, Argument("plan", TextRule.LOOKED_UP)]
     reason: Annotated[str, Argument("reason")]
@@ -49,11 +53,12 @@ class RunDisposal(Request):
 
 @action("dispose-plan")
 def plan_disposal(context: ActionContext, request: PlanDisposal) -> dict[str, Any]:
-    """Journal and describe a plan to delete the disposable versions.
+    """Journal a plan to delete the disposable versions, and return a description of the plan.
 
-    The result holds the name of the plan, the versions to delete (``going``), the versions to retain (``staying``)
-    with the reasons, and the number and size in bytes of the content objects to delete. ``shared_objects`` counts
-    the objects that stay because a retained version needs them. Every ``keep_until`` is ISO 8601 in UTC.
+    Returns ``plan``, the name of the plan; ``going``, the versions to delete; ``staying``, the versions to retain,
+    with the reasons; ``objects`` and ``bytes``, the number and the total size of the content objects to delete;
+    and ``shared_objects``, the number of objects that stay because a retained version needs them. Every
+    ``keep_until`` is ISO 8601 in UTC.
 
     Raises NotFoundError for an unknown tag or if all versions are disposed of already, and RetentionRefused if no
     version is disposable or the archive may lack a hold. No plan is journalled then.
@@ -72,7 +77,7 @@ def plan_disposal(context: ActionContext, request: PlanDisposal) -> dict[str, An
 
 
 def _describe_disposable(version: Version, decision: RetentionDecision) -> dict[str, Any]:
-    """Return the member of ``going`` for a version that the plan deletes."""
+    """Describe a version that the plan deletes, for the list ``going``."""
     return {
         "tag": version.tag,
         "files": version.files,
@@ -82,10 +87,10 @@ def _describe_disposable(version: Version, decision: RetentionDecision) -> dict[
 
 
 def _describe_retained(version: Version, decision: RetentionDecision) -> dict[str, Any]:
-    """Return the member of ``staying`` for a version that the plan does not delete.
+    """Describe a version that the plan does not delete, for the list ``staying``.
 
-    ``open`` are the conditions without a date that keep the version, such as a hold; ``conditions`` is the clause
-    that names all of them in a sentence.
+    ``open`` lists the conditions without a date that keep the version, such as a hold. ``conditions`` names the
+    same conditions in one clause, for a sentence.
     """
     return {
         "tag": version.tag,
@@ -100,8 +105,8 @@ def _describe_retained(version: Version, decision: RetentionDecision) -> dict[st
 def approve_disposal(context: ActionContext, request: ApproveDisposal) -> dict[str, Any]:
     """Journal the caller's approval of a plan.
 
-    The result holds the number of approvals still ``missing``, and the end of the cooling-off period
-    (``not_before``, RFC 3339 in UTC; None while an approval is missing).
+    Returns ``plan``, the name of the plan; ``missing``, the number of approvals that are still needed; and
+    ``not_before``, the end of the cooling-off period (RFC 3339 in UTC, None while an approval is missing).
 
     Raises NotFoundError for an unknown plan, UsageError without a reason, and RetentionRefused if the caller made
     the plan or has approved it already, or if the plan no longer fits the archive.
@@ -111,53 +116,61 @@ def approve_disposal(context: ActionContext, request: ApproveDisposal) -> dict[s
         context.archive, request.plan_id, request.reason, disposal_rules, context.lock_timeout
     )
     missing_approvals = max(0, disposal.REQUIRED_APPROVALS - len(plan.approvals))
-    earliest_run = None if missing_approvals else clock.format_time(disposal.cooling_off_end(plan, disposal_rules))
-    return {"plan": plan.identity, "missing": missing_approvals, "not_before": earliest_run}
+    compute_cooling_off_end = None if missing_approvals else disposal.compute_cooling_off_end(plan, disposal_rules)
+    return {
+        "plan": plan.identity,
+        "missing": missing_approvals,
+        "not_before": clock.format_time(compute_cooling_off_end) if compute_cooling_off_end else None,
+    }
 
 
 @action("dispose-run")
 def run_disposal(context: ActionContext, request: RunDisposal) -> dict[str, Any]:
     """Delete the content listed in an approved plan, journal the certificate, and sign the archive.
 
-    Safe to repeat after a crash: a plan whose deletion has begun is finished. The result counts the deleted
-    objects and their bytes, and the planned objects that a version needs again (``kept``). ``problem`` is the
-    reason why the archive could not be signed afterwards, None if it was.
+    Safe to repeat after a crash: the next run finishes the deletion.
+
+    Returns ``certificate``, the name of the certificate; ``objects`` and ``bytes``, the number and the total size
+    of the deleted objects; ``kept``, the number of planned objects that stay because a version needs them again;
+    and ``problem``, the reason why the archive could not be signed afterwards (None if it was signed).
 
     Raises RetentionRefused if the plan is unknown or must not run, or if ``verify`` reports a finding; nothing is
     deleted then. Raises StorageError if the journal or an object cannot be written; run the plan again then.
     """
     disposal.check_holds_are_known(context.archive, "dispose run", context.lock_timeout)
     _require_clean_verification(context, request.plan_id)
-    result = disposal.run_plan(context.archive, request.plan_id, context.disposal_rules, context.lock_timeout)
+    run_result = disposal.run_plan(context.archive, request.plan_id, context.disposal_rules, context.lock_timeout)
     return {
-        "certificate": result.plan_id,
-        "objects": result.object_count,
-        "bytes": result.byte_count,
-        "kept": result.needed_count,
+        "certificate": run_result.plan_id,
+        "objects": run_result.object_count,
+        "bytes": run_result.byte_count,
+        "kept": run_result.needed_count,
         "problem": try_make_checkpoint(context),
     }
 
 
 def _require_clean_verification(context: ActionContext, plan_id: str) -> None:
-    """Verify the archive, and refuse the disposal if there is a finding; the refusal is journalled.
+    """Verify the archive without hashing content objects, and refuse the disposal if there is a finding.
 
-    The finding that this plan was begun and not finished does not count. Content objects are not hashed. A damaged
-    archive must be repaired first, while all of its content still exists. Raises RetentionRefused.
+    A damaged archive must be repaired first, while all of its content still exists. The finding that this very
+    plan was begun and not finished is ignored. Raises RetentionRefused after the refusal is journalled.
     """
-    report = verify_archive(context.archive.root, context.archive.repository, 0.0)
+    report = verify_archive(context.archive.root, context.archive.repository, _NO_HASHING_PERCENT)
     findings = [
         finding
         for finding in report.findings
-        # UNFINISHED means that this disposal was begun and not finished: the run that follows finishes it.
+        # The finding means that this plan was begun and not finished. The run that follows finishes it.
         if (finding.code, finding.object) != (UNCERTIFIED_DISPOSAL, plan_id)
     ]
     if findings:
         refusal = RetentionRefused(
             LazyMessage.define(
-                "Disposal is blocked by {count} verify findings (first: {code} {object}). Nothing was deleted. "
-                "To list them, run: archiver verify",
-                singular="Disposal is blocked by {count} verify finding ({code} {object}). Nothing was deleted. "
-                "To list it, run: archiver verify",
+                "Disposal is blocked by {count} findings of verify; the first is {code} {object}. Nothing was "
+                "deleted. To list the findings, run: archiver verify",
+                singular=(
+                    "Disposal is blocked by {count} finding of verify ({code} {object}). Nothing was deleted. To "
+                    "see the finding, run: archiver verify"
+                ),
             ),
             code=findings[0].code,
             object=findings[0].object,

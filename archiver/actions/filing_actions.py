@@ -23,11 +23,10 @@ from archiver.store.resolve import find_filing, find_submission
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateFiling(Request):
-    """A request to record fields of a filing's sheet, or the review status seen on the regulator's portal."""
+    """A request to record fields of a filing's sheet, or a review status shown on the regulator's portal."""
 
     filing_name: Annotated[str, Argument("filing", TextRule.LOOKED_UP)]
-    #: New values of the sheet, by name of the field. A day is a text (YYYY-MM-DD), and the products are a list of
-    #: texts.
+    #: The new values by the name of the field. A day is a text (YYYY-MM-DD), and the products are a list of texts.
     changed_fields: Annotated[Mapping[str, Any], Argument("fields")]
     review_status: Annotated[str | None, Argument("status")] = None
     #: The status in the portal's own words.
@@ -83,7 +82,7 @@ class AnswerNotice(Request):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecideChange(Request):
-    """A person's decision whether a change is material."""
+    """A request to record a person's decision whether a change is material."""
 
     change_number: Annotated[int, Argument("number")]
     is_material: Annotated[bool, Argument("material")]
@@ -92,17 +91,18 @@ class DecideChange(Request):
 
 
 def make_record_context(context: ActionContext, file_name: str | None) -> records.RecordContext:
-    """Return what the functions of ``records`` need: the archive, today's date, and the file to record.
+    """Return the context for the functions of ``records``: the archive, today's date, and the file to record.
 
-    ``file_name`` is the name of the attachment in the request; with None, no file is recorded.
+    ``file_name`` is the name of the attachment in the request. If ``file_name`` is None, no file is recorded.
     """
     today = clock.today(context.config.zone)
-    return records.RecordContext(context.archive, context.lock_timeout, today, context.evidence_file(file_name))
+    evidence_file = context.make_evidence_file(file_name)
+    return records.RecordContext(context.archive, context.lock_timeout, today, evidence_file)
 
 
 @action("filing-set")
 def update_filing(context: ActionContext, request: UpdateFiling) -> dict[str, Any]:
-    """Record fields of a filing's sheet, or its review status, with the screenshot as proof.
+    """Record fields of a filing's sheet, or the review status, with a screenshot as proof.
 
     Raises NotFoundError for an unknown filing, and UsageError for a value that cannot be recorded, or if there is
     nothing to record. Nothing is journalled then.
@@ -125,25 +125,26 @@ def update_filing(context: ActionContext, request: UpdateFiling) -> dict[str, An
 
 
 def _normalize_sheet_value(field_name: str, field_value: Any) -> Any:
-    """Return a value of the sheet, with a text or each text of a list in the form for the journal.
+    """Return a value of the sheet in the form for the journal: each text is normalized, alone or in a list.
 
-    Other values are returned unchanged, because ``records.update_sheet`` checks the types. Raises UsageError if a
-    text is not UTF-8 or contains control characters.
+    Values of other types are returned unchanged, because ``records.update_sheet`` checks the types. Raises
+    UsageError if a text is not UTF-8 or contains control characters.
     """
     if isinstance(field_value, list):
         return [
-            names.clean_typed_text(text, field_name) if isinstance(text, str) else text for text in field_value
+            names.clean_typed_text(list_item, field_name) if isinstance(list_item, str) else list_item
+            for list_item in field_value
         ]
     return names.clean_typed_text(field_value, field_name) if isinstance(field_value, str) else field_value
 
 
 @action("filing-end")
 def end_filing(context: ActionContext, request: EndFiling) -> dict[str, Any]:
-    """Record the end of a filing; its retention periods count from this event.
+    """Record the end of a filing; further retention periods count from this event.
 
     Raises NotFoundError for an unknown filing, and UsageError without a reason. Nothing is journalled then.
     """
-    event = end_of_filing.end_filing(
+    end_event = end_of_filing.end_filing(
         context.archive,
         find_filing(context.archive, request.filing_name),
         request.ended_on,
@@ -151,12 +152,14 @@ def end_filing(context: ActionContext, request: EndFiling) -> dict[str, Any]:
         request.reported_by,
         context.lock_timeout,
     )
-    return {"filing": event.object}
+    return {"filing": end_event.object}
 
 
 @action("notice-add")
 def add_notice(context: ActionContext, request: AddNotice) -> dict[str, Any]:
-    """Record a notice from the regulator together with its document; the result holds the new number.
+    """Record a notice from the regulator together with the document, if one was sent along.
+
+    Returns ``filing``, the name of the filing, and ``number``, the new number of the notice.
 
     Raises NotFoundError for an unknown filing, and UsageError for an unknown kind or impossible dates. Nothing is
     journalled then.
@@ -179,12 +182,14 @@ def add_notice(context: ActionContext, request: AddNotice) -> dict[str, Any]:
 
 @action("notice-answer")
 def answer_notice(context: ActionContext, request: AnswerNotice) -> dict[str, Any]:
-    """Record which submission answers a notice; the result holds the ISO date of the answer (``on``).
+    """Record which submission answers a notice.
 
-    Without ``answered_on``, the date is that of the last submission to the regulator.
+    Returns ``filing``, ``submission``, and ``on``, the day of the answer (ISO 8601). Without
+    ``request.answered_on``, the day is that of the last submission to the regulator.
 
-    Raises NotFoundError for an unknown notice or submission, and UsageError if the materials were not submitted to
-    the regulator, belong to another filing, or the notice is answered already. Nothing is journalled then.
+    Raises NotFoundError for an unknown notice or submission, and UsageError if the submission belongs to another
+    filing, if no version of the submission was submitted to the regulator, or if the notice is answered already.
+    Nothing is journalled then.
     """
     archive = context.archive
     notice = records.find_notice(archive, request.notice_number)
@@ -194,8 +199,9 @@ def answer_notice(context: ActionContext, request: AnswerNotice) -> dict[str, An
     submission_records = [record for record in filing.submissions if record.tag.startswith(f"{submission}/")]
     if submission.filing != notice.filing or not submission_records:
         raise UsageError(
-            "{submission} was not submitted for {filing}, so it cannot answer notice {number}. Nothing was "
-            "recorded. To record the submission, run: archiver submit {submission!q} --on DATE",
+            "The submission folder {submission} was not submitted for {filing} and cannot answer notice "
+            "{number}. Nothing was recorded. To record the submission, run: archiver submit {submission!q} --on "
+            "DATE",
             submission=str(submission),
             filing=notice.filing,
             number=request.notice_number,

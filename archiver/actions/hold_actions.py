@@ -12,7 +12,7 @@ from archiver.actions.context import ActionContext
 from archiver.actions.registry import action
 from archiver.actions.request_fields import Argument, Request, TextRule
 from archiver.retention import holds
-from archiver.store.resolve import find_named_object
+from archiver.store.resolve import resolve_object_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,35 +39,36 @@ class LiftHold(Request):
 
 @action("hold-place")
 def place_hold(context: ActionContext, request: PlaceHold) -> dict[str, Any]:
-    """Place a hold; the result names the object on hold, spelled as in the journal.
+    """Place a hold; return the name of the object on hold, spelled as in the journal (``object``).
 
     Raises NotFoundError for an unknown object, and UsageError if the name or the reason is blank, the name is too
     long or not printable, or a hold of this name is already on the object. Nothing is journalled then.
     """
-    event = holds.place_hold(
+    hold_event = holds.place_hold(
         context.archive,
         request.hold_name,
-        find_named_object(context.archive, request.held_object_name),
+        resolve_object_name(context.archive, request.held_object_name),
         request.reason,
         request.reported_by,
         context.lock_timeout,
     )
-    return {"object": event.object}
+    return {"object": hold_event.object}
 
 
 @action("hold-lift")
 def lift_hold(context: ActionContext, request: LiftHold) -> dict[str, Any]:
-    """Lift a hold; the result lists the released objects, spelled as in the journal.
+    """Lift a hold; return the names of the released objects, spelled as in the journal (``objects``).
 
     Raises NotFoundError for an unknown object or if no such hold is in force, and UsageError for a blank name or
     reason. Nothing is journalled then.
     """
-    events = holds.lift_hold(
+    held_object_name = request.held_object_name
+    lift_events = holds.lift_hold(
         context.archive,
         request.hold_name,
-        None if request.held_object_name is None else find_named_object(context.archive, request.held_object_name),
+        None if held_object_name is None else resolve_object_name(context.archive, held_object_name),
         request.reason,
         request.reported_by,
         context.lock_timeout,
     )
-    return {"objects": [event.object for event in events]}
+    return {"objects": [lift_event.object for lift_event in lift_events]}

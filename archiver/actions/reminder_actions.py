@@ -1,7 +1,7 @@
 """Send reminders of deadlines, and each reminder only once.
 
-A *reminder* is one message to one address: it lists every item, such as a deadline, that is due for a role or
-person and was not sent there yet.
+A *reminder* is one message to one address. It lists every item, such as a deadline, that is due for a role or
+person and was not sent to this address yet.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from archiver.actions.registry import action
 from archiver.actions.request_fields import Request
 from archiver.errors import LazyMessage, UsageError
 from archiver.filings.due import delivery
-from archiver.filings.due.reminders import ReminderMessage, pending_messages
+from archiver.filings.due.reminders import ReminderMessage, select_pending_messages
 from archiver.filings.register import filings_from_events
 from archiver.store.events.filing_events import ReminderSent
 from archiver.store.writer import Draft
 
-#: The ``object`` of a reminder's event. It names no filing, because one reminder may concern many filings.
-_REMINDERS = "reminders"
+#: The ``object`` of the event for a sent reminder. It names no filing, because a reminder may concern several.
+_REMINDERS_OBJECT = "reminders"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,15 +31,15 @@ class SendReminders(Request):
 
 
 class PendingReminders(NamedTuple):
-    """The reminders to send now, and the recipients' addresses."""
+    """The reminders to send now, and the addresses of the recipients."""
 
-    #: Addresses in apprise's form by role or person. They hold secrets: never print or journal them.
+    #: Lists of addresses (apprise URLs) by role or person. They hold secrets: never print or journal them.
     addresses_by_role: dict[str, list[str]]
     reminders: list[ReminderMessage]
 
 
-def pending_reminders(context: ActionContext) -> PendingReminders:
-    """Return the reminders to send now, and the addresses to send them to. Sends nothing.
+def collect_pending_reminders(context: ActionContext) -> PendingReminders:
+    """Return the reminders to send now, and the addresses of the recipients; send nothing.
 
     Raises ConfigError if the file with the addresses cannot be used.
     """
@@ -47,21 +47,22 @@ def pending_reminders(context: ActionContext) -> PendingReminders:
     filing_events = context.archive.index.life_events()
     filings = filings_from_events(filing_events).values()
     today = clock.today(context.config.zone)
-    reminders = pending_messages(filings, filing_events, today, addresses_by_role)
+    reminders = select_pending_messages(filings, filing_events, today, addresses_by_role)
     return PendingReminders(addresses_by_role, reminders)
 
 
 @action("remind")
 def send_reminders(context: ActionContext, _: SendReminders) -> dict[str, Any]:
-    """Send all due reminders, and journal each immediately on acceptance by the delivery service.
+    """Send all due reminders, and journal each reminder as soon as the delivery service has accepted it.
 
-    The result counts the items of all reminders that were sent (``sent``), and lists the recipients that could not
-    be reached (``failed``, as "ROLE (NUMBER)" with the number of the role's address, from 1). Their reminders are
-    due again in the next run.
+    Returns ``sent``, the number of items in all reminders that were sent, and ``failed``, the recipients that
+    could not be reached. A recipient is named as "ROLE (NUMBER)", where NUMBER is the position of the address in
+    the list of the role, from 1. A reminder that was not sent is due again in the next run.
 
-    Raises UsageError if the settings name no recipient, and ConfigError if the addresses cannot be used.
+    Raises UsageError if no recipient is configured, ConfigError if the addresses cannot be used, and Busy or
+    StorageError if a sent reminder cannot be journalled.
     """
-    addresses_by_role, reminders = pending_reminders(context)
+    addresses_by_role, reminders = collect_pending_reminders(context)
     if not addresses_by_role:
         raise UsageError(
             "Cannot send reminders: no recipient is configured. Nothing was recorded. Set reminders.targets in "
@@ -70,25 +71,24 @@ def send_reminders(context: ActionContext, _: SendReminders) -> dict[str, Any]:
     translate = i18n.translator(context.config.lang or i18n.language_from_environment(os.environ))
     sent_item_count, failed_recipients = 0, []
     for reminder in reminders:
-        title = translate(
+        message_title = translate(
             LazyMessage.define(
-                "archiver: {count} items need attention", singular="archiver: {count} item needs attention"
+                "archiver: {count} items to do", singular="archiver: {count} item to do"
             ).with_fields(count=len(reminder.reminders))
         )
-        reminder_text = "\n".join(translate(item.text) for item in reminder.reminders)
-        if delivery.send_message(
-            addresses_by_role[reminder.recipient][reminder.address_index], title, reminder_text
-        ):
-            _record_reminder(context, reminder)
+        message_text = "\n".join(translate(item.text) for item in reminder.reminders)
+        address = addresses_by_role[reminder.recipient][reminder.address_index]
+        if delivery.send_message(address, message_title, message_text):
+            _journal_sent_reminder(context, reminder)
             sent_item_count += len(reminder.reminders)
         else:
             failed_recipients.append(f"{reminder.recipient} ({reminder.address_index + 1})")
     return {"sent": sent_item_count, "failed": failed_recipients}
 
 
-def _record_reminder(context: ActionContext, reminder: ReminderMessage) -> None:
-    """Journal a sent reminder, to avoid sending the same items to this address again."""
+def _journal_sent_reminder(context: ActionContext, reminder: ReminderMessage) -> None:
+    """Journal a sent reminder, so that the same items are not sent to this address again."""
     sent_items = [{"uid": item.uid, "step": item.step} for item in reminder.reminders]
-    details = ReminderSent(recipient=reminder.recipient, channel=reminder.address_index, items=sent_items)
+    reminder_details = ReminderSent(recipient=reminder.recipient, channel=reminder.address_index, items=sent_items)
     with context.archive.writing(context.lock_timeout) as writer:
-        writer.append(Draft(_REMINDERS, details))
+        writer.append(Draft(_REMINDERS_OBJECT, reminder_details))

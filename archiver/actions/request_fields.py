@@ -20,56 +20,57 @@ from archiver.errors import UsageError
 from archiver.filings.typed_days import parse_day
 from archiver.store import names
 
-#: Characters. Lower, and a reason of one page is refused; higher, and a pasted document stays in the journal.
+#: Characters of a text in a request. With a lower limit, a reason of one page is refused. With a higher limit, a
+#: document that was pasted by mistake stays in the journal.
 _MAX_TEXT_LENGTH = 4000
-#: How many characters of an unknown argument's name an error quotes.
-_MAX_QUOTE_LENGTH = 100
+#: How many characters of an unknown argument's name an error message quotes.
+_MAX_QUOTED_NAME_LENGTH = 100
 
 
 class TextRule(enum.Enum):
-    """The treatment of a text by ``registry.perform_action`` before the action."""
+    """The rule by which ``registry.perform_action`` checks or changes a text before the action."""
 
     #: A person typed the text, and the journal keeps it: it is normalized, and control characters are refused.
     TYPED = "typed"
     #: The name of an existing object. The action looks the object up, and journals the object's own name.
     LOOKED_UP = "looked up"
-    #: The name of the attached file. The name and the attachment require each other.
+    #: The name of the attached file. A name without an attachment is refused, and the reverse.
     NAMES_ATTACHMENT = "names attachment"
 
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """The wire form of a field of a request."""
+    """The wire name of a request's field, and the rules for the value."""
 
     #: Part of the protocol: it never changes.
     wire_name: str
     text_rule: TextRule = TextRule.TYPED
-    #: An empty value is not sent. Daemons of the first release refuse the request if they see the unknown name.
+    #: Send nothing for an empty value. Daemons of the first release do not know the name, and refuse the request.
     is_omitted_when_empty: bool = False
 
 
 class Request:
-    """Base class of the requests, each a frozen dataclass with the arguments of one action."""
+    """Base class of all requests: a request is a frozen dataclass with the arguments of one action."""
 
     __slots__ = ()
 
 
 RequestType = TypeVar("RequestType", bound=Request)
 
-#: Type of a field in Python -> type of its value in JSON.
+#: Type of a field in Python -> type of the value in JSON.
 _WIRE_TYPES: Mapping[object, type] = {str: str, int: int, bool: bool, date: str, tuple: list, Mapping: dict}
 
 
 @dataclass(frozen=True, slots=True)
 class RequestField:
-    """A field of a request class, as read from the annotation."""
+    """A field of a request class, as declared by the annotation."""
 
     #: The name in Python.
     attribute_name: str
     argument: Argument
     #: The type in Python: a key of ``_WIRE_TYPES``.
     value_type: object
-    #: The value may be None.
+    #: True if the value may be None.
     is_optional: bool
 
     def accepts(self, wire_value: object) -> bool:
@@ -79,9 +80,9 @@ class RequestField:
         return isinstance(wire_value, _WIRE_TYPES[self.value_type])
 
     def from_wire(self, wire_value: Any) -> Any:
-        """Return the Python value for a value that :meth:`accepts` has accepted.
+        """Return the Python value for ``wire_value``, which :meth:`accepts` must have accepted.
 
-        An empty text in place of an optional day means None. Raises UsageError if a text is not a day.
+        For an optional day, an empty text means None. Raises UsageError if the text for a day is not a day.
         """
         if wire_value is None:
             return None
@@ -89,11 +90,11 @@ class RequestField:
             return None if self.is_optional and not wire_value else parse_day(wire_value)
         return tuple(map(str, wire_value)) if self.value_type is tuple else wire_value
 
-    def to_wire(self, value: Any) -> Any:
-        """Return the JSON value for a Python value: a day becomes ISO 8601, and a tuple becomes a list."""
-        if isinstance(value, date):
-            return value.isoformat()
-        return list(value) if isinstance(value, tuple) else value
+    def to_wire(self, field_value: Any) -> Any:
+        """Return the JSON value for a Python value: a day becomes an ISO 8601 text, and a tuple becomes a list."""
+        if isinstance(field_value, date):
+            return field_value.isoformat()
+        return list(field_value) if isinstance(field_value, tuple) else field_value
 
 
 def request_fields(request_type: type[Request]) -> tuple[RequestField, ...]:
@@ -105,9 +106,10 @@ def request_fields(request_type: type[Request]) -> tuple[RequestField, ...]:
     dataclass_parameters = getattr(request_type, "__dataclass_params__", None)
     if dataclass_parameters is None or not dataclass_parameters.frozen:
         raise TypeError(f"{request_type.__name__} is not a frozen dataclass")
-    hints = typing.get_type_hints(request_type, include_extras=True)
+    field_annotations = typing.get_type_hints(request_type, include_extras=True)
     fields = tuple(
-        _describe_field(field, hints[field.name]) for field in dataclasses.fields(typing.cast("Any", request_type))
+        _describe_field(field, field_annotations[field.name])
+        for field in dataclasses.fields(typing.cast("Any", request_type))
     )
     if len({field.argument.wire_name for field in fields}) < len(fields):
         raise TypeError(f"{request_type.__name__} gives a wire name twice")
@@ -115,25 +117,24 @@ def request_fields(request_type: type[Request]) -> tuple[RequestField, ...]:
 
 
 def _describe_field(field: dataclasses.Field[Any], annotation: Any) -> RequestField:
-    """Return a field as described by its annotation, such as ``Annotated[date | None, Argument("on")]``.
+    """Return a field as declared by the annotation, such as ``Annotated[date | None, Argument("on")]``.
 
-    Raises TypeError if the annotation has no :class:`Argument`, or the type cannot cross the socket.
+    Raises TypeError if the annotation has no :class:`Argument`, or if the type cannot cross the socket.
     """
-    annotated_values = getattr(annotation, "__metadata__", ())
-    argument = next((value for value in annotated_values if isinstance(value, Argument)), None)
+    annotation_metadata = getattr(annotation, "__metadata__", ())
+    argument = next((metadata for metadata in annotation_metadata if isinstance(metadata, Argument)), None)
     if argument is None:
         raise TypeError(f"{field.name} has no wire name")
     annotated_type = annotation.__origin__
-    alternatives = [annotated_type]
+    union_members = [annotated_type]
     if isinstance(annotated_type, types.UnionType) or typing.get_origin(annotated_type) is typing.Union:
-        alternatives = list(typing.get_args(annotated_type))
-    is_optional = type(None) in alternatives
-    # A generic type such as Mapping[str, Any] is reduced to Mapping: a wire value is only checked for its outer
-    # type.
+        union_members = list(typing.get_args(annotated_type))
+    is_optional = type(None) in union_members
+    # Mapping[str, Any] is reduced to Mapping, because only the outer type of a wire value is checked.
     value_types = [
-        typing.get_origin(alternative) or alternative
-        for alternative in alternatives
-        if alternative is not type(None)
+        typing.get_origin(member_type) or member_type
+        for member_type in union_members
+        if member_type is not type(None)
     ]
     if len(value_types) != 1 or value_types[0] not in _WIRE_TYPES:
         raise TypeError(f"{field.name} has a type that does not cross the socket")
@@ -141,20 +142,20 @@ def _describe_field(field: dataclasses.Field[Any], annotation: Any) -> RequestFi
 
 
 def encode_request(request: Request) -> dict[str, Any]:
-    """Return the arguments of a request in their wire form, by wire name."""
+    """Return the arguments of a request in the wire form, by wire name."""
     arguments: dict[str, Any] = {}
     for field in request_fields(type(request)):
-        value = getattr(request, field.attribute_name)
-        if value or not field.argument.is_omitted_when_empty:
-            arguments[field.argument.wire_name] = field.to_wire(value)
+        field_value = getattr(request, field.attribute_name)
+        if field_value or not field.argument.is_omitted_when_empty:
+            arguments[field.argument.wire_name] = field.to_wire(field_value)
     return arguments
 
 
 def decode_request(action_name: str, request_type: type[RequestType], arguments: Mapping[str, Any]) -> RequestType:
-    """Return the request with these arguments, which are in their wire form, by wire name.
+    """Return a request of the class ``request_type`` with ``arguments``: wire values by wire name.
 
-    A missing argument is None if the field allows None. Raises UsageError, with ``action_name``, if an argument is
-    unknown, missing or of the wrong type, or if a text should be a day and is not.
+    A missing argument is None if the field may be None. Raises UsageError if an argument is unknown, missing or of
+    the wrong type, or if a text is not a day although the field is; the message names ``action_name``.
     """
     field_by_wire_name = {field.argument.wire_name: field for field in request_fields(request_type)}
     for wire_name in [*field_by_wire_name, *arguments]:
@@ -162,9 +163,9 @@ def decode_request(action_name: str, request_type: type[RequestType], arguments:
         if field is None or not field.accepts(arguments.get(wire_name)):
             raise UsageError(
                 "{name}: the argument {key} is unknown, missing, or of the wrong type. Nothing was changed. "
-                "Check that the command and the daemon are the same release.",
+                "Check that the command and the service are the same release.",
                 name=action_name,
-                key=str(wire_name)[:_MAX_QUOTE_LENGTH],
+                key=str(wire_name)[:_MAX_QUOTED_NAME_LENGTH],
             )
     return request_type(
         **{
@@ -175,16 +176,16 @@ def decode_request(action_name: str, request_type: type[RequestType], arguments:
 
 
 def normalize_texts(request: RequestType) -> RequestType:
-    """Return the request with the texts that a person typed in the form for the journal.
+    """Return a copy of the request, in which the texts that a person typed have the form for the journal.
 
-    Other texts are returned unchanged. Raises UsageError if any text exceeds ``_MAX_TEXT_LENGTH`` characters, or
-    if a typed text is not UTF-8 or contains control characters. Checked here because an event cannot be taken
-    back.
+    Other texts stay unchanged. Checks all texts before the action, because an event cannot be taken back. Raises
+    UsageError if any text exceeds ``_MAX_TEXT_LENGTH`` characters, or if a typed text is not UTF-8 or contains
+    control characters.
     """
     text_by_field = {
-        field: value
+        field: field_value
         for field in request_fields(type(request))
-        if isinstance(value := getattr(request, field.attribute_name), str)
+        if isinstance(field_value := getattr(request, field.attribute_name), str)
     }
     if any(len(text) > _MAX_TEXT_LENGTH for text in text_by_field.values()):
         raise UsageError(
@@ -199,8 +200,8 @@ def normalize_texts(request: RequestType) -> RequestType:
     return typing.cast("RequestType", dataclasses.replace(typing.cast("Any", request), **normalized_texts))
 
 
-def attachment_name(request: Request) -> str | None:
-    """Return the request's name for the attachment; None if no file is named."""
+def find_attachment_name(request: Request) -> str | None:
+    """Return the name that the request gives to the attachment; None if the request names no file."""
     for field in request_fields(type(request)):
         if field.argument.text_rule is TextRule.NAMES_ATTACHMENT:
             return typing.cast("str | None", getattr(request, field.attribute_name))

@@ -37,8 +37,8 @@ class SubmitVersion(Request):
     number_override_reason: Annotated[str | None, Argument("force")] = None
     receipt_name: Annotated[str | None, Argument("receipt", TextRule.NAMES_ATTACHMENT)] = None
     reported_by: Annotated[str | None, Argument("by")] = None
-    #: Why this version is signed although it may be incomplete. Without ``version_number``, it is only recorded:
-    #: the newest version must be complete.
+    #: Why this version is signed although it may be incomplete. If ``version_number`` is None, the reason is only
+    #: recorded: the newest version must be complete.
     exception_reason: Annotated[str | None, Argument("reason", is_omitted_when_empty=True)] = None
 
 
@@ -47,9 +47,11 @@ def submit_version(context: ActionContext, request: SubmitVersion) -> dict[str, 
     """Sign the submitted version, journal the submission with the receipt, and start the retention.
 
     A submission is a set of materials of a filing, and its versions are captured from its folder. A signature
-    cannot be withdrawn, so every check comes first. The result holds the version's ``tag``, the signed
-    tag (``submitted``), the retention (``keep_until``, an ISO date in UTC, and ``conditions``), and the reason why
-    no checkpoint could be signed afterwards (``problem``, None if one was).
+    cannot be withdrawn, so every check comes first.
+
+    Returns ``tag``, the tag of the version; ``submitted``, the signed tag; ``keep_until``, the last day of the
+    retention (ISO 8601, in UTC); ``conditions``, a clause with the conditions that extend the retention; and
+    ``problem``, the reason why the checkpoint afterwards could not be signed (None if it was signed).
 
     Raises UsageError for a day in the future, an unknown kind or form of number, or a change that is not captured
     yet; NotFoundError for an unknown submission or version; and SubmissionRefused if materials are unreadable,
@@ -61,16 +63,17 @@ def submit_version(context: ActionContext, request: SubmitVersion) -> dict[str, 
         )
     archive = context.archive
     submission = find_submission(archive, request.submission_name)
+    # A blank reason counts as no reason.
     exception_reason = (request.exception_reason or "").strip() or None
     version = _choose_version(context, request, submission, exception_reason)
-    event = record_submission(
+    submission_event = record_submission(
         archive,
         version,
         SubmissionFacts(
             submitted_on=request.submitted_on,
             kind=request.kind,
             filing_number=request.filing_number,
-            receipt=context.evidence_file(request.receipt_name),
+            receipt=context.make_evidence_file(request.receipt_name),
             reported_by=request.reported_by,
             number_override_reason=request.number_override_reason,
             exception_reason=exception_reason,
@@ -83,7 +86,7 @@ def submit_version(context: ActionContext, request: SubmitVersion) -> dict[str, 
     retention = decide_retention(submitted_version, context.disposal_rules.policy, archive.compliance_time())
     return {
         "tag": submitted_version.tag,
-        "submitted": event.object,
+        "submitted": submission_event.object,
         "keep_until": retention.keep_until.date().isoformat(),
         "conditions": retention.conditions_clause,
         "problem": checkpoint_problem,
@@ -93,28 +96,32 @@ def submit_version(context: ActionContext, request: SubmitVersion) -> dict[str, 
 def _choose_version(
     context: ActionContext, request: SubmitVersion, submission: Submission, exception_reason: str | None
 ) -> Version:
-    """Return the version to sign: the version named in the request, or else the newest, captured first.
+    """Return the version to sign: the version that the request names, or the newest one after a capture.
 
-    Checks that the version is complete, unless the request names a version and a reason for an exception. Raises
-    as :func:`submit_version` does.
+    Checks that the version is complete, unless the request names both a version and a reason for an exception.
+
+    Raises NotFoundError for an unknown version, SubmissionRefused if materials are unreadable, lost or damaged,
+    and any exception of :func:`_capture_newest_version`.
     """
     archive = context.archive
     if request.version_number is None:
-        version = _capture_newest_version(context, submission)
-        check_version_complete(archive, version)
-        return version
-    version = find_version(archive, submission.tag(request.version_number))
+        newest_version = _capture_newest_version(context, submission)
+        check_version_complete(archive, newest_version)
+        return newest_version
+    named_version = find_version(archive, submission.tag(request.version_number))
     if exception_reason is None:
         check_submission_readable(archive, context.config, submission)
-        check_version_complete(archive, version)
-    return version
+        check_version_complete(archive, named_version)
+    return named_version
 
 
 def _capture_newest_version(context: ActionContext, submission: Submission) -> Version:
     """Capture every finished change of a submission, and return the newest version.
 
-    Raises UsageError if other changes remain, because the regulator may have received them. Raises NotFoundError
-    if the submission has no version, and whatever ``capture_now`` raises.
+    Raises UsageError if other changes remain, because the regulator may have received the changed files. Raises
+    NotFoundError if the submission has no version, SubmissionRefused if the folder is missing or a path cannot be
+    read, ConfigError if the watched folder belongs to another archive, and Busy or StorageError if the archive
+    cannot be written.
     """
     archive, config = context.archive, context.config
     capture_now(archive, config, submission, context.lock_timeout)
@@ -122,11 +129,11 @@ def _capture_newest_version(context: ActionContext, submission: Submission) -> V
     if pending_paths:
         raise UsageError(
             LazyMessage.define(
-                "Cannot submit {submission}: {count} changes are not archived yet (first: {path}). Nothing was "
-                "recorded. Name a version with --version N, or wait until nothing is pending. To check, run: "
+                "Cannot submit {submission}: {count} changes are not captured yet; the first is {path}. Nothing "
+                "was recorded. Name a version with --version N, or wait until nothing is pending. To check, run: "
                 "archiver status",
                 singular=(
-                    "Cannot submit {submission}: {count} change is not archived yet ({path}). Nothing was "
+                    "Cannot submit {submission}: {count} change is not captured yet ({path}). Nothing was "
                     "recorded. Name a version with --version N, or wait until nothing is pending. To check, run: "
                     "archiver status"
                 ),
@@ -138,7 +145,10 @@ def _capture_newest_version(context: ActionContext, submission: Submission) -> V
     newest_version = archive.index.newest_version(submission)
     if newest_version is None:
         raise NotFoundError(
-            ("The submission {name} has no version. Nothing was recorded. Add files to its folder and try again."),
+            (
+                "The submission folder {name} has no version. Nothing was recorded. Add files to the folder and "
+                "try again."
+            ),
             name=str(submission),
         )
     return newest_version

@@ -20,11 +20,11 @@ _Digests = dict[str, str]
 
 
 class BagWriter:
-    """Writer of a new bag: payload and tag files, then :meth:`finish`.
+    """Writes a new bag: add payload and tag files, then call :meth:`finish`.
 
-    Payload is what the bag is for, and lies in the folder ``data``.  Tag files describe the bag, and lie next to
-    that folder.  All names are relative paths with ``/``; names of payload are relative to ``data``.  Every method
-    that writes raises OSError if the disk cannot take it or the file exists already.
+    The payload files, in the folder ``data``, are the content to deliver.  Tag files, next to that folder,
+    describe the bag.  All names are relative paths with ``/``; payload names are relative to ``data``.  Every
+    method that writes raises OSError if a file cannot be written or exists already.
     """
 
     def __init__(self, root_folder: Path, copy_pool: CopyPool, algorithms: Sequence[str] = ("sha256",)) -> None:
@@ -35,7 +35,7 @@ class BagWriter:
         self._root_path = os.fspath(root_folder)
         self._copy_pool = copy_pool
         self._algorithms = algorithms
-        # All three have a file's path in the bag as the key.
+        # The keys of all three are paths in the bag.
         self._payload_digests: dict[str, _Digests] = {}
         self._tag_file_digests: dict[str, _Digests] = {}
         self._expected_sizes: dict[str, int] = {}
@@ -46,7 +46,13 @@ class BagWriter:
         Returns before the copy is made: :meth:`finish_copies` waits for all copies.
         """
         bag_path = f"data/{payload_name}"
-        self._copy_pool.queue_copy(bag_path, source_path, self._path_on_disk(bag_path), size, self._algorithms)
+        self._copy_pool.queue_copy(
+            copy_name=bag_path,
+            source_path=source_path,
+            target_path=self._disk_path(bag_path),
+            size=size,
+            algorithms=self._algorithms,
+        )
 
     def finish_copies(self) -> None:
         """Wait for all copies of :meth:`copy_payload`; raises the OSError of the first copy that failed."""
@@ -63,54 +69,56 @@ class BagWriter:
         """Add ``data/<payload_name>``, written by the caller to :meth:`payload_path`, to the manifests."""
         bag_path = f"data/{payload_name}"
         running_digests = self._new_digests()
-        size = 0
+        payload_size = 0
         with open(self.payload_path(payload_name), "rb") as payload_file:
             while chunk := payload_file.read(_CHUNK_BYTES):
-                size += len(chunk)
+                payload_size += len(chunk)
                 for digest in running_digests.values():
                     digest.update(chunk)
-        self._expected_sizes[bag_path] = size
+        self._expected_sizes[bag_path] = payload_size
         self._payload_digests[bag_path] = _hex_digests(running_digests)
 
     def payload_path(self, payload_name: str) -> Path:
         """Return the path of ``data/<payload_name>`` on the disk."""
-        return Path(self._path_on_disk(f"data/{payload_name}"))
+        return Path(self._disk_path(f"data/{payload_name}"))
 
     def payload_sha256(self, payload_name: str) -> str:
         """Return the SHA-256 of ``data/<payload_name>``, in hex; raises KeyError if it was not written yet."""
         return self._payload_digests[f"data/{payload_name}"]["sha256"]
 
-    def add_tag_file(self, name: str, data: bytes) -> None:
-        """Write the tag file ``name`` in the top folder of the bag."""
-        self._tag_file_digests[name] = self._write_file(name, [data])
+    def add_tag_file(self, tag_file_name: str, content: bytes) -> None:
+        """Write a tag file in the top folder of the bag."""
+        self._tag_file_digests[tag_file_name] = self._write_file(tag_file_name, [content])
 
-    def finish(self, info: Mapping[str, str]) -> None:
-        """Write the bag's declaration, its manifests, and ``bag-info.txt`` with the fields of ``info``.
+    def finish(self, bag_info: Mapping[str, str]) -> None:
+        """Write the bag's declaration, its manifests, and ``bag-info.txt`` with the fields of ``bag_info``.
 
-        Call it last, after :meth:`finish_copies`.  Raises OSError also if a file on the disk does not have the
-        size that was written.
+        Call this last, after :meth:`finish_copies`.  Raises OSError if a file cannot be written, or if a file in
+        the bag does not have the size that was written.
         """
         payload_bytes = sum(self._expected_sizes[bag_path] for bag_path in self._payload_digests)
         self.add_tag_file("bagit.txt", b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n")
-        info_fields = {**info, "Payload-Oxum": f"{payload_bytes}.{len(self._payload_digests)}"}
-        info_text = "".join(f"{key}: {value}\n" for key, value in info_fields.items())
+        # The Oxum of RFC 8493: the bytes of the payload, a dot, and the number of its files.
+        info_fields = {**bag_info, "Payload-Oxum": f"{payload_bytes}.{len(self._payload_digests)}"}
+        info_text = "".join(f"{field_name}: {field_text}\n" for field_name, field_text in info_fields.items())
         self.add_tag_file("bag-info.txt", info_text.encode("utf-8"))
         for algorithm in self._algorithms:
-            self.add_tag_file(f"manifest-{algorithm}.txt", _manifest_bytes(self._payload_digests, algorithm))
+            self.add_tag_file(f"manifest-{algorithm}.txt", _render_manifest(self._payload_digests, algorithm))
         for algorithm in self._algorithms:
-            self._write_file(f"tagmanifest-{algorithm}.txt", [_manifest_bytes(self._tag_file_digests, algorithm)])
+            self._write_file(f"tagmanifest-{algorithm}.txt", [_render_manifest(self._tag_file_digests, algorithm)])
         self._check_sizes()
 
     def _check_sizes(self) -> None:
-        """Compare every file's size with the written size; raises OSError if the two differ.
+        """Raise OSError if the size of any file on the disk differs from the written size.
 
         Some filesystems report a full disk only after the write, and leave a shorter file.
         """
         for bag_path, expected_size in self._expected_sizes.items():
-            if os.stat(self._path_on_disk(bag_path)).st_size != expected_size:
+            if os.stat(self._disk_path(bag_path)).st_size != expected_size:
                 raise OSError(EIO, "it is not whole", bag_path)
 
-    def _path_on_disk(self, bag_path: str) -> str:
+    def _disk_path(self, bag_path: str) -> str:
+        """Return the path on the disk of a path in the bag."""
         # Names in a bag are UTF-8, whatever the locale of this process is.
         return f"{self._root_path}/{os.fsdecode(bag_path.encode('utf-8'))}"
 
@@ -119,8 +127,11 @@ class BagWriter:
         return {algorithm: hashlib.new(algorithm) for algorithm in self._algorithms}
 
     def _write_file(self, bag_path: str, chunks: Iterable[bytes]) -> _Digests:
-        """Write a new file and all parent folders, and return the digests; raises OSError."""
-        disk_path = self._path_on_disk(bag_path)
+        """Write ``chunks`` to a new file, create missing parent folders, and return the digests.
+
+        Raises OSError if the file exists already or cannot be written.
+        """
+        disk_path = self._disk_path(bag_path)
         os.makedirs(os.path.dirname(disk_path), exist_ok=True)
         running_digests = self._new_digests()
         written_bytes = 0
@@ -139,10 +150,11 @@ class BagWriter:
 
 
 def _hex_digests(running_digests: Mapping[str, HashDigest]) -> _Digests:
+    """Return the digests of the bytes hashed so far, in hex."""
     return {algorithm: digest.hexdigest() for algorithm, digest in running_digests.items()}
 
 
-def _manifest_bytes(digests_by_path: Mapping[str, _Digests], algorithm: str) -> bytes:
+def _render_manifest(digests_by_path: Mapping[str, _Digests], algorithm: str) -> bytes:
     """Return the manifest of one algorithm: a line ``<digest>  <path>`` for each file, sorted by path."""
     manifest_lines = (
         f"{digests[algorithm]}  {bag_path}\n" for bag_path, digests in sorted(digests_by_path.items())

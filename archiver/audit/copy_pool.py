@@ -23,14 +23,14 @@ _BATCH_SECONDS, _SLOWEST_BYTES_PER_SECOND = 300.0, 1 << 20
 class _PendingCopy(NamedTuple):
     """A copy to be made.  ``size`` is the first field because a batch is sorted by size."""
 
-    size: int
+    size: int  # in bytes
     name: str  # as given to CopyPool.queue_copy
-    source: str  # paths of files
-    target: str
+    source: str  # path of the file to copy
+    target: str  # path of the new file
 
 
 class _StartedBatch(NamedTuple):
-    """Copies made by one process, and the future outcomes in the same order."""
+    """Copies given to one process, and the outcomes to come, in the same order."""
 
     copies: list[_PendingCopy]
     outcomes: Future[list[CopiedFile | CopyFailure]]
@@ -83,6 +83,7 @@ class CopyPool:
             self._start_batch(algorithms)
 
     def _start_batch(self, algorithms: Sequence[str]) -> None:
+        """Give all unsent copies to the next free thread as one batch."""
         # Large files come first: the disk writes them while the many small files are opened.
         copies = sorted(self._unsent_copies, reverse=True)
         self._unsent_copies, self._unsent_bytes = [], 0
@@ -90,37 +91,38 @@ class CopyPool:
         self._started_batches.append(_StartedBatch(copies, outcomes))
 
     def _copy_batch(self, copies: list[_PendingCopy], algorithms: list[str]) -> list[CopiedFile | CopyFailure]:
-        """Have this thread's process make the copies; return their outcomes in the same order.
+        """Make the copies in this thread's process, and return the outcomes in the same order.
 
-        If the process fails, the copies are made in this process instead.
+        If that process fails, the copies are made in the process that owns the pool instead.
         """
         path_pairs = [CopyPaths(copy.source, copy.target) for copy in copies]
 
         def decode_reply(reply: Any) -> list[CopiedFile | CopyFailure]:
-            # Raises ValueError if the process answered with too few outcomes, or too many.
-            return [decode_outcome(encoded) for _, encoded in zip(path_pairs, reply, strict=True)]
+            # zip() raises ValueError if the process returned too few outcomes or too many.
+            return [decode_outcome(encoded_outcome) for _, encoded_outcome in zip(path_pairs, reply, strict=True)]
 
         timeout_seconds = _BATCH_SECONDS + sum(copy.size for copy in copies) / _SLOWEST_BYTES_PER_SECOND
         try:
             return self._worker_pool.call((path_pairs, algorithms), decode_reply, timeout_seconds)
         except WorkerProblem:
-            # The process could not be started, hung, or was killed, perhaps in the middle of a file.
+            # The process could not be started, hung, or was killed, perhaps while writing a file.
             for paths in path_pairs:
                 with suppress(FileNotFoundError):
                     os.unlink(paths.target)
             return copy_files(path_pairs, algorithms, Copier())
 
     def finish_copies(self, algorithms: Sequence[str]) -> Iterator[FinishedCopy]:
-        """Send the last batch, then yield each copy when it is made.  No copy may be queued afterwards.
+        """Start the last batch, then yield every copy once its batch is finished.
 
-        ``algorithms`` must be those of :meth:`queue_copy`.  Raises OSError, with the reason and the file, for the
-        first copy that failed.
+        No copy may be queued afterwards.  ``algorithms`` must be the same as for :meth:`queue_copy`.
+
+        Raises OSError, with the reason and the path, for the first copy that failed.
         """
         self._start_batch(algorithms)
         for batch in self._started_batches:
             for copy, outcome in zip(batch.copies, batch.outcomes.result(), strict=True):
                 if isinstance(outcome, CopyFailure):
-                    raise OSError(outcome.errno, outcome.reason, outcome.file)
+                    raise OSError(outcome.errno, outcome.reason, outcome.path)
                 yield FinishedCopy(copy.name, outcome)
         self._started_batches.clear()
         self._worker_pool.release()

@@ -39,7 +39,7 @@ class CopyFailure(NamedTuple):
 
     errno: int
     reason: str  # the system's description of the error
-    file: str  # the path with the error, a source or a target
+    path: str  # of the source or target with the error
 
 
 def copy_files(
@@ -47,56 +47,59 @@ def copy_files(
 ) -> list[CopiedFile | CopyFailure]:
     """Copy each source to its target, and return the outcomes in the same order.
 
-    ``algorithms`` are names of :mod:`hashlib`.  Never raises OSError: a file that cannot be read or written, or a
-    target that exists already, is a CopyFailure, and the other files are copied nevertheless.
+    ``algorithms`` are names of :mod:`hashlib`.  Never raises OSError: the outcome is a CopyFailure if a file
+    cannot be read or written, or if the target exists already.  The other files are copied nevertheless.
     """
     outcomes: list[CopiedFile | CopyFailure] = []
     created_folders: set[str] = set()
     with ExitStack() as open_targets:
-        for source, target in path_pairs:
+        for source_path, target_path in path_pairs:
             try:
-                target_folder = os.path.dirname(target)
+                target_folder = os.path.dirname(target_path)
                 if target_folder not in created_folders:
                     os.makedirs(target_folder, exist_ok=True)
                     created_folders.add(target_folder)
-                target_file = open_targets.enter_context(open(target, "xb", buffering=0))
-                outcomes.append(_copy_file(source, target_file, algorithms, copier))
+                target_file = open_targets.enter_context(open(target_path, "xb", buffering=0))
+                outcomes.append(_copy_file(source_path, target_file, algorithms, copier))
             except OSError as error:
-                outcomes.append(_failure_from_error(error, source))
+                outcomes.append(_failure_from_error(error, source_path))
         try:
             copier.wait()
         except OSError as error:
             # It is unknown which file could not be written. The caller gives up at any failure, so the last
             # outcome stands for all of them.
-            outcomes[-1] = _failure_from_error(error, target)
+            outcomes[-1] = _failure_from_error(error, target_path)
     return outcomes
 
 
-def _copy_file(source: str, target: FileIO, algorithms: Sequence[str], copier: Copier) -> CopiedFile:
-    """Copy and hash a file.  Raises OSError.
+def _copy_file(source_path: str, target_file: FileIO, algorithms: Sequence[str], copier: Copier) -> CopiedFile:
+    """Copy the file at ``source_path`` to ``target_file``, and return the copied size and the digests.
 
-    Chunks of a large file may be written only later: keep ``target`` open until ``copier.wait`` has returned.
+    ``copier`` may still be writing chunks of a large file afterwards: the caller keeps ``target_file`` open until
+    ``copier.wait`` has returned.
+
+    Raises OSError if the source cannot be read or the target cannot be written.
     """
     running_digests = {algorithm: hashlib.new(algorithm) for algorithm in algorithms}
-    with open(source, "rb", buffering=0) as source_file:
+    with open(source_path, "rb", buffering=0) as source_file:
         expected_size = os.fstat(source_file.fileno()).st_size
         copied_size = copier.copy(
-            source_file.readinto, target.fileno(), expected_size, list(running_digests.values())
+            source_file.readinto, target_file.fileno(), expected_size, list(running_digests.values())
         )
     if expected_size < LARGE_FILE_BYTES:
-        begin_write_out(target.fileno())
-    return CopiedFile(
-        copied_size, {algorithm: digest.hexdigest() for algorithm, digest in running_digests.items()}
-    )
+        # All chunks are written by now, so the disk can begin to store them while other files are copied.
+        begin_write_out(target_file.fileno())
+    hex_digests = {algorithm: digest.hexdigest() for algorithm, digest in running_digests.items()}
+    return CopiedFile(copied_size, hex_digests)
 
 
 def _failure_from_error(error: OSError, default_path: str) -> CopyFailure:
-    """Return the failure for ``error``; ``default_path`` is the path to name if the error names none."""
+    """Return the failure for ``error``, with ``default_path`` if the error has no path."""
     return CopyFailure(error.errno or EIO, error.strerror or str(error), str(error.filename or default_path))
 
 
 def encode_outcome(outcome: CopiedFile | CopyFailure) -> list[object]:
-    """Return an outcome as JSON for :func:`decode_outcome`: True for a copied file, then the fields."""
+    """Return an outcome as a list for JSON: True for a copied file or False for a failure, then the fields."""
     return [isinstance(outcome, CopiedFile), *outcome]
 
 
@@ -109,8 +112,8 @@ def decode_outcome(encoded_outcome: Any) -> CopiedFile | CopyFailure:
     if is_copied:
         size, digests = outcome_fields
         return CopiedFile(index(size), {algorithm: expect_text(digest) for algorithm, digest in digests.items()})
-    error_number, reason, file = outcome_fields
-    return CopyFailure(index(error_number), expect_text(reason), expect_text(file))
+    error_number, reason, failed_path = outcome_fields
+    return CopyFailure(index(error_number), expect_text(reason), expect_text(failed_path))
 
 
 def main() -> None:
@@ -118,9 +121,9 @@ def main() -> None:
     copier = Copier(_QUEUED_CHUNKS)
 
     def copy_batch(request: tuple[list[list[str]], list[str]]) -> list[list[object]]:
-        """Answer a request of the pool: pairs of source and target, and the algorithms."""
-        pairs, algorithms = request
-        outcomes = copy_files((CopyPaths(source, target) for source, target in pairs), algorithms, copier)
+        """Make the copies of a request, pairs of source and target and the algorithms; return the outcomes."""
+        path_pairs, algorithms = request
+        outcomes = copy_files((CopyPaths(source, target) for source, target in path_pairs), algorithms, copier)
         return [encode_outcome(outcome) for outcome in outcomes]
 
     serve(copy_batch)

@@ -33,7 +33,7 @@ class ExportSelection:
 
     @property
     def includes_every_filing(self) -> bool:
-        """True if the choice names no filings, submissions or kinds; it may still restrict the time of capture."""
+        """True if no filing, submission or kind is named; the time of capture may still be restricted."""
         return not (self.filings or self.submissions or self.kinds)
 
     def select_versions(self, archive: Archive) -> list[Version]:
@@ -41,20 +41,18 @@ class ExportSelection:
         selected_versions = [version for version in reversed(archive.index.versions()) if self._includes(version)]
         if not selected_versions:
             raise NotFoundError(
-                "No version matches the selected filings, submissions, and dates; no package was written. To "
-                "list the versions, run: archiver log"
+                "No version matches the selected filings, submission folders, and dates; no inspection package "
+                "was written. To list the versions, run: archiver log"
             )
         return selected_versions
 
     def _includes(self, version: Version) -> bool:
-        """Return True if ``version`` is selected.
-
-        The times can be compared as texts, because all of them have the same form (RFC 3339, UTC).
-        """
+        """Return True if ``version`` is selected."""
+        # The times can be compared as text, because all of them have the same form (RFC 3339, UTC).
         return (
             (not self.filings or version.submission.filing in self.filings)
             and (not self.submissions or str(version.submission) in self.submissions)
-            and (not self.kinds or any(submission.kind in self.kinds for submission in version.submitted))
+            and (not self.kinds or any(record.kind in self.kinds for record in version.submitted))
             and version.captured_at >= self.captured_since
             and (not self.captured_until or version.captured_at <= self.captured_until)
         )
@@ -68,7 +66,7 @@ class ExportSelection:
         return None
 
     def to_record(self) -> dict[str, Any]:
-        """Return the choice as stored in the journal and ``export.json``."""
+        """Return the selection as stored in the journal and in ``export.json``."""
         return {
             "filings": list(self.filings),
             "submissions": list(self.submissions),
@@ -81,12 +79,12 @@ class ExportSelection:
         }
 
 
-def export_record(
+def build_export_record(
     archive: Archive, selection: ExportSelection, recipient: str | None, reason: str | None
 ) -> dict[str, Any]:
     """Return the content of ``export.json``: who exports which selection, when, for whom and why.
 
-    ``recipient`` and ``reason`` are as the user typed them, or None.  The time is that of the wall clock.
+    ``recipient`` and ``reason`` are the user's own words, or None.  The time is the present wall-clock time.
     """
     return {
         "at": clock.format_time(clock.read_clocks().wall),

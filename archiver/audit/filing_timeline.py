@@ -12,33 +12,39 @@ from archiver.filings.register import Filing
 from archiver.model import Event
 from archiver.store.events.event_kinds import Action
 
+#: China is 8 hours ahead of UTC all year.
+_NOON_IN_CHINA_UTC_HOUR = 4
 
-def filing_timeline(
+
+def build_filing_timeline(
     filing: Filing, lines_by_submission: Mapping[str, list[VersionLine]], events: Sequence[Event]
 ) -> Timeline:
     """Return the timeline of a filing, with a row for each submission and a last row for the whole filing.
 
-    ``lines_by_submission``: name of a submission -> its versions, oldest first.  ``events`` is the whole journal,
-    oldest first.  The timeline reaches at least to the newest event.
+    ``lines_by_submission`` maps names of submissions to the versions, oldest first.  ``events`` is the whole
+    journal, oldest first, and not empty.  The timeline reaches at least to the newest event.
     """
-    mark_rows = [MarkRow(name, _submission_marks(lines)) for name, lines in sorted(lines_by_submission.items())]
-    mark_rows.append(MarkRow("", _filing_marks(filing, events)))
+    mark_rows = [
+        MarkRow(submission_name, _make_submission_marks(version_lines))
+        for submission_name, version_lines in sorted(lines_by_submission.items())
+    ]
+    mark_rows.append(MarkRow("", _make_filing_marks(filing, events)))
     return lay_out_timeline(mark_rows, clock.parse_time(events[-1].at))
 
 
-def _submission_marks(version_lines: Sequence[VersionLine]) -> list[TimelineMark]:
+def _make_submission_marks(version_lines: Sequence[VersionLine]) -> list[TimelineMark]:
     """Return the marks of a submission: the versions, the submissions to the regulator, and the holds.
 
-    ``version_lines`` are oldest first.
+    ``version_lines`` are oldest first, and not empty.  The holds are those of the newest version.
     """
     version_marks = [
-        TimelineMark("version", clock.parse_time(line.version.captured_at), line.version.tag)
-        for line in version_lines
+        TimelineMark("version", clock.parse_time(version_line.version.captured_at), version_line.version.tag)
+        for version_line in version_lines
     ]
     submitted_marks = [
         TimelineMark("submitted", clock.parse_time(record.at), f"{record.tag} {record.on}")
-        for line in version_lines
-        for record in line.version.submitted
+        for version_line in version_lines
+        for record in version_line.version.submitted
     ]
     hold_marks = [
         TimelineMark(
@@ -52,7 +58,7 @@ def _submission_marks(version_lines: Sequence[VersionLine]) -> list[TimelineMark
     return version_marks + submitted_marks + hold_marks
 
 
-def _filing_marks(filing: Filing, events: Sequence[Event]) -> list[TimelineMark]:
+def _make_filing_marks(filing: Filing, events: Sequence[Event]) -> list[TimelineMark]:
     """Return the marks of a filing: its notices and ends, and the checkpoints and tokens of the whole archive."""
     notice_marks = [
         TimelineMark("notice", _noon_in_china(notice.received_on), f"{notice.kind} {notice.document_number}")
@@ -72,5 +78,5 @@ def _filing_marks(filing: Filing, events: Sequence[Event]) -> list[TimelineMark]
 
 
 def _noon_in_china(day: date) -> datetime:
-    # A notice has a day, but no time. Noon in China is 4:00 UTC, so the mark is on that day in both time zones.
-    return datetime(day.year, day.month, day.day, 4, tzinfo=UTC)
+    """Return a time for a mark with only a day: noon in China, which is on the same day in UTC."""
+    return datetime(day.year, day.month, day.day, _NOON_IN_CHINA_UTC_HOUR, tzinfo=UTC)

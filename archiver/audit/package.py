@@ -32,8 +32,8 @@ class WrittenPackage:
 
     path: Path  # of the folder or of the zip file
     version_count: int
-    file_count: int  # contents in the package, and their bytes
-    byte_count: int
+    file_count: int  # contents in the package
+    byte_count: int  # bytes of these contents
 
 
 def export_package(
@@ -51,13 +51,13 @@ def export_package(
 ) -> WrittenPackage:
     """Write a package of the selected versions to the folder ``target``, or to the zip file ``<target>.zip``.
 
-    ``export_json`` is the content of ``export.json`` (see :func:`export_record`).  With ``sm3`` the manifests have
-    SM3 digests too.  ``sign_journal`` signs a checkpoint; it is called after the first copies have begun, so that
-    both go on at the same time.  ``copy_pool`` is closed on return; after UsageError and NotFoundError it is not.
+    ``export_json`` is the content of ``export.json`` (see :func:`build_export_record`).  With ``sm3``, the
+    package has SM3 manifests too.  ``sign_journal`` signs a checkpoint; it is called after the copies were
+    started, to run at the same time.
 
-    Raises UsageError if the target exists and is not an empty folder, NotFoundError if no version is selected, and
-    StorageError if content is missing or damaged or the package cannot be written.  No part of a package is left
-    then.
+    Raises UsageError if the target exists and is not an empty folder, and NotFoundError if no version is selected;
+    the caller closes ``copy_pool`` then.  In all other cases ``copy_pool`` is closed.  Raises StorageError if
+    content is missing or damaged, or if the package cannot be written.  No part of a package remains then.
     """
     target = Path(os.path.abspath(target))
     final_path = target.with_name(f"{target.name}.zip") if as_zip else target
@@ -83,8 +83,8 @@ def export_package(
             _replace_empty_folder(final_path, partial_path)
     except OSError as error:
         raise StorageError(
-            "Cannot write the package {target} ({reason}). No archived data was lost. No partial package "
-            "remains. Free some space, or choose another folder with --to.",
+            "Cannot write the inspection package {target} ({reason}). No archived data was lost. No partial "
+            "package remains. Free up space, or choose another folder with --to.",
             target=final_path,
             reason=error.strerror or error,
         ) from None
@@ -107,50 +107,51 @@ def _check_target_is_free(final_path: Path, as_zip: bool) -> None:
 
 
 def _replace_empty_folder(final_path: Path, finished_path: Path) -> None:
-    """Move the folder ``finished_path`` to ``final_path``, where an empty folder may be; raises OSError."""
+    """Move the folder ``finished_path`` to ``final_path``, and replace an empty folder there; raises OSError."""
     if is_there(final_path):
         final_path.rmdir()
     os.rename(finished_path, final_path)
 
 
-def note_arguments_for_export(written_package: WrittenPackage, export_json: Mapping[str, Any]) -> dict[str, Any]:
+def build_export_note_arguments(written_package: WrittenPackage, export_json: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of the ``RecordNote`` request that journals an export.
 
     ``export_json`` is the content of ``export.json``, which must have the keys recipient, reason and selection.
     """
-    exported_event = PackageExported(
+    export_details = PackageExported(
         target=names.name_as_text(os.fsencode(written_package.path)),
         recipient=export_json["recipient"],
         reason=export_json["reason"],
         **export_json["selection"],
         versions=written_package.version_count,
     )
-    return {"action": exported_event.action.value, "about": "audit", "details": exported_event.to_details()}
+    return {"action": export_details.action.value, "about": "audit", "details": export_details.to_details()}
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
     """Yield every file below ``folder``, at any depth.
 
-    Raises OSError for a folder that cannot be listed: Path.rglob would skip it, and its files would be missing.
+    Raises OSError for a folder that cannot be listed.  Path.rglob would skip the folder, and its files would be
+    missing.
     """
 
     def raise_error(error: OSError) -> None:
         raise error
 
     for subfolder, _, file_names in os.walk(folder, onerror=raise_error):
-        yield from (Path(subfolder, name) for name in file_names)
+        yield from (Path(subfolder, file_name) for file_name in file_names)
 
 
-def _write_zip(folder: Path, zip_path: Path, top_name: str) -> None:
-    """Write all files below ``folder`` to a new zip file, in a folder ``top_name``; raises OSError.
+def _write_zip(folder: Path, zip_path: Path, top_folder_name: str) -> None:
+    """Write all files below ``folder`` to a new zip file, in a folder ``top_folder_name``; raises OSError.
 
-    Names in the zip file are UTF-8 whatever the locale is.  Bytes of ``top_name`` that are not UTF-8 become
+    Names in the zip file are UTF-8 whatever the locale is.  Bytes of ``top_folder_name`` that are not UTF-8 become
     U+FFFD.
     """
-    readable_top_name = os.fsencode(top_name).decode("utf-8", "replace")
+    readable_folder_name = os.fsencode(top_folder_name).decode("utf-8", "replace")
     with zipfile.ZipFile(
         zip_path, "w", zipfile.ZIP_DEFLATED, allowZip64=True, strict_timestamps=False
     ) as zip_file:
         for file_path in sorted(_files_below(folder)):
             relative_name = os.fsencode(file_path.relative_to(folder)).decode("utf-8")
-            zip_file.write(file_path, f"{readable_top_name}/{relative_name}")
+            zip_file.write(file_path, f"{readable_folder_name}/{relative_name}")

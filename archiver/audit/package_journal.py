@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from typing import NamedTuple
 
 from archiver.audit.bag import BagWriter
@@ -49,8 +49,15 @@ class WrittenReceipt(NamedTuple):
     path: str | None  # the receipt in the package; None if no receipt was attached
 
 
-class PackageJournal:
-    """Writes the part of a package that comes from the journal."""
+class WrittenJournal(NamedTuple):
+    """The journal in a package."""
+
+    events: list[Event]  # all events, oldest first
+    paper_paths: dict[int, str]  # number of an event -> path in the package of its notice, screenshot or page
+
+
+class PackageJournalWriter:
+    """Writes the files of a package taken from the journal: :meth:`write`, then :meth:`write_receipts`."""
 
     def __init__(
         self,
@@ -58,77 +65,71 @@ class PackageJournal:
         bag_writer: BagWriter,
         selection: ExportSelection,
         portable_names: PortableNames,
-        paper_paths: dict[int, str],
     ) -> None:
-        """Prepare to write into ``bag_writer``.
-
-        :meth:`write` adds to ``paper_paths``: number of an event -> path in the package of its notice or
-        screenshot.
-        """
+        """Prepare to write into ``bag_writer``, under names assigned by ``portable_names``."""
         self._archive = archive
         self._bag_writer = bag_writer
         self._selection = selection
         self._portable_names = portable_names
-        self._paper_paths = paper_paths
 
-    def write(self, submission_names: Set[str]) -> list[Event]:
-        """Write the journal with its signed tags and attachments; return all events, oldest first.
+    def write(self, submission_names: Set[str]) -> WrittenJournal:
+        """Write the journal with its signed tags and attachments.
 
-        ``submission_names`` are the selected submissions, as FILING/SUBMISSION.  They restrict only the
+        ``submission_names`` are the selected submissions, as FILING/SUBMISSION.  The selection restricts only the
         attachments: every event is written, because a chain with gaps proves nothing.
+
+        Raises OSError if the disk cannot take the files, StorageError if an attachment is damaged.
         """
-        events: list[Event] = []
+        journal = WrittenJournal(events=[], paper_paths={})
         filing_names = {submission_name.split("/", 1)[0] for submission_name in submission_names}
-        self._bag_writer.add_payload("journal.jsonl", self._event_lines(events.append))
-        for event in events:
+        self._bag_writer.add_payload("journal.jsonl", self._journal_lines(journal.events))
+        for event in journal.events:
             if event.action == UNREADABLE:
                 event_bytes = self._archive.repository.read(f"{event.commit}:{EVENT_FILE}")
                 self._bag_writer.add_payload(f"journal/{event.seq}/{EVENT_FILE}", [event_bytes])
             for attachment in event.attachments:
-                self._write_attachment(event, attachment, submission_names, filing_names)
+                if self._is_selected_paper(event, attachment, filing_names):
+                    journal.paper_paths[event.seq] = self._write_attachment(event, attachment)
+                elif attachment.name in _PROOFS or _is_selected_change_list(event, attachment, submission_names):
+                    self._write_attachment(event, attachment)
             if event.action in _SIGNED_ACTIONS:
                 tag_object = event.refs[f"refs/tags/{event.object}"]
                 self._bag_writer.add_payload(f"tags/{event.seq}", [self._archive.repository.read(tag_object)])
         self._bag_writer.add_payload("allowed_signers", [self._archive.journalled_signers()])
-        return events
+        return journal
 
-    def _event_lines(self, handle_event: Callable[[Event], object]) -> Iterator[bytes]:
-        """Yield the lines of ``journal.jsonl``, oldest first, and call ``handle_event`` with each event.
+    def _journal_lines(self, read_events: list[Event]) -> Iterator[bytes]:
+        """Yield the lines of ``journal.jsonl``, oldest first, and append each event to ``read_events``.
 
         The SHA-256 of a line is ``prev`` of the next event.
         """
-        for event, line in self._archive.journal.events_with_bytes_since(None):
-            handle_event(event)
-            # An unreadable event may contain line breaks. Its bytes go into a file of its own, named by this line.
+        for event, event_bytes in self._archive.journal.events_with_bytes_since(None):
+            read_events.append(event)
+            # An unreadable event may contain line breaks. Its bytes go into a separate file, named by this line.
             is_readable = event.action != UNREADABLE
-            yield line if is_readable else canonical_json({"seq": event.seq, "unreadable": event.sha256})
+            yield event_bytes if is_readable else canonical_json({"seq": event.seq, "unreadable": event.sha256})
 
-    def _write_attachment(
-        self, event: Event, attachment: Attachment, submission_names: Set[str], filing_names: Set[str]
-    ) -> None:
-        """Write an attachment if it proves something about the whole journal, or belongs to the selection."""
-        is_paper = (
-            attachment.name.startswith(EVIDENCE) and event.object in filing_names and self._may_show_paper(event)
+    def _write_attachment(self, event: Event, attachment: Attachment) -> str:
+        """Write an attachment, and return its path in the package."""
+        payload_name = f"journal/{event.seq}/{attachment.name}"
+        self._bag_writer.add_payload(payload_name, [self._archive.journal.read_attachment(event, attachment.name)])
+        return f"data/{payload_name}"
+
+    def _is_selected_paper(self, event: Event, attachment: Attachment, filing_names: Set[str]) -> bool:
+        """Return True for a notice, screenshot or page of a selected filing, unless a pattern leaves it out.
+
+        Patterns are compared with the original file name.
+        """
+        return (
+            attachment.name.startswith(EVIDENCE)
+            and event.object in filing_names
+            and not self._selection.omission_reason(names.name_from_text(given_paper_name(event.details)))
         )
-        # The object of a capture is the tag of its version: FILING/SUBMISSION/vNUMBER.
-        is_selected_capture = event.action == Action.CAPTURE and event.object.rsplit("/", 1)[0] in submission_names
-        is_change_list = is_selected_capture and attachment.name == CHANGES_FILE
-        if is_paper or attachment.name in _PROOFS or is_change_list:
-            payload_name = f"journal/{event.seq}/{attachment.name}"
-            self._bag_writer.add_payload(
-                payload_name, [self._archive.journal.read_attachment(event, attachment.name)]
-            )
-            if is_paper:
-                self._paper_paths[event.seq] = f"data/{payload_name}"
-
-    def _may_show_paper(self, event: Event) -> bool:
-        """Return True if no pattern leaves out the notice, screenshot or page, by its original file name."""
-        return not self._selection.omission_reason(names.name_from_text(given_paper_name(event.details)))
 
     def write_receipts(self, events: list[Event], submitted_tags: Set[str]) -> Mapping[str, WrittenReceipt]:
-        """Write the receipts of the submissions with the signed tags ``submitted_tags``; return a result for each.
+        """Write the receipts of the submissions with the signed tags ``submitted_tags``.
 
-        ``events`` are those returned by :meth:`write`.
+        ``events`` is the whole journal.  Returns the place of each submission in the package, by signed tag.
         """
         receipt_by_tag: dict[str, WrittenReceipt] = {}
         for event in events:
@@ -139,10 +140,17 @@ class PackageJournal:
                 continue
             receipt_by_tag[submitted_tag] = WrittenReceipt(event.seq, None)
             for attachment in event.attachments:
-                original_path = f"submitted/{submitted_tag}/{attachment.name}"
-                payload_name = self._portable_names.assign_path(original_path.encode())
+                receipt_path = f"submitted/{submitted_tag}/{attachment.name}"
+                payload_name = self._portable_names.assign_path(receipt_path.encode())
                 self._bag_writer.add_payload(
                     payload_name, [self._archive.journal.read_attachment(event, attachment.name)]
                 )
                 receipt_by_tag[submitted_tag] = WrittenReceipt(event.seq, f"data/{payload_name}")
         return receipt_by_tag
+
+
+def _is_selected_change_list(event: Event, attachment: Attachment, submission_names: Set[str]) -> bool:
+    """Return True for the list of changes of a captured version of a selected submission."""
+    # The object of a capture is the tag of its version: FILING/SUBMISSION/vNUMBER.
+    is_selected_capture = event.action == Action.CAPTURE and event.object.rsplit("/", 1)[0] in submission_names
+    return is_selected_capture and attachment.name == CHANGES_FILE

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from archiver import __version__, clock
 from archiver.audit.bag import BagWriter
 from archiver.audit.export_selection import ExportSelection
-from archiver.audit.package_journal import PackageJournal, WrittenReceipt
+from archiver.audit.package_journal import PackageJournalWriter, WrittenReceipt
 from archiver.audit.portable import PortableNames
 from archiver.audit.report_model import ExportCounts, MaterialLine, Presentation, VersionLine
 from archiver.audit.shown_documents import ShownDocuments
@@ -36,7 +36,7 @@ _RESOURCES = ("verify.py", "verify.bat", "README.txt")
 
 
 class _ContentKey(NamedTuple):
-    """A content, and the filing or version owning a single copy in the package."""
+    """A content, and the filing or version for which the package holds a copy."""
 
     owner: str  # the name of a filing; the tag of a version if the selection repeats contents
     sha256: str
@@ -90,15 +90,16 @@ class PackageWriter:
         version_lines = [
             self._write_version(version, version.tag in listed_tags, retention_time) for version in versions
         ]
-        journal = PackageJournal(
-            self._archive, self._bag_writer, self._selection, self._portable_names, self.counts.paper_paths
+        journal_writer = PackageJournalWriter(
+            self._archive, self._bag_writer, self._selection, self._portable_names
         )
-        events = journal.write({str(version.submission) for version in versions})
+        events, paper_paths = journal_writer.write({str(version.submission) for version in versions})
+        self.counts.paper_paths.update(paper_paths)
         submitted_tags = {record.tag for version in versions for record in version.submitted}
-        receipt_by_tag = journal.write_receipts(events, submitted_tags)
-        self._add_json("versions.json", [self._version_entry(version, receipt_by_tag) for version in versions])
+        receipt_by_tag = journal_writer.write_receipts(events, submitted_tags)
+        self._add_json("versions.json", [self._describe_version(version, receipt_by_tag) for version in versions])
         self._write_bundle(versions)
-        coverage_record = self._coverage_record()
+        coverage_record = self._build_coverage_record()
         self._add_json("coverage.json", coverage_record)
         replaced_names = sorted(self._portable_names.original_by_portable.items())
         self._add_json(
@@ -112,10 +113,10 @@ class PackageWriter:
         self._finish_bag(len(versions), events[-1])
 
     def _retention_time(self) -> datetime:
-        """Return the compliance clock at the newest event.
+        """Return the time by the compliance clock at the newest event.
 
-        The report shows the retention as of that time.  With the present time, the same archive would give a
-        different package at every export.
+        The report shows the retention as of this time.  With the present time, every export of the same archive
+        would give a different package.
         """
         newest_event = self._archive.journal.newest_event()
         return clock.parse_time(newest_event.clock["time"]) if newest_event else self._archive.compliance_time()
@@ -124,7 +125,7 @@ class PackageWriter:
         self, version_lines: list[VersionLine], events: list[Event], coverage_record: dict[str, Any]
     ) -> str:
         """Return the HTML of the report."""
-        # The import takes a while. It is made here, when the first copies are already being made.
+        # The import takes a while, so it waits until the first copies are being made.
         from archiver.audit.report import PackageReport
 
         report = PackageReport(
@@ -167,36 +168,36 @@ class PackageWriter:
         list_bytes = b"".join(
             canonical_json(
                 {
-                    "path": line.path,
-                    "sha256": line.sha256,
-                    "size": line.size,
-                    "mtime_ns": line.mtime_ns,
-                    "file": line.content_path,
-                    "why": str(line.omission_reason) if line.omission_reason else None,
+                    "path": material_line.path,
+                    "sha256": material_line.sha256,
+                    "size": material_line.size,
+                    "mtime_ns": material_line.mtime_ns,
+                    "file": material_line.content_path,
+                    "why": str(material_line.omission_reason) if material_line.omission_reason else None,
                 }
             )
-            for line in material_lines
+            for material_line in material_lines
         )
-        self._bag_writer.add_payload(self._list_name(version), [list_bytes])
+        self._bag_writer.add_payload(self._material_list_name(version), [list_bytes])
         return VersionLine(
             version,
             decide_retention(version, self._policy, retention_time),
             material_lines if is_listed else [],
-            f"data/{self._list_name(version)}",
+            f"data/{self._material_list_name(version)}",
         )
 
-    def _list_name(self, version: Version) -> str:
+    def _material_list_name(self, version: Version) -> str:
         """Return the payload name of the list of a version's materials."""
         return f"versions/{self._portable_names.assign_path(version.tag.encode('utf-8'))}.jsonl"
 
-    def _version_entry(self, version: Version, receipt_by_tag: Mapping[str, WrittenReceipt]) -> dict[str, Any]:
-        """Return the entry of a version in ``versions.json``, which the verifier reads.
+    def _describe_version(self, version: Version, receipt_by_tag: Mapping[str, WrittenReceipt]) -> dict[str, Any]:
+        """Return the object for a version in ``versions.json``, which the verifier reads.
 
         ``receipt_by_tag`` must have a value for the signed tag of every submission of the version.
         """
         return {
             "tag": version.tag,
-            "list": f"data/{self._list_name(version)}",
+            "list": f"data/{self._material_list_name(version)}",
             "captured_at": version.captured_at,
             "commit": version.commit,
             "submitted": [
@@ -245,10 +246,10 @@ class PackageWriter:
         return _ContentKey(owner, sha256)
 
     def _start_first_copy(self, version: Version, material: Material) -> None:
-        """Begin to copy a content into the package, unless a copy of it was begun before.
+        """Begin to copy a material's content into the package, unless a copy for the same owner was begun before.
 
-        Does nothing for an empty folder, and for a content that is left out.  The lists of all versions refer to
-        the first copy.
+        Does nothing for an empty folder, or for a content that is left out.  The lists of all the owner's versions
+        refer to the first copy.
         """
         if material.sha256 is None:
             return
@@ -276,12 +277,12 @@ class PackageWriter:
     def _finish_and_check_copies(self) -> None:
         """Wait for the copies, and compare their digests with those in the journal.
 
-        Raises StorageError for a content that is missing or differs, OSError for any other copy that failed.
+        Raises StorageError if a content is missing or differs, OSError if any other copy failed.
         """
         try:
             self._bag_writer.finish_copies()
         except FileNotFoundError as error:
-            # The missing file may be a content object, which is named by its digest, or a folder of the package.
+            # The missing file may be a content object, named by its digest, or a folder of the package.
             missing_sha256 = os.path.basename(error.filename or "")
             for material in self._copied_materials.values():
                 if material.sha256 == missing_sha256:
@@ -294,8 +295,8 @@ class PackageWriter:
     def _content_error(self, material: Material) -> StorageError:
         """Return the error for a material whose content is missing or damaged."""
         return StorageError(
-            "The object {sha256} of {path} is missing or damaged; no package was written. Restore the object "
-            "from a backup or a clone. To list all findings, run: archiver verify",
+            "The object {sha256} of {path} is missing or damaged; no inspection package was written. Restore the "
+            "object from a backup or a clone. To list all findings, run: archiver verify",
             path=names.name_as_text(material.path),
             sha256=material.sha256,
         )
@@ -305,8 +306,8 @@ class PackageWriter:
     def _write_bundle(self, versions: list[Version]) -> None:
         """Write a git bundle with the refs of ``versions``.
 
-        The journal's ref is included only if every filing is.  Its commits reach the attachments of all filings,
-        and a bundle holds every object that its refs reach.
+        The journal's ref is included only if every filing is selected.  A bundle holds every object that its refs
+        reach, and the journal's ref reaches the attachments of all filings.
         """
         bundled_refs = {version.submission.branch for version in versions}
         bundled_refs |= {f"refs/tags/{version.tag}" for version in versions}
@@ -318,7 +319,7 @@ class PackageWriter:
         self._archive.repository.bundle(bundle_path, sorted(bundled_refs))
         self._bag_writer.add_written_payload("repository/archive.bundle")
 
-    def _coverage_record(self) -> dict[str, Any]:
+    def _build_coverage_record(self) -> dict[str, Any]:
         """Return the content of ``coverage.json``: the paths not archived, and when this was determined.
 
         ``compared_at`` is the time of the last scan of the whole watched folder, None before the first.
@@ -327,17 +328,17 @@ class PackageWriter:
         try:
             return {
                 "compared_at": snapshot.meta("last_scan") or None,
-                "not_archived": [self._skipped_path_entry(skipped_path) for skipped_path in snapshot.skipped()],
+                "not_archived": [self._describe_skipped_path(skipped_path) for skipped_path in snapshot.skipped()],
                 "pending": [
-                    {**self._skipped_path_entry(pending_path), "since": pending_since}
+                    {**self._describe_skipped_path(pending_path), "since": pending_since}
                     for pending_path, pending_since in snapshot.pending_entries()
                 ],
             }
         finally:
             snapshot.close()
 
-    def _skipped_path_entry(self, skipped_path: SkippedPath) -> dict[str, str]:
-        """Return a path that is not archived, with the reason in English and in Chinese."""
+    def _describe_skipped_path(self, skipped_path: SkippedPath) -> dict[str, str]:
+        """Return the object for a path in ``coverage.json``, with the reason in English and in Chinese."""
         reason = skipped_path.reason
         return {
             "path": names.name_as_text(skipped_path.path),
@@ -351,7 +352,7 @@ def _listed_tags(versions: list[Version]) -> set[str]:
 
     These are the submitted versions and the newest version of each submission.  ``versions`` are oldest first.
     """
-    # A later version of the same submission replaces an earlier one here.
+    # In the dictionary, a later version replaces an earlier version of the same submission.
     newest_versions = {version.submission: version for version in versions}
     submitted_tags = {version.tag for version in versions if version.submitted}
     return submitted_tags | {version.tag for version in newest_versions.values()}

@@ -20,6 +20,9 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNOREC
 _MAX_NAME_BYTES = 200
 #: The part of a replaced name that stays readable, and the longest ending after a dot that counts as its suffix.
 _KEPT_STEM_BYTES, _MAX_SUFFIX_CHARACTERS = 120, 8
+#: Hexadecimal digits of the digest in a replaced name. With fewer, two similar names could get the same one; more
+#: would make names hard to read.
+_DIGEST_MARK_DIGITS = 8
 #: The whole path in the package. The kernel opens no path above 4,096 bytes, and macOS none above 1,024, which
 #: include the folder that the package lies in.
 _MAX_PATH_BYTES = 1000
@@ -28,9 +31,10 @@ _MAX_FOLDERS = 100
 
 
 class PortableNames:
-    """The assigned portable paths. No two are equal on a filesystem ignoring case or Unicode forms."""
+    """Assigns portable paths. No two are equal on a filesystem that ignores case or Unicode forms."""
 
     def __init__(self) -> None:
+        #: Assigned path, as folded by _fold_path() -> original bytes.
         self._original_by_folded: dict[str, bytes] = {}
         #: Portable path -> original bytes, for every path that was replaced.
         self.original_by_portable: dict[str, bytes] = {}
@@ -40,21 +44,21 @@ class PortableNames:
 
         Records the path in ``original_by_portable`` if it was replaced.  Equal originals get equal paths.
         """
-        portable_path = _join_names([_portable_name(name) for name in original.split(b"/")], original)
-        if self._original_by_folded.setdefault(_fold_name(portable_path), original) != original:
+        portable_path = _join_names([_make_portable(name) for name in original.split(b"/")], original)
+        if self._original_by_folded.setdefault(_fold_path(portable_path), original) != original:
             # Another original was given this path first.
             portable_path = _insert_digest(portable_path, original)
-            self._original_by_folded[_fold_name(portable_path)] = original
+            self._original_by_folded[_fold_path(portable_path)] = original
         if portable_path.encode("utf-8") != original:
             self.original_by_portable[portable_path] = original
         return portable_path
 
 
 @lru_cache(maxsize=4096)
-def _portable_name(name: bytes) -> str:
-    """Return a name unchanged if portable, otherwise a replacement ending in a digest of the bytes.
+def _make_portable(name: bytes) -> str:
+    """Return a portable name unchanged, or a replacement for any other name.
 
-    The replacement keeps the readable beginning and a short suffix, as in ``report~1a2b3c4d.pdf``.
+    The replacement has the readable beginning, a digest of the bytes and a short suffix: ``report~1a2b3c4d.pdf``.
     """
     decoded_name = name.decode("utf-8", "replace")
     safe_name = _FORBIDDEN.sub("_", unicodedata.normalize("NFC", decoded_name)).rstrip(". ")
@@ -71,9 +75,9 @@ def _portable_name(name: bytes) -> str:
 
 
 def _join_names(names: list[str], original: bytes) -> str:
-    """Join the names of a path; omit inner folders if the path would be too long or too deep.
+    """Join the names of a path; omit the innermost folders if the path would be too long or too deep.
 
-    A shortened path has a digest of ``original`` in its last name, which distinguishes it from other paths.
+    The last name of a shortened path gets a digest of ``original``, which distinguishes the path from others.
     """
     whole_path = "/".join(names)
     if len(names) <= _MAX_FOLDERS and len(whole_path.encode("utf-8")) <= _MAX_PATH_BYTES:
@@ -92,14 +96,15 @@ def _join_names(names: list[str], original: bytes) -> str:
 def _insert_digest(path: str, original: bytes) -> str:
     """Return ``path`` with a digest of ``original`` before the suffix, or at the end without a suffix."""
     stem, dot, suffix = path.rpartition(".")
-    mark = _digest_mark(original)
-    return f"{stem}{mark}.{suffix}" if dot and "/" not in suffix else path + mark
+    digest_mark = _digest_mark(original)
+    return f"{stem}{digest_mark}.{suffix}" if dot and "/" not in suffix else path + digest_mark
 
 
 def _digest_mark(original: bytes) -> str:
-    return "~" + hashlib.sha256(original).hexdigest()[:8]
+    """Return the distinguishing part of a replaced name, such as ``~1a2b3c4d``."""
+    return "~" + hashlib.sha256(original).hexdigest()[:_DIGEST_MARK_DIGITS]
 
 
-def _fold_name(path: str) -> str:
-    """Return the same text for all paths seen as equal by some filesystem."""
+def _fold_path(path: str) -> str:
+    """Return the same text for all paths that some filesystem treats as equal."""
     return unicodedata.normalize("NFC", path).casefold()

@@ -6,11 +6,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from archiver import clock
-from archiver.audit.filing_timeline import filing_timeline
+from archiver.audit.filing_timeline import build_filing_timeline
 from archiver.audit.report_model import ExportCounts, Presentation, VersionLine
 from archiver.audit.timeline import LABEL_WIDTH, PICTURE_WIDTH, ROW_HEIGHT, Timeline
 from archiver.documents.document import PROBLEMS
@@ -22,7 +22,7 @@ from archiver.filings.expected_materials import ExpectedMaterial, find_expected
 from archiver.filings.register import Filing, filings_from_events
 from archiver.filings.submission_kinds import kind_from_folder
 from archiver.filings.version_differences import TextChange, compare_texts, compare_versions
-from archiver.model import Change, Event, Version
+from archiver.model import Change, Event, SubmissionRecord, Version
 from archiver.retention.policy import RetentionPolicy
 from archiver.store import names
 from archiver.store.archive import Archive
@@ -107,6 +107,13 @@ class FilingSection:
     timeline: Timeline
 
 
+class _SubmittedVersion(NamedTuple):
+    """A version, and the record of a submission of this version to the regulator."""
+
+    record: SubmissionRecord
+    version: Version
+
+
 class PackageReport:
     """Renders the report of a package."""
 
@@ -139,126 +146,151 @@ class PackageReport:
         """Return the page as HTML.
 
         ``version_lines`` are the versions of the package and ``events`` is the whole journal, both oldest first.
-        ``coverage`` is the content of ``coverage.json``.
+        ``events`` must not be empty.  ``coverage`` is the content of ``coverage.json``.
 
-        The page does not depend on the present time, so the same archive always gives the same page.
+        The newest event dates the page, and not the present time, so the same archive always gives the same page.
         """
-        newest_event = events[-1]
-        # An unknown action of a newer release may belong to the access log, so it is listed too.
-        log_entries = [event for event in events if event.action in _LOGGED_ACTIONS or event.action not in ACTIONS]
-        archive_index = self._archive.index
-        page: str = self._template().render(
+        page: str = self._load_template().render(
             lang=self._presentation.opening_language,
-            archive=archive_index.archive_id,
-            head=newest_event,
-            zone=self._policy.time_zones[0].key,
             policy=self._policy,
-            filings=self._filing_sections(version_lines, events),
+            filings=self._build_filing_sections(version_lines, events),
             lines=version_lines,
-            submitted=sum(len(line.version.submitted) for line in version_lines),
-            actions=Counter(event.action for event in events),
-            actors=Counter(event.actor["user"] or str(event.actor["uid"]) for event in events),
-            log=log_entries[-_MAX_LOG_ENTRIES:][::-1],
-            log_left_out=max(0, len(log_entries) - _MAX_LOG_ENTRIES),
-            holds=archive_index.holds(include_lifted=True),
-            disposals=archive_index.disposals(),
-            token=archive_index.last_token(),
-            checkpoint=archive_index.last_checkpoint(),
-            drill=next((event for event in reversed(events) if event.action == Action.DRILL), None),
+            submitted=sum(len(version_line.version.submitted) for version_line in version_lines),
             coverage=coverage,
             counts=counts,
+            code_names=code_names,
+            document_problems=PROBLEMS,
             width=PICTURE_WIDTH,
             label=LABEL_WIDTH,
             row=ROW_HEIGHT,
-            code_names=code_names,
-            document_problems=PROBLEMS,
-            today=clock.parse_time(newest_event.at).astimezone(self._policy.time_zones[0]).date(),
+            drill=next((event for event in reversed(events) if event.action == Action.DRILL), None),
+            checkpoint=self._archive.index.last_checkpoint(),
+            **self._journal_variables(events),
+            **self._archive_variables(),
         )
         return page
 
-    def _template(self) -> Any:
-        """Return the template with all filters."""
+    def _journal_variables(self, events: Sequence[Event]) -> dict[str, Any]:
+        """Return the template's variables about the events; ``events`` must not be empty."""
+        newest_event = events[-1]
+        # An unknown action of a newer release may belong to the access log, so it is listed too.
+        log_entries = [event for event in events if event.action in _LOGGED_ACTIONS or event.action not in ACTIONS]
+        return {
+            "head": newest_event,
+            "today": clock.parse_time(newest_event.at).astimezone(self._policy.time_zones[0]).date(),
+            "actions": Counter(event.action for event in events),
+            "actors": Counter(event.actor["user"] or str(event.actor["uid"]) for event in events),
+            "log": log_entries[-_MAX_LOG_ENTRIES:][::-1],
+            "log_left_out": max(0, len(log_entries) - _MAX_LOG_ENTRIES),
+        }
+
+    def _archive_variables(self) -> dict[str, Any]:
+        """Return the template's variables about the archive."""
+        archive_index = self._archive.index
+        return {
+            "archive": archive_index.archive_id,
+            "zone": self._policy.time_zones[0].key,
+            "holds": archive_index.holds(include_lifted=True),
+            "disposals": archive_index.disposals(),
+            "token": archive_index.last_token(),
+        }
+
+    def _load_template(self) -> Any:
+        """Return the template of the page, with all filters."""
         from archiver.templating import template
 
         zone = self._policy.time_zones[0]
         return template(
             "archiver.audit",
             "report.html.j2",
-            local=lambda at: clock.parse_time(at).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S"),
+            local=lambda time_text: clock.parse_time(time_text).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S"),
             href=quote,
-            shown=lambda raw: names.make_displayable(names.name_as_text(raw)),
+            shown=lambda raw_name: names.make_displayable(names.name_as_text(raw_name)),
             size=_format_size,
             chinese=self._presentation.to_chinese,
             called=code_names.name_for_code,
         )
 
-    def _filing_sections(
+    def _build_filing_sections(
         self, version_lines: Sequence[VersionLine], events: Sequence[Event]
     ) -> list[FilingSection]:
         """Return the sections of all filings with a version in the package, by name."""
         filing_by_name = filings_from_events(self._archive.index.life_events())
         lines_by_filing: dict[str, dict[str, list[VersionLine]]] = defaultdict(lambda: defaultdict(list))
-        for line in version_lines:
-            submission = line.version.submission
-            lines_by_filing[submission.filing][submission.name].append(line)
+        for version_line in version_lines:
+            submission = version_line.version.submission
+            lines_by_filing[submission.filing][submission.name].append(version_line)
         return [
             # Nothing may have been recorded about a filing besides its versions.
-            self._filing_section(filing_by_name.get(name) or Filing(name), lines_by_submission, events)
-            for name, lines_by_submission in sorted(lines_by_filing.items())
+            self._build_filing_section(
+                filing_by_name.get(filing_name) or Filing(filing_name), lines_by_submission, events
+            )
+            for filing_name, lines_by_submission in sorted(lines_by_filing.items())
         ]
 
-    def _filing_section(
+    def _build_filing_section(
         self, filing: Filing, lines_by_submission: Mapping[str, list[VersionLine]], events: Sequence[Event]
     ) -> FilingSection:
         """Return the section of a filing.
 
-        ``lines_by_submission``: name of a submission -> its versions, oldest first.
+        ``lines_by_submission`` maps names of submissions to the versions, oldest first.
         """
-        versions = [line.version for lines in lines_by_submission.values() for line in lines]
+        versions = [
+            version_line.version
+            for version_lines in lines_by_submission.values()
+            for version_line in version_lines
+        ]
         return FilingSection(
             name=filing.name,
-            is_live=any(lines[-1].version.live for lines in lines_by_submission.values()),
+            is_live=any(version_lines[-1].version.live for version_lines in lines_by_submission.values()),
             filing=filing,
             deadlines=compute_deadlines([filing]),
             submissions=[
-                self._submission_section(name, lines) for name, lines in sorted(lines_by_submission.items())
+                self._build_submission_section(submission_name, version_lines)
+                for submission_name, version_lines in sorted(lines_by_submission.items())
             ],
             differences=self._compare_submissions(versions),
-            timeline=filing_timeline(filing, lines_by_submission, events),
+            timeline=build_filing_timeline(filing, lines_by_submission, events),
         )
 
-    def _submission_section(self, name: str, lines: list[VersionLine]) -> SubmissionSection:
-        """Return the section of a submission with the versions ``lines``, oldest first.
+    def _build_submission_section(
+        self, submission_name: str, version_lines: list[VersionLine]
+    ) -> SubmissionSection:
+        """Return the section of a submission; ``version_lines`` are oldest first.
 
         The kind is that of the last submission to the regulator.  If there is none, the folder's name decides.
         """
-        newest_line = lines[-1]
+        newest_line = version_lines[-1]
         submission_kind = next(
-            (line.version.submitted[-1].kind for line in reversed(lines) if line.version.submitted),
+            (
+                version_line.version.submitted[-1].kind
+                for version_line in reversed(version_lines)
+                if version_line.version.submitted
+            ),
             kind_from_folder(newest_line.version.submission.folder),
         )
         material_paths = [material.path for material in newest_line.materials if material.sha256]
         return SubmissionSection(
-            name=name,
+            name=submission_name,
             kind=submission_kind,
-            version_lines=lines[::-1],
+            version_lines=version_lines[::-1],
             expected_materials=find_expected(
                 submission_kind, material_paths, self._presentation.expected_materials
             ),
         )
 
     def _compare_submissions(self, versions: Sequence[Version]) -> list[SubmissionDifference]:
-        """Compare every submission of ``versions`` to the regulator with the previous one.
+        """Compare every submission of ``versions`` to the regulator with the previous submission.
 
         The submissions are ordered by the time at which they were recorded.  The days of submission that people
         entered are not used, because they can be corrected later.
         """
-        submissions = sorted(
-            ((record, version) for version in versions for record in version.submitted),
-            key=lambda pair: (pair[0].at, pair[0].tag),
+        submitted_versions = sorted(
+            (_SubmittedVersion(record, version) for version in versions for record in version.submitted),
+            key=lambda submitted: (submitted.record.at, submitted.record.tag),
         )
         differences = []
-        for (old_record, old_version), (new_record, new_version) in pairwise(submissions):
+        for (old_record, old_version), (new_record, new_version) in pairwise(submitted_versions):
             changes = compare_versions(self._archive.index, old_version, new_version)
             differences.append(
                 SubmissionDifference(
@@ -266,17 +298,17 @@ class PackageReport:
                     new_tag=new_record.tag,
                     changes=changes[:_MAX_CHANGES],
                     omitted_count=max(0, len(changes) - _MAX_CHANGES),
-                    text_changes=self._text_changes(old_version, new_version, changes),
+                    text_changes=self._compare_first_documents(old_version, new_version, changes),
                 )
             )
         return differences
 
-    def _text_changes(
+    def _compare_first_documents(
         self, old_version: Version, new_version: Version, changes: Sequence[Change]
     ) -> list[TextChange]:
-        """Compare the text of the first changed documents.
+        """Compare the text of the first _MAX_TEXT_CHANGES changed documents.
 
-        Returns nothing if a version was disposed of, and passes over materials that the report must not show.
+        Skips materials that the report must not show.  Returns an empty list if a version was disposed of.
         """
         if old_version.disposed or new_version.disposed:
             return []

@@ -41,7 +41,7 @@ class VersionLine:
     """A version as shown in the report."""
 
     version: Version
-    decision: RetentionDecision  # on its retention
+    decision: RetentionDecision  # how long the version is kept
     materials: list[MaterialLine]  # empty if the report does not list the version's materials
     list_path: str  # the path in the package of the list of all materials
 
@@ -51,7 +51,7 @@ class ExportCounts:
     """Counts and paths collected while the package is written."""
 
     content_count: int = 0  # contents in the package
-    content_bytes: int = 0  # their size in all
+    content_bytes: int = 0  # total size of these contents
     reading_outcomes: Counter[str] = field(default_factory=Counter)  # as ShownDocuments.outcome_counts
     #: Number of an event -> path in the package of its notice, screenshot or page.
     paper_paths: dict[int, str] = field(default_factory=dict)

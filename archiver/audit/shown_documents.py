@@ -24,7 +24,7 @@ class ShownDocuments:
     """Reads the documents that a report shows, each content once, and counts the outcomes."""
 
     def __init__(self, content: ContentStore, document_reader: DocumentReader) -> None:
-        """Open contents of ``content`` with ``document_reader``, which the caller closes."""
+        """Read documents in ``content`` with ``document_reader``, which the caller closes."""
         self._content = content
         self._document_reader = document_reader
         self._document_by_sha256: dict[str, Document] = {}
@@ -35,8 +35,8 @@ class ShownDocuments:
     def describe_document(self, material: Material) -> Document:
         """Return the facts of a material's document, without the text.
 
-        ``kind`` is empty if the material is not a document.  Bad content raises nothing: ``problem`` states why it
-        could not be read.  Equal contents share one result, that of the first material described.
+        ``kind`` is empty if the material is not a document.  If the content is unreadable, ``problem`` states the
+        reason.  All materials with the same content share the result of the first material described.
 
         Raises OSError if the stored content is missing.
         """
@@ -49,10 +49,10 @@ class ShownDocuments:
         return self._document_by_sha256[sha256]
 
     def _read_document(self, sha256: str, filename: str) -> Document:
-        """Read the document in a stored content whose material is named ``filename``, and count the outcome.
+        """Read the document stored under ``sha256``, and count the outcome.
 
-        Nothing is read if the name shows that it is no document.  After _MAX_THUMBNAILS pictures, the thumbnail is
-        left out.
+        A file whose name rules out a document is not read.  After the first _MAX_THUMBNAILS thumbnails, the result
+        has no thumbnail.
         """
         if not may_be_document(filename):
             return Document("")
@@ -61,4 +61,5 @@ class ShownDocuments:
             self.outcome_counts[document.problem or READ_OUTCOME] += 1
         if document.thumbnail:
             self._thumbnail_count += 1
-        return document if self._thumbnail_count <= _MAX_THUMBNAILS else replace(document, thumbnail="")
+        may_show_thumbnail = self._thumbnail_count <= _MAX_THUMBNAILS
+        return document if may_show_thumbnail else replace(document, thumbnail="")

@@ -73,8 +73,8 @@ class Timeline:
 def lay_out_timeline(mark_rows: Sequence[MarkRow], newest_time: datetime) -> Timeline:
     """Return the picture of ``mark_rows``, with the rows in the same order.
 
-    The picture begins before the first mark.  It ends after ``newest_time``, or after the last mark if that is
-    later. If several marks of one kind fall on the same pixel of a row, only the first of them is drawn.
+    The picture begins before the first mark.  It ends after ``newest_time`` or after the last mark, the later of
+    the two.  If several marks of one kind fall on the same pixel of a row, only the first is drawn.
     """
     mark_times = [mark.time for _, marks in mark_rows for mark in marks]
     first_time = min(mark_times, default=newest_time)
@@ -84,30 +84,35 @@ def lay_out_timeline(mark_rows: Sequence[MarkRow], newest_time: datetime) -> Tim
     first_time -= shown_duration * _MARGIN_SHARE
     shown_duration *= 1 + 2 * _MARGIN_SHARE
 
-    def x_position(time: datetime) -> float:
-        return round(
-            LABEL_WIDTH + (PICTURE_WIDTH - LABEL_WIDTH - _RIGHT_MARGIN) * ((time - first_time) / shown_duration), 1
-        )
+    def compute_x(time: datetime) -> float:
+        """Return the distance of ``time`` from the left edge of the picture, to a tenth of a pixel."""
+        axis_width = PICTURE_WIDTH - LABEL_WIDTH - _RIGHT_MARGIN
+        return round(LABEL_WIDTH + axis_width * ((time - first_time) / shown_duration), 1)
 
     rows = tuple(
-        TimelineRow(label, _TICKS_HEIGHT + ROW_HEIGHT * number, _place_marks(marks, x_position, last_time))
-        for number, (label, marks) in enumerate(mark_rows)
+        TimelineRow(
+            label=row_label,
+            y=_TICKS_HEIGHT + ROW_HEIGHT * row_index,
+            marks=_place_marks(row_marks, compute_x, last_time),
+        )
+        for row_index, (row_label, row_marks) in enumerate(mark_rows)
     )
     ticks = tuple(
-        Tick(x_position(tick_time.time), tick_time.label)
+        Tick(compute_x(tick_time.time), tick_time.label)
         for tick_time in _choose_tick_times(first_time, first_time + shown_duration)
     )
-    return Timeline(rows, ticks, _TICKS_HEIGHT + ROW_HEIGHT * len(rows) + _BOTTOM_MARGIN)
+    picture_height = _TICKS_HEIGHT + ROW_HEIGHT * len(rows) + _BOTTOM_MARGIN
+    return Timeline(rows, ticks, picture_height)
 
 
 def _place_marks(
-    marks: Sequence[TimelineMark], x_position: Callable[[datetime], float], last_time: datetime
+    marks: Sequence[TimelineMark], compute_x: Callable[[datetime], float], last_time: datetime
 ) -> tuple[PlacedMark, ...]:
-    """Return the marks of a row with their positions; a hold still in force ends at ``last_time``."""
+    """Return the marks of a row with their positions; a hold still in force is drawn until ``last_time``."""
     mark_by_pixel: dict[tuple[str, int], PlacedMark] = {}
     for mark in marks:
-        left_x = x_position(mark.time)
-        mark_width = round(x_position(mark.end_time or last_time) - left_x, 1) if mark.kind == "hold" else 0.0
+        left_x = compute_x(mark.time)
+        mark_width = round(compute_x(mark.end_time or last_time) - left_x, 1) if mark.kind == "hold" else 0.0
         mark_by_pixel.setdefault((mark.kind, round(left_x)), PlacedMark(mark.kind, left_x, mark_width, mark.title))
     return tuple(mark_by_pixel.values())
 
@@ -120,18 +125,18 @@ class _TickTime(NamedTuple):
 
 
 def _choose_tick_times(first_time: datetime, last_time: datetime) -> list[_TickTime]:
-    """Return first days of months, at the smallest step of _TICK_MONTHS that gives at most _MAX_TICKS ticks.
+    """Return ticks on first days of months, at the smallest step that gives at most _MAX_TICKS ticks.
 
-    If no month begins between the two times, return one tick in the middle, labelled with the day of
-    ``first_time``. If even the largest step gives too many ticks, return none.
+    The steps are those of _TICK_MONTHS.  If no month begins between the two times, return one tick in the middle,
+    labelled with the day of ``first_time``.  If even the largest step gives too many ticks, return none.
     """
     for month_step in _TICK_MONTHS:
         tick_times: list[_TickTime] = []
         year, month = first_time.year, first_time.month
         while (month_start := datetime(year, month, 1, tzinfo=UTC)) < last_time:
             if month_start >= first_time and (year * 12 + month - 1) % month_step == 0:
-                label = f"{year}" if month_step >= 12 else f"{year}-{month:02}"
-                tick_times.append(_TickTime(month_start, label))
+                tick_label = f"{year}" if month_step >= 12 else f"{year}-{month:02}"
+                tick_times.append(_TickTime(month_start, tick_label))
             year, month = (year + 1, 1) if month == 12 else (year, month + 1)
         if len(tick_times) <= _MAX_TICKS:
             middle_time = first_time + (last_time - first_time) / 2

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archiver.cli.console import Console
-from archiver.cli.parameters import MaterialPattern, ObjectName, RecordedText
+from archiver.cli.parameters import MaterialPattern, NamedChoice, ObjectName, RecordedText
 from archiver.cli.session import Session, command
 from archiver.errors import ArchiverError
-from archiver.model import KINDS
+from archiver.filings.code_names import SUBMISSION_KIND_NAMES
 from archiver.store.events.event_kinds import Action
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def _sign_newest_event(session: Session, archive: Archive) -> None:
-    """Sign a checkpoint, so that a signature covers every event of the future package.
+    """Sign a checkpoint, so that a signature covers every event that the package will contain.
 
-    Does nothing if the newest event is a checkpoint already, or the journal is empty.  A failure is printed as a
-    warning and not raised: the package is still useful, and its report shows how far the signatures reach.
+    Does nothing if the newest event is a checkpoint already, or if the journal is empty.  A failure is printed as
+    a warning and not raised: the package is still useful, and the report shows which events are signed.
     """
     from archiver.actions.checkpoint_actions import MakeCheckpoint
 
@@ -36,29 +36,39 @@ def _sign_newest_event(session: Session, archive: Archive) -> None:
         session.console.warn(error.message)
 
 
-@command("Export an inspection package: files, lists, journal, proofs, a report, and a verifier.")
+@command(
+    "Export an inspection package: files, lists, journal, signatures, a report, and a program that verifies the "
+    "package."
+)
 @click.option("--to", "target", required=True, metavar="DIR", help="New or empty folder.")
 @click.option(
-    "--filing", "filings", type=ObjectName(), multiple=True, metavar="F", help="Include only these filings."
+    "--filing", "filings", type=ObjectName(), multiple=True, metavar="FILING", help="Include only these filings."
 )
 @click.option(
     "--submission",
     "submissions",
     type=ObjectName(),
     multiple=True,
-    metavar="F/S",
-    help="Include only these submissions.",
+    metavar="FILING/SUBMISSION",
+    help="Include only these submission folders.",
 )
 @click.option(
-    "--kind", "kinds", type=click.Choice(KINDS), multiple=True, help="Include only submissions of this kind."
+    "--kind",
+    "kinds",
+    type=NamedChoice(SUBMISSION_KIND_NAMES),
+    multiple=True,
+    metavar="KIND",
+    help="Include only submissions of this kind.",
 )
 @click.option(
     "--since",
-    metavar="D",
+    metavar="TIME",
     help=("Include only versions captured from this time on; a date includes the whole day."),
 )
 @click.option(
-    "--until", metavar="D", help=("Include only versions captured up to this time; a date includes the whole day.")
+    "--until",
+    metavar="TIME",
+    help="Include only versions captured up to this time; a date includes the whole day.",
 )
 @click.option(
     "--without",
@@ -73,7 +83,7 @@ def _sign_newest_event(session: Session, archive: Archive) -> None:
     "--expand", is_flag=True, help=("Write all files of each version instead of storing each object once.")
 )
 @click.option("--recipient", type=RecordedText(), metavar="NAME", help="Recipient, recorded in the journal.")
-@click.option("--reason", type=RecordedText(), metavar="WHY", help="Reason, recorded in the journal.")
+@click.option("--reason", type=RecordedText(), metavar="TEXT", help="Reason, recorded in the journal.")
 @click.option("--zip", "as_zip", is_flag=True, help="Write a zip file, DIR.zip, instead of a folder.")
 def audit_command(
     session: Session,
@@ -104,7 +114,7 @@ def audit_command(
     with closing(CopyPool()) as copy_pool:
         from archiver import clock
         from archiver.audit import package
-        from archiver.audit.export_selection import ExportSelection, export_record
+        from archiver.audit.export_selection import ExportSelection, build_export_record
         from archiver.audit.report_model import Presentation
         from archiver.filings.expected_materials import EXPECTED_MATERIALS
         from archiver.restore import restoration
@@ -125,8 +135,8 @@ def audit_command(
             sensitive_patterns=() if with_sensitive else session.config.sensitive,
             repeats_content=expand,
         )
-        export_details = export_record(archive, export_selection, recipient, reason)
-        retention_policy = session.retention_policy(archive)
+        export_details = build_export_record(archive, export_selection, recipient, reason)
+        retention_policy = session.read_retention_policy(archive)
         written_package = package.export_package(
             archive,
             copy_pool,
@@ -143,29 +153,35 @@ def audit_command(
                 {**EXPECTED_MATERIALS, **session.config.expected},
             ),
         )
-    _print_and_journal(session, written_package, export_details)
+    _print_package(session.console, written_package)
+    _journal_export(session, written_package, export_details)
 
 
-def _print_and_journal(session: Session, written_package: WrittenPackage, export_details: dict[str, Any]) -> None:
-    """Print the location and the size of the package, and journal the export.
-
-    ``export_details`` are those of :func:`archiver.audit.export_selection.export_record`.  A failure to journal is
-    only a warning, because the package is complete by then.
-    """
-    from archiver.actions.maintenance_actions import RecordNote
-    from archiver.audit import package
-
-    console = session.console
+def _print_package(console: Console, written_package: WrittenPackage) -> None:
+    """Print the location and the size of the package, and how to read and verify it."""
     console.info(
-        "Package: {path} (versions: {versions}, files: {files}, bytes: {bytes})",
+        "Inspection package: {path} (versions: {versions}, files: {files}, bytes: {bytes})",
         path=written_package.path,
         versions=written_package.version_count,
         files=written_package.file_count,
         bytes=written_package.byte_count,
     )
-    console.info("To read the package, open report.html. To verify it, run: python3 -I -S verify.py")
+    console.info(
+        "To read the inspection package, open report.html. To verify the package, run: python3 -I -S verify.py"
+    )
+
+
+def _journal_export(session: Session, written_package: WrittenPackage, export_details: dict[str, Any]) -> None:
+    """Journal the export of a package.
+
+    ``export_details`` is the result of :func:`archiver.audit.export_selection.build_export_record`.  A failure
+    is only a warning, because the package is complete already.
+    """
+    from archiver.actions.maintenance_actions import RecordNote
+    from archiver.audit import package
+
     try:
-        session.perform(RecordNote(**package.note_arguments_for_export(written_package, export_details)))
+        session.perform(RecordNote(**package.build_export_note_arguments(written_package, export_details)))
     except ArchiverError as error:
-        console.warn(error.message)
-        console.warn("The package is complete, but the export was not recorded in the journal.")
+        session.console.warn(error.message)
+        session.console.warn("The inspection package is complete, but the export was not recorded in the journal.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archiver.cli.console import Console
-from archiver.cli.parameters import RecordedText, json_option, reported_by_option
+from archiver.cli.parameters import NamedChoice, RecordedText, json_option, reported_by_option
 from archiver.cli.session import Session, command, command_group
 from archiver.errors import LazyMessage
 
@@ -22,7 +22,12 @@ if TYPE_CHECKING:
     from archiver.store.archive import Archive
 
 #: Number of paths to print for each change.  A longer list would push the heading of the change off the screen.
-_MAX_MATERIALS = 20
+_MAX_PRINTED_PATHS = 20
+#: Value of ``--material`` -> its consequence.
+_DECISION_NAMES = {
+    "yes": LazyMessage("a change submission is required"),
+    "no": LazyMessage("no change submission is required"),
+}
 
 
 change_command = command_group("List changes after the filing, and record whether they are material.")
@@ -40,7 +45,7 @@ def _list_changes(session: Session, as_json: bool, includes_decided: bool) -> No
     filing_by_name = filings_from_events(archive.index.life_events())
     deadline_by_uid = {deadline.uid: deadline for deadline in compute_deadlines(filing_by_name.values())}
     change_documents = [
-        _change_as_json(change, deadline_by_uid.get(f"{change.filing}:change:{change.number}:decide"))
+        _change_to_dict(change, deadline_by_uid.get(f"{change.filing}:change:{change.number}:decide"))
         for filing in filing_by_name.values()
         for change in filing.change_questions
         if includes_decided or change.is_material is None
@@ -58,8 +63,8 @@ def _list_changes(session: Session, as_json: bool, includes_decided: bool) -> No
         _print_change(console, change_document)
 
 
-def _change_as_json(change: ChangeQuestion, decision_deadline: Deadline | None) -> dict[str, Any]:
-    """Return a change as a JSON object with days in ISO 8601.
+def _change_to_dict(change: ChangeQuestion, decision_deadline: Deadline | None) -> dict[str, Any]:
+    """Convert a change to a dict for ``--json``, whose keys must never change; days are ISO 8601.
 
     ``material`` is the decision: True, False, or None while the change is undecided.  ``decision_deadline`` is
     None if the filing ended before anybody decided.
@@ -81,37 +86,39 @@ def _change_as_json(change: ChangeQuestion, decision_deadline: Deadline | None) 
 
 
 def _add_later_changes(change_document: dict[str, Any], archive: Archive, filing: Filing, config: Config) -> None:
-    """Update the materials and kinds of an undecided change with all other changes since the recording.
+    """Update the dict of an undecided change with the materials and kinds that have changed after the recording.
 
-    One decision covers everything, because a filing has at most one undecided change.
+    A filing has at most one undecided change, so the decision covers the later changes too.
     """
     from archiver.filings.change_detection import detect_change
 
-    all_changes = detect_change(archive, filing, config)
-    if all_changes is not None:
-        change_document["materials"] = list(all_changes.changed_materials)
-        change_document["kinds"] = sorted({*change_document["kinds"], *all_changes.change_kinds})
+    current_change = detect_change(archive, filing, config)
+    if current_change is not None:
+        change_document["materials"] = list(current_change.changed_materials)
+        change_document["kinds"] = sorted({*change_document["kinds"], *current_change.change_kinds})
 
 
 def _print_change(console: Console, change_document: dict[str, Any]) -> None:
-    """Print a document of :func:`_change_as_json` for people, with at most ``_MAX_MATERIALS`` paths."""
+    """Print a dict of :func:`_change_to_dict` for people, with at most ``_MAX_PRINTED_PATHS`` paths."""
     from archiver.filings.code_names import CHANGE_KIND_NAMES, name_for_code
 
     console.info(
-        "Change {number} of {filing} since {since}: first change on {first}, decision due {due}",
+        "Change {number} of {filing} since {since}: first found on {first}, decision due {due}"
+        if change_document["due"]
+        else "Change {number} of {filing} since {since}: first found on {first}, no decision due",
         **{key: change_document[key] for key in ("number", "filing", "since", "first", "due")},
     )
-    kind_names = ", ".join(
+    kind_names = console.join(
         console.translate(name_for_code(kind, CHANGE_KIND_NAMES)) for kind in change_document["kinds"]
     )
     if kind_names:
         console.info("  Affects: {kinds}", kinds=kind_names)
     if change_document["signal"]:
         console.info("  New release: {signal}", signal=change_document["signal"])
-    for path in change_document["materials"][:_MAX_MATERIALS]:
+    for path in change_document["materials"][:_MAX_PRINTED_PATHS]:
         console.print_line(f"  {path}")
-    if len(change_document["materials"]) > _MAX_MATERIALS:
-        console.info("  and {count} more", count=len(change_document["materials"]) - _MAX_MATERIALS)
+    if len(change_document["materials"]) > _MAX_PRINTED_PATHS:
+        console.info("  and {count} more", count=len(change_document["materials"]) - _MAX_PRINTED_PATHS)
     if change_document["decided_on"]:
         console.info(
             "  Decided on {on} by {by}: {decision} ({reason})",
@@ -122,10 +129,16 @@ def _print_change(console: Console, change_document: dict[str, Any]) -> None:
         )
 
 
-@command("Record whether a change is material and requires a change submission.")
+@command("Record whether a change is material, that is, whether a change submission is required.")
 @click.argument("number", type=int, metavar="N")
 @click.option(
-    "--material", type=click.Choice(["yes", "no"]), required=True, help="Whether the change is material."
+    "--material",
+    type=NamedChoice(_DECISION_NAMES),
+    required=True,
+    help=(
+        "Whether the change is material; yes: the filed information has changed, and a change submission is "
+        "required."
+    ),
 )
 @click.option("--reason", type=RecordedText(), required=True, help="Reason, recorded in the journal.")
 @reported_by_option("Person who decided, recorded next to the login name.")
@@ -142,8 +155,8 @@ def _decide_change(session: Session, number: int, material: str, reason: str, re
     )
     if is_material:
         session.console.info(
-            "Change {number} is material: {filing} requires a change submission. For the deadline, run: archiver "
-            "deadlines",
+            "Change {number} is material: {filing} requires a change submission. To see the deadline, run: "
+            "archiver deadlines",
             number=number,
             filing=decided_change["filing"],
         )

@@ -14,6 +14,9 @@ import click
 from archiver.cli.session import Session, command
 from archiver.errors import StorageError, UsageError
 
+#: Size of a module, one of the small squares of a QR code.
+_PIXELS_PER_MODULE = 4
+
 
 @command("Sign the archive's current state, and print a witness line that proves it later.")
 @click.option("--print", "only_print", is_flag=True, help="Print only the witness line.")
@@ -33,8 +36,8 @@ def checkpoint_command(session: Session, only_print: bool, picture_path: str | N
         )
     from archiver.actions.checkpoint_actions import MakeCheckpoint
 
-    checkpoint = session.perform(MakeCheckpoint())
-    witness_line = checkpoint["line"]
+    checkpoint_result = session.perform(MakeCheckpoint())
+    witness_line = checkpoint_result["line"]
     console = session.console
     if only_print:
         console.print_line(witness_line)
@@ -42,10 +45,10 @@ def checkpoint_command(session: Session, only_print: bool, picture_path: str | N
         console.info("Signed. Store this line where no archive user can change it:")
         console.print_line(witness_line)
         console.info("To prove later that history is unchanged, run: archiver verify --since LINE")
-    if checkpoint["proven"] and not only_print:
-        console.info("Timestamp: {at}", at=session.format_time(checkpoint["proven"]))
-    if checkpoint["problem"]:
-        console.warn("{text}", text=checkpoint["problem"])
+    if checkpoint_result["proven"] and not only_print:
+        console.info("Timestamp: {at}", at=session.format_time(checkpoint_result["proven"]))
+    if checkpoint_result["problem"]:
+        console.warn("{text}", text=checkpoint_result["problem"])
     if picture_path is not None:
         _write_qr_code(witness_line, picture_path)
     elif not only_print and sys.stdout.isatty():
@@ -55,15 +58,15 @@ def checkpoint_command(session: Session, only_print: bool, picture_path: str | N
 
 
 def _write_qr_code(witness_line: str, picture_path: str) -> None:
-    """Write the witness line as a QR code, PNG or SVG by the suffix of ``picture_path``.
+    """Write the witness line as a QR code; the suffix of ``picture_path`` (.png or .svg) decides the format.
 
     Raises StorageError if the file cannot be written.
     """
     import segno
 
     try:
-        # Level M tolerates damage to about 15 percent of a printed code; ``scale`` is in pixels per module.
-        segno.make(witness_line, error="m").save(picture_path, scale=4)
+        # Level M tolerates damage to about 15 percent of a printed code.
+        segno.make(witness_line, error="m").save(picture_path, scale=_PIXELS_PER_MODULE)
     except OSError as error:
         raise StorageError(
             "Cannot write the QR code to {path} ({reason}). The checkpoint was signed, and its witness line is "

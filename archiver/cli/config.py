@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from archiver.store.index.queries import Index
 
 #: Parts of a URL that may hold a secret: user name and password before the host, and the query.
-_SECRET_IN_ADDRESS = re.compile(r"(?<=://)[^/?#\s]*(?=@)|(?<=\?)[^#\s]+(?=#|\Z)")
-#: The same in an address without a scheme, such as a proxy: USER:PASSWORD@HOST:PORT.
+_SECRET_IN_URL = re.compile(r"(?<=://)[^/?#\s]*(?=@)|(?<=\?)[^#\s]+(?=#|\Z)")
+#: User name and password in an address without a scheme, such as that of a proxy: USER:PASSWORD@HOST:PORT.
 _SECRET_BEFORE_HOST = re.compile(r"\A[^/?#\s]+:[^/?#\s]+(?=@[\w.-]+(:\d+)?/?\Z)")
-_HIDDEN_TEXT = "***"
+_MASK_TEXT = "***"
 
 
 @dataclass(frozen=True, slots=True)
 class _SettingWarning:
-    """Something in the settings that a person should know, although the service accepts the file."""
+    """A warning about the settings of a file that the service accepts."""
 
     code: str  # for programs: removed-table, missing-file or new-promise
     message: LazyMessage
@@ -38,15 +38,15 @@ class _SettingWarning:
 
 @dataclass(slots=True)
 class _CheckResult:
-    """Everything found in one check of the configuration file."""
+    """All problems and warnings from a check of the configuration file."""
 
     problems: list[SettingProblem] = field(default_factory=list)  # the service refuses the file
     warnings: list[_SettingWarning] = field(default_factory=list)  # the service accepts the file
 
-    def extend(self, other: _CheckResult) -> None:
-        """Append the problems and the warnings of ``other``."""
-        self.problems += other.problems
-        self.warnings += other.warnings
+    def extend(self, other_result: _CheckResult) -> None:
+        """Append the problems and the warnings of ``other_result``."""
+        self.problems += other_result.problems
+        self.warnings += other_result.warnings
 
 
 config_command = command_group("Check the configuration file or show its settings.")
@@ -64,13 +64,13 @@ def _check_config(session: Session, as_json: bool) -> None:
 
 
 def _check_settings(checked_file: CheckedConfigFile) -> _CheckResult:
-    """Collect the file's own problems and, if it has none, compare the settings with disk and archive."""
+    """Collect the problems of the file; if there are none, compare the settings with the disk and the archive."""
     check_result = _CheckResult(
         list(checked_file.problems),
         [_SettingWarning("removed-table", warning) for warning in checked_file.document.removed_table_warnings()],
     )
     if checked_file.config is not None:
-        check_result.warnings += _warn_of_missing_files(checked_file.config)
+        check_result.warnings += _find_missing_files(checked_file.config)
         check_result.extend(_compare_with_index(checked_file.config))
     return check_result
 
@@ -78,10 +78,9 @@ def _check_settings(checked_file: CheckedConfigFile) -> _CheckResult:
 def _print_result(
     session: Session, checked_file: CheckedConfigFile, check_result: _CheckResult, *, as_json: bool
 ) -> None:
-    """Print the problems and warnings.
+    """Print the problems and warnings, for people or as JSON.
 
-    Raises ConfigError if there are problems, so that the exit code tells a script that the service would refuse
-    the file.
+    Raises ConfigError if there are problems: the exit code shows a script that the service would refuse the file.
     """
     console, path = session.console, os.path.abspath(checked_file.document.source)
     problems, warnings = check_result.problems, check_result.warnings
@@ -107,10 +106,12 @@ def _print_result(
     if problems:
         raise ConfigError(
             LazyMessage.define(
-                "The configuration file {path} has {count} problems. A running service keeps its previous "
-                "settings. Correct the file and check it again.",
-                singular="The configuration file {path} has {count} problem. A running service keeps its previous "
-                "settings. Correct the file and check it again.",
+                "The configuration file {path} has {count} errors. A running service keeps the previous "
+                "settings. Correct the file and check again.",
+                singular=(
+                    "The configuration file {path} has {count} error. A running service keeps the previous "
+                    "settings. Correct the file and check again."
+                ),
             ),
             path=path,
             count=len(problems),
@@ -121,37 +122,37 @@ def _print_result(
         )
 
 
-def _warn_of_missing_files(config: Config) -> list[_SettingWarning]:
-    """Return a warning for the archive, if missing, and for each missing file named by a setting.
+def _find_missing_files(config: Config) -> list[_SettingWarning]:
+    """Return a warning for each missing file that a setting names, and for a missing archive.
 
-    The service itself opens such a file only when it needs it, perhaps weeks later.
+    The service opens such a file only when the file is needed, perhaps weeks later.
     """
     from archiver.config.schema import setting_values
     from archiver.config.value_types import FILE, OPTIONAL_FILE
     from archiver.path_existence import is_there
 
-    named_files = [
-        (key, value)
-        for key, setting_type, value in setting_values(config)
+    paths_by_setting = [
+        (setting_key, file_path)
+        for setting_key, setting_type, file_path in setting_values(config)
         if setting_type.value_type in (FILE, OPTIONAL_FILE)
     ]
-    missing_files = []
-    for key, path in [("archive.path", config.archive / "archive.git"), *named_files]:
+    warnings = []
+    for setting_key, path in [("archive.path", config.archive / "archive.git"), *paths_by_setting]:
         try:
             if path is not None and not is_there(path):
-                message = LazyMessage("{key} names {path}, which does not exist.", key=key, path=path)
-                missing_files.append(_SettingWarning("missing-file", message))
+                message = LazyMessage("{key} names {path}, which does not exist.", key=setting_key, path=path)
+                warnings.append(_SettingWarning("missing-file", message))
         except OSError:
-            # The caller lacks the permission to look there; the user of the service may have it.
+            # The caller has no permission to look for the file, but the user of the service may have it.
             continue
-    return missing_files
+    return warnings
 
 
 def _compare_with_index(config: Config) -> _CheckResult:
-    """Return a problem if the layout differs from the archive's, and a warning for each new promise.
+    """Return a problem if the layout differs from that of the archive, and a warning for each new promise.
 
-    The service rejects a different layout.  A promise is a retention period or rule that was once in force: it
-    cannot be taken back, even if the setting was in force for only a second, so the user is warned before.
+    The service rejects a different layout.  A promise is a retention period or rule that was ever in force, even
+    for a second.  A promise cannot be revoked, so the user is warned before the settings come into force.
 
     Returns an empty result if the index cannot be read.
     """
@@ -165,10 +166,10 @@ def _compare_with_index(config: Config) -> _CheckResult:
             comparison = _CheckResult()
             # An empty index has no layout to compare with.
             if index.layout not in ("", config.layout):
-                reason = LazyMessage(
+                layout_problem = LazyMessage(
                     "is {given}, but this archive was created with {made}", given=config.layout, made=index.layout
                 )
-                comparison.problems.append(SettingProblem("wrong-layout", "watch.layout", reason))
+                comparison.problems.append(SettingProblem("wrong-layout", "watch.layout", layout_problem))
             comparison.warnings += [
                 _SettingWarning("new-promise", message) for message in _describe_new_promises(config, index)
             ]
@@ -180,13 +181,14 @@ def _compare_with_index(config: Config) -> _CheckResult:
 
 
 def _describe_new_promises(config: Config, index: Index) -> Iterator[LazyMessage]:
-    """Yield a sentence for each retention period or rule that the settings would add or extend irrevocably."""
+    """Yield a message for each retention period or rule that the settings would irrevocably add or extend."""
     from archiver.profiles import PERMANENT
-    from archiver.retention.policy import new_promises, policy_in_force
+    from archiver.retention.policy import find_new_promises, policy_in_force
 
     promises = index.retention_promises()
-    promise_to_journal = new_promises(policy_in_force(config, promises), config, promises)
-    years_by_scope = promise_to_journal.years_by_scope if promise_to_journal else {}
+    # None if the settings promise nothing new.
+    new_promise_event = find_new_promises(policy_in_force(config, promises), config, promises)
+    years_by_scope = new_promise_event.years_by_scope if new_promise_event else {}
     for scope, years in years_by_scope.items():
         if years > promises.years.get(scope, 0):
             yield LazyMessage(
@@ -194,16 +196,18 @@ def _describe_new_promises(config: Config, index: Index) -> Iterator[LazyMessage
                 scope=scope or LazyMessage("everything"),
                 period=LazyMessage("permanent")
                 if years >= PERMANENT
-                else LazyMessage("{years} years", years=years),
+                else LazyMessage.define("{years} years", singular="{years} year", count_field="years").with_fields(
+                    years=years
+                ),
             )
-    # No warning for a new archive: by default, the first run of the service makes this promise.
-    if (
-        config.hold_while_live
-        and not promises.live
-        and index.journal_point is not None
-        and index.journal_point.seq > 1
-    ):
-        yield LazyMessage("Once in force, this cannot be revoked: a filing is retained for as long as it is live.")
+    if config.hold_while_live and not promises.live:
+        # No warning for a new archive: by default, the first run of the service makes this promise.
+        is_new_archive = index.journal_point is None or index.journal_point.seq <= 1
+        if not is_new_archive:
+            yield LazyMessage(
+                "Once in force, this cannot be revoked: all versions of a filing are retained while the filing "
+                "is live."
+            )
 
 
 @command("Show the settings that commands use now and the service uses after a reload. Secrets are hidden.")
@@ -219,23 +223,25 @@ def _show_config(session: Session, as_json: bool) -> None:
     checked_file = session.check_config()
     session.use_config(checked_file.require_config())
     table_order, console = list(TABLE_SUMMARIES), session.console
-    # The first member of each is the full key: TABLE.KEY.
     settings_in_order = sorted(
         setting_values(checked_file.require_config()),
-        key=lambda setting: table_order.index(setting[0].partition(".")[0]),
+        # A full key is TABLE.KEY.
+        key=lambda setting_value: table_order.index(setting_value.full_key.partition(".")[0]),
     )
-    shown_settings = [
+    setting_documents = [
         {
-            "key": key,
-            "value": _hide_secrets(None if value is None else setting.value_type.to_toml(value)),
-            "source": "file" if key in checked_file.keys_in_file else "default",
+            "key": full_key,
+            "value": _hide_secrets(
+                None if configured_value is None else setting.value_type.to_toml(configured_value)
+            ),
+            "source": "file" if full_key in checked_file.keys_in_file else "default",
             "default": setting.default,
             "effect": setting.effect.value,
         }
-        for key, setting, value in settings_in_order
+        for full_key, setting, configured_value in settings_in_order
     ]
     if as_json:
-        console.print_json({"path": os.path.abspath(checked_file.document.source), "settings": shown_settings})
+        console.print_json({"path": os.path.abspath(checked_file.document.source), "settings": setting_documents})
         return
     source_names = {
         "file": console.translate(LazyMessage("file")),
@@ -245,35 +251,32 @@ def _show_config(session: Session, as_json: bool) -> None:
         [LazyMessage("Setting"), LazyMessage("Source"), LazyMessage("Value")],
         [
             [
-                setting["key"],
-                source_names[str(setting["source"])],
-                json.dumps(setting["value"], ensure_ascii=False),
+                setting_document["key"],
+                source_names[str(setting_document["source"])],
+                json.dumps(setting_document["value"], ensure_ascii=False),
             ]
-            for setting in shown_settings
+            for setting_document in setting_documents
         ],
     )
 
 
-def _hide_secrets(value: Any) -> Any:
-    """Return a copy of a setting's value in which ``***`` replaces possible secrets in URLs and other addresses.
+def _hide_secrets(toml_value: Any) -> Any:
+    """Return a copy of a setting's value, in which ``***`` replaces possible secrets in URLs and other addresses.
 
-    Lists and tables are searched recursively.  Bytes outside UTF-8 become ``%XX``, because neither JSON nor a
-    terminal could show them.
+    Lists and tables are searched recursively.  Bytes that are not UTF-8 become ``%XX``, because neither JSON nor a
+    terminal could show the bytes.
     """
-    if isinstance(value, list):
-        return [_hide_secrets(item) for item in value]
-    if isinstance(value, dict):
-        return {_hide_secrets(key): _hide_secrets(item) for key, item in value.items()}
-    if not isinstance(value, str):
-        return value
-    masked_text = _SECRET_BEFORE_HOST.sub(
-        _HIDDEN_TEXT, _SECRET_IN_ADDRESS.sub(_HIDDEN_TEXT, value) if "://" in value else value
-    )
-    return (
-        masked_text
-        if names.is_utf8(masked_text)
-        else names.name_as_text(masked_text.encode("utf-8", "surrogateescape"))
-    )
+    if isinstance(toml_value, list):
+        return [_hide_secrets(list_item) for list_item in toml_value]
+    if isinstance(toml_value, dict):
+        return {_hide_secrets(key): _hide_secrets(member) for key, member in toml_value.items()}
+    if not isinstance(toml_value, str):
+        return toml_value
+    masked_text = _SECRET_IN_URL.sub(_MASK_TEXT, toml_value) if "://" in toml_value else toml_value
+    masked_text = _SECRET_BEFORE_HOST.sub(_MASK_TEXT, masked_text)
+    if names.is_utf8(masked_text):
+        return masked_text
+    return names.name_as_text(masked_text.encode("utf-8", "surrogateescape"))
 
 
 for _name, _command in (("check", _check_config), ("show", _show_config)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
 from archiver.errors import LazyMessage, message_from
@@ -24,11 +24,11 @@ def choose_language(typed_language: str | None, environment: Mapping[str, str]) 
 def escape_unencodable(stream: TextIO) -> None:
     """Make ``stream`` print backslash escapes instead of raising UnicodeEncodeError.
 
-    Does nothing to a stream that cannot be reconfigured, such as None or a replacement set by a test.
+    Does nothing to an object that cannot be reconfigured, such as None, or a replacement in a test.
     """
     reconfigure = getattr(stream, "reconfigure", None)
     if reconfigure is not None:
-        # The C locale means that nobody chose a locale.  Python itself uses UTF-8 there in most cases.
+        # An ASCII stream means the C locale: nobody chose a locale.  Python itself uses UTF-8 there in most cases.
         is_ascii_only = codecs.lookup(stream.encoding).name == "ascii"
         reconfigure(encoding="utf-8" if is_ascii_only else None, errors="backslashreplace")
 
@@ -42,8 +42,6 @@ class Console:
         self._is_quiet = is_quiet
         #: Returns a message in the reader's language, with unprintable parts of names escaped.
         self.translate: Callable[[LazyMessage], str] = translator(language)
-        #: The same for messages whose fields are escaped already, such as findings.
-        self.translate_readable: Callable[[LazyMessage], str] = translator(language, is_readable=True)
 
     def info(self, template: str | LazyMessage, /, **fields: object) -> None:
         """Print a message on stdout; do nothing if the console is quiet."""
@@ -55,15 +53,15 @@ class Console:
         print(self.translate(message_from(template, fields)), file=sys.stderr, flush=True)
 
     def make_progress_display(self) -> Callable[[int, int], None]:
-        """Return a function to show progress on stderr, called with the bytes done and the bytes in total.
+        """Return a function that shows progress on stderr, if stderr is a terminal and the console is not quiet.
 
-        The function shows nothing if the console is quiet or stderr is not a terminal.
+        The arguments of the function are the number of bytes done, and the total number of bytes.
         """
         if self._is_quiet or sys.stderr is None or not sys.stderr.isatty():
-            return lambda _done, _total: None
+            return lambda _done_bytes, _total_bytes: None
 
         def show_progress(done_bytes: int, total_bytes: int) -> None:
-            # At the end, return to the first column and erase the line.
+            # At the end, the cursor returns to the first column, and the line is erased.
             line_end = "\r\x1b[K" if done_bytes >= total_bytes else ""
             print(
                 f"\r{done_bytes / 1e9:.2f} / {total_bytes / 1e9:.2f} GB {line_end}",
@@ -74,43 +72,48 @@ class Console:
 
         return show_progress
 
-    def warn_if_checkpoint_failed(self, result: Mapping[str, Any]) -> None:
+    def warn_if_checkpoint_failed(self, action_result: Mapping[str, Any]) -> None:
         """Warn of a failed checkpoint after a successful action.
 
-        ``result`` is what the action returned; ``result["problem"]`` is the reason for the failure, or None.
+        ``action_result["problem"]`` is the reason for the failure, or None if the checkpoint was signed.
         """
-        if result["problem"]:
+        if action_result["problem"]:
             self.warn(
                 "The action succeeded, but signing the checkpoint afterwards failed: {problem}",
-                problem=result["problem"],
+                problem=action_result["problem"],
             )
 
     def print_line(self, text: str) -> None:
-        """Print untranslated text, such as names and tags, with control characters escaped; even if quiet."""
+        """Print ``text`` untranslated, with control characters escaped, even if the console is quiet."""
         print(names.make_displayable(text))
 
+    def join(self, texts: Iterable[str]) -> str:
+        """Return an enumeration of texts, with the separator of the reader's language."""
+        return self.translate(LazyMessage(", ")).join(texts)
+
     def print_json(self, document: Any) -> None:
-        """Print ``document`` as JSON, even if the console is quiet; in ASCII if stdout is not UTF-8."""
+        """Print ``document`` as JSON, even if the console is quiet; all in ASCII unless stdout is UTF-8."""
         is_ascii_only = (sys.stdout.encoding or "ascii").lower().replace("-", "") != "utf8"
         print(json.dumps(document, ensure_ascii=is_ascii_only, indent=2))
 
     def print_table(self, headings: Sequence[LazyMessage], rows: Sequence[Sequence[object]]) -> None:
         """Print rows in columns below translated headings, even if the console is quiet.
 
-        Every row has as many values as there are headings.  Widths count terminal cells: a Chinese character
-        takes two.
+        Each row must have one value for each heading.  Width is counted in columns of the terminal: a Chinese
+        character takes two.
         """
         from wcwidth import wcswidth
 
-        cell_rows = [[self.translate(heading) for heading in headings]]
-        cell_rows += [[names.make_displayable(str(value)) for value in row] for row in rows]
+        text_rows = [[self.translate(heading) for heading in headings]]
+        text_rows += [[names.make_displayable(str(cell_value)) for cell_value in row] for row in rows]
         # wcswidth() returns -1 for text with a control character.
         column_widths = [
-            max(max(wcswidth(row[column]), 0) for row in cell_rows) for column in range(len(headings))
+            max(max(wcswidth(text_row[column_index]), 0) for text_row in text_rows)
+            for column_index in range(len(headings))
         ]
-        for row in cell_rows:
+        for text_row in text_rows:
             padded_cells = [
-                cell + " " * (width - max(wcswidth(cell), 0))
-                for cell, width in zip(row, column_widths, strict=True)
+                cell_text + " " * (column_width - max(wcswidth(cell_text), 0))
+                for cell_text, column_width in zip(text_row, column_widths, strict=True)
             ]
             print("  ".join(padded_cells).rstrip())

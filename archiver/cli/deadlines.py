@@ -54,14 +54,13 @@ def deadlines_command(
     today = clock.today(session.config.zone)
     shown_deadlines = compute_deadlines(filings) if includes_done else compute_open_deadlines(filings)
     if within_days is not None:
-        shown_deadlines = [
-            deadline for deadline in shown_deadlines if deadline.due_on <= today + timedelta(days=within_days)
-        ]
+        last_shown_day = today + timedelta(days=within_days)
+        shown_deadlines = [deadline for deadline in shown_deadlines if deadline.due_on <= last_shown_day]
     console = session.console
     if calendar_file is not None:
         _write_calendar(console, shown_deadlines, archive.index.archive_id, calendar_file)
     elif as_json:
-        console.print_json([_deadline_as_json(deadline, today) for deadline in shown_deadlines])
+        console.print_json([_deadline_to_dict(deadline, today) for deadline in shown_deadlines])
     elif not shown_deadlines:
         console.info("No items are due.")
     else:
@@ -71,16 +70,16 @@ def deadlines_command(
 def _write_calendar(
     console: Console, shown_deadlines: Sequence[Deadline], archive_id: str, calendar_file: Path
 ) -> None:
-    """Write the deadlines to a calendar file (iCalendar), in the console's language, and print their number.
+    """Write the deadlines to an iCalendar file, in the console's language, and print the number of deadlines.
 
-    ``archive_id`` keeps the entries apart from those of other archives.  Raises OSError if the file cannot be
+    ``archive_id`` distinguishes the entries from those of other archives.  Raises OSError if the file cannot be
     written.
     """
     from archiver import clock
     from archiver.filings.due.ical import render_calendar
 
-    now = clock.read_clocks().wall.replace(microsecond=0)
-    calendar_file.write_bytes(render_calendar(shown_deadlines, archive_id, now, console.translate))
+    created_at = clock.read_clocks().wall.replace(microsecond=0)
+    calendar_file.write_bytes(render_calendar(shown_deadlines, archive_id, created_at, console.translate))
     console.info(
         LazyMessage.define("Wrote {count} deadlines to {path}.", singular="Wrote {count} deadline to {path}."),
         count=len(shown_deadlines),
@@ -88,8 +87,8 @@ def _write_calendar(
     )
 
 
-def _deadline_as_json(deadline: Deadline, today: date) -> dict[str, Any]:
-    """Return a deadline as a JSON object with days in ISO 8601 and its state on the day ``today``."""
+def _deadline_to_dict(deadline: Deadline, today: date) -> dict[str, Any]:
+    """Convert a deadline, with the state on ``today``, to a dict for ``--json``, whose keys must never change."""
     return {
         "uid": deadline.uid,
         "filing": deadline.filing,
@@ -109,16 +108,16 @@ def _deadline_as_json(deadline: Deadline, today: date) -> dict[str, Any]:
 
 
 def _print_deadlines(console: Console, shown_deadlines: Sequence[Deadline], today: date) -> None:
-    """Print the deadlines as a table in the given order, with their state on the day ``today``.
+    """Print the deadlines as a table in the given order, with the state of each deadline on ``today``.
 
-    A question mark after the day means that the day is provisional; a last line explains it.
+    A question mark marks a provisional day, and a line below the table explains the mark.
     """
-    from archiver.filings.code_names import BASIS_NAMES, DEADLINE_STATE_NAMES, PARTY_NAMES, name_for_code
+    from archiver.filings.code_names import BASIS_NAMES, PARTY_NAMES, deadline_state_name, name_for_code
 
     deadline_rows = [
         (
             deadline.due_on.isoformat() + ("?" if deadline.is_provisional else ""),
-            console.translate(name_for_code(deadline.state(today), DEADLINE_STATE_NAMES)),
+            console.translate(deadline_state_name(deadline.state(today), deadline.basis)),
             deadline.filing,
             console.translate(deadline.duty),
             deadline.owner or console.translate(name_for_code(deadline.party, PARTY_NAMES)),
@@ -138,4 +137,6 @@ def _print_deadlines(console: Console, shown_deadlines: Sequence[Deadline], toda
         deadline_rows,
     )
     if any(deadline.is_provisional for deadline in shown_deadlines):
-        console.info("? provisional: that year's holidays are not published yet; the earlier date is shown.")
+        console.info(
+            "? provisional: the holidays of that year are not published yet; the earliest possible date is shown."
+        )

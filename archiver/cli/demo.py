@@ -19,8 +19,13 @@ from archiver.cli.session import Session, command
 from archiver.errors import ArchiverError, LazyMessage, RetentionRefused, UsageError
 from archiver.path_existence import is_folder, is_plain_file
 
-#: The daemon's quiet period.  Shorter, the files of one step could become two versions; longer, the demo drags.
+#: The daemon's quiet period.  With a shorter period, the files of one step could become two versions; with a
+#: longer period, the demo is slow.
 _SETTLE_SECONDS = "1"
+#: The day of submission that the demo records; any day in the past is possible.
+_SUBMISSION_DAY = "2026-03-20"
+#: Time for the daemon to finish its work after Ctrl-C.
+_STOP_TIMEOUT_SECONDS = 20
 #: Pause between two polls for new versions.
 _POLL_SECONDS = 0.2
 #: Number of polls before the demo gives up.  They take 40 seconds or more, which is enough on a slow machine.
@@ -28,7 +33,7 @@ _MAX_POLLS = 200
 
 
 class DemoFailed(ArchiverError):
-    """A step of the demo went wrong."""
+    """A step of the demo did not have the announced result."""
 
     code = "demofailed"
 
@@ -61,9 +66,9 @@ class _Demo:
     """A demonstration that runs the real commands in child processes, and prints each command."""
 
     def __init__(self, session: Session, sample_folder: Path, scratch_folder: Path) -> None:
-        """Copy materials from ``sample_folder``, and create everything in the existing ``scratch_folder``.
+        """Prepare a demo that copies materials from ``sample_folder``, and writes only to ``scratch_folder``.
 
-        Both paths are absolute.
+        Both folders exist, and both paths are absolute.
         """
         self._console = session.console
         self._sample_folder = sample_folder
@@ -72,34 +77,34 @@ class _Demo:
         self._step_number = 0
 
     def run(self) -> None:
-        """Perform every step in order, and print where the results are.
+        """Perform every step in order, and print the paths of the results.
 
-        Raises DemoFailed if a step does not have the announced result.  The daemon is stopped even then; the
-        scratch folder stays.
+        Raises DemoFailed if a step does not have the announced result.  The daemon is stopped in any case, and
+        the scratch folder stays.
         """
         self._announce_step("Create an archive for an empty watched folder.")
         self._watched_folder.mkdir()
         self._run_archiver("init", "--archive", "archive", "--watch", "watched")
-        self._announce_step("Start the daemon, and copy files to the watched folder while it runs.")
+        self._announce_step("Start the service, and copy files to the watched folder while the service runs.")
         daemon = subprocess.Popen(
-            [*self._archiver_command(), "run", "--settle", _SETTLE_SECONDS], cwd=self._scratch_folder
+            [*self._make_archiver_command(), "run", "--settle", _SETTLE_SECONDS], cwd=self._scratch_folder
         )
         try:
             self._demonstrate_with_daemon()
         finally:
             daemon.send_signal(signal.SIGINT)
-            daemon.wait(timeout=20)
-        self._announce_step("Verify the archive with independent code.")
+            daemon.wait(timeout=_STOP_TIMEOUT_SECONDS)
+        self._announce_step("Verify the archive with separate code.")
         self._run_archiver("verify")
-        self._announce_step("Export the inspection package.")
+        self._announce_step("Export an inspection package.")
         self._run_archiver("audit", "--to", "inspection")
         self._console.info("")
         self._console.info("Done. All results are in {path}:", path=self._scratch_folder)
-        for name in ("watched", "archive", "restored", "inspection/report.html", "archiver.toml"):
-            self._console.print_line(f"  {name}")
+        for result_path in ("watched", "archive", "restored", "inspection/report.html", "archiver.toml"):
+            self._console.print_line(f"  {result_path}")
 
     def _demonstrate_with_daemon(self) -> None:
-        """Copy the samples in, submit, edit, try to delete, and restore, while the daemon captures.
+        """Copy, submit, edit, try to delete, and restore the samples while the daemon captures changes.
 
         Raises DemoFailed if a step does not have the announced result.
         """
@@ -111,7 +116,7 @@ class _Demo:
         submitted_copy = self._scratch_folder / "as-handed-in"
         shutil.copy2(edited_file, submitted_copy)
         self._announce_step("Submit the first version, which signs it.")
-        self._run_archiver("submit", submission_name, "--on", "2026-03-20")
+        self._run_archiver("submit", submission_name, "--on", _SUBMISSION_DAY)
         self._announce_step("Edit the file twice: each edit becomes a version.")
         for edit_number in (1, 2):
             with open(edited_file, "ab") as opened_file:
@@ -127,15 +132,15 @@ class _Demo:
         self._restore_and_compare(submission_name, edited_file.name, submitted_copy)
 
     def _copy_samples(self) -> list[Path]:
-        """Copy the sample materials to the watched folder, and return the folders of their submissions, sorted."""
+        """Copy the samples to the watched folder, and return the paths of the submission folders, sorted."""
         for filing_folder in sorted(self._sample_folder.iterdir()):
             shutil.copytree(filing_folder, self._watched_folder / filing_folder.name)
         return sorted(path for path in self._watched_folder.glob("*/*") if is_folder(path))
 
     def _restore_and_compare(self, submission_name: str, restored_name: str, submitted_copy: Path) -> None:
-        """Restore the submitted version, and compare its file ``restored_name`` with the copy made before.
+        """Restore the submitted version, and compare the file ``restored_name`` with ``submitted_copy``.
 
-        Raises DemoFailed if they differ.
+        Raises DemoFailed if the files differ.
         """
         self._announce_step("Restore the submitted version and compare it.")
         self._run_archiver("restore", f"{submission_name}/submitted", "--to", "restored")
@@ -144,25 +149,25 @@ class _Demo:
         self._console.info("{name} is identical to the submitted file, byte for byte.", name=restored_name)
 
     def _try_to_delete_tag(self, tag: str) -> None:
-        """Run ``git tag -d`` in the archive's repository, and print what git says.
+        """Run ``git tag -d`` in the archive's repository, and print git's error message.
 
         Raises DemoFailed unless the archive's hook refuses the deletion.
         """
         repository = self._scratch_folder / "archive" / "archive.git"
         git_command = [
             "git",
-            *self._own_hooks_options(repository),
+            *self._make_hooks_options(repository),
             "--git-dir=archive/archive.git",
             "tag",
             "-d",
             tag,
         ]
         self._console.print_line(f"$ {shlex.join(git_command)}")
-        result = subprocess.run(git_command, cwd=self._scratch_folder, stderr=subprocess.PIPE, check=False)
-        error_text = result.stderr.decode("utf-8", "surrogateescape").strip()
-        for line in error_text.splitlines():
-            self._console.print_line(line)
-        if result.returncode == 0:
+        git_result = subprocess.run(git_command, cwd=self._scratch_folder, stderr=subprocess.PIPE, check=False)
+        error_text = git_result.stderr.decode("utf-8", "surrogateescape").strip()
+        for error_line in error_text.splitlines():
+            self._console.print_line(error_line)
+        if git_result.returncode == 0:
             raise DemoFailed("git deleted a tag of the archive, although the archive's hook must refuse this.")
         # A failure for any other reason would not show that the hook works.
         if f"archiver: deletion of refs/tags/{tag} is refused" not in error_text:
@@ -170,46 +175,47 @@ class _Demo:
                 "git failed, but not because the archive's hook refused the deletion: {reason}", reason=error_text
             )
 
-    def _own_hooks_options(self, repository: Path) -> list[str]:
-        """Return the command-line options that make git run the archive's own hooks.
+    def _make_hooks_options(self, repository: Path) -> list[str]:
+        """Return the command-line options that make git run the hooks of the archive's repository.
 
-        The list is empty unless the user's git settings set ``core.hooksPath``; that is printed, too.
+        The list is empty unless the user's git settings set ``core.hooksPath``, which the options override.  In
+        that case, prints an explanation.
         """
         from archiver.store.git.repository import Repository
 
-        setting = Repository(repository).outer_hooks_path()
-        if setting is None:
+        hooks_path_setting = Repository(repository).outer_hooks_path()
+        if hooks_path_setting is None:
             return []
         self._console.info(
             "Your Git settings set core.hooksPath to {path}, so git runs those hooks instead of the archive's. "
             "The demo overrides this setting.",
-            path=setting.value,
+            path=hooks_path_setting.value,
         )
         return ["-c", f"core.hooksPath={repository / 'hooks'}"]
 
     def _wait_for_versions(self, version_count: int) -> None:
-        """Wait until the archive has ``version_count`` versions; raises DemoFailed after ``_MAX_POLLS`` polls."""
+        """Poll until the archive has ``version_count`` versions; raise DemoFailed after ``_MAX_POLLS`` polls."""
         import json
 
         for _ in range(_MAX_POLLS):
-            version_list = subprocess.run(
-                [*self._archiver_command(), "log", "--json"],
+            log_result = subprocess.run(
+                [*self._make_archiver_command(), "log", "--json"],
                 cwd=self._scratch_folder,
                 capture_output=True,
                 check=True,
             )
-            if len(json.loads(version_list.stdout)) >= version_count:
+            if len(json.loads(log_result.stdout)) >= version_count:
                 return
             time.sleep(_POLL_SECONDS)
-        raise DemoFailed("The daemon did not capture the files in time.")
+        raise DemoFailed("The service did not capture the files in time.")
 
     def _run_archiver(self, *arguments: str, expected_code: int = 0) -> None:
-        """Print and run an archiver command; raises DemoFailed if its exit code is not ``expected_code``."""
+        """Print and run an archiver command; raise DemoFailed if the exit code is not ``expected_code``."""
         self._console.print_line(f"$ archiver {shlex.join(arguments)}")
-        # The child writes to the same stdout: our line has to come first.
+        # The child writes to the same stdout, and the line above has to come first.
         sys.stdout.flush()
         exit_code = subprocess.run(
-            [*self._archiver_command(), *arguments], cwd=self._scratch_folder, check=False
+            [*self._make_archiver_command(), *arguments], cwd=self._scratch_folder, check=False
         ).returncode
         if exit_code != expected_code:
             raise DemoFailed(
@@ -218,8 +224,8 @@ class _Demo:
         if exit_code:
             self._console.info("(exit code {code}, as expected)", code=exit_code)
 
-    def _archiver_command(self) -> list[str]:
-        """Return the first words of a command that runs archiver in the demo's language and configuration."""
+    def _make_archiver_command(self) -> list[str]:
+        """Return the start of a command that runs archiver with the demo's language and configuration file."""
         return [
             sys.executable,
             "-m",

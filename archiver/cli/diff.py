@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from archiver.store.archive import Archive
 
 _OPERATION_NAMES = {
-    Op.ADD: LazyMessage("add"),
-    Op.MODIFY: LazyMessage("modify"),
-    Op.DELETE: LazyMessage("delete"),
-    Op.RENAME: LazyMessage("rename"),
-    Op.MKDIR: LazyMessage("mkdir"),
-    Op.RMDIR: LazyMessage("rmdir"),
+    Op.ADD: LazyMessage("added"),
+    Op.MODIFY: LazyMessage("modified"),
+    Op.DELETE: LazyMessage("deleted"),
+    Op.RENAME: LazyMessage("renamed"),
+    Op.MKDIR: LazyMessage("folder added"),
+    Op.RMDIR: LazyMessage("folder deleted"),
 }
 
 
@@ -46,7 +46,7 @@ def diff_command(session: Session, old_tag: str, new_tag: str, as_json: bool, wi
     changes = compare_versions(archive.index, old_version, new_version)
     console = session.console
     if as_json:
-        console.print_json([_change_as_json(change) for change in changes])
+        console.print_json([_change_to_dict(change) for change in changes])
         return
     if not changes:
         console.info("{old} and {new} contain the same files.", old=old_version.tag, new=new_version.tag)
@@ -56,8 +56,11 @@ def diff_command(session: Session, old_tag: str, new_tag: str, as_json: bool, wi
         _print_text_changes(console, archive, old_version, changes)
 
 
-def _change_as_json(change: Change) -> dict[str, Any]:
-    """Return a change as a JSON object; ``from`` is the earlier path of a renamed file, None for other changes."""
+def _change_to_dict(change: Change) -> dict[str, Any]:
+    """Convert a change to a dict for ``--json``, whose keys must never change.
+
+    ``from`` is the earlier path of a renamed file, None for other changes.
+    """
     from archiver.store.names import name_as_text
 
     return {
@@ -74,18 +77,18 @@ def _print_change(console: Console, change: Change) -> None:
     from archiver.store.names import name_as_text
 
     path_text = name_as_text(change.path)
-    source_text = "" if change.source is None else f"{name_as_text(change.source)} -> "
+    earlier_path_text = "" if change.source is None else f"{name_as_text(change.source)} -> "
     operation_name = console.translate(_OPERATION_NAMES[change.op])
     # A tab in a path would break the columns.
-    console.print_line(f"{operation_name}  {source_text}{path_text}".replace("\t", "  "))
+    console.print_line(f"{operation_name}  {earlier_path_text}{path_text}".replace("\t", "  "))
 
 
 def _print_text_changes(
     console: Console, archive: Archive, old_version: Version, changes: Iterable[Change]
 ) -> None:
-    """Print the differing lines of each document modified since ``old_version``.
+    """Print the lines that differ in each document that was modified after ``old_version``.
 
-    ``changes`` lead from ``old_version`` to the newer version; other changes than modifications are skipped.
+    ``changes`` are the changes from ``old_version`` to the newer version; only modifications are considered.
     """
     from archiver.documents.cache import DocumentCache
     from archiver.documents.reader import DocumentReader
@@ -98,5 +101,5 @@ def _print_text_changes(
             console.print_line(name_as_text(text_change.change.path))
             if text_change.problem:
                 console.info("  only partly compared: {problem}", problem=text_change.problem)
-            for line in text_change.lines:
-                console.print_line(f"  {line}")
+            for differing_line in text_change.lines:
+                console.print_line(f"  {differing_line}")

@@ -33,23 +33,28 @@ def _check_display(session: Session, filing: str, page: Path | None) -> None:
     console = session.console
     for page_result in display_check["pages"]:
         _print_page_result(console, page_result)
-    failing_pages = [result["source"] for result in display_check["pages"] if not _is_displayed(result)]
+    failing_pages = [
+        page_result["source"] for page_result in display_check["pages"] if not _is_displayed(page_result)
+    ]
     if failing_pages:
         raise Unhealthy(
             "The filing number or its link is missing on {pages}, or could not be checked. The check was "
-            "recorded. Add both to the pages. For the text, run: archiver notice-board {filing!q}",
-            pages=", ".join(failing_pages),
+            "recorded. Add both to the pages. To print the display text, run: archiver notice-board {filing!q}",
+            pages=console.join(failing_pages),
             filing=display_check["filing"],
         )
 
 
 def _is_displayed(page_result: dict[str, Any]) -> bool:
-    """Return True if a page could be fetched, and displays both the filing number and the link."""
+    """Return True if a page could be fetched and displays both the filing number and the link."""
     return bool(not page_result["problem"] and page_result["number"] and page_result["link"])
 
 
 def _print_page_result(console: Console, page_result: dict[str, Any]) -> None:
-    """Print a line about a page: why the fetch failed, or which items are displayed."""
+    """Print one line about a page: why the fetch failed, or whether the number and the link were found.
+
+    ``page_result`` is a member of ``pages`` in the result of ``check_display``.
+    """
     if page_result["problem"]:
         console.info(
             "{source}: cannot be fetched: {reason}", source=page_result["source"], reason=page_result["problem"]

@@ -16,11 +16,16 @@ if TYPE_CHECKING:
     from archiver.cli.console import Console
     from archiver.model import Disposal
 
+#: Characters of the day at the start of an ISO 8601 time.
+_ISO_DAY_LENGTH = len("2026-05-01")
 
-dispose_command = command_group("Dispose of versions after retention ends; refuse earlier (exit code 4).")
+dispose_command = command_group(
+    "Dispose of versions after retention ends, by an approved plan. Exit code 4: refused by retention, a hold, "
+    "or a missing approval."
+)
 
 
-@command("List what a disposal would delete and keep, and create a plan.")
+@command("List the versions that a disposal would delete and retain, and create a plan.")
 @click.argument("tags", type=ObjectName(), nargs=-1, metavar="[TAG ...]")
 @json_option
 def _plan_disposal(session: Session, tags: tuple[str, ...], as_json: bool) -> None:
@@ -33,26 +38,28 @@ def _plan_disposal(session: Session, tags: tuple[str, ...], as_json: bool) -> No
     disposal_plan = session.perform(PlanDisposal(tags=tags))
     if as_json:
         # "open" holds the same conditions one by one; "conditions" is the clause for the sentence below.
-        for retained in disposal_plan["staying"]:
-            del retained["conditions"]
+        for retained_version in disposal_plan["staying"]:
+            del retained_version["conditions"]
         session.console.print_json(disposal_plan)
     else:
         _print_plan(session.console, disposal_plan)
 
 
 def _print_plan(console: Console, disposal_plan: dict[str, Any]) -> None:
-    """Print a new plan: the versions to delete, the versions to keep, the content objects, and the name."""
-    for disposable in disposal_plan["going"]:
+    """Print a new plan: the versions to delete and to keep, the objects to delete, and the name of the plan."""
+    for disposable_version in disposal_plan["going"]:
         console.info(
             LazyMessage.define(
                 "delete  {tag}: retained through {until} ({files} files, {bytes} bytes)",
                 singular="delete  {tag}: retained through {until} ({files} file, {bytes} bytes)",
                 count_field="files",
             ),
-            **_message_fields(disposable),
+            **_make_message_fields(disposable_version),
         )
-    for retained in disposal_plan["staying"]:
-        console.info("keep    {tag}: retained through {until}{open}", **_message_fields(retained))
+    for retained_version in disposal_plan["staying"]:
+        console.info(
+            "keep    {tag}: retained at least through {until}{open}", **_make_message_fields(retained_version)
+        )
     console.info(
         LazyMessage.define(
             "Would delete {objects} objects ({bytes} bytes). Retained because other versions need them: {shared}.",
@@ -67,29 +74,29 @@ def _print_plan(console: Console, disposal_plan: dict[str, Any]) -> None:
         shared=disposal_plan["shared_objects"],
     )
     console.info(
-        "Plan: {plan}. Two other users must approve it. To approve it, run: archiver dispose approve {plan!q} "
-        "--reason WHY",
+        "Disposal plan: {plan}. Two other users must approve the plan. To approve, run: archiver dispose approve "
+        "{plan!q} --reason TEXT",
         plan=disposal_plan["plan"],
     )
 
 
-def _message_fields(planned_version: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields for the printed message about a version in a plan.
+def _make_message_fields(planned_version: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of the message about a version in a plan.
 
     ``planned_version`` is a member of ``going`` or ``staying`` in the result of ``plan_disposal``.  ``until`` is a
-    day (ISO 8601).  Only members of ``going`` have ``files`` and ``bytes``, None in the others; only members of
-    ``staying`` have conditions, which become ``open``, empty in the others.
+    day (ISO 8601).  ``files`` and ``bytes`` are None for a member of ``staying``.  ``open`` is the clause with the
+    conditions that keep the version; it is empty for a member of ``going``.
     """
     return {
         "tag": planned_version["tag"],
-        "until": planned_version["keep_until"][: len("2026-05-01")],
+        "until": planned_version["keep_until"][:_ISO_DAY_LENGTH],
         "open": planned_version.get("conditions", ""),
         "files": planned_version.get("files"),
         "bytes": planned_version.get("bytes"),
     }
 
 
-@command("Approve a plan; two users other than the planner must approve it.")
+@command("Approve a disposal plan; two users other than the planner must approve the plan.")
 @click.argument("plan_id", type=RecordedText(), metavar="ID")
 @click.option(
     "--reason", type=RecordedText(), required=True, help=("Reason for the disposal, recorded in the journal.")
@@ -103,16 +110,19 @@ def _approve_plan(session: Session, plan_id: str, reason: str) -> None:
 
     approval_result = session.perform(ApproveDisposal(plan_id=plan_id, reason=reason))
     if approval_result["missing"]:
-        session.console.info("Approved {plan}. Approvals still needed: {missing}.", **approval_result)
+        session.console.info(
+            "Approved disposal plan {plan}. Approvals still needed: {missing}.", **approval_result
+        )
     else:
         session.console.info(
-            "Approved {plan}. To carry it out after {until}, run: archiver dispose run {plan!q}",
+            "Approved disposal plan {plan}. To delete the content after {until}, run: archiver dispose run "
+            "{plan!q}",
             plan=plan_id,
             until=session.format_time(approval_result["not_before"]),
         )
 
 
-@command("Carry out an approved plan, or finish an interrupted one.")
+@command("Carry out an approved disposal plan, or finish an interrupted disposal.")
 @click.argument("plan_id", type=RecordedText(), metavar="ID")
 def _run_plan(session: Session, plan_id: str) -> None:
     """Delete the content in the plan, and print the result; safe to repeat after a crash.
@@ -142,7 +152,8 @@ def _run_plan(session: Session, plan_id: str) -> None:
             kept=run_result["kept"],
         )
     console.info(
-        "Certificate: {name}. To write it to a folder, run: archiver dispose certificate {name!q} --to DIR",
+        "Signed the certificate of destruction of disposal {name}. To write the certificate to a folder, run: "
+        "archiver dispose certificate {name!q} --to DIR",
         name=run_result["certificate"],
     )
     console.warn_if_checkpoint_failed(run_result)
@@ -155,7 +166,7 @@ def _list_plans(session: Session, as_json: bool) -> None:
     plans = session.open_archive().index.disposals()
     console = session.console
     if as_json:
-        console.print_json([_plan_as_json(plan) for plan in plans])
+        console.print_json([_plan_to_dict(plan) for plan in plans])
         return
     if not plans:
         console.info("There are no disposal plans.")
@@ -165,8 +176,8 @@ def _list_plans(session: Session, as_json: bool) -> None:
             plan.identity,
             session.format_time(plan.at),
             plan.user or plan.uid,
-            ", ".join(approval.user or str(approval.uid) for approval in plan.approvals) or "-",
-            console.translate(_plan_state(plan)),
+            console.join(approval.user or str(approval.uid) for approval in plan.approvals) or "-",
+            console.translate(_describe_plan_state(plan)),
         )
         for plan in plans
     ]
@@ -182,8 +193,8 @@ def _list_plans(session: Session, as_json: bool) -> None:
     )
 
 
-def _plan_state(plan: Disposal) -> LazyMessage:
-    """Return the state of a plan for people; a plan needs two approvals."""
+def _describe_plan_state(plan: Disposal) -> LazyMessage:
+    """Return the state of a plan for people; a plan with two approvals is approved."""
     if plan.certified:
         return LazyMessage("completed")
     if plan.begun:
@@ -191,8 +202,11 @@ def _plan_state(plan: Disposal) -> LazyMessage:
     return LazyMessage("approved") if len(plan.approvals) > 1 else LazyMessage("awaiting approval")
 
 
-def _plan_as_json(plan: Disposal) -> dict[str, Any]:
-    """Return a plan as a JSON object; times are RFC 3339 in UTC, None for steps that have not happened."""
+def _plan_to_dict(plan: Disposal) -> dict[str, Any]:
+    """Convert a plan to a dict for ``--json``, whose keys must never change.
+
+    Times are RFC 3339 in UTC, and None for steps that have not happened.
+    """
     return {
         "plan": plan.identity,
         "planned_at": plan.at,
@@ -206,9 +220,15 @@ def _plan_as_json(plan: Disposal) -> dict[str, Any]:
     }
 
 
-@command("Write the certificate of a disposal: JSON, its signature, and a printable page.")
+@command("Write the certificate of destruction of a disposal: JSON, its signature, and a printable page.")
 @click.argument("plan_id", type=RecordedText(), metavar="ID")
-@click.option("--to", "target", required=True, metavar="DIR", help="Target folder for the certificate files.")
+@click.option(
+    "--to",
+    "target",
+    required=True,
+    metavar="DIR",
+    help=("Target folder for the files of the certificate of destruction."),
+)
 def _write_certificate(session: Session, plan_id: str, target: str) -> None:
     """Write the certificate's files into a folder, and print their paths.
 
@@ -223,8 +243,8 @@ def _write_certificate(session: Session, plan_id: str, target: str) -> None:
     check_target_is_outside(target_folder, session.config.watch, session.config.archive)
     certificate_files = read_certificate(session.open_archive(), plan_id)
     target_folder.mkdir(parents=True, exist_ok=True)
-    for file_name, content in certificate_files.items():
-        (target_folder / file_name).write_bytes(content)
+    for file_name, file_content in certificate_files.items():
+        (target_folder / file_name).write_bytes(file_content)
         session.console.print_line(names.name_as_text(os.fsencode(target_folder / file_name)))
 
 

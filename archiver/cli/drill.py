@@ -16,6 +16,7 @@ from archiver.restore.drill import DEFAULT_FILE_COUNT
     type=click.IntRange(1, 100_000),
     default=DEFAULT_FILE_COUNT,
     show_default=True,
+    metavar="N",
     help="Maximum number of files to restore.",
 )
 @json_option

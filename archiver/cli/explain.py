@@ -8,12 +8,14 @@ import click
 
 from archiver.cli.parameters import ObjectName, json_option
 from archiver.cli.session import Session, command
+from archiver.errors import LazyMessage
 
 if TYPE_CHECKING:
     from archiver.retention.explain import RetentionExplanation
+    from archiver.retention.policy import RetentionReason
 
 
-@command("Show how long a version is retained, why, and what extends it.")
+@command("Show how long a version is retained, why, and what extends retention.")
 @click.argument("tag_and_path", type=ObjectName(), metavar="TAG[:PATH]")
 @json_option
 def explain_command(session: Session, tag_and_path: str, as_json: bool) -> None:
@@ -30,19 +32,19 @@ def explain_command(session: Session, tag_and_path: str, as_json: bool) -> None:
     version = find_version(archive, tag)
     compliance_time = archive.compliance_time()
     explanation = explain_retention(
-        archive.index, version, material_path, session.retention_policy(archive), compliance_time
+        archive.index, version, material_path, session.read_retention_policy(archive), compliance_time
     )
     if as_json:
-        session.console.print_json(_explanation_as_json(version.tag, explanation))
+        session.console.print_json(_explanation_to_dict(version.tag, explanation))
     else:
         _print_explanation(session, tag_and_path, explanation)
 
 
-def _explanation_as_json(tag: str, explanation: RetentionExplanation) -> dict[str, Any]:
-    """Return the decision about a version or a material's content as a JSON object.
+def _explanation_to_dict(tag: str, explanation: RetentionExplanation) -> dict[str, Any]:
+    """Convert the decision about a version or a material's content to a dict for ``--json``.
 
-    ``tag`` is the version's tag.  Times are ISO 8601: ``keep_until`` in the time zone that decided, and
-    ``anchor``, the event from which a retention period counts, in UTC.
+    The keys must never change.  ``tag`` is the version's tag.  Times are ISO 8601: ``keep_until`` in the time zone
+    that was decisive, and ``anchor``, the event from which a retention period counts, in UTC.
     """
     decision = explanation.decision
     return {
@@ -65,28 +67,38 @@ def _explanation_as_json(tag: str, explanation: RetentionExplanation) -> dict[st
     }
 
 
-def _print_explanation(session: Session, shown_name: str, explanation: RetentionExplanation) -> None:
-    """Print the decision, its reasons, holds and legal basis, and the other versions with the same content.
+def _clock_clause(session: Session, reason: RetentionReason) -> LazyMessage | str:
+    """Return the day of the event by the compliance clock, from which the period counts, as a clause.
 
-    ``shown_name`` is the version's tag, with the material's path after a colon if the user asked about a material.
+    Empty if the wall clock has the same day, because then the time in front of the clause says enough.
     """
-    from archiver.retention.policy import RULE_NAMES
+    clock_day = session.format_day(reason.counted_from)
+    if clock_day == session.format_day(reason.wall_time):
+        return ""
+    return LazyMessage(" (compliance clock: {day})", day=clock_day)
 
+
+def _print_explanation(session: Session, shown_name: str, explanation: RetentionExplanation) -> None:
+    """Print the decision, the disposal if any, the reasons by version, the holds and the legal basis.
+
+    ``shown_name`` is the version's tag, followed by a colon and the path if the user asked about one material.
+    """
     console, decision = session.console, explanation.decision
-    console.info(
-        "{tag}: retained through {until}{open}",
-        tag=shown_name,
-        until=decision.keep_until.date(),
-        open=decision.conditions_clause,
-    )
-    for reason in decision.reasons:
+    if explanation.disposals:
         console.info(
-            "  {rule} on {anchor}: retained through {until} ({profile})",
-            profile=reason.profile,
-            rule=RULE_NAMES[reason.rule],
-            anchor=session.format_time(reason.counted_from),
-            until=reason.keep_until.date(),
+            "{tag}: content deleted in disposal {disposals}, after retention through {until}",
+            tag=shown_name,
+            disposals=console.join(explanation.disposals),
+            until=decision.keep_until.date(),
         )
+    else:
+        console.info(
+            "{tag}: retained at least through {until}{open}",
+            tag=shown_name,
+            until=decision.keep_until.date(),
+            open=decision.conditions_clause,
+        )
+    _print_reasons(session, explanation)
     for hold in decision.holds:
         console.info(
             "  Hold: {name} (placed by {user} on {placed}: {reason})",
@@ -95,13 +107,35 @@ def _print_explanation(session: Session, shown_name: str, explanation: Retention
             name=hold.name,
             reason=hold.reason,
         )
-    if len(explanation.holding_versions) > 1:
-        holding_tags = ", ".join(version.tag for version in explanation.holding_versions)
-        console.info("  Versions with the same content: {tags}", tags=holding_tags)
     for basis in dict.fromkeys(reason.basis for reason in decision.reasons):
         console.info("  Basis: {basis}", basis=basis)
-    console.info(
-        "  To extend: retention.years or retention.profiles in {config}, or a new submission. Cannot be "
-        "shortened.",
-        config=session.config.source,
-    )
+    if not explanation.disposals:
+        console.info(
+            "  To extend: set retention.years or retention.profiles in {config}, or record a new submission. "
+            "Cannot be shortened.",
+            config=session.config.source,
+        )
+
+
+def _print_reasons(session: Session, explanation: RetentionExplanation) -> None:
+    """Print the periods, and above those of each version its tag if several versions have the content."""
+    from archiver.retention.policy import PROFILE_NAMES, RULE_NAMES
+
+    has_several_versions = len(explanation.reasons_by_version) > 1
+    for version, reasons in explanation.reasons_by_version:
+        if has_several_versions and version.disposed:
+            session.console.info(
+                "  In {tag} (deleted in disposal {disposal}):", tag=version.tag, disposal=version.disposed
+            )
+        elif has_several_versions:
+            session.console.info("  In {tag}:", tag=version.tag)
+        for reason in reasons:
+            session.console.info(
+                "{indent}  {rule} on {at}{clock}: retained through {until} ({profile})",
+                indent="  " if has_several_versions else "",
+                profile=PROFILE_NAMES.get(reason.profile, reason.profile),
+                rule=RULE_NAMES[reason.rule],
+                at=session.format_time(reason.wall_time),
+                clock=_clock_clause(session, reason),
+                until=reason.keep_until.date(),
+            )

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from archiver.cli.filing_text import print_records, print_sheet
 from archiver.cli.parameters import (
+    NamedChoice,
     ObjectName,
     ReadableFile,
+    RecordedCode,
     RecordedText,
     day_option,
     file_name_to_record,
@@ -23,6 +26,7 @@ from archiver.cli.parameters import (
 )
 from archiver.cli.session import Session, command, command_group
 from archiver.errors import LazyMessage
+from archiver.filings.code_names import SCHEME_NAMES, STATE_NAMES, name_for_code
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,8 +34,6 @@ if TYPE_CHECKING:
     from archiver.cli.console import Console
     from archiver.filings.due.deadlines import Deadline
     from archiver.filings.register import Filing
-
-_SCHEMES = ("algorithm", "deep_synthesis", "genai_filing", "genai_registration")
 
 
 filing_command = command_group("Manage the register: facts, review status, and end of a filing.")
@@ -44,7 +46,7 @@ def _list_filings(session: Session, as_json: bool) -> None:
     from archiver.filings.due.deadlines import compute_open_deadlines, is_company_duty
 
     filings = _read_filings(session)
-    # Deadlines come by date, so that the first one is the next.
+    # Deadlines are sorted by date, so the first one is the next.
     next_deadline_by_filing = {
         filing.name: next(filter(is_company_duty, compute_open_deadlines([filing])), None) for filing in filings
     }
@@ -53,8 +55,8 @@ def _list_filings(session: Session, as_json: bool) -> None:
         filing_documents = []
         for filing in filings:
             next_deadline = next_deadline_by_filing[filing.name]
-            next_due = {"next_due": next_deadline.due_on.isoformat() if next_deadline else None}
-            filing_documents.append(_filing_as_json(filing) | next_due)
+            next_due_json = {"next_due": next_deadline.due_on.isoformat() if next_deadline else None}
+            filing_documents.append(_filing_to_dict(filing) | next_due_json)
         console.print_json(filing_documents)
     else:
         _print_filings(console, filings, next_deadline_by_filing)
@@ -64,8 +66,6 @@ def _print_filings(
     console: Console, filings: Sequence[Filing], next_deadline_by_filing: Mapping[str, Deadline | None]
 ) -> None:
     """Print the filings as a table in the given order, each with its next deadline."""
-    from archiver.filings.code_names import STATE_NAMES, name_for_code
-
     filing_rows = []
     for filing in filings:
         next_deadline = next_deadline_by_filing[filing.name]
@@ -95,7 +95,10 @@ def _print_filings(
 @command("Show a filing: facts, review status, notices, changes, and display checks.")
 @click.argument("filing", type=ObjectName())
 @click.option(
-    "--at", "known_until", metavar="DATE", help="State at this time (a date alone: the end of that day)."
+    "--at",
+    "known_until",
+    metavar="TIME",
+    help=("Show the filing as recorded at this time (a date alone: the end of that day)."),
 )
 @json_option
 def _show_filing(session: Session, filing: str, known_until: str | None, as_json: bool) -> None:
@@ -108,19 +111,19 @@ def _show_filing(session: Session, filing: str, known_until: str | None, as_json
     filing_name = find_filing(session.open_archive(), filing)
     (shown_filing,) = _read_filings(session, known_until, filing_name)
     if as_json:
-        session.console.print_json(_filing_as_json(shown_filing))
+        session.console.print_json(_filing_to_dict(shown_filing))
     else:
-        _print_sheet(session.console, shown_filing)
-        _print_records(session.console, shown_filing)
+        print_sheet(session.console, shown_filing)
+        print_records(session.console, shown_filing)
 
 
 def _read_filings(
     session: Session, known_until: str | None = None, only_filing_name: str | None = None
 ) -> list[Filing]:
-    """Return the filings sorted by name: all filings with materials, or only the named filing.
+    """Return the filings sorted by name: all filings with materials, or only the filing ``only_filing_name``.
 
-    A filing without any record is returned as a draft.  ``known_until`` is a time as the user typed it: records
-    made later are ignored, and with None, none is ignored.  Raises UsageError for a text that is no time.
+    A filing without any record is returned as a draft.  ``known_until`` is a time as typed by the user, or None:
+    records made after that time are ignored.  Raises UsageError if ``known_until`` is not a time.
     """
     from archiver import clock
     from archiver.filings.register import Filing, filings_from_events
@@ -135,8 +138,8 @@ def _read_filings(
     return [filing_by_name.get(filing_name) or Filing(filing_name) for filing_name in sorted(filing_names)]
 
 
-def _filing_as_json(filing: Filing) -> dict[str, Any]:
-    """Return a filing with its records as a JSON object; records are in the journal's order, days in ISO 8601."""
+def _filing_to_dict(filing: Filing) -> dict[str, Any]:
+    """Convert a filing, with records in journal order, to a dict for ``--json``, whose keys must never change."""
     from archiver.filings.register_codes import FIELDS
 
     return {
@@ -144,16 +147,16 @@ def _filing_as_json(filing: Filing) -> dict[str, Any]:
         "state": filing.state,
         "state_on": _format_day(filing.state_on),
         "portal_text": filing.portal_text,
-        **{name: filing.sheet_fields.get(name) for name in FIELDS},
+        **{field_name: filing.sheet_fields.get(field_name) for field_name in FIELDS},
         "ended": _format_day(filing.ended_on),
         "submitted": [
             {
-                "tag": submission.tag,
-                "version": submission.version,
-                "kind": submission.kind,
-                "on": _format_day(submission.submitted_on),
+                "tag": submission_record.tag,
+                "version": submission_record.version,
+                "kind": submission_record.kind,
+                "on": _format_day(submission_record.submitted_on),
             }
-            for submission in filing.submissions
+            for submission_record in filing.submissions
         ],
         "checks": [
             {
@@ -191,96 +194,43 @@ def _filing_as_json(filing: Filing) -> dict[str, Any]:
 
 
 def _format_day(day: date | None) -> str | None:
-    """Return a day in ISO 8601, or None for an unknown day."""
+    """Return a day in ISO 8601, or None if ``day`` is None, which means unknown."""
     return None if day is None else day.isoformat()
-
-
-def _print_sheet(console: Console, filing: Filing) -> None:
-    """Print the filing's name, the state, and the fields with a value."""
-    from archiver.filings.code_names import FIELD_NAMES, SCHEME_NAMES, STATE_NAMES, name_for_code
-
-    console.print_line(filing.name)
-    state_day = f" ({filing.state_on.isoformat()})" if filing.state_on else ""
-    state_name = console.translate(name_for_code(filing.state, STATE_NAMES))
-    console.print_line(
-        f"  {console.translate(LazyMessage('State'))}: {state_name}{state_day} {filing.portal_text}".rstrip()
-    )
-    for field_name, label in FIELD_NAMES.items():
-        field_value = filing.sheet_fields.get(field_name)
-        if field_value:
-            value_text = ", ".join(field_value) if isinstance(field_value, list) else str(field_value)
-            if field_name == "scheme":
-                value_text = console.translate(name_for_code(value_text, SCHEME_NAMES))
-            console.print_line(f"  {console.translate(label)}: {value_text}")
-
-
-def _print_records(console: Console, filing: Filing) -> None:
-    """Print the filing's records, each kind in the journal's order; of the display checks only the last one."""
-    from archiver.filings.code_names import NOTICE_KIND_NAMES, SUBMISSION_KIND_NAMES, name_for_code
-
-    for submission_record in filing.submissions:
-        console.info(
-            "  Submitted on {on}: {tag} ({kind})",
-            on=_format_day(submission_record.submitted_on),
-            tag=submission_record.tag,
-            kind=name_for_code(submission_record.kind, SUBMISSION_KIND_NAMES),
-        )
-    for notice in filing.notices:
-        console.info(
-            "  Notice {number} ({kind}), received on {on}: {answer}",
-            number=notice.number,
-            kind=name_for_code(notice.kind, NOTICE_KIND_NAMES),
-            on=_format_day(notice.received_on),
-            answer=notice.answer_submission or LazyMessage("not answered yet"),
-        )
-    for change in filing.change_questions:
-        console.info(
-            "  Change {number}, first on {on}: {decision}",
-            number=change.number,
-            on=_format_day(change.first_changed_on),
-            decision=_decision_message(change.is_material),
-        )
-    for display_check in filing.display_checks[-1:]:
-        is_displayed = not display_check.problem and display_check.number_found and display_check.link_found
-        console.info(
-            "  Display checked on {on}: {result}",
-            on=_format_day(display_check.checked_on),
-            result=LazyMessage("number and link found")
-            if is_displayed
-            else LazyMessage("number or link not found"),
-        )
-
-
-def _decision_message(is_material: bool | None) -> LazyMessage:
-    """Return the decision on a change for people; None means that nobody has decided yet."""
-    if is_material is None:
-        return LazyMessage("not decided yet")
-    return LazyMessage("material") if is_material else LazyMessage("not material")
 
 
 @command("Record facts about a filing, and its review status; each change is recorded in the journal.")
 @click.argument("filing", type=ObjectName())
 @click.option("--company", type=RecordedText(), metavar="NAME", help="Company that files.")
-@click.option("--responsible", type=RecordedText(), metavar="NAME", help="Person who is reminded of due items.")
+@click.option("--responsible", type=RecordedText(), metavar="NAME", help="Person who is reminded of deadlines.")
 @click.option(
-    "--manager", type=RecordedText(), metavar="NAME", help="Person also reminded of last days and overdue items."
+    "--manager",
+    type=RecordedText(),
+    metavar="NAME",
+    help=("Person who is also reminded, 1 working day before the deadline and when items are overdue."),
 )
 @click.option("--algorithm", type=RecordedText(), metavar="NAME", help="Algorithm name on the filing form.")
 @click.option("--category", type=RecordedText(), metavar="TEXT", help="Algorithm type on the filing form.")
-@click.option("--scheme", type=click.Choice(_SCHEMES), help="Scheme under which the algorithm is filed.")
+@click.option(
+    "--scheme",
+    type=NamedChoice(SCHEME_NAMES),
+    metavar="SCHEME",
+    help="Scheme under which the algorithm is filed.",
+)
 @click.option(
     "--product", "products", type=RecordedText(), multiple=True, metavar="NAME", help="Product name; repeatable."
 )
 @click.option("--number", type=RecordedText(), metavar="NO", help="Filing number, once issued.")
 @click.option("--force", is_flag=True, help="Accept a number in an unknown format; requires --reason.")
-@click.option("--reason", type=RecordedText(), metavar="WHY", help="Reason for the unknown number format.")
+@click.option("--reason", type=RecordedText(), metavar="TEXT", help="Reason for the unknown number format.")
 @day_option("--issued-on", "issued_on", "Date on which the number was issued.")
 @click.option("--published-at", type=RecordedText(), metavar="URL", help="URL of the regulator's publication.")
-@day_option("--service-start", "service_start", "Date on which the service started.")
-@day_option("--service-end", "service_end", "Date on which the service ends.")
-@click.option("--status", type=RecordedText(), metavar="STATE", help="Review status shown on the portal.")
-@click.option("--portal-text", type=RecordedText(), metavar="TEXT", help="Status text on the portal, verbatim.")
-@day_option("--on", "checked_on", "Date on which the status was checked (default: today).")
+@day_option("--service-start", "service_start", "Date on which the company's service started.")
+@day_option("--service-end", "service_end", "Date on which the company's service ends.")
+@click.option(
+    "--status", type=RecordedCode(STATE_NAMES), metavar="STATE", help="Review status shown on the portal."
+)
+@click.option("--portal-text", type=RecordedText(), metavar="TEXT", help="Review status on the portal, verbatim.")
+@day_option("--on", "checked_on", "Date on which the review status was checked (default: today).")
 @click.option("--evidence", type=ReadableFile(), metavar="FILE", help="Screenshot, stored with the record.")
 @reported_by_option("Name of the person reporting this, recorded next to the login name.")
 def _update_filing(
@@ -304,7 +254,7 @@ def _update_filing(
     """
     from archiver.actions.filing_actions import UpdateFiling
 
-    reason_for_force = session.reason_for_force(force, reason)
+    reason_for_force = session.require_reason_for_force(force, reason)
     changed_fields: dict[str, Any] = {
         field_name: typed_value.isoformat() if isinstance(typed_value, date) else typed_value
         for field_name, typed_value in sheet_options.items()
@@ -328,15 +278,15 @@ def _update_filing(
     session.console.info("Updated the record of {filing}.", filing=update_result["filing"])
     if status in ("deregistered", "revoked", "withdrawn"):
         session.console.info(
-            "Its retention cannot end before the end of the filing is recorded. To record it, run: archiver "
-            "filing end {filing!q} --on DATE --reason WHY",
+            "Retention cannot end before the end of the filing is recorded. To record the end, run: archiver "
+            "filing end {filing!q} --on DATE --reason TEXT",
             filing=update_result["filing"],
         )
 
 
-@command("Record the end of a filing; its retention periods count from this record.")
+@command("Record the end of a filing; retention counts from the time of this record.")
 @click.argument("filing", type=ObjectName())
-@day_option("--on", "ended_on", "End date, for information only.", required=True)
+@day_option("--on", "ended_on", "Date on which the filing ended, for information only.", required=True)
 @click.option("--reason", type=RecordedText(), required=True, help="Reason for the end, recorded in the journal.")
 @reported_by_option("Name of the person reporting this, recorded next to the login name.")
 def _end_filing(session: Session, filing: str, ended_on: date, reason: str, reported_by: str | None) -> None:
@@ -346,7 +296,8 @@ def _end_filing(session: Session, filing: str, ended_on: date, reason: str, repo
         EndFiling(filing_name=filing, ended_on=ended_on, reason=reason, reported_by=reported_by)
     )
     session.console.info(
-        "{filing} has ended. Its retention periods count from now; the next submission makes it live again.",
+        "Recorded the end of {filing}. Retention counts from now; the next submission makes the filing live "
+        "again.",
         filing=end_result["filing"],
     )
 

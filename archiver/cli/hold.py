@@ -48,10 +48,8 @@ def _list_holds(session: Session, as_json: bool, includes_lifted: bool) -> None:
     holds = session.open_archive().index.holds(include_lifted=includes_lifted)
     console = session.console
     if as_json:
-        json_fields = ("name", "object", "reason", "by", "user", "placed", "lifted", "lift_reason")
-        console.print_json(
-            [{field_name: getattr(hold, field_name) for field_name in json_fields} for hold in holds]
-        )
+        json_keys = ("name", "object", "reason", "by", "user", "placed", "lifted", "lift_reason")
+        console.print_json([{json_key: getattr(hold, json_key) for json_key in json_keys} for hold in holds])
         return
     if not holds:
         console.info("There are no holds.")

@@ -12,12 +12,12 @@ import click
 from click.core import ParameterSource
 
 from archiver import profiles
-from archiver.cli.parameters import ReadableFile, RecordedText
+from archiver.cli.parameters import NamedChoice, ReadableFile, RecordedText
 from archiver.cli.session import Session, command
 from archiver.config import template
 from archiver.config.loader import check_paths_not_nested, load_config
 from archiver.config.location import CURRENT_FOLDER_FILE
-from archiver.config.settings import CEILING_YEARS, LAYOUT_SUBMISSION, LAYOUTS, Config
+from archiver.config.settings import CEILING_YEARS, LAYOUT_FILING, LAYOUT_SUBMISSION, Config
 from archiver.errors import ConfigError, LazyMessage, StorageError, UsageError
 from archiver.intake.folder.nesting import check_folders_not_nested
 from archiver.path_existence import is_folder, is_plain_file, is_there
@@ -29,19 +29,29 @@ FirstEvent = ArchiveCreated | ArchiveAdopted
 
 
 class _RepeatedSetting(NamedTuple):
-    """A setting that both the existing configuration file and the command line contain."""
+    """A setting that is both in the existing configuration file and on the command line."""
 
     key: str
     value_in_file: Any
     typed_value: Any
 
 
-@command("Create an archive, its signing key, and archiver.toml; an existing archiver.toml is used unchanged.")
+#: Value of ``--layout`` -> the levels of folders.
+_LAYOUT_NAMES = {
+    LAYOUT_SUBMISSION: LazyMessage("filing, then submission"),
+    LAYOUT_FILING: LazyMessage("filing only; its submissions are numbered"),
+}
+
+
+@command(
+    "Create an archive, its signing key, and archiver.toml; an existing archiver.toml must match the options, "
+    "and is not changed."
+)
 @click.option("--archive", required=True, metavar="DIR", help="Archive folder, new or empty.")
 @click.option("--watch", required=True, metavar="DIR", help="Folder to watch, never modified.")
 @click.option(
     "--layout",
-    type=click.Choice(LAYOUTS),
+    type=NamedChoice(_LAYOUT_NAMES),
     default=LAYOUT_SUBMISSION,
     show_default=True,
     help="Meaning of the folder levels.",
@@ -49,12 +59,15 @@ class _RepeatedSetting(NamedTuple):
 @click.option(
     "--retention-years",
     type=int,
+    metavar="N",
     default=profiles.FLOOR_YEARS,
     show_default=True,
     help="Retention in calendar years, 3 or more.",
 )
 @click.option(
-    "--adopt", is_flag=True, help="Turn the clone in DIR (DIR/archive.git) with its keys into an archive."
+    "--adopt",
+    is_flag=True,
+    help=("Turn the clone in DIR/archive.git, with a backup of the keys in DIR/keys, into an archive."),
 )
 @click.option(
     "--tsa-url",
@@ -88,7 +101,7 @@ def init_command(
     """
     from archiver.store.creation import new_archive
 
-    settings = Config(
+    typed_settings = Config(
         source=Path(session.config_file or CURRENT_FOLDER_FILE),
         archive=Path(os.path.abspath(archive)),
         watch=Path(os.path.abspath(watch)),
@@ -96,15 +109,17 @@ def init_command(
         retention_years=retention_years,
         timestamp_url=tsa_url,
     )
-    existing_config = _load_existing_config(session, settings)
-    settings = existing_config or settings
+    existing_config = _load_existing_config(session, typed_settings)
+    settings = existing_config or typed_settings
     first_event = _make_first_event(settings, adopt=adopt)
     _check_settings(settings)
     root_certificates = _read_root_certificates(tsa_url, tsa_root, adopt)
     try:
         if not adopt:
-            new_archive.finish_interrupted(settings.archive)
-        if existing_config and _is_archive_created(settings, first_event, root_certificates):
+            new_archive.finish_interrupted_creation(settings.archive)
+        if existing_config and _is_init_complete(settings, first_event):
+            if not adopt:
+                _check_same_creation(settings, root_certificates)
             session.console.info(
                 "The archive at {path} already exists. Nothing was changed.", path=settings.archive
             )
@@ -114,8 +129,8 @@ def init_command(
                 "{path} already exists and is not empty. Nothing was changed. Choose a new folder.",
                 path=settings.archive,
             )
-        _create_archive_and_config(
-            settings, first_event, root_certificates, has_config=existing_config is not None
+        _write_config_and_create_archive(
+            settings, first_event, root_certificates, has_config_file=existing_config is not None
         )
     except OSError as error:
         raise StorageError(
@@ -146,28 +161,29 @@ def _print_next_steps(session: Session, settings: Config) -> None:
     console.info("Archive: {path}", path=settings.archive)
     console.info("Configuration file: {path}", path=os.path.abspath(settings.source))
     console.info(
-        "Store a copy of {path} in a safe place: clones of the archive do not contain the key.",
+        "Keep a copy of {path} in a safe place: clones of the archive do not contain the key.",
         path=settings.archive / "keys",
     )
-    console.info("To start archiving, run: archiver run")
+    console.info("To start capturing changes, run: archiver run")
 
 
-def _create_archive_and_config(
-    settings: Config, first_event: FirstEvent, root_certificates: Mapping[str, bytes], *, has_config: bool
+def _write_config_and_create_archive(
+    settings: Config, first_event: FirstEvent, root_certificates: Mapping[str, bytes], *, has_config_file: bool
 ) -> None:
-    """Create the configuration file and the archive; if the archive cannot be created, neither exists afterwards.
+    """Write the configuration file, then create the archive or adopt the clone.
 
-    The configuration file is written first.  If the process is killed before the archive is complete, repeating
-    the command finds the file and continues.  With ``has_config`` the file existed before: it is neither written
-    nor removed.
+    If the archive cannot be created, the new configuration file is removed.  If the process is killed in between,
+    the file stays, and the repeated command continues from there.  With ``has_config_file``, the file existed
+    before the command: it is neither written nor removed.
 
-    ``root_certificates`` are the certificates of the timestamp authority by file name; an adopted clone keeps its
-    own. Raises StorageError or Busy if the archive cannot be created, and OSError if the file cannot be written.
+    ``root_certificates`` are the certificates of the timestamp authority by file name; not used for a clone, which
+    contains its certificates.  Raises StorageError or Busy if the archive cannot be created, and OSError if the
+    file cannot be written.
     """
     from archiver.store.archive import Archive
     from archiver.store.creation.adoption import adopt as adopt_clone
 
-    if not has_config:
+    if not has_config_file:
         template.write_new_config(settings.source, template.render_config(settings))
     try:
         if isinstance(first_event, ArchiveAdopted):
@@ -175,7 +191,7 @@ def _create_archive_and_config(
         else:
             opened_archive = Archive.create(settings.archive, first_event, root_certificates)
     except BaseException:
-        if not has_config:
+        if not has_config_file:
             settings.source.unlink()
         raise
     opened_archive.close()
@@ -184,8 +200,8 @@ def _create_archive_and_config(
 def _load_existing_config(session: Session, typed_settings: Config) -> Config | None:
     """Return the settings in the existing configuration file, or None if there is no file.
 
-    Raises UsageError if the file contradicts an option that the user typed.  The default of an option cannot
-    contradict the file.
+    Raises UsageError if an option that the user typed contradicts the file, and ConfigError if the file has a
+    problem.  The default value of an option never contradicts the file.
     """
     if not is_there(typed_settings.source, follow_links=False):
         return None
@@ -202,13 +218,13 @@ def _load_existing_config(session: Session, typed_settings: Config) -> Config | 
         repeated_settings.append(
             _RepeatedSetting("retention.years", file_settings.retention_years, typed_settings.retention_years)
         )
-    for key, value_in_file, typed_value in repeated_settings:
+    for setting_key, value_in_file, typed_value in repeated_settings:
         if value_in_file != typed_value and not _is_same_path(value_in_file, typed_value):
             raise UsageError(
                 "{path} already exists, and its {key} is {there}, not {said}. Nothing was changed. Change the "
                 "file or the option, or name another file with --config.",
                 path=typed_settings.source,
-                key=key,
+                key=setting_key,
                 there=value_in_file,
                 said=typed_value,
             )
@@ -216,45 +232,51 @@ def _load_existing_config(session: Session, typed_settings: Config) -> Config | 
 
 
 def _is_same_path(value_in_file: Any, typed_value: Any) -> bool:
-    """Return True if the values are paths that differ only in symbolic links."""
+    """Return True if both values are paths of the same file or folder, perhaps through symbolic links."""
     return isinstance(typed_value, Path) and os.path.realpath(value_in_file) == os.path.realpath(typed_value)
 
 
-def _is_archive_created(settings: Config, first_event: FirstEvent, root_certificates: Mapping[str, bytes]) -> bool:
-    """Return True if the archive exists already and was created or adopted as requested.
+def _is_init_complete(settings: Config, first_event: FirstEvent) -> bool:
+    """Return True if nothing is left to do: the archive exists or, for a clone, this very adoption is complete.
 
-    Raises UsageError if an archive exists there that was created with another layout or other certificates.
+    For a clone, raises any exception of opening the archive and reading the journal.
+    """
+    from archiver.store.creation.adoption import is_adoption_complete
+
+    if isinstance(first_event, ArchiveAdopted):
+        return is_adoption_complete(settings.archive, first_event)
+    return is_plain_file(settings.archive / "archive.git" / "HEAD")
+
+
+def _check_same_creation(settings: Config, root_certificates: Mapping[str, bytes]) -> None:
+    """Raise UsageError if the existing archive was created with another layout or other certificates.
+
+    ``root_certificates`` are the certificates (PEM) that the user named, by file name.
     """
     from archiver.evidence import request_timestamp
     from archiver.store.archive import Archive
-    from archiver.store.creation.adoption import is_adopted
 
-    if isinstance(first_event, ArchiveAdopted):
-        return is_adopted(settings.archive, first_event)
-    if not is_plain_file(settings.archive / "archive.git" / "HEAD"):
-        return False
     with closing(Archive(settings.archive)) as archive:
         recorded_event = archive.journal.first_event()
         recorded_layout = ""
         if recorded_event is not None and recorded_event.action == ArchiveCreated.action:
             recorded_layout = ArchiveCreated.from_details(recorded_event.details).layout
-        pinned_roots = request_timestamp.authority_certificates(archive)
-    if recorded_layout != settings.layout or pinned_roots != b"".join(root_certificates.values()):
+        pinned_certificates = request_timestamp.read_authority_certificates(archive)
+    if recorded_layout != settings.layout or pinned_certificates != b"".join(root_certificates.values()):
         raise UsageError(
             "The archive at {path} already exists and was created with another {key}. Nothing was changed. Use "
             "the original {key}, or choose a new folder.",
             path=settings.archive,
             key="--layout" if recorded_layout != settings.layout else "--tsa-root",
         )
-    return True
 
 
 def _read_root_certificates(authority_url: str, roots_file: Path | None, adopt: bool) -> dict[str, bytes]:
     """Return the root certificates (PEM) of the timestamp authority, by the file name in the journal.
 
-    Returns an empty dict if the user asked for no authority.  Otherwise raises UsageError unless both the URL and
-    the certificates are given and usable, and if ``adopt`` is True: an adopted clone keeps the certificates that
-    it has.
+    Returns an empty dict if the user named neither a URL nor a file.  Raises UsageError if only one of them is
+    given, if the URL or the certificates cannot be used, or if ``adopt`` is True, because an adopted clone keeps
+    the certificates that it contains.
     """
     from archiver.verify import rfc3161
 

@@ -9,10 +9,10 @@ import click
 from archiver.cli.parameters import RecordedText
 from archiver.cli.session import Session, command, command_group
 
-key_command = command_group("Manage the signing key; only the archive's owner can change it.")
+key_command = command_group("Manage the signing key; only the archive owner can change the key.")
 
 
-@command("Put a new key into force, signed by the old key.")
+@command("Rotate the signing key: create a new key, signed by the old key.")
 @click.option("--reason", type=RecordedText(), required=True, help="Reason, recorded in the journal.")
 def _rotate_key(session: Session, reason: str) -> None:
     _replace_signing_key(session, reason, is_old_key_lost=False)
@@ -27,10 +27,10 @@ def _replace_key(session: Session, reason: str) -> None:
 
 
 def _replace_signing_key(session: Session, reason: str, *, is_old_key_lost: bool) -> None:
-    """Replace the signing key, sign a checkpoint with the new key, and print its witness line.
+    """Replace the signing key, sign a checkpoint with the new key, and print the witness line.
 
-    Normally the old key signs the new one.  With ``is_old_key_lost`` it cannot, and only the witness line, a line
-    of text that people keep outside of the archive, can vouch for the new key.  The reason is journalled.
+    The old key signs the new key.  With ``is_old_key_lost``, no signature is possible: only the witness line, a
+    line of text that people keep outside of the archive, can vouch for the new key.  The reason is journalled.
 
     Raises StorageError if the caller does not own the archive, and UsageError if the old key contradicts
     ``is_old_key_lost``.
@@ -41,15 +41,16 @@ def _replace_signing_key(session: Session, reason: str, *, is_old_key_lost: bool
     archive = session.open_archive()
     replace_signing_key(archive, reason, is_old_key_lost=is_old_key_lost, lock_timeout=session.lock_timeout)
     console = session.console
-    console.info("The new key is in force. Signatures by the old key are still verified with the old key.")
+    console.info("The new key now signs. Signatures by the old key remain valid.")
     console.info("To back up the key, run: archiver key backup --to DIR")
-    console.info("Store this line where no archive user can change it. It vouches for the new key.")
-    console.print_line(str(make_witness(archive, make_checkpoint(archive, session.lock_timeout))))
+    console.info("Store this line where no archive user can change it. The line is the proof of the new key.")
+    checkpoint = make_checkpoint(archive, session.lock_timeout)
+    console.print_line(str(make_witness(archive, checkpoint)))
 
 
 @command("Back up the signing key; clones of the archive do not contain it.")
 @click.option(
-    "--to", "target", required=True, metavar="DIR", help=("New folder, on a medium that can be locked away.")
+    "--to", "target", required=True, metavar="DIR", help=("New folder, on a medium that is kept in a safe place.")
 )
 def _back_up_key(session: Session, target: str) -> None:
     from archiver.evidence.key_rotation import back_up_signing_key
@@ -59,7 +60,8 @@ def _back_up_key(session: Session, target: str) -> None:
     check_target_is_outside(target_folder, session.config.watch, session.config.archive)
     back_up_signing_key(session.open_archive(), target_folder, session.lock_timeout)
     session.console.info(
-        "Copied the key to {path}. Anyone who has the copy can sign as this archive. Lock it away.",
+        "Copied the key to {path}. Anyone who has the copy can sign as this archive. Keep the copy in a safe "
+        "place.",
         path=target_folder,
     )
 

@@ -1,7 +1,7 @@
 """Show the help of commands in the reader's language.
 
-click translates its own words, such as "Usage" and its error messages, with gettext's default catalogue.  So
-:func:`select_language` makes our catalogue the default, and the classes here translate our help texts.
+click translates its words, such as "Usage", and its error messages with gettext's default catalogue.  So
+:func:`select_language` makes archiver's catalogue the default.  The classes here translate archiver's help texts.
 """
 
 from __future__ import annotations
@@ -11,23 +11,27 @@ import gettext
 import inspect
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import click
 
-from archiver.i18n import CATALOGUE_FOLDER
+from archiver.cli.line_breaks import break_lines, display_width
+from archiver.errors import LazyMessage
+from archiver.i18n import CATALOGUE_FOLDER, translator
 
 _DOMAIN = "archiver"
+#: Columns for the descriptions of options, however long the options are.
+_MIN_DESCRIPTION_WIDTH = 10
 
 
 def select_language(arguments: Sequence[str], default: str) -> None:
     """Set the language of help texts and of click's own messages.
 
-    The language is the value of the last ``--lang`` in ``arguments``, or ``default`` without one.  click can
+    The language is the value of the last ``--lang`` in ``arguments``, or ``default`` if there is none.  click can
     report an error before it has parsed the options, so ``arguments`` is searched here.
 
-    Sets LANGUAGE in the environment and gettext's default catalogue, for the whole process.  Texts stay English
-    in a language without a catalogue.
+    Sets LANGUAGE in the environment, and gettext's default catalogue, for the whole process.  In a language
+    without a catalogue, texts stay English.
     """
     language = default
     for argument, next_argument in itertools.zip_longest(arguments, arguments[1:]):
@@ -41,14 +45,48 @@ def select_language(arguments: Sequence[str], default: str) -> None:
 
 
 def translate_help(text: str | None) -> str:
-    """Return a help text in the selected language, without the indentation of its source; empty for no text."""
+    """Return a help text in the selected language, without the indentation from the source; empty for None."""
     cleaned_text = inspect.cleandoc(text or "")
     # For an empty text, gettext would return the header of the catalogue.
     return gettext.gettext(cleaned_text) if cleaned_text else ""
 
 
+class _HelpFormatter(click.HelpFormatter):
+    """Writes help in lines in which paths, commands and options stay whole, in Chinese too."""
+
+    def write_text(self, text: str) -> None:
+        """Write an indented paragraph."""
+        for line in break_lines(text, self.width - self.current_indent):
+            self.write(f"{'':>{self.current_indent}}{line}\n")
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        """Write terms and their descriptions in two columns.
+
+        The first column is as wide as the longest term, but at most ``col_max``: below a longer term, the
+        description begins on the next line.  ``col_spacing`` is the space between the columns.
+        """
+        rows = list(rows)
+        indent = self.current_indent
+        second_column = min(max(display_width(term) for term, _ in rows), col_max) + col_spacing
+        for term, description in rows:
+            lines = break_lines(description, max(self.width - second_column - indent, _MIN_DESCRIPTION_WIDTH))
+            padding = " " * (second_column - display_width(term))
+            first_line = lines.pop(0) if lines and display_width(term) <= second_column - col_spacing else ""
+            self.write(f"{'':>{indent}}{term}{padding}{first_line}".rstrip() + "\n")
+            for line in lines:
+                self.write(f"{'':>{indent + second_column}}{line}\n")
+
+
+class _HelpContext(click.Context):
+    """The context of a command, with the formatter for its help."""
+
+    formatter_class = _HelpFormatter
+
+
 class LocalizedCommand(click.Command):
     """A command with help in the reader's language."""
+
+    context_class = _HelpContext
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the sentence about the command."""
@@ -62,6 +100,7 @@ class LocalizedCommand(click.Command):
 class LocalizedGroup(click.Group):
     """A group of commands with help in the reader's language."""
 
+    context_class = _HelpContext
     command_class = LocalizedCommand
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -86,17 +125,37 @@ def _write_help_text(command: click.Command, formatter: click.HelpFormatter) -> 
         formatter.write_text(translate_help(command.help))
 
 
+def _describe_values(option: click.Option) -> str:
+    """Return a sentence with each value of an option and its meaning, translated; empty for most options.
+
+    The type of an option that takes codes has the attribute ``names_by_code``, such as
+    :class:`archiver.cli.parameters.NamedChoice`.  A code whose name is the code itself is listed without it.
+    """
+    names_by_code = getattr(option.type, "names_by_code", {})
+    if not names_by_code:
+        return ""
+    translate = translator(os.environ["LANGUAGE"])
+    values = [
+        code
+        if (meaning := translate(name)) == code
+        else translate(LazyMessage("{code} ({meaning})", code=code, meaning=meaning))
+        for code, name in names_by_code.items()
+    ]
+    return translate(LazyMessage(" Values: {values}.", values=translate(LazyMessage(", ")).join(values)))
+
+
 def _write_translated_options(command: click.Command, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-    """Write the command's options with translated help, as click does for English; hidden options are left out."""
+    """Write the command's options with translated help, in click's format; hidden options are omitted."""
     help_records = []
     for option in command.get_params(ctx):
         if not isinstance(option, click.Option):
             continue
-        # Translate a copy, so that the option keeps its English help, in case the process changes the language.
+        # Translate a copy: the process may change the language later, and needs the English help for that.
         translated_option = copy.copy(option)
-        translated_option.help = translate_help(translated_option.help)
-        if record := translated_option.get_help_record(ctx):
-            help_records.append(record)
+        translated_option.help = translate_help(translated_option.help) + _describe_values(option)
+        # None for a hidden option.
+        if help_record := translated_option.get_help_record(ctx):
+            help_records.append(help_record)
     if help_records:
         with formatter.section(gettext.gettext("Options")):
             formatter.write_dl(help_records)

@@ -32,20 +32,22 @@ def log_command(session: Session, filing_or_submission: str | None, as_json: boo
     scope = _find_scope(archive, filing_or_submission)
     versions = archive.index.versions(scope.filing_name, scope.submission_name)
     compliance_time = archive.compliance_time()
-    policy = session.retention_policy(archive)
-    decisions = [(version, decide_retention(version, policy, compliance_time)) for version in versions]
+    policy = session.read_retention_policy(archive)
+    version_decisions = [(version, decide_retention(version, policy, compliance_time)) for version in versions]
     if as_json:
-        session.console.print_json([_version_as_json(version, decision) for version, decision in decisions])
-    elif not decisions:
+        version_documents = [_version_to_dict(version, decision) for version, decision in version_decisions]
+        session.console.print_json(version_documents)
+    elif not version_decisions:
         session.console.info("There are no versions yet. To capture files, run: archiver run")
     else:
-        _print_versions(session, decisions)
+        _print_versions(session, version_decisions)
 
 
-def _print_versions(session: Session, decisions: Sequence[tuple[Version, RetentionDecision]]) -> None:
+def _print_versions(session: Session, version_decisions: Sequence[tuple[Version, RetentionDecision]]) -> None:
     """Print the versions as a table in the given order, each with the decision on its retention.
 
-    A plus sign after the day means that conditions without a date also keep the version; a last line explains it.
+    A plus sign after the day marks a version that conditions without a date also keep.  A line below the table
+    explains the mark.
     """
     console = session.console
     version_rows = [
@@ -53,11 +55,11 @@ def _print_versions(session: Session, decisions: Sequence[tuple[Version, Retenti
             version.tag,
             session.format_time(version.captured_at),
             version.files,
-            f"+{version.added} ~{version.modified} -{version.deleted}",
-            " ".join(record.on for record in version.submitted) or "-",
+            console.translate(_change_counts(version)),
+            " ".join(submission_record.on for submission_record in version.submitted) or "-",
             decision.keep_until.date().isoformat() + ("+" if decision.open_conditions else ""),
         )
-        for version, decision in decisions
+        for version, decision in version_decisions
     ]
     console.print_table(
         (
@@ -70,34 +72,50 @@ def _print_versions(session: Session, decisions: Sequence[tuple[Version, Retenti
         ),
         version_rows,
     )
-    if any(decision.open_conditions for _, decision in decisions):
-        console.info("+ longer while the filing is live or a hold is in force")
+    if any(decision.open_conditions for _, decision in version_decisions):
+        console.info(
+            "+ at least; longer while the filing is live, while the version is the latest of its submission "
+            "folder, or while a hold is in force"
+        )
 
 
-class _Scope(NamedTuple):
-    """The versions to list: of a submission, of a filing, or of the whole archive."""
+def _change_counts(version: Version) -> LazyMessage:
+    """Return in words how many materials differ from the previous version."""
+    return LazyMessage(
+        "{added} added, {modified} modified, {deleted} deleted",
+        added=version.added,
+        modified=version.modified,
+        deleted=version.deleted,
+    )
+
+
+class _VersionScope(NamedTuple):
+    """The set of versions to list: those of a submission, of a filing, or of the whole archive."""
 
     filing_name: str | None  # None: every filing
     submission_name: str | None  # None: every submission of the filing
 
 
-def _find_scope(archive: Archive, filing_or_submission: str | None) -> _Scope:
-    """Return the versions to list for FILING or FILING/SUBMISSION, or for None, the whole archive.
+def _find_scope(archive: Archive, filing_or_submission: str | None) -> _VersionScope:
+    """Return the scope that the user named as FILING or FILING/SUBMISSION; for None, the whole archive.
 
     Raises NotFoundError if there is no such filing or submission.
     """
     from archiver.store import resolve
 
     if filing_or_submission is None:
-        return _Scope(None, None)
+        return _VersionScope(None, None)
     if "/" in filing_or_submission:
         submission = resolve.find_submission(archive, filing_or_submission)
-        return _Scope(submission.filing, submission.name)
-    return _Scope(resolve.find_filing(archive, filing_or_submission), None)
+        return _VersionScope(submission.filing, submission.name)
+    return _VersionScope(resolve.find_filing(archive, filing_or_submission), None)
 
 
-def _version_as_json(version: Version, decision: RetentionDecision) -> dict[str, Any]:
-    """Return a version and the decision on its retention as a JSON object; times are ISO 8601."""
+def _version_to_dict(version: Version, decision: RetentionDecision) -> dict[str, Any]:
+    """Convert a version and the decision on its retention to a dict for ``--json``.
+
+    The keys must never change.  Times are ISO 8601.
+    """
     return {
         "tag": version.tag,
         "filing": version.submission.filing,
@@ -111,9 +129,14 @@ def _version_as_json(version: Version, decision: RetentionDecision) -> dict[str,
         "modified": version.modified,
         "deleted": version.deleted,
         "submitted": [
-            {"tag": record.tag, "on": record.on, "kind": record.kind, "number": record.number}
-            | ({"reason": record.reason} if record.reason else {})
-            for record in version.submitted
+            {
+                "tag": submission_record.tag,
+                "on": submission_record.on,
+                "kind": submission_record.kind,
+                "number": submission_record.number,
+            }
+            | ({"reason": submission_record.reason} if submission_record.reason else {})
+            for submission_record in version.submitted
         ],
         "keep_until": decision.keep_until.isoformat(),
         "open": [str(condition) for condition in decision.open_conditions],

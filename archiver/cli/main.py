@@ -1,4 +1,4 @@
-"""The entry point of the command line: prepares the environment, and maps every failure to an exit code.
+"""The entry point of the command line: prepares the environment, and maps each failure to an exit code.
 
 Each command has a separate module, which is imported only when the command runs.
 """
@@ -24,7 +24,7 @@ from archiver.errors import ArchiverError, StorageError, UsageError
 from archiver.i18n import language_from_environment
 from archiver.store import names
 
-#: Command name -> one line of help.  The texts are here because importing every module would slow ``--help``.
+#: Command name -> one line of help.  The texts are here because importing each module would slow down ``--help``.
 COMMANDS = {
     "init": "Create an archive and its configuration.",
     "run": "Watch the folder and capture every change.",
@@ -39,19 +39,19 @@ COMMANDS = {
     "change": "List changes after the filing, and record whether they are material.",
     "deadlines": "List deadlines and their legal basis.",
     "remind": "Send the reminders that are due.",
-    "notice-board": "Print the text to display on websites and in apps.",
+    "notice-board": "Print the display text for websites and apps.",
     "display": "Check that the filing number is displayed.",
     "hold": "Manage holds, which block disposal regardless of date.",
     "dispose": "Dispose of versions after retention ends.",
     "restore": "Restore a version.",
-    "verify": "Verify the archive with independent code.",
+    "verify": "Verify the archive with separate code.",
     "checkpoint": "Sign the archive's current state.",
     "drill": "Run a restore drill.",
     "maintain": "Pack the repository's small files.",
     "protect": "Make objects immutable, as root.",
     "key": "Manage the signing key: rotate, replace, and back up.",
     "replica": "Manage the replica in a bucket with Object Lock.",
-    "audit": "Export the inspection package.",
+    "audit": "Export an inspection package.",
     "reindex": "Rebuild the index from the journal.",
     "config": "Check the configuration file or show its settings.",
     "service": "Run archiver as a system service.",
@@ -89,7 +89,7 @@ class _CommandLoader(localized.LocalizedGroup):
         letters, if there is one.
         """
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            similar_names = [name for name in COMMANDS if name.startswith(args[0][:2])]
+            similar_names = [command_name for command_name in COMMANDS if command_name.startswith(args[0][:2])]
             message = gettext.gettext("No such command {name!r}.").format(name=args[0])
             hint = gettext.gettext("Did you mean {name}?").format(name=similar_names[0]) if similar_names else ""
             ctx.fail(f"{message} {hint}".strip())
@@ -98,12 +98,13 @@ class _CommandLoader(localized.LocalizedGroup):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write each command with the line from COMMANDS, without importing the module."""
         with formatter.section(gettext.gettext("Commands")):
-            formatter.write_dl([(name, localized.translate_help(text)) for name, text in COMMANDS.items()])
+            help_rows = [(name, localized.translate_help(help_text)) for name, help_text in COMMANDS.items()]
+            formatter.write_dl(help_rows)
 
 
 @click.group(
     cls=_CommandLoader,
-    help="Archive filing materials version by version, for at least 3 years.",
+    help="Capture filing materials version by version, and retain every version for at least 3 years.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, prog_name="archiver")
@@ -115,16 +116,17 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line, and return an exit code from the list in docs/commands.md.
 
-    ``arguments`` are those of the process by default.  If a page of the index is damaged, the index is rebuilt
-    and the command is repeated once.
+    ``arguments`` are the command-line arguments; None means those of the process.  If a page of the index is
+    damaged, the index is rebuilt and the command is repeated once.
 
     Removes every GIT_* variable from the environment, sets the language, and changes how stdout and stderr encode
     text, for the whole process.
     """
-    # Inherited GIT_* variables would override our own git settings.  GitPython reads some of them when it is
-    # imported, so they have to be removed before anything else.
-    for variable_name in [name for name in os.environ if name.startswith("GIT_")]:
-        del os.environ[variable_name]
+    # Inherited GIT_* variables would override archiver's git settings.  GitPython reads some variables when it is
+    # imported, so the variables must be removed before any other step.
+    for variable_name in list(os.environ):
+        if variable_name.startswith("GIT_"):
+            del os.environ[variable_name]
     escape_unencodable(sys.stdout)
     escape_unencodable(sys.stderr)
     session = Session()
@@ -136,48 +138,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _rebuild_and_repeat(typed_arguments, session, index_error)
 
 
-#: One or more surrogates as Python escapes them: bytes of an argument, not UTF-8, in an error message of click.
+#: Surrogates as escaped by Python: in an error message of click, bytes of an argument that are not UTF-8.
 _ESCAPED_SURROGATES = re.compile(r"(?:\\udc[89a-f][0-9a-f])+")
 
 
-def _percent_encode(escapes: re.Match[str]) -> str:
+def _percent_encode(escape_match: re.Match[str]) -> str:
     r"""Return the bytes in a match of _ESCAPED_SURROGATES as text for people: ``\udcb1`` becomes ``%B1``.
 
-    Bytes that together are a character in UTF-8 become that character: in the C locale, Python escapes even those.
+    Bytes that form a character in UTF-8 become that character, because in the C locale Python escapes them too.
     """
-    return names.name_as_text(bytes.fromhex(escapes[0].replace(r"\udc", "")))
+    return names.name_as_text(bytes.fromhex(escape_match[0].replace(r"\udc", "")))
 
 
 class _DamagedIndexError(Exception):
-    """SQLite found a damaged page of the index, the database derived from the journal, during a command."""
+    """During a command, SQLite found a damaged page in the index, which is derived from the journal."""
 
 
 def _run_command(arguments: list[str], session: Session) -> int:
-    """Run a command, print a message for any failure, and return the exit code.
+    """Run a command, and return the exit code; print a message for any failure.
 
-    Raises _DamagedIndexError if the index has a damaged page, because the caller can rebuild the index and
-    repeat the command.
+    Raises _DamagedIndexError if the index has a damaged page: the caller can rebuild the index and repeat the
+    command.
     """
 
     def run_command() -> int:
-        result = cli.main(list(arguments), prog_name="archiver", standalone_mode=False, obj=session)
+        command_result = cli.main(list(arguments), prog_name="archiver", standalone_mode=False, obj=session)
         _flush_output()
-        return result if isinstance(result, int) else 0
+        return command_result if isinstance(command_result, int) else 0
 
-    return _report_failure(run_command, arguments, session)
+    return _call_and_report_failure(run_command, arguments, session)
 
 
-def _report_failure(function: Callable[[], int], arguments: list[str], session: Session) -> int:
-    """Call a function and return the exit code; for any failure, print a message and return the failure's code.
+def _call_and_report_failure(run_step: Callable[[], int], arguments: list[str], session: Session) -> int:
+    """Call ``run_step``, and return the exit code; for any exception, print a message and return its exit code.
 
-    Raises _DamagedIndexError as :func:`_run_command` does.
+    ``arguments`` are those of the command line, for the message.  Raises _DamagedIndexError if the index has a
+    damaged page.
     """
     try:
-        return function()
+        return run_step()
     except click.ClickException as error:
         click_message = io.StringIO()
         error.show(click_message)
-        # Before 8.4, click left surrogates in some messages, which stderr cannot encode: escape those, too.
+        # Before 8.4, click left surrogates in some messages.  They are escaped, because stderr cannot encode them.
         escaped_text = click_message.getvalue().encode("utf-8", "backslashreplace").decode("utf-8")
         click.echo(_ESCAPED_SURROGATES.sub(_percent_encode, escaped_text), err=True, nl=False)
         return 2
@@ -187,8 +190,8 @@ def _report_failure(function: Callable[[], int], arguments: list[str], session: 
         _make_error_console(session).warn(error.message)
         return error.exit_code
     except BrokenPipeError:
-        # The reader of our output has ended, as in "archiver log | head", which is no failure.  Python flushes
-        # stdout when it ends; /dev/null keeps that from failing.
+        # The reader of the output has ended, as in "archiver log | head": that is no failure.  Python flushes
+        # stdout at exit, which must not fail either, so stdout becomes /dev/null.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
@@ -210,41 +213,43 @@ def _report_failure(function: Callable[[], int], arguments: list[str], session: 
         )
         return UsageError.exit_code
     except Exception as error:
-        # Compare the name, because importing sqlite3 for its exception classes would slow every --help.
+        # Compare the module's name, because importing sqlite3 for its exception classes would slow down --help.
         if type(error).__module__ == "sqlite3":
+            _raise_if_index_damaged(error)
             return _report_database_error(error, session)
         return _report_unexpected_error(error, arguments, session)
 
 
 def _flush_output() -> None:
-    """Flush stdout, so that a failure to write is reported with an exit code; raises OSError."""
+    """Flush stdout now, so that a failure to write is reported as an error; raises OSError."""
     # sys.stdout is None if the caller has closed the descriptor.
     if sys.stdout is not None:
         sys.stdout.flush()
 
 
-def _report_database_error(error: Exception, session: Session) -> int:
-    """Print the message of an exception of sqlite3, and return the exit code.
+def _raise_if_index_damaged(database_error: Exception) -> None:
+    """Raise _DamagedIndexError if an exception of sqlite3 means that a database file is damaged."""
+    # For a damaged file, sqlite3 raises DatabaseError and not a subclass: the subclasses have other causes, such
+    # as a lock.  The name is compared, because importing sqlite3 would slow down --help.
+    if type(database_error).__name__ == "DatabaseError":
+        raise _DamagedIndexError(str(database_error)) from database_error
 
-    Raises _DamagedIndexError for a damaged index, because the caller can rebuild it.
-    """
-    # sqlite3 raises DatabaseError itself for a damaged file; its subclasses have other causes, such as a lock.
-    if type(error).__name__ == "DatabaseError":
-        raise _DamagedIndexError(str(error)) from error
+
+def _report_database_error(database_error: Exception, session: Session) -> int:
+    """Print the message of an exception of sqlite3, and return the exit code."""
     _make_error_console(session).warn(
         "{path}: {reason}. No archived data was lost. Check the disk and the permissions.",
-        # Without settings the command was making an archive, whose path only the command knows.
+        # ``init`` runs without loaded settings, so the session does not know the path of the archive.
         path=session.archive_path or "SQLite",
-        reason=error,
+        reason=database_error,
     )
     return StorageError.exit_code
 
 
 def _rebuild_and_repeat(arguments: list[str], session: Session, index_error: _DamagedIndexError) -> int:
-    """Rebuild the damaged index, run the command again, and return its exit code.
+    """Rebuild the damaged index, run the command again, and return the exit code.
 
-    If the index is found damaged again, that is reported as an unexpected error, so that the command is not
-    repeated endlessly.
+    If the index is damaged even then, an unexpected error is reported, and the command is not repeated again.
     """
 
     def rebuild_index() -> int:
@@ -258,13 +263,13 @@ def _rebuild_and_repeat(arguments: list[str], session: Session, index_error: _Da
         return 0
 
     try:
-        return _report_failure(rebuild_index, arguments, session) or _run_command(arguments, session)
+        return _call_and_report_failure(rebuild_index, arguments, session) or _run_command(arguments, session)
     except _DamagedIndexError as error:
         return _report_unexpected_error(error, arguments, session)
 
 
 def _report_unexpected_error(error: Exception, arguments: list[str], session: Session) -> int:
-    """Write the log of an unexpected error, print the path of the log, and return exit code 1."""
+    """Write a crash log for an unexpected error, print the path of the log, and return exit code 1."""
     from archiver.daemon.crash_log import UNEXPECTED_ERROR, write_crash_log
 
     _make_error_console(session).warn(UNEXPECTED_ERROR.with_fields(path=write_crash_log(error, arguments)))
@@ -272,13 +277,13 @@ def _report_unexpected_error(error: Exception, arguments: list[str], session: Se
 
 
 def _make_error_console(session: Session) -> Console:
-    """Return a console for error messages, independent of the settings, which may be the cause of the error."""
+    """Return a console for error messages, without using the settings: they may be the cause of the error."""
     return Console(choose_language(session.typed_language, os.environ))
 
 
 def run() -> None:
     """Run the command line, and end the process with the exit code; never returns."""
     exit_code = main()
-    # The work is done, so Ctrl-C during Python's shutdown must not change the exit code.
+    # The command has ended, so Ctrl-C during Python's shutdown must not change the exit code.
     keyboard_interrupt.exit_on_ctrl_c(exit_code)
     sys.exit(exit_code)

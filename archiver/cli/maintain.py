@@ -7,7 +7,7 @@ import click
 from archiver.cli.session import Session, command
 
 
-@command("Pack the repository's small files; nothing is pruned. The daemon does this automatically when needed.")
+@command("Pack the repository's small files; nothing is pruned. The service does this automatically when needed.")
 @click.option(
     "--restore-settings",
     is_flag=True,
@@ -29,11 +29,11 @@ def maintain_command(session: Session, restore_settings: bool) -> None:
 
 
 def _restore_settings(session: Session) -> None:
-    """Restore archiver's own git settings and hooks, and print where the foreign ones are kept.
+    """Restore archiver's git settings and hooks, and print where the foreign settings and hooks are kept.
 
-    A setting or hook is foreign if archiver did not write it and git would obey it.  Works in this process and not
-    through the daemon, because the daemon refuses to open a repository of another format.  Raises StorageError if
-    the caller does not own the archive.
+    A setting or hook is foreign if archiver did not write it and other people's git would obey it.  The work is done
+    in this process, because the daemon refuses to open a repository of another format.  Raises StorageError if the
+    caller does not own the archive, and Busy if another process keeps writing.
     """
     from archiver.store.git import hooks
     from archiver.store.repair import set_aside
@@ -43,7 +43,7 @@ def _restore_settings(session: Session) -> None:
     foreign_deviations = [
         deviation for deviation in hooks.deviations(archive.repository_path) if deviation.reason == hooks.FOREIGN
     ]
-    # Opening the archive for writing restores the settings; there is nothing else to write.
+    # Opening the archive for writing restores the settings and hooks; there is nothing else to write.
     with archive.writing(session.lock_timeout):
         pass
     if foreign_deviations:

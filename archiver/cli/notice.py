@@ -1,11 +1,12 @@
 """``archiver notice``.
 
-A *notice* is a paper of the regulator about a filing. A paper in the notice folder is *unrecorded* until a
-recorded notice has it as its attachment.
+A *notice* is a paper from the regulator about a filing. A paper in the notice folder is *unrecorded* until it is
+the attachment of a recorded notice.
 """
 
 from __future__ import annotations
 
+import os
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import click
 
 from archiver.actions.client import open_attachment
 from archiver.cli.parameters import (
+    NamedChoice,
     ObjectName,
     ReadableFile,
     RecordedText,
@@ -24,6 +26,7 @@ from archiver.cli.parameters import (
 )
 from archiver.cli.session import Session, command, command_group
 from archiver.errors import LazyMessage, UsageError, shell_word
+from archiver.filings.code_names import NOTICE_KIND_NAMES, deadline_state_name, name_for_code
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,15 +37,13 @@ if TYPE_CHECKING:
     from archiver.filings.register import Notice
     from archiver.filings.unrecorded_papers import UnrecordedPaper
 
-_KINDS = ("correction", "inquiry", "refusal", "rectification", "inspection", "revocation")
-
 
 notice_command = command_group("Manage the regulator's notices and their answers.")
 
 
 @command("Record a notice. With only --file, read its text and suggest a command.")
 @click.argument("filing", type=ObjectName())
-@click.option("--kind", type=click.Choice(_KINDS), help="Notice kind.")
+@click.option("--kind", type=NamedChoice(NOTICE_KIND_NAMES), metavar="KIND", help="Notice kind.")
 @day_option("--received", "received_on", "Date on which the notice was received.")
 @day_option("--due", "due_on", "Deadline stated in the notice.")
 @click.option(
@@ -104,7 +105,7 @@ def _add_notice(
                 "the document and suggests a command."
             )
         session.console.info("Suggested from the document; nothing was recorded. Check it, then run:")
-        session.console.print_line(_proposed_command(filing, notice_file, proposal))
+        session.console.print_line(_format_proposed_command(filing, notice_file, proposal))
         return
     added_notice = session.perform(
         AddNotice(
@@ -134,25 +135,25 @@ def _add_notice(
 
 
 def _read_proposal(session: Session, notice_file: Path) -> NoticeProposal:
-    """Read the text of a notice in a child process, and return a guess at its content; records nothing.
+    """Read the text of a notice in a child process, and return a guess at the content; record nothing.
 
-    Raises UsageError if the file cannot be attached.  The guess is empty for a file without readable text.
+    The guess is empty for a file without readable text.  Raises UsageError if the file cannot be attached.
     """
     from archiver.documents.reader import DocumentReader
     from archiver.filings.notice_parser import parse_notice
 
     filing_names = {submission.filing for submission in session.open_archive().index.submissions()}
-    # Open the attachment only to check the file: the reader would wait indefinitely for a pipe without a writer.
+    # Opening the attachment only checks the file: the reader would wait forever for a pipe without a writer.
     with open_attachment(notice_file), DocumentReader() as reader:
         document = reader.read(notice_file, notice_file.name)
         return parse_notice(document.lines, sorted(filing_names))
 
 
-def _proposed_command(filing: str, notice_file: Path, proposal: NoticeProposal) -> str:
-    """Return the command that records a notice as ``proposal`` guesses, quoted for the shell.
+def _format_proposed_command(filing: str, notice_file: Path, proposal: NoticeProposal) -> str:
+    """Return a command that records the notice with the guessed values, quoted for the shell.
 
-    The command names ``filing`` unless the notice names exactly one filing.  A missing kind or day becomes a
-    placeholder in capitals, which the command refuses, so that a person has to fill it in.
+    The command names the filing that the notice names, or ``filing`` if the notice names none or several.  A
+    missing kind or day becomes a placeholder in capitals: the command refuses it until a person replaces it.
     """
     named_filing = proposal.filing_names[0] if len(proposal.filing_names) == 1 else filing
     command_words: list[object] = ["archiver", "notice", "add", named_filing]
@@ -174,7 +175,7 @@ def _proposed_command(filing: str, notice_file: Path, proposal: NoticeProposal) 
     required=True,
     type=ObjectName(),
     metavar="FILING/SUBMISSION",
-    help="Submission that answers the notice.",
+    help="Submission folder that answers the notice.",
 )
 @day_option("--on", "answered_on", "Date of the answer (default: the submission date).")
 @reported_by_option("Name of the person reporting this, recorded next to the login name.")
@@ -210,30 +211,29 @@ def _list_notices(session: Session, as_json: bool) -> None:
     deadline_by_uid = {deadline.uid: deadline for deadline in compute_deadlines(filing_by_name.values())}
     today = clock.today(session.config.zone)
     notices = [notice for filing in filing_by_name.values() for notice in filing.notices]
-    papers_without_notice = find_unrecorded_papers(
+    unrecorded_papers = find_unrecorded_papers(
         archive, session.config.desk.notice_folder_name, filing_by_name.values()
     )
     notice_documents = [
-        _notice_as_json(notice, deadline_by_uid.get(f"{notice.filing}:notice:{notice.number}"), today)
+        _notice_to_dict(notice, deadline_by_uid.get(f"{notice.filing}:notice:{notice.number}"), today)
         for notice in sorted(notices, key=lambda notice: notice.number)
     ]
     if as_json:
         session.console.print_json(
             {
                 "notices": notice_documents,
-                "unclaimed": [
-                    {"submission": paper.submission, "path": paper.path} for paper in papers_without_notice
-                ],
+                "unclaimed": [{"submission": paper.submission, "path": paper.path} for paper in unrecorded_papers],
             }
         )
     else:
-        _print_notices(session.console, notice_documents, papers_without_notice)
+        _print_notices(session.console, notice_documents, unrecorded_papers, session.config.watch)
 
 
-def _notice_as_json(notice: Notice, deadline: Deadline | None, today: date) -> dict[str, Any]:
-    """Return a notice as a JSON object with days in ISO 8601, and its state on the day ``today``.
+def _notice_to_dict(notice: Notice, deadline: Deadline | None, today: date) -> dict[str, Any]:
+    """Convert a notice, with the state on ``today``, to a dict for ``--json``, whose keys must never change.
 
-    ``deadline`` is the deadline of the answer; None for a notice that needs no answer, such as a revocation.
+    Days are ISO 8601.  ``deadline`` is the deadline of the answer, or None for a notice that needs no answer, such
+    as a revocation.
     """
     return {
         "number": notice.number,
@@ -254,9 +254,12 @@ def _notice_as_json(notice: Notice, deadline: Deadline | None, today: date) -> d
 
 
 def _print_notices(
-    console: Console, notice_documents: Sequence[dict[str, Any]], unrecorded_papers: Sequence[UnrecordedPaper]
+    console: Console,
+    notice_documents: Sequence[dict[str, Any]],
+    unrecorded_papers: Sequence[UnrecordedPaper],
+    watched_folder: Path,
 ) -> None:
-    """Print documents of :func:`_notice_as_json` as a table, then a line for each unrecorded paper."""
+    """Print dicts of :func:`_notice_to_dict` as a table, then a line for each unrecorded paper."""
     if not notice_documents and not unrecorded_papers:
         console.info("There are no notices.")
     if notice_documents:
@@ -271,27 +274,31 @@ def _print_notices(
         )
         column_keys = ("number", "filing", "kind", "received", "due", "state", "answer")
         notice_rows = [
-            [_cell_text(console, key, document[key]) for key in column_keys] for document in notice_documents
+            [_format_cell(console, notice_document, column_key) for column_key in column_keys]
+            for notice_document in notice_documents
         ]
         console.print_table(headings, notice_rows)
     for paper in unrecorded_papers:
         console.info(
-            "Unrecorded document: {path} in {submission}. To record it, run: archiver notice add {filing!q} "
-            "--file FILE",
+            "Unrecorded document: {path} in {submission}. To read it and get the command that records it, run: "
+            "archiver notice add {filing!q} --file {file!q}",
             path=paper.path,
             submission=paper.submission,
             filing=paper.filing,
+            file=watched_folder / os.fsdecode(paper.watched_path),
         )
 
 
-def _cell_text(console: Console, key: str, value: Any) -> str:
-    """Return the value of ``key`` in a notice's document for people: codes translated, a dash for None."""
-    from archiver.filings.code_names import DEADLINE_STATE_NAMES, NOTICE_KIND_NAMES, name_for_code
-
-    if value is None:
+def _format_cell(console: Console, notice_document: dict[str, Any], column_key: str) -> str:
+    """Return a value from the dict of a notice for people: a code is translated, and None becomes a dash."""
+    cell_value = notice_document[column_key]
+    if cell_value is None:
         return "-"
-    word_by_code = {"kind": NOTICE_KIND_NAMES, "state": DEADLINE_STATE_NAMES}.get(key)
-    return str(value) if word_by_code is None else console.translate(name_for_code(value, word_by_code))
+    if column_key == "kind":
+        return console.translate(name_for_code(cell_value, NOTICE_KIND_NAMES))
+    if column_key == "state":
+        return console.translate(deadline_state_name(cell_value, notice_document["basis"]))
+    return str(cell_value)
 
 
 for _name, _command in (("add", _add_notice), ("answer", _answer_notice), ("list", _list_notices)):

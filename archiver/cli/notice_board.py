@@ -10,7 +10,7 @@ from archiver.cli.parameters import ObjectName
 from archiver.cli.session import Session, command
 
 
-@command("Print the text to display on websites and in apps: number, link, and names.")
+@command("Print the display text for websites and apps: filing number, link, and names.")
 @click.argument("filing", type=ObjectName())
 @click.option(
     "--format",
@@ -30,7 +30,7 @@ def notice_board_command(session: Session, filing: str, text_format: str) -> Non
 
     archive = session.open_archive()
     filing_name = find_filing(archive, filing)
-    filing_record = filings_from_events(archive.index.life_events(filing_name)).get(filing_name) or Filing(
-        filing_name
-    )
+    filing_by_name = filings_from_events(archive.index.life_events(filing_name))
+    # A filing without any record has a folder, but no entry.
+    filing_record = filing_by_name.get(filing_name) or Filing(filing_name)
     sys.stdout.write(render_display_text(filing_record, text_format))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from datetime import date
 from pathlib import Path
@@ -15,20 +15,19 @@ import click
 from click.shell_completion import CompletionItem
 
 from archiver.cli.session import Session
-from archiver.errors import UsageError
+from archiver.errors import LazyMessage, UsageError
 
-#: Encodings of old Chinese terminals.  In such a locale, Python has decoded an argument correctly already.
+#: Encodings of old Chinese terminals.  With such a locale, Python has already decoded an argument correctly.
 _CHINESE_ENCODINGS = ("gb18030", "gbk", "gb2312", "big5", "big5hkscs")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print machine-readable output.")
 
 
 def decode_argument(argument: str) -> str:
-    """Return the text typed by the user, although Python decoded the bytes with the locale's encoding.
+    """Decode an argument again, as UTF-8, after Python has decoded it with the encoding of the locale.
 
-    The bytes of ``argument`` are decoded again, as UTF-8, because names in the archive are UTF-8 and the C locale
-    can decode only ASCII.  In an old Chinese locale, ``argument`` is returned unchanged if it was decoded without
-    error.  Bytes that are not UTF-8 become surrogates, as with ``os.fsdecode``.
+    Names in the archive are UTF-8, and the C locale can decode only ASCII.  In an old Chinese locale, ``argument``
+    is returned unchanged if Python could decode it.  Bytes that are not UTF-8 become surrogates.
     """
     from archiver.store.names import is_utf8
 
@@ -39,7 +38,7 @@ def decode_argument(argument: str) -> str:
 
 
 def file_name_to_record(path: Path | None) -> str | None:
-    """Return the last component of ``path`` as the journal records it; None if ``path`` is None.
+    """Return the last component of ``path`` as text for the journal; None if ``path`` is None.
 
     The name is decoded as UTF-8 in every locale.  Bytes that are not UTF-8 become surrogates.
     """
@@ -56,9 +55,9 @@ class ObjectName(click.ParamType):  # type: ignore[type-arg]  # generic only in 
         return decode_argument(value).strip("/")
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Return the filings, submissions and tags that begin with ``incomplete``, sorted.
+        """Return the names of filings, submissions and versions that begin with ``incomplete``, sorted.
 
-        Returns nothing if the configuration or the index cannot be read.  Never prints.
+        Returns an empty list if the configuration or the index cannot be read.  Never prints.
         """
         from archiver.store.index.queries import Index
 
@@ -71,47 +70,65 @@ class ObjectName(click.ParamType):  # type: ignore[type-arg]  # generic only in 
         except Exception:
             # A message would appear in the middle of the line that the user is typing.
             return []
-        filing_names = {name.split("/")[0] for name in submission_names}
-        candidates = {*filing_names, *submission_names, *tags}
-        return [CompletionItem(name) for name in sorted(candidates) if name.startswith(incomplete)]
+        filing_names = {submission_name.split("/")[0] for submission_name in submission_names}
+        known_names = {*filing_names, *submission_names, *tags}
+        return [CompletionItem(name) for name in sorted(known_names) if name.startswith(incomplete)]
 
 
 class RecordedText(ObjectName):
-    """Text that the journal will hold, or the name of a record, such as a hold."""
+    """A text for the journal, or the name of a record, such as a hold."""
 
     name = "text"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
-        """Return the text; raises UsageError for bytes that are neither UTF-8 nor in the locale's encoding."""
+        """Return the text; raise UsageError for bytes that are neither UTF-8 nor in the locale's encoding."""
         from archiver.store.names import is_utf8
 
-        text = decode_argument(value)
-        if not is_utf8(text):
-            # The terminal may use another encoding than UTF-8, in which Python has decoded the argument correctly.
-            text = value
-        if not is_utf8(text):
+        utf8_text = decode_argument(value)
+        if is_utf8(utf8_text):
+            return utf8_text
+        # The terminal may use another encoding than UTF-8, in which Python has decoded the argument correctly.
+        locale_text: str = value
+        if not is_utf8(locale_text):
             raise UsageError(
                 "{text} is not UTF-8 text. Nothing was changed. Set the terminal to UTF-8 and try again.",
-                text=text,
+                text=locale_text,
             )
-        return text
+        return locale_text
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Return nothing: the archive has no list of possible texts."""
+        """Return an empty list, because any text is possible."""
         return []
 
 
+class NamedChoice(click.Choice):  # type: ignore[type-arg]  # generic only in later versions of click
+    """One of several codes, each with a name for people; the help lists both."""
+
+    def __init__(self, names_by_code: Mapping[str, LazyMessage]) -> None:
+        """Accept the keys of ``names_by_code``."""
+        super().__init__(list(names_by_code))
+        self.names_by_code = names_by_code
+
+
+class RecordedCode(RecordedText):
+    """A code that the action checks, such as the state of a filing; the help lists the codes with their names."""
+
+    def __init__(self, names_by_code: Mapping[str, LazyMessage]) -> None:
+        """List the codes and names of ``names_by_code`` in the help."""
+        self.names_by_code = names_by_code
+
+
 class MaterialPattern(ObjectName):
-    """A glob matched with the names of materials, both the bytes and the form shown in listings."""
+    """A glob for the names of materials; matched with both the bytes of a name and the form shown in listings."""
 
     name = "pattern"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
-        """Return the pattern with bytes that are not UTF-8 as ``%XX``, because the journal holds only UTF-8."""
-        # Python keeps such a byte as the surrogate U+DC00 + byte, from U+DC80 to U+DCFF.
+        """Return the pattern; bytes that are not UTF-8 become ``%XX``, because the journal holds only UTF-8."""
+        # Python represents such a byte as the surrogate U+DC00 + byte, from U+DC80 to U+DCFF.
         return "".join(
-            f"%{ord(char) - 0xDC00:02X}" if "\udc80" <= char <= "\udcff" else char
-            for char in decode_argument(value)
+            f"%{ord(character) - 0xDC00:02X}" if "\udc80" <= character <= "\udcff" else character
+            for character in decode_argument(value)
         )
 
 
@@ -121,7 +138,7 @@ class DayParameter(click.ParamType):  # type: ignore[type-arg]
     name = "date"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> date:
-        """Return the typed day; raises UsageError for any other text.  A day passes unchanged."""
+        """Return the typed day; raise UsageError for any other text.  A ``date`` is returned unchanged."""
         from archiver.filings.typed_days import parse_day
 
         return value if isinstance(value, date) else parse_day(value)
@@ -140,7 +157,7 @@ def day_option(
 
 
 def reported_by_option(help_text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return a decorator adding ``--by``: the person behind a record, if not the user typing the command.
+    """Return a decorator that adds ``--by``: the person who reports a fact, if not the user of the command.
 
     The command receives the name as ``reported_by``, or None if the option was not typed.
     """
@@ -151,5 +168,5 @@ class ReadableFile(click.Path):
     """The path of an existing, readable file, which the command receives as a ``Path``."""
 
     def __init__(self) -> None:
-        """Refuse folders and files that do not exist or may not be read, with a message of click."""
+        """Make click refuse folders, and files that do not exist or are not readable."""
         super().__init__(exists=True, dir_okay=False, readable=True, path_type=Path)

@@ -11,6 +11,10 @@ from archiver.errors import ArchiverError, LazyMessage, StorageError
 
 if TYPE_CHECKING:
     from archiver.cli.console import Console
+    from archiver.store.permissions import ProtectionCounts
+
+#: The ``object`` of the event: the flags of all content objects change together.
+_ALL_CONTENT = "content"
 
 
 @command("Set the immutable flag on all objects (as root, on a filesystem that supports it).")
@@ -29,7 +33,7 @@ def protect_command(session: Session, is_clearing: bool) -> None:
 
     archive = session.open_archive()
     try:
-        changed_count, total_count = protect_objects(archive.content.objects_folder, on=not is_clearing)
+        protection_counts = protect_objects(archive.content.objects_folder, on=not is_clearing)
     except OSError as error:
         raise StorageError(
             "Cannot change the immutable flag of {path} ({reason}). No archived data was lost. Run this as root "
@@ -37,14 +41,14 @@ def protect_command(session: Session, is_clearing: bool) -> None:
             path=error.filename or archive.content.objects_folder,
             reason=error.strerror,
         ) from None
-    _print_changed_flags(session.console, changed_count, total_count, is_clearing=is_clearing)
+    _print_changed_flags(session.console, protection_counts, is_clearing=is_clearing)
     try:
         protection_event = ContentProtected(
-            is_immutable=not is_clearing, objects=total_count, changed=changed_count
+            is_immutable=not is_clearing, objects=protection_counts.total, changed=protection_counts.changed
         )
         session.perform(
             RecordNote(
-                action=protection_event.action.value, about="content", details=protection_event.to_details()
+                action=protection_event.action.value, about=_ALL_CONTENT, details=protection_event.to_details()
             )
         )
     except ArchiverError as error:
@@ -52,13 +56,17 @@ def protect_command(session: Session, is_clearing: bool) -> None:
         session.console.warn("The flags were changed, but this was not recorded in the journal.")
 
 
-def _print_changed_flags(console: Console, changed_count: int, total_count: int, *, is_clearing: bool) -> None:
-    """Print the number of content objects, and the number of flags set or cleared."""
+def _print_changed_flags(console: Console, protection_counts: ProtectionCounts, *, is_clearing: bool) -> None:
+    """Print the number of content objects, and the number of flags that were set or, if clearing, cleared."""
     if is_clearing:
         console.info(
-            "Cleared the immutable flag: {done} of {total} objects changed.",
-            done=changed_count,
-            total=total_count,
+            LazyMessage.define(
+                "Cleared the immutable flag: {done} of {total} objects changed.",
+                singular="Cleared the immutable flag: {done} of {total} object changed.",
+                count_field="total",
+            ),
+            done=protection_counts.changed,
+            total=protection_counts.total,
         )
     else:
         console.info(
@@ -67,7 +75,7 @@ def _print_changed_flags(console: Console, changed_count: int, total_count: int,
                 singular="{total} object is immutable ({done} newly set).",
                 count_field="total",
             ),
-            done=changed_count,
-            total=total_count,
+            done=protection_counts.changed,
+            total=protection_counts.total,
         )
         console.info("Objects captured later are not immutable until you run this command again.")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     "--accept",
     "accepts_loss",
     is_flag=True,
-    help=("Continue from the last intact event, and record the loss in the journal."),
+    help=("Continue from the last complete journal event, and record the loss in the journal."),
 )
 @click.option("--yes", "is_confirmed", is_flag=True, help="Answer yes to the question of --accept.")
 def reindex_command(session: Session, accepts_loss: bool, is_confirmed: bool) -> None:
@@ -45,13 +45,13 @@ def reindex_command(session: Session, accepts_loss: bool, is_confirmed: bool) ->
 
 
 def _accept_loss(session: Session, *, is_confirmed: bool) -> None:
-    """Print the loss, continue the archive from the last whole event, and journal the loss.
+    """Print the loss, continue the archive from the last intact event, and journal the loss.
 
-    After the last whole event, the journal is damaged or lacks events.  Asks the user first, unless
-    ``is_confirmed`` or nothing was lost.
+    After the last intact event, the journal is damaged or lacks events.  The user must confirm the loss, unless
+    ``is_confirmed`` is True or nothing was lost.
 
-    Raises UsageError if the user does not agree or cannot be asked, and StorageError if the user does not own the
-    archive.  Nothing is changed then.
+    Raises UsageError if the user does not confirm or cannot be asked, and StorageError if the user does not own
+    the archive; nothing is changed then.
     """
     from archiver.store.repair import accepted_loss
 
@@ -80,22 +80,26 @@ def _accept_loss(session: Session, *, is_confirmed: bool) -> None:
 
 
 def _print_loss(session: Session, loss: Loss) -> None:
-    """Print the last whole event, everything lost afterwards, and the fate of refs not fitting the event."""
+    """Print the last intact event, the loss after the event, and the refs to remove, keep aside, or restore."""
     console = session.console
     console.info(
-        "Last intact event: {seq} ({at})",
+        "Last complete journal event: {seq} ({at})",
         seq=loss.last_event.seq,
         at=session.format_time(loss.last_event.at) if loss.last_event.at else "-",
     )
     if loss.problem is not None:
         console.info("The journal cannot be continued: {problem}", problem=loss.problem)
     if loss.lost_events:
-        console.info("Missing events: {first} to {last}", first=loss.last_event.seq + 1, last=loss.newest_seq)
-    for version in loss.versions:
-        captured_at = session.format_time(version.captured_at) if version.captured_at else "-"
-        console.info("Lost: {tag} ({at}, not in the journal)", tag=version.tag, at=captured_at)
-    for record in loss.records:
-        console.info("Lost: {tag} ({at}, not in the journal)", tag=record, at=session.format_time(record.at))
+        console.info(
+            "Missing journal events: {first} to {last}", first=loss.last_event.seq + 1, last=loss.newest_seq
+        )
+    for lost_version in loss.versions:
+        captured_at = session.format_time(lost_version.captured_at) if lost_version.captured_at else "-"
+        console.info("Lost: {tag} ({at}, not in the journal)", tag=lost_version.tag, at=captured_at)
+    for lost_record in loss.records:
+        console.info(
+            "Lost: {tag} ({at}, not in the journal)", tag=lost_record, at=session.format_time(lost_record.at)
+        )
     for ref in loss.unknown_refs:
         if ref in loss.dangling_refs:
             console.info("To be removed, because its target is missing: {ref}", ref=ref)
@@ -106,9 +110,9 @@ def _print_loss(session: Session, loss: Loss) -> None:
 
 
 def _confirm_loss(session: Session) -> bool:
-    """Ask the user at the terminal; return True for yes.
+    """Ask the user at the terminal to confirm the loss; return True for yes.
 
-    Returns False without asking if stdin is no terminal: a script has to use ``--yes``.
+    If stdin is not a terminal, returns False without asking: a script must use ``--yes``.
     """
     if not sys.stdin.isatty():
         return False

@@ -28,19 +28,20 @@ def remind_command(session: Session, dry_run: bool) -> None:
     )
     if send_result["failed"]:
         raise StorageError(
-            "Cannot send the reminders for {roles}. They remain due and are sent in the next run. Check the "
-            "addresses and the reminder services.",
+            "Cannot send the reminders for {roles}. The next run sends them again. Check the addresses, and "
+            "check that the mail or messaging servers can be reached.",
             roles=", ".join(send_result["failed"]),
         )
 
 
 def _print_pending_reminders(session: Session) -> None:
-    """Print each reminder that is due: the recipient, then a line for each item, such as a deadline."""
+    """Print each due reminder: the recipient, and a line for each item, such as a deadline."""
     from archiver.actions.context import ActionContext
-    from archiver.actions.reminder_actions import pending_reminders
+    from archiver.actions.reminder_actions import collect_pending_reminders
 
     console = session.console
-    _, reminders = pending_reminders(ActionContext(session.open_archive(), session.config, session.lock_timeout))
+    context = ActionContext(session.open_archive(), session.config, session.lock_timeout)
+    _, reminders = collect_pending_reminders(context)
     for reminder in reminders:
         console.info("To {role}:", role=reminder.recipient)
         for item in reminder.reminders:

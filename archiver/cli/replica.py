@@ -1,6 +1,6 @@
 """``archiver replica``: the copy of the archive in a bucket of an S3 server.
 
-The bucket *locks* an object if it refuses to delete it before a date.
+An object is *locked* if the bucket refuses to delete it before a certain time.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from pathlib import Path
 
 import click
 
-from archiver.cli.parameters import RecordedText, json_option
+from archiver.cli.parameters import NamedChoice, RecordedText, json_option
 from archiver.cli.session import Session, command, command_group
+from archiver.errors import LazyMessage
 
 replica_command = command_group("Manage the replica in a bucket with Object Lock.")
 
@@ -21,7 +22,13 @@ _endpoint_option = click.option(
 _region_option = click.option("--region", type=RecordedText(), default="", help="Region of the bucket.")
 _style_option = click.option(
     "--style",
-    type=click.Choice(["auto", "path", "virtual"]),
+    type=NamedChoice(
+        {
+            "auto": LazyMessage("chosen for the endpoint"),
+            "path": LazyMessage("bucket in the path"),
+            "virtual": LazyMessage("bucket in the host name"),
+        }
+    ),
     default="auto",
     help="Addressing style of the bucket.",
 )
@@ -38,7 +45,11 @@ _style_option = click.option(
 @_endpoint_option
 @_region_option
 @_style_option
-@click.option("--no-lock", is_flag=True, help="Accept a bucket without Object Lock; status shows a warning.")
+@click.option(
+    "--no-lock",
+    is_flag=True,
+    help=("Accept a bucket without Object Lock; archiver status shows that the lock is missing."),
+)
 def _init_replica(session: Session, url: str, endpoint: str, region: str, style: str, no_lock: bool) -> None:
     """Test the bucket, and journal it as the replica, in place of any earlier replica.
 
@@ -62,7 +73,9 @@ def _init_replica(session: Session, url: str, endpoint: str, region: str, style:
         for broken_promise in lock_proof.broken_promises:
             console.info("Object Lock test failed: {what}", what=broken_promise)
         console.info("Using {url} without Object Lock, as requested.", url=replica_settings.url)
-    console.info("The daemon now replicates to the bucket. To replicate immediately, run: archiver replica sync")
+    console.info(
+        "From now on, the service replicates to the bucket. To replicate immediately, run: archiver replica sync"
+    )
 
 
 @command("Upload missing data, update locks and holds, and delete disposed objects.")
@@ -96,7 +109,8 @@ def _sync_replica(session: Session, as_json: bool) -> None:
         )
     for sha256 in sync_result["missing"]:
         console.info(
-            "Damaged or missing locally and in the replica: {sha256}. Run: archiver verify", sha256=sha256
+            "Damaged or missing locally and in the replica: {sha256}. To verify the archive, run: archiver verify",
+            sha256=sha256,
         )
 
 
@@ -105,7 +119,7 @@ def _sync_replica(session: Session, as_json: bool) -> None:
     "--url", type=RecordedText(), required=True, metavar="s3://BUCKET/PREFIX", help="URL of the replica."
 )
 @click.option(
-    "--to", "target_folder", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new folder."
+    "--to", "target_folder", required=True, type=click.Path(path_type=Path), metavar="DIR", help="New folder."
 )
 @_endpoint_option
 @_region_option
@@ -158,7 +172,7 @@ def _rebuild_archive(
         progress=console.make_progress_display(),
     )
     console.info(
-        "Rebuilt the archive in {path} (events: {events}, objects: {objects}, bytes: {bytes}).",
+        "Rebuilt the archive in {path} (journal events: {events}, objects: {objects}, bytes: {bytes}).",
         events=rebuild_result.event_count,
         objects=rebuild_result.object_count,
         bytes=rebuild_result.byte_count,

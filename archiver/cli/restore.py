@@ -6,14 +6,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archiver.cli.parameters import MaterialPattern, ObjectName
+from archiver.cli.parameters import MaterialPattern, NamedChoice, ObjectName
 from archiver.cli.session import Session, command
-from archiver.errors import ArchiverError, UsageError
+from archiver.errors import ArchiverError, LazyMessage, UsageError
 
 if TYPE_CHECKING:
     from archiver.cli.console import Console
     from archiver.restore.restoration import Overwrite, PlacedVersion, RestorePlan
     from archiver.store.archive import Archive
+
+
+#: Value of ``--overwrite`` -> what happens to existing files.
+_OVERWRITE_NAMES = {
+    "never": LazyMessage("refuse if one differs"),
+    "if-changed": LazyMessage("replace those that differ"),
+    "always": LazyMessage("write all again"),
+}
 
 
 @command("Restore a version with its times and empty folders, and verify every byte.")
@@ -25,7 +33,7 @@ if TYPE_CHECKING:
 @click.option("--at", "at_time", metavar="TIME", help="Time as of which to restore a filing.")
 @click.option(
     "--overwrite",
-    type=click.Choice(["never", "if-changed", "always"]),
+    type=NamedChoice(_OVERWRITE_NAMES),
     default="never",
     show_default=True,
     help="Handling of files that already exist.",
@@ -60,30 +68,32 @@ def restore_command(
         for version, subfolder in placed_versions
         for item in restoration.list_restore_items(archive, version, globs, subfolder)
     ]
-    tags = [placed_version.version.tag for placed_version in placed_versions]
-    restore_plan = restoration.plan_restore(target_folder, tags, items_to_restore)
+    version_tags = [placed_version.version.tag for placed_version in placed_versions]
+    restore_plan = restoration.plan_restore(target_folder, version_tags, items_to_restore)
     _print_comparison(session.console, restore_plan)
     if not dry_run:
-        _apply_and_journal(session, archive, restore_plan, restoration.Overwrite(overwrite))
+        _restore_and_journal(session, archive, restore_plan, restoration.Overwrite(overwrite))
 
 
 def _print_comparison(console: Console, restore_plan: RestorePlan) -> None:
-    """Print how many files the target lacks, has with the same bytes, and has with other bytes."""
+    """Print the numbers of files that the target lacks, has with the same bytes, and has with other bytes."""
     console.info(
         "{versions}: {new} new, {same} unchanged, {differing} different",
-        versions=", ".join(restore_plan.version_tags),
+        versions=console.join(restore_plan.version_tags),
         new=len(restore_plan.new_files),
         same=len(restore_plan.same_files),
         differing=len(restore_plan.differing_files),
     )
 
 
-def _apply_and_journal(
+def _restore_and_journal(
     session: Session, archive: Archive, restore_plan: RestorePlan, overwrite: Overwrite
 ) -> None:
     """Write the files of the plan, print the result, and journal the restore.
 
-    Raises as :func:`restore_command` does.
+    Raises UsageError if files differ and ``overwrite`` is ``never``, with nothing written, and StorageError for
+    damaged content or a failure to write.  A failure to journal is only a warning, because the restore is
+    complete by then.
     """
     from archiver.actions.maintenance_actions import RecordNote
     from archiver.restore import restoration
@@ -93,12 +103,16 @@ def _apply_and_journal(
         archive.content, restore_plan, overwrite, console.make_progress_display()
     )
     console.info(
-        "Restored to {target}: {bytes} bytes written and verified.",
+        LazyMessage.define(
+            "Restored to {target}: {bytes} bytes written and verified.",
+            singular="Restored to {target}: {bytes} byte written and verified.",
+            count_field="bytes",
+        ),
         target=restore_plan.target,
         bytes=written_bytes,
     )
     try:
-        session.perform(RecordNote(**restoration.note_arguments_for_restore(restore_plan, written_bytes)))
+        session.perform(RecordNote(**restoration.build_restore_note_arguments(restore_plan, written_bytes)))
     except ArchiverError as error:
         console.warn(error.message)
         console.warn("The restore is complete, but it was not recorded in the journal.")
@@ -107,13 +121,13 @@ def _apply_and_journal(
 def _select_versions(
     session: Session, archive: Archive, tag_or_filing: str, at_time: str | None
 ) -> list[PlacedVersion]:
-    """Return the versions that the user asked for.
+    """Return the versions to restore, each with the place in the target.
 
-    Without ``at_time``, ``tag_or_filing`` is the tag of one version.  With it, ``tag_or_filing`` is a filing, and
-    the newest version of each submission at that time is returned.
+    Without ``at_time``, ``tag_or_filing`` is the tag of one version.  With ``at_time``, ``tag_or_filing`` is a
+    filing, and the newest version of each submission at that time is returned.
 
-    Raises NotFoundError if there is no such version, UsageError if ``at_time`` is no time or ``tag_or_filing`` no
-    filing.
+    Raises NotFoundError if there is no such version or filing, and UsageError if ``at_time`` is not a time or
+    ``tag_or_filing`` is not the name of a filing.
     """
     from archiver import clock
     from archiver.restore import restoration
@@ -126,6 +140,7 @@ def _select_versions(
             "--at requires the name of a filing, not {name}. Nothing was changed. Name a filing.",
             name=tag_or_filing,
         )
-    filing = find_filing(archive, tag_or_filing)
-    versions = restoration.find_versions_at(archive, filing, clock.format_time(session.parse_time(at_time)))
+    filing_name = find_filing(archive, tag_or_filing)
+    newest_time = clock.format_time(session.parse_time(at_time))
+    versions = restoration.find_versions_at(archive, filing_name, newest_time)
     return [restoration.PlacedVersion(version, subfolder) for version, subfolder in versions]

@@ -28,13 +28,17 @@ _RESCAN_SECONDS = 0.5
 
 
 @command("Watch the folder and capture every change. Ctrl-C stops it.")
-@click.option("--once", is_flag=True, help="Capture the changes in the watched folder, then exit.")
+@click.option(
+    "--once",
+    is_flag=True,
+    help=("Capture the changes in the watched folder, then exit; exit code 9: a file could not be captured."),
+)
 @click.option(
     "--settle",
     "settle_seconds",
     type=click.FloatRange(min=0),
     metavar="SECONDS",
-    help="Quiet period for this run, in seconds.",
+    help="Seconds without a change until a file has settled, for this run.",
 )
 @click.option(
     "--log",
@@ -73,12 +77,13 @@ def run_command(session: Session, once: bool, settle_seconds: float | None, log_
 def _capture_once(session: Session, report: Reporter, settle_seconds: float | None) -> None:
     """Capture every finished change once, and report each path that is still not archived.
 
-    A change is finished when its file has not changed during the quiet period of ``settle_seconds``, or of the
-    settings if that is None.  If a daemon runs, waits until that daemon has archived everything, and captures
-    nothing itself.
+    A change is finished if the file did not change during the quiet period: ``settle_seconds``, or the period in
+    the settings if ``settle_seconds`` is None.  If a daemon is running, waits until the daemon has archived every
+    change, and captures nothing in this process.
 
-    Raises NotArchived if a finished file cannot be captured, Busy if the running daemon takes too long, and
-    whatever error makes the archive refuse captures.  Paths that are still changing raise nothing.
+    Raises NotArchived if a finished file cannot be captured or a path cannot be read, Busy if the running daemon
+    takes too long, and any error for which the archive refuses captures.  A path that is still changing is no
+    error.
     """
     from archiver.daemon.capture_loop import Daemon
     from archiver.daemon.signal_listener import SignalListener
@@ -89,33 +94,33 @@ def _capture_once(session: Session, report: Reporter, settle_seconds: float | No
         with closing(daemon), SignalListener({signal.SIGINT: daemon.stop, signal.SIGTERM: daemon.stop}):
             capture_result = daemon.run_once()
     except Busy:
-        # A scheduled run while the service runs: it does not matter which process completes the archive.
+        # For example, this is a scheduled run while the service runs: either process may complete the archive.
         if not _wait_for_running_daemon(session, report):
             raise
         return
-    for pending_path, since in capture_result.pending:
+    for pending_path, pending_since in capture_result.pending:
         report(
             "Not archived yet: {path}: {reason} (since {since}).",
             problem="pending",
             path=pending_path.path,
             reason=pending_path.reason,
-            since=session.format_time(since),
+            since=session.format_time(pending_since),
         )
-    _report_unreadable(session, report, capture_result.unreadable)
+    _report_unreadable_paths(session, report, capture_result.unreadable)
     if capture_result.refusal is not None:
         raise capture_result.refusal
     if capture_result.failures:
         raise _make_not_archived_error(capture_result.failures)
     if not capture_result.pending:
-        report("The archive is up to date.")
+        report("All changes are archived.")
 
 
 def _wait_for_running_daemon(session: Session, report: Reporter) -> bool:
-    """Wait until the running daemon has archived everything in the watched folder; return True if it has.
+    """Wait until the running daemon has archived every change in the watched folder; return True if it has.
 
-    This process compares the folder with the archive again and again, and captures nothing.  Returns False if the
-    daemon ends first, or after ``session.lock_timeout`` seconds.  Raises NotArchived if the only remaining paths
-    cannot be read.
+    This process only compares the folder with the archive, every ``_RESCAN_SECONDS``.  Returns False if the daemon
+    ends first, or after ``session.lock_timeout`` seconds.  Raises NotArchived if all remaining paths cannot be
+    read.
     """
     from archiver import clock
     from archiver.intake.capture_now import scan_read_only
@@ -123,23 +128,23 @@ def _wait_for_running_daemon(session: Session, report: Reporter) -> bool:
     from archiver.store import lock
 
     archive = session.open_archive()
-    deadline = clock.monotonic_seconds() + session.lock_timeout
-    while holder := lock.describe_lock_holder(archive.root / "daemon.lock"):
+    give_up_at_seconds = clock.monotonic_seconds() + session.lock_timeout
+    while daemon_process := lock.describe_lock_holder(archive.root / "daemon.lock"):
         scan_result = scan_read_only(archive, session.config)
         unreadable_paths = [skipped_path for skipped_path in scan_result.skipped if is_unreadable(skipped_path)]
         if not scan_result.changed and unreadable_paths:
-            _report_unreadable(session, report, unreadable_paths)
+            _report_unreadable_paths(session, report, unreadable_paths)
             raise _make_not_archived_error(len(unreadable_paths))
         if not scan_result.changed:
-            report("The daemon {holder} keeps the archive up to date.", holder=holder)
+            report("The service {holder} has captured all changes.", holder=daemon_process)
             return True
-        if clock.monotonic_seconds() >= deadline:
+        if clock.monotonic_seconds() >= give_up_at_seconds:
             return False
         time.sleep(_RESCAN_SECONDS)
     return False
 
 
-def _report_unreadable(session: Session, report: Reporter, unreadable_paths: Iterable[SkippedPath]) -> None:
+def _report_unreadable_paths(session: Session, report: Reporter, unreadable_paths: Iterable[SkippedPath]) -> None:
     """Report each path that cannot be read, with the reason."""
     for skipped_path in unreadable_paths:
         # The path is relative to the watched folder, and empty for the watched folder itself.
@@ -147,18 +152,18 @@ def _report_unreadable(session: Session, report: Reporter, unreadable_paths: Ite
         report("Not archived: {path}: {reason}.", problem="unreadable", path=path, reason=skipped_path.reason)
 
 
-def _make_not_archived_error(count: int) -> NotArchived:
-    """Return the error to raise when ``count`` paths could not be archived."""
+def _make_not_archived_error(path_count: int) -> NotArchived:
+    """Return the error for ``path_count`` paths that could not be archived."""
     return NotArchived(
         LazyMessage.define(
-            "{count} paths could not be archived. No archived data was lost. Remove the reported causes and run "
+            "{count} paths could not be captured. No archived data was lost. Remove the reported causes and run "
             "this again.",
             singular=(
-                "{count} path could not be archived. No archived data was lost. Remove the reported cause and "
+                "{count} path could not be captured. No archived data was lost. Remove the reported cause and "
                 "run this again."
             ),
         ),
-        count=count,
+        count=path_count,
     )
 
 
@@ -166,12 +171,12 @@ class _LogPrinter:
     """A Reporter that prints the log: sentences for people, or JSON lines for a log collector."""
 
     def __init__(self, console: Console, *, as_json: bool) -> None:
-        """Print on ``console``, in its language.  With ``as_json``, even a quiet console prints every line."""
+        """Print on ``console``, in the console's language; with ``as_json``, even if the console is quiet."""
         self._console = console
         self._as_json = as_json
 
     def __call__(self, template: str | LazyMessage, /, *, problem: str = "", **fields: object) -> None:
-        """Print one message; with ``problem``, the code of the kind of trouble, as a warning.
+        """Print one message, as a warning if ``problem`` is not empty; ``problem`` is the code of the problem.
 
         Raises OSError or ValueError if the line cannot be written.
         """
@@ -184,7 +189,7 @@ class _LogPrinter:
             self._console.info(message)
 
     def _print_json_line(self, message: LazyMessage, problem: str) -> None:
-        """Print a message as one line of JSON on stdout, with the message's fields as further members as text."""
+        """Print a message as one line of JSON on stdout; each field of the message becomes a text member."""
         from archiver import clock
 
         log_record = {
@@ -192,10 +197,10 @@ class _LogPrinter:
             "level": "warning" if problem else "info",
             "kind": problem or None,
             "message": self._console.translate(message),
-            **{name: self._translate_field(value) for name, value in message.fields.items()},
+            **{name: self._format_field(field_value) for name, field_value in message.fields.items()},
         }
         print(json.dumps(log_record), flush=True)
 
-    def _translate_field(self, value: object) -> str:
-        """Return the value of a field as shown in the sentence."""
-        return self._console.translate(LazyMessage("{value}", value=value))
+    def _format_field(self, field_value: object) -> str:
+        """Return the value of a message's field as it appears in the printed message."""
+        return self._console.translate(LazyMessage("{value}", value=field_value))

@@ -70,13 +70,12 @@ def _install_unit(session: Session, user_name: str, unit_file: str, only_print: 
 
 
 def _check_user_owns_archive(archive: Path, user_name: str) -> None:
-    """Refuse a user as whom the service would start and then fail.
+    """Raise UsageError if the user does not exist or does not own the archive, because the service would fail.
 
-    Raises UsageError if there is no such user, or if the archive belongs to another user.  An archive that does
-    not exist yet belongs to nobody.
+    An archive that does not exist yet is accepted.
     """
     try:
-        account = pwd.getpwnam(user_name)
+        user_account = pwd.getpwnam(user_name)
     except KeyError:
         raise UsageError(
             "The user {user} does not exist. Nothing was changed. To create the user, run: useradd --system "
@@ -84,7 +83,7 @@ def _check_user_owns_archive(archive: Path, user_name: str) -> None:
             user=user_name,
             archive=archive,
         ) from None
-    if is_there(archive) and archive.stat().st_uid != account.pw_uid:
+    if is_there(archive) and archive.stat().st_uid != user_account.pw_uid:
         raise UsageError(
             "The archive {archive} does not belong to {user}. Nothing was changed. To give the archive to "
             "{user}, run: chown -R {user!q}: {archive!q}",

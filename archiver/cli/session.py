@@ -1,4 +1,4 @@
-"""The state of a command, and the decorators for turning a function into a command."""
+"""The state of a command, and the decorators that turn a function into a command."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from archiver import keyboard_interrupt
 from archiver.cli import localized
@@ -26,12 +27,15 @@ if TYPE_CHECKING:
     from archiver.retention.policy import RetentionPolicy
     from archiver.store.archive import Archive
 
+#: Characters of the day at the start of an ISO 8601 time.
+_ISO_DAY_LENGTH = len("2026-05-01")
+
 
 @dataclass(slots=True)
 class Session:
-    """The global options of a command, with all dependent objects: settings, archive and console.
+    """The global options of a command, and the objects that depend on the options: settings, archive, console.
 
-    Owns the archives that it opens; :meth:`close` closes them.
+    :meth:`close` closes all archives that the session has opened.
     """
 
     config_file: str | None = None  # as typed; None: search the usual places
@@ -44,48 +48,46 @@ class Session:
 
     @property
     def console(self) -> Console:
-        """Return a console in the typed language, otherwise in that of the settings, otherwise of the locale.
+        """Return a console for messages to the user.
 
-        Settings that have not been read yet are not read for this.
+        The language is the typed language, or else that of the settings if they have been read, or else that of
+        the locale.
         """
         configured_language = self._config.lang if self._config else None
         return Console(choose_language(self.typed_language or configured_language, os.environ), self.is_quiet)
 
     @property
     def config(self) -> Config:
-        """Return the settings; the first access reads the file and prints warnings.
-
-        Raises as :meth:`read_config` does.
-        """
+        """Return the settings; the first access calls :meth:`read_config`, and raises the same exceptions."""
         if self._config is None:
             self._config = self.read_config()
         return self._config
 
     @property
     def archive_path(self) -> Path | None:
-        """Return the path of the archive, None if the settings have not been read; they are not read for this."""
+        """Return the path of the archive, or None if the settings have not been read yet."""
         return self._config.archive if self._config else None
 
     def read_config(self) -> Config:
         """Read the settings from the file, print warnings, and return the settings.
 
-        Does not change the session, so that a running service can keep its settings if this raises.
+        The session keeps its settings: a running service can try to reload the file, and ignore a bad file.
 
-        Raises ConfigError for the first problem in the file, and whatever :meth:`check_config` raises.
+        Raises ConfigError for the first problem in the file, and any exception of :meth:`check_config`.
         """
         config = self.check_config().require_config()
-        # self.console does not know the language of the new settings yet.
+        # self.console does not use the language of the new settings yet.
         console = Console(choose_language(self.typed_language or config.lang, os.environ), self.is_quiet)
         for warning in config.warnings:
             console.warn("{warning}", warning=warning)
         return config
 
     def use_config(self, config: Config) -> None:
-        """Make ``config`` the session's settings.  Consoles created from now on use its language."""
+        """Make ``config`` the settings of the session; new consoles use the language in these settings."""
         self._config = config
 
     def check_config(self) -> CheckedConfigFile:
-        """Read and check the configuration file; the result holds the settings, or every problem in the file.
+        """Read and check the configuration file; return the settings, or all problems in the file.
 
         Raises UsageError if the file of ``--config`` does not exist, ConfigError if no file is found or it is not
         TOML, and StorageError if it cannot be read.
@@ -105,26 +107,26 @@ class Session:
         return find_and_check_config(self.config_file, os.environ)
 
     def open_archive(self, *, restores_settings: bool = False) -> Archive:
-        """Open the archive named in the settings; :meth:`close` closes it.
+        """Open the archive named in the settings; :meth:`close` closes the archive.
 
-        Messages about repairs are printed as warnings.  With ``restores_settings``, git settings and hooks that
-        are not archiver's own are replaced when the archive is first opened for writing.
+        Messages about repairs are printed as warnings.  With ``restores_settings``, the first opening for writing
+        replaces git settings and hooks that archiver did not write.
 
-        Raises ConfigError if there is no archive, StorageError if the repository has another format or cannot be
+        Raises ConfigError if there is no archive, and StorageError if the repository has another format or cannot be
         read.
         """
         from archiver.store.archive import Archive
 
         archive = Archive(
             self.config.archive,
-            notify=lambda text: self.console.warn("{text}", text=text),
+            notify=lambda repair_text: self.console.warn("{text}", text=repair_text),
             restores_settings=restores_settings,
         )
         self._open_archives.append(archive)
         return archive
 
-    def retention_policy(self, archive: Archive) -> RetentionPolicy:
-        """Return the retention policy: the settings, and every retention period that was ever in force.
+    def read_retention_policy(self, archive: Archive) -> RetentionPolicy:
+        """Return the retention policy from the settings and from every retention period that was ever in force.
 
         A shorter period in the settings has no effect, because a promised retention is never shortened.
         """
@@ -132,13 +134,13 @@ class Session:
 
         return policy_in_force(self.config, archive.index.retention_promises())
 
-    def perform(self, request: Request, attachment: Path | None = None) -> dict[str, Any]:
+    def perform(self, request: Request, attachment_path: Path | None = None) -> dict[str, Any]:
         """Perform the action for ``request`` on the archive, and return the result.
 
-        The action runs in this process if the user owns the archive, otherwise in the daemon, which learns from
-        the kernel who asks.  ``attachment`` is a file to send along with the request.
+        The action runs in this process if the user owns the archive.  Otherwise the action runs in the daemon,
+        where the kernel identifies the user.  ``attachment_path`` is a file to send along with the request.
 
-        Raises whatever the action raises, UsageError if the attachment cannot be read, and StorageError if the
+        Raises any exception of the action, UsageError if the attachment cannot be read, and StorageError if the
         daemon cannot be reached.
         """
         from archiver.actions import client
@@ -146,20 +148,20 @@ class Session:
         from archiver.actions.registry import perform_action
 
         if client.owns_archive(self.config.archive):
-            with client.open_attachment(attachment) as stream:
-                # Use the archive that the command has open: opening it again would repeat the checks.
+            with client.open_attachment(attachment_path) as attachment:
+                # Use the archive that the command has opened: a second opening would repeat the checks.
                 archive = self._open_archives[-1] if self._open_archives else self.open_archive()
                 context = ActionContext(
-                    archive, self.config, self.lock_timeout, stream, self.console.make_progress_display()
+                    archive, self.config, self.lock_timeout, attachment, self.console.make_progress_display()
                 )
                 return perform_action(context, request)
-        return client.send_to_daemon(self.config.archive, request, self.lock_timeout, attachment)
+        return client.send_to_daemon(self.config.archive, request, self.lock_timeout, attachment_path)
 
-    def reason_for_force(self, force: bool, reason: str | None) -> str | None:
+    def require_reason_for_force(self, force: bool, reason: str | None) -> str | None:
         """Return the reason for ``--force``, or None if ``--force`` was not typed.
 
         ``reason`` is the value of ``--reason``, which may also be typed without ``--force``, for another purpose.
-        Raises UsageError for ``--force`` without a reason, or with a blank one.
+        Raises UsageError if ``--force`` was typed and the reason is missing or blank.
         """
         if force and not (reason or "").strip():
             raise UsageError("--force requires --reason. Nothing was changed.")
@@ -171,18 +173,18 @@ class Session:
             self._open_archives.pop().close()
 
     def parse_time(self, typed_time: str, end_of_day: bool = True) -> datetime:
-        """Parse a time that the user typed in ISO 8601; the result always has a time zone.
+        """Return the time for a typed text in ISO 8601, with a day as YYYY-MM-DD; the result has a time zone.
 
-        Its day is typed as YYYY-MM-DD.  A time without a zone is in the configured zone.  A day alone means its
-        last microsecond, or its first one if ``end_of_day`` is False.  Raises UsageError for any other text.
+        A time without a zone is in the configured zone.  A day alone means the last microsecond of the day, or the
+        first one if ``end_of_day`` is False.  Raises UsageError for any other text.
         """
         from datetime import datetime, time
 
-        from archiver.filings.typed_days import read_day
+        from archiver.filings.typed_days import parse_iso_day
 
         try:
-            day_text = typed_time[: len("2026-05-01")]
-            day = read_day(day_text)
+            day_text = typed_time[:_ISO_DAY_LENGTH]
+            day = parse_iso_day(day_text)
             if typed_time == day_text:
                 time_of_day = time(23, 59, 59, 999999) if end_of_day else time(0)
                 return datetime.combine(day, time_of_day, self.config.zone)
@@ -195,23 +197,35 @@ class Session:
         return parsed_time if parsed_time.tzinfo else parsed_time.replace(tzinfo=self.config.zone)
 
     def format_time(self, journalled_time: str) -> str:
-        """Return a time of the journal (RFC 3339, UTC) for people: in the configured zone, to the second."""
+        """Convert a time of the journal (RFC 3339 in UTC) to a text for people, such as 2026-05-01 14:30:00+08:00.
+
+        It is configured zone, whose offset it ends with, and has no fractions of a second.
+        """
+        return self._local_time(journalled_time).isoformat(sep=" ", timespec="seconds")
+
+    def format_day(self, journalled_time: str) -> str:
+        """Return the day of a time of the journal (RFC 3339, UTC) in the configured zone, in ISO 8601."""
+        return self._local_time(journalled_time).date().isoformat()
+
+    def _local_time(self, journalled_time: str) -> datetime:
+        """Return a time of the journal (RFC 3339, UTC) in the configured zone."""
         from archiver import clock
 
-        return clock.parse_time(journalled_time).astimezone(self.config.zone).strftime("%Y-%m-%d %H:%M:%S")
+        return clock.parse_time(journalled_time).astimezone(self.config.zone)
 
 
-def _store_option(attribute_name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
-    """Return a callback for click that stores an option's value in an attribute of the session.
+def _make_storing_callback(attribute_name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    """Return a callback for click that stores the value of an option in an attribute of the session.
 
-    A global option may be typed before or after the command's name, so click calls back for both places.  The
-    place without the option must not overwrite the value from the other, so an absent option is not stored.
+    A global option may be typed before or after the command's name, and click calls back for both places.  Where
+    the option was not typed, the callback stores nothing, so that the value from the other place is kept.
     """
 
-    def store_value(context: click.Context, _: click.Parameter, value: Any) -> None:
+    def store_value(context: click.Context, option: click.Parameter, option_value: Any) -> None:
         session = context.ensure_object(Session)
-        if value not in (None, 0, False):
-            setattr(session, attribute_name, value)
+        # The value itself does not tell: somebody may have typed the default, or 0.
+        if context.get_parameter_source(option.name or "") is not ParameterSource.DEFAULT:
+            setattr(session, attribute_name, option_value)
 
     return store_value
 
@@ -220,14 +234,14 @@ _GLOBAL_OPTIONS = (
     click.option(
         "--config",
         metavar="FILE",
-        callback=_store_option("config_file"),
+        callback=_make_storing_callback("config_file"),
         expose_value=False,
         help="Configuration file (default: $ARCHIVER_CONFIG, ./archiver.toml, /etc/archiver/archiver.toml).",
     ),
     click.option(
         "--lang",
         type=click.Choice(["zh", "en"]),
-        callback=_store_option("typed_language"),
+        callback=_make_storing_callback("typed_language"),
         expose_value=False,
         help="Message language (default: from the locale).",
     ),
@@ -235,7 +249,7 @@ _GLOBAL_OPTIONS = (
         "-v",
         "--verbose",
         count=True,
-        callback=_store_option("verbosity"),
+        callback=_make_storing_callback("verbosity"),
         expose_value=False,
         help="Print more detail.",
     ),
@@ -243,7 +257,7 @@ _GLOBAL_OPTIONS = (
         "-q",
         "--quiet",
         is_flag=True,
-        callback=_store_option("is_quiet"),
+        callback=_make_storing_callback("is_quiet"),
         expose_value=False,
         help="Print only results and warnings.",
     ),
@@ -251,7 +265,7 @@ _GLOBAL_OPTIONS = (
         "--wait",
         type=click.FloatRange(min=0),
         metavar="SECONDS",
-        callback=_store_option("lock_timeout"),
+        callback=_make_storing_callback("lock_timeout"),
         expose_value=False,
         help="Seconds to wait for the archive lock (default: 30).",
     ),
@@ -259,7 +273,7 @@ _GLOBAL_OPTIONS = (
 
 
 def global_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the global options to a command, as a decorator; their values go to the Session, not to ``function``."""
+    """Decorate a command with the global options, whose values go to the Session and not to ``function``."""
     for option_decorator in reversed(_GLOBAL_OPTIONS):
         function = option_decorator(function)
     return function
@@ -269,30 +283,30 @@ def command_group(help_text: str) -> localized.LocalizedGroup:
     """Return a new, empty group of commands with the global options; the caller adds the commands."""
 
     @global_options
-    def do_nothing() -> None:
-        pass
+    def run_group() -> None:
+        """Do nothing: click then runs the command in the group."""
 
-    new_group: localized.LocalizedGroup = click.group(cls=localized.LocalizedGroup, help=help_text)(do_nothing)
+    new_group: localized.LocalizedGroup = click.group(cls=localized.LocalizedGroup, help=help_text)(run_group)
     return new_group
 
 
 def command(help_text: str) -> Callable[[Callable[..., Any]], click.Command]:
     """Return a decorator that turns a function into a command with the global options.
 
-    The function receives the Session as its first argument.  The session is closed when the function ends.
-    ``help_text`` is not the function's docstring, because PYTHONOPTIMIZE=2 removes docstrings.
+    The function receives the Session as the first argument.  The session is closed when the function ends.  The
+    help is not the function's docstring, because PYTHONOPTIMIZE=2 removes docstrings.
     """
 
-    def decorate(function: Callable[..., Any]) -> click.Command:
+    def make_command(function: Callable[..., Any]) -> click.Command:
         @functools.wraps(function)
         @click.pass_context
         def run_with_session(context: click.Context, *args: Any, **kwargs: Any) -> Any:
             session = context.ensure_object(Session)
             with closing(session):
-                # From here on there may be work to undo, so Ctrl-C has to raise KeyboardInterrupt.
+                # The function may have work to undo, so from here on Ctrl-C must raise KeyboardInterrupt.
                 keyboard_interrupt.restore_keyboard_interrupt()
                 return function(session, *args, **kwargs)
 
         return click.command(cls=localized.LocalizedCommand, help=help_text)(global_options(run_with_session))
 
-    return decorate
+    return make_command

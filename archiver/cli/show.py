@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from archiver.cli.console import Console
     from archiver.model import Material, Version
 
-#: Digits of a SHA-256 in the table: enough to compare by eye, and the table still fits the screen.
+#: Digits of a SHA-256 to print in the table: enough to compare by eye, and few enough for the screen.
 _DIGEST_DIGITS = 16
 
 
@@ -31,17 +31,17 @@ def show_command(session: Session, tag: str, as_json: bool) -> None:
     version = find_version(archive, tag)
     materials = list(archive.index.materials(version.submission, version.number))
     if as_json:
-        session.console.print_json(_contents_as_json(version, materials))
+        session.console.print_json(_contents_to_dict(version, materials))
         return
     _print_version(session, version)
     _print_materials(session.console, materials)
 
 
-def _contents_as_json(version: Version, materials: Sequence[Material]) -> dict[str, Any]:
-    """Return a version and its materials as a JSON object; empty folders are listed apart from the files.
+def _contents_to_dict(version: Version, materials: Sequence[Material]) -> dict[str, Any]:
+    """Convert a version and its materials to a dict for ``--json``, whose keys must never change.
 
-    ``health`` is a member only of files that look damaged, and ``submit_reasons`` only of versions that were
-    submitted with a reason.
+    ``materials`` lists the files, and ``folders`` the empty folders.  Only files that look damaged have the member
+    ``health``.  Only a version that was submitted with a reason has the member ``submit_reasons``.
     """
     from archiver.store.names import name_as_text
 
@@ -61,34 +61,38 @@ def _contents_as_json(version: Version, materials: Sequence[Material]) -> dict[s
         for submission_record in version.submitted
         if submission_record.reason
     }
-    document = {
+    version_document = {
         "tag": version.tag,
         "commit": version.commit,
         "materials": file_documents,
         "folders": [name_as_text(material.path) for material in materials if material.sha256 is None],
     }
-    return document | ({"submit_reasons": submit_reasons} if submit_reasons else {})
+    return version_document | ({"submit_reasons": submit_reasons} if submit_reasons else {})
 
 
 def _print_version(session: Session, version: Version) -> None:
-    """Print the version's tag and capture time, the disposal if any, and the submissions to the regulator."""
+    """Print the version's tag and capture time, the disposal if there was one, and the submissions."""
+    from archiver.filings.code_names import SUBMISSION_KIND_NAMES, name_for_code
+
     console = session.console
     console.info("{tag}, captured {at}", tag=version.tag, at=session.format_time(version.captured_at))
     if version.disposed:
-        console.info("Disposed of under certificate {name}.", name=version.disposed)
+        console.info(
+            "Content deleted in disposal {name}, with a certificate of destruction.", name=version.disposed
+        )
     for submission_record in version.submitted:
         console.info(
             "Submitted on {on} as {tag} ({kind})",
             on=submission_record.on,
             tag=submission_record.tag,
-            kind=submission_record.kind,
+            kind=name_for_code(submission_record.kind, SUBMISSION_KIND_NAMES),
         )
         if submission_record.reason:
             console.info("  Reason: {reason}", reason=submission_record.reason)
 
 
 def _print_materials(console: Console, materials: Sequence[Material]) -> None:
-    """Print the files, then the empty folders, as a table, and then the files that look damaged."""
+    """Print a table of the files and then the empty folders; below, print a line for each damaged file."""
     from archiver.documents.integrity import DEFECTS
     from archiver.store.names import name_as_text
 
@@ -100,8 +104,9 @@ def _print_materials(console: Console, materials: Sequence[Material]) -> None:
     material_rows += [
         (name_as_text(material.path) + "/", "-", "-") for material in materials if material.sha256 is None
     ]
-    console.print_table((LazyMessage("File"), LazyMessage("Bytes"), LazyMessage("SHA-256")), material_rows)
+    digest_heading = LazyMessage("SHA-256 (first {count} digits)", count=_DIGEST_DIGITS)
+    console.print_table((LazyMessage("File"), LazyMessage("Bytes"), digest_heading), material_rows)
     for material in materials:
         if material.health:
-            note = DEFECTS[material.health]
-            console.info("Possibly damaged: {path}: {note}", path=name_as_text(material.path), note=note)
+            defect_note = DEFECTS[material.health]
+            console.info("Possibly damaged: {path}: {note}", path=name_as_text(material.path), note=defect_note)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import click
 
+from archiver.cli.durations import describe_duration
 from archiver.cli.parameters import json_option
 from archiver.cli.session import Session, command
 from archiver.errors import LazyMessage, Unhealthy
@@ -15,16 +17,16 @@ if TYPE_CHECKING:
     from archiver.status.disk_forecast import DiskForecast
     from archiver.status.health_report import HealthReport
 
-#: The longest lag of the compliance clock without an explanation of its causes.
+#: The longest lag of the compliance clock for which no causes are printed.
 _UNEXPLAINED_LAG_SECONDS = 60
 #: Number of deadlines to print.  More would push the state of the archive off the screen.
-_MAX_DEADLINES = 10
+_MAX_PRINTED_DEADLINES = 10
 
 
 @command("Show health, pending changes, skipped files with reasons, protection level, and clock.")
 @json_option
 @click.option(
-    "--check", "fails_on_problems", is_flag=True, help="Exit with code 9 if there are problems, for monitoring."
+    "--check", "fails_on_problems", is_flag=True, help="Exit with code 9 if there are warnings, for monitoring."
 )
 def status_command(session: Session, as_json: bool, fails_on_problems: bool) -> None:
     """Print the report; with ``--check``, raise Unhealthy on any problem."""
@@ -34,62 +36,72 @@ def status_command(session: Session, as_json: bool, fails_on_problems: bool) -> 
     if as_json:
         session.console.print_json(health.as_json())
     else:
-        _print_report(session, health)
+        # With --check, the error names the problems.
+        _print_report(session, health, with_problems=not fails_on_problems)
     if fails_on_problems and health.problems:
         problems = "; ".join(map(session.console.translate, health.problems))
         raise Unhealthy("Unhealthy: {problems}.", problems=problems)
 
 
-def _print_report(session: Session, health: HealthReport) -> None:
-    """Print the report for people: tasks, archive and service, files, replica, and last the problems."""
+def _print_report(session: Session, health: HealthReport, *, with_problems: bool) -> None:
+    """Print the report for people: tasks, archive and service, files, replica, and finally the problems."""
     from archiver.status.protection import PROTECTION
 
     console = session.console
     _print_tasks(session, health)
     console.info("Archive: {path}", path=health.archive_folder)
+    _print_watched_folder(session, health)
+    console.info("Service: {holder}", holder=health.daemon_process or LazyMessage("not running"))
     console.info(
-        "Watched folder: {path} ({state}{why})",
-        path=health.watched_folder,
-        state=health.watch_description,
-        why=LazyMessage("; {reason}", reason=health.watching_reason) if health.watching_reason else "",
-    )
-    console.info("Daemon: {holder}", holder=health.daemon_process or LazyMessage("not running"))
-    console.info(
-        "Versions: {count}, submissions: {submissions}",
+        "Versions: {count}, submission folders: {submissions}",
         count=health.version_count,
         submissions=health.submission_count,
     )
-    console.info("Protection: {level}", level=PROTECTION[health.protection_level])
+    console.info("Protection: {level}", level=PROTECTION[health.assess_protection_level])
     _warn_of_outer_hooks(session, health)
     _print_disk_forecast(session, health.disk_forecast)
     _print_clock(session, health)
     _print_files(session, health)
     if health.last_problem:
         console.info(
-            "Last problem: {problem} ({at})",
+            "Last error: {problem} ({at})",
             problem=health.last_problem.message,
             at=session.format_time(health.last_problem.at),
         )
     _print_lost_versions(session, health)
     _print_replica(session, health.replica)
-    for problem in health.problems:
-        console.info("Warning: {problem}", problem=problem)
+    if with_problems:
+        for problem in health.problems:
+            console.info("Warning: {problem}", problem=problem)
+
+
+def _print_watched_folder(session: Session, health: HealthReport) -> None:
+    """Print the path of the watched folder, and how changes are detected, unless no daemon runs."""
+    if health.watch_description.code == "watching.none":
+        session.console.info("Watched folder: {path}", path=health.watched_folder)
+        return
+    session.console.info(
+        "Watched folder: {path} ({state}{why})",
+        path=health.watched_folder,
+        state=health.watch_description,
+        why=LazyMessage("; {reason}", reason=health.watching_reason) if health.watching_reason else "",
+    )
 
 
 def _print_clock(session: Session, health: HealthReport) -> None:
     """Print the compliance clock with its lag, and the times of the last timestamp and the last checkpoint."""
     console = session.console
     console.info(
-        "Compliance clock: {clock} ({lag} s behind the system clock)",
+        "Compliance clock: {clock} ({lag} behind the system clock)",
         clock=session.format_time(health.compliance_time),
-        lag=health.clock_lag_seconds,
+        lag=describe_duration(health.clock_lag_seconds),
     )
     if health.clock_lag_seconds > _UNEXPLAINED_LAG_SECONDS:
         console.info(
-            "  Not counted: {off} s powered off or rebooting, {ahead} s of clock changes. Retention ends later. "
-            "To catch up, run: archiver checkpoint",
-            off=round(health.clock_lag.off),
-            ahead=round(health.clock_lag.ahead),
+            "  Not counted: {off} powered off or rebooting, {ahead} of clock changes. Retention ends later. With "
+            "a timestamp authority, to correct the clock, run: archiver checkpoint",
+            off=describe_duration(health.clock_lag.off),
+            ahead=describe_duration(health.clock_lag.ahead),
         )
     if health.last_token_time:
         console.info("Last timestamp: {at}", at=session.format_time(health.last_token_time))
@@ -98,54 +110,69 @@ def _print_clock(session: Session, health: HealthReport) -> None:
 
 
 def _print_files(session: Session, health: HealthReport) -> None:
-    """Print what a person should know about files: newer than submitted, damaged, waiting, or skipped."""
+    """Print versions newer than the submitted ones, and files that are possibly damaged, pending, or skipped."""
     console = session.console
     for submitted_tag, newest_tag in health.changed_since_submitted:
         console.info(
             "Changed since submission: {tag} (submitted: {submitted})", tag=newest_tag, submitted=submitted_tag
         )
-    _print_doubtful_files(session, health)
-    for pending_path, since in health.pending_paths:
+    _print_damaged_files(session, health)
+    for pending_path, pending_since in health.pending_paths:
         console.info(
             "Pending: {path}: {reason} (since {since})",
             path=pending_path.path,
             reason=pending_path.reason,
-            since=session.format_time(since),
+            since=session.format_time(pending_since),
         )
     if health.pending_count > len(health.pending_paths):
-        console.info("Pending: {count} changes in total", count=health.pending_count)
+        console.info(
+            LazyMessage.define("Pending: {count} changes in total", singular="Pending: {count} change in total"),
+            count=health.pending_count,
+        )
     for skipped_path in health.skipped_paths:
         console.info("Skipped: {path}: {reason}", path=skipped_path.path, reason=skipped_path.reason)
 
 
 def _print_tasks(session: Session, health: HealthReport) -> None:
-    """Print the tasks of people: the most urgent deadlines, alerts, and papers to record as notices.
+    """Print the tasks of the company: the most urgent deadlines, alerts, and papers to record as notices.
 
-    At most ``_MAX_DEADLINES`` deadlines are printed; a line with their number and the command for the rest
-    follows.
+    At most ``_MAX_PRINTED_DEADLINES`` deadlines are printed.  If there are more, a line states their total number
+    and the command that lists all.  The duties of the regulator come last, and are no tasks.
     """
+    from archiver.filings.due.deadlines import is_company_duty
     from archiver.filings.due.reminders import describe_deadline
 
-    for deadline in health.open_deadlines[:_MAX_DEADLINES]:
+    company_deadlines = [deadline for deadline in health.open_deadlines if is_company_duty(deadline)]
+    for deadline in company_deadlines[:_MAX_PRINTED_DEADLINES]:
         session.console.info("To do: {line}", line=describe_deadline(deadline, health.today))
-    if len(health.open_deadlines) > _MAX_DEADLINES:
+    if len(company_deadlines) > _MAX_PRINTED_DEADLINES:
         session.console.info(
-            "To do: {count} items. To list them, run: archiver deadlines", count=len(health.open_deadlines)
+            LazyMessage.define(
+                "To do: {count} items. To list them, run: archiver deadlines",
+                singular="To do: {count} item. To list it, run: archiver deadlines",
+            ),
+            count=len(company_deadlines),
         )
-    for alert in health.display_alerts:
+    for alert in health.find_display_alerts:
         session.console.info("To do: {line}", line=alert)
     for paper in health.unrecorded_papers:
         session.console.info(
-            "To do: record the notice {path} in {submission}. To record it, run: archiver notice add {filing!q} "
-            "--file FILE",
+            "To do: record the notice {path} in {submission}. To read it and get the command that records it, "
+            "run: archiver notice add {filing!q} --file {file!q}",
             path=paper.path,
             submission=paper.submission,
             filing=paper.filing,
+            file=health.watched_folder / os.fsdecode(paper.watched_path),
         )
+    for deadline in health.open_deadlines:
+        if not is_company_duty(deadline):
+            session.console.info(
+                "Waiting for the regulator: {line}", line=describe_deadline(deadline, health.today)
+            )
 
 
-def _print_doubtful_files(session: Session, health: HealthReport) -> None:
-    """Print the files of newest versions that looked damaged at capture."""
+def _print_damaged_files(session: Session, health: HealthReport) -> None:
+    """Print the files in the newest versions that looked damaged at capture."""
     from archiver.documents.integrity import DEFECTS
     from archiver.store.names import name_as_text
 
@@ -159,7 +186,7 @@ def _print_doubtful_files(session: Session, health: HealthReport) -> None:
 
 
 def _print_lost_versions(session: Session, health: HealthReport) -> None:
-    """Print the versions and other records that databases set aside contain, but the journal does not."""
+    """Print the versions and records that are in databases set aside by a repair, but not in the journal."""
     for lost_version in health.lost_versions:
         session.console.info(
             "Lost: {tag} ({at}, not in the journal)",
@@ -173,7 +200,7 @@ def _print_lost_versions(session: Session, health: HealthReport) -> None:
 
 
 def _print_replica(session: Session, replica: ReplicaStatus | None) -> None:
-    """Print how far the replica is behind the archive; nothing if the archive has no replica."""
+    """Print the state of the replica and the files that it lacks; print nothing if ``replica`` is None."""
     if replica is None:
         return
     console = session.console
@@ -198,7 +225,7 @@ def _print_replica(session: Session, replica: ReplicaStatus | None) -> None:
 
 
 def _warn_of_outer_hooks(session: Session, health: HealthReport) -> None:
-    """Warn if the user's git settings keep git from running the archive's hooks, which refuse deletions."""
+    """Print a warning if the user's git settings keep git from running the archive's hooks against deletion."""
     if health.outer_hooks_path:
         session.console.info(
             "  Hooks bypassed: {origin} sets core.hooksPath to {value}, so git typed by hand in {repository} "
@@ -212,7 +239,7 @@ def _warn_of_outer_hooks(session: Session, health: HealthReport) -> None:
 
 
 def _print_disk_forecast(session: Session, forecast: DiskForecast) -> None:
-    """Print the free space and, if known, the growth and the days until the disk is full."""
+    """Print the free space and, if known, the growth per day and the days until the disk is full."""
     console = session.console
     free_gigabytes = f"{forecast.free_bytes / 1e9:.1f}"
     if forecast.bytes_per_day is None:

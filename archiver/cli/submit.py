@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from archiver.cli.parameters import (
+    NamedChoice,
     ObjectName,
     ReadableFile,
     RecordedText,
@@ -16,10 +17,13 @@ from archiver.cli.parameters import (
     reported_by_option,
 )
 from archiver.cli.session import Session, command
-from archiver.model import KINDS
+from archiver.filings.code_names import SUBMISSION_KIND_NAMES
 
 
-@command("Record the submission of a version: sign it, store the receipt, and start its retention.")
+@command(
+    "Record the submission of a version: sign the version, store the receipt, and start retention. Exit code 4: "
+    "refused because content is missing, damaged, or unreadable."
+)
 @click.argument("submission_name", type=ObjectName(), metavar="FILING/SUBMISSION")
 @click.option(
     "--version",
@@ -29,14 +33,22 @@ from archiver.model import KINDS
     help="Version to submit (default: the newest).",
 )
 @day_option("--on", "submitted_on", "Submission date shown on the portal.", required=True)
-@click.option("--kind", type=click.Choice(KINDS), help="Submission kind (default: from the folder name).")
+@click.option(
+    "--kind",
+    type=NamedChoice(SUBMISSION_KIND_NAMES),
+    metavar="KIND",
+    help="Submission kind (default: from the folder name).",
+)
 @click.option("--number", "filing_number", type=RecordedText(), metavar="NO", help="Filing number, once issued.")
 @click.option("--force", is_flag=True, help="Accept a number in an unknown format; requires --reason.")
 @click.option(
     "--reason",
     type=RecordedText(),
-    metavar="WHY",
-    help="Reason for the unknown number format, or for signing this very version; recorded in the journal.",
+    metavar="TEXT",
+    help=(
+        "Reason for the unknown number format, or for signing the version of --version although a check failed; "
+        "recorded in the journal."
+    ),
 )
 @click.option(
     "--receipt", type=ReadableFile(), metavar="FILE", help=("Receipt from the portal, stored with the record.")
@@ -68,7 +80,7 @@ def submit_command(
             submitted_on=submitted_on,
             kind=kind,
             filing_number=filing_number,
-            number_override_reason=session.reason_for_force(force, reason),
+            number_override_reason=session.require_reason_for_force(force, reason),
             receipt_name=file_name_to_record(receipt),
             reported_by=reported_by,
             exception_reason=reason,
@@ -76,7 +88,7 @@ def submit_command(
         receipt,
     )
     session.console.info(
-        "Submitted {tag} as {submitted}. Retained through {until}{open}.",
+        "Submitted {tag} as {submitted}. Retained at least through {until}{open}.",
         tag=submission_result["tag"],
         submitted=submission_result["submitted"],
         until=submission_result["keep_until"],
@@ -89,7 +101,7 @@ def submit_command(
 def _warn_of_damaged_files(session: Session, tag: str) -> None:
     """Print a warning for each file of the version that looked damaged at capture.
 
-    The version stays signed, because it was submitted as it is; the user can still send the regulator a good file.
+    The version stays signed, because the regulator has received it.  The user can still submit an intact file.
     """
     from archiver.documents.integrity import DEFECTS
     from archiver.store.names import name_as_text

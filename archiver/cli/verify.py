@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from archiver.verify.findings import VerifyReport
 
 
-@command("Verify the archive with independent code; write nothing.")
+@command("Verify the archive with separate code, not the code that wrote the archive; write nothing.")
 @json_option
 @click.option(
     "--replica", "with_replica", is_flag=True, help=("Also verify the bucket: inventory, checksums, and locks.")
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 @click.option(
     "--replica-sample",
     type=click.FloatRange(0, 100),
-    metavar="P",
+    metavar="PERCENT",
     help="Also hash this percentage of the bucket's objects again.",
 )
 @click.option(
     "--sample",
     type=click.FloatRange(0, 100),
-    metavar="P",
+    metavar="PERCENT",
     help=("Percentage of the objects to hash (default: 100)."),
 )
 @click.option(
@@ -66,7 +66,8 @@ def verify_command(
         archive.root, archive.repository, sample_percent, witnesses, console.make_progress_display()
     )
     if with_replica or replica_sample is not None:
-        check_replica(archive, session.config, session.retention_policy(archive), report, replica_sample or 0.0)
+        retention_policy = session.read_retention_policy(archive)
+        check_replica(archive, session.config, retention_policy, report, replica_sample or 0.0)
     _print_report(session, report, as_json)
     if not report.is_clean:
         raise FindingsPresent(
@@ -83,15 +84,17 @@ def verify_command(
     if not as_json:
         for witness in witnesses:
             console.info(
-                "The history up to {time} (event {seq}) is unchanged.", time=witness.clock_time, seq=witness.seq
+                "The history up to {time} (journal event {seq}) is unchanged.",
+                time=witness.clock_time,
+                seq=witness.seq,
             )
-        console.info("No problems found.")
+        console.info("No findings.")
 
 
 def _print_findings_without_git(session: Session, as_json: bool) -> None:
-    """Print the findings of all checks not needing git, for an archive that cannot be opened.
+    """Print the findings of all checks that do not run git, for an archive that cannot be opened.
 
-    Prints nothing if there are none: the error from opening the archive states the reason.
+    Prints nothing without findings: the error from opening the archive already states the reason.
     """
     from archiver.verify.whole_archive import verify_files_without_git
 
@@ -109,22 +112,22 @@ def _print_report(session: Session, report: VerifyReport, as_json: bool) -> None
 
 
 def _print_findings(console: Console, report: VerifyReport) -> None:
-    """Print the findings with their meaning, then how much was checked, then notes that are not findings."""
+    """Print each finding with the meaning of its code, the amount of checked data, and notes about other facts."""
     from archiver.verify.findings import MEANING_BY_CODE
 
     for finding in report.findings:
         meaning = console.translate(MEANING_BY_CODE[finding.code])
-        detail = f": {console.translate_readable(finding.detail)}" if finding.detail else ""
-        console.print_line(f"{finding.code}  {finding.object}  {meaning}{detail}")
+        detail_text = f": {console.translate(finding.detail)}" if finding.detail else ""
+        console.print_line(f"{finding.code}  {finding.object}  {meaning}{detail_text}")
     console.info(
-        "Checked versions: {versions}, events: {events}, objects: {objects}, bytes: {bytes}.",
+        "Checked versions: {versions}, journal events: {events}, objects: {objects}, bytes: {bytes}.",
         versions=report.version_count,
         events=report.event_count,
         objects=report.hashed_objects,
         bytes=report.hashed_bytes,
     )
-    for _, note in report.notes:
-        console.info("{note}", note=note)
+    for _, note_message in report.notes:
+        console.info("{note}", note=note_message)
     if report.unreferenced_objects:
         console.info(
             LazyMessage.define(

@@ -1,4 +1,4 @@
-"""Settings of the desk: reminders, changes of filed algorithms, the public display, the regulator's notices."""
+"""Settings of the work on a filing after submission: reminders, changes, the public display, and notices."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CHANGE_KINDS = ("model", "logic", "data", "mechanism")
 
 @dataclass(frozen=True, slots=True)
 class DeskSettings:
-    """Settings of the desk, the manual's word for all human work on a filing after submission.
+    """Settings of the work that people do on a filing after its submission (``docs/desk.md``).
 
     Some fields are named more precisely than their keys in the file.
     """

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from archiver.config.location import CURRENT_FOLDER_FILE, find_config_file, read_config_text
+from archiver.config.schema import Setting
 from archiver.config.settings import Config
 from archiver.config.toml_document import SettingProblem, TomlDocument
 from archiver.config.value_types import InvalidValueError, decode_file_name
@@ -36,9 +37,10 @@ class CheckedConfigFile:
 
 
 def find_and_load_config(option_value: str | None, environment: Mapping[str, str]) -> Config:
-    """Find the configuration file as :func:`find_and_check_config` does, and return the settings.
+    """Find the configuration file, read it, and return the settings.
 
-    Raises ConfigError for the first problem, and StorageError if a file cannot be read.
+    The parameters are those of :func:`find_and_check_config`. Raises ConfigError for the first problem or if there
+    is no file, and StorageError if a file cannot be read.
     """
     return find_and_check_config(option_value, environment).require_config()
 
@@ -49,8 +51,8 @@ def find_and_check_config(option_value: str | None, environment: Mapping[str, st
     ``option_value`` is the value of ``--config``, None without the option. A file in the current folder that the
     user did not name must belong to a trusted user: see :mod:`archiver.config.owner`.
 
-    Raises ConfigError if there is no file, or as :func:`check_config_file` does, and StorageError if a file cannot
-    be read.
+    Raises ConfigError if there is no file, and the errors of :func:`check_config_file`; StorageError also if it
+    cannot be determined whether one of the usual places has a file.
     """
     named_file = option_value or environment.get("ARCHIVER_CONFIG")
     config_file = find_config_file(option_value, environment)
@@ -85,7 +87,7 @@ def check_config_file(source: Path, *, must_be_trusted: bool = False) -> Checked
             reason=error,
         ) from None
     value_reader = _ValueReader(document)
-    setting_values = value_reader.read(Config, document.tables)
+    setting_values = value_reader.read_fields(Config, document.tables)
     problems = tuple(value_reader.problems)
     config = None
     if not problems:
@@ -97,37 +99,38 @@ def check_config_file(source: Path, *, must_be_trusted: bool = False) -> Checked
 class _ValueReader:
     """Read the values of a document by the table of settings.
 
-    Collects the problems in ``problems``, and the full keys of the settings it has seen in ``keys_in_file``.
+    ``problems`` collects the problems, and ``keys_in_file`` the full keys of the settings that the file contains.
     """
 
     def __init__(self, document: TomlDocument) -> None:
-        """Prepare to read a document; the problems of its keys are collected at once."""
+        """Prepare to read ``document``, and collect the problems of its keys."""
         #: The folder in which relative paths of the file start.
         self._base_folder = document.source.parent
         self.problems = list(document.find_wrong_keys())
         self.keys_in_file: set[str] = set()
 
-    def read(self, settings_class: type, tables: Mapping[str, Any], filing_name: str = "") -> dict[str, Any]:
-        """Return the keyword arguments for ``settings_class``, without missing and invalid values.
+    def read_fields(
+        self, settings_class: type, tables: Mapping[str, Any], filing_name: str = ""
+    ) -> dict[str, Any]:
+        """Return the keyword arguments for ``settings_class``; a missing or invalid value has none.
 
-        ``tables`` holds the tables of the file, or only the table of ``filing_name`` if that is not empty.
+        ``tables`` maps the names of the file's tables to their content. For the settings of a single filing, it is
+        the filing's own table, and ``filing_name`` is the name of that table.
         """
         setting_values: dict[str, Any] = {}
         for declared_field in fields(settings_class):
             if setting := declared_field.metadata.get("setting"):
-                value = _find_value(tables, setting.key)
-                is_not_a_table = setting.value_type.members and not isinstance(value, dict)
-                if is_not_a_table or (value is None and not setting.is_required):
-                    # The default applies. find_wrong_keys has reported a value that should be a table.
+                toml_value = _find_toml_value(tables, setting.key)
+                if _uses_default(setting, toml_value):
                     continue
                 self.keys_in_file.add(_full_key(decode_file_name(filing_name), setting.key))
                 try:
-                    setting_values[declared_field.name] = setting.value_type.parse(value, self._base_folder)
+                    setting_values[declared_field.name] = setting.value_type.parse(toml_value, self._base_folder)
                 except InvalidValueError as error:
                     full_key = _full_key(filing_name, setting.key) + error.subkey
                     self.problems.append(SettingProblem("invalid-value", full_key, error.reason))
             elif is_dataclass(part_class := declared_field.default_factory):
-                setting_values[declared_field.name] = part_class(**self.read(part_class, tables))
+                setting_values[declared_field.name] = part_class(**self.read_fields(part_class, tables))
             elif "tables" in declared_field.metadata:
                 setting_values[declared_field.name] = self._read_filing_tables(
                     declared_field.metadata["settings_class"], tables.get(declared_field.metadata["tables"])
@@ -140,18 +143,29 @@ class _ValueReader:
             # Missing, or not a table, which find_wrong_keys has reported.
             return {}
         return {
-            decode_file_name(filing_name): settings_class(**self.read(settings_class, table, filing_name))
-            for filing_name, table in tables.items()
-            if isinstance(table, dict)
+            decode_file_name(filing_name): settings_class(
+                **self.read_fields(settings_class, filing_table, filing_name)
+            )
+            for filing_name, filing_table in tables.items()
+            if isinstance(filing_table, dict)
         }
 
 
+def _uses_default(setting: Setting, toml_value: object) -> bool:
+    """Return True if the default of a setting applies: its key is missing, or the value should be a table.
+
+    ``TomlDocument.find_wrong_keys`` reports a value that should be a table. A required setting has no default.
+    """
+    is_not_a_table = bool(setting.value_type.members) and not isinstance(toml_value, dict)
+    return is_not_a_table or (toml_value is None and not setting.is_required)
+
+
 def _full_key(filing_name: str, key: str) -> str:
-    """Return the key as people write it; ``filing_name`` is empty outside of the tables of filings."""
+    """Return a key with the table of its filing in front; ``filing_name`` is empty for all other settings."""
     return f"filings.{filing_name}.{key}" if filing_name else key
 
 
-def _find_value(tables: Mapping[str, Any], key: str) -> Any:
+def _find_toml_value(tables: Mapping[str, Any], key: str) -> Any:
     """Return the value of TABLE.KEY, or of TABLE alone; None if the key or the table is missing."""
     table_name, _, key_name = key.partition(".")
     table_content = tables.get(table_name)
@@ -164,9 +178,9 @@ def _find_value(tables: Mapping[str, Any], key: str) -> Any:
 def check_paths_not_nested(archive: Path, watch: Path) -> None:
     """Raise ConfigError if the paths of the two folders are equal, or one lies below the other.
 
-    The archive would archive itself, or the program would write into the watched folder. Links in the paths are
-    resolved. :func:`archiver.intake.folder.nesting.check_folders_not_nested` also finds other paths to the same
-    folder, such as bind mounts.
+    Otherwise the archive would archive itself, or the program would write into the watched folder. Links in the
+    paths are resolved. :func:`archiver.intake.folder.nesting.check_folders_not_nested` also recognizes a folder by
+    another path, such as that of a bind mount.
     """
     archive_path, watched_path = _resolve_links(archive), _resolve_links(watch)
     is_nested = watched_path in archive_path.parents or archive_path in watched_path.parents
@@ -182,7 +196,7 @@ def check_paths_not_nested(archive: Path, watch: Path) -> None:
 def _resolve_links(path: Path) -> Path:
     """Return ``path`` with all links resolved as far as possible.
 
-    Never asks the filesystem mounted at ``path`` itself, because a network filesystem may hang.
+    Does not access the filesystem mounted at ``path`` itself, because a network filesystem may hang.
     """
     resolved_path = Path(os.path.realpath(path.parent), path.name)
     try:

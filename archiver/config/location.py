@@ -1,4 +1,4 @@
-"""Find the configuration file, and read the text."""
+"""Find the configuration file, and read its text."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ def find_config_file(option_value: str | None, environment: Mapping[str, str]) -
 
     ``option_value`` is the value of ``--config``, None without the option. A named file may not exist.
 
-    Raises ConfigError if none of the usual places has a file, and StorageError if one of them cannot be examined,
-    because an unseen file there would take precedence.
+    Raises ConfigError if none of the usual places has a file, and StorageError if one of them cannot be examined:
+    a file there would take precedence over the later places.
     """
     if option_value:
         return Path(option_value)
     if named_file := environment.get("ARCHIVER_CONFIG"):
         return Path(named_file)
-    for usual_file in (CURRENT_FOLDER_FILE, _SYSTEM_FILE):
+    for usual_path in (CURRENT_FOLDER_FILE, _SYSTEM_FILE):
         try:
-            if _is_present(usual_file):
-                return usual_file
+            if _has_entry(usual_path):
+                return usual_path
         except OSError as error:
-            raise unreadable_config_error(usual_file, error) from None
+            raise unreadable_config_error(usual_path, error) from None
     raise ConfigError(
         "Cannot find archiver.toml in this folder or in /etc/archiver. Nothing was changed. Name the file with "
         "--config FILE. To create an archive, run: archiver init --archive DIR --watch DIR"
     )
 
 
-def _is_present(path: Path) -> bool:
-    """Return True if something is at ``path``, perhaps a link that must not be followed; raises OSError."""
+def _has_entry(path: Path) -> bool:
+    """Return True if ``path`` has an entry, even a link that must not be followed; raises OSError if unknown."""
     try:
         return is_there(path)
     except OSError:
         # In a folder that everybody may write, the kernel refuses to follow other users' links (protected_symlinks
-        # in proc(5)). Such a link counts as an entry: whoever opens it decides by its owner.
+        # in proc(5)). Such a link counts as an entry: the code that opens it checks who owns it.
         if is_there(path, follow_links=False):
             return True
         raise
@@ -84,7 +84,7 @@ def read_config_text(source: Path, *, must_be_trusted: bool) -> str:
 
 
 def unreadable_config_error(path: Path, error: OSError) -> StorageError:
-    """Return the error to raise for a configuration file that the caller cannot read, because of ``error``."""
+    """Return the StorageError to raise if the configuration file ``path`` could not be read due to ``error``."""
     return StorageError(
         "Cannot read the configuration file {path} ({reason}). Nothing was changed. Run this as a user with read "
         "access, or fix the permissions of the file and the folders above.",

@@ -39,7 +39,7 @@ class FoundFile:
     has_acl: bool
 
     def check_trust(self) -> None:
-        """Raise ConfigError if an untrusted user may have written the file or put it here."""
+        """Raise ConfigError if an untrusted user may have written the file, or placed it at ``path``."""
         if reason := self._find_distrust_reason(self._trusted_uids()):
             raise ConfigError(
                 "{path} was not used: {reason}. Nothing was changed. Inspect the file, then name it with "
@@ -65,9 +65,9 @@ class FoundFile:
         return trusted_uids
 
     def _find_distrust_reason(self, trusted_uids: Collection[int]) -> LazyMessage | None:
-        """Return the reason not to trust the file, or None.
+        """Return the reason not to trust the file; None if it can be trusted.
 
-        The reasons are its type, its owner, the owner of a link to it, others who may write it, and hard links.
+        Checks its type, its owner, the owner of a link to it, the other users who can write to it, and hard links.
         """
         file_mode = self.stat_result.st_mode
         if not stat.S_ISREG(file_mode):
@@ -83,8 +83,8 @@ class FoundFile:
             self.has_acl or _sole_member_uid(self.stat_result.st_gid) not in trusted_uids
         ):
             return LazyMessage("the group {group} can write to it", group=_group_name(self.stat_result.st_gid))
-        # In a shared folder, any user may place a hard link to a file of a trusted user that is meant for
-        # elsewhere.
+        # In a shared folder, any user may place a hard link to a trusted user's file that is meant for another
+        # folder.
         if (
             self.stat_result.st_nlink > 1
             and self.link_owner_uid is None
@@ -95,7 +95,7 @@ class FoundFile:
 
 
 def open_found_file(path: Path) -> FoundFile:
-    """Read the file at ``path``, and collect the facts about its trust from the same open file.
+    """Read the file at ``path``, and collect from the same open file the facts that decide on trust.
 
     Raises OSError if the file cannot be opened or read.
     """

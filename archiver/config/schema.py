@@ -47,12 +47,12 @@ class Setting:
 
     @property
     def table(self) -> str:
-        """Return the name of the table; for a setting of a filing, the key itself."""
+        """Return the name of the setting's table; for a setting of a filing, its key."""
         return self.key.partition(".")[0]
 
     @property
     def keys_in_table(self) -> tuple[str, ...]:
-        """Return the keys occupied by the setting within the table."""
+        """Return the keys that the setting occupies in its table."""
         return self.value_type.members or (self.key.rpartition(".")[2],)
 
 
@@ -100,7 +100,10 @@ def setting(
 def required_setting(
     key: str, value_type: ValueType[T], *, summary: LazyMessage, example: object, effect: Effect
 ) -> T:
-    """Declare the field of a dataclass as a setting that every file must contain."""
+    """Declare the field of a dataclass as a setting that every file must contain.
+
+    ``example`` is a value as the file holds it, for the template; ``effect`` is when a change takes effect.
+    """
     declared_setting = Setting(
         key=key,
         value_type=value_type,
@@ -136,9 +139,9 @@ def declared_settings(settings_class: type) -> Iterator[Setting]:
 
 
 def setting_values(settings_object: Any, prefix: str = "") -> Iterator[SettingValue]:
-    """Yield every setting of an object, of its parts and of single filings, with the value.
+    """Yield every setting of ``settings_object``, of its parts and of single filings, with the value.
 
-    The order is that of the declaration. ``prefix`` is put in front of each key, such as ``filings.NAME.``.
+    The order is that of the declaration. ``prefix``, such as ``filings.NAME.``, is put in front of each key.
     """
     for declared_field in fields(settings_object):
         field_value = getattr(settings_object, declared_field.name)
@@ -148,5 +151,5 @@ def setting_values(settings_object: Any, prefix: str = "") -> Iterator[SettingVa
         elif is_dataclass(field_value):
             yield from setting_values(field_value, prefix)
         elif "tables" in declared_field.metadata:
-            for table_name, table in field_value.items():
-                yield from setting_values(table, f"{declared_field.metadata['tables']}.{table_name}.")
+            for table_name, named_settings in field_value.items():
+                yield from setting_values(named_settings, f"{declared_field.metadata['tables']}.{table_name}.")

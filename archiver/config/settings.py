@@ -42,9 +42,9 @@ TABLE_SUMMARIES: Mapping[str, LazyMessage] = {
     "retention": LazyMessage(
         "Retention of versions. The longest period applies; a period in force cannot be shortened."
     ),
-    "access": LazyMessage("Groups on this server that can use the archive (default: only the service user)."),
+    "access": LazyMessage("Groups on this server that can use the archive (default: only the archive owner)."),
     "evidence": LazyMessage("Restore drills, and checksums in manifests."),
-    "sensitive": LazyMessage("Files that only the service user can read."),
+    "sensitive": LazyMessage("Files that only the archive owner can read."),
     "expected": LazyMessage("Files that a submission is expected to contain; the report lists missing ones."),
     "reminders": LazyMessage("Deadline reminders."),
     "changes": LazyMessage("Files that show a change of the filed information."),
@@ -82,7 +82,7 @@ class FilingSettings:
         "submissions",
         types.lists_by_key(types.PROFILE_NAMES),
         default={},
-        summary=LazyMessage("Retention profiles for single submissions, by folder name."),
+        summary=LazyMessage("Retention profiles for single submission folders, by name."),
         example={"2026-03-首次备案": ["cn-archive-30"]},
     )
     release_sources: tuple[str, ...] = setting(
@@ -148,14 +148,15 @@ class Config:
         "watch.settle_seconds",
         types.number(0),
         default=5.0,
-        summary=LazyMessage("Seconds without a change before a file is captured."),
+        summary=LazyMessage("Seconds without a change until a file has settled and is captured."),
     )
     maximum_delay_seconds: float = setting(
         "watch.maximum_delay_seconds",
         types.number(1),
         default=300.0,
         summary=LazyMessage(
-            "Seconds after which a file under constant writing is captured, if it can be read completely."
+            "Seconds after which a file that does not settle is captured nevertheless, if the file can be read "
+            "completely."
         ),
     )
     scan_minutes: float = setting(
@@ -169,8 +170,8 @@ class Config:
         types.number(0.1),
         default=30.0,
         summary=LazyMessage(
-            "Seconds between two full comparisons if events are incomplete (NFS, SMB, FUSE, too few inotify "
-            "watches)."
+            "Seconds between two full comparisons if kernel notifications are incomplete (NFS, SMB, FUSE, too "
+            "few inotify watches)."
         ),
     )
     min_version_interval_minutes: float = setting(
@@ -185,7 +186,7 @@ class Config:
         "watch.ignore",
         types.TEXTS,
         default=DEFAULT_IGNORE,
-        summary=LazyMessage("File name patterns that are not archived; archiver status lists each such file."),
+        summary=LazyMessage("File name patterns that are not captured; archiver status lists each such file."),
     )
     #: Its tokens must be signed under a certificate that ``archiver init`` pinned.
     timestamp_url: str = setting(
@@ -229,7 +230,10 @@ class Config:
         "retention.cooling_off_days",
         types.whole_number(1, 3650, LazyMessage("must be a whole number of days, at least 1")),
         default=7,
-        summary=LazyMessage("Days between the last approval of a disposal and the deletion."),
+        summary=LazyMessage(
+            "Days that must pass between the last approval of a disposal and the deletion, by the compliance "
+            "clock."
+        ),
     )
     read_group: str = setting(
         "access.read_group",

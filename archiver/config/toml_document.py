@@ -60,41 +60,41 @@ class TomlDocument:
 
         The reason suggests the most similar known key, if any is similar.
         """
-        for table, table_content in self.tables.items():
-            if table in _REMOVED_TABLES:
+        for table_name, table_content in self.tables.items():
+            if table_name in _REMOVED_TABLES:
                 # Only worth a warning, so that an old file stays usable.
                 continue
-            if table not in _KEYS_BY_TABLE:
-                yield _unknown_setting_problem(table, _KEYS_BY_TABLE)
-            elif table != "filings":
-                yield from _find_wrong_keys_in_table(table, table_content, _KEYS_BY_TABLE[table])
+            if table_name not in _KEYS_BY_TABLE:
+                yield _unknown_setting_problem(table_name, _KEYS_BY_TABLE)
+            elif table_name != "filings":
+                yield from _find_wrong_keys_in_table(table_name, table_content, _KEYS_BY_TABLE[table_name])
             elif not isinstance(table_content, dict):
-                yield SettingProblem("not-a-table", table, _NOT_A_TABLE)
+                yield SettingProblem("not-a-table", table_name, _NOT_A_TABLE)
             else:
                 for filing_name, filing_table in table_content.items():
-                    full_name = f"{table}.{filing_name}"
-                    yield from _find_wrong_keys_in_table(full_name, filing_table, _KEYS_BY_TABLE[table])
+                    full_table_name = f"{table_name}.{filing_name}"
+                    yield from _find_wrong_keys_in_table(full_table_name, filing_table, _KEYS_BY_TABLE[table_name])
 
     def removed_table_warnings(self) -> tuple[LazyMessage, ...]:
         """Return a warning for each table of the file that only an earlier release used."""
         return tuple(
-            LazyMessage("{path}: [{table}] {reason}", path=self.source, table=table, reason=reason)
-            for table, reason in _REMOVED_TABLES.items()
-            if table in self.tables
+            LazyMessage("{path}: [{table}] {reason}", path=self.source, table=table_name, reason=reason)
+            for table_name, reason in _REMOVED_TABLES.items()
+            if table_name in self.tables
         )
 
 
 def _find_wrong_keys_in_table(
-    table: str, table_content: object, known_keys: Collection[str]
+    table_name: str, table_content: object, known_keys: Collection[str]
 ) -> Iterator[SettingProblem]:
     """Yield a problem if ``table_content`` is not a table, else a problem for each of its unknown keys."""
     if not isinstance(table_content, dict):
-        yield SettingProblem("not-a-table", table, _NOT_A_TABLE)
+        yield SettingProblem("not-a-table", table_name, _NOT_A_TABLE)
         return
     for key in table_content:
         if key not in known_keys:
-            known_full_keys = [f"{table}.{known_key}" for known_key in known_keys]
-            yield _unknown_setting_problem(f"{table}.{key}", known_full_keys)
+            known_full_keys = [f"{table_name}.{known_key}" for known_key in known_keys]
+            yield _unknown_setting_problem(f"{table_name}.{key}", known_full_keys)
 
 
 def _unknown_setting_problem(full_key: str, known_full_keys: Collection[str]) -> SettingProblem:

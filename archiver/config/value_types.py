@@ -23,6 +23,7 @@ T = TypeVar("T")
 _MAX_NUMBER = 10**7
 #: More simultaneous transfers only make a bucket reply with "slow down".
 _MAX_TRANSFERS = 64
+_MAX_PORT = 0xFFFF  # of TCP
 
 
 class InvalidValueError(Exception):
@@ -65,12 +66,12 @@ class ValueType(Generic[T]):
 
 
 def decode_file_name(name: str) -> str:
-    """Return a name from the file, which is always UTF-8, as Python spells a file name in this locale."""
+    """Convert a name in the configuration file, which is UTF-8, to a file name for Python in this locale."""
     return os.fsdecode(name.encode("utf-8"))
 
 
 def encode_file_name(path: str | Path) -> str:
-    """Return a file name in the form of the file; bytes that are not UTF-8 become surrogates."""
+    """Return a file name as the configuration file holds it; bytes that are not UTF-8 become surrogates."""
     return os.fsencode(path).decode("utf-8", "surrogateescape")
 
 
@@ -116,11 +117,11 @@ def _is_web_address(value: object) -> bool:
 SWITCH = ValueType[bool](LazyMessage("must be true or false"), lambda value: isinstance(value, bool), _keep_value)
 
 
-def _check_sm3_switch(value: object) -> bool:
+def _check_sm3_switch(toml_value: object) -> bool:
     """Return True if the value is a bool. Raises InvalidValueError for true if OpenSSL lacks SM3."""
-    if value is True and "sm3" not in hashlib.algorithms_available:
+    if toml_value is True and "sm3" not in hashlib.algorithms_available:
         raise InvalidValueError(LazyMessage("is true, but this system's OpenSSL does not support SM3"))
-    return isinstance(value, bool)
+    return isinstance(toml_value, bool)
 
 
 SM3_SWITCH = ValueType[bool](SWITCH.requirement, _check_sm3_switch, _keep_value)
@@ -148,24 +149,24 @@ def whole_number(at_least: int, at_most: int, requirement: LazyMessage | None = 
 
 
 def count(at_least: int) -> ValueType[int]:
-    """Return the type of a number of days or of things, ``at_least`` or more, with a generous upper limit."""
+    """Return the type of a number of days or items, from ``at_least`` to 100,000, which no real value exceeds."""
     return whole_number(at_least, 100_000, LazyMessage("must be a whole number, at least {least}", least=at_least))
 
 
 def retention_years(at_most: int) -> ValueType[int]:
     """Return the type of a retention period in whole years, from the legal minimum FLOOR_YEARS to ``at_most``."""
 
-    def check_years(value: Any) -> bool:
+    def check_years(toml_value: Any) -> bool:
         """Return True if the value is valid. Raises InvalidValueError for a period below the legal minimum."""
-        if _is_whole_number(value) and value < FLOOR_YEARS:
+        if _is_whole_number(toml_value) and toml_value < FLOOR_YEARS:
             raise InvalidValueError(
                 LazyMessage(
                     "is {value}, but filing materials must be retained for at least {floor} years",
-                    value=value,
+                    value=toml_value,
                     floor=FLOOR_YEARS,
                 )
             )
-        return _is_whole_number(value) and value <= at_most
+        return _is_whole_number(toml_value) and toml_value <= at_most
 
     return ValueType(
         LazyMessage("must be a whole number of years, at least {floor}", floor=FLOOR_YEARS),
@@ -200,10 +201,10 @@ def choice(choices: Sequence[str], requirement: LazyMessage, when_empty: str | N
     )
 
 
-def _is_time_zone(value: Any) -> bool:
+def _is_time_zone(toml_value: Any) -> bool:
     """Return True if the value is the name of a time zone on this system."""
     try:
-        ZoneInfo(value)
+        ZoneInfo(toml_value)
     except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
         # ZoneInfo raises all of these: for another type, a path outside of the database, a folder in it.
         return False
@@ -215,16 +216,16 @@ TIME_ZONE = ValueType[str](
 )
 
 
-def _check_group(value: object) -> bool:
+def _check_group(toml_value: object) -> bool:
     """Return True if the value is empty or a group's name. Raises InvalidValueError for an unknown group."""
-    if not isinstance(value, str):
+    if not isinstance(toml_value, str):
         return False
     try:
-        if value:
-            grp.getgrnam(value)
+        if toml_value:
+            grp.getgrnam(toml_value)
     except KeyError:
         raise InvalidValueError(
-            LazyMessage("refers to {group}, which is not a group on this server", group=value)
+            LazyMessage("refers to {group}, which is not a group on this server", group=toml_value)
         ) from None
     return True
 
@@ -243,7 +244,7 @@ class HostAndPort(NamedTuple):
 def _is_loopback(value: object) -> bool:
     """Return True if the value is LOOPBACK:PORT, with the address of IPv6 in brackets."""
     host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
-    return host in ("127.0.0.1", "localhost", "[::1]") and port.isdigit() and 0 < int(port) < 65536
+    return host in ("127.0.0.1", "localhost", "[::1]") and port.isdigit() and 0 < int(port) <= _MAX_PORT
 
 
 def _parse_host_and_port(value: str, _folder: Path) -> HostAndPort | None:
@@ -252,6 +253,7 @@ def _parse_host_and_port(value: str, _folder: Path) -> HostAndPort | None:
 
 
 def _host_and_port_to_toml(address: HostAndPort | None) -> str | None:
+    """Return HOST:PORT, with an IPv6 address in brackets; None for None."""
     if address is None:
         return None
     host = f"[{address.host}]" if ":" in address.host else address.host
@@ -305,11 +307,11 @@ FILE_NAMES = ValueType[tuple[str, ...]](
 # --- profiles, and tables of lists
 
 
-def _check_profiles(value: object) -> bool:
+def _check_profiles(toml_value: object) -> bool:
     """Return True if the value is a list of texts. Raises InvalidValueError for the first unknown profile."""
-    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+    if not isinstance(toml_value, list) or not all(isinstance(profile_name, str) for profile_name in toml_value):
         return False
-    if unknown_profiles := [name for name in value if name not in PROFILES]:
+    if unknown_profiles := [profile_name for profile_name in toml_value if profile_name not in PROFILES]:
         raise InvalidValueError(
             LazyMessage(
                 "contains {profile}, which is not one of: {known}",
@@ -333,25 +335,25 @@ def lists_by_key(
 ) -> ValueType[Mapping[str, tuple[str, ...]]]:
     """Return the type of a table whose values are all lists of ``list_type``.
 
-    Its keys are ``members``, and the value for the program has them in the same order; other keys are dropped.
-    Without ``members``, the keys are any names of folders. A wrong list is refused with its key.
+    The keys of the table are ``members``; the value for the program has them in that order, without other keys.
+    If ``members`` is empty, each key is the name of a folder. A refusal names the key of the wrong list.
     """
 
     def convert_table(table: Mapping[str, object], folder: Path) -> Mapping[str, tuple[str, ...]]:
         """Return the converted lists by key. Raises InvalidValueError, with the key, for a wrong list."""
         converted_lists = {}
-        keys = [member for member in members if member in table] if members else list(table)
-        for key in keys:
+        table_keys = [member for member in members if member in table] if members else list(table)
+        for table_key in table_keys:
             try:
-                converted_lists[decode_file_name(key)] = list_type.parse(table[key], folder)
+                converted_lists[decode_file_name(table_key)] = list_type.parse(table[table_key], folder)
             except InvalidValueError as error:
-                raise InvalidValueError(error.reason, f".{key}") from None
+                raise InvalidValueError(error.reason, f".{table_key}") from None
         return converted_lists
 
     return ValueType(
         list_type.requirement if members else LazyMessage("must be a table in square brackets"),
         lambda value: isinstance(value, dict),
         convert_table,
-        lambda lists: {encode_file_name(key): list(texts) for key, texts in lists.items()},
+        lambda lists: {encode_file_name(key): list(list_items) for key, list_items in lists.items()},
         members,
     )

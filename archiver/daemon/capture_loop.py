@@ -48,7 +48,7 @@ _EVENT_DELAY_SECONDS = 10.0
 
 
 class Daemon:
-    """The capture of a watched folder into an archive, until told to stop.
+    """Capture the changes of a watched folder in an archive, until told to stop.
 
     Owns the watch, the capturer's threads and child processes, the side jobs, the replication, and its connection
     to ``state.db``.  They end with :meth:`run` or :meth:`run_once`; call one of these, and only once.  If that
@@ -67,8 +67,8 @@ class Daemon:
         """Open ``state.db`` and access to the folder; the work begins with :meth:`run` or :meth:`run_once`.
 
         ``settle_seconds`` replaces the configured quiet period, in which a path must not change before it is
-        captured.  Each write waits at most ``lock_timeout`` seconds for the lock.  ``heartbeat`` is called again
-        and again while the work progresses.
+        captured.  Each write waits at most ``lock_timeout`` seconds for the lock.  ``heartbeat`` is called
+        repeatedly while the work progresses.
 
         Raises ConfigError, Busy, StorageError, OSError or sqlite3.Error; nothing stays open then.
         """
@@ -81,22 +81,22 @@ class Daemon:
         self._stopping = threading.Event()
         #: Device and inode of the repository, to notice that another one is at its path.
         self._archive_identity = archive.repository_identity()
-        with contextlib.ExitStack() as opened:
+        with contextlib.ExitStack() as open_resources:
             self._snapshot = open_snapshot(archive, lock_timeout)
-            opened.callback(self._snapshot.close)
+            open_resources.callback(self._snapshot.close)
             self._failures = FailureState(archive, self._snapshot, self._stopping)
-            opened.callback(self._failures.close)
+            open_resources.callback(self._failures.close)
             self._access = open_access(config.watch, config.archive)
-            opened.callback(self._access.close)
+            open_resources.callback(self._access.close)
             self._watched_folder = WatchedFolder(
-                *(config, self._access, self._snapshot, archive.root / "canary", report, self._journal_event)
+                config, self._access, self._snapshot, archive.root / "canary", report, self._journal_event
             )
-            opened.callback(self._watched_folder.stop_watching)
+            open_resources.callback(self._watched_folder.stop_watching)
             self._capturer = Capturer(archive, self._snapshot, self._access, config, self._stopping)
-            opened.callback(self._capturer.close)
+            open_resources.callback(self._capturer.close)
             upkeep.apply_sensitive_patterns(archive, config, self._snapshot)
             #: Closes all of these; empty after :meth:`close`.
-            self._opened = opened.pop_all()
+            self._open_resources = open_resources.pop_all()
         self._jobs = JobRunner(config, report, lock_timeout)
         self._replication = Replication(config, report)
         quiet_seconds = config.settle_seconds if settle_seconds is None else settle_seconds
@@ -127,11 +127,11 @@ class Daemon:
         self._watched_folder.wake()
 
     def close(self) -> None:
-        """End threads, child processes and the watch, and close ``state.db``; does nothing the second time."""
-        self._opened.close()
+        """End threads, child processes and the watch, and close ``state.db``; a second call does nothing."""
+        self._open_resources.close()
 
     def measure_gauges(self) -> Gauges:
-        """Measure the figures for the metrics; raises OSError or sqlite3.Error if the archive cannot be read."""
+        """Measure the gauges for the metrics; raises OSError or sqlite3.Error if the archive cannot be read."""
         return measure_gauges(self._archive, self._snapshot, self.pipeline, self._watched_folder.state)
 
     def remember_problem(self, code: str, message: LazyMessage) -> None:
@@ -153,7 +153,7 @@ class Daemon:
                     self._heartbeat()
                     self._run_turn()
             except ReadingStopped:
-                # stop() ended the reading of a large file, and the copy was discarded.
+                # stop() interrupted the reading of a large file; the unfinished copy was discarded.
                 pass
             finally:
                 self._finish_run()
@@ -199,7 +199,7 @@ class Daemon:
     # --- start and end
 
     def _prepare_run(self) -> None:
-        """Check the archive and the folder before a run, and journal promises and the time.
+        """Check the archive and the folder before a run, and journal the retention promises and the clock.
 
         Raises ConfigError for a layout or a folder of another archive, and ArchiverError, OSError or sqlite3.Error
         if the archive cannot be used.
@@ -232,47 +232,47 @@ class Daemon:
         """Record the pending paths and the end of watching for ``status``, and :meth:`close`."""
         self._replication.stop()
         self._capturer.close()
-        # Otherwise the archive's disk is full, read-only or gone.  The next start makes a new list.
+        # Fails if the archive's disk is full, read-only or gone.  The next start makes a new list.
         with contextlib.suppress(sqlite3.Error, OSError):
             self._pending_list.update()
             self._watched_folder.close()
         self.close()
 
     def _journal_event(self, draft: Draft) -> None:
-        """Journal an event; raises Busy or StorageError as :meth:`Archive.writing` does."""
+        """Journal an event; raises Busy if another writer holds the lock, StorageError if writing fails."""
         with self._archive.writing(self._lock_timeout) as writer:
             writer.append(draft)
 
     # --- one turn
 
     def _run_turn(self) -> None:
-        """Do the work once; report a failure, and pause, because most failures need a person to fix them.
+        """Work one turn; report a failure, then pause, because most failures need a person to fix them.
 
         Raises ArchiveGone, FolderRemounted, HistoryReplaced or ReadingStopped, which end the run.
         """
         if self._archive.repository_identity() != self._archive_identity:
             raise ArchiveGone
         try:
-            self._do_work()
+            self._capture_changes()
             self._failures.reset_retry_pause()
         except ArchiverError as error:
             self._report(error.message, problem=error.code)
             self._pause_after_failure(error)
         except sqlite3.DatabaseError as error:
-            self._handle_database_error(error)
+            self._recover_from_database_error(error)
         except OSError as error:
             # If the watched folder vanished during a scan, the next turn notices that, and nothing has failed.
             if self._watched_folder.is_present():
                 report_system_error(self._report, error, self._archive.root, problem="storage")
                 self._pause_after_failure(error)
 
-    def _do_work(self) -> None:
-        """Find changes, start side jobs, capture the changes that are finished, and wait for more.
+    def _capture_changes(self) -> None:
+        """Find changes, start side jobs, capture the changes that have settled, and wait for more.
 
         Raises FolderRemounted, HistoryReplaced, ReadingStopped, ArchiverError, OSError or sqlite3.Error.
         """
         if not self._watched_folder.is_present():
-            self._watched_folder.handle_missing_folder()
+            self._watched_folder.note_missing_folder()
             self._last_scan_at = None
             self._stopping.wait(_LONGEST_PAUSE_SECONDS)
             return
@@ -300,7 +300,7 @@ class Daemon:
             self._stopping.wait(pause)
 
     def _scan_if_due(self, now: float) -> None:
-        """If a full scan is due at the time ``now``, scan; then journal the clock and sign a checkpoint if due."""
+        """If a full scan is due at ``now``, scan; then journal the clock and sign a checkpoint, each if due."""
         if self._last_scan_at is None or now >= self._last_scan_at + self._watched_folder.scan_interval_seconds:
             self._scan_folder()
             journal_clock_daily(self._archive, self._journal_event)
@@ -309,7 +309,7 @@ class Daemon:
             )
 
     def _scan_folder(self) -> None:
-        """Compare the whole folder with the archive, and start a new watch if a change had no event.
+        """Compare the whole folder with the archive, and start a new watch if a change raised no event.
 
         Raises HistoryReplaced if ``state.db`` belongs to another state of the repository.
         """
@@ -335,13 +335,13 @@ class Daemon:
     def _pause_after_failure(self, error: Exception) -> None:
         """Wait before the next turn, longer after each failure; raise the alarm unless the archive is only busy.
 
-        The next turn scans the whole folder, because this one may have lost hints.
+        The next turn scans the whole folder, because the failed one may have lost hints.
         """
         self._last_scan_at = None
         self._failures.update_alarm(error)
         self._failures.wait_before_retry()
 
-    def _handle_database_error(self, error: sqlite3.DatabaseError) -> None:
+    def _recover_from_database_error(self, error: sqlite3.DatabaseError) -> None:
         """Rebuild a damaged index from the journal; treat any other error of SQLite as an error of the disk.
 
         Raises ArchiverError, OSError or sqlite3.Error if the index cannot be rebuilt.

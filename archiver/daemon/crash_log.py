@@ -22,8 +22,8 @@ def write_crash_log(error: BaseException, arguments: Sequence[str]) -> str:
 
     The file also holds the versions and ``arguments``, the command line. Raises OSError if it cannot be written.
     """
-    descriptor, path = tempfile.mkstemp(prefix="archiver-error-", suffix=".log")
-    with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as log_file:
-        trace = "".join(traceback.format_exception(error))
-        log_file.write(f"archiver {__version__}, Python {sys.version}\n{list(arguments)}\n\n{trace}")
-    return path
+    log_fd, log_path = tempfile.mkstemp(prefix="archiver-error-", suffix=".log")
+    with open(log_fd, "w", encoding="utf-8", errors="backslashreplace") as log_file:
+        traceback_text = "".join(traceback.format_exception(error))
+        log_file.write(f"archiver {__version__}, Python {sys.version}\n{list(arguments)}\n\n{traceback_text}")
+    return log_path

@@ -22,8 +22,8 @@ UNSIGNED_SINCE_KEY = "unsigned_since"
 _DAY_NS = 86_400 * 10**9
 
 
-def journal_clock_daily(archive: Archive, journal: Callable[[Draft], None]) -> None:
-    """Journal a clock event, through ``journal``, if the newest event is a day old or of an earlier boot.
+def journal_clock_daily(archive: Archive, journal_event: Callable[[Draft], None]) -> None:
+    """Journal a clock event, through ``journal_event``, if the newest event is a day old or of an earlier boot.
 
     Retention counts only the time between two events of the same boot.  Without clock events, a period in which
     nothing is captured would not count.  Does nothing for an archive without any event.
@@ -31,11 +31,11 @@ def journal_clock_daily(archive: Archive, journal: Callable[[Draft], None]) -> N
     newest_event = archive.journal.newest_event()
     if newest_event is None:
         return
-    time_reading = clock.read_clocks()
-    _, last_time_reading = clock.parse_evidence(newest_event.clock)
-    has_rebooted = last_time_reading.boot_id != time_reading.boot_id
-    if has_rebooted or time_reading.boottime_ns - last_time_reading.boottime_ns > _DAY_NS:
-        journal(Draft("clock", ClockTicked()))
+    clock_reading = clock.read_clocks()
+    _, last_clock_reading = clock.parse_evidence(newest_event.clock)
+    has_rebooted = last_clock_reading.boot_id != clock_reading.boot_id
+    if has_rebooted or clock_reading.boottime_ns - last_clock_reading.boottime_ns > _DAY_NS:
+        journal_event(Draft("clock", ClockTicked()))
 
 
 def sign_checkpoint_daily(archive: Archive, snapshot: Snapshot, lock_timeout: float) -> None:

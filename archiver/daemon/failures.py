@@ -49,24 +49,25 @@ class LastProblem:
 
 
 def read_last_problem(snapshot: Snapshot) -> LastProblem | None:
-    """Return the problem last stored by :meth:`FailureState.remember_problem`; None if missing.
+    """Return the problem that :meth:`FailureState.remember_problem` stored last; None if there is none.
 
-    Raises ValueError or KeyError if the stored text has another form.
+    Raises ValueError or KeyError if the text in ``snapshot`` is not a stored problem.
     """
     stored_json = snapshot.meta("last_problem")
     if not stored_json:
         return None
-    problem = protocol.decode_value(json.loads(stored_json))
-    if "message" not in problem:
+    stored_problem = protocol.decode_value(json.loads(stored_json))
+    if "message" not in stored_problem:
         # An earlier release stored the template and the fields of the message, and no code.
-        return LastProblem(problem["at"], "", LazyMessage.from_parts(problem["template"], problem["fields"]))
-    return LastProblem(problem["at"], problem["code"], problem["message"])
+        message = LazyMessage.from_parts(stored_problem["template"], stored_problem["fields"])
+        return LastProblem(stored_problem["at"], code="", message=message)
+    return LastProblem(stored_problem["at"], stored_problem["code"], stored_problem["message"])
 
 
 def report_system_error(report: Reporter, error: Exception, default_path: object, problem: str) -> None:
     """Report an error of the operating system or of SQLite as a problem with the code ``problem``.
 
-    The message names ``default_path`` if the error names no file.
+    The message names the file in the error or, if there is none, ``default_path``.
     """
     report(
         "{path}: {reason}. No archived data was lost. Check the disk and the permissions.",
@@ -77,31 +78,31 @@ def report_system_error(report: Reporter, error: Exception, default_path: object
 
 
 class FailureReporter:
-    """Report each failure of work other than capturing separately, whatever was raised.
+    """Report failures of work other than capturing, whatever exception it raised.
 
-    An unexpected error, which is a fault of the program, gets a crash log.  If the same place fails in the same
-    way at the next attempt, the log of the first time is named again, so that the logs do not pile up.
+    An unexpected error, which is a fault of the program, gets a crash log.  Errors with the same type and
+    traceback share one crash log, so that repeated attempts do not fill the disk.
     """
 
     def __init__(self, report: Reporter, archive_root: Path) -> None:
-        """Pass messages to ``report``, naming ``archive_root`` unless about a particular file."""
+        """Pass messages to ``report``; the message for an error without a path names ``archive_root``."""
         self._report = report
         self._archive_root = archive_root
         #: Type and traceback of each unexpected error -> the path of its crash log.
         self._crash_log_paths: dict[tuple[type[Exception], str], str] = {}
 
-    def try_optional_task(self, problem: str, work: Callable[[], object]) -> None:
-        """Run ``work``, which capturing does not need; report a failure as a problem with the code ``problem``.
+    def try_optional_task(self, problem: str, task: Callable[[], object]) -> None:
+        """Run ``task``, which capturing does not need; report a failure as a problem with the code ``problem``.
 
         The next turn tries again.  Raises only the sqlite3.DatabaseError of a damaged index, which has to be
         rebuilt because capturing reads it too.
         """
         try:
-            work()
+            task()
         except Exception as error:
             if isinstance(error, sqlite3.DatabaseError) and is_damage_error(error):
                 raise
-            # Archiving goes on, whatever it is.
+            # Capturing must go on, whatever exception the optional work raises.
             self.report_failure(error, problem)
 
     def report_failure(self, error: Exception, problem: str) -> None:
@@ -111,19 +112,20 @@ class FailureReporter:
         elif isinstance(error, (OSError, sqlite3.Error)):
             report_system_error(self._report, error, self._archive_root, problem)
         else:
-            self._report_fault(error, problem)
+            self._report_unexpected_error(error, problem)
 
-    def _report_fault(self, error: Exception, problem: str) -> None:
-        """Report an unexpected error with a crash log."""
-        place = type(error), "".join(traceback.format_tb(error.__traceback__))
+    def _report_unexpected_error(self, error: Exception, problem: str) -> None:
+        """Report an unexpected error, and write a crash log for the first error of the same type and traceback."""
+        error_signature = (type(error), "".join(traceback.format_tb(error.__traceback__)))
         try:
-            if place not in self._crash_log_paths:
-                self._crash_log_paths[place] = write_crash_log(error, sys.argv[1:])
+            if error_signature not in self._crash_log_paths:
+                self._crash_log_paths[error_signature] = write_crash_log(error, sys.argv[1:])
         except OSError:
-            # Without a log, the text of the error is all that can be told.
+            # No crash log can be written, so the message only contains the error's own text.
             report_system_error(self._report, error, self._archive_root, problem)
         else:
-            self._report(UNEXPECTED_ERROR.with_fields(path=self._crash_log_paths[place]), problem=problem)
+            crash_log_path = self._crash_log_paths[error_signature]
+            self._report(UNEXPECTED_ERROR.with_fields(path=crash_log_path), problem=problem)
 
 
 class FailureState:
@@ -158,8 +160,8 @@ class FailureState:
         ``code`` is the problem's code, as in the metrics.  On any thread but the snapshot's, the problem is only
         queued, and :meth:`write_queued_problems` writes it later.
         """
-        problem = {"at": clock.format_time(clock.read_clocks().wall), "code": code, "message": message}
-        self._queued_problems.append(json.dumps(problem, default=protocol.encode_value))
+        dated_problem = {"at": clock.format_time(clock.read_clocks().wall), "code": code, "message": message}
+        self._queued_problems.append(json.dumps(dated_problem, default=protocol.encode_value))
         # Side jobs and replication report on their own threads, but an SQLite connection serves one thread only.
         if threading.get_ident() == self._snapshot_thread_id:
             self.write_queued_problems()

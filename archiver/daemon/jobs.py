@@ -43,20 +43,24 @@ class SideJob:
 
 
 class JobRunner:
-    """Run one side job at a time, each when due; try a failed job again later.
+    """Run side jobs when they are due, one at a time; try a failed job again later.
 
     The thread that runs a job opens the archive separately.  The daemon does not wait for the thread when it ends:
     work that is not journalled by then is done again after the next start.
     """
 
     def __init__(self, config: Config, report: Reporter, lock_timeout: float) -> None:
-        """Prepare the jobs; ``lock_timeout`` is in seconds, and applies to each write of a job."""
+        """Prepare the jobs; no thread is started yet.
+
+        ``report`` is called on the thread of a job.  ``lock_timeout`` is the number of seconds that each write of
+        a job waits for the writer's lock.
+        """
         self._config = config
         self._failures = FailureReporter(report, config.archive)
         self._lock_timeout = lock_timeout
         self._thread: threading.Thread | None = None
         #: The journal's newest commit, and the monotonic time, at the last check for changes to report.
-        self._checked_head: str | None = None
+        self._checked_commit: str | None = None
         self._checked_at = 0.0
         #: In order of precedence: of several jobs that are due, the first one runs.
         self._jobs = (
@@ -96,7 +100,7 @@ class JobRunner:
             finally:
                 archive.close()
         except Exception as error:
-            # A fault of the program, too, or nobody would know that the job is not done.
+            # Unexpected errors are reported too: otherwise nobody would know that the job failed.
             self._failures.report_failure(error, problem=job.name)
 
     def _action_context(self, archive: Archive) -> ActionContext:
@@ -122,18 +126,18 @@ class JobRunner:
         is_release_check_due = (
             has_release_sources and clock.monotonic_seconds() >= self._checked_at + _RETRY_SECONDS
         )
-        return archive.index.head_commit != self._checked_head or is_release_check_due
+        return archive.index.head_commit != self._checked_commit or is_release_check_due
 
     def _journal_change_questions(self, archive: Archive) -> None:
         """Journal a question for each recent change that may have to be filed."""
         # Noted before the check: an event that is journalled during the check leads to another check.
-        self._checked_head, self._checked_at = archive.index.head_commit, clock.monotonic_seconds()
+        self._checked_commit, self._checked_at = archive.index.head_commit, clock.monotonic_seconds()
         journal_new_questions(archive, self._config, self._lock_timeout)
 
     # --- the public display of the filing number
 
     def _has_pages_to_check(self, _archive: Archive) -> bool:
-        """Return True if page checks are switched on, and a filing has pages; the check decides which are due."""
+        """Return True if page checks are switched on and a filing has pages; the job itself finds the due ones."""
         has_pages = any(filing.display_pages for filing in self._config.filings.values())
         return has_pages and self._config.desk.display_check_days > 0
 

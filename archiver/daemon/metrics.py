@@ -50,7 +50,7 @@ def measure_gauges(archive: Archive, snapshot: Snapshot, pipeline: Pipeline, wat
     ``watch_state_code`` is one of the states in :mod:`archiver.daemon.watch_state`.
     """
     index = archive.index
-    filesystem = os.statvfs(archive.root)
+    filesystem_stat = os.statvfs(archive.root)
     newest_event = archive.journal.newest_event()
     last_checkpoint = index.last_checkpoint()
     last_checkpoint_time = last_checkpoint[1] if last_checkpoint else None
@@ -66,7 +66,7 @@ def measure_gauges(archive: Archive, snapshot: Snapshot, pipeline: Pipeline, wat
         last_event=_unix_seconds(newest_event.at if newest_event else None),
         last_checkpoint=_unix_seconds(last_checkpoint_time),
         watching=watch_state_code,
-        free_bytes=filesystem.f_bavail * filesystem.f_frsize,
+        free_bytes=filesystem_stat.f_bavail * filesystem_stat.f_frsize,
         replica_behind_materials=replication_lag.material_count,
         replica_behind_bytes=replication_lag.byte_count,
         replica_behind_since=_unix_seconds(replication_lag.waiting_since),
@@ -104,8 +104,8 @@ class Metrics:
     def __init__(self) -> None:
         """Publish nothing until :meth:`configure` is called."""
         self._textfile: Path | None = None
-        #: Host and port.
-        self._endpoint: tuple[str, int] | None = None
+        #: Host and port of the endpoint; None if none is configured.
+        self._listen_address: tuple[str, int] | None = None
         # Objects of the Prometheus library, which is imported only if metrics are configured.
         self._server: Any = None
         self._registry: Any = None
@@ -114,15 +114,16 @@ class Metrics:
         self._next_update_at = 0.0
 
     def configure(self, config: Config) -> None:
-        """Adopt the settings, at the start and after a reload, and close an endpoint at another address.
+        """Apply the settings at the start and after a reload, and make the next update due at once.
 
-        :meth:`open_endpoint` and :meth:`write_textfile` use the settings.
+        If the listen address has changed, the open endpoint is closed; :meth:`open_endpoint` opens the new one.
+        Raises ImportError if metrics are configured but the Prometheus library is missing.
         """
-        if config.metrics_listen != self._endpoint:
+        if config.metrics_listen != self._listen_address:
             self.close()
-        self._textfile, self._endpoint = config.metrics_textfile, config.metrics_listen
+        self._textfile, self._listen_address = config.metrics_textfile, config.metrics_listen
         self._next_update_at = 0.0
-        if self._registry is None and (self._textfile or self._endpoint):
+        if self._registry is None and (self._textfile or self._listen_address):
             import prometheus_client
 
             self._registry = prometheus_client.CollectorRegistry()
@@ -136,11 +137,11 @@ class Metrics:
     @property
     def endpoint_address(self) -> str:
         """Return host and port of the endpoint, for messages; empty if none is configured."""
-        return ":".join(map(str, self._endpoint)) if self._endpoint else ""
+        return ":".join(map(str, self._listen_address)) if self._listen_address else ""
 
     def is_update_due(self) -> bool:
         """Return True if a file or an endpoint is configured, and the time of the next update has come."""
-        return bool(self._textfile or self._endpoint) and clock.monotonic_seconds() >= self._next_update_at
+        return bool(self._textfile or self._listen_address) and clock.monotonic_seconds() >= self._next_update_at
 
     def schedule_next_update(self) -> None:
         """Make the next update due in ``UPDATE_SECONDS``, whether or not the present one succeeds."""
@@ -155,10 +156,10 @@ class Metrics:
 
     def open_endpoint(self) -> None:
         """Open the configured endpoint, unless it is open; raises OSError, for example if the port is taken."""
-        if self._endpoint is not None and self._server is None:
+        if self._listen_address is not None and self._server is None:
             import prometheus_client
 
-            host, port = self._endpoint
+            host, port = self._listen_address
             self._server, _ = prometheus_client.start_http_server(port, host, self._registry)
 
     def write_textfile(self) -> None:
@@ -185,8 +186,8 @@ class Metrics:
         yield watch_metric
         problem_metric = CounterMetricFamily("archiver_problems", "Problems since the start.", labels=["kind"])
         # The label has an older name for the problem's code.
-        for problem_code, count in sorted(self._problem_counts.items()):
-            problem_metric.add_metric([problem_code], count)
+        for problem_code, problem_count in sorted(self._problem_counts.items()):
+            problem_metric.add_metric([problem_code], problem_count)
         yield problem_metric
 
     def close(self) -> None:
@@ -197,16 +198,16 @@ class Metrics:
             self._server = None
 
 
-def _replace_public_file(path: Path, data: bytes) -> None:
-    """Replace a file atomically by a file readable for all users; no reader ever sees half a file.
+def _replace_public_file(path: Path, file_content: bytes) -> None:
+    """Replace a file atomically by one that all users can read, so that no reader sees an incomplete file.
 
-    Raises OSError, with the old file in place.
+    Raises OSError if that fails; the old file stays in place.
     """
     temporary_path = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        with open(temporary_path, "wb") as stream:
-            os.fchmod(stream.fileno(), _FILE_MODE)
-            stream.write(data)
+        with open(temporary_path, "wb") as temporary_file:
+            os.fchmod(temporary_file.fileno(), _FILE_MODE)
+            temporary_file.write(file_content)
         temporary_path.rename(path)
     except OSError:
         temporary_path.unlink(missing_ok=True)

@@ -25,7 +25,7 @@ class PendingList:
         self._next_update_at = 0.0
 
     def update_if_due(self) -> None:
-        """Update the list if its period is over, or at once if nothing is pending; raises sqlite3.Error."""
+        """Update the list if an update is due, or at once if nothing is pending; raises sqlite3.Error."""
         if self._pipeline.is_idle or clock.monotonic_seconds() >= self._next_update_at:
             self.update()
 
@@ -36,8 +36,9 @@ class PendingList:
         """
         self._pipeline.drop_captured_elsewhere()
         entries = self._pipeline.pending(_MAX_LISTED)
-        # The times are left out: they are computed anew for each list, and would always differ a little.
-        if [path for path, _ in entries] != [path for path, _ in self._written_entries]:
+        # Times are not compared: they are computed for each list again, and always differ a little.
+        new_paths = [skipped_path for skipped_path, _ in entries]
+        if new_paths != [skipped_path for skipped_path, _ in self._written_entries]:
             self._snapshot.replace_pending_entries(entries)
             self._snapshot.set_meta("pending_count", str(self._pipeline.pending_count))
         self._written_entries = entries

@@ -17,14 +17,15 @@ from archiver.store.writer import Draft
 _MAX_LISTED = 100
 
 
-def journal_refusals(archive: Archive, journal: Callable[[Draft], None]) -> None:
-    """Journal the attempts since the last call as a single event, through ``journal``; if none, do nothing.
+def journal_refusals(archive: Archive, journal_event: Callable[[Draft], None]) -> None:
+    """Journal the attempts since the last call as a single event; do nothing if there were none.
 
     At most ``_MAX_LISTED`` attempts are listed, and all are counted.  The file with the attempts is renamed first,
     and removed once the event is written.  So a crash in between can journal an attempt twice, but never loses
     one.
 
-    Raises OSError, and whatever ``journal`` raises.  A later call journals the attempts then.
+    Raises OSError, and the errors of ``journal_event``, which writes the event.  A later call journals the
+    attempts then.
     """
     refusals_path = archive.spool_folder / "refused"
     taken_path = archive.spool_folder / "refused.taken"
@@ -35,5 +36,5 @@ def journal_refusals(archive: Archive, journal: Callable[[Draft], None]) -> None
         refusals_path.rename(taken_path)
     # An event cannot hold a NUL. A NUL in the file would make this call, and every later one, fail.
     attempts = taken_path.read_bytes().decode("utf-8", "replace").replace("\0", "%00").splitlines()
-    journal(Draft("git", ActRefused(attempts=attempts[:_MAX_LISTED], count=len(attempts))))
+    journal_event(Draft("git", ActRefused(attempts=attempts[:_MAX_LISTED], count=len(attempts))))
     taken_path.unlink()

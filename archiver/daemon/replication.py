@@ -26,7 +26,7 @@ _LONGEST_PAUSE_SECONDS = 1800.0
 
 
 class Replication:
-    """Replicate after something was journalled, and once an hour; after failures, less and less often.
+    """Replicate after each journalled event and at least once an hour; less and less often after failures.
 
     Each run has a thread, which opens the archive separately.  :meth:`stop` makes the thread end after the current
     part of a transfer.  The daemon does not wait for that: the next run adopts objects that were uploaded but not
@@ -34,21 +34,21 @@ class Replication:
     """
 
     def __init__(self, config: Config, report: Reporter) -> None:
-        """Prepare replication; ``report`` is called on the thread of a run."""
+        """Prepare replication; no thread is started yet.  ``report`` is called on the thread of a run."""
         self._config = config
         self._failures = FailureReporter(report, config.archive)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._bucket: Bucket | None = None
         #: The journal commit up to which everything is in the bucket; None before the first complete run.
-        self._replicated_head: str | None = None
-        #: The monotonic time before which no run starts, and that of the next run without a new event.
+        self._replicated_commit: str | None = None
+        #: Monotonic times: no run starts before the first, and the second makes a run due without a new event.
         self._earliest_run_at = 0.0
         self._next_check_at = 0.0
         self._failure_count = 0
 
     def start_if_due(self, archive: Archive) -> None:
-        """Start a run if something is to be sent or checked, and no run is active; return at once.
+        """Start a run if there is something to send or to check and no run is active; return at once.
 
         Does nothing for an archive without a replica.  Raises sqlite3.Error if the index cannot be read, and
         RuntimeError if no thread can be started.
@@ -58,7 +58,7 @@ class Replication:
             return
         journal_head = archive.index.head_commit
         if archive.index.current_replica() is None or (
-            journal_head == self._replicated_head and now < self._next_check_at
+            journal_head == self._replicated_commit and now < self._next_check_at
         ):
             return
         self._thread = threading.Thread(
@@ -79,7 +79,7 @@ class Replication:
         """
         try:
             self._replicate_once()
-            self._replicated_head, self._failure_count = journal_head, 0
+            self._replicated_commit, self._failure_count = journal_head, 0
             self._earliest_run_at = clock.monotonic_seconds() + _MIN_INTERVAL_SECONDS
             self._next_check_at = clock.monotonic_seconds() + _MAX_INTERVAL_SECONDS
             return
@@ -91,7 +91,7 @@ class Replication:
             self._earliest_run_at = clock.monotonic_seconds() + _MIN_INTERVAL_SECONDS
             return
         except Exception as error:
-            # Whatever it is: a thread that ended without a pause would be started again at the next turn.
+            # Every exception leads to a pause: otherwise each turn of the daemon would start another thread.
             self._failure_count += 1
             pause = min(_FIRST_PAUSE_SECONDS * 2 ** (self._failure_count - 1), _LONGEST_PAUSE_SECONDS)
             self._earliest_run_at = clock.monotonic_seconds() + pause
@@ -99,10 +99,10 @@ class Replication:
                 self._failures.report_failure(error, problem="replica")
 
     def _replicate_once(self) -> None:
-        """Bring the bucket up to date, with an archive and a connection that are closed again.
+        """Bring the bucket up to date; open the archive and the connection for this run, and close them again.
 
         Raises Busy at once if another process replicates, TransferStopped after :meth:`stop`, and ArchiverError,
-        OSError or sqlite3.Error for any other failure that is no fault of the program.
+        OSError or sqlite3.Error for any other expected failure.
         """
         archive = Archive(self._config.archive)
         try:

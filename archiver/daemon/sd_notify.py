@@ -32,7 +32,7 @@ class SystemdNotifier:
         self._send("STOPPING=1")
 
     def notify_watchdog(self) -> None:
-        """Report progress to systemd's watchdog; call this often, for it sends at most twice in a period."""
+        """Report progress to systemd's watchdog, at most twice in its period, however often this is called."""
         now = clock.monotonic_seconds()
         if self._watchdog_interval and now - self._last_watchdog_at >= self._watchdog_interval:
             self._last_watchdog_at = now
@@ -59,5 +59,5 @@ def _watchdog_seconds() -> float:
             return 0.0
         return int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6
     except ValueError:
-        # No numbers, so systemd did not set the variables: there is no watchdog.
+        # The values are not numbers, so systemd did not set these variables: there is no watchdog.
         return 0.0

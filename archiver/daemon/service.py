@@ -69,7 +69,7 @@ class Service:
         self._socket_server: SocketServer | None = None
         #: The configuration of the running daemon; None while no requests of other users are accepted.
         self._config: Config | None = None
-        self._next_socket_check = 0.0
+        self._next_socket_check_at = 0.0
         #: Name of each optional feature that fails at present -> the reason that was reported.
         self._failure_reasons: dict[str, str] = {}
 
@@ -87,7 +87,7 @@ class Service:
     def reload(self) -> None:
         """Ask the service to read the configuration again after the work in hand; return at once.
 
-        Call this from another thread, never in a signal handler, as :meth:`stop`.
+        Call this from another thread, never in a signal handler, for the reason given at :meth:`stop`.
         """
         self._reloading = True
         daemon = self._daemon
@@ -125,7 +125,7 @@ class Service:
         return Archive(config.archive, notify=lambda text: self._report("{text}", text=text))
 
     def _run_daemon(self, archive: Archive, config: Config) -> None:
-        """Run a daemon on an open archive to the end, and report the reason unless the end was requested.
+        """Run a daemon on an open archive until it ends; report why, unless a stop or a reload was requested.
 
         Raises the daemon's ArchiverError, OSError or sqlite3.Error if no daemon of this service has started yet.
         """
@@ -159,7 +159,7 @@ class Service:
             self._daemon = None
 
     def _create_daemon(self, archive: Archive, config: Config) -> Daemon:
-        """Create a daemon for the caller to run, reached by :meth:`stop` and :meth:`reload` from now on."""
+        """Create a daemon, which :meth:`stop` and :meth:`reload` reach from now on; the caller runs it."""
         daemon = Daemon(
             archive, config, self._report, self._settle_seconds, self._lock_timeout, self._on_heartbeat
         )
@@ -172,7 +172,7 @@ class Service:
         return daemon
 
     def _announce_start(self, config: Config, open_resources: contextlib.ExitStack) -> None:
-        """Open the socket and report the service ready to systemd; called by a daemon once started.
+        """Open the socket and report to systemd that the service is ready; a daemon calls this once started.
 
         Closing ``open_resources`` closes the socket.
         """
@@ -204,7 +204,7 @@ class Service:
                 # The archive is back, but damaged or replaced: a person has to look.
                 self._report(error.message, problem=error.code)
             except (ArchiverError, OSError, sqlite3.Error):
-                # The volume is still missing.  That was reported when it vanished.
+                # The volume is still missing, which was reported when it vanished.
                 pass
             self._notifier.notify_watchdog()
             self._stopping.wait(_RETRY_SECONDS)
@@ -237,7 +237,7 @@ class Service:
         return new_config
 
     def _check_new_folder(self, old_config: Config, new_config: Config) -> None:
-        """Ensure a new ``watch.path``, if different, may replace the old path. Raises ConfigError.
+        """Raise ConfigError if ``watch.path`` has changed and may not be replaced by the new path.
 
         The next daemon checks the folder too, but by then the old configuration can no longer stay in force.
         """
@@ -254,9 +254,9 @@ class Service:
             folder_access.close()
 
     def _on_heartbeat(self) -> None:
-        """Notify systemd's watchdog; publish the metrics and check the socket, each if it is due.
+        """Notify systemd's watchdog; publish the metrics and check the socket, each if due.
 
-        The daemon calls this again and again while its work makes progress.
+        The daemon calls this repeatedly while its work makes progress.
         """
         self._notifier.notify_watchdog()
         daemon = self._daemon
@@ -273,14 +273,14 @@ class Service:
                 "metrics", "metrics.listen", metrics.endpoint_address, metrics.open_endpoint
             )
             self._try_optional_feature("metrics", "metrics.textfile", metrics.textfile, metrics.write_textfile)
-        if self._config is not None and clock.monotonic_seconds() >= self._next_socket_check:
+        if self._config is not None and clock.monotonic_seconds() >= self._next_socket_check_at:
             self._try_to_open_socket()
 
     # --- optional features: archiving goes on without the metrics and the socket
 
     def _try_to_open_socket(self) -> None:
-        """Ensure that other users' requests are served, and schedule the next check; reports a failure."""
-        self._next_socket_check = clock.monotonic_seconds() + UPDATE_SECONDS
+        """Ensure that requests of other users are served; report a failure, and schedule the next check."""
+        self._next_socket_check_at = clock.monotonic_seconds() + UPDATE_SECONDS
         socket_path = self._config and self._config.archive / SOCKET_NAME
         self._try_optional_feature("socket", "socket", socket_path, self._ensure_socket_server)
 
@@ -342,15 +342,15 @@ class Service:
         message = message_from(template, fields)
         if problem:
             self._problem_counts[problem] += 1
-            report_key = message.template + repr(
-                sorted((name, str(value)) for name, value in message.fields.items())
+            message_key = message.template + repr(
+                sorted((field_name, str(field_value)) for field_name, field_value in message.fields.items())
             )
             now = clock.monotonic_seconds()
-            if now - self._last_logged_at.get(report_key, -_REPEAT_PAUSE_SECONDS) < _REPEAT_PAUSE_SECONDS:
+            if now - self._last_logged_at.get(message_key, -_REPEAT_PAUSE_SECONDS) < _REPEAT_PAUSE_SECONDS:
                 return
             if len(self._last_logged_at) > _MAX_REMEMBERED:
                 self._last_logged_at.clear()
-            self._last_logged_at[report_key] = now
+            self._last_logged_at[message_key] = now
             if self._daemon is not None:
                 self._daemon.remember_problem(problem, message)
         self._log(message, problem=problem)

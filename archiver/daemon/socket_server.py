@@ -22,7 +22,7 @@ from typing import IO, Any
 from archiver import clock
 from archiver.actions import protocol
 from archiver.actions.context import ActionContext
-from archiver.actions.registry import all_actions, decode_action_request, perform_action
+from archiver.actions.registry import decode_action_request, load_all_actions, perform_action
 from archiver.config.settings import Config
 from archiver.errors import ArchiverError, LazyMessage, Reporter, StorageError, UsageError
 from archiver.model import Actor
@@ -62,11 +62,11 @@ def grant_group_access(config: Config, report: Reporter) -> None:
             changed_count = permissions.set_access_for_group(config.archive, group_id)
             report(
                 LazyMessage.define(
-                    "The permissions of {count} files and folders in {path} were set: only the owner can write, "
-                    "and only the owner and access.read_group ({group}) can read.",
+                    "The permissions of {count} files and folders in {path} were set: only the archive owner can "
+                    "write, and only the archive owner and access.read_group ({group}) can read.",
                     singular=(
-                        "The permissions of {count} file or folder in {path} were set: only the owner can write, "
-                        "and only the owner and access.read_group ({group}) can read."
+                        "The permissions of {count} file or folder in {path} were set: only the archive owner "
+                        "can write, and only the archive owner and access.read_group ({group}) can read."
                     ),
                 ),
                 count=changed_count,
@@ -76,7 +76,7 @@ def grant_group_access(config: Config, report: Reporter) -> None:
     except (OSError, KeyError) as error:
         report(
             "Cannot give the group {group} access to the archive {path} ({reason}). No archived data was lost. "
-            "The service user must own the archive and belong to the group.",
+            "The user that runs the service must own the archive and belong to the group.",
             problem="access",
             path=config.archive,
             group=config.read_group or "-",
@@ -103,7 +103,7 @@ class SocketServer:
         self._config = config
         self._report = report
         # Import all actions now: an upgrade of the package must not mix with the running release.
-        all_actions()
+        load_all_actions()
         self._is_closing = threading.Event()
         self._thread_pool = ThreadPoolExecutor(_THREAD_COUNT, "reception")
         self._free_threads = threading.Semaphore(_THREAD_COUNT)
@@ -122,7 +122,7 @@ class SocketServer:
         self._accepting_thread.join()
         self._listening_socket.close()
         self._thread_pool.shutdown()
-        # If the disk cannot be written, the next daemon removes the socket.
+        # If the disk cannot be written, the next daemon replaces the socket.
         with suppress(OSError):
             (self._config.archive / protocol.SOCKET_NAME).unlink(missing_ok=True)
 
@@ -149,12 +149,12 @@ class SocketServer:
             self._thread_pool.submit(self._serve_connection, connection)
 
     def _serve_connection(self, connection: socket.socket) -> None:
-        """Answer one request, close the connection, and mark the thread as free again."""
+        """Answer one request, close the connection, and mark the thread as free again; never raises OSError."""
         try:
             with connection:
                 _send_reply(connection, self._answer_request(connection))
         except OSError:
-            # The caller went away before the reply.  The action is done all the same, and journalled.
+            # The caller disconnected before the reply.  The action has been carried out and journalled.
             return
         finally:
             self._free_threads.release()
@@ -173,7 +173,7 @@ class SocketServer:
             return protocol.encode_error(error)
         except (protocol.BadMessage, UnicodeError) as error:
             return protocol.encode_error(
-                UsageError("The daemon cannot interpret the request ({reason}).", reason=str(error)[:200])
+                UsageError("The service cannot interpret the request ({reason}).", reason=str(error)[:200])
             )
         except Exception as error:
             # One request must not end the service that archives, whatever an action raises.
@@ -184,7 +184,7 @@ class SocketServer:
             )
             return protocol.encode_error(
                 StorageError(
-                    "The daemon could not complete the request ({reason}). No archived data was lost.",
+                    "The service could not complete the request ({reason}). No archived data was lost.",
                     reason=repr(error),
                 )
             )
@@ -192,8 +192,8 @@ class SocketServer:
     def _authorize_caller(self, connection: socket.socket) -> Actor:
         """Return the user at the other end of the connection; raises StorageError unless this user may act.
 
-        Root, the service's own user and the members of access.act_group may act on the archive.  The refusal of
-        anyone else is noted for the journal.
+        Root, the service's own user and the members of access.act_group may act on the archive.  Any other caller
+        is noted, for the journal.
         """
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size)
         _, uid, gid = _PEER_CREDENTIALS.unpack(credentials)
@@ -232,8 +232,8 @@ class SocketServer:
         archive = Archive(self._config.archive, actor=actor)
         try:
             with _received_attachment(message.attachment_size, read_exactly, archive.spool_folder) as attachment:
-                # The caller chose the number, which may even be NaN: the comparison is false for that, as it must
-                # be.
+                # The caller chose the number.  It may be NaN, which is not acceptable: any comparison with NaN is
+                # False.
                 is_acceptable = 0 <= message.lock_timeout <= _MAX_LOCK_TIMEOUT
                 lock_timeout = float(message.lock_timeout) if is_acceptable else _MAX_LOCK_TIMEOUT
                 context = ActionContext(archive, self._config, lock_timeout, attachment)
@@ -283,15 +283,15 @@ def _supplementary_group_ids(connection: socket.socket, uid: int, gid: int) -> s
 
 
 def _request_reader(connection: socket.socket) -> Callable[[int], bytes]:
-    """Return a function that reads exactly the given number of bytes of a request.
+    """Return a function that reads a given number of bytes of a request.
 
-    All calls together have ``_REQUEST_SECONDS``.  The function raises BadMessage if that time is over, or if the
-    caller goes away.
+    All of its calls together may take ``_REQUEST_SECONDS``.  The function raises BadMessage after that time, or if
+    the caller disconnects before all bytes have arrived.
     """
     deadline = clock.monotonic_seconds() + _REQUEST_SECONDS
 
     def receive(byte_count: int) -> bytes:
-        """Return at most ``byte_count`` bytes, empty at the end of the stream; raises BadMessage."""
+        """Return at most ``byte_count`` bytes, none at the end of the stream; raises BadMessage if none arrive."""
         remaining_seconds = deadline - clock.monotonic_seconds()
         if remaining_seconds <= 0:
             raise protocol.BadMessage("it came too slowly")
@@ -308,21 +308,21 @@ def _request_reader(connection: socket.socket) -> Callable[[int], bytes]:
 
 @contextmanager
 def _received_attachment(
-    size: int | None, read_exactly: Callable[[int], bytes], spool: Path
+    attachment_size: int | None, read_exactly: Callable[[int], bytes], spool: Path
 ) -> Iterator[IO[bytes] | None]:
-    """Receive an attachment of ``size`` bytes into a file, and yield the file, open at the beginning.
+    """Receive an attachment of ``attachment_size`` bytes into a file, and yield the file, open at the beginning.
 
-    Yields None if ``size`` is None, because the request has no attachment.
+    Yields None if ``attachment_size`` is None, because the request has no attachment.
 
-    The file is in the folder ``spool`` without a name, so that it vanishes at the end of the block and in a crash.
+    The file has no name in the folder ``spool``, so it vanishes at the end of the block, or in a crash.
 
     Raises BadMessage if the attachment does not arrive, OSError if it cannot be written.
     """
-    if size is None:
+    if attachment_size is None:
         yield None
         return
     with tempfile.TemporaryFile(dir=spool) as attachment_file:
-        remaining_bytes = size
+        remaining_bytes = attachment_size
         while remaining_bytes:
             chunk = read_exactly(min(remaining_bytes, _CHUNK_BYTES))
             attachment_file.write(chunk)
@@ -332,7 +332,7 @@ def _received_attachment(
 
 
 def _send_reply(connection: socket.socket, reply: dict[str, Any]) -> None:
-    """Send a reply; raises OSError if the caller does not receive it.  A result too long to send is left out."""
+    """Send a reply, with an empty result if the result is too long; raises OSError if the caller is gone."""
     connection.settimeout(_REQUEST_SECONDS)
     try:
         encoded_reply = protocol.encode_message(reply)
@@ -343,13 +343,13 @@ def _send_reply(connection: socket.socket, reply: dict[str, Any]) -> None:
 
 
 def _note_refusal(archive: Path, uid: int) -> None:
-    """Add a rejected caller to the list of refusals in the spool, for :mod:`archiver.daemon.refusals` to journal.
+    """Add a rejected caller to the file of refusals in the spool, for :mod:`archiver.daemon.refusals` to journal.
 
-    With an event for each refusal, callers without rights could fill the journal.
+    An event for each refusal would let callers without rights fill the journal.  Never raises OSError.
     """
     try:
         with open(archive / "spool" / "refused", "a", encoding="ascii") as note_file:
             note_file.write(f"act\tsocket\t{uid}\n")
     except OSError:
-        # For example a full disk.  The caller is rejected all the same, only the journal will not show it.
+        # For example, the disk is full.  The caller is still rejected, but the journal will not show it.
         return

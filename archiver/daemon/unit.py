@@ -8,7 +8,7 @@ from pathlib import Path
 
 from archiver.errors import ConfigError
 
-#: Before a path, this tells systemd that the path may be missing.
+#: In front of a path, this makes systemd accept that the path is missing.
 _OPTIONAL = "-"
 
 
@@ -54,12 +54,13 @@ def _quote_path(path: Path, prefix: str = "") -> str:
             path=path,
         )
     escaped_path = prefixed_path.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
-    return f'"{escaped_path}"' if any(char in prefixed_path for char in " \"'\\;") else escaped_path
+    needs_quotes = any(special_char in prefixed_path for special_char in " \"'\\;")
+    return f'"{escaped_path}"' if needs_quotes else escaped_path
 
 
 def _quote_argument(path: Path) -> str:
-    """Return a path as a word of a command line, where ``$`` is doubled, since it begins a variable.
+    """Return a path as a word of a command line, with ``$`` doubled, since it begins a variable there.
 
-    Raises ConfigError as :func:`_quote_path` does.
+    Raises ConfigError for a path that cannot be printed.
     """
     return _quote_path(path).replace("$", "$$")

@@ -10,7 +10,7 @@ from archiver.errors import Reporter
 from archiver.intake.pipeline import Pipeline
 from archiver.intake.snapshot import Snapshot
 from archiver.retention import unread
-from archiver.retention.policy import new_promises, policy_in_force
+from archiver.retention.policy import find_new_promises, policy_in_force
 from archiver.store import sensitive
 from archiver.store.archive import Archive
 from archiver.store.fsync import release_memory
@@ -26,14 +26,14 @@ def report_unread_events(archive: Archive, report: Reporter) -> None:
         report("Warning: {reason}", problem="journal", reason=reason)
 
 
-def journal_new_promises(archive: Archive, config: Config, journal: Callable[[Draft], None]) -> None:
-    """Journal, through ``journal``, the retention that the configuration promises beyond the journalled promises.
+def journal_new_promises(archive: Archive, config: Config, journal_event: Callable[[Draft], None]) -> None:
+    """Journal, with ``journal_event``, the retention that the configuration promises beyond what is journalled.
 
     A promise is a journalled retention period, which can be made longer but never shorter.
     """
-    promises = archive.index.retention_promises()
-    if promised := new_promises(policy_in_force(config, promises), config, promises):
-        journal(Draft("retention", promised))
+    journalled_promises = archive.index.retention_promises()
+    if new_promise := find_new_promises(policy_in_force(config, journalled_promises), config, journalled_promises):
+        journal_event(Draft("retention", new_promise))
 
 
 def apply_sensitive_patterns(archive: Archive, config: Config, snapshot: Snapshot) -> None:

@@ -17,13 +17,13 @@ SCANS_ONLY = "scans"  # the kernel grants no watch, so the folder is scanned oft
 STALLED = "deaf"  # there is a watch, but its events no longer arrive
 MISSING = "missing"  # there is no folder
 
-NO_EVENTS = LazyMessage.define("{value} delivers no events", code="watch.no-events")
+NO_EVENTS = LazyMessage.define("{value} delivers no kernel notifications", code="watch.no-events")
 WATCH_REFUSED = LazyMessage.define("the kernel refused the watch: {value}", code="watch.no-watch")
 FOLDERS_UNWATCHED = LazyMessage.define(
     "folders without a watch: {value}; raise fs.inotify.max_user_watches", code="watch.folders-unwatched"
 )
 FOLDERS_TOO_DEEP = LazyMessage.define("folders too deep to be watched: {value}", code="watch.folders-too-deep")
-EVENTS_LOST = LazyMessage.define("no events are delivered", code="watch.events-lost")
+EVENTS_LOST = LazyMessage.define("no kernel notifications arrive", code="watch.events-lost")
 _REASONS = {
     reason.code: reason for reason in (NO_EVENTS, WATCH_REFUSED, FOLDERS_UNWATCHED, FOLDERS_TOO_DEEP, EVENTS_LOST)
 }

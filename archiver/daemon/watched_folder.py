@@ -32,12 +32,10 @@ _UNWATCHED_GRACE_SECONDS = 2.0
 
 
 class WatchedFolder:
-    """A watched folder, with checks for absence, lost events, and a *stalled* watch, whose events no longer
-    arrive.
+    """Watch a folder that may vanish; detect lost events and a *stalled* watch, whose events no longer arrive.
 
     Owns the watch, which :meth:`stop_watching` ends.  ``state`` is one of the codes in
-    :mod:`archiver.daemon.watch_state`, and empty before the first watch; ``state.db`` keeps it for
-    ``archiver status``.  Times are monotonic seconds.
+    :mod:`archiver.daemon.watch_state`; empty before the first watch.  Times are monotonic seconds.
     """
 
     def __init__(
@@ -47,12 +45,12 @@ class WatchedFolder:
         snapshot: Snapshot,
         probe_folder: Path,
         report: Reporter,
-        journal: Callable[[Draft], None],
+        journal_event: Callable[[Draft], None],
     ) -> None:
         """Prepare to watch the folder, which may be missing; nothing is watched before :meth:`ensure_watched`.
 
         The caller closes ``access``.  ``probe_folder`` is a folder in the archive, created if missing, in which
-        probe events are made: changes whose events show that events arrive.  ``journal`` writes an event to the
+        probe events are made: changes whose events show that events arrive.  ``journal_event`` writes to the
         journal.
 
         Raises OSError if the mounts of the system cannot be read.
@@ -61,7 +59,7 @@ class WatchedFolder:
         self._snapshot = snapshot
         self._probe_folder = probe_folder
         self._report = report
-        self._journal = journal
+        self._journal_event = journal_event
         self._access = access
         self._presence = FolderPresence(os.fsencode(config.watch), access, snapshot)
         self._remote_mount = self._find_remote_mount()
@@ -89,13 +87,13 @@ class WatchedFolder:
 
     @property
     def is_access_still_suitable(self) -> bool:
-        """Return False once a remote filesystem was mounted or unmounted, so that another access is needed."""
+        """Return False once a remote filesystem was mounted or unmounted, which requires another access."""
         return (self._find_remote_mount() is not None) == isinstance(self._access, ChildAccess)
 
     # --- presence
 
     def is_present(self) -> bool:
-        """Return True if the folder at the path is the watched folder, as far as can be told."""
+        """Return True if the folder at the path can be trusted to be the watched folder."""
         return self._presence.is_present()
 
     def allow_other_mount(self) -> None:
@@ -106,17 +104,18 @@ class WatchedFolder:
         """Record the folder just scanned as the watched folder from now on."""
         self._presence.record_scanned_folder()
 
-    def handle_missing_folder(self) -> None:
-        """Stop watching the vanished folder, and report and journal that, unless this was done before."""
+    def note_missing_folder(self) -> None:
+        """Stop watching a folder that is missing; report and journal that once, until the folder is back."""
         if self.state == watch_state.MISSING:
             return
         self.stop_watching()
         self._report(
-            "The watched folder {path} is missing. No archived data was lost. Waiting for it to return.",
+            "The watched folder {path} is missing. No archived data was lost. Waiting for the folder to return.",
             problem="folder",
             path=self._config.watch,
         )
-        self._journal(Draft("watch", WatchedFolderLost(path=names.name_as_text(os.fsencode(self._config.watch)))))
+        path_text = names.name_as_text(os.fsencode(self._config.watch))
+        self._journal_event(Draft("watch", WatchedFolderLost(path=path_text)))
         self._store_state(WatchState(watch_state.MISSING))
 
     # --- events
@@ -174,7 +173,7 @@ class WatchedFolder:
             self._watcher = None
 
     def close(self) -> None:
-        """Stop watching, and record that; raises sqlite3.Error if only the record fails."""
+        """Stop watching, and store that; raises sqlite3.Error, with nothing watched, if storing fails."""
         self.stop_watching()
         self._store_state(WatchState(""))
 
@@ -211,15 +210,15 @@ class WatchedFolder:
             return False
         if reason := watcher.take_loss_reason():
             self._report(
-                "Events from {path} were dropped ({reason}). No files are lost: archiver is rescanning the "
-                "folder. If this recurs, raise fs.inotify.max_queued_events with sysctl.",
+                "Kernel notifications for {path} were lost ({reason}). No files are lost: archiver is rescanning "
+                "the folder. If this recurs, raise fs.inotify.max_queued_events with sysctl.",
                 problem="overflow",
                 path=self._config.watch,
                 reason=reason,
             )
             self._restart_watch()
             return True
-        if self._probe_schedule.notice_missed_probe(watcher.has_probe_arrived, now):
+        if self._probe_schedule.register_missed_probe(watcher.has_probe_arrived, now):
             self.restart_stalled_watch()
             return True
         if self._probe_schedule.is_probe_due(now) and not self._send_probe(watcher, now):
@@ -231,7 +230,7 @@ class WatchedFolder:
     def _send_probe(self, watcher: Watcher, now: float) -> bool:
         """Make a probe event; return False if a new watch was started instead.
 
-        A new watch is needed if the probe folder had been removed, and the old watch on it with the folder.
+        A new watch is needed if the probe folder was removed, because its old watch ended with the folder.
         """
         try:
             watcher.send_probe()
@@ -257,8 +256,8 @@ class WatchedFolder:
     def _report_probe_problem(self, error: OSError) -> None:
         """Report that no probe event can be made: a stalled watch may go unnoticed for longer."""
         self._report(
-            "Cannot create a test event in {path} ({reason}). No files are lost: archiver still scans the "
-            "watched folder. Remove what occupies this path.",
+            "Cannot test the kernel notifications in {path} ({reason}). No files are lost: archiver still scans "
+            "the watched folder. Remove the file or folder at this path.",
             problem="canary",
             path=self._probe_folder,
             reason=error.strerror,
@@ -270,7 +269,8 @@ class WatchedFolder:
         ``missed_path`` is the first of ``missed_count`` changes found by scans without events; None for a probe.
         """
         self._report(
-            "The watch on {path} delivers no events. No files are lost: a scan and a new watch follow.",
+            "The watch on {path} delivers no kernel notifications. No files are lost: a scan and a new watch "
+            "follow.",
             problem="deaf",
             path=self._config.watch,
         )
@@ -278,7 +278,7 @@ class WatchedFolder:
             event_details = WatchStalled()
             if missed_path is not None:
                 event_details = WatchStalled(path=names.name_as_text(missed_path), missed=missed_count)
-            self._journal(Draft("watch", event_details))
+            self._journal_event(Draft("watch", event_details))
         self._restart_watch()
 
     def _restart_watch(self) -> None:
@@ -295,11 +295,11 @@ class WatchedFolder:
         self._unwatched_folders = {}
         if self._watcher is None:
             return
-        unreadable = {item.path for item in full_scan.skipped if item.code == UNREADABLE_FOLDER.code}
+        unreadable_paths = {skip.path for skip in full_scan.skipped if skip.code == UNREADABLE_FOLDER.code}
         self._unwatched_folders = {
             inode: path
             for inode, path in Watcher.find_unwatched(full_scan.folders).items()
-            if path not in unreadable
+            if path not in unreadable_paths
         }
         self._unwatched_check_at = now + _UNWATCHED_GRACE_SECONDS
         if not self._unwatched_folders and self.state == watch_state.PARTIAL:
@@ -323,10 +323,10 @@ class WatchedFolder:
         return False
 
     def _report_unwatched_folders(self, unwatched_paths: Collection[bytes]) -> None:
-        """Store that some folders are unwatched; report this once, and only if a higher limit would help."""
+        """Store that folders are unwatched; report this once, and only if a higher limit would help."""
         max_relative_bytes = _MAX_PATH_BYTES - len(self._presence.real_path)
         unwatched_count = str(len(unwatched_paths))
-        if all(len(path) >= max_relative_bytes for path in unwatched_paths):
+        if all(len(unwatched_path) >= max_relative_bytes for unwatched_path in unwatched_paths):
             # A higher limit does not help these folders, so the advice below would be wrong.
             self._store_state(WatchState(watch_state.PARTIAL, watch_state.FOLDERS_TOO_DEEP, unwatched_count))
         elif self.state != watch_state.PARTIAL:

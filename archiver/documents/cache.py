@@ -40,10 +40,11 @@ class DocumentCache:
         self._cache_folder = archive_folder / CACHE_FOLDER
 
     def get(self, sha256: str, document_type: str, with_text: bool) -> Document | None:
-        """Return the document cached for the content ``sha256``; None without a trustworthy entry.
+        """Return the document cached for the content ``sha256``; None if there is no trustworthy entry.
 
-        ``document_type`` is a type of :mod:`archiver.documents.document_types`.  An entry ``with_text`` and an
-        entry with the facts alone are cached separately.
+        ``document_type`` is a type of :mod:`archiver.documents.document_types`.  The entry of a document
+        ``with_text`` is separate from the entry with the facts alone.  Never raises OSError: an entry that
+        cannot be read counts as missing.
         """
         entry_path = self._entry_path(sha256, document_type, with_text)
         try:
@@ -57,8 +58,8 @@ class DocumentCache:
     def put(self, sha256: str, with_text: bool, document: Document, content_path: Path) -> None:
         """Cache the document read from the file ``content_path``, whose content has the SHA-256 ``sha256``.
 
-        Caches nothing if that file is gone, if another user than the archive's owner runs this, or if the disk
-        cannot be written.  Never raises OSError.
+        Caches nothing if that file no longer exists, if this process does not run as the archive's owner, or if
+        the disk cannot be written.  Never raises OSError.
         """
         entry_path = self._entry_path(sha256, document.kind, with_text)
         # Without the entry, the document is only read once more.
@@ -67,21 +68,22 @@ class DocumentCache:
                 # The owner could not remove a file that root creates here.
                 return
             for folder in (self._cache_folder, entry_path.parent):
-                self._make_private(folder)
-            descriptor, temporary_path = tempfile.mkstemp(dir=entry_path.parent)
-            with os.fdopen(descriptor, "wb") as entry_file:
+                self._ensure_private_folder(folder)
+            temporary_fd, temporary_path = tempfile.mkstemp(dir=entry_path.parent)
+            with os.fdopen(temporary_fd, "wb") as entry_file:
                 entry_file.write(zlib.compress(json.dumps(document.to_json()).encode("ascii"), _COMPRESSION_LEVEL))
             os.rename(temporary_path, entry_path)
             if not _certainly_exists(content_path):
                 # A disposal may have deleted the content, and its entries, while the document was read.
                 entry_path.unlink()
 
-    def _make_private(self, folder: Path) -> None:
-        """Create ``folder`` for the owner alone, if missing.
+    def _ensure_private_folder(self, folder: Path) -> None:
+        """Ensure that ``folder`` exists and that only the archive's owner can write to it.
 
-        Deletes and replaces a folder or file there that another user owns or can write to.  Raises OSError.
+        A folder or file at this path that another user owns or can write to is deleted, and replaced by an empty
+        folder.  Raises OSError if that fails.
         """
-        if is_there(folder, follow_links=False) and not self._is_owned(folder):
+        if is_there(folder, follow_links=False) and not self._only_owner_can_write(folder):
             if stat.S_ISDIR(os.lstat(folder).st_mode):
                 shutil.rmtree(folder)
             else:
@@ -89,20 +91,25 @@ class DocumentCache:
         folder.mkdir(mode=0o700, exist_ok=True)
 
     def _is_trusted(self, entry_path: Path) -> bool:
-        """Return True if only the archive's owner can write the entry and its folders; raises OSError."""
-        return all(self._is_owned(path) for path in (self._cache_folder, entry_path.parent, entry_path))
+        """Return True if only the archive's owner can write the entry and its folders.
 
-    def _is_owned(self, path: Path) -> bool:
+        Raises OSError if the entry or a folder is missing.
+        """
+        entry_and_folders = (self._cache_folder, entry_path.parent, entry_path)
+        return all(self._only_owner_can_write(path) for path in entry_and_folders)
+
+    def _only_owner_can_write(self, path: Path) -> bool:
         """Return True if ``path`` is a file or folder that only the archive's owner can write.
 
         Raises OSError if nothing is there.
         """
-        status = os.lstat(path)
-        is_file_or_folder = stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode)
+        path_stat = os.lstat(path)
+        is_file_or_folder = stat.S_ISDIR(path_stat.st_mode) or stat.S_ISREG(path_stat.st_mode)
         # If an access-control list grants write access to anyone, the group's bit shows it.
-        return is_file_or_folder and status.st_uid == self._owner_uid() and not status.st_mode & 0o022
+        return is_file_or_folder and path_stat.st_uid == self._owner_uid() and not path_stat.st_mode & 0o022
 
     def _owner_uid(self) -> int:
+        """Return the user ID of the archive's owner; raises OSError if the archive's folder is missing."""
         return os.stat(self._archive_folder).st_uid
 
     def remove_entries(self, sha256_digests: Iterable[str]) -> None:
@@ -118,6 +125,7 @@ class DocumentCache:
                         entry_path.unlink(missing_ok=True)
 
     def _entry_path(self, sha256: str, document_type: str, with_text: bool) -> Path:
+        """Return the path of an entry, whether or not the entry exists."""
         content_part = "text" if with_text else "facts"
         return self._cache_folder / sha256[:2] / f"{sha256}.{document_type}.{content_part}.{_FORMAT_VERSION}"
 

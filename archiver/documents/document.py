@@ -61,13 +61,13 @@ class Document:
 
     @classmethod
     def from_json(cls, json_fields: dict[str, Any]) -> Document:
-        """Return the document that :meth:`to_json` made ``json_fields`` from.
+        """Return the document from which :meth:`to_json` made ``json_fields``.
 
         Checks the type of every value: a malicious document may control the worker, and a cache file may be
         damaged.  Raises TypeError or KeyError if ``json_fields`` is not a document.
         """
         if not isinstance(json_fields["lines"], list):
-            raise TypeError("lines")
+            raise TypeError("lines is not a list")
         problem_code = json_fields.get("problem", "")
         if isinstance(problem_code, str):
             problem_code = _FORMER_SENTENCES.get(problem_code, problem_code)
@@ -77,7 +77,7 @@ class Document:
         flag_values = (document.partial, document.signed)
         for field_values, expected_type in ((text_values, str), (number_values, int), (flag_values, bool)):
             if not all(isinstance(field_value, expected_type) for field_value in field_values):
-                raise TypeError(f"a field that is no {expected_type.__name__}")
+                raise TypeError(f"a field is not of type {expected_type.__name__}")
         return document
 
     @property
@@ -86,7 +86,7 @@ class Document:
         return PROBLEMS.get(self.problem)
 
 
-class Extract(NamedTuple):
+class ExtractedDocument(NamedTuple):
     """The result of a reader for one type of document."""
 
     #: Field names of :class:`Document` -> values.

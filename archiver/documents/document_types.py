@@ -68,15 +68,17 @@ def detect_document_type(path: Path, filename: str) -> str:
             first_bytes = document_file.read(_SEARCHED_BYTES)
         if b"%PDF-" in first_bytes:
             return PDF
-        if first_bytes.startswith(_PICTURE_HEADERS) or (
-            first_bytes[:4] == b"RIFF" and first_bytes[8:12] == b"WEBP"
-        ):
+        # A WebP file begins with "RIFF", four bytes for its size, and "WEBP".
+        is_webp = first_bytes[:4] == b"RIFF" and first_bytes[8:12] == b"WEBP"
+        if is_webp or first_bytes.startswith(_PICTURE_HEADERS):
             return PICTURE
         if first_bytes.startswith(b"PK\x03\x04"):
             with zipfile.ZipFile(path) as zip_file:
                 part_names = set(zip_file.namelist())
-            return next((office_type for part, office_type in _OFFICE_PARTS if part in part_names), "")
+            return next((office_type for part_name, office_type in _OFFICE_PARTS if part_name in part_names), "")
     except (OSError, zipfile.BadZipFile, ValueError, RuntimeError):
-        # A damaged zip file is not an office document. A caller that reads the file itself gets any OSError then.
+        # A damaged zip file is not an office document. If the file cannot be read, the caller gets the OSError as
+        # soon as it reads the file itself.
         return ""
-    return TEXT if filename.lower().endswith(_TEXT_SUFFIXES) and b"\0" not in first_bytes else ""
+    is_text = filename.lower().endswith(_TEXT_SUFFIXES) and b"\0" not in first_bytes
+    return TEXT if is_text else ""

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from archiver.documents.document import DAMAGED, TOO_HEAVY, Document, Extract
+from archiver.documents.document import DAMAGED, TOO_HEAVY, Document, ExtractedDocument
 from archiver.workers import serve, text_to_name
 
 #: Enough to decode a large picture. With a higher limit, a bomb would push the server's own memory to swap.
@@ -46,10 +46,10 @@ def main() -> None:
 
 
 def _answer_request(request: list[Any]) -> dict[str, Any]:
-    """Read a document, and return the fields of :meth:`Document.from_json`.
+    """Read the document that ``request`` names; return it in the form of :meth:`Document.to_json`.
 
-    ``request`` is a list: the path as :func:`name_to_text` writes it, the type of the document, and True if the
-    text is wanted in addition to the facts.
+    ``request`` is a list: the path, as encoded by :func:`name_to_text`; the type of the document; and True if the
+    caller needs the text in addition to the facts.
     """
     path_text, document_type, with_text = request
     # RLIMIT_CPU counts from the start of the process, and earlier documents used some of that time.
@@ -67,11 +67,11 @@ def _read_document(path: str, document_type: str, with_text: bool) -> Document:
         extract = _READERS[document_type](path)
         document_lines: list[str] = []
         is_partial = False
-        for line in extract.lines if with_text else ():
+        for document_line in extract.lines if with_text else ():
             if len(document_lines) == _MAX_LINES or time.process_time() > text_deadline:
                 is_partial = True
                 break
-            document_lines.append(line[:_MAX_LINE_LENGTH])
+            document_lines.append(document_line[:_MAX_LINE_LENGTH])
         return Document(document_type, tuple(document_lines), partial=is_partial, **extract.facts)
     except MemoryError:
         return Document(document_type, problem=TOO_HEAVY)
@@ -80,46 +80,51 @@ def _read_document(path: str, document_type: str, with_text: bool) -> Document:
         return Document(document_type, problem=DAMAGED)
 
 
-def _read_pdf(path: str) -> Extract:
+def _read_pdf(path: str) -> ExtractedDocument:
+    """Read a PDF file with :func:`archiver.documents.pdf.read_pdf`; raises any exception."""
     from archiver.documents import pdf
 
     return pdf.read_pdf(path)
 
 
-def _read_docx(path: str) -> Extract:
+def _read_docx(path: str) -> ExtractedDocument:
+    """Read a Word document with :func:`archiver.documents.office.read_docx`; raises any exception."""
     from archiver.documents import office
 
     return office.read_docx(path)
 
 
-def _read_xlsx(path: str) -> Extract:
+def _read_xlsx(path: str) -> ExtractedDocument:
+    """Read a workbook with :func:`archiver.documents.office.read_xlsx`; raises any exception."""
     from archiver.documents import office
 
     return office.read_xlsx(path)
 
 
-def _read_pptx(path: str) -> Extract:
+def _read_pptx(path: str) -> ExtractedDocument:
+    """Read a presentation with :func:`archiver.documents.office.read_pptx`; raises any exception."""
     from archiver.documents import office
 
     return office.read_pptx(path)
 
 
-def _read_picture(path: str) -> Extract:
+def _read_picture(path: str) -> ExtractedDocument:
+    """Read a picture with :func:`archiver.documents.picture.read_picture`; raises any exception."""
     from archiver.documents import picture
 
     return picture.read_picture(path)
 
 
-def _read_text(path: str) -> Extract:
-    """Read the beginning of a text in UTF-8, or in GB 18030 as many older Chinese texts are.
+def _read_text(path: str) -> ExtractedDocument:
+    """Read the beginning of a text file in UTF-8 or in GB 18030, the encoding of many older Chinese texts.
 
-    Raises OSError, and ValueError for any other encoding.
+    Raises OSError if the file cannot be read, and ValueError for any other encoding.
     """
     with open(path, "rb") as text_file:
         text_bytes = text_file.read(_MAX_TEXT_BYTES)
     for encoding in ("utf-8-sig", "gb18030"):
         try:
-            return Extract({}, iter(text_bytes.decode(encoding).splitlines()))
+            return ExtractedDocument({}, iter(text_bytes.decode(encoding).splitlines()))
         except UnicodeDecodeError:
             # Try the next encoding. After the last one, the file is not a text.
             continue
@@ -128,7 +133,7 @@ def _read_text(path: str) -> Extract:
 
 #: Type of a document -> function that reads it. Each function imports its library when it is called, so that the
 #: process starts fast and loads only what it needs.
-_READERS: dict[str, Callable[[str], Extract]] = {
+_READERS: dict[str, Callable[[str], ExtractedDocument]] = {
     "pdf": _read_pdf,
     "docx": _read_docx,
     "xlsx": _read_xlsx,

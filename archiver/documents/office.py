@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from archiver.documents.document import Extract
+from archiver.documents.document import ExtractedDocument
 
 #: Endings of the relationship types of a docx file that lead to footnotes and endnotes (ECMA-376).
 _NOTE_RELATIONS = ("/footnotes", "/endnotes")
@@ -14,7 +14,7 @@ _PARAGRAPH = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}p"
 _TEXT = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}t"
 
 
-def read_docx(path: str) -> Extract:
+def read_docx(path: str) -> ExtractedDocument:
     """Return the title and the lines of a Word document.
 
     Lines are the paragraphs and table rows in order, then headers, footers and notes.  Blank lines are left out.
@@ -33,11 +33,11 @@ def read_docx(path: str) -> Extract:
             else:
                 yield block.text
         for section in document.sections:
-            for part in (section.header, section.footer):
-                yield from (paragraph.text for paragraph in part.paragraphs)
+            for header_or_footer in (section.header, section.footer):
+                yield from (paragraph.text for paragraph in header_or_footer.paragraphs)
         yield from _note_lines(document)
 
-    return Extract(
+    return ExtractedDocument(
         {"title": document.core_properties.title or ""}, (line for line in text_lines() if line.strip())
     )
 
@@ -49,10 +49,10 @@ def _note_lines(document: Any) -> Iterator[str]:
     for relation in document.part.rels.values():
         if not relation.is_external and relation.reltype.endswith(_NOTE_RELATIONS):
             for paragraph in parse_xml(relation.target_part.blob).iter(_PARAGRAPH):
-                yield "".join(text.text or "" for text in paragraph.iter(_TEXT))
+                yield "".join(text_element.text or "" for text_element in paragraph.iter(_TEXT))
 
 
-def read_xlsx(path: str) -> Extract:
+def read_xlsx(path: str) -> ExtractedDocument:
     """Return the title of a workbook, and a line for each cell with a value, such as ``Sheet1!B2: 17``.
 
     A formula is shown as its last result.  Raises exceptions of any class for a damaged workbook, also while the
@@ -72,10 +72,10 @@ def read_xlsx(path: str) -> Extract:
                     if cell.value is not None:
                         yield f"{sheet.title}!{cell.coordinate}: {cell.value}"
 
-    return Extract({"title": workbook.properties.title or ""}, cell_lines())
+    return ExtractedDocument({"title": workbook.properties.title or ""}, cell_lines())
 
 
-def read_pptx(path: str) -> Extract:
+def read_pptx(path: str) -> ExtractedDocument:
     """Return the number of slides and the text of their shapes.
 
     Before the lines of each slide there is a line with the slide number, such as ``[1]``.  Raises exceptions of
@@ -87,12 +87,12 @@ def read_pptx(path: str) -> Extract:
 
     def slide_lines() -> Iterator[str]:
         """Yield each slide's number, then the paragraphs of the shapes."""
-        for number, slide in enumerate(slides, 1):
-            yield f"[{number}]"
+        for slide_number, slide in enumerate(slides, 1):
+            yield f"[{slide_number}]"
             for shape in slide.shapes:
                 if shape.has_text_frame:
                     yield from (
                         paragraph.text for paragraph in shape.text_frame.paragraphs if paragraph.text.strip()
                     )
 
-    return Extract({"pages": len(slides)}, slide_lines())
+    return ExtractedDocument({"pages": len(slides)}, slide_lines())

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pypdf import PdfReader
 from pypdf.errors import FileNotDecryptedError, PyPdfError
 
-from archiver.documents.document import ENCRYPTED, Extract
+from archiver.documents.document import ENCRYPTED, ExtractedDocument
 
 
-def read_pdf(path: str) -> Extract:
+def read_pdf(path: str) -> ExtractedDocument:
     """Return the page count, title, signature flag and lines of a PDF.
 
     Before the lines of each page there is a line with the page number, such as ``[1]``.  An encrypted document is
@@ -20,15 +20,15 @@ def read_pdf(path: str) -> Extract:
     """
     reader = PdfReader(path)
     if reader.is_encrypted and not reader.decrypt(""):
-        return Extract({"problem": ENCRYPTED}, iter(()))
+        return ExtractedDocument({"problem": ENCRYPTED}, iter(()))
     facts = {"pages": len(reader.pages), "title": _read_title(reader), "signed": _is_signed(reader)}
-    return Extract(facts, _page_lines(reader))
+    return ExtractedDocument(facts, _page_lines(reader))
 
 
 def _page_lines(reader: PdfReader) -> Iterator[str]:
     """Yield the number of each page, such as ``[1]``, then the lines of the page."""
-    for number, page in enumerate(reader.pages, 1):
-        yield f"[{number}]"
+    for page_number, page in enumerate(reader.pages, 1):
+        yield f"[{page_number}]"
         yield from page.extract_text().splitlines()
 
 
@@ -50,7 +50,7 @@ def _is_signed(reader: PdfReader) -> bool:
         if "/AcroForm" not in reader.root_object:
             return False
         form_fields = (reader.get_fields() or {}).values()
-        return any(field.get("/FT") == "/Sig" and field.get("/V") for field in form_fields)
+        return any(form_field.get("/FT") == "/Sig" and form_field.get("/V") for form_field in form_fields)
     except (PyPdfError, FileNotDecryptedError, ValueError, TypeError, AttributeError, KeyError):
         # Only the form is damaged. The pages may be readable.
         return False

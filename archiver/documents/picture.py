@@ -7,7 +7,7 @@ import io
 
 from PIL import Image, ImageOps
 
-from archiver.documents.document import Extract
+from archiver.documents.document import ExtractedDocument
 
 #: The longer side of a thumbnail at most.
 _THUMBNAIL_PIXELS = 96
@@ -15,19 +15,19 @@ _THUMBNAIL_PIXELS = 96
 _THUMBNAIL_QUALITY = 60
 
 
-def read_picture(path: str) -> Extract:
-    """Return the size in pixels and a thumbnail of a picture.  There are no lines.
+def read_picture(path: str) -> ExtractedDocument:
+    """Return the size in pixels and a thumbnail of a picture; the result has no lines.
 
     Raises exceptions of any class for a damaged picture, and Pillow's DecompressionBombError for one with too many
     pixels.
     """
     with Image.open(path) as picture:
         width, height = picture.size
-        # Makes the decoder of JPEG scale down while it decodes, which saves memory and time.
+        # The JPEG decoder then scales down while it decodes, which saves memory and time.
         picture.draft("RGB", (_THUMBNAIL_PIXELS * 2, _THUMBNAIL_PIXELS * 2))
         thumbnail = ImageOps.exif_transpose(picture).convert("RGB")
         thumbnail.thumbnail((_THUMBNAIL_PIXELS, _THUMBNAIL_PIXELS))
         jpeg_buffer = io.BytesIO()
         thumbnail.save(jpeg_buffer, "JPEG", quality=_THUMBNAIL_QUALITY)
     thumbnail_base64 = base64.b64encode(jpeg_buffer.getvalue()).decode("ascii")
-    return Extract({"width": width, "height": height, "thumbnail": thumbnail_base64}, iter(()))
+    return ExtractedDocument({"width": width, "height": height, "thumbnail": thumbnail_base64}, iter(()))

@@ -32,7 +32,7 @@ class DocumentReader:
     """
 
     def __init__(self, cache: DocumentCache | None = None) -> None:
-        """Look up and store contents in ``cache``; None reads every document again."""
+        """Look up and store documents in ``cache``; with None, every document is read again."""
         self._cache = cache
         self._worker = Worker(
             WorkerProgram(
@@ -47,8 +47,9 @@ class DocumentReader:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_class: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        """End the worker process."""
         self._worker.kill()
 
     def read(self, path: Path, filename: str, sha256: str = "", *, with_text: bool = True) -> Document:
@@ -74,10 +75,10 @@ class DocumentReader:
         return document
 
     def _extract_in_worker(self, path: Path, document_type: str, with_text: bool) -> Document:
-        """Have the worker read a document; return it, or a document with a problem.
+        """Have the worker read a document; return the document, with a problem if it could not be read.
 
-        Kills a worker that reached a limit or sent something else than a document, so that the next document gets
-        a new one.  Never raises.
+        A worker that reached a limit, or sent something other than a document, is killed, so that the next
+        document gets a new worker.  Never raises.
         """
         try:
             self._worker.start()
@@ -101,7 +102,7 @@ class DocumentReader:
 def compare_lines(old_document: Document, new_document: Document, max_lines: int = 200) -> list[str]:
     """Return the lines of a unified diff from the old document to the new one, without the header of file names.
 
-    Each difference has one line of context before and after it.
+    Each difference is shown with one line of context before and one after.
 
     At most ``max_lines`` lines are returned.  If there are more, one further line such as ``... 57`` states how
     many were left out.  Equal texts give an empty list.

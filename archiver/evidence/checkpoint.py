@@ -21,59 +21,62 @@ _INTERVAL_SECONDS = 86_400
 def hash_all_refs(refs: Mapping[str, str]) -> str:
     """Return one SHA-256, in hex, over all ``refs`` (full ref name -> object id): the roll-up of a checkpoint.
 
-    The digest is taken over a line ``<oid> <ref>`` for each ref, sorted by the bytes of the ref names.  This is a
-    format: ``archiver verify`` and the verifier in a package compute the digest with code of their own.
+    The digest covers a line ``<oid> <ref>`` for each ref, sorted by the bytes of the ref names.  Do not change
+    this format: ``archiver verify`` and the verifier in a package compute the same digest with separate code.
     """
     ordered_refs = sorted(refs.items(), key=lambda ref_and_oid: ref_and_oid[0].encode("utf-8", "surrogateescape"))
-    lines = "".join(f"{oid} {ref}\n" for ref, oid in ordered_refs)
-    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
+    ref_lines = "".join(f"{oid} {ref}\n" for ref, oid in ordered_refs)
+    return hashlib.sha256(ref_lines.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def make_checkpoint(archive: Archive, lock_timeout: float) -> Event:
-    """Sign all refs as of the newest event, and return the event of the checkpoint.
+    """Sign all refs as of the newest event, and return the journalled event of the checkpoint.
 
-    Waits ``lock_timeout`` seconds for the archive's lock.  Raises Busy if the lock is still held then,
+    Waits up to ``lock_timeout`` seconds for the archive's lock.  Raises Busy if the lock is still held then,
     StorageError if the journal is missing, the key cannot sign or the archive cannot be written.  Nothing is
-    journalled then.
+    journalled on failure.
     """
     with archive.writing(lock_timeout) as writer:
-        head = archive.journal.newest_event()
-        if head is None:
+        newest_event = archive.journal.newest_event()
+        if newest_event is None:
             raise StorageError(
-                "The journal of {path} is missing, so nothing was signed. Nothing was changed. To check the "
+                "The journal of {path} is missing, so nothing was signed. Nothing was changed. To verify the "
                 "archive, run: archiver verify",
                 path=archive.repository_path,
             )
         refs = archive.repository.refs()
         refs_digest = hash_all_refs(refs)
-        tag_name = f"{CHECKPOINTS}/{head.seq + 1}"
-        tag_message = f"checkpoint {head.seq + 1}\n\nevent-sha256 {head.sha256}\nrefs-sha256 {refs_digest}\n"
+        checkpoint_seq = newest_event.seq + 1
+        tag_name = f"{CHECKPOINTS}/{checkpoint_seq}"
+        covered_digests = f"event-sha256 {newest_event.sha256}\nrefs-sha256 {refs_digest}\n"
+        tag_message = f"checkpoint {checkpoint_seq}\n\n{covered_digests}"
         details = CheckpointSigned(refs=len(refs), refs_sha256=refs_digest)
-        return writer.append(Draft(tag_name, details), (tag_name, head.commit, tag_message))
+        signed_tag = (tag_name, newest_event.commit, tag_message)
+        return writer.append(Draft(tag_name, details), signed_tag)
 
 
 def is_checkpoint_due(archive: Archive) -> bool:
-    """Return True if a checkpoint is due: the last checkpoint is at least a day old, and later events exist.
+    """Return True if the last checkpoint is at least a day old, and later events exist.
 
-    An archive with events but without any checkpoint needs one at once.  A repository without events needs none.
+    An archive with events but without any checkpoint is due at once.  An archive without events is never due.
     """
-    head = archive.journal.newest_event()
-    if head is None:
+    newest_event = archive.journal.newest_event()
+    if newest_event is None:
         return False
     last_checkpoint = archive.index.last_checkpoint()
     if last_checkpoint is None:
         return True
     checkpoint_seq, checkpoint_time = last_checkpoint
-    if checkpoint_seq == head.seq:
+    if checkpoint_seq == newest_event.seq:
         return False
     age_seconds = (clock.read_clocks().wall - clock.parse_time(checkpoint_time)).total_seconds()
-    # A negative age means that the wall clock was set back. That must not delay the checkpoint.
+    # A negative age means that the wall clock was set back, which must not delay the checkpoint.
     return not 0 <= age_seconds < _INTERVAL_SECONDS
 
 
 def make_witness(archive: Archive, checkpoint: Event) -> Witness:
     """Return the witness line of the event ``checkpoint``.
 
-    People keep the line outside of the archive, and verify the archive against it later.
+    Users keep the line outside of the archive, and later verify the archive against the line.
     """
     return Witness(archive.index.archive_id, checkpoint.seq, checkpoint.sha256, checkpoint.clock["time"])

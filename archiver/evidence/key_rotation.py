@@ -23,21 +23,21 @@ def replace_signing_key(archive: Archive, reason: str, *, is_old_key_lost: bool,
     Survives a crash: after the event is journalled, recovery installs the key that the event names.  Before that,
     the old key stays in use.
 
-    Waits ``lock_timeout`` seconds for the archive's lock.  Raises UsageError if ``reason`` is blank or cannot be
-    recorded, StorageError if the journal is missing, the old key cannot sign or the archive cannot be written, and
-    Busy if the lock is still held.  The old key stays in use then.
+    Waits up to ``lock_timeout`` seconds for the archive's lock.  Raises UsageError if ``reason`` is blank or
+    cannot be recorded, StorageError if the journal is missing, the old key cannot sign or the archive cannot be
+    written, and Busy if the lock is still held.  The old key stays in use then.
     """
     if not reason.strip():
         raise UsageError("A reason is required. Nothing was changed. Add --reason.")
     reason = names.clean_typed_text(reason, "reason")
     with archive.writing(lock_timeout) as writer:
-        head = archive.journal.newest_event()
-        if head is None:
+        newest_event = archive.journal.newest_event()
+        if newest_event is None:
             raise StorageError(
-                "The journal is missing. Nothing was changed. To check the archive, run: archiver verify"
+                "The journal is missing. Nothing was changed. To verify the archive, run: archiver verify"
             )
         allowed_signers = keys.prepare_next_key(archive.keys_folder, archive.journalled_signers())
-        tag_name = f"{CHECKPOINTS}/key-{head.seq + 1}"
+        tag_name = f"{CHECKPOINTS}/key-{newest_event.seq + 1}"
         # The new key is the last line of the file. Every earlier key stays listed for its old signatures.
         public_key = allowed_signers.splitlines()[-1].decode("ascii")
         event_class = KeyReplaced if is_old_key_lost else KeyRotated
@@ -47,7 +47,8 @@ def replace_signing_key(archive: Archive, reason: str, *, is_old_key_lost: bool,
             {SIGNERS_FILE: io.BytesIO(allowed_signers)},
         )
         tag_message = f"the next key is\n\n{public_key}\n"
-        event = writer.append(draft, None if is_old_key_lost else (tag_name, head.commit, tag_message))
+        endorsement = None if is_old_key_lost else (tag_name, newest_event.commit, tag_message)
+        event = writer.append(draft, endorsement)
         # A crash here leaves a journal that names a key which is not installed yet. Recovery installs it.
         keys.install_next_key(archive.keys_folder, allowed_signers)
     return event
@@ -56,8 +57,8 @@ def replace_signing_key(archive: Archive, reason: str, *, is_old_key_lost: bool,
 def back_up_signing_key(archive: Archive, target: Path, lock_timeout: float) -> None:
     """Copy the signing key to the new folder ``target``, and journal that a copy exists.
 
-    Waits ``lock_timeout`` seconds for the archive's lock.  Raises StorageError if the copy or the archive cannot
-    be written, Busy if the lock is still held.  After Busy the copy exists, although it is not journalled.
+    Waits up to ``lock_timeout`` seconds for the archive's lock.  Raises StorageError if the copy or the archive
+    cannot be written, Busy if the lock is still held.  After Busy the copy exists, but is not journalled.
     """
     try:
         keys.copy_keys(archive.keys_folder, target)

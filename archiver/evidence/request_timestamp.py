@@ -18,19 +18,20 @@ from archiver.verify import rfc3161
 def is_token_due(archive: Archive) -> bool:
     """Return True if no token covers the newest checkpoint, and the archive has an authority.
 
-    A token over a later event also covers the checkpoint, because the events form a hash chain.  A token that is
-    only recorded after the checkpoint may have been requested before it.
+    A token over a later event also covers the checkpoint, because the events form a hash chain.  The covered event
+    decides, not the event that records the token: a token may have been requested before the checkpoint and
+    recorded after the checkpoint.
     """
     last_checkpoint = archive.index.last_checkpoint()
-    if last_checkpoint is None or archive.index.last_stamped_seq() >= last_checkpoint.seq:
+    if last_checkpoint is None or archive.index.last_timestamped_seq() >= last_checkpoint.seq:
         return False
-    return bool(authority_certificates(archive))
+    return bool(read_authority_certificates(archive))
 
 
-def authority_certificates(archive: Archive) -> bytes:
-    """Return the pinned certificates (PEM) of the archive's timestamp authority; empty if it has no authority.
+def read_authority_certificates(archive: Archive) -> bytes:
+    """Return the pinned certificates (PEM) of the timestamp authority; empty for an archive without an authority.
 
-    They are an attachment of the first event, so that nobody can replace them later.
+    The certificates are an attachment of the first event, so that nobody can replace them later.
     """
     first_event = archive.journal.first_event()
     if first_event is None or all(attachment.name != ROOTS_FILE for attachment in first_event.attachments):
@@ -43,20 +44,20 @@ def request_and_journal_token(archive: Archive, url: str, lock_timeout: float) -
 
     The compliance clock advances to the time of the token, if that is later.
 
-    Waits for the authority before it takes the archive's lock, then ``lock_timeout`` seconds for the lock.  Raises
-    StorageError if the journal is missing, the authority sends no token, the token's certificate does not lead to
-    a pinned one, or the archive cannot be written.  Raises Busy if the lock is still held.  Nothing is journalled
-    then.
+    Waits for the authority without locking the archive, then up to ``lock_timeout`` seconds for the archive's
+    lock.  Raises StorageError if the journal is missing, the authority sends no token, the token's certificate
+    does not chain to a pinned one, or the archive cannot be written.  Raises Busy if the lock is still held.
+    Nothing is journalled on failure.
     """
-    head = archive.journal.newest_event()
-    if head is None:
+    newest_event = archive.journal.newest_event()
+    if newest_event is None:
         raise StorageError(
-            "The journal is missing. Nothing was changed. To check the archive, run: archiver verify"
+            "The journal is missing. Nothing was changed. To verify the archive, run: archiver verify"
         )
-    event_data = archive.repository.read(f"{head.commit}:{EVENT_FILE}")
+    event_data = archive.repository.read(f"{newest_event.commit}:{EVENT_FILE}")
     token = rfc3161.request_token(url, event_data)
     try:
-        proven_time = rfc3161.verify_token(token, event_data, authority_certificates(archive))
+        proven_time = rfc3161.verify_token(token, event_data, read_authority_certificates(archive))
     except ValueError as error:
         raise StorageError(
             "The timestamp token from {url} cannot be trusted ({reason}). Nothing was recorded. Set "
@@ -65,7 +66,10 @@ def request_and_journal_token(archive: Archive, url: str, lock_timeout: float) -
             reason=error,
         ) from None
     details = TimestampReceived(
-        seq=head.seq, event_sha256=head.sha256, time=clock.format_time(proven_time), authority=url
+        seq=newest_event.seq,
+        event_sha256=newest_event.sha256,
+        time=clock.format_time(proven_time),
+        authority=url,
     )
     with archive.writing(lock_timeout) as writer:
         return writer.append(Draft("clock", details, {TOKEN_FILE: io.BytesIO(token)}, proven=proven_time))

@@ -12,7 +12,7 @@ import os
 import re
 import stat
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
@@ -62,18 +62,18 @@ class _SignalReadings(NamedTuple):
 
 
 def journal_new_questions(archive: Archive, config: Config, lock_timeout: float) -> list[int]:
-    """Ask about each filing changed since being filed: is the change material? Journal the questions.
+    """Journal a question about each filing that has changed since being filed: is the change material?
 
-    Journals new values of signals too.  Only filings in the state ``filed`` are looked at, and a filing with a
+    New values of signals are journalled too.  Only filings in the state ``filed`` are checked, and a filing with a
     pending question gets no second one.  Each event is durable on its own: after a crash, a repeated call journals
-    what is missing.  ``lock_timeout`` is in seconds and applies to each event.
+    the missing events.  ``lock_timeout`` is in seconds and applies to each event.
 
-    Returns the numbers of the new questions.  Raises Busy and StorageError as :meth:`Archive.writing` does; events
-    journalled before that remain.
+    Returns the numbers of the new questions.  Raises Busy if the archive stays locked, StorageError if it cannot
+    be written; events journalled before the error remain.
     """
-    new_numbers = []
+    new_question_numbers = []
     filings = filings_from_events(archive.index.life_events())
-    last_number = max(
+    last_question_number = max(
         (question.number for filing in filings.values() for question in filing.change_questions), default=0
     )
     for filing in filings.values():
@@ -83,19 +83,20 @@ def journal_new_questions(archive: Archive, config: Config, lock_timeout: float)
         change = signal_readings.first_release or detect_change(archive, filing, config)
         question_drafts = []
         if change is not None and not _has_pending_question(filing):
-            last_number += 1
-            new_numbers.append(last_number)
-            question_drafts.append(Draft(filing.name, _question_details(last_number, filing, change)))
+            last_question_number += 1
+            new_question_numbers.append(last_question_number)
+            question_details = _build_question_details(last_question_number, filing, change)
+            question_drafts.append(Draft(filing.name, question_details))
         # The question comes first: after a crash between the two, a signal value that is already journalled would
         # no longer count as new, and nobody would be asked about it.
         for draft in [*question_drafts, *signal_readings.value_drafts]:
             with archive.writing(lock_timeout) as writer:
                 writer.append(draft)
-    return new_numbers
+    return new_question_numbers
 
 
 def _has_pending_question(filing: Filing) -> bool:
-    """Return True if the newest question is undecided, or its material change has not been submitted yet."""
+    """Return True if the newest question is undecided, or was decided as material and not submitted yet."""
     if not filing.change_questions:
         return False
     newest_question = filing.change_questions[-1]
@@ -109,8 +110,11 @@ def _is_change_submitted(filing: Filing, question: ChangeQuestion) -> bool:
     return any(record.kind == "change" and record.recorded_at > question.asked_at for record in filing.submissions)
 
 
-def _question_details(question_number: int, filing: Filing, change: DetectedChange) -> ChangeNoticed:
-    """Return the details of the event that asks about ``change``; a long list of materials is cut off."""
+def _build_question_details(question_number: int, filing: Filing, change: DetectedChange) -> ChangeNoticed:
+    """Return the details of the event that asks about ``change``.
+
+    The event lists the first _MAX_MATERIALS changed materials and leaves out the others.
+    """
     newest_submission = filing.newest_submission()
     return ChangeNoticed(
         number=question_number,
@@ -133,9 +137,7 @@ def detect_change(archive: Archive, filing: Filing, config: Config) -> DetectedC
 
     Returns None if nothing has changed.
     """
-    submission_times = [record.recorded_at for record in filing.submissions]
-    decision_times = [question.decided_at for question in filing.change_questions]  # "" for an undecided question
-    baseline_time = max(submission_times + decision_times, default="")
+    baseline_time = _find_baseline_time(filing)
     later_versions = [
         version
         for version in archive.index.versions(filing.name)
@@ -143,36 +145,59 @@ def detect_change(archive: Archive, filing: Filing, config: Config) -> DetectedC
         and kind_from_folder(version.submission.folder) not in _UNRELATED_KINDS
     ]
     # The index returns the newest version first, so the first version of each submission is its newest.
-    newest_versions: dict[str, Version] = {}
+    newest_by_submission: dict[str, Version] = {}
     for version in later_versions:
-        newest_versions.setdefault(version.submission.name, version)
+        newest_by_submission.setdefault(version.submission.name, version)
     notice_folder = config.desk.notice_folder_name.encode("utf-8")
-    changed_paths = {
-        name: {
+    changed_by_submission = {
+        submission_name: {
             path
-            for path in _changed_paths(archive, version, baseline_time)
+            for path in _list_changed_paths(archive, version, baseline_time)
             if notice_folder not in path.split(b"/")
         }
-        for name, version in newest_versions.items()
+        for submission_name, version in newest_by_submission.items()
     }
-    paths = sorted(set().union(*changed_paths.values()))
-    if not paths:
+    changed_paths = sorted(set().union(*changed_by_submission.values()))
+    if not changed_paths:
         return None
-    oldest_first = sorted(later_versions, key=lambda version: clock.parse_time(version.captured_at))
-    # The oldest of them may differ in the notice folder alone, or in a material that was changed back since.
-    first_changed_version = next(
-        version
-        for version in oldest_first
-        if not changed_paths[version.submission.name].isdisjoint(_changed_paths(archive, version, baseline_time))
+    first_changed_version = _find_first_changed_version(
+        archive, later_versions, changed_by_submission, baseline_time
     )
     return DetectedChange(
         first_changed_on=clock.parse_time(first_changed_version.captured_at).astimezone(config.zone).date(),
-        changed_materials=tuple(map(names.name_as_text, paths)),
-        change_kinds=_change_kinds(paths, config),
+        changed_materials=tuple(map(names.name_as_text, changed_paths)),
+        change_kinds=_match_change_kinds(changed_paths, config),
     )
 
 
-def _changed_paths(archive: Archive, version: Version, baseline_time: str) -> list[bytes]:
+def _find_first_changed_version(
+    archive: Archive,
+    later_versions: Sequence[Version],
+    changed_by_submission: Mapping[str, set[bytes]],
+    baseline_time: str,
+) -> Version:
+    """Return the oldest of ``later_versions`` with a change to any changed path of the submission.
+
+    An even older version may differ in the notice folder alone, or in a material that was changed back since.
+    """
+    oldest_first = sorted(later_versions, key=lambda version: clock.parse_time(version.captured_at))
+    return next(
+        version
+        for version in oldest_first
+        if not changed_by_submission[version.submission.name].isdisjoint(
+            _list_changed_paths(archive, version, baseline_time)
+        )
+    )
+
+
+def _find_baseline_time(filing: Filing) -> str:
+    """Return the time of the last submission or decision on a change (ISO 8601, UTC); empty without either."""
+    submission_times = [record.recorded_at for record in filing.submissions]
+    decision_times = [question.decided_at for question in filing.change_questions]  # "" for an undecided question
+    return max(submission_times + decision_times, default="")
+
+
+def _list_changed_paths(archive: Archive, version: Version, baseline_time: str) -> list[bytes]:
     """Return the paths of the files that have changed in ``version`` since ``baseline_time`` (ISO 8601, UTC).
 
     ``version`` is compared with the newest version of its submission captured at or before that time.  If there is
@@ -180,11 +205,11 @@ def _changed_paths(archive: Archive, version: Version, baseline_time: str) -> li
     ``baseline_time`` is empty, all files of ``version`` are returned.  Folders are left out.
     """
     submission = version.submission
-    old_versions = _versions_until(archive, submission.filing, submission.name, baseline_time)
+    old_versions = _list_versions_until(archive, submission.filing, submission.name, baseline_time)
     if not old_versions and submission.number is not None:
         # A numbered submission starts as a full copy of the previous one, so compare it with that.
         previous_name = f"{submission.number - 1:02}"
-        old_versions = _versions_until(archive, submission.filing, previous_name, baseline_time)
+        old_versions = _list_versions_until(archive, submission.filing, previous_name, baseline_time)
     if not old_versions:
         materials = archive.index.materials(version.submission, version.number)
         # ``sha256`` is None for an empty folder.
@@ -193,10 +218,10 @@ def _changed_paths(archive: Archive, version: Version, baseline_time: str) -> li
     return [change.path for change in changes if change.op not in (Op.MKDIR, Op.RMDIR)]
 
 
-def _versions_until(
+def _list_versions_until(
     archive: Archive, filing_name: str, submission_name: str, latest_capture: str
 ) -> list[Version]:
-    """Return the versions of a submission that were captured by ``latest_capture``, inclusive, newest first.
+    """Return the versions of a submission captured at or before ``latest_capture``, newest first.
 
     ``latest_capture`` is a time in ISO 8601, UTC.
     """
@@ -204,8 +229,8 @@ def _versions_until(
     return [version for version in versions if version.captured_at <= latest_capture]
 
 
-def _change_kinds(changed_paths: Sequence[bytes], config: Config) -> tuple[str, ...]:
-    """Return the kinds of changes whose patterns match any of the paths, in the order of the configuration."""
+def _match_change_kinds(changed_paths: Sequence[bytes], config: Config) -> tuple[str, ...]:
+    """Return the kinds of change with a pattern that matches any path, in the order of the configuration."""
     return tuple(
         change_kind
         for change_kind, patterns in config.desk.change_patterns.items()
@@ -227,9 +252,12 @@ def _read_signals(filing: Filing, config: Config) -> _SignalReadings:
     value_drafts = []
     first_release = None
     for signal in signals:
-        new_value, signal_name = _read_signal(signal), names.name_as_text(os.fsencode(signal))
+        signal_name = names.name_as_text(os.fsencode(signal))
+        new_value = _read_signal(signal)
         old_value = filing.signal_values.get(signal_name)
-        if new_value is None or (old_value is not None and _signal_digest(new_value) == _signal_digest(old_value)):
+        if new_value is None:
+            continue
+        if old_value is not None and _extract_digest(new_value) == _extract_digest(old_value):
             continue
         value_drafts.append(Draft(filing.name, ReleaseSignalled(signal=signal_name, value=new_value)))
         if old_value is not None and first_release is None:
@@ -242,10 +270,10 @@ def _read_signals(filing: Filing, config: Config) -> _SignalReadings:
     return _SignalReadings(value_drafts, first_release)
 
 
-def _signal_digest(signal_value: str) -> str:
-    """Return the digest in the value of a signal.
+def _extract_digest(signal_value: str) -> str:
+    """Return the digest with which the value of a signal begins.
 
-    Only digests are compared: earlier releases of archiver chose the word after the digest differently.
+    Only digests are compared, because earlier releases of archiver chose the word after the digest differently.
     """
     return signal_value.split(" ", 1)[0]
 
@@ -275,6 +303,7 @@ def _read_file_signal(path: str) -> str:
 
     Raises OSError if the file cannot be read, or is not a regular file.
     """
+    # Without O_NONBLOCK, opening a named pipe would wait for a writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     with open(descriptor, "rb") as signal_file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -301,7 +330,11 @@ def _read_repository_signal(path: str) -> str:
         *("for-each-ref", "--sort=creatordate", "--format=%(refname:short)", "refs/tags"),
     ]
     # Variables such as GIT_DIR would direct git to another repository.
-    inherited_variables = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    inherited_variables = {
+        variable_name: variable_value
+        for variable_name, variable_value in os.environ.items()
+        if not variable_name.startswith("GIT_")
+    }
     environment = {
         **inherited_variables,
         "GIT_CONFIG_NOSYSTEM": "1",
@@ -312,4 +345,5 @@ def _read_repository_signal(path: str) -> str:
         git_command, env=environment, capture_output=True, timeout=_GIT_TIMEOUT_SECONDS, check=True
     )
     tag_names = git_result.stdout.decode("utf-8", "replace").split("\n")[:-1]
-    return f"{hashlib.sha256(git_result.stdout).hexdigest()} {tag_names[-1] if tag_names else ''}".strip()
+    newest_tag = tag_names[-1] if tag_names else ""
+    return f"{hashlib.sha256(git_result.stdout).hexdigest()} {newest_tag}".strip()

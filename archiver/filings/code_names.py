@@ -12,40 +12,39 @@ from archiver.errors import LazyMessage
 STATE_NAMES: Mapping[str, LazyMessage] = {
     "draft": LazyMessage("draft"),
     "submitted": LazyMessage("submitted"),
-    "under_review": LazyMessage("under_review"),
+    "under_review": LazyMessage("under review"),
     "returned": LazyMessage("returned"),
-    "resubmitted": LazyMessage("resubmitted"),
+    "resubmitted": LazyMessage("correction submitted"),
     "filed": LazyMessage("filed"),
-    "change_pending": LazyMessage("change_pending"),
-    "deregistration_pending": LazyMessage("deregistration_pending"),
+    "change_pending": LazyMessage("change under review"),
+    "deregistration_pending": LazyMessage("deregistration under review"),
     "deregistered": LazyMessage("deregistered"),
     "revoked": LazyMessage("revoked"),
     "withdrawn": LazyMessage("withdrawn"),
 }
 SCHEME_NAMES: Mapping[str, LazyMessage] = {
-    # The context separates this message from the field ``algorithm``, which is the algorithm's name.
-    "algorithm": LazyMessage.define("algorithm", context="scheme"),
-    "deep_synthesis": LazyMessage("deep_synthesis"),
-    "genai_filing": LazyMessage("genai_filing"),
-    "genai_registration": LazyMessage("genai_registration"),
+    "algorithm": LazyMessage("algorithm recommendation"),
+    "deep_synthesis": LazyMessage("deep synthesis"),
+    "genai_filing": LazyMessage("generative AI (filing)"),
+    "genai_registration": LazyMessage("generative AI (registration)"),
 }
 FIELD_NAMES: Mapping[str, LazyMessage] = {
-    "company": LazyMessage("company"),
-    "responsible": LazyMessage("responsible"),
-    "manager": LazyMessage("manager"),
-    "algorithm": LazyMessage("algorithm"),
-    "category": LazyMessage("category"),
-    "scheme": LazyMessage("scheme"),
-    "products": LazyMessage("products"),
-    "number": LazyMessage("number"),
-    "issued_on": LazyMessage("issued_on"),
-    "published_at": LazyMessage("published_at"),
-    "service_start": LazyMessage("service_start"),
-    "service_end": LazyMessage("service_end"),
+    "company": LazyMessage("Company"),
+    "responsible": LazyMessage("Responsible person"),
+    "manager": LazyMessage("Approving manager"),
+    "algorithm": LazyMessage("Algorithm"),
+    "category": LazyMessage("Algorithm type"),
+    "scheme": LazyMessage("Scheme"),
+    "products": LazyMessage("Products"),
+    "number": LazyMessage("Filing number"),
+    "issued_on": LazyMessage("Number issued on"),
+    "published_at": LazyMessage("Publication link"),
+    "service_start": LazyMessage("Service started on"),
+    "service_end": LazyMessage("Service ended on"),
 }
 SUBMISSION_KIND_NAMES: Mapping[str, LazyMessage] = {
-    "subject": LazyMessage("subject"),
-    "first": LazyMessage("first"),
+    "subject": LazyMessage("company information"),
+    "first": LazyMessage("first filing"),
     "correction": LazyMessage("correction"),
     "change": LazyMessage("change"),
     "deregistration": LazyMessage("deregistration"),
@@ -76,14 +75,29 @@ DEADLINE_STATE_NAMES: Mapping[str, LazyMessage] = {
     "due soon": LazyMessage("due soon"),
     "open": LazyMessage.define("open", context="deadline"),
 }
+#: Replaces names of DEADLINE_STATE_NAMES if this program suggested the date: nobody is late by such a date.
+_SUGGESTED_STATE_NAMES: Mapping[str, LazyMessage] = {
+    "done late": LazyMessage("done after the suggested date"),
+    "overdue": LazyMessage("past the suggested date"),
+}
 #: The authority behind a deadline, ``Deadline.basis``.
 BASIS_NAMES: Mapping[str, LazyMessage] = {
-    "statute": LazyMessage("statute"),
-    "policy": LazyMessage("policy"),
-    "stated": LazyMessage("stated"),
+    "statute": LazyMessage("regulation"),
+    "policy": LazyMessage("program's suggestion"),
+    "stated": LazyMessage("stated in the notice"),
 }
 #: The party that has a duty, ``Deadline.party``.
 PARTY_NAMES: Mapping[str, LazyMessage] = {"company": LazyMessage("company"), "regulator": LazyMessage("regulator")}
+
+
+def deadline_state_name(state: str, basis: str | None) -> LazyMessage:
+    """Return the name of a deadline's state.
+
+    ``basis`` is a key of :data:`BASIS_NAMES`, None for the state of something without a deadline.
+    """
+    if basis == "policy" and state in _SUGGESTED_STATE_NAMES:
+        return _SUGGESTED_STATE_NAMES[state]
+    return name_for_code(state, DEADLINE_STATE_NAMES)
 
 
 def name_for_code(code: str, names_by_code: Mapping[str, LazyMessage]) -> LazyMessage:

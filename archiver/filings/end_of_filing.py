@@ -17,10 +17,11 @@ def end_filing(
     """Journal the end of a filing (注销, or the service was closed), and return the event.
 
     The end starts a further retention period, which counts from the time of this event.  ``ended_on`` is the day
-    that people name; retention never counts from it.  The next submission makes the filing live again.
+    reported by people; retention never counts from it.  ``reported_by`` is the person who reported the end, if not
+    the archive's actor.  The next submission makes the filing live again.
 
-    Raises UsageError if ``reason`` is blank, Busy and StorageError as :meth:`Archive.writing` does.  Nothing is
-    recorded then.
+    Raises UsageError if ``reason`` is blank, Busy if the archive is still locked after ``lock_timeout`` seconds,
+    StorageError if it cannot be written.  Nothing is recorded then.
     """
     if not reason.strip():
         raise UsageError("A reason is required. Nothing was changed. Add --reason.")

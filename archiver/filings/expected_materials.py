@@ -22,7 +22,7 @@ EXPECTED_MATERIALS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 
 class ExpectedMaterial(NamedTuple):
-    """An expected material, and the candidate materials."""
+    """An expected material, and the materials of a submission with the expected name."""
 
     name: str  # as the portal calls it
     paths: list[str]  # readable paths that contain the name; empty if the material is missing
@@ -33,8 +33,8 @@ def find_expected(
 ) -> list[ExpectedMaterial]:
     """Return each material expected in a submission, with the ``material_paths`` containing the name.
 
-    ``expected_names`` maps kinds of submissions to names, as EXPECTED_MATERIALS does.  Returns an empty list if it
-    does not have ``submission_kind``.
+    ``expected_names`` maps kinds of submissions to names of materials, like EXPECTED_MATERIALS.  Returns an empty
+    list if ``expected_names`` lacks ``submission_kind``.
     """
     all_paths = list(material_paths)
     return [

@@ -21,9 +21,9 @@ MAX_PAGE_BYTES = 4 << 20
 #: A site needs two or three redirects, from http to https and to its own path; more are probably a loop.
 _MAX_REDIRECTS = 5
 _CHUNK_BYTES = 1 << 16
-#: In seconds.  A timeout of zero would make the socket non-blocking, and the connection would fail with an error
-#: about that instead of a timeout.
-_SHORTEST_TIMEOUT = 0.1
+#: A timeout of zero would make the socket non-blocking, and the connection would fail with an error about that
+#: instead of a timeout.
+_MIN_TIMEOUT_SECONDS = 0.1
 _REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 
 
@@ -81,7 +81,7 @@ def _request_page(url: str, allow_private: bool, deadline: float) -> _PageRespon
     Raises PageUnreachable if the host's IP address is not allowed, if the connection fails or is too slow, or if
     the body is too large.
     """
-    connection, path = _prepare_connection(url, deadline)
+    connection, request_target = _prepare_connection(url, deadline)
     try:
         connection.connect()
         peer_address = ipaddress.ip_address(connection.sock.getpeername()[0])
@@ -91,9 +91,8 @@ def _request_page(url: str, allow_private: bool, deadline: float) -> _PageRespon
             raise PageUnreachable(
                 "its address {peer} is not public, and the configuration does not allow that", peer=peer_address
             )
-        connection.request(
-            "GET", path, headers={"User-Agent": f"archiver {__version__}", "Accept": "text/html,*/*"}
-        )
+        request_headers = {"User-Agent": f"archiver {__version__}", "Accept": "text/html,*/*"}
+        connection.request("GET", request_target, headers=request_headers)
         response = connection.getresponse()
         location = response.getheader("Location") or ""
         return _PageResponse(response.status, location, _read_body(response, connection, deadline))
@@ -104,16 +103,17 @@ def _request_page(url: str, allow_private: bool, deadline: float) -> _PageRespon
 
 
 def _prepare_connection(url: str, deadline: float) -> tuple[http.client.HTTPConnection, str]:
-    """Return an unconnected connection to the host in ``url``, and the path and query to request from it.
+    """Return an unconnected connection to the host in ``url``, and the path and query to request there.
 
-    The caller connects and closes the connection.  Raises PageUnreachable if ``url`` is no http or https URL.
+    Connecting and reading time out at ``deadline``, a time of ``time.monotonic()``.  The caller opens and closes
+    the connection.  Raises PageUnreachable if ``url`` is not an http or https URL.
     """
     try:
         url_parts = urlsplit(url)
         host, port = url_parts.hostname or "", url_parts.port
     except ValueError:
         raise PageUnreachable("it is not the address of a web page") from None
-    timeout_seconds = max(_SHORTEST_TIMEOUT, deadline - time.monotonic())
+    timeout_seconds = max(_MIN_TIMEOUT_SECONDS, deadline - time.monotonic())
     if url_parts.scheme == "https" and host:
         tls_context = ssl.create_default_context()
         connection: http.client.HTTPConnection = http.client.HTTPSConnection(
@@ -123,7 +123,8 @@ def _prepare_connection(url: str, deadline: float) -> tuple[http.client.HTTPConn
         connection = http.client.HTTPConnection(host, port, timeout=timeout_seconds)
     else:
         raise PageUnreachable("it is not the address of a web page")
-    return connection, (url_parts.path or "/") + (f"?{url_parts.query}" if url_parts.query else "")
+    query_suffix = f"?{url_parts.query}" if url_parts.query else ""
+    return connection, (url_parts.path or "/") + query_suffix
 
 
 def _read_body(
@@ -131,10 +132,12 @@ def _read_body(
 ) -> bytes:
     """Read the whole body of ``response``.
 
-    The timeout of a socket applies to each read, so a server that sends single bytes could go on without end.  The
-    timeout is therefore shortened after each chunk to the time that remains until ``deadline``.
+    A socket's timeout applies to each read, so a server that sends single bytes could prolong the response without
+    limit.  After each chunk, the timeout of ``connection`` is therefore shortened to the time that remains until
+    ``deadline``.
 
-    Raises PageUnreachable if the body is larger than MAX_PAGE_BYTES, or takes longer than the deadline allows.
+    Raises PageUnreachable if the body is larger than MAX_PAGE_BYTES or not complete by ``deadline``, OSError or
+    HTTPException if the connection fails.
     """
     body = bytearray()
     while chunk := response.read1(_CHUNK_BYTES):

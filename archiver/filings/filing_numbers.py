@@ -22,7 +22,7 @@ class _NumberForm(NamedTuple):
     description: LazyMessage  # the form in words
 
 
-_FORMS = (
+_NUMBER_FORMS = (
     _NumberForm("algorithm", ALGORITHM_NUMBER, LazyMessage("网信算备 + 21 digits + 号")),
     _NumberForm(
         "generative",
@@ -35,14 +35,14 @@ _FORMS = (
 def detect_scheme(filing_number: str) -> str:
     """Return the scheme of a filing number: ``algorithm`` or ``generative``.  Surrounding spaces are ignored.
 
-    Raises UsageError, which lists the accepted forms, for any other text.
+    Raises UsageError, which lists the accepted forms, if ``filing_number`` has none of them.
     """
-    for form in _FORMS:
+    for form in _NUMBER_FORMS:
         if form.pattern.fullmatch(filing_number.strip()):
             return form.scheme
     raise UsageError(
         "The filing number {number} matches no known format: {algorithm}; {generative}. Nothing was recorded. "
         "Check the number on the portal, then try again.",
         number=filing_number,
-        **{form.scheme: form.description for form in _FORMS},
+        **{form.scheme: form.description for form in _NUMBER_FORMS},
     )

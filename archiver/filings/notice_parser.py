@@ -49,39 +49,41 @@ class NoticeProposal:
 
 
 def parse_notice(lines: Sequence[str], filing_names: Iterable[str]) -> NoticeProposal:
-    """Guess a notice's content from the lines of the text.
+    """Guess a notice's kind, days and numbers from the lines of the text.
 
     The proposal names those of ``filing_names`` that occur in the text, in the given order.  Spaces are ignored.
     """
-    text = re.sub(r"\s", "", "\n".join(lines))
-    due_day = next((day for match in _DUE_DATE.finditer(text) if (day := _parse_date(match))), None)
-    other_days = [day for match in _DATE.finditer(text) if (day := _parse_date(match)) and day != due_day]
-    days_match = _WORKING_DAYS.search(text)
-    number_match = ALGORITHM_NUMBER.search(text)
+    notice_text = re.sub(r"\s", "", "\n".join(lines))
+    due_day = next((day for match in _DUE_DATE.finditer(notice_text) if (day := _parse_date(match))), None)
+    other_days = [day for match in _DATE.finditer(notice_text) if (day := _parse_date(match)) and day != due_day]
+    working_days_match = _WORKING_DAYS.search(notice_text)
+    filing_number_match = ALGORITHM_NUMBER.search(notice_text)
     return NoticeProposal(
-        kind=_guess_kind(text),
+        kind=_guess_kind(notice_text),
         received_on=max(other_days, default=None),
         due_on=due_day,
-        working_days=_parse_count(days_match[1]) if days_match else None,
+        working_days=_parse_count(working_days_match[1]) if working_days_match else None,
         document_number=_find_document_number(lines),
-        filing_number=number_match[0] if number_match else "",
-        filing_names=tuple(name for name in filing_names if re.sub(r"\s", "", name) in text),
+        filing_number=filing_number_match[0] if filing_number_match else "",
+        filing_names=tuple(
+            filing_name for filing_name in filing_names if re.sub(r"\s", "", filing_name) in notice_text
+        ),
     )
 
 
-def _guess_kind(text: str) -> str | None:
-    """Return the first kind of notice with a keyword in ``text``; None without one."""
-    for kind, keywords in _KEYWORDS_BY_KIND.items():
-        if any(keyword in text for keyword in keywords):
-            return kind
+def _guess_kind(notice_text: str) -> str | None:
+    """Return the first kind of notice with a keyword in ``notice_text``; None if there is none."""
+    for notice_kind, keywords in _KEYWORDS_BY_KIND.items():
+        if any(keyword in notice_text for keyword in keywords):
+            return notice_kind
     return None
 
 
 def _find_document_number(lines: Iterable[str]) -> str:
     """Return the first document number in the lines, without spaces; empty if there is none.
 
-    Each line is searched separately: the pattern begins with any Chinese characters, so in the joined text, a
-    title would become part of the number below it.
+    Each line is searched separately: a document number may begin with any Chinese characters, so in the joined
+    text, a title would become part of the number below it.
     """
     for line in lines:
         if match := _DOCUMENT_NUMBER.search(re.sub(r"\s", "", line)):
@@ -90,27 +92,30 @@ def _find_document_number(lines: Iterable[str]) -> str:
 
 
 def _parse_date(match: re.Match[str]) -> date | None:
-    """Return the date formed by the groups of ``match``, or None if invalid.
+    """Return the date that the groups year, month and day of ``match`` form.
 
-    Digits such as 2026.13.40 may be a version number.
+    Returns None if no such date exists: text such as 2026.13.40 may be a version number.
     """
     try:
         return date(int(match[1]), int(match[2]), int(match[3]))
     except ValueError:
-        # Not a date, so the caller goes on to the next match.
+        # The caller tries the next match.
         return None
 
 
-def _parse_count(text: str) -> int | None:
-    """Return the number that ``text`` writes in digits or in Chinese, such as 15 for 十五 and 20 for 二十.
+def _parse_count(count_text: str) -> int | None:
+    """Parse a number written in digits or with Chinese characters, such as 十五 (15) and 二十 (20).
 
     Returns None for Chinese characters that do not form a number below 100.
     """
-    if text.isdigit():
-        return int(text)
-    tens, ten, ones = text.partition("十")
-    if not ten:
-        return _CHINESE_DIGITS.get(text)
-    if len(tens) > 1 or len(ones) > 1:
+    if count_text.isdigit():
+        return int(count_text)
+    tens_digit, ten_sign, ones_digit = count_text.partition("十")
+    if not ten_sign:
+        return _CHINESE_DIGITS.get(count_text)
+    if len(tens_digit) > 1 or len(ones_digit) > 1:
         return None
-    return 10 * (_CHINESE_DIGITS[tens] if tens else 1) + (_CHINESE_DIGITS[ones] if ones else 0)
+    # Without a digit before it, 十 is 10.
+    tens = _CHINESE_DIGITS[tens_digit] if tens_digit else 1
+    ones = _CHINESE_DIGITS[ones_digit] if ones_digit else 0
+    return 10 * tens + ones

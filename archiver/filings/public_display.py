@@ -13,6 +13,7 @@ from archiver.filings.register import Filing
 
 #: The names of the formats that :func:`render_display_text` can render.
 DISPLAY_FORMATS = ("html", "markdown", "text", "json")
+_MARKDOWN_SPECIAL_CHARACTER = re.compile(r"([\\`*_\[\]<>()#|])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +25,10 @@ class PageCheck:
 
 
 def check_display_page(filing: Filing, page_bytes: bytes) -> PageCheck:
-    """Return whether an HTML page shows the filing's number, and the link to the regulator's publication.
+    """Search an HTML page for the filing's number, and for the link to the regulator's publication.
 
-    The number may be interrupted by tags and spaces; the link counts anywhere in the source.  A number or link
-    that the filing does not have yet is reported as not shown.
+    Tags and spaces may interrupt the number; the link counts anywhere in the source.  A number or link that the
+    filing does not have yet is reported as not found.
     """
     page_source = html.unescape(_decode_page(page_bytes))
     visible_text = re.sub(r"\s", "", re.sub(r"<[^>]*>", "", page_source))
@@ -40,21 +41,22 @@ def check_display_page(filing: Filing, page_bytes: bytes) -> PageCheck:
 
 
 def render_display_text(filing: Filing, format_name: str) -> str:
-    """Return the notice with the filing number (art. 26) for a website, an app or a privacy policy.
+    """Return the text that displays the filing number (art. 26) on a website, in an app or in a privacy policy.
 
-    ``format_name`` is one of FORMATS.  The text ends with a newline.  Raises UsageError if the filing has no
-    number yet.
+    ``format_name`` is one of DISPLAY_FORMATS.  The text ends with a newline.
+
+    Raises UsageError if the filing has no number yet.
     """
     if not filing.number:
         raise UsageError(
-            "The filing {filing} has no filing number. To record it, run: archiver filing set {filing!q} "
+            "The filing {filing} has no filing number. To record the number, run: archiver filing set {filing!q} "
             "--number NO --issued-on DATE",
             filing=filing.name,
         )
-    return _RENDERERS[format_name](_display_fields(filing))
+    return _RENDERERS[format_name](_collect_display_fields(filing))
 
 
-def _display_fields(filing: Filing) -> dict[str, str]:
+def _collect_display_fields(filing: Filing) -> dict[str, str]:
     """Return the facts to display: ``name``, ``company``, ``number`` and ``link``; empty if not recorded.
 
     An algorithm without a recorded name is displayed under the name of the filing.
@@ -70,7 +72,9 @@ def _display_fields(filing: Filing) -> dict[str, str]:
 
 def _render_html(display_fields: dict[str, str]) -> str:
     """Return an HTML paragraph; the number links to the regulator's publication if the link is known."""
-    escaped_fields = {key: html.escape(value, quote=True) for key, value in display_fields.items()}
+    escaped_fields = {
+        field_name: html.escape(field_text, quote=True) for field_name, field_text in display_fields.items()
+    }
     linked_number = (
         f'<a href="{escaped_fields["link"]}" rel="noopener">{escaped_fields["number"]}</a>'
         if display_fields["link"]
@@ -83,7 +87,10 @@ def _render_html(display_fields: dict[str, str]) -> str:
 
 def _render_markdown(display_fields: dict[str, str]) -> str:
     """Return a line of Markdown; the number is a link as in HTML."""
-    escaped_fields = {key: re.sub(r"([\\`*_\[\]<>()#|])", r"\\\1", value) for key, value in display_fields.items()}
+    escaped_fields = {
+        field_name: _MARKDOWN_SPECIAL_CHARACTER.sub(r"\\\1", field_text)
+        for field_name, field_text in display_fields.items()
+    }
     linked_number = (
         f"[{escaped_fields['number']}](<{display_fields['link']}>)"
         if display_fields["link"]
@@ -101,16 +108,20 @@ def _render_text(display_fields: dict[str, str]) -> str:
 
 
 def _render_json(display_fields: dict[str, Any]) -> str:
+    """Return an indented JSON object with the fields."""
     return json.dumps(display_fields, ensure_ascii=False, indent=2) + "\n"
 
 
 def _decode_page(page_bytes: bytes) -> str:
-    """Decode a page as UTF-8 or GB 18030, whatever encoding it declares; other bytes are replaced."""
+    """Decode a page as UTF-8, else as GB 18030, whatever encoding it declares.
+
+    If neither fits, the page is decoded as UTF-8, with U+FFFD in place of invalid bytes.
+    """
     for encoding in ("utf-8", "gb18030"):
         try:
             return page_bytes.decode(encoding)
         except UnicodeDecodeError:
-            # The page is not in this encoding, so try the next.
+            # The page has another encoding: try the next.
             continue
     return page_bytes.decode("utf-8", "replace")
 

@@ -17,6 +17,8 @@ from archiver.filings.typed_days import parse_day
 
 #: Characters.  The journal keeps a sheet for ever: any name or address fits, but a pasted document does not.
 _MAX_FIELD_LENGTH = 1000
+#: Characters of an invalid field name that a message quotes.
+_MAX_QUOTED_LENGTH = 100
 #: Fields of the sheet that hold a day in ISO 8601.
 _DAY_FIELDS = ("issued_on", "service_start", "service_end")
 
@@ -28,29 +30,32 @@ def check_not_future(day: date, today: date) -> None:
 
 
 def check_field_types(changed_fields: Mapping[str, Any]) -> None:
-    """Check the names of fields, and the types and lengths of their values.
+    """Check that ``changed_fields`` has only names of FIELDS, and texts of at most _MAX_FIELD_LENGTH characters.
 
-    The journal is never changed, so a value of a wrong type would break every later reader of the register.
+    ``products`` may be a list of such texts.  The journal is never changed, so a value of a wrong type would break
+    every later reader of the register.
 
     Raises UsageError for the first field that is not valid.
     """
     for field_name, field_value in changed_fields.items():
-        texts = field_value if field_name == "products" and isinstance(field_value, list) else [field_value]
+        has_several_texts = field_name == "products" and isinstance(field_value, list)
+        field_texts = field_value if has_several_texts else [field_value]
         if field_name not in FIELDS or not all(
-            isinstance(text, str) and len(text) <= _MAX_FIELD_LENGTH for text in texts
+            isinstance(text, str) and len(text) <= _MAX_FIELD_LENGTH for text in field_texts
         ):
             raise UsageError(
                 "{name} is not a filing field, or its value is invalid. Nothing was recorded.",
-                name=str(field_name)[:100],
+                name=str(field_name)[:_MAX_QUOTED_LENGTH],
             )
 
 
 def check_field_values(
     filing: Filing, changed_fields: Mapping[str, Any], number_override_reason: str | None
 ) -> None:
-    """Check the form of the number, the scheme, and the order of the days.
+    """Check the form of the filing number, the scheme, and the order of the days.
 
-    A day that is not in ``changed_fields`` keeps its recorded value, which is used for the comparison.
+    With ``number_override_reason``, the number may have any form.  A day that is not in ``changed_fields`` is
+    compared by its recorded value.
 
     Raises UsageError for the first value that is not valid.
     """
@@ -58,17 +63,18 @@ def check_field_values(
         detect_scheme(number)
     if (scheme := changed_fields.get("scheme")) and scheme not in SCHEMES:
         raise unknown_code_error(scheme, SCHEMES)
-    days = {
+    day_by_field = {
         field_name: parse_day(changed_fields[field_name])
         if changed_fields.get(field_name)
         else filing.sheet_day(field_name)
         for field_name in _DAY_FIELDS
     }
-    service_start, service_end, issued_on = days["service_start"], days["service_end"], days["issued_on"]
+    service_start, service_end = day_by_field["service_start"], day_by_field["service_end"]
+    issued_on = day_by_field["issued_on"]
     if service_start and service_end and service_end < service_start:
         raise UsageError(
-            "The service end date {end} is before the service start date {start}. Nothing was recorded. Correct "
-            "the dates.",
+            "The end date of the company's service, {end}, is before the start date {start}. Nothing was "
+            "recorded. Correct the dates.",
             end=service_end,
             start=service_start,
         )
@@ -80,7 +86,8 @@ def check_field_values(
 def check_status_day(filing: Filing, checked_on: date) -> None:
     """Check that a review status was seen on or after the day of the newest submission, if any.
 
-    An older status would replace the state that the submission led to.  Raises UsageError if it is older.
+    An older status would replace the state that the submission led to.  Raises UsageError if ``checked_on`` is
+    before the submission.
     """
     newest_submission = filing.newest_submission()
     if newest_submission is not None and checked_on < newest_submission.submitted_on:
@@ -88,7 +95,7 @@ def check_status_day(filing: Filing, checked_on: date) -> None:
 
 
 def check_notice_answer(notice: Notice, answered_on: date) -> None:
-    """Check that ``notice`` has no answer yet, and was received by ``answered_on``.  Raises UsageError if not."""
+    """Raise UsageError if ``notice`` is answered already, or was received after ``answered_on``."""
     if notice.answer_submission is not None:
         raise UsageError(
             "Notice {number} was already answered on {on} with {submission}. Nothing was recorded. To record a "
@@ -108,18 +115,18 @@ def check_notice_answer(notice: Notice, answered_on: date) -> None:
 
 
 def check_change_undecided(question: ChangeQuestion) -> None:
-    """Check that nobody has decided on the change yet.  Raises UsageError if somebody has."""
+    """Raise UsageError if somebody has already decided whether the change is material."""
     if question.is_material is not None:
         raise UsageError(
-            "Change {number} was already decided on {on}. Nothing was recorded. Record a new opinion with the "
-            "next change, or in the filing materials.",
+            "Change {number} was already decided on {on}. Nothing was recorded. Record a different decision with "
+            "the next change, or in the filing materials.",
             number=question.number,
             on=question.decided_on,
         )
 
 
 def unknown_code_error(code: str, known_codes: tuple[str, ...]) -> UsageError:
-    """Return the error for a code such as a state or kind that is not among ``known_codes``."""
+    """Return the error for a code, of a state or a kind for example, not among ``known_codes``."""
     return UsageError(
         "{word} is not valid. Nothing was recorded. Choose one of: {known}",
         word=code,

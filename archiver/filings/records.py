@@ -49,20 +49,19 @@ class RecordContext:
     evidence_file: EvidenceFile | None = None  # journalled with the record; closed by the caller
 
     def read_filing(self, filing_name: str) -> Filing:
-        """Return the state of a filing, or an empty filing if nothing was recorded about it yet."""
-        return filings_from_events(self.archive.index.life_events(filing_name)).get(filing_name) or Filing(
-            filing_name
-        )
+        """Return the present state of a filing, or a new draft if nothing was recorded about it yet."""
+        filings = filings_from_events(self.archive.index.life_events(filing_name))
+        return filings.get(filing_name) or Filing(filing_name)
 
     @contextmanager
     def locked_recorder(self) -> Iterator[Callable[[str, EventDetails], Event]]:
         """Hold the writer's lock, and yield a function that journals an event with the evidence file.
 
-        The function takes the name of the filing and the details, and returns the event.  Call it once at most: it
-        reads the evidence file to its end.  A check made while the lock is held stays true until the event is
-        written.
+        The function takes the name of the filing and the details, and returns the event.  Call it at most once,
+        because it reads the evidence file to the end.  A check made while the lock is held stays true until the
+        event is written.
 
-        Raises Busy and StorageError as :meth:`Archive.writing` does.
+        Raises Busy if the lock is not free within ``lock_timeout``, StorageError if the archive cannot be written.
         """
         evidence_file = self.evidence_file
         attachments = {evidence_file.attachment_name(EVIDENCE): evidence_file.stream} if evidence_file else {}
@@ -88,8 +87,9 @@ def update_sheet(
     the day on which the facts were seen, None for today.  ``number_override_reason`` says why a filing number of
     an unknown form is right.  ``reported_by`` is the person who reported the facts, if not the archive's actor.
 
-    Raises UsageError if there is nothing to record, if a field or status is not valid, or if a day contradicts the
-    recorded ones or is in the future.  Nothing is recorded then.
+    Returns the event.  Raises UsageError if there is nothing to record, if a field or status is not valid, or if a
+    day contradicts the recorded days or is in the future; and the errors of :meth:`RecordContext.locked_recorder`.
+    Nothing is recorded then.
     """
     recorded_on = checked_on or context.today
     check_not_future(recorded_on, context.today)
@@ -137,7 +137,7 @@ def add_notice(
     has to answer; empty for the filing's responsible person.
 
     Raises UsageError if the kind is unknown, the number of working days is not valid, or a day is in the future or
-    contradicts another.  Nothing is recorded then.
+    contradicts another; and the errors of :meth:`RecordContext.locked_recorder`.  Nothing is recorded then.
     """
     if notice_kind not in NOTICE_KINDS:
         raise unknown_code_error(notice_kind, NOTICE_KINDS)
@@ -160,7 +160,7 @@ def add_notice(
         submissions = context.read_filing(filing_name).submissions
         if submissions and notice_kind in ("correction", "refusal") and received_on < submissions[0].submitted_on:
             raise before_submission_error(received_on, submissions[0].submitted_on, submissions[0].tag)
-        notice_number = 1 + sum(len(filing.notices) for filing in _all_filings(context.archive))
+        notice_number = 1 + sum(len(filing.notices) for filing in _read_all_filings(context.archive))
         notice = NoticeReceived(
             number=notice_number,
             kind=notice_kind,
@@ -189,8 +189,9 @@ def answer_notice(
 
     ``submission_name`` is FILING/SUBMISSION, as in refs.  The caller checks that it was submitted.
 
-    Raises NotFoundError if there is no such notice, UsageError if it is answered already, or if ``answered_on`` is
-    before the notice or in the future.  Nothing is recorded then.
+    Raises NotFoundError if the notice does not exist, UsageError if the notice is already answered, or if
+    ``answered_on`` is before the notice or in the future; and the errors of :meth:`RecordContext.locked_recorder`.
+    Nothing is recorded then.
     """
     check_not_future(answered_on, context.today)
     with context.locked_recorder() as record:
@@ -206,12 +207,12 @@ def answer_notice(
 def decide_change(
     context: RecordContext, question_number: int, is_material: bool, reason: str, reported_by: str | None
 ) -> ChangeQuestion:
-    """Record a person's decision whether a change is material, and return the question as it was before.
+    """Record a person's decision whether a change is material; return the question as it was before the decision.
 
-    The decision counts from today.  ``reported_by`` is the person who decided, if not the archive's actor.
+    The decision is dated today.  ``reported_by`` is the person who decided, if not the archive's actor.
 
-    Raises NotFoundError if there is no such change, UsageError if ``reason`` is blank or the change is decided
-    already.  Nothing is recorded then.
+    Raises NotFoundError if the change does not exist, UsageError if ``reason`` is blank or the change is already
+    decided; and the errors of :meth:`RecordContext.locked_recorder`.  Nothing is recorded then.
     """
     if not reason.strip():
         raise UsageError("A reason is required. Nothing was changed. Add --reason.")
@@ -234,7 +235,7 @@ def find_notice(archive: Archive, notice_number: int) -> Notice:
 
     Raises NotFoundError if there is no such notice.
     """
-    for filing in _all_filings(archive):
+    for filing in _read_all_filings(archive):
         for notice in filing.notices:
             if notice.number == notice_number:
                 return notice
@@ -249,7 +250,7 @@ def find_question(archive: Archive, question_number: int) -> ChangeQuestion:
 
     Raises NotFoundError if there is no such change.
     """
-    for filing in _all_filings(archive):
+    for filing in _read_all_filings(archive):
         for question in filing.change_questions:
             if question.number == question_number:
                 return question
@@ -259,12 +260,13 @@ def find_question(archive: Archive, question_number: int) -> ChangeQuestion:
     )
 
 
-def _all_filings(archive: Archive) -> Iterable[Filing]:
+def _read_all_filings(archive: Archive) -> Iterable[Filing]:
+    """Return the present state of every filing."""
     return filings_from_events(archive.index.life_events()).values()
 
 
 def _hash_stream(stream: IO[bytes]) -> str:
-    """Return the SHA-256 of a whole stream, and rewind it for the writer."""
+    """Return the SHA-256 of a whole stream, in hex, and rewind the stream for the writer."""
     stream.seek(0)
     digest = hashlib.sha256()
     while chunk := stream.read(_HASH_CHUNK_BYTES):

@@ -147,23 +147,23 @@ class Filing:
         """The filing number; empty before the regulator has issued one."""
         return str(self.sheet_fields.get("number") or "")
 
-    def enter_state(self, state: str, on: date, portal_text: str = "") -> None:
-        """Set the state, the day when the state began or was seen, and the portal's wording."""
-        self.state, self.state_on, self.portal_text = state, on, portal_text
+    def enter_state(self, state: str, state_on: date, portal_text: str = "") -> None:
+        """Set the state, the day on which the state began or was seen, and the portal's own words."""
+        self.state, self.state_on, self.portal_text = state, state_on, portal_text
 
     def sheet_day(self, field_name: str) -> date | None:
-        """Return the day in a field of the sheet, in any form of ISO 8601, or None; may raise ValueError."""
+        """Return the day in a field of the sheet, None if empty; raises ValueError if not ISO 8601."""
         field_value = self.sheet_fields.get(field_name)
         return date.fromisoformat(field_value) if field_value else None
 
     def newest_submission(self, *kinds: str) -> RecordedSubmission | None:
-        """Return the submission recorded last, None without one.  With ``kinds``, other kinds are ignored."""
+        """Return the last recorded submission, of any of ``kinds`` if given; None if there is none."""
         newest_first = reversed(self.submissions)
         return next((record for record in newest_first if not kinds or record.kind in kinds), None)
 
 
 def filings_from_events(events: Iterable[LifeEvent]) -> dict[str, Filing]:
-    """Return the filings that result from ``events``, which are oldest first, by name.
+    """Return the filings, by name, in their state after ``events``, which are oldest first.
 
     Events of other actions, such as reminders, do not change a filing and are ignored.
     """
@@ -176,7 +176,7 @@ def filings_from_events(events: Iterable[LifeEvent]) -> dict[str, Filing]:
 
 
 def describe_release(signal_name: str, signal_value: str) -> str:
-    """Describe a new value of a signal for people: the signal's name, and the word in the value, if any.
+    """Describe a new value of a signal for people: the signal's name, then the value's word, if any.
 
     ``signal_value`` is ``DIGEST`` or ``DIGEST WORD``.
     """
@@ -188,7 +188,7 @@ def _apply_sheet_update(filing: Filing, event: LifeEvent) -> None:
     """Set fields of the sheet, and the review status if the event has one.
 
     The first filing number moves a draft or pending filing to the state ``filed``, unless a deregistration is
-    pending.  A status in the same event overrides that.
+    pending.  A review status in the same event overrides ``filed``.
     """
     details = FilingUpdated.from_details(event.details)
     had_no_number = not filing.number
@@ -212,7 +212,7 @@ def _apply_sheet_update(filing: Filing, event: LifeEvent) -> None:
 
 
 def _apply_submission(filing: Filing, event: LifeEvent) -> None:
-    """Add a submission, and change the state as _TRANSITIONS says.  The filing is live again.
+    """Add a submission, change the state according to _TRANSITIONS, and make an ended filing live again.
 
     A filing number in the submission replaces the recorded one.  It counts as issued on the day of the submission
     unless the sheet has a day, and the first number moves the filing to the state ``filed``, unless a

@@ -17,7 +17,7 @@ _KEYWORDS_BY_KIND: Mapping[str, tuple[str, ...]] = {
 
 
 def kind_from_folder(folder_name: bytes) -> str:
-    """Return the kind of submission that a folder's name contains, in Chinese or English; else ``other``."""
+    """Return the kind of submission that a folder's name suggests, in Chinese or English, by default ``other``."""
     searched_name = folder_name.decode("utf-8", "replace").casefold()
     for kind, keywords in _KEYWORDS_BY_KIND.items():
         if any(keyword in searched_name for keyword in keywords):

@@ -41,8 +41,8 @@ def record_submission(
     Call :func:`check_version_complete` first.  With ``with_sm3``, the SM3 of the manifest is journalled in
     addition to the SHA-256.  ``lock_timeout`` is in seconds.  Returns the event.
 
-    Raises UsageError if the filing number has no known form or the kind is unknown, Busy and StorageError as
-    :meth:`Archive.writing` does.  Nothing is recorded then.
+    Raises UsageError if the filing number has no known form or the kind is unknown, Busy if the archive stays
+    locked, StorageError if it cannot be written or the tag cannot be signed.  Nothing is recorded then.
     """
     if facts.filing_number is not None and not facts.number_override_reason:
         detect_scheme(facts.filing_number)
@@ -54,9 +54,9 @@ def record_submission(
         )
     receipt = facts.receipt
     with archive.writing(lock_timeout) as writer:
-        submission_tag = _next_submission_tag(archive, version.submission)
+        submission_tag = _find_unused_submission_tag(archive, version.submission)
         manifest = hash_manifest(archive.index.materials(version.submission, version.number), with_sm3)
-        submission_details = _submission_details(archive, version, facts, submission_tag, manifest)
+        submission_details = _build_submission_details(archive, version, facts, submission_tag, manifest)
         tag_message = f"{version.tag} submitted on {facts.submitted_on.isoformat()} ({submission_details.kind})\n"
         attachments = {} if receipt is None else {receipt.attachment_name(RECEIPT): receipt.stream}
         draft = Draft(submission_tag, submission_details, attachments)
@@ -64,7 +64,7 @@ def record_submission(
 
 
 def check_version_complete(archive: Archive, version: Version) -> None:
-    """Check that ``version`` has materials, with all content still undamaged in the archive.
+    """Check that ``version`` has materials, with all content present in the archive and undamaged.
 
     A signature cannot be taken back, so all content is read and hashed before the version is signed.
 
@@ -74,17 +74,17 @@ def check_version_complete(archive: Archive, version: Version) -> None:
         raise _no_material_error(archive, version)
     materials = archive.index.materials(version.submission, version.number)
     material_by_sha256 = {material.sha256: material for material in materials if material.size}
-    damaged = [
+    damaged_materials = [
         material
         for sha256, material in material_by_sha256.items()
         if sha256 and not archive.content.is_intact(sha256, material.size)
     ]
-    if not damaged:
+    if not damaged_materials:
         return
     if version.disposed:
         raise SubmissionRefused(
-            "The content of {tag} was disposed of under certificate {certificate}. Nothing was recorded. To sign "
-            "the version anyway, run: archiver submit {name!q} --version {number!q} --reason TEXT",
+            "The content of {tag} was deleted in disposal {certificate}. Nothing was recorded. To sign the "
+            "version anyway, run: archiver submit {name!q} --version {number!q} --reason TEXT",
             tag=version.tag,
             certificate=version.disposed,
             name=str(version.submission),
@@ -101,39 +101,40 @@ def check_version_complete(archive: Archive, version: Version) -> None:
                 "version anyway, run: archiver submit {name!q} --version {number!q} --reason TEXT"
             ),
         ),
-        count=len(damaged),
+        count=len(damaged_materials),
         tag=version.tag,
-        path=names.name_as_text(damaged[0].path),
+        path=names.name_as_text(damaged_materials[0].path),
         name=str(version.submission),
         number=version.number,
     )
 
 
 def _no_material_error(archive: Archive, version: Version) -> SubmissionRefused:
-    """Return the error for a version without materials, which suggests the newest earlier version with some.
+    """Return the error for a version without materials.
 
-    Without such a version, the suggested command has N in place of its number.
+    The error suggests a command for the newest earlier version with materials.  If there is none, the command has
+    N in place of the version's number.
     """
     submission = version.submission
     versions = archive.index.versions(submission.filing, submission.name)
-    numbers_with_files = (other.number for other in versions if other.files)
+    numbers_with_files = (listed_version.number for listed_version in versions if listed_version.files)
     return SubmissionRefused(
         "{tag} contains no files. Nothing was recorded. To sign it anyway, add --version {number!q} --reason "
         "TEXT. If an earlier version was submitted, run: archiver submit {name!q} --version {older!q}",
         tag=version.tag,
         name=str(submission),
-        older=next((number for number in numbers_with_files if number < version.number), "N"),
+        older=next((earlier for earlier in numbers_with_files if earlier < version.number), "N"),
         number=version.number,
     )
 
 
-def _submission_details(
+def _build_submission_details(
     archive: Archive, version: Version, facts: SubmissionFacts, submission_tag: str, manifest: ManifestDigests
 ) -> VersionSubmitted:
     """Return the details of the VersionSubmitted event.
 
-    They name the latest version of the filing's common materials, which every submission includes.  Those are the
-    files that lie directly in the filing's folder.
+    A submission also includes the filing's common materials, the files directly in the filing's folder.  The
+    details name the newest version of these.
     """
     common_submission = Submission(version.submission.filing, COMMON)
     is_common = version.submission == common_submission
@@ -172,16 +173,16 @@ def hash_manifest(materials: Iterable[Material], with_sm3: bool) -> ManifestDige
     sha256_digest = hashlib.sha256()
     sm3_digest = hashlib.new("sm3") if with_sm3 else None
     for material in sorted(materials, key=lambda material: material.path):
-        line = canonical_json(
+        manifest_line = canonical_json(
             {"path": names.name_as_text(material.path), "sha256": material.sha256, "size": material.size}
         )
-        sha256_digest.update(line)
+        sha256_digest.update(manifest_line)
         if sm3_digest is not None:
-            sm3_digest.update(line)
+            sm3_digest.update(manifest_line)
     return ManifestDigests(sha256_digest.hexdigest(), sm3_digest.hexdigest() if sm3_digest is not None else None)
 
 
-def _next_submission_tag(archive: Archive, submission: Submission) -> str:
+def _find_unused_submission_tag(archive: Archive, submission: Submission) -> str:
     """Return the first unused tag for a submission to the regulator, without ``refs/tags/``.
 
     It is ``FILING/SUBMISSION/submitted``, then ``submitted-2``, ``submitted-3`` and so on.

@@ -9,13 +9,17 @@ from archiver.errors import UsageError
 #: Years outside these bounds are typing errors.  A deadline counted from a year near 9999, the last that ``date``
 #: can hold, would raise OverflowError.
 _FIRST_YEAR, _LAST_YEAR = 2000, 9000
+#: Characters of an invalid text that a message quotes.
+_MAX_QUOTED_LENGTH = 100
 
 
-def read_day(text: str) -> date:
-    """Return the day that ``text`` names as YYYY-MM-DD; raises ValueError for any other text.
+def parse_iso_day(text: str) -> date:
+    """Parse a day written as YYYY-MM-DD.
 
-    Python also reads 20260501 and the week date 2026-W18-5.  Several forms of one day would be recorded as
-    different texts, and a mistyped number could pass for a day.
+    Python also reads 20260501 and the week date 2026-W18-5.  These are refused: several forms of one day would be
+    recorded as different texts, and a mistyped number could pass for a day.
+
+    Raises ValueError for any other text.
     """
     day = date.fromisoformat(text)
     if day.isoformat() != text:
@@ -24,15 +28,17 @@ def read_day(text: str) -> date:
 
 
 def parse_day(text: str) -> date:
-    """Return the day that ``text`` names, such as 2026-05-01.
+    """Parse a day written as YYYY-MM-DD, in a year from _FIRST_YEAR to _LAST_YEAR.
 
-    Raises UsageError for any other text, and for a year before 2000 or after 9000.
+    Raises UsageError for any other text or year.
     """
     try:
-        day = read_day(text)
+        day = parse_iso_day(text)
     except ValueError:
         # Refused below, with the same message as a day in an impossible year.
         day = None
     if day is None or not _FIRST_YEAR <= day.year <= _LAST_YEAR:
-        raise UsageError("{text} is not a valid date such as 2026-05-01. Nothing was changed.", text=text[:100])
+        raise UsageError(
+            "{text} is not a valid date such as 2026-05-01. Nothing was changed.", text=text[:_MAX_QUOTED_LENGTH]
+        )
     return day

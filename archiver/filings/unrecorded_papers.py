@@ -21,6 +21,7 @@ class UnrecordedPaper:
     filing: str  # name of the filing, as in refs
     submission: str  # FILING/SUBMISSION, as in refs
     path: str  # readable, relative to the folder of the submission
+    watched_path: bytes  # raw, relative to the watched folder
 
 
 def find_unrecorded_papers(
@@ -29,13 +30,18 @@ def find_unrecorded_papers(
     """Return the materials in notice folders that are not attached to any recorded notice.
 
     A notice folder is any folder named ``notice_folder``, at any depth; only the newest version of each submission
-    is searched.  Papers are compared by content, so a paper that was renamed still counts as recorded.
+    is searched.  Papers are compared by content, so a renamed paper still counts as recorded.
 
-    The papers are ordered by filing, submission and path.
+    The result is ordered by filing, submission and path.
     """
     recorded_digests = {notice.paper_sha256 for filing in filings for notice in filing.notices}
     return [
-        UnrecordedPaper(submission.filing, str(submission), names.name_as_text(material.path))
+        UnrecordedPaper(
+            filing=submission.filing,
+            submission=str(submission),
+            path=names.name_as_text(material.path),
+            watched_path=b"/".join(filter(None, (submission.prefix, material.path))),
+        )
         for submission, material in overview.materials_in_folder(archive.index, notice_folder.encode("utf-8"))
         if material.sha256 not in recorded_digests
     ]

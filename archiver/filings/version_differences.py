@@ -9,7 +9,7 @@ from archiver.documents.document import Document
 from archiver.documents.document_types import PICTURE
 from archiver.documents.reader import DocumentReader, compare_lines
 from archiver.errors import LazyMessage
-from archiver.model import Change, Op, Version
+from archiver.model import Change, Material, Op, Version
 from archiver.store import names
 from archiver.store.changes import MaterialPair, compute_changes
 from archiver.store.content.objects import ContentStore
@@ -37,14 +37,12 @@ def compare_texts(
 ) -> Iterator[TextChange]:
     """Yield the differing lines of each document that ``changes`` modify, compared with ``old_version``.
 
-    A generator.  Pictures, and files of a type that the reader does not know, are skipped.  Each step opens two
-    documents in a child process, so a caller that needs few results should take only those.
+    Skips pictures, and files of a type that the reader does not know.  Each step opens two documents in a child
+    process, so a caller that needs few results should stop early.
 
     Raises OSError if a content object cannot be opened.
     """
-    old_materials = {
-        material.path: material for material in index.materials(old_version.submission, old_version.number)
-    }
+    old_materials = _materials_by_path(index, old_version)
     for change in changes:
         old_material = old_materials.get(change.path)
         if change.op is not Op.MODIFY or old_material is None or not old_material.sha256 or not change.sha256:
@@ -58,6 +56,10 @@ def compare_texts(
         are_pictures = old_document.kind == new_document.kind == PICTURE
         if old_document.kind and new_document.kind and not are_pictures:
             yield _compare_documents(change, old_document, new_document)
+
+
+def _materials_by_path(index: Index, version: Version) -> dict[bytes, Material]:
+    return {material.path: material for material in index.materials(version.submission, version.number)}
 
 
 def _compare_documents(change: Change, old_document: Document, new_document: Document) -> TextChange:
@@ -76,12 +78,8 @@ def compare_versions(index: Index, old_version: Version, new_version: Version) -
 
     The versions may belong to different submissions.
     """
-    old_materials = {
-        material.path: material for material in index.materials(old_version.submission, old_version.number)
-    }
-    new_materials = {
-        material.path: material for material in index.materials(new_version.submission, new_version.number)
-    }
+    old_materials = _materials_by_path(index, old_version)
+    new_materials = _materials_by_path(index, new_version)
     paths = sorted(old_materials.keys() | new_materials.keys())
     changes = compute_changes(MaterialPair(old_materials.get(path), new_materials.get(path)) for path in paths)
     return sorted(changes, key=lambda change: change.path)

@@ -266,13 +266,13 @@ class Capturer:
             return
         if group.submission_folder is None and latest is not None and self._is_sealed(submission):
             submission = group.submission((submission.number or 0) + 1)
-            changes = changeset.full_state()
+            changes = changeset.all_additions()
             latest = None
         self._check_content(changes)
         number, parent = self._place(submission, latest)
         # If the event of the version before cannot be read, the content of its tree is unknown.  Then the new
         # version is written as a whole.
-        whole = None if parent == (latest.commit if latest else None) else changeset.full_state()
+        whole = None if parent == (latest.commit if latest else None) else changeset.all_additions()
         totals = self._totals(latest, changes, changeset)
         event = writer.write_version(submission, number, parent, changes, totals, whole)
         outcome.tag, outcome.commit = event.object, event.refs[submission.branch]

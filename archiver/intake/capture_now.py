@@ -142,8 +142,9 @@ def _check_watched_folder(presence: FolderPresence, config: Config, submission: 
     """Raise SubmissionRefused if the watched folder is missing, or another folder is in its place."""
     if not presence.is_present():
         raise SubmissionRefused(
-            "The watched folder {path} is missing, or is not the one watched before. Nothing was recorded. Mount "
-            "it and submit {submission} again, or name the submitted version with --version N.",
+            "The watched folder {path} is missing, or another folder is in its place. Nothing was recorded. "
+            "Mount the right folder and submit {submission} again, or name the submitted version with --version "
+            "N.",
             path=config.watch,
             submission=str(submission),
         )
@@ -157,7 +158,7 @@ def _check_submission_folder(access: FolderAccess, group: Group, submission: Sub
     if not _has_submission_folder(access, group, submission):
         raise SubmissionRefused(
             "The folder {path} of {submission} is missing from the watched folder. Nothing was recorded. Restore "
-            "it and submit again, or name the submitted version with --version N.",
+            "the folder and submit again, or name the submitted version with --version N.",
             path=names.name_as_text(group.prefix),
             submission=str(submission),
         )
@@ -187,11 +188,13 @@ def _refuse_unreadable(unreadable_paths: list[SkippedPath], submission: Submissi
     if unreadable_paths:
         raise SubmissionRefused(
             LazyMessage.define(
-                "Cannot read {count} paths of {submission}; the first is {path} ({reason}). Nothing was "
-                "recorded. Fix this and submit again. To sign a version anyway, add --version N --reason TEXT.",
+                "Cannot read {count} paths of the submission folder {submission}; the first is {path} "
+                "({reason}). Nothing was recorded. Fix this and submit again. To sign a version anyway, add "
+                "--version N --reason TEXT.",
                 singular=(
-                    "Cannot read {count} path of {submission}: {path} ({reason}). Nothing was recorded. Fix this "
-                    "and submit again. To sign a version anyway, add --version N --reason TEXT."
+                    "Cannot read {count} path of the submission folder {submission}: {path} ({reason}). Nothing "
+                    "was recorded. Fix this and submit again. To sign a version anyway, add --version N --reason "
+                    "TEXT."
                 ),
             ),
             count=len(unreadable_paths),
@@ -218,8 +221,9 @@ def _check_not_emptied(
         and not any(map(_is_file, changed_states.values()))
     ):
         raise SubmissionRefused(
-            "All files of {submission} ({count}) are missing from the watched folder. Nothing was recorded. "
-            "Restore them and submit again, or name the submitted version with --version N.",
+            "All files of the submission folder {submission} ({count}) are missing from the watched folder. "
+            "Nothing was recorded. Restore the files and submit again, or name the submitted version with "
+            "--version N.",
             count=len(archived_paths),
             submission=str(submission),
         )

@@ -40,38 +40,39 @@ class Changeset:
     def changes(self) -> list[Change]:
         """Return the changes since the newest version; empty if the capture would only repeat that version."""
         return compute_changes(
-            MaterialPair(self._materials_before.get(path), after) for path, after in self._materials_after.items()
+            MaterialPair(before=self._materials_before.get(path), after=material_after)
+            for path, material_after in self._materials_after.items()
         )
 
-    def full_state(self) -> list[Change]:
-        """Return every material after the capture as an addition, sorted by path.
+    def all_additions(self) -> list[Change]:
+        """Return an addition for every material after the capture, sorted by path.
 
-        These are the changes of a version that does not build on an earlier one.
+        These are the changes of a version that is not based on an earlier one.
         """
         materials = {material.path: material for material in self._index.materials(self._submission)}
-        for path, after in self._materials_after.items():
+        for path, material_after in self._materials_after.items():
             materials.pop(path, None)
-            if after is not None:
-                materials[path] = after
+            if material_after is not None:
+                materials[path] = material_after
         return [make_addition(material) for _, material in sorted(materials.items())]
 
-    def totals_after(self, latest: Version | None) -> FileTotals:
+    def totals_after(self, newest_version: Version | None) -> FileTotals:
         """Return the number of files and of bytes after the capture.
 
-        Adds the changes to the totals of ``latest``, the newest version, so that a single changed file does not
-        require counting a million materials.  If ``latest`` is None, every material is counted.
+        Adds the changes to the totals of ``newest_version``, so that a single changed file does not require
+        counting a million materials.  If ``newest_version`` is None, every material is counted.
         """
-        if latest is None:
+        if newest_version is None:
             # ``sha256`` is None for an empty folder.
-            files = [change for change in self.full_state() if change.sha256]
-            return FileTotals(len(files), sum(change.size for change in files))
-        file_count, byte_count = latest.files, latest.bytes
-        for path, after in self._materials_after.items():
-            before = self._materials_before.get(path)
-            if before is not None and before.sha256:
+            file_additions = [addition for addition in self.all_additions() if addition.sha256]
+            return FileTotals(len(file_additions), sum(addition.size for addition in file_additions))
+        file_count, byte_count = newest_version.files, newest_version.bytes
+        for path, material_after in self._materials_after.items():
+            material_before = self._materials_before.get(path)
+            if material_before is not None and material_before.sha256:
                 file_count -= 1
-                byte_count -= before.size
-            if after is not None and after.sha256:
+                byte_count -= material_before.size
+            if material_after is not None and material_after.sha256:
                 file_count += 1
-                byte_count += after.size
+                byte_count += material_after.size
         return FileTotals(file_count, byte_count)

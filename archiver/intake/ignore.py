@@ -11,7 +11,7 @@ class IgnoreRules:
     """Patterns for file names, as in :mod:`fnmatch`, compared as bytes; the case of ASCII letters is ignored."""
 
     def __init__(self, patterns: Sequence[str]) -> None:
-        """Compile the patterns, the first of which takes precedence; without any, no name matches."""
+        """Compile ``patterns``, which are in order of precedence; without patterns, no name matches."""
         expressions = [fnmatch.translate(pattern).encode("utf-8") for pattern in patterns]
         # A scan checks a million names, and most match no pattern: a single expression rules all patterns out.
         # The expression "(?!)" matches nothing.
@@ -23,7 +23,7 @@ class IgnoreRules:
         }
 
     def matching_pattern(self, name: bytes) -> str | None:
-        """Return the first pattern matching ``name``, as in the setting; None without a match."""
+        """Return the first pattern that matches ``name``, as the setting has it; None if none matches."""
         if self._any_expression.match(name) is None:
             return None
         for pattern, expression in self._expressions_by_pattern.items():

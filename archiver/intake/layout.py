@@ -24,18 +24,21 @@ class Group:
     @property
     def prefix(self) -> bytes:
         """Return the path of the group's folder, relative to the watched folder; empty for the watched folder."""
-        return b"/".join(part for part in (self.filing_folder, self.submission_folder) if part)
+        folder_names = (self.filing_folder, self.submission_folder)
+        return b"/".join(folder_name for folder_name in folder_names if folder_name)
 
-    def submission(self, number: int | None = None) -> Submission:
+    def submission(self, submission_number: int | None = None) -> Submission:
         """Return the group's submission.
 
-        ``number`` is used only if submissions are numbered; None then means the first submission.
+        A group outside of any filing's folder belongs to the filing UNFILED, and a group directly in a filing's
+        folder to the submission COMMON.  If submissions are numbered, ``submission_number`` names the submission;
+        None means the first one.
         """
         filing = ref_component(self.filing_folder) if self.filing_folder else UNFILED
         if self.submission_folder is None:
-            return Submission(filing, f"{number or 1:02d}", self.filing_folder, b"")
-        name = ref_component(self.submission_folder) if self.submission_folder else COMMON
-        return Submission(filing, name, self.filing_folder, self.submission_folder)
+            return Submission(filing, f"{submission_number or 1:02d}", self.filing_folder, b"")
+        submission_name = ref_component(self.submission_folder) if self.submission_folder else COMMON
+        return Submission(filing, submission_name, self.filing_folder, self.submission_folder)
 
 
 class MaterialLocation(NamedTuple):
@@ -46,12 +49,12 @@ class MaterialLocation(NamedTuple):
 
 
 def group_of_submission(submission: Submission) -> Group:
-    """Return the group whose paths are a submission's materials."""
+    """Return the group whose paths become the materials of ``submission``."""
     return Group(submission.filing_folder, submission.folder if submission.number is None else None)
 
 
 def locate_path(path: bytes, layout: str, is_folder: bool = False) -> MaterialLocation:
-    """Return a path's group, and the path as a material.
+    """Return the group of ``path``, and the path relative to the group's folder.
 
     Every path has a group, so that a file in an unexpected place is archived too: a file directly in a filing's
     folder belongs to the submission ``_common``, a file directly in the watched folder to the filing ``_unfiled``.

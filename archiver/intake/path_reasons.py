@@ -23,14 +23,14 @@ SPECIAL_FILES: Mapping[int, LazyMessage] = {
     stat.S_IFBLK: LazyMessage.define("is a block device, not a file", code="path.block-device"),
     stat.S_IFCHR: LazyMessage.define("is a character device, not a file", code="path.character-device"),
 }
-SETTLING = LazyMessage.define("waits until it is unchanged for {value} s", code="path.settling")
+SETTLING = LazyMessage.define("waits to settle ({value} s without a change)", code="path.settling")
 STILL_CHANGING = LazyMessage.define(
     "still changes while being read (attempts: {value})", code="path.still-changing"
 )
 HELD_OPEN = LazyMessage.define("is still open for writing (attempts: {value})", code="path.held-open")
-FAILED = LazyMessage.define("could not be archived yet (attempts: {value})", code="path.failed")
+FAILED = LazyMessage.define("could not be captured yet (attempts: {value})", code="path.failed")
 BUSY = LazyMessage.define(
-    "waits for another process that writes to the archive (attempts: {value})", code="path.busy"
+    "waits because another process has locked the archive (attempts: {value})", code="path.busy"
 )
 GATHERING = LazyMessage.define(
     "is combined with other changes into one version every {value} min", code="path.gathering"
@@ -68,14 +68,14 @@ _FORMER_SENTENCES: Mapping[str, str] = {
 
 
 def reason_code(stored_reason: str) -> str:
-    """Return the code of a reason in ``state.db``, which is that code or the sentence of an earlier release."""
+    """Return the code of a reason in ``state.db``, which may hold an earlier release's sentence instead."""
     return _FORMER_SENTENCES.get(stored_reason, stored_reason)
 
 
 def reason_message(code: str, value: str) -> LazyMessage:
-    """Return the sentence for a code, with ``value`` in the field ``{value}``, if any.
+    """Return the sentence for a reason's code, with ``value`` in its field ``{value}``, if it has one.
 
-    A code that this release does not know, because a newer one stored it, is returned as "CODE: VALUE".
+    A code that only a newer release knows gives the sentence "CODE: VALUE".
     """
     reason = REASONS.get(code)
     return (

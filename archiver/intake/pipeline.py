@@ -259,13 +259,13 @@ class Pipeline:
 
     def drop_captured_elsewhere(self) -> None:
         """Drop paths of postponed groups that another process has archived, such as ``archiver submit``."""
-        for group, path, each in self._settler.gathering_paths(clock.monotonic_seconds()):
+        for group, path, each in self._settler.held_back_paths(clock.monotonic_seconds()):
             if self._snapshot.archived_state(path) == each.state:
                 self._settler.discard(group, [path])
 
     def pause(self, longest: float) -> float:
         """Return the seconds until a group can be due, at most ``longest``."""
-        moment = self._settler.next_due()
+        moment = self._settler.earliest_due_time()
         return longest if moment is None else min(max(moment - clock.monotonic_seconds(), 0.0), longest)
 
     @property
@@ -295,7 +295,7 @@ class Pipeline:
     @property
     def oldest_pending_seconds(self) -> float:
         """Return how long the oldest pending path has been waiting; 0 if there is none."""
-        oldest = self._settler.oldest_change()
+        oldest = self._settler.oldest_change_time()
         return 0.0 if oldest is None else clock.monotonic_seconds() - oldest
 
     def pending(self, limit: int | None = None) -> list[tuple[SkippedPath, str]]:
@@ -323,7 +323,7 @@ class Pipeline:
 
     def _reason(self, group: Group, path: bytes, pending: PendingPath, now: float) -> SkippedPath:
         """Return a pending path with the reason why it is not archived yet, and the value in the reason."""
-        if self._settler.is_gathering(group, now):
+        if self._settler.is_held_back(group, now):
             return SkippedPath(
                 path, GATHERING.code, f"{self._config.min_version_interval_seconds(group.filing_folder) / 60:g}"
             )

@@ -57,10 +57,13 @@ class ScanResult:
 
 
 class Scanner:
-    """Walk the watched folder, and compare it with a snapshot; nothing is kept between two scans."""
+    """Walk the watched folder, and compare its files with a snapshot; keeps nothing between two scans."""
 
     def __init__(self, access: FolderAccess, ignore_rules: IgnoreRules) -> None:
-        """Walk the folder that ``access`` reads; the caller closes the access."""
+        """Scan the folder that ``access`` reads, without the names that match ``ignore_rules``.
+
+        The caller closes ``access``.
+        """
         self._access = access
         self._ignore_rules = ignore_rules
 
@@ -101,7 +104,7 @@ class Scanner:
 
         Raises OSError if the path cannot be looked at, or is too deep or too long to be archived.
         """
-        if _exceeded_limit(path.rpartition(b"/")[0]) is not None:
+        if _find_exceeded_limit(path.rpartition(b"/")[0]) is not None:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         try:
             entry = self._access.look_up(path)
@@ -119,7 +122,7 @@ class Scanner:
         try:
             return next(self._access.list_folder(path), None) is None
         except (FileNotFoundError, NotADirectoryError):
-            # There is no folder any more.
+            # The folder was deleted, or a file replaced it.
             return False
 
     def _compare_folder(self, folder: bytes, snapshot: Snapshot, scan_result: ScanResult) -> list[bytes]:
@@ -130,7 +133,7 @@ class Scanner:
         Raises OSError if the folder cannot be read to the end; nothing is added to ``scan_result.changed`` then.
         """
         entries = self._access.list_folder(folder)
-        # By name; those of names that are not in the folder any more remain.
+        # Name -> archived state.  The loop removes each name that it finds, so that only deleted names remain.
         unseen_states = snapshot.folder_entries(folder)
         prefix = folder + b"/" if folder else b""
         subfolders = []
@@ -138,45 +141,45 @@ class Scanner:
         is_empty = True
         # Local names save time, because a scan compares a million files.
         matching_pattern, take_archived_state = self._ignore_rules.matching_pattern, unseen_states.pop
-        for name, mode, stat_data, is_own in entries:
+        for entry_name, entry_mode, stat_data, is_own in entries:
             is_empty = False
-            archived_state = take_archived_state(name, None)
-            if mode & _TYPE_BITS == stat.S_IFREG and not is_own and matching_pattern(name) is None:
+            archived_state = take_archived_state(entry_name, None)
+            if entry_mode & _TYPE_BITS == stat.S_IFREG and not is_own and matching_pattern(entry_name) is None:
                 if stat_data != archived_state:
-                    changed_states[prefix + name] = stat_data
+                    changed_states[prefix + entry_name] = stat_data
                 continue
-            path = prefix + name
-            if not stat.S_ISDIR(mode) or is_own:
-                scan_result.skipped.append(self._skipped_path(path, name, mode, is_own))
+            entry_path = prefix + entry_name
+            if not stat.S_ISDIR(entry_mode) or is_own:
+                scan_result.skipped.append(self._explain_skipped_path(entry_path, entry_name, entry_mode, is_own))
                 if archived_state is not None and not is_own:
                     # The archived file or folder was replaced by something that is not archived.
-                    changed_states[path] = None
-            elif (skipped_folder := _exceeded_limit(path)) is not None:
+                    changed_states[entry_path] = None
+            elif (skipped_folder := _find_exceeded_limit(entry_path)) is not None:
                 scan_result.skipped.append(skipped_folder)
             else:
-                subfolders.append(path)
-                scan_result.folders[stat_data.inode] = path
+                subfolders.append(entry_path)
+                scan_result.folders[stat_data.inode] = entry_path
                 if isinstance(archived_state, StatData):
                     # The archived file was replaced by a folder.
-                    changed_states[path] = FOLDER
+                    changed_states[entry_path] = FOLDER
         if is_empty and folder and snapshot.archived_state(folder) != FOLDER:
             changed_states[folder] = FOLDER
-        changed_states.update((prefix + name, None) for name in unseen_states)
-        # Only now, because a folder that cannot be read to the end counts as not read at all.
+        changed_states.update((prefix + entry_name, None) for entry_name in unseen_states)
+        # Not earlier, because a folder that cannot be read to the end counts as not read at all.
         scan_result.changed.update(changed_states)
         return subfolders
 
-    def _skipped_path(self, path: bytes, name: bytes, mode: int, is_own: bool) -> SkippedPath:
+    def _explain_skipped_path(self, path: bytes, entry_name: bytes, entry_mode: int, is_own: bool) -> SkippedPath:
         """Return a path that is not archived, with the reason.
 
-        ``name`` is the last part of the path, and ``mode`` its ``st_mode``.  ``is_own`` is True if it belongs to
-        the archive.
+        ``entry_name`` is the last part of the path, and ``entry_mode`` the ``st_mode`` of the file.  ``is_own`` is
+        True if the file belongs to the archive.
         """
         if is_own:
             return SkippedPath(path, OWN.code)
-        if special_file := SPECIAL_FILES.get(stat.S_IFMT(mode)):
+        if special_file := SPECIAL_FILES.get(stat.S_IFMT(entry_mode)):
             return SkippedPath(path, special_file.code)
-        return SkippedPath(path, IGNORED.code, self._ignore_rules.matching_pattern(name) or "")
+        return SkippedPath(path, IGNORED.code, self._ignore_rules.matching_pattern(entry_name) or "")
 
     def _add_deleted_folders(
         self, snapshot: Snapshot, start_folder: bytes, visited_folders: set[bytes], scan_result: ScanResult
@@ -185,25 +188,28 @@ class Scanner:
 
         A folder is deleted if it was not visited, unless it is at or below a folder that could not be entered.
         """
-        not_entered_paths = [item.path for item in scan_result.skipped if item.code in _NOT_ENTERED_CODES]
+        not_entered_paths = [
+            skipped_path.path for skipped_path in scan_result.skipped if skipped_path.code in _NOT_ENTERED_CODES
+        ]
         for folder in snapshot.folders_below(start_folder):
             if folder in visited_folders or any(_is_at_or_below(folder, path) for path in not_entered_paths):
                 continue
-            for name in snapshot.folder_entries(folder):
-                scan_result.changed[folder + b"/" + name if folder else name] = None
+            for entry_name in snapshot.folder_entries(folder):
+                scan_result.changed[folder + b"/" + entry_name if folder else entry_name] = None
 
 
 def _is_at_or_below(path: bytes, folder: bytes) -> bool:
-    """Return True if a relative path is ``folder`` or lies in it; everything lies in the empty path."""
+    """Return True if ``path`` is ``folder`` or lies in it; an empty ``folder`` contains every path."""
     return not folder or path == folder or path.startswith(folder + b"/")
 
 
-def _exceeded_limit(folder: bytes) -> SkippedPath | None:
-    """Return the folder with the reason if the folder is too deep, or the path too long, to archive anything
-    inside.
+def _find_exceeded_limit(folder: bytes) -> SkippedPath | None:
+    """Return ``folder`` with the reason if it is too deep, or its path too long, to archive anything inside.
 
     Returns None for a folder within the limits.
     """
     if len(folder) > _MAX_PATH_BYTES:
         return SkippedPath(folder, TOO_LONG.code, str(_MAX_PATH_BYTES))
-    return SkippedPath(folder, TOO_DEEP.code, str(_MAX_DEPTH)) if folder.count(b"/") >= _MAX_DEPTH else None
+    if folder.count(b"/") >= _MAX_DEPTH:
+        return SkippedPath(folder, TOO_DEEP.code, str(_MAX_DEPTH))
+    return None

@@ -40,19 +40,19 @@ def seed_snapshot(snapshot: Snapshot, index: Index) -> None:
             }
             snapshot.record(
                 missing_entries,
-                prefix,
-                previous_tag,
-                newest_version.tag,
-                newest_version.commit,
-                index.journal_point,
+                prefix=prefix,
+                previous_tag=previous_tag,
+                tag=newest_version.tag,
+                commit=newest_version.commit,
+                point=index.journal_point,
             )
 
 
 def _archived_states(submission: Submission, index: Index) -> Iterator[tuple[bytes, State]]:
     """Yield the path and a state of each material in the submission's newest version.
 
-    Paths are relative to the watched folder.  The state of a file is one that no existing file can have.  So a
-    file that still exists is read again, and a missing file counts as deleted.
+    Paths are relative to the watched folder.  A file gets a state that no existing file can have: the next scan
+    reads the file again if it still exists, and otherwise finds that it was deleted.
     """
     prefix = submission.prefix
     for material in index.materials(submission):

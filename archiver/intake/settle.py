@@ -29,7 +29,7 @@ class PendingPath:
     """A path differing from the archive."""
 
     state: State  # as observed last
-    first_change: float  # the time of the oldest change that is not archived yet
+    first_change: float  # the time of the oldest change not archived yet
     last_change: float
     retry_at: float = 0.0  # the time of the next attempt after a failed one; 0 if none has failed
     failures: int = 0  # failed attempts
@@ -62,7 +62,7 @@ class _PendingGroup:
 
 
 class Settler:
-    """Changed paths, collected by group until finished."""
+    """Collect changed paths by group, until they can be captured."""
 
     def __init__(self, quiet_seconds: float, maximum_seconds: float) -> None:
         """Start without pending paths.
@@ -77,24 +77,24 @@ class Settler:
     def observe_change(
         self, group_key: Hashable, path: bytes, state: State, now: float, has_event: bool = False
     ) -> None:
-        """Note a path as pending, because the present state ``state`` differs from the archive.
+        """Note a path as pending, because its present state ``state`` differs from the archive.
 
-        The quiet period starts again if the state has changed since the last call.  With ``has_event``, something
-        has just happened to the path, for example a file was closed and opened again, so the period starts again
-        in any case.
+        The quiet period starts again if the state has changed since the last call.  With ``has_event``, it starts
+        again in any case, because something has just happened to the path: for example, the file was closed and
+        opened again.
         """
         group = self._groups.setdefault(group_key, _PendingGroup(now))
         # A lower bound is enough: due_groups() sets a later time if it finds that the group is not due yet.
         group.not_due_before = min(group.not_due_before, now + min(self.quiet_seconds, self.maximum_seconds))
-        pending = group.paths.get(path)
-        if pending is None:
+        pending_path = group.paths.get(path)
+        if pending_path is None:
             group.paths[path] = PendingPath(state, first_change=now, last_change=now)
-        elif pending.state != state or has_event:
-            pending.state = state
-            pending.last_change = now
-            if pending.is_held_open:
-                # The writer has done something, perhaps closed the file, so there is no need to wait any longer.
-                pending.is_held_open, pending.retry_at = False, 0.0
+        elif pending_path.state != state or has_event:
+            pending_path.state = state
+            pending_path.last_change = now
+            if pending_path.is_held_open:
+                # The writer may have closed the file, so the next attempt need not wait for ``retry_at``.
+                pending_path.is_held_open, pending_path.retry_at = False, 0.0
 
     @property
     def is_empty(self) -> bool:
@@ -110,12 +110,12 @@ class Settler:
         """Return the number of pending paths."""
         return sum(len(group.paths) for group in self._groups.values())
 
-    def oldest_change(self) -> float | None:
+    def oldest_change_time(self) -> float | None:
         """Return the time of the oldest pending change; None if nothing is pending."""
         return min((grouped.pending.first_change for grouped in self.pending_paths()), default=None)
 
     def discard(self, group_key: Hashable, paths: Iterable[bytes]) -> None:
-        """Drop paths no longer different from the archive; paths not pending are ignored."""
+        """Drop paths that no longer differ from the archive; paths that are not pending are ignored."""
         group = self._groups.get(group_key)
         if group is None:
             return
@@ -125,7 +125,7 @@ class Settler:
             del self._groups[group_key]
 
     def discard_everywhere(self, path: bytes) -> None:
-        """Drop a path no longer different from the archive, from each group where the path is pending."""
+        """Drop a path that no longer differs from the archive, in each group in which it is pending."""
         for group_key in [key for key, group in self._groups.items() if path in group.paths]:
             self.discard(group_key, [path])
 
@@ -142,13 +142,13 @@ class Settler:
         The pause doubles with each failure, up to the maximum delay.  The attempts never end.
         """
         group = self._groups.get(group_key)
-        pending = group.paths.get(path) if group is not None else None
-        if pending is not None:
-            pending.failures += 1
-            pending.is_held_open, pending.is_unstable = is_held_open, is_unstable
+        pending_path = group.paths.get(path) if group is not None else None
+        if pending_path is not None:
+            pending_path.failures += 1
+            pending_path.is_held_open, pending_path.is_unstable = is_held_open, is_unstable
             shortest_pause = max(self.quiet_seconds, _SHORTEST_RETRY_SECONDS)
-            doubled_pause = shortest_pause * 2 ** min(pending.failures, _MAX_DOUBLINGS)
-            pending.retry_at = now + min(doubled_pause, self.maximum_seconds)
+            doubled_pause = shortest_pause * 2 ** min(pending_path.failures, _MAX_DOUBLINGS)
+            pending_path.retry_at = now + min(doubled_pause, self.maximum_seconds)
 
     def gather(self, group_key: Hashable, until: float) -> None:
         """Hold a pending group back until the time ``until``, to gather frequent saves into a single version."""
@@ -156,22 +156,22 @@ class Settler:
         if group is not None:
             group.not_due_before = group.held_back_until = until
 
-    def is_gathering(self, group_key: Hashable, now: float) -> bool:
+    def is_held_back(self, group_key: Hashable, now: float) -> bool:
         """Return True if the group is held back, to be captured together with later changes."""
         group = self._groups.get(group_key)
         return group is not None and now < group.held_back_until
 
-    def gathering_paths(self, now: float) -> list[GroupedPath]:
+    def held_back_paths(self, now: float) -> list[GroupedPath]:
         """Return the pending paths of all groups that are held back."""
         return [
-            GroupedPath(group_key, path, pending)
+            GroupedPath(group_key, path, pending_path)
             for group_key, group in self._groups.items()
             if now < group.held_back_until
-            for path, pending in group.paths.items()
+            for path, pending_path in group.paths.items()
         ]
 
-    def next_due(self) -> float | None:
-        """Return a time before which no group is due; None if nothing is pending.  A new change may move it."""
+    def earliest_due_time(self) -> float | None:
+        """Return a time before which no group is due, unless a change is observed; None if nothing is pending."""
         return min(
             (max(group.not_due_before, group.held_back_until) for group in self._groups.values()), default=None
         )
@@ -186,21 +186,23 @@ class Settler:
         ]
 
     def _finished_states(self, group: _PendingGroup, now: float) -> dict[bytes, State]:
-        """Return the states of the group's paths that can be captured now; if none can, set ``not_due_before``.
+        """Return the state of each path of the group that can be captured now; if none, set ``not_due_before``.
 
         A path that is still being written holds the whole group back, until a path is overdue.  Then the quiet and
         the overdue paths are finished, so that a file that is never quiet does not delay the others any longer.
         """
-        attemptable_paths = {path: pending for path, pending in group.paths.items() if now >= pending.retry_at}
+        attemptable_paths = {
+            path: pending_path for path, pending_path in group.paths.items() if now >= pending_path.retry_at
+        }
         finished_states = {
-            path: pending.state
-            for path, pending in attemptable_paths.items()
-            if now - pending.last_change >= self.quiet_seconds
+            path: pending_path.state
+            for path, pending_path in attemptable_paths.items()
+            if now - pending_path.last_change >= self.quiet_seconds
         }
         if len(finished_states) < len(attemptable_paths):
             overdue_paths = self._overdue_pending_paths(group, now)
             if overdue_paths:
-                finished_states |= {path: pending.state for path, pending in overdue_paths.items()}
+                finished_states |= {path: pending_path.state for path, pending_path in overdue_paths.items()}
             else:
                 finished_states = {}
         if not finished_states:
@@ -211,9 +213,9 @@ class Settler:
         """Return the overdue paths of a group, except paths waiting for another attempt."""
         latest_first_change = now - self.maximum_seconds
         return {
-            path: pending
-            for path, pending in group.paths.items()
-            if pending.first_change <= latest_first_change and now >= pending.retry_at
+            path: pending_path
+            for path, pending_path in group.paths.items()
+            if pending_path.first_change <= latest_first_change and now >= pending_path.retry_at
         }
 
     def _next_due_time(self, group: _PendingGroup, attemptable_paths: dict[bytes, PendingPath]) -> float:
@@ -221,19 +223,23 @@ class Settler:
 
         ``attemptable_paths`` are the paths of the group that do not wait for another attempt.
         """
+        # Each path becomes overdue, each waiting path can be attempted again, and all the others become quiet.
         due_times = [
-            max(pending.retry_at, pending.first_change + self.maximum_seconds) for pending in group.paths.values()
+            max(pending_path.retry_at, pending_path.first_change + self.maximum_seconds)
+            for pending_path in group.paths.values()
         ]
-        due_times += [pending.retry_at for path, pending in group.paths.items() if path not in attemptable_paths]
+        due_times += [
+            pending_path.retry_at for path, pending_path in group.paths.items() if path not in attemptable_paths
+        ]
         if attemptable_paths:
-            newest_change = max(pending.last_change for pending in attemptable_paths.values())
+            newest_change = max(pending_path.last_change for pending_path in attemptable_paths.values())
             due_times.append(newest_change + self.quiet_seconds)
         return min(due_times)
 
     def pending_paths(self) -> list[GroupedPath]:
         """Return the pending paths of all groups."""
         return [
-            GroupedPath(group_key, path, pending)
+            GroupedPath(group_key, path, pending_path)
             for group_key, group in self._groups.items()
-            for path, pending in group.paths.items()
+            for path, pending_path in group.paths.items()
         ]

@@ -104,7 +104,7 @@ class Snapshot:
 
     @property
     def is_file_replaced(self) -> bool:
-        """Return True if another process has moved away, or replaced, the file that is open here."""
+        """Return True if another process has moved or replaced the file since it was opened here."""
         return file_identity(self._path) != self._file_identity
 
     def close(self) -> None:
@@ -116,17 +116,18 @@ class Snapshot:
         rows = self._database.execute(
             "select name, folder, size, mtime_ns, ctime_ns, inode from entries where dir = ?", (folder,)
         )
-        return {row[0]: FOLDER if row[1] else _stat_data(row[2:]) for row in rows}
+        # A row has the name, the folder flag, and the columns of StatData.
+        return {entry_row[0]: FOLDER if entry_row[1] else _stat_data(entry_row[2:]) for entry_row in rows}
 
     def archived_state(self, path: bytes) -> State:
         """Return the archived state of a path; None if neither a file nor an empty folder is archived there."""
-        row = self._database.execute(
+        entry_row = self._database.execute(
             "select folder, size, mtime_ns, ctime_ns, inode from entries where dir = ? and name = ?",
             split_path(path),
         ).fetchone()
-        if row is None:
+        if entry_row is None:
             return None
-        return FOLDER if row[0] else _stat_data(row[1:])
+        return FOLDER if entry_row[0] else _stat_data(entry_row[1:])
 
     def folders_below(self, top_folder: bytes) -> list[bytes]:
         """Return every folder at or below ``top_folder`` with archived entries directly in it, in any order."""
@@ -138,28 +139,28 @@ class Snapshot:
                 "select distinct dir from entries where dir = ? or (dir > ? and dir < ?)",
                 (top_folder, top_folder + b"/", top_folder + b"0"),
             )
-        return [row[0] for row in rows]
+        return [folder_row[0] for folder_row in rows]
 
     def captured_tag(self, prefix: bytes) -> str:
-        """Return the tag of the newest version all of whose paths have entries; empty without such a version.
+        """Return the tag of a submission's newest version whose paths all have entries; empty if there is none.
 
         ``prefix`` is the path of the submission's folder.
         """
-        row = self._database.execute("select tag from captured where prefix = ?", (prefix,)).fetchone()
-        return "" if row is None else str(row[0])
+        tag_row = self._database.execute("select tag from captured where prefix = ?", (prefix,)).fetchone()
+        return "" if tag_row is None else str(tag_row[0])
 
     def captured_tags(self) -> dict[bytes, str]:
-        """Return every existing :meth:`captured_tag` of a submission's folder, by the folder's path."""
+        """Return the :meth:`captured_tag` of each submission's folder that has one, by the folder's path."""
         return dict(self._database.execute("select prefix, tag from captured"))
 
     def mark_contents_unknown(self, prefix: bytes) -> None:
         """Make the next scan read every file below ``prefix`` again, because the archived content is unknown."""
-        states: dict[bytes, State] = {}
+        unknown_states: dict[bytes, State] = {}
         for folder in self.folders_below(prefix):
-            for name, state in self.folder_entries(folder).items():
-                if state != FOLDER:
-                    states[folder + b"/" + name if folder else name] = StatData.unknown()
-        self.record(states)
+            for entry_name, archived_state in self.folder_entries(folder).items():
+                if archived_state != FOLDER:
+                    unknown_states[folder + b"/" + entry_name if folder else entry_name] = StatData.unknown()
+        self.record(unknown_states)
         with self._database:
             self._database.execute("delete from captured where prefix = ?", (prefix,))
 
@@ -207,10 +208,10 @@ class Snapshot:
     def note_scan(
         self, start_folder: bytes, skipped: Iterable[SkippedPath], changed_paths: Container[bytes]
     ) -> None:
-        """Replace the skipped paths at or below ``start_folder`` with those of a scan.
+        """Replace the skipped paths at or below ``start_folder`` by those of a scan.
 
         ``changed_paths`` are the paths that the scan found to differ from the archive.  A file that could not be
-        read before and is not among them has been deleted, and is removed from the skipped paths too.
+        read earlier and is not among them was deleted, and is removed from the skipped paths too.
         """
         at_or_below_start = "(? = x'' or path = ? or (path > ? and path < ?))"
         # The byte after a slash is "0", so every path below the folder is between the last two values.
@@ -224,12 +225,12 @@ class Snapshot:
             )
             self._database.executemany(
                 "delete from skipped where path = ?",
-                [row for row in unreadable_rows.fetchall() if row[0] not in changed_paths],
+                [skipped_row for skipped_row in unreadable_rows.fetchall() if skipped_row[0] not in changed_paths],
             )
             self._add_skipped(skipped, "scan")
 
     def note_unreadable(self, skipped: Iterable[SkippedPath]) -> None:
-        """Add unreadable files, which stay listed until captured or deleted."""
+        """Add unreadable files to the skipped paths, until they are captured or deleted."""
         with self._database:
             self._add_skipped(skipped, "read")
 
@@ -249,12 +250,15 @@ class Snapshot:
         return [SkippedPath(path, reason_code(stored_reason), value) for path, stored_reason, value in rows]
 
     def replace_pending_entries(self, entries: Iterable[tuple[SkippedPath, str]]) -> None:
-        """Replace the list of pending paths; each tuple has the fields of a :class:`PendingEntry`."""
+        """Replace the list of pending paths; a tuple of ``entries`` has the fields of a :class:`PendingEntry`."""
         with self._database:
             self._database.execute("delete from pending")
             self._database.executemany(
                 "insert into pending (path, since, template, value) values (?, ?, ?, ?)",
-                ((path.path, since, path.code, path.value) for path, since in entries),
+                (
+                    (skipped_path.path, since, skipped_path.code, skipped_path.value)
+                    for skipped_path, since in entries
+                ),
             )
 
     def pending_entries(self) -> list[PendingEntry]:
@@ -272,8 +276,8 @@ class Snapshot:
 
     def meta(self, key: str) -> str:
         """Return the text under ``key``; empty if there is none."""
-        row = self._database.execute("select value from meta where key = ?", (key,)).fetchone()
-        return "" if row is None else str(row[0])
+        meta_row = self._database.execute("select value from meta where key = ?", (key,)).fetchone()
+        return "" if meta_row is None else str(meta_row[0])
 
 
 def open_snapshot(archive: Archive, lock_timeout: float) -> Snapshot:
@@ -283,14 +287,15 @@ def open_snapshot(archive: Archive, lock_timeout: float) -> Snapshot:
     the database is moved to ``set-aside/``, and an empty one is opened.  The whole folder is read again then.
     Otherwise files that only the lost history archived would count as archived.
 
-    Raises Busy and StorageError as :meth:`Archive.writing` does, JournalDamaged for a damaged journal, and
-    sqlite3.Error; nothing is set aside then.
+    Raises Busy or StorageError if the archive cannot be locked for writing, JournalDamaged for a damaged journal,
+    and sqlite3.Error if the database cannot be opened; nothing is set aside then.
     """
     path = archive.root / "state.db"
-    with contextlib.ExitStack() as opened:
-        snapshot = opened.enter_context(contextlib.closing(Snapshot(path)))
+    with contextlib.ExitStack() as open_resources:
+        snapshot = open_resources.enter_context(contextlib.closing(Snapshot(path)))
         if not is_from_other_history(archive, snapshot):
-            opened.pop_all()
+            # The caller closes the snapshot.
+            open_resources.pop_all()
             return snapshot
     with archive.writing(lock_timeout):
         set_aside.set_aside(archive.root, path.name)
@@ -302,7 +307,7 @@ def is_from_other_history(archive: Archive, snapshot: Snapshot) -> bool:
 
     The entries then belong to another history, for example because the repository was restored from a backup.
 
-    Raises JournalDamaged if the journal is too damaged to find out.
+    Raises JournalDamaged if the journal is too damaged to be searched for the event.
     """
     if (damage := archive.journal_damage()) is not None:
         raise damage
@@ -311,9 +316,9 @@ def is_from_other_history(archive: Archive, snapshot: Snapshot) -> bool:
 
 
 def _stat_data(stored_columns: tuple[int | bytes, ...]) -> StatData:
-    """Return the StatData of the columns size, mtime_ns, ctime_ns and inode, in this order.
+    """Return the StatData in the columns size, mtime_ns, ctime_ns and inode, in this order.
 
-    A number that is too large for SQLite is stored as bytes.
+    A number that is too large for SQLite is stored as bytes; see :func:`to_stored_integer`.
     """
     # Such numbers are rare.  The test, and tuple.__new__ instead of the class, save time: a scan makes a million
     # StatData.

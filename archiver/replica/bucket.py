@@ -79,7 +79,7 @@ class Bucket(ABC):
         ``sha256`` is the hex digest of the file and is stored with the object. The version is locked in compliance
         mode through ``locked_until``. None: it gets no lock.
 
-        Raises BucketProblem if the bucket is seen to ignore the lock.
+        Raises BucketProblem if the bucket turns out to ignore the lock.
         """
 
     @abstractmethod
@@ -108,8 +108,8 @@ class Bucket(ABC):
     def list_versions(self, prefix: str, after_key: str = "") -> Iterator[ObjectVersion]:
         """Yield the versions and delete markers whose keys begin with ``prefix``, in the order of their keys.
 
-        Only keys that sort after ``after_key`` are listed. Empty: all keys. The entries of a key are ordered
-        from the oldest to the newest.
+        Only keys that sort after ``after_key`` are listed, or all keys if it is empty. The entries of a key are
+        ordered from the oldest to the newest.
         """
 
     @abstractmethod
@@ -122,15 +122,16 @@ class Bucket(ABC):
 
     @abstractmethod
     def has_object_lock(self) -> bool:
-        """Return True if the bucket was created with object lock. False also if the request fails."""
+        """Return True if the bucket was created with object lock. Return False if the request fails, too."""
 
     @abstractmethod
     def try_to_break_lock(self, key: str, version_id: str, locked_until: datetime) -> dict[str, bool]:
         """Try to delete a locked probe and to weaken its lock, in every known way.
 
-        ``locked_until`` is the present end of the lock. Returns a dict from each tested promise (a key of
-        :data:`lock_probe.PROMISES`) to True if the bucket refused the attack. An attack that succeeds may leave
-        the probe deleted or without its lock. Versioning, if the attack suspended it, is enabled again.
+        ``locked_until`` is the present end of the lock. Returns True for each promise (a key of
+        :data:`lock_probe.PROMISES`) that the bucket kept by refusing the attack, otherwise False. An attack that
+        succeeds may leave the probe deleted or without its lock. If an attack suspends versioning, versioning is
+        enabled again.
         """
 
     @abstractmethod

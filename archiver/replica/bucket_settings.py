@@ -13,7 +13,10 @@ from archiver.config.bucket_access import BucketAccess
 from archiver.errors import ConfigError, UsageError
 from archiver.store.events.archive_events import ReplicaCreated
 
-_URL = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([^\s?#]*))?")
+_URL = re.compile(r"s3://(?P<bucket_name>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>[^\s?#]*))?")
+#: Mode bits of a file that anybody but its owner can access.
+_ACCESS_BY_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_ACCESS_KEY_NAMES = ("aws_access_key_id", "aws_secret_access_key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +52,13 @@ class BucketSettings:
 
 
 def settings_from_url(url: str, access: BucketAccess, *, uses_object_lock: bool = True) -> BucketSettings:
-    """Parse ``s3://BUCKET/PREFIX``, and combine the address with the configured access.
+    """Parse the address ``s3://BUCKET/PREFIX``, and combine it with the configured access.
 
-    Raises UsageError if ``url`` has another form, or if the endpoint could carry a secret (a user name, a password
-    or a query): the endpoint is journalled, and nothing can be removed from the journal.
+    Raises UsageError if ``url`` has another form, or if the endpoint contains a user name, a password or a query.
+    Each of these may be a secret. The endpoint is journalled, and nothing can be removed from the journal.
     """
-    match = _URL.fullmatch(url)
-    if match is None:
+    url_match = _URL.fullmatch(url)
+    if url_match is None:
         raise UsageError(
             "{url} is not an address such as s3://BUCKET/PREFIX. Nothing was changed. Correct --url.", url=url
         )
@@ -65,9 +68,9 @@ def settings_from_url(url: str, access: BucketAccess, *, uses_object_lock: bool 
             "permanently. Nothing was changed. Give the endpoint without them, and put the keys in a file with "
             "mode 0600."
         )
-    prefix = (match[2] or "").strip("/")
+    prefix = (url_match["prefix"] or "").strip("/")
     return BucketSettings(
-        bucket_name=match[1],
+        bucket_name=url_match["bucket_name"],
         prefix=f"{prefix}/" if prefix else "",
         endpoint_url=access.endpoint,
         region_name=access.region,
@@ -81,49 +84,53 @@ def settings_from_url(url: str, access: BucketAccess, *, uses_object_lock: bool 
     )
 
 
-def settings_from_journal(details: ReplicaCreated, access: BucketAccess) -> BucketSettings:
-    """Combine the details of a ``replica-init`` event with the configuration.
+def settings_from_journal(journalled_replica: ReplicaCreated, access: BucketAccess) -> BucketSettings:
+    """Combine ``journalled_replica``, the details of a ``replica-init`` event, with the configured access.
 
     A configured endpoint, region or addressing style takes precedence over the journalled one. Bucket, prefix and
     lock come from the journal alone, so that a changed configuration cannot redirect the replica.
 
-    Raises UsageError as :func:`settings_from_url` does.
+    Raises UsageError if the journalled URL has another form than ``s3://BUCKET/PREFIX``, or if the endpoint
+    contains a user name, a password or a query.
     """
+    is_style_configured = access.addressing_style != "auto"
     combined_access = BucketAccess(
-        endpoint=access.endpoint or details.endpoint or "",
-        region=access.region or details.region or "",
-        addressing_style=access.addressing_style if access.addressing_style != "auto" else details.style or "auto",
+        endpoint=access.endpoint or journalled_replica.endpoint or "",
+        region=access.region or journalled_replica.region or "",
+        addressing_style=access.addressing_style if is_style_configured else journalled_replica.style or "auto",
         credentials_file=access.credentials_file,
         ca_file=access.ca_file,
         proxy=access.proxy,
         max_mb_per_second=access.max_mb_per_second,
         max_transfers=access.max_transfers,
     )
-    return settings_from_url(details.url, combined_access, uses_object_lock=bool(details.lock))
+    uses_object_lock = bool(journalled_replica.lock)
+    return settings_from_url(journalled_replica.url, combined_access, uses_object_lock=uses_object_lock)
 
 
 def read_credentials(path: Path) -> dict[str, str]:
-    """Read the access keys from the section ``[default]`` of a file in the form of ~/.aws/credentials.
+    """Read the access keys from the section ``[default]`` of a file in the format of ~/.aws/credentials.
 
-    Returns keyword arguments for a boto3 session: the two access keys, and the session token if the file has one.
+    Returns keyword arguments for a boto3 session: key id, secret key, and the session token if the file has one.
 
-    Raises ConfigError if the file cannot be read, lacks a key, or has permissions for anybody but its owner. The
+    Raises ConfigError if the file cannot be read, lacks a key, or gives access to anybody but its owner. The
     message quotes nothing from the file.
     """
-    problem = ConfigError(
+    unusable_file_error = ConfigError(
         "Cannot use the credentials file {path}: it must be readable only by its owner (mode 0600) and contain "
         "aws_access_key_id and aws_secret_access_key under [default]. Nothing was changed.",
         path=path,
     )
     parser = configparser.RawConfigParser()
     try:
-        if os.stat(path).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise problem
+        if os.stat(path).st_mode & _ACCESS_BY_OTHERS:
+            raise unusable_file_error
         parser.read_string(path.read_text(encoding="utf-8"))
         default_section = parser["default"]
-        credentials = {name: default_section[name] for name in ("aws_access_key_id", "aws_secret_access_key")}
+        credentials = {key_name: default_section[key_name] for key_name in _ACCESS_KEY_NAMES}
         if session_token := default_section.get("aws_session_token"):
             credentials["aws_session_token"] = session_token
     except (OSError, ValueError, KeyError, configparser.Error):
-        raise problem from None
+        # The original error may quote a line of the file, so it must not appear in a traceback.
+        raise unusable_file_error from None
     return credentials

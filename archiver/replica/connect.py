@@ -32,9 +32,12 @@ class Replica:
 
 
 def read_replica_settings(archive: Archive, config: Config) -> BucketSettings | None:
-    """Return the settings of the replica, or None for an archive without a replica."""
-    details = archive.index.current_replica()
-    return None if details is None else settings_from_journal(details, config.replica)
+    """Return the settings of the replica, or None for an archive without a replica.
+
+    Raises UsageError if the journalled address or the endpoint cannot be used.
+    """
+    journalled_replica = archive.index.current_replica()
+    return None if journalled_replica is None else settings_from_journal(journalled_replica, config.replica)
 
 
 @contextmanager
@@ -74,9 +77,9 @@ def sync_replica(
     """Bring the bucket up to date with the archive, with the settings of ``replica``.
 
     Waits up to ``lock_timeout`` seconds for another sync to end. Once ``stopping`` is set, no further transfer is
-    begun. ``progress`` counts the bytes of content. It is called from this thread.
+    begun. ``progress`` counts the bytes of content, and is called in the caller's thread.
 
-    Raises what :meth:`Replicator.sync` raises.
+    Raises the errors of :meth:`Replicator.sync`.
     """
     replicator = Replicator(
         archive,
@@ -102,7 +105,10 @@ def check_replica(
     """
     with open_replica(archive, config) as replica:
         check_inventory(
-            *(archive, replica.bucket, policy, report),
+            archive,
+            replica.bucket,
+            policy,
+            report,
             uses_object_lock=replica.settings.uses_object_lock,
             thread_count=replica.settings.thread_count,
             sample_percent=sample_percent,

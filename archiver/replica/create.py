@@ -9,7 +9,7 @@ from archiver.config.settings import Config
 from archiver.errors import LazyMessage
 from archiver.replica.bucket import BucketProblem
 from archiver.replica.bucket_settings import BucketSettings, settings_from_url
-from archiver.replica.desired_objects import compute_lock_end, desired_state_of_history
+from archiver.replica.desired_objects import compute_desired_history_state, compute_lock_end
 from archiver.replica.existing_objects import claim_prefix
 from archiver.replica.known_objects import replica_state_path
 from archiver.replica.lock_probe import LockProof, probe_lock
@@ -27,7 +27,8 @@ def settings_from_options(
 
     An option takes precedence over the configuration, unless it is empty or, for ``style``, "auto".
 
-    Raises UsageError as :func:`settings_from_url` does.
+    Raises UsageError if ``url`` has another form than ``s3://BUCKET/PREFIX``, or if the endpoint contains a user
+    name, a password or a query.
     """
     configured_access = config.replica
     access = replace(
@@ -42,9 +43,9 @@ def settings_from_options(
 def create_replica(archive: Archive, settings: BucketSettings, lock_timeout: float) -> LockProof:
     """Test the bucket, claim the prefix, and journal the replica, which replaces an earlier one.
 
-    Returns the outcome of the test of the lock. If this raises before the event is written, nothing is journalled
-    and an earlier replica stays in force. A claim that was uploaded by then stays in the bucket, and
-    the next attempt uses it.
+    Returns the outcome of the test of the lock. If an error occurs before the event is written, nothing is
+    journalled and an earlier replica stays in force. A claim that was already uploaded stays in the bucket, and
+    the next attempt uses that claim.
 
     Raises BucketProblem if the bucket cannot be used, or if ``settings`` relies on its lock and the test found a
     way around it. Raises UsageError if the prefix belongs to another archive, ConfigError if boto3 or the
@@ -53,35 +54,34 @@ def create_replica(archive: Archive, settings: BucketSettings, lock_timeout: flo
     """
     archive.check_owner()
     bucket = S3Bucket(settings)
-    proof = probe_lock(bucket)
-    if settings.uses_object_lock and proof.broken_promises:
+    lock_proof = probe_lock(bucket)
+    if settings.uses_object_lock and lock_proof.broken_promises:
         raise BucketProblem(
             "{url} does not enforce Object Lock: {what}. Nothing was changed. Create a bucket with Object Lock, "
             "or accept this one with --no-lock.",
             url=settings.url,
-            what=_join_with_semicolons(proof.broken_promises),
+            what=_join_with_semicolons(lock_proof.broken_promises),
         )
     now = clock.read_clocks().wall
-    claim_lock_end = (
-        compute_lock_end(desired_state_of_history({}, now), now) if settings.uses_object_lock else None
-    )
+    desired_claim = compute_desired_history_state({}, now)
+    claim_lock_end = compute_lock_end(desired_claim, now) if settings.uses_object_lock else None
     claim_prefix(bucket, archive.index.archive_id, claim_lock_end)
-    details = ReplicaCreated(
+    replica_details = ReplicaCreated(
         url=settings.url,
         endpoint=settings.endpoint_url,
         region=settings.region_name,
         style=settings.addressing_style,
         lock=settings.uses_object_lock,
-        promises={promise: bool(is_kept) for promise, is_kept in proof.is_kept_by_promise.items()},
+        promises={promise: bool(is_kept) for promise, is_kept in lock_proof.is_kept_by_promise.items()},
     )
     # The objects recorded so far may be those of another bucket. Without records the next sync lists this one.
-    # They are removed before the event, so that none is left after a crash, and again after it, because another
-    # process may have recorded objects of the old bucket meanwhile.
+    # The records are deleted before the event, so that a crash leaves none, and again after the event, because
+    # another process may have recorded objects of the old bucket in between.
     sqlite.delete_database(replica_state_path(archive.root))
     with archive.writing(lock_timeout) as writer:
-        writer.append(Draft("replica", details))
+        writer.append(Draft("replica", replica_details))
     sqlite.delete_database(replica_state_path(archive.root))
-    return proof
+    return lock_proof
 
 
 def _join_with_semicolons(phrases: list[LazyMessage]) -> LazyMessage:

@@ -1,6 +1,6 @@
 """Which content the bucket must have, and how long each object must be locked.
 
-Only :func:`desired_objects` reads the index. The other functions are pure.
+Only :func:`compute_desired_objects` reads the index. The other functions are pure.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from archiver.model import Submission
 from archiver.profiles import FLOOR_YEARS
-from archiver.retention.policy import RetentionPolicy, decide_retention, end_of_period
+from archiver.retention.policy import RetentionPolicy, compute_period_end, decide_retention
 from archiver.store.index import overview
 from archiver.store.index.queries import Index
 
@@ -52,14 +52,16 @@ class _VersionRetention(NamedTuple):
     needs_legal_hold: bool
 
 
-def desired_objects(index: Index, policy: RetentionPolicy, compliance_time: datetime) -> dict[str, DesiredObject]:
+def compute_desired_objects(
+    index: Index, policy: RetentionPolicy, compliance_time: datetime
+) -> dict[str, DesiredObject]:
     """Return the desired state of the content of all versions except the disposed ones, by SHA-256.
 
-    Content that several versions share must satisfy the retention of each of them. Empty files have no content
-    object, so they are left out. ``compliance_time`` is the present time of the compliance clock, by which
+    Content shared by several versions must satisfy the retention of each version. Empty files are left out: they
+    have no content object. ``compliance_time`` is the present time of the compliance clock, by which
     retention is decided and which nobody can set forward.
     """
-    retention_by_submission = _retention_by_submission(index, policy, compliance_time)
+    retention_by_submission = _decide_retention_by_submission(index, policy, compliance_time)
     desired_by_sha256: dict[str, DesiredObject] = {}
     for submission, sha256, size, first_version, end_version in overview.content_intervals(index):
         retention_by_number = retention_by_submission[submission]
@@ -74,7 +76,7 @@ def desired_objects(index: Index, policy: RetentionPolicy, compliance_time: date
     return desired_by_sha256
 
 
-def _retention_by_submission(
+def _decide_retention_by_submission(
     index: Index, policy: RetentionPolicy, compliance_time: datetime
 ) -> defaultdict[Submission, dict[int, _VersionRetention]]:
     """Return the retention of all versions except the disposed ones, by submission and then by version number.
@@ -93,22 +95,22 @@ def _retention_by_submission(
 
 
 def _combine_strictest(combined_so_far: DesiredObject | None, added: DesiredObject) -> DesiredObject:
-    """Return the desired state satisfying both, or ``added`` if ``combined_so_far`` is None."""
+    """Return the desired state that satisfies both arguments, or ``added`` if ``combined_so_far`` is None."""
     if combined_so_far is None:
         return added
     return DesiredObject(
-        added.size,
-        max(combined_so_far.keep_until, added.keep_until),
-        combined_so_far.is_open_ended or added.is_open_ended,
-        combined_so_far.needs_legal_hold or added.needs_legal_hold,
+        size=added.size,
+        keep_until=max(combined_so_far.keep_until, added.keep_until),
+        is_open_ended=combined_so_far.is_open_ended or added.is_open_ended,
+        needs_legal_hold=combined_so_far.needs_legal_hold or added.needs_legal_hold,
     )
 
 
-def desired_state_of_history(desired_content: Mapping[str, DesiredObject], now: datetime) -> DesiredObject:
-    """Return the desired state of bundles and of the claim: their end is open, since history is never disposed of.
+def compute_desired_history_state(desired_content: Mapping[str, DesiredObject], now: datetime) -> DesiredObject:
+    """Return the desired state of bundles and of the claim, the object that names the archive.
 
-    They are locked at least as long as the content in ``desired_content``, which the history describes. Without
-    any content the dated end is ``now``. The claim is the object that names the archive.
+    The end is open, since history is never disposed of. The lock lasts at least as long as that of the content in
+    ``desired_content``, which the history describes. Without any content the dated end is ``now``.
     """
     keep_until = max((content.keep_until for content in desired_content.values()), default=now)
     return DesiredObject(0, keep_until, is_open_ended=True, needs_legal_hold=False)
@@ -117,13 +119,13 @@ def desired_state_of_history(desired_content: Mapping[str, DesiredObject], now: 
 def compute_lock_end(desired: DesiredObject, now: datetime) -> datetime:
     """Return the time until which to lock an object, for a lock that is placed at the wall time ``now``.
 
-    That is the dated end of ``desired``. If the end is open, it is at least three years after ``now``; a later
-    sync extends the lock where :func:`is_lock_too_short` says so. The lock lasts at least for _SHORTEST_LOCK and
-    at most for _LONGEST_LOCK, which servers accept, and then ends with the next whole second.
+    The lock ends at the dated end of ``desired`` or, if the end is open, three years after ``now`` if that is
+    later. The duration is limited to what servers accept, from _SHORTEST_LOCK to _LONGEST_LOCK, and rounded up to
+    a whole second. A later sync extends the lock once :func:`is_lock_too_short` returns True.
     """
     locked_until = desired.keep_until
     if desired.is_open_ended:
-        locked_until = max(locked_until, end_of_period(now, FLOOR_YEARS, _UTC))
+        locked_until = max(locked_until, compute_period_end(now, FLOOR_YEARS, _UTC))
     locked_until = min(max(locked_until, now + _SHORTEST_LOCK), now + _LONGEST_LOCK)
     # Servers cut the time to whole seconds. With a second more, the lock never ends too early. The second does not
     # matter for _LONGEST_LOCK, which is far below the limit of the servers.
@@ -138,11 +140,12 @@ def is_lock_too_short(locked_until: datetime | None, desired: DesiredObject, now
     if locked_until is None:
         return True
     if desired.keep_until <= now and not desired.is_open_ended:
-        # The object is past its date and waits for a disposal, so it needs no lock any more.
+        # The object is past its date and awaits disposal, so it needs no lock any more.
         return False
-    # The desired end moves with every day where it is cut to the longest lock, which counts from ``now``, and
-    # where it is open and the lock already reaches beyond the dated end.
+    # The desired end depends on ``now``, and so moves every day, if the longest lock cuts it short, or if the end
+    # is open and the lock already reaches beyond the dated end.
     end_moves_daily = desired.keep_until > now + _LONGEST_LOCK or (
         desired.is_open_ended and desired.keep_until < locked_until
     )
-    return locked_until < compute_lock_end(desired, now) - (_RENEWAL_LAG if end_moves_daily else _ROUNDING)
+    tolerated_shortfall = _RENEWAL_LAG if end_moves_daily else _ROUNDING
+    return locked_until < compute_lock_end(desired, now) - tolerated_shortfall

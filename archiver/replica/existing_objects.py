@@ -35,6 +35,8 @@ _MAX_OWNER_LENGTH = 40
 #: Versions between two records of progress. With fewer, replica.db is committed more often. With more, a crash
 #: repeats more requests.
 _BATCH_SIZE = 500
+#: Stands for the archive id of an object that has the key of a claim, but is none.
+_UNKNOWN_OWNER = "?"
 
 
 class SecondWriter(BucketProblem):
@@ -47,59 +49,60 @@ class SecondWriter(BucketProblem):
 
 
 def claim_prefix(bucket: Bucket, archive_id: str, locked_until: datetime | None) -> tuple[str, ReplicatedObject]:
-    """Ensure the prefix belongs to this archive, by a claim: an object holding the archive's id.
+    """Ensure the prefix belongs to this archive by means of a claim, an object that contains the archive's id.
 
-    If the object exists, its oldest version decides, since anybody with access to the bucket can add later ones.
-    Otherwise the object is uploaded and locked through ``locked_until`` (None: it gets no lock). Returns the key
-    of the object, and the record of the version that decides.
+    If there is a claim, the oldest version decides, since anybody with access to the bucket can add later ones.
+    Otherwise a claim is uploaded and locked through ``locked_until`` (None: it gets no lock). Returns the key of
+    the claim, and the record of the version that decides.
 
     Raises UsageError if the prefix belongs to another archive, BucketProblem if the bucket cannot be used.
     """
-    versions = [
+    claim_versions = [
         version
         for version in bucket.list_versions(CLAIM_KEY)
         if version.key == CLAIM_KEY and not version.is_delete_marker
     ]
-    for version in sorted(versions, key=lambda version: version.modified_at):
-        info = bucket.object_info(version.key, version.version_id)
-        owner = _read_owner(bucket, version, info) if info is not None else None
-        if info is None or owner is None:  # deleted since it was listed
+    for version in sorted(claim_versions, key=lambda version: version.modified_at):
+        claim_info = bucket.object_info(version.key, version.version_id)
+        owner_id = _read_owner_id(bucket, version, claim_info) if claim_info is not None else None
+        if claim_info is None or owner_id is None:  # deleted since it was listed
             continue
-        if owner != archive_id:
+        if owner_id != archive_id:
             raise UsageError(
                 "The prefix belongs to another archive ({owner}). Nothing was changed. Choose a separate prefix "
                 "for this archive.",
-                owner=owner[:_MAX_OWNER_LENGTH],
+                owner=owner_id[:_MAX_OWNER_LENGTH],
             )
-        claimed = ReplicatedObject(version.version_id, info.size, info.locked_until, info.has_legal_hold)
-        return version.key, claimed
+        return version.key, ReplicatedObject(
+            version.version_id, claim_info.size, claim_info.locked_until, claim_info.has_legal_hold
+        )
     return CLAIM_KEY, _upload_claim(bucket, archive_id, locked_until)
 
 
 def _upload_claim(bucket: Bucket, archive_id: str, locked_until: datetime | None) -> ReplicatedObject:
-    """Upload the archive's claim; return the claim's record."""
-    data = json.dumps({"format": _CLAIM_FORMAT, "archive": archive_id}).encode("ascii")
+    """Upload the claim of the archive and return its record. The caller saves the record."""
+    claim_bytes = json.dumps({"format": _CLAIM_FORMAT, "archive": archive_id}).encode("ascii")
     with TemporaryDirectory() as folder:
         claim_path = Path(folder) / CLAIM_KEY
-        claim_path.write_bytes(data)
-        version_id = bucket.upload(CLAIM_KEY, claim_path, hashlib.sha256(data).hexdigest(), locked_until)
-    return ReplicatedObject(version_id, len(data), locked_until, has_legal_hold=False)
+        claim_path.write_bytes(claim_bytes)
+        version_id = bucket.upload(CLAIM_KEY, claim_path, hashlib.sha256(claim_bytes).hexdigest(), locked_until)
+    return ReplicatedObject(version_id, len(claim_bytes), locked_until, has_legal_hold=False)
 
 
-def _read_owner(bucket: Bucket, version: ObjectVersion, info: ObjectInfo) -> str | None:
-    """Return the id of the archive in a version of the claim, or "?" if the version is not a claim.
+def _read_owner_id(bucket: Bucket, version: ObjectVersion, claim_info: ObjectInfo) -> str | None:
+    """Return the archive id in a version of the claim, or _UNKNOWN_OWNER if the version is not a claim.
 
-    Returns None if the version was deleted since it was listed. Raises BucketProblem if it cannot be read.
+    Returns None if the version was deleted since it was listed. Raises BucketProblem if the download fails.
     """
-    if info.size > _LARGEST_CLAIM:
-        return "?"
+    if claim_info.size > _LARGEST_CLAIM:
+        return _UNKNOWN_OWNER
     try:
         return str(json.loads(b"".join(bucket.download(version.key, version.version_id)))["archive"])
     except ObjectMissing:  # Deleted after the listing, so it claims nothing any more.
         return None
     except (ValueError, KeyError, TypeError, RecursionError):
-        # Somebody else wrote an object with this key, so the prefix is not ours.
-        return "?"
+        # Somebody else wrote an object with this key, so the prefix is not free.
+        return _UNKNOWN_OWNER
 
 
 # --- uploads of earlier syncs
@@ -108,17 +111,21 @@ def _read_owner(bucket: Bucket, version: ObjectVersion, info: ObjectInfo) -> str
 def record_listed_content(
     bucket: Bucket, state: ReplicaState, thread_count: int, stopping: threading.Event
 ) -> None:
-    """List the bucket's content objects, record any missing in ``state``, and forget absent objects.
+    """List the content objects in the bucket, and bring the records in ``state`` up to date with the listing.
 
-    Of several versions of an object the oldest is the archive's own, as others can only add later ones. An object
-    whose digest is not the one in its key is not recorded, so the sync sends it again.
+    Objects without a record are recorded, and records of objects that are no longer in the bucket are deleted. The
+    oldest version of an object is the archive's own, as other users can only add later versions. An object whose
+    digest is not the one in its key is not recorded, so that the sync sends the content again.
 
-    Raises BucketProblem, and TransferStopped once ``stopping`` is set. All earlier batches are recorded then.
+    Raises BucketProblem if the bucket fails, and TransferStopped once ``stopping`` is set. All earlier batches are
+    recorded then.
     """
     recorded_objects = state.objects_below(object_names.CONTENT_PREFIX)
-    handled_keys, absent_keys = set(recorded_objects), set(recorded_objects)
+    handled_keys = set(recorded_objects)
+    absent_keys = set(recorded_objects)
 
-    def unrecorded_versions() -> Iterator[ObjectVersion]:
+    def list_unrecorded_versions() -> Iterator[ObjectVersion]:
+        """Yield the versions of objects without a record. Remove the recorded versions from ``absent_keys``."""
         for version in bucket.list_versions(object_names.CONTENT_PREFIX):
             if version.is_delete_marker:
                 continue
@@ -129,33 +136,37 @@ def record_listed_content(
                 yield version
 
     def request_info(version: ObjectVersion) -> ObjectInfo | None:
+        """Request the properties of a listed version."""
         return bucket.object_info(version.key, version.version_id)
 
-    for batch in split_into_batches(unrecorded_versions(), _BATCH_SIZE):
-        # A listing has the oldest version of a key first. In the reversed order it is the last one, which stays.
+    for batch in split_into_batches(list_unrecorded_versions(), _BATCH_SIZE):
+        # A listing has the oldest version of a key first. Reversed, it comes last and so replaces the others.
         oldest_versions = {version.key: version for version in reversed(batch) if version.key not in handled_keys}
         handled_keys |= oldest_versions.keys()
-        infos = run_in_parallel(request_info, oldest_versions.values(), thread_count, stopping)
+        object_infos = run_in_parallel(request_info, oldest_versions.values(), thread_count, stopping)
         state.record_objects(
-            (version.key, _record_of_version(version, info))
-            for version, info in zip(oldest_versions.values(), infos, strict=True)
+            (version.key, _build_record(version, info))
+            for version, info in zip(oldest_versions.values(), object_infos, strict=True)
             if info is not None and info.sha256 == object_names.parse_content_key(version.key)
         )
-    # Somebody else deleted these versions, or an earlier release did and did not record it. They are sent again.
+    # Somebody else deleted these versions, or an earlier release did without recording the deletion. Without a
+    # record, the sync sends the content again.
     state.delete_object_records(absent_keys)
 
 
 def record_listed_bundles(
     archive: Archive, bucket: Bucket, state: ReplicaState, newest_span: EventSpan | None
 ) -> EventSpan | None:
-    """Record in ``state`` the bundles in the bucket after ``newest_span``, that of the newest recorded bundle.
+    """Record in ``state`` the bundles that the bucket lists after the newest recorded bundle.
 
-    Returns the span of events of the newest bundle of all. None, in both places, means that there is no bundle.
+    ``newest_span`` is the span of events of that bundle, or None if no bundle is recorded. Returns the span of the
+    newest bundle after this call, or None if the bucket has no bundle.
 
-    Raises SecondWriter for a bundle that does not belong to the journal of ``archive``, and BucketProblem.
+    Raises SecondWriter for a bundle that does not belong to the journal of ``archive``, and BucketProblem if the
+    bucket fails. Bundles recorded by then stay recorded.
     """
-    recorded_key = object_names.bundle_key(newest_span) if newest_span else ""
-    for version in bucket.list_versions(object_names.HISTORY_PREFIX, recorded_key):
+    newest_recorded_key = object_names.bundle_key(newest_span) if newest_span else ""
+    for version in bucket.list_versions(object_names.HISTORY_PREFIX, newest_recorded_key):
         span = object_names.parse_bundle_key(version.key)
         if version.is_delete_marker or state.find_object(version.key) is not None:
             continue
@@ -166,16 +177,16 @@ def record_listed_bundles(
                 "init",
                 key=version.key,
             )
-        info = bucket.object_info(version.key, version.version_id)
-        if info is not None:
-            state.record_objects([(version.key, _record_of_version(version, info))])
+        bundle_info = bucket.object_info(version.key, version.version_id)
+        if bundle_info is not None:
+            state.record_objects([(version.key, _build_record(version, bundle_info))])
             if newest_span is None or span.last_seq > newest_span.last_seq:
                 newest_span = span
     return newest_span
 
 
-def _record_of_version(version: ObjectVersion, info: ObjectInfo) -> ReplicatedObject:
-    """Return the record of a listed version, with the lock and the hold from ``info``."""
+def _build_record(version: ObjectVersion, info: ObjectInfo) -> ReplicatedObject:
+    """Build the record of a listed version, with the lock and the hold from ``info``."""
     return ReplicatedObject(version.version_id, version.size, info.locked_until, info.has_legal_hold)
 
 

@@ -19,10 +19,10 @@ from archiver import clock
 from archiver.errors import LazyMessage, StorageError
 from archiver.replica import object_names
 from archiver.replica.bucket import Bucket, BucketProblem, ObjectInfo, ObjectMissing, ObjectVersion
-from archiver.replica.desired_objects import DesiredObject, desired_objects
+from archiver.replica.desired_objects import DesiredObject, compute_desired_objects
 from archiver.retention.policy import RetentionPolicy
 from archiver.store.archive import Archive
-from archiver.verify.findings import Finding, VerifyReport
+from archiver.verify.findings import WRONG_SIZE, Finding, VerifyReport
 
 #: Objects handed to the threads at once. Without batches, a result for each of a million objects would wait in
 #: memory.
@@ -60,8 +60,8 @@ def check_inventory(
 
     Raises BucketProblem if the bucket does not answer a request.
     """
-    desired_by_sha256 = desired_objects(archive.index, policy, archive.compliance_time())
-    listed_versions = _list_bucket(bucket)
+    desired_by_sha256 = compute_desired_objects(archive.index, policy, archive.compliance_time())
+    listed_versions = _list_versions_by_key(bucket)
     _check_delete_markers(listed_versions, report)
     stored_versions = {
         key: content_versions
@@ -76,18 +76,18 @@ def check_inventory(
     for key in sorted(expected_content.keys() - stored_versions.keys()):
         report.add_finding("A070", key)  # an object is missing
     content_check = _ContentCheck(bucket, uses_object_lock, sample_percent, clock.read_clocks().wall)
-    keys = sorted(expected_content.keys() & stored_versions.keys())
+    present_keys = sorted(expected_content.keys() & stored_versions.keys())
     with ThreadPoolExecutor(thread_count) as pool:
-        for start in range(0, len(keys), _BATCH_SIZE):
-            batch = keys[start : start + _BATCH_SIZE]
+        for start in range(0, len(present_keys), _BATCH_SIZE):
+            key_batch = present_keys[start : start + _BATCH_SIZE]
             for findings in pool.map(
-                lambda key: content_check.check_object(stored_versions[key], expected_content[key]), batch
+                lambda key: content_check.check_object(stored_versions[key], expected_content[key]), key_batch
             ):
                 report.findings += findings
     _check_history(archive, bucket, stored_versions, report, uses_object_lock=uses_object_lock)
 
 
-def _list_bucket(bucket: Bucket) -> _Inventory:
+def _list_versions_by_key(bucket: Bucket) -> _Inventory:
     """Return all versions and delete markers by key, except those of probes, which never count as content."""
     versions_by_key: dict[str, list[ObjectVersion]] = defaultdict(list)
     for version in bucket.list_versions(""):
@@ -102,9 +102,9 @@ def _without_delete_markers(versions: Iterable[ObjectVersion]) -> list[ObjectVer
     return sorted(content_versions, key=lambda version: version.modified_at)
 
 
-def _check_delete_markers(listed: _Inventory, report: VerifyReport) -> None:
+def _check_delete_markers(listed_versions: _Inventory, report: VerifyReport) -> None:
     """Report each object that a delete marker hides (A075), in the order of the keys."""
-    for key, versions in sorted(listed.items()):
+    for key, versions in sorted(listed_versions.items()):
         for version in versions:
             if version.is_delete_marker and version.is_newest:
                 detail = LazyMessage(
@@ -114,18 +114,18 @@ def _check_delete_markers(listed: _Inventory, report: VerifyReport) -> None:
                 report.add_finding("A075", key, detail)
 
 
-def _check_foreign_objects(stored: _Inventory, report: VerifyReport) -> None:
-    """Report foreign objects, and later versions of the archive's own objects (A074).
+def _check_foreign_objects(stored_versions: _Inventory, report: VerifyReport) -> None:
+    """Report objects that no sync uploads, and later versions of the archive's own objects (A074).
 
-    Anybody with access to the bucket can add versions, but that does not change the older ones.
+    Anybody with access to the bucket can add versions, but cannot change the older versions.
     """
-    for key, versions in sorted(stored.items()):
-        is_ours = (
+    for key, versions in sorted(stored_versions.items()):
+        is_archive_key = (
             object_names.parse_content_key(key) is not None
             or object_names.parse_bundle_key(key) is not None
             or key == object_names.CLAIM_KEY
         )
-        if not is_ours:
+        if not is_archive_key:
             report.add_finding("A074", key)
         for version in versions[1:]:
             detail = LazyMessage("version {version} is newer than the archive's own", version=version.version_id)
@@ -146,8 +146,8 @@ class _ContentCheck:
     def check_object(self, versions: list[ObjectVersion], expected: _ExpectedContent) -> list[Finding]:
         """Return the findings for an object, given all its versions with content, the oldest first.
 
-        The first version with the expected size and digest is taken for the archive's own, as others can only add
-        later ones. If there is none, the oldest version is compared.
+        The first version with the expected size and digest counts as the archive's own, as other users can only
+        add later versions. Without such a version, the oldest one is compared.
 
         Raises BucketProblem if the bucket does not answer a request for the properties of a version.
         """
@@ -156,37 +156,39 @@ class _ContentCheck:
             info for version in versions if (info := self.bucket.object_info(key, version.version_id)) is not None
         ]
         if not infos:
-            return [Finding("A070", key, None)]  # the object is missing: all versions were deleted meanwhile
-        own_size, own_sha256 = expected.desired.size, expected.sha256
-        own_info = next((info for info in infos if (info.size, info.sha256) == (own_size, own_sha256)), infos[0])
+            return [Finding("A070", key, None)]  # the object is missing: it was deleted since it was listed
+        expected_info = (expected.desired.size, expected.sha256)
+        own_info = next((info for info in infos if (info.size, info.sha256) == expected_info), infos[0])
         findings = list(self._check_size_and_digest(key, own_info, expected))
         if self.uses_object_lock:
             findings += _check_lock(key, own_info, expected.desired, self.now)
         return findings
 
     def _check_size_and_digest(self, key: str, info: ObjectInfo, expected: _ExpectedContent) -> Iterator[Finding]:
-        """Yield a finding (A071) if size, recorded digest or, for an object in the sample, the content differs."""
+        """Yield a finding (A071) if size, recorded digest or, for a sampled object, the content differs."""
         expected_size = expected.desired.size
         if info.size != expected_size:
-            detail = LazyMessage("{size} bytes instead of {expected}", size=info.size, expected=expected_size)
-            yield Finding("A071", key, detail)
+            yield Finding("A071", key, WRONG_SIZE.with_fields(size=info.size, expected=expected_size))
         elif info.sha256 != expected.sha256:
-            recorded_digest = LazyMessage("it was uploaded with SHA-256 {sha256}", sha256=info.sha256)
-            yield Finding(
-                "A071", key, recorded_digest if info.sha256 else LazyMessage("it was uploaded without a checksum")
-            )
-        elif self.sample_percent >= 100 or random.random() * 100 < self.sample_percent:
+            other_digest = LazyMessage("it was uploaded with SHA-256 {sha256}", sha256=info.sha256)
+            no_digest = LazyMessage("it was uploaded without a checksum")
+            yield Finding("A071", key, other_digest if info.sha256 else no_digest)
+        elif self._draw_for_sample():
             yield from _check_downloaded_bytes(self.bucket, key, info.version_id, expected.sha256)
+
+    def _draw_for_sample(self) -> bool:
+        """Return True with a probability of ``sample_percent`` percent."""
+        return self.sample_percent >= 100 or random.random() * 100 < self.sample_percent
 
 
 def _check_downloaded_bytes(bucket: Bucket, key: str, version_id: str, expected_sha256: str) -> Iterator[Finding]:
     """Download a version, and yield a finding (A071) if it cannot be read or has another digest."""
     digest = hashlib.sha256()
     try:
-        for data in bucket.download(key, version_id):
-            digest.update(data)
+        for chunk in bucket.download(key, version_id):
+            digest.update(chunk)
     except (BucketProblem, ObjectMissing):
-        # A finding like any other: one unreadable object must not keep the rest from being checked.
+        # Only a finding, no error: an unreadable object must not keep the other objects from being checked.
         yield Finding("A071", key, LazyMessage("it cannot be read"))
     else:
         if digest.hexdigest() != expected_sha256:
@@ -213,29 +215,30 @@ def _check_lock(key: str, info: ObjectInfo, desired: DesiredObject, now: datetim
 
 
 def _check_history(
-    archive: Archive, bucket: Bucket, stored: _Inventory, report: VerifyReport, *, uses_object_lock: bool
+    archive: Archive, bucket: Bucket, stored_versions: _Inventory, report: VerifyReport, *, uses_object_lock: bool
 ) -> None:
     """Report bundles without a lock (A072), bundles of another journal (A074), and events in no bundle (A070).
 
     A bundle of another journal does not fill a gap. Events after the last bundle are not reported, since the next
-    sync sends them. If there is no bundle at all, the whole history is reported as missing.
+    sync sends them. Without any bundle, the whole history is reported as missing.
+
+    Raises BucketProblem if the bucket fails, StorageError if the journal cannot be read.
     """
-    last_seq = 0
-    bundles = sorted((span, key) for key in stored if (span := object_names.parse_bundle_key(key)))
+    last_bundled_seq = 0
+    bundles = sorted((span, key) for key in stored_versions if (span := object_names.parse_bundle_key(key)))
     for span, key in bundles:
         if not _is_in_journal(archive, span):
             report.add_finding("A074", key, LazyMessage("it does not belong to this archive's journal"))
             continue
-        if span.first_seq > last_seq + 1:
-            report.add_finding(
-                "A070", f"events {last_seq + 1} to {span.first_seq - 1}", LazyMessage("their history is missing")
-            )
-        info = bucket.object_info(key, stored[key][0].version_id)
-        if info is not None and uses_object_lock and info.locked_until is None:
+        if span.first_seq > last_bundled_seq + 1:
+            missing_events = f"events {last_bundled_seq + 1} to {span.first_seq - 1}"
+            report.add_finding("A070", missing_events, LazyMessage("their history is missing"))
+        bundle_info = bucket.object_info(key, stored_versions[key][0].version_id)
+        if bundle_info is not None and uses_object_lock and bundle_info.locked_until is None:
             report.add_finding("A072", key)
-        last_seq = max(last_seq, span.last_seq)
+        last_bundled_seq = max(last_bundled_seq, span.last_seq)
     newest_event = archive.journal.newest_event()
-    if newest_event is not None and not last_seq:
+    if newest_event is not None and not last_bundled_seq:
         report.add_finding("A070", f"events 1 to {newest_event.seq}", LazyMessage("their history is missing"))
 
 

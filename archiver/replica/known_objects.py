@@ -14,21 +14,23 @@ from archiver import clock
 from archiver.store.sqlite import open_or_recreate, open_read_only_or_empty
 
 _SCHEMA_VERSION = 2
+#: The last code point of Unicode. No key contains it, so it sorts after all keys with the same prefix.
+_LAST_CHARACTER = "\U0010ffff"
 _SCHEMA = """
 create table objects (
     key text primary key, version text not null, size integer not null, until text, held integer not null)
     without rowid;
 create table meta (key text primary key, value text not null) without rowid;
 """
-# Keys of the table meta. A key without a row reads as an empty value.
+# Keys of the table meta. A key without a row reads as an empty string.
 #: "1" after the bucket was listed completely.
-_LISTED = "listed"
+_LISTED_KEY = "listed"
 #: "1" from the beginning of a sync until its end, so also after a sync that failed.
-_UNFINISHED = "unfinished"
+_UNFINISHED_KEY = "unfinished"
 #: When a sync last sent everything (RFC 3339).
-_SYNCED_AT = "synced_at"
+_SYNCED_AT_KEY = "synced_at"
 #: The number of the newest event in the bucket.
-_LAST_SENT_EVENT = "seq"
+_LAST_SENT_EVENT_KEY = "seq"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,24 +78,24 @@ class ReplicaState:
 
     def objects_below(self, prefix: str) -> dict[str, ReplicatedObject]:
         """Return the known objects whose keys begin with ``prefix``, as a dict by key. An empty prefix: all."""
-        rows = self._database.execute(
+        object_rows = self._database.execute(
             "select key, version, size, until, held from objects where key >= ? and key < ?",
-            (prefix, prefix + "\U0010ffff"),  # sorts after every other character, so after all keys of the prefix
+            (prefix, prefix + _LAST_CHARACTER),
         )
         return {
-            key: _object_of_row(version_id, size, locked_until, is_held)
-            for key, version_id, size, locked_until, is_held in rows
+            key: _build_object(version_id, size, locked_until, has_legal_hold)
+            for key, version_id, size, locked_until, has_legal_hold in object_rows
         }
 
     def find_object(self, key: str) -> ReplicatedObject | None:
-        """Return the known object with this key, or None."""
+        """Return the known object with this key, or None if none is recorded."""
         query = "select version, size, until, held from objects where key = ?"
-        row = self._database.execute(query, (key,)).fetchone()
-        return None if row is None else _object_of_row(*row)
+        object_row = self._database.execute(query, (key,)).fetchone()
+        return None if object_row is None else _build_object(*object_row)
 
     def record_objects(self, objects: Iterable[tuple[str, ReplicatedObject]]) -> None:
-        """Record pairs of a key and an object. An earlier record with the same key is replaced."""
-        rows = (
+        """Record ``objects``, pairs of a key and an object. An earlier record with the same key is replaced."""
+        object_rows = (
             (
                 key,
                 replicated.version_id,
@@ -105,57 +107,58 @@ class ReplicaState:
         )
         with self._database:
             self._database.executemany(
-                "insert or replace into objects (key, version, size, until, held) values (?, ?, ?, ?, ?)", rows
+                "insert or replace into objects (key, version, size, until, held) values (?, ?, ?, ?, ?)",
+                object_rows,
             )
 
     def delete_object_records(self, keys: Iterable[str]) -> None:
-        """Remove the records of objects that were deleted from the bucket. Unknown keys are ignored."""
+        """Delete the records of the objects with these keys. Keys without a record are ignored."""
         with self._database:
             self._database.executemany("delete from objects where key = ?", ((key,) for key in keys))
 
     # --- progress
 
     def has_complete_records(self) -> bool:
-        """Return True if all content of the bucket is recorded: it was listed, and no sync failed since."""
-        return bool(self._read_meta(_LISTED)) and not self._read_meta(_UNFINISHED)
+        """Return True if the records are complete: the bucket was listed, and no sync has failed since."""
+        return bool(self._read_meta(_LISTED_KEY)) and not self._read_meta(_UNFINISHED_KEY)
 
     def mark_bucket_listed(self) -> None:
-        """Mark the bucket as listed to the end, and hence all content as recorded."""
-        self._set_meta({_LISTED: "1"})
+        """Record that the bucket was listed to the end, so that all its content is recorded."""
+        self._set_meta({_LISTED_KEY: "1"})
 
     def begin_sync(self) -> None:
         """Record that a sync has begun. Until :meth:`finish_sync`, the records count as incomplete."""
-        self._set_meta({_UNFINISHED: "1"})
+        self._set_meta({_UNFINISHED_KEY: "1"})
 
     def finish_sync(self, finished_at: datetime) -> None:
         """Record that a sync has sent everything, and when."""
-        self._set_meta({_UNFINISHED: "", _SYNCED_AT: clock.format_time(finished_at)})
+        self._set_meta({_UNFINISHED_KEY: "", _SYNCED_AT_KEY: clock.format_time(finished_at)})
 
     def last_sync_time(self) -> str | None:
         """Return when a sync last sent everything (RFC 3339), or None if no sync ever did."""
-        return self._read_meta(_SYNCED_AT) or None
+        return self._read_meta(_SYNCED_AT_KEY) or None
 
     def last_sent_event(self) -> int:
         """Return the number of the newest event in the bucket, or 0 if none was sent yet."""
-        return int(self._read_meta(_LAST_SENT_EVENT) or 0)
+        return int(self._read_meta(_LAST_SENT_EVENT_KEY) or 0)
 
     def set_last_sent_event(self, seq: int) -> None:
         """Record the number of the newest event in the bucket."""
-        self._set_meta({_LAST_SENT_EVENT: str(seq)})
+        self._set_meta({_LAST_SENT_EVENT_KEY: str(seq)})
 
     def _read_meta(self, key: str) -> str:
-        """Return a value of the table meta, or an empty text if there is none."""
-        row = self._database.execute("select value from meta where key = ?", (key,)).fetchone()
-        return "" if row is None else str(row[0])
+        """Return a value of the table meta, or an empty string if the key has no row."""
+        meta_row = self._database.execute("select value from meta where key = ?", (key,)).fetchone()
+        return "" if meta_row is None else str(meta_row[0])
 
-    def _set_meta(self, values: dict[str, str]) -> None:
-        """Set values of the table meta by key. Either all of them are committed or none."""
+    def _set_meta(self, entries: dict[str, str]) -> None:
+        """Set entries of the table meta, values by key. Either all entries are committed or none."""
         with self._database:
-            self._database.executemany("insert or replace into meta (key, value) values (?, ?)", values.items())
+            self._database.executemany("insert or replace into meta (key, value) values (?, ?)", entries.items())
 
 
-def _object_of_row(version_id: str, size: int, locked_until: str | None, has_legal_hold: int) -> ReplicatedObject:
-    """Return the object from its columns. ``locked_until`` is RFC 3339, and ``has_legal_hold`` is 0 or 1."""
+def _build_object(version_id: str, size: int, locked_until: str | None, has_legal_hold: int) -> ReplicatedObject:
+    """Build an object from its columns. ``locked_until`` is RFC 3339, and ``has_legal_hold`` is 0 or 1."""
     return ReplicatedObject(
         version_id, size, clock.parse_time(locked_until) if locked_until else None, bool(has_legal_hold)
     )

@@ -61,8 +61,8 @@ class LockProof:
 def probe_lock(bucket: Bucket) -> LockProof:
     """Upload a probe, an object with a short lock, and try to break the lock in every known way.
 
-    Returns the outcome. Nothing is uploaded to a bucket that keeps no versions or has no object lock. In a good
-    bucket the probe stays, as it cannot be deleted while its lock lasts.
+    Nothing is uploaded to a bucket that keeps no versions or has no object lock. In a good bucket the probe stays,
+    because nobody can delete it while the lock lasts.
 
     Raises BucketProblem if the bucket cannot be used.
     """
@@ -72,14 +72,12 @@ def probe_lock(bucket: Bucket) -> LockProof:
     key = PROBE_PREFIX + secrets.token_hex(8)
     locked_until = clock.read_clocks().wall.replace(microsecond=0) + _PROBE_LOCK_DURATION
     with TemporaryDirectory() as folder:
-        probe_path = Path(folder) / "probe"
-        probe_path.write_bytes(key.encode("ascii"))
-        version_id = bucket.upload(
-            key, probe_path, hashlib.sha256(probe_path.read_bytes()).hexdigest(), locked_until
-        )
-    info = bucket.object_info(key, version_id)
+        probe_path, probe_bytes = Path(folder) / "probe", key.encode("ascii")
+        probe_path.write_bytes(probe_bytes)
+        version_id = bucket.upload(key, probe_path, hashlib.sha256(probe_bytes).hexdigest(), locked_until)
+    probe_info = bucket.object_info(key, version_id)
     is_kept_by_promise["locks"] = (
-        info is not None and info.locked_until is not None and info.locked_until >= locked_until
+        probe_info is not None and probe_info.locked_until is not None and probe_info.locked_until >= locked_until
     )
     if is_kept_by_promise["locks"]:
         is_kept_by_promise |= bucket.try_to_break_lock(key, version_id, locked_until)

@@ -19,8 +19,10 @@ PROBE_PREFIX = "probe/"
 CLAIM_KEY = "archive.json"
 
 #: The two folders repeat the first and the second pair of digits of the SHA-256.
-_CONTENT_KEY = re.compile(r"objects/([0-9a-f]{2})/([0-9a-f]{2})/(\1\2[0-9a-f]{60})")
-_BUNDLE_KEY = re.compile(r"history/(\d{10})-(\d{10})-([0-9a-f]{40})\.bundle")
+_CONTENT_KEY = re.compile(r"objects/([0-9a-f]{2})/([0-9a-f]{2})/(?P<sha256>\1\2[0-9a-f]{60})")
+_BUNDLE_KEY = re.compile(
+    r"history/(?P<first_seq>\d{10})-(?P<last_seq>\d{10})-(?P<head_commit>[0-9a-f]{40})\.bundle"
+)
 
 
 class EventSpan(NamedTuple):
@@ -41,22 +43,24 @@ def content_key(sha256: str) -> str:
 
 def parse_content_key(key: str) -> str | None:
     """Return the SHA-256 in a key that :func:`content_key` made. Return None for any other key."""
-    match = _CONTENT_KEY.fullmatch(key)
-    return match[3] if match else None
+    key_match = _CONTENT_KEY.fullmatch(key)
+    return key_match["sha256"] if key_match else None
 
 
 def bundle_key(span: EventSpan) -> str:
-    """Return the key of a bundle. Its numbers are padded, so a listing is in the order of the events."""
+    """Return the key of a bundle, with padded numbers, so that a listing is in the order of the events."""
     return f"{HISTORY_PREFIX}{span.first_seq:010}-{span.last_seq:010}-{span.head_commit}.bundle"
 
 
 def parse_bundle_key(key: str) -> EventSpan | None:
     """Return the span in a key that :func:`bundle_key` made. Return None for any other key."""
-    match = _BUNDLE_KEY.fullmatch(key)
-    return EventSpan(int(match[1]), int(match[2]), match[3]) if match else None
+    key_match = _BUNDLE_KEY.fullmatch(key)
+    if key_match is None:
+        return None
+    return EventSpan(int(key_match["first_seq"]), int(key_match["last_seq"]), key_match["head_commit"])
 
 
-def newest_span(bundle_keys: Iterable[str]) -> EventSpan | None:
-    """Return the span with the latest events; other keys are ignored, and None stands for no bundle."""
+def find_newest_span(bundle_keys: Iterable[str]) -> EventSpan | None:
+    """Return the span with the latest events, or None without bundles. Keys of other objects are ignored."""
     spans = [span for key in bundle_keys if (span := parse_bundle_key(key)) is not None]
     return max(spans, key=lambda span: span.last_seq, default=None)

@@ -34,7 +34,7 @@ def run_in_parallel(
     has_failed = threading.Event()
 
     def transfer_unless_stopped(item: _Item) -> _Result:
-        """Transfer an item. Raises TransferStopped if it must not be begun any more."""
+        """Transfer ``item``, or raise TransferStopped if no further item may be begun."""
         if stopping.is_set() or has_failed.is_set():
             raise TransferStopped
         try:
@@ -46,15 +46,15 @@ def run_in_parallel(
     with ThreadPoolExecutor(thread_count) as pool:
         futures = [pool.submit(transfer_unless_stopped, item) for item in items]
     errors = [error for future in futures if (error := future.exception()) is not None]
-    # TransferStopped only tells that an item was not begun, so the error that caused that is raised instead.
-    causes = [error for error in errors if not isinstance(error, TransferStopped)]
+    # TransferStopped only means that an item was not begun. If another item failed, that failure is the reason.
+    failures = [error for error in errors if not isinstance(error, TransferStopped)]
     if errors:
-        raise causes[0] if causes else errors[0]
+        raise failures[0] if failures else errors[0]
     return [future.result() for future in futures]
 
 
 def split_into_batches(items: Iterable[_Item], batch_size: int) -> Iterator[list[_Item]]:
     """Yield the items in lists of ``batch_size``. The last list may be shorter. Without items, yield nothing."""
-    remaining = iter(items)
-    while batch := list(islice(remaining, batch_size)):
+    remaining_items = iter(items)
+    while batch := list(islice(remaining_items, batch_size)):
         yield batch

@@ -30,7 +30,7 @@ from archiver.replica.object_names import CONTENT_PREFIX, parse_content_key
 from archiver.replica.parallel_transfers import Progress, split_into_batches
 from archiver.replica.rebuild_history import rebuild_history
 from archiver.replica.s3 import S3Bucket
-from archiver.retention.disposal_selection import needed_content
+from archiver.retention.disposal_selection import find_needed_objects
 from archiver.store import names, permissions
 from archiver.store.archive import Archive
 from archiver.store.events.archive_events import ArchiveCreated
@@ -42,6 +42,10 @@ from archiver.store.index import overview
 _BATCH_SIZE = 500
 #: Nobody may write to a content object.
 _CONTENT_MODE = 0o444
+#: Only the owner may enter the folder of the keys, and read the signing key.
+_KEY_FOLDER_MODE, _SIGNING_KEY_MODE = 0o700, 0o600
+#: Mode bits that a folder of content objects may have: all but write access of the group.
+_CONTENT_FOLDER_MODE_BITS = 0o750
 #: Pauses before further attempts at an object whose connection broke: the S3 client retries a request, but not the
 #: reading of the content.
 _RETRY_PAUSES_SECONDS = (0.2, 1.0)
@@ -74,15 +78,15 @@ def rebuild_from_url(
     The configuration is written next to the folder ``root``, unless the file exists. Returns the result of the
     rebuild and the path of the configuration.
 
-    Raises UsageError for an invalid address, ConfigError if boto3 or the credentials are missing, and what
-    :func:`rebuild_archive` raises.
+    Raises UsageError for an invalid address, ConfigError if boto3 or the credentials are missing, OSError if the
+    configuration cannot be written, and the errors of :func:`rebuild_archive`.
     """
     settings = settings_from_url(url, access)
     root = root.absolute()
-    result = rebuild_archive(
+    rebuild_result = rebuild_archive(
         S3Bucket(settings), root, key_folder, settings.thread_count, only_history=only_history, progress=progress
     )
-    return result, _write_config(root, access)
+    return rebuild_result, _write_config(root, access)
 
 
 def rebuild_archive(
@@ -97,19 +101,19 @@ def rebuild_archive(
     """Rebuild the archive at ``root``, or continue an interrupted rebuild.
 
     ``key_folder`` is a folder with a backup of the signing key, which is never sent to the bucket. None: the
-    archive gets no signing key. With ``only_history`` no content is downloaded. A later call without it
-    downloads the content. ``progress`` counts the bytes of content, and is called after each batch.
+    archive gets no signing key. With ``only_history`` no content is downloaded; a later call without
+    ``only_history`` downloads the content. ``progress`` counts the bytes of content, after each batch.
 
     Content that cannot be recovered is not an error: see :attr:`RebuildResult.missing_content`.
 
     Raises NotFoundError if the bucket has no archive, StorageError if its history is damaged or the disk fails,
-    BucketProblem if the bucket fails, and Busy if another rebuild is active. Unless the history is complete, no
-    files are left. Afterwards an error leaves all that was rebuilt so far.
+    BucketProblem if the bucket fails, and Busy if another rebuild is active. If the history is still incomplete
+    then, no files are left. Otherwise everything that was rebuilt so far stays.
     """
     with permissions.archive_umask():
         if not is_there(root / "archive.git"):
             rebuild_history(bucket, root)
-        _create_folders(root, key_folder)
+        _create_folders_and_copy_key(root, key_folder)
         archive = Archive(root)
         try:
             with archive.writing(_LOCK_TIMEOUT):
@@ -118,30 +122,31 @@ def rebuild_archive(
             if not is_there(allowed_signers):
                 allowed_signers.write_bytes(archive.journalled_signers())
             newest_event = archive.journal.newest_event()
-            result = RebuildResult(newest_event.seq if newest_event else 0)
+            rebuild_result = RebuildResult(newest_event.seq if newest_event else 0)
             if not only_history:
-                result = _download_content(bucket, archive, thread_count, progress, result.event_count)
+                rebuild_result = _download_content(
+                    bucket, archive, thread_count, progress, rebuild_result.event_count
+                )
             sync_filesystem(root)
-            return result
+            return rebuild_result
         finally:
             archive.close()
 
 
 def _write_config(root: Path, access: BucketAccess) -> Path:
-    """Write a configuration file, if missing, next to the archive at ``root``, and return the path.
+    """Write a configuration file next to the archive at ``root``, unless the file exists. Return the path.
 
-    The file names the watched folder of the lost server and how to access the bucket. It holds no access keys.
+    The file contains the watched folder of the lost server and the access to the bucket, but no access keys.
     """
-    path = root.with_name(f"{root.name}.toml")
-    if not is_there(path):
-        path.write_text(
-            template.render_config(_config_of_archive(root, path)) + _replica_table(access), encoding="utf-8"
-        )
-    return path
+    config_path = root.with_name(f"{root.name}.toml")
+    if not is_there(config_path):
+        config_text = template.render_config(_build_config(root, config_path)) + _render_replica_table(access)
+        config_path.write_text(config_text, encoding="utf-8")
+    return config_path
 
 
-def _config_of_archive(root: Path, config_path: Path) -> Config:
-    """Return a configuration with the journalled watched folder, layout, and longest promised retention.
+def _build_config(root: Path, config_path: Path) -> Config:
+    """Build a configuration with the journalled watched folder, layout, and longest promised retention.
 
     All other settings have their defaults. The promises in the journal stay in force whatever the configuration
     says.
@@ -165,27 +170,29 @@ def _config_of_archive(root: Path, config_path: Path) -> Config:
         archive.close()
 
 
-def _replica_table(access: BucketAccess) -> str:
+def _render_replica_table(access: BucketAccess) -> str:
     """Return the TOML table ``[replica]`` with the settings that are not empty, to append to a configuration."""
     credentials = os.path.abspath(access.credentials_file) if access.credentials_file else ""
     settings = {"endpoint": access.endpoint, "region": access.region, "credentials": credentials}
-    lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items() if value]
-    return "\n".join(["", "[replica]", *lines, ""])
+    # A JSON string is also a TOML string.
+    setting_lines = [f"{key} = {json.dumps(setting)}" for key, setting in settings.items() if setting]
+    return "\n".join(["", "[replica]", *setting_lines, ""])
 
 
-def _create_folders(root: Path, key_folder: Path | None) -> None:
+def _create_folders_and_copy_key(root: Path, key_folder: Path | None) -> None:
     """Create the folders next to ``archive.git``, and copy the signing key from ``key_folder`` unless it is None.
 
-    The access rights of ``root`` and all files in it are set as well. Existing folders are kept.
+    Also sets the access rights of ``root`` and of all files in the archive. Existing folders are kept.
 
     Raises StorageError if the key cannot be copied. The new folders stay then.
     """
-    for name in ("spool", "keys"):
-        (root / name).mkdir(exist_ok=True)
-    (root / "keys").chmod(0o700)
+    keys_folder = root / "keys"
+    (root / "spool").mkdir(exist_ok=True)
+    keys_folder.mkdir(exist_ok=True)
+    keys_folder.chmod(_KEY_FOLDER_MODE)
     if key_folder is not None:
         try:
-            shutil.copyfile(key_folder / "signing_key", root / "keys" / "signing_key")
+            shutil.copyfile(key_folder / "signing_key", keys_folder / "signing_key")
         except OSError as error:
             raise StorageError(
                 "Cannot copy the signing key {path} ({reason}). No archived data was lost. Data that is already "
@@ -194,16 +201,16 @@ def _create_folders(root: Path, key_folder: Path | None) -> None:
                 path=key_folder / "signing_key",
                 reason=error.strerror,
             ) from None
-        (root / "keys" / "signing_key").chmod(0o600)
+        (keys_folder / "signing_key").chmod(_SIGNING_KEY_MODE)
     permissions.set_access_for_group(root, None)
 
 
 # --- content
 
 
-def _absent_content_sizes(archive: Archive) -> dict[str, int]:
-    """Return the sizes, by SHA-256, of the content that versions need and the archive lacks."""
-    needed_sha256s = needed_content(archive.index)
+def _find_absent_content(archive: Archive) -> dict[str, int]:
+    """Return the size in bytes, by SHA-256, of the content that versions need and the archive lacks."""
+    needed_sha256s = find_needed_objects(archive.index)
     intervals = overview.content_intervals(archive.index)
     needed_sizes = {sha256: size for _, sha256, size, _, _ in intervals if sha256 in needed_sha256s}
     return {sha256: size for sha256, size in needed_sizes.items() if not archive.content.has_object(sha256, size)}
@@ -214,22 +221,24 @@ def _download_content(
 ) -> RebuildResult:
     """Download the absent content, batch by batch, and put it into the archive.
 
-    ``event_count`` is only passed on to the result. ``progress`` counts content that cannot be recovered too, and
+    ``event_count`` is only passed on to the result. ``progress`` also counts content that cannot be recovered, and
     so ends at the total.
 
-    Raises BucketProblem if the downloads of an object keep failing. The archive has all earlier batches then.
+    Raises BucketProblem if every attempt to download an object fails. The archive has all earlier batches then.
     """
-    absent_sizes = _absent_content_sizes(archive)
+    absent_sizes = _find_absent_content(archive)
     versions_by_sha256 = _list_content_versions(bucket, absent_sizes)
 
-    def download(sha256: str) -> str | None:
+    def download_object(sha256: str) -> str | None:
+        """Download a content object to the spool, and return the path or None."""
         return _download_oldest_undamaged(bucket, archive.spool_folder, versions_by_sha256.get(sha256, ()), sha256)
 
-    total_bytes, handled_bytes, missing_content = sum(absent_sizes.values()), 0, []
+    missing_content: list[str] = []
+    total_bytes, handled_bytes = sum(absent_sizes.values()), 0
     with ThreadPoolExecutor(thread_count) as pool:
         for batch in split_into_batches(sorted(absent_sizes), _BATCH_SIZE):
-            staged_paths = dict(zip(batch, pool.map(download, batch), strict=True))
-            # Crash window: bytes first, names second, as in every capture.
+            staged_paths = dict(zip(batch, pool.map(download_object, batch), strict=True))
+            # Crash window: the bytes must be durable before a file gets its final name.
             sync_filesystem(archive.root)
             for sha256, staged_path in staged_paths.items():
                 if staged_path is None:
@@ -258,8 +267,8 @@ def _download_oldest_undamaged(
 ) -> str | None:
     """Download the oldest of ``versions`` whose content has the digest ``sha256``.
 
-    Returns the path of the file in the spool, or None if no version has the digest. Raises BucketProblem as
-    :func:`_download_with_retries` does.
+    Returns the path of the file in the spool, or None if no version has the digest. Raises BucketProblem if every
+    attempt to download a version fails.
     """
     for version in sorted(versions, key=lambda version: version.modified_at):
         if staged_path := _download_with_retries(bucket, spool, version, sha256):
@@ -268,9 +277,9 @@ def _download_oldest_undamaged(
 
 
 def _download_with_retries(bucket: Bucket, spool: Path, version: ObjectVersion, sha256: str) -> str | None:
-    """Do as :func:`_download_if_undamaged` does, with another attempt after each of the pauses.
+    """Call :func:`_download_if_undamaged`, and again after each pause as long as the bucket fails.
 
-    Raises BucketProblem if the last attempt fails too.
+    Raises BucketProblem if the last attempt fails as well.
     """
     for pause_seconds in _RETRY_PAUSES_SECONDS:
         try:
@@ -284,35 +293,35 @@ def _download_with_retries(bucket: Bucket, spool: Path, version: ObjectVersion, 
 def _download_if_undamaged(bucket: Bucket, spool: Path, version: ObjectVersion, sha256: str) -> str | None:
     """Download a version into a new file in the spool, read-only for everybody.
 
-    Returns the path of the file. Returns None, and leaves no file, if the version has another digest than
-    ``sha256`` or does not exist.
+    Returns the path of the file, for the caller to move. Returns None, and leaves no file, if the version has
+    another digest than ``sha256`` or does not exist.
 
     Raises BucketProblem if the download fails, OSError if the file cannot be written. No file is left then either.
     """
     digest = hashlib.sha256()
-    with NamedTemporaryFile(dir=spool, prefix="tmp", delete=False) as stream:
+    with NamedTemporaryFile(dir=spool, prefix="tmp", delete=False) as spool_file:
         is_undamaged = False
         try:
-            for data in bucket.download(version.key, version.version_id):
-                digest.update(data)
-                stream.write(data)
-            stream.flush()
-            os.fchmod(stream.fileno(), _CONTENT_MODE)
+            for chunk in bucket.download(version.key, version.version_id):
+                digest.update(chunk)
+                spool_file.write(chunk)
+            spool_file.flush()
+            os.fchmod(spool_file.fileno(), _CONTENT_MODE)
             is_undamaged = digest.hexdigest() == sha256
         except ObjectMissing:
             # The version was deleted since it was listed. Another version may have the content.
             return None
         finally:
             if not is_undamaged:
-                os.unlink(stream.name)
-    return stream.name if is_undamaged else None
+                os.unlink(spool_file.name)
+    return spool_file.name if is_undamaged else None
 
 
 def _move_to_content_store(archive: Archive, staged_path: str, sha256: str) -> None:
-    """Rename a downloaded file to the path of the content object, and create the folders above."""
+    """Rename a downloaded file to the path of the content object, after creating missing folders of that path."""
     object_path = archive.content.path(sha256)
-    # The new folders get the mode of the folder of all objects, except for write access of the group.
-    folder_mode = stat.S_IMODE(archive.content.objects_folder.stat().st_mode) & 0o750
+    objects_folder_mode = stat.S_IMODE(archive.content.objects_folder.stat().st_mode)
+    folder_mode = objects_folder_mode & _CONTENT_FOLDER_MODE_BITS
     for folder in (object_path.parent.parent, object_path.parent):
         folder.mkdir(folder_mode, exist_ok=True)
     os.rename(staged_path, object_path)

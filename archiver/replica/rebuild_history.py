@@ -40,29 +40,28 @@ def rebuild_history(bucket: Bucket, root: Path) -> None:
     """Create ``archive.git`` below ``root`` from the bundles in the bucket, complete or not at all.
 
     ``root`` and missing folders above it are created. The repository is built under another name and renamed at
-    the end. If the process is killed before, the next attempt removes it.
+    the end. If the process is killed before the end, the next attempt removes the unfinished repository.
 
     Raises NotFoundError if the bucket has no history, StorageError if the history is damaged or the filesystem is
-    not suitable for an archive, and BucketProblem if the bucket fails. The folders that were created are removed
-    then.
+    not suitable for an archive, and BucketProblem if the bucket fails. The new folders are removed then.
     """
     new_folders = new_archive.missing_folders(root)
     root.mkdir(parents=True, exist_ok=True)
-    unfinished = root / _UNFINISHED_NAME
+    unfinished_path = root / _UNFINISHED_NAME
     try:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        check_filesystem(unfinished, root)
+        shutil.rmtree(unfinished_path, ignore_errors=True)
+        check_filesystem(unfinished_path, root)
         permissions.restrict_to_owner(root)
-        repository = Repository.begin(unfinished)
+        repository = Repository.begin(unfinished_path)
         try:
             repository.set_refs(_fetch_all_bundles(bucket, repository, root))
             repository.arm()
         finally:
             repository.close()
         # Crash window: the rename is the last step, so an existing archive.git is always complete.
-        os.rename(unfinished, root / "archive.git")
+        os.rename(unfinished_path, root / "archive.git")
     except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(unfinished_path, ignore_errors=True)
         new_archive.remove_folders(new_folders)
         raise
 
@@ -70,19 +69,18 @@ def rebuild_history(bucket: Bucket, root: Path) -> None:
 def _fetch_all_bundles(bucket: Bucket, repository: Repository, root: Path) -> dict[str, str]:
     """Fetch the objects of all bundles into the repository, in the order of their events, and return all refs.
 
-    A ref has the value from the last bundle that names it. The history ends at the first event with which no
-    bundle begins.
+    The last bundle with a ref decides its value. The history ends where no bundle begins with the next event.
 
-    Raises NotFoundError if no bundle begins with the first event, StorageError as :func:`_fetch_next_bundle` does,
-    and BucketProblem if the bucket fails. The objects fetched by then stay in the repository.
+    Raises NotFoundError if no bundle begins with the first event, StorageError if all versions of a bundle are
+    damaged, and BucketProblem if the bucket fails. The objects fetched by then stay in the repository.
     """
     candidates_by_first_seq = _list_bundles(bucket)
     refs: dict[str, str] = {}
     last_seq, head_commit = 0, ""
     while candidates := candidates_by_first_seq.pop(last_seq + 1, None):
-        fetched = _fetch_next_bundle(bucket, repository, root, candidates, head_commit)
-        refs |= fetched.refs
-        last_seq, head_commit = fetched.span.last_seq, fetched.span.head_commit
+        fetched_bundle = _fetch_next_bundle(bucket, repository, root, candidates, head_commit)
+        refs |= fetched_bundle.refs
+        last_seq, head_commit = fetched_bundle.span.last_seq, fetched_bundle.span.head_commit
     if not refs:
         raise NotFoundError(
             "The bucket contains no archive history. Nothing was changed. Check the prefix in --url."
@@ -95,8 +93,8 @@ def _fetch_next_bundle(
 ) -> _FetchedBundle:
     """Fetch the bundle among ``candidates`` that continues the journal after the commit ``head_commit``.
 
-    All candidates begin with the same event. They are tried from the oldest to the newest, since anybody with
-    access to the bucket can only add later ones. An empty ``head_commit`` means that nothing was fetched yet.
+    All candidates begin with the same event. The oldest candidate is tried first, since anybody with access to the
+    bucket can add later ones. An empty ``head_commit`` means that nothing was fetched yet.
 
     Raises StorageError if every candidate is damaged or continues another journal, BucketProblem if the bucket
     fails.
@@ -109,8 +107,8 @@ def _fetch_next_bundle(
         if continues_journal:
             return _FetchedBundle(span, bundled_refs)
     raise StorageError(
-        "The history from event {first} on is damaged in the bucket. Nothing was changed. Try the other versions "
-        "of {key} in the bucket.",
+        "The history from journal event {first} on is damaged in the bucket. Nothing was changed. Try the other "
+        "versions of {key} in the bucket.",
         first=candidates[0].span.first_seq,
         key=candidates[0].version.key,
     )
@@ -129,16 +127,16 @@ def _list_bundles(bucket: Bucket) -> dict[int, list[_BundleVersion]]:
 def _fetch_bundle(bucket: Bucket, repository: Repository, root: Path, version: ObjectVersion) -> dict[str, str]:
     """Add the objects of a bundle to the repository. Return its refs, or an empty dict for a damaged bundle.
 
-    Raises BucketProblem if the bucket fails. That is not treated as damage: the other versions of the bundle could
-    not be downloaded either.
+    Raises BucketProblem if the bucket fails. A failing bucket is not treated as damage, because the other versions
+    of the bundle could not be downloaded either.
     """
-    with NamedTemporaryFile(dir=root, prefix="tmp-bundle-") as stream:
+    with NamedTemporaryFile(dir=root, prefix="tmp-bundle-") as bundle_file:
         try:
-            for data in bucket.download(version.key, version.version_id):
-                stream.write(data)
-            stream.flush()
-            return repository.take_in(Path(stream.name))
-        except BucketProblem:
+            for chunk in bucket.download(version.key, version.version_id):
+                bundle_file.write(chunk)
+            bundle_file.flush()
+            return repository.take_in(Path(bundle_file.name))
+        except BucketProblem:  # a StorageError that is no sign of damage
             raise
         except (ObjectMissing, StorageError):
             # The bundle is damaged, or was deleted since it was listed. Another version may be undamaged.

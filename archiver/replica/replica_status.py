@@ -49,7 +49,7 @@ class ReplicaStatus:
         return {"url": self.url, "locks": self.uses_object_lock, "synced_at": self.synced_at, "behind": behind}
 
     def overdue_problem(self, now: datetime, alert_hours: float) -> LazyMessage | None:
-        """Return a message for people if a version has waited for ``alert_hours`` or longer, otherwise None."""
+        """Return a message for users if a version has waited for ``alert_hours`` or longer, otherwise None."""
         waiting_since = self.lag.waiting_since
         if waiting_since is None or now - clock.parse_time(waiting_since) < timedelta(hours=alert_hours):
             return None

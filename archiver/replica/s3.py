@@ -98,7 +98,7 @@ class S3Bucket(Bucket):
     # --- the port
 
     def upload(self, key: str, source: Path, sha256: str, locked_until: datetime | None) -> str:
-        """See :class:`Bucket`."""
+        """Implement :meth:`Bucket.upload`. A large file is sent in parts, of which one is in memory at a time."""
         size = source.stat().st_size
         # Further arguments of the request that creates an object, in one part or in several.
         creation_arguments: dict[str, Any] = {"Metadata": {_DIGEST_METADATA: sha256}}
@@ -126,27 +126,27 @@ class S3Bucket(Bucket):
         ``creation_arguments`` are further arguments of the request that begins the upload. Returns the server's
         reply to the request that completes it.
 
-        After any failure the upload is aborted. Otherwise its parts would stay and be charged for, and no listing
-        shows them.
+        Raises the errors of the client, after aborting the upload: parts that stay would be charged for, although
+        no listing shows them.
         """
         object_arguments = self._object_arguments(key)
         upload_id = self._client.create_multipart_upload(**object_arguments, **creation_arguments)["UploadId"]
-        upload = {**object_arguments, "UploadId": upload_id}
+        upload_arguments = {**object_arguments, "UploadId": upload_id}
         try:
-            parts: list[dict[str, Any]] = []
-            while data := self._throttle.read_from(stream, _PART_BYTES):
-                part_number = len(parts) + 1
-                reply = self._client.upload_part(**upload, PartNumber=part_number, Body=data)
-                parts.append({"PartNumber": part_number, "ETag": reply["ETag"]})
-            completed: dict[str, Any] = self._client.complete_multipart_upload(
-                **upload, MultipartUpload={"Parts": parts}
+            sent_parts: list[dict[str, Any]] = []
+            while part_bytes := self._throttle.read_from(stream, _PART_BYTES):
+                part_number = len(sent_parts) + 1
+                reply = self._client.upload_part(**upload_arguments, PartNumber=part_number, Body=part_bytes)
+                sent_parts.append({"PartNumber": part_number, "ETag": reply["ETag"]})
+            final_reply: dict[str, Any] = self._client.complete_multipart_upload(
+                **upload_arguments, MultipartUpload={"Parts": sent_parts}
             )
         except BaseException:
             # If the abort fails too, the first failure is still the one to report.
             with suppress(Exception):
-                self._client.abort_multipart_upload(**upload)
+                self._client.abort_multipart_upload(**upload_arguments)
             raise
-        return completed
+        return final_reply
 
     def _ensure_locked(self, key: str, version_id: str, locked_until: datetime) -> None:
         """Lock an object that was uploaded in parts, and read the lock back.
@@ -161,17 +161,17 @@ class S3Bucket(Bucket):
             raise bucket_problem(self._settings.url, LOCK_IGNORED)
 
     def extend_lock(self, key: str, version_id: str, locked_until: datetime) -> None:
-        """See :class:`Bucket`."""
+        """Implement :meth:`Bucket.extend_lock`."""
         with convert_client_errors(self._settings.url):
             self._request_retention(key, version_id, _COMPLIANCE_MODE, locked_until)
 
     def _request_retention(self, key: str, version_id: str, mode: str, locked_until: datetime) -> None:
-        """Request a lock in ``mode``, S3's word, through ``locked_until``. Raises the errors of the client."""
+        """Request a lock through ``locked_until`` in ``mode``, a mode of S3. Raises the errors of the client."""
         retention = {"Mode": mode, "RetainUntilDate": locked_until}
         self._client.put_object_retention(**self._object_arguments(key), VersionId=version_id, Retention=retention)
 
     def set_legal_hold(self, key: str, version_id: str, *, is_held: bool) -> None:
-        """See :class:`Bucket`."""
+        """Implement :meth:`Bucket.set_legal_hold`."""
         legal_hold = {"Status": "ON" if is_held else "OFF"}
         with convert_client_errors(self._settings.url):
             self._client.put_object_legal_hold(
@@ -179,7 +179,7 @@ class S3Bucket(Bucket):
             )
 
     def object_info(self, key: str, version_id: str) -> ObjectInfo | None:
-        """See :class:`Bucket`."""
+        """Implement :meth:`Bucket.object_info`. Only a lock in compliance mode counts."""
         try:
             with convert_client_errors(self._settings.url):
                 reply = self._client.head_object(**self._object_arguments(key), VersionId=version_id)
@@ -196,53 +196,53 @@ class S3Bucket(Bucket):
             return None
 
     def download(self, key: str, version_id: str) -> Iterator[bytes]:
-        """See :class:`Bucket`."""
+        """Implement :meth:`Bucket.download`. The speed is limited by the throttle."""
         with convert_client_errors(self._settings.url):
             reply = self._client.get_object(**self._object_arguments(key), VersionId=version_id)
             expected_size, received_size = int(reply["ContentLength"]), 0
             with reply["Body"] as body:
-                while data := body.read(_READ_BYTES):
-                    received_size += len(data)
-                    self._throttle.wait_for_bandwidth(len(data))
-                    yield data
+                while chunk := body.read(_READ_BYTES):
+                    received_size += len(chunk)
+                    self._throttle.wait_for_bandwidth(len(chunk))
+                    yield chunk
             if received_size != expected_size:
                 raise bucket_problem(self._settings.url, CONNECTION_CUT)
 
     def list_versions(self, prefix: str, after_key: str = "") -> Iterator[ObjectVersion]:
-        """See :class:`Bucket`."""
+        """Implement :meth:`Bucket.list_versions`. One page of the listing is in memory at a time."""
         prefix_length = len(self._settings.prefix)
-        arguments: dict[str, Any] = {
+        listing_arguments: dict[str, Any] = {
             "Bucket": self._settings.bucket_name,
             "Prefix": self._settings.prefix + prefix,
         }
         if after_key:
-            arguments["KeyMarker"] = self._settings.prefix + after_key
+            listing_arguments["KeyMarker"] = self._settings.prefix + after_key
         while True:
             with convert_client_errors(self._settings.url):
-                page = self._client.list_object_versions(**arguments)
+                page = self._client.list_object_versions(**listing_arguments)
                 versions = _parse_listing_page(page, prefix_length)
                 is_last_page = not page.get("IsTruncated")
                 if not is_last_page:
-                    arguments["KeyMarker"] = page["NextKeyMarker"]
+                    listing_arguments["KeyMarker"] = page["NextKeyMarker"]
                     if "NextVersionIdMarker" in page:
-                        arguments["VersionIdMarker"] = page["NextVersionIdMarker"]
+                        listing_arguments["VersionIdMarker"] = page["NextVersionIdMarker"]
             yield from versions
             if is_last_page:
                 return
 
     def delete_version(self, key: str, version_id: str) -> None:
-        """See :class:`Bucket`."""
+        """Implement :meth:`Bucket.delete_version`."""
         with convert_client_errors(self._settings.url, may_be_forbidden=True):
             self._client.delete_object(**self._object_arguments(key), VersionId=version_id)
 
     def is_versioned(self) -> bool:
-        """See :class:`Bucket`."""
+        """Implement :meth:`Bucket.is_versioned`."""
         with convert_client_errors(self._settings.url):
             reply = self._client.get_bucket_versioning(Bucket=self._settings.bucket_name)
             return bool(reply.get("Status") == "Enabled")
 
     def has_object_lock(self) -> bool:
-        """See :class:`Bucket`."""
+        """Implement :meth:`Bucket.has_object_lock`."""
         try:
             with convert_client_errors(self._settings.url, may_be_forbidden=True):
                 reply = self._client.get_object_lock_configuration(Bucket=self._settings.bucket_name)
@@ -252,23 +252,23 @@ class S3Bucket(Bucket):
             return False
 
     def try_to_break_lock(self, key: str, version_id: str, locked_until: datetime) -> dict[str, bool]:
-        """See :class:`Bucket`."""
+        """Implement :meth:`Bucket.try_to_break_lock`."""
         client, bucket_name = self._client, self._settings.bucket_name
-        version = {**self._object_arguments(key), "VersionId": version_id}
+        version_arguments = {**self._object_arguments(key), "VersionId": version_id}
         earlier_end = locked_until - _SHORTENING
         # Promise (a key of lock_probe.PROMISES) -> the request that a bucket which keeps the promise refuses.
-        attacks: dict[str, Callable[[], object]] = {
-            "delete": lambda: client.delete_object(**version),
-            "bypass": lambda: client.delete_object(**version, BypassGovernanceRetention=True),
+        attack_by_promise: dict[str, Callable[[], object]] = {
+            "delete": lambda: client.delete_object(**version_arguments),
+            "bypass": lambda: client.delete_object(**version_arguments, BypassGovernanceRetention=True),
             "shorten": lambda: self._request_retention(key, version_id, _COMPLIANCE_MODE, earlier_end),
-            "clear": lambda: client.put_object_retention(**version, Retention={}),
+            "clear": lambda: client.put_object_retention(**version_arguments, Retention={}),
             "govern": lambda: self._request_retention(key, version_id, _GOVERNANCE_MODE, locked_until),
             "suspend": lambda: client.put_bucket_versioning(
                 Bucket=bucket_name, VersioningConfiguration={"Status": "Suspended"}
             ),
         }
         is_kept_by_promise = {}
-        for promise, attack in attacks.items():
+        for promise, attack in attack_by_promise.items():
             is_kept_by_promise[promise] = self._is_request_refused(attack)
             if promise == "suspend" and not is_kept_by_promise[promise]:
                 # The attack suspended versioning for the whole bucket, so enable it again.
@@ -284,30 +284,30 @@ class S3Bucket(Bucket):
         try:
             with convert_client_errors(self._settings.url, may_be_forbidden=True):
                 send_request()
-        except RequestForbidden:  # The answer to the question, and no failure.
+        except RequestForbidden:  # This refusal is the expected answer, not a failure.
             return True
         return False
 
     def stop_transfers(self) -> None:
-        """See :class:`Bucket`."""
+        """Implement :meth:`Bucket.stop_transfers`."""
         self._throttle.stop()
 
-    # --- inside
+    # --- requests
 
     def _object_arguments(self, key: str) -> dict[str, str]:
-        """Return the request arguments naming the object with this key."""
+        """Return the arguments of a request that name the bucket and the object."""
         return {"Bucket": self._settings.bucket_name, "Key": self._settings.prefix + key}
 
 
 def _parse_listing_page(page: Mapping[str, Any], prefix_length: int) -> list[ObjectVersion]:
-    """Return the entries of a page of a listing by key, and for each key from the oldest to the newest.
+    """Return the entries of a listing page, sorted by key. Entries of the same key are sorted by time.
 
     ``prefix_length`` is the number of characters to remove from the beginning of each key.
 
     Raises LookupError or ValueError if the page lacks a member or has it in another form.
     """
-    # A server lists the newest version of a key first, and its times may be whole seconds. Sorting keeps the order
-    # of equal times, so the entries are reversed before.
+    # A server lists the newest version of a key first, and may report whole seconds. Sorting keeps the order of
+    # entries with equal times, so the entries are reversed first.
     versions = [
         _parse_listing_entry(entry, prefix_length, is_delete_marker=False)
         for entry in reversed(page.get("Versions", ()))
@@ -332,7 +332,7 @@ def _parse_listing_entry(entry: Mapping[str, Any], prefix_length: int, *, is_del
 
 
 def _refuse_web_page(http_response: Any, **_: Any) -> None:
-    """Raise ResponseParserError if a reply is a web page. The client calls this with each reply, by its event."""
+    """Raise ResponseParserError if a reply is a web page. The client calls this function after each request."""
     from botocore.parsers import ResponseParserError
 
     if "text/html" in http_response.headers.get("content-type", ""):

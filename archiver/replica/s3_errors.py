@@ -16,8 +16,8 @@ _CLOCKS_DIFFER = LazyMessage.define(
     "the clocks of this server and of the bucket differ too much", code="bucket.clocks-differ"
 )
 _OVERLOADED = LazyMessage.define("the bucket is overloaded", code="bucket.overloaded")
-#: A server's error code -> the reason as a clause of the message for people.
-_REASONS: Mapping[str, LazyMessage] = {
+#: A server's error code -> the reason as a clause of the message for users.
+_REASON_BY_CODE: Mapping[str, LazyMessage] = {
     "InvalidAccessKeyId": _UNKNOWN_KEY,
     "SignatureDoesNotMatch": _WRONG_SECRET,
     "AccessDenied": _FORBIDDEN,
@@ -50,7 +50,7 @@ def bucket_problem(url: str, reason: LazyMessage) -> BucketProblem:
     """Return the error about the bucket at ``url``, for the caller to raise. ``reason`` is part of the message."""
     return BucketProblem(
         "Cannot use the bucket {url}: {reason}. No archived data was lost. Capture continues. Check access, "
-        "network, and configuration; missing objects are sent afterwards.",
+        "network, and configuration; missing objects are uploaded afterwards.",
         url=url,
         reason=reason,
     )
@@ -61,9 +61,9 @@ def convert_client_errors(url: str, *, may_be_forbidden: bool = False) -> Iterat
     """Turn the errors that the S3 client raises in the block into the errors of the port.
 
     Raises ObjectMissing if the requested object does not exist, RequestForbidden (only with ``may_be_forbidden``)
-    if the server refuses the request, and BucketProblem with ``url`` for everything else. A LookupError or
-    ValueError in the block counts as a reply in another form than S3's, an OSError as a bucket that cannot be
-    reached.
+    if the server refuses the request, and BucketProblem, whose message names ``url``, for any other failure. A
+    LookupError or ValueError in the block means that the reply is not one of S3, an OSError that the bucket cannot
+    be reached.
     """
     from botocore import exceptions
     from botocore.parsers import ResponseParserError
@@ -72,12 +72,12 @@ def convert_client_errors(url: str, *, may_be_forbidden: bool = False) -> Iterat
     try:
         yield
     except exceptions.ClientError as error:
-        code = str(error.response.get("Error", {}).get("Code", ""))
-        if may_be_forbidden and code in _FORBIDDEN_CODES:
-            raise RequestForbidden(code) from None
-        if code in _MISSING_CODES and error.operation_name in ("HeadObject", "GetObject"):
-            raise ObjectMissing(code) from None
-        raise bucket_problem(url, _reason_of_code(code)) from None
+        error_code = str(error.response.get("Error", {}).get("Code", ""))
+        if may_be_forbidden and error_code in _FORBIDDEN_CODES:
+            raise RequestForbidden(error_code) from None
+        if error_code in _MISSING_CODES and error.operation_name in ("HeadObject", "GetObject"):
+            raise ObjectMissing(error_code) from None
+        raise bucket_problem(url, _explain_error_code(error_code)) from None
     except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError):
         raise bucket_problem(url, NO_CREDENTIALS) from None
     except (exceptions.IncompleteReadError, exceptions.ResponseStreamingError, HTTPError):
@@ -93,11 +93,12 @@ def convert_client_errors(url: str, *, may_be_forbidden: bool = False) -> Iterat
         raise bucket_problem(url, NOT_S3) from None
 
 
-def _reason_of_code(code: str) -> LazyMessage:
-    """Return the reason for a server's error code.
+def _explain_error_code(error_code: str) -> LazyMessage:
+    """Return the reason that a server's error code stands for, as a clause of a message.
 
-    The message shows an unknown code only if it looks like a code of S3: anything else may be part of a web page.
+    The clause contains an unknown code only if the code looks like one of S3. Other text may come from a web page.
     """
-    if code in _REASONS:
-        return _REASONS[code]
-    return OTHER_ANSWER.with_fields(code=code) if code.isalnum() and len(code) < _LONGEST_CODE else NOT_S3
+    if error_code in _REASON_BY_CODE:
+        return _REASON_BY_CODE[error_code]
+    is_plausible_code = error_code.isalnum() and len(error_code) < _LONGEST_CODE
+    return OTHER_ANSWER.with_fields(code=error_code) if is_plausible_code else NOT_S3

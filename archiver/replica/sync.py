@@ -20,9 +20,9 @@ from archiver.replica.bucket import Bucket, RequestForbidden
 from archiver.replica.bundles import write_bundle
 from archiver.replica.desired_objects import (
     DesiredObject,
+    compute_desired_history_state,
+    compute_desired_objects,
     compute_lock_end,
-    desired_objects,
-    desired_state_of_history,
     is_lock_too_short,
 )
 from archiver.replica.existing_objects import claim_prefix, record_listed_bundles, record_listed_content
@@ -48,8 +48,8 @@ class _UnsentContent(NamedTuple):
     desired: DesiredObject
 
 
-class _OutdatedObject(NamedTuple):
-    """An object in the bucket whose lock or legal hold differs from the desired one."""
+class _SentObject(NamedTuple):
+    """An object in the bucket: its recorded and its desired state."""
 
     key: str
     replicated: ReplicatedObject
@@ -76,8 +76,8 @@ class Replicator:
         """Prepare a sync of ``archive`` with ``bucket``, whose known objects ``state`` holds.
 
         ``uses_object_lock`` is False for a bucket that was accepted without object lock: nothing is locked or held
-        there. Objects are transferred on ``thread_count`` threads. Once ``stopping`` is set, none is begun any
-        more. ``progress`` counts the bytes of content, after each batch.
+        there. Objects are transferred on ``thread_count`` threads. Once ``stopping`` is set, no transfer is begun
+        any more. ``progress`` is called after each batch with the bytes of content handled so far and in total.
         """
         self._archive = archive
         self._bucket = bucket
@@ -104,7 +104,7 @@ class Replicator:
             return self._sync_under_lock(policy)
 
     def _sync_under_lock(self, policy: RetentionPolicy) -> SyncResult:
-        """Take the steps of a sync in their order. The caller holds the lock on ``replica.lock``.
+        """Run all steps of a sync in order. The caller holds the lock on ``replica.lock``.
 
         A sync that fails leaves the state marked as unfinished, so the next one begins with a listing of the
         bucket.
@@ -112,31 +112,31 @@ class Replicator:
         index = self._archive.index
         # Read the head before the desired content: later events may name content that this sync does not send.
         journal_head = index.head_commit
-        # An event of an unknown kind may be a hold. Until a later release understands it, nothing is released.
+        # An event of an unknown kind may be a hold. Nothing is lifted or deleted until a release understands it.
         self._may_lift_and_delete = not index.unread_events()
         now = clock.read_clocks().wall
-        desired_content = desired_objects(index, policy, self._archive.compliance_time())
+        desired_content = compute_desired_objects(index, policy, self._archive.compliance_time())
         if not self._state.has_complete_records():
             self._record_listed_objects(now)
         self._state.begin_sync()
         self._send_content(desired_content, now)
         self._update_content_locks(desired_content, now)
-        self._send_history(journal_head, desired_state_of_history(desired_content, now), now)
+        self._send_history(journal_head, compute_desired_history_state(desired_content, now), now)
         self._delete_disposed_content(desired_content, now)
         self._state.finish_sync(clock.read_clocks().wall)
         return self._result
 
-    # --- what the bucket has already
+    # --- objects that the bucket already has
 
     def _record_listed_objects(self, now: datetime) -> None:
         """List the bucket, record the content, and ensure the prefix belongs to this archive.
 
-        Raises UsageError if the prefix belongs to another archive, BucketProblem, and TransferStopped.
+        Raises UsageError if the prefix belongs to another archive, BucketProblem if the bucket fails, and
+        TransferStopped if the service ends.
         """
         record_listed_content(self._bucket, self._state, self._thread_count, self._stopping)
-        claim_lock_end = (
-            compute_lock_end(desired_state_of_history({}, now), now) if self._uses_object_lock else None
-        )
+        desired_claim = compute_desired_history_state({}, now)
+        claim_lock_end = compute_lock_end(desired_claim, now) if self._uses_object_lock else None
         claim = claim_prefix(self._bucket, self._archive.index.archive_id, claim_lock_end)
         self._state.record_objects([claim])
         self._state.mark_bucket_listed()
@@ -175,7 +175,7 @@ class Replicator:
             self._progress(handled_bytes, total_bytes)
 
     def _upload_content(self, content: _UnsentContent, now: datetime) -> ReplicatedObject | None:
-        """Upload a content object and return its record, or return None if the archive lacks the content too."""
+        """Upload a content object and return its record, or None if the archive lacks the content as well."""
         path = self._archive.content.path(content.sha256)
         if not is_there(path):
             # One missing file must not keep the others from being sent. ``verify`` reports it as a finding.
@@ -207,34 +207,35 @@ class Replicator:
             return
         replicated_objects = self._state.objects_below(object_names.CONTENT_PREFIX)
         sent_objects = (
-            _OutdatedObject(key, replicated_objects[key], desired)
+            _SentObject(key, replicated_objects[key], desired)
             for sha256, desired in desired_content.items()
             if (key := object_names.content_key(sha256)) in replicated_objects
         )
         outdated_objects = (
-            sent
-            for sent in sent_objects
-            if is_lock_too_short(sent.replicated.locked_until, sent.desired, now)
-            or self._must_change_hold(sent.replicated, sent.desired)
+            sent_object
+            for sent_object in sent_objects
+            if is_lock_too_short(sent_object.replicated.locked_until, sent_object.desired, now)
+            or self._must_change_hold(sent_object.replicated, sent_object.desired)
         )
         for batch in split_into_batches(outdated_objects, _BATCH_SIZE):
-            # Forgotten before the request: a lifted hold that is still recorded would not be placed again.
+            # Deleted before the requests: a lifted hold that is still recorded would never be placed again.
             self._state.delete_object_records(
-                sent.key
-                for sent in batch
-                if sent.replicated.has_legal_hold and self._must_change_hold(sent.replicated, sent.desired)
+                outdated.key
+                for outdated in batch
+                if outdated.replicated.has_legal_hold
+                and self._must_change_hold(outdated.replicated, outdated.desired)
             )
             self._update_locks(batch, now)
 
-    def _update_locks(self, outdated_objects: Sequence[_OutdatedObject], now: datetime) -> None:
-        """Bring locks and holds to the desired state, and record all objects at the end."""
+    def _update_locks(self, outdated_objects: Sequence[_SentObject], now: datetime) -> None:
+        """Bring the locks and holds of all objects to the desired state, then record the objects together."""
         updated_objects = self._transfer_in_parallel(
             lambda outdated: self._update_lock(outdated, now), outdated_objects
         )
         keys = (outdated.key for outdated in outdated_objects)
         self._state.record_objects(zip(keys, updated_objects, strict=True))
 
-    def _update_lock(self, outdated: _OutdatedObject, now: datetime) -> ReplicatedObject:
+    def _update_lock(self, outdated: _SentObject, now: datetime) -> ReplicatedObject:
         """Bring lock and hold of an object to the desired state, and return its new record."""
         key, replicated, desired = outdated
         locked_until = replicated.locked_until
@@ -250,7 +251,7 @@ class Replicator:
         return ReplicatedObject(replicated.version_id, replicated.size, locked_until, has_legal_hold)
 
     def _must_change_hold(self, replicated: ReplicatedObject, desired: DesiredObject) -> bool:
-        """Return True if the legal hold has to be placed, or has to be lifted and may be."""
+        """Return True if the legal hold has to be placed, or has to be lifted and this sync may lift it."""
         return replicated.has_legal_hold != desired.needs_legal_hold and (
             desired.needs_legal_hold or self._may_lift_and_delete
         )
@@ -258,16 +259,16 @@ class Replicator:
     # --- history
 
     def _send_history(self, journal_head: str | None, desired: DesiredObject, now: datetime) -> None:
-        """Upload events missing in the bucket as a single git bundle, then renew locks ending too early.
+        """Upload the events that the bucket lacks as a single git bundle, then renew locks that end too early.
 
-        ``journal_head`` is the commit of the last event to send. None: the index is empty. ``desired`` is the
+        ``journal_head`` is the commit of the last event to send, or None if the index is empty. ``desired`` is the
         desired state of all bundles. Safe to repeat after a crash: a bundle that was uploaded but not recorded is
         recorded first.
 
-        Raises SecondWriter for a bundle of another archive, and BucketProblem. What was recorded by then stays
-        recorded.
+        Raises SecondWriter for a bundle of another archive, BucketProblem if the bucket fails. Everything recorded
+        by then stays recorded.
         """
-        recorded_span = object_names.newest_span(self._state.objects_below(object_names.HISTORY_PREFIX))
+        recorded_span = object_names.find_newest_span(self._state.objects_below(object_names.HISTORY_PREFIX))
         newest_span = record_listed_bundles(self._archive, self._bucket, self._state, recorded_span)
         if journal_head is not None and self._has_unsent_events(newest_span, journal_head):
             newest_span = self._upload_bundle(newest_span, journal_head, desired, now)
@@ -303,7 +304,7 @@ class Replicator:
         permanent_objects = self._state.objects_below(object_names.HISTORY_PREFIX)
         permanent_objects |= self._state.objects_below(object_names.CLAIM_KEY)
         outdated_objects = [
-            _OutdatedObject(key, replicated, desired)
+            _SentObject(key, replicated, desired)
             for key, replicated in permanent_objects.items()
             if is_lock_too_short(replicated.locked_until, desired, now)
         ]
@@ -312,49 +313,48 @@ class Replicator:
     # --- disposal
 
     def _delete_disposed_content(self, desired_content: Mapping[str, DesiredObject], now: datetime) -> None:
-        """Delete disposed content, which no version needs any more, once the lock has ended.
+        """Delete content that no version needs any more after a disposal, once its lock has ended.
 
-        Its legal hold is lifted at once. While the bucket enforces a lock, the object is listed in the result
+        A legal hold is lifted at once. While the bucket enforces a lock, the object is listed in the result
         instead, and the next sync tries again. Nothing is deleted or lifted while the journal has an event of an
         unknown kind.
 
-        Each object is forgotten before the request that deletes it. After a failure or a crash the next sync lists
-        the bucket and records what is still there, while a record of a deleted object would keep its content from
-        being sent if it is archived again.
+        The record of an object is deleted first. After a failure or a crash, the next sync lists the bucket and
+        records what remains. A leftover record would keep the content from being sent if it is archived again.
         """
         if not self._may_lift_and_delete:
             return
-        for key, replicated in self._state.objects_below(object_names.CONTENT_PREFIX).items():
+        for key, replicated_object in self._state.objects_below(object_names.CONTENT_PREFIX).items():
             sha256 = object_names.parse_content_key(key)
             if sha256 is None or sha256 in desired_content:
                 continue
-            if replicated.has_legal_hold:
-                replicated = self._lift_hold(key, replicated)
-            if replicated.locked_until is not None and replicated.locked_until > now:
-                self._result.still_locked.append(LockedContent(sha256, replicated.locked_until))
+            if replicated_object.has_legal_hold:
+                replicated_object = self._lift_hold(key, replicated_object)
+            if replicated_object.locked_until is not None and replicated_object.locked_until > now:
+                self._result.still_locked.append(LockedContent(sha256, replicated_object.locked_until))
                 continue
             self._state.delete_object_records([key])
             try:
-                self._bucket.delete_version(key, replicated.version_id)
+                self._bucket.delete_version(key, replicated_object.version_id)
             except RequestForbidden:
                 # The lock has not ended by the bucket's clock, or somebody extended it.
-                self._state.record_objects([(key, replicated)])
-                self._result.still_locked.append(LockedContent(sha256, replicated.locked_until or now))
+                self._state.record_objects([(key, replicated_object)])
+                self._result.still_locked.append(LockedContent(sha256, replicated_object.locked_until or now))
                 continue
             self._result.deleted_count += 1
 
     def _lift_hold(self, key: str, replicated: ReplicatedObject) -> ReplicatedObject:
-        """Lift the legal hold of content, and return its new record, which is saved.
+        """Lift the legal hold of a content object; save and return its new record.
 
-        Until the bucket has replied the content is not recorded, as in :meth:`_delete_disposed_content`.
+        The old record is deleted before the request, for the reason given in :meth:`_delete_disposed_content`.
         """
         self._state.delete_object_records([key])
         self._bucket.set_legal_hold(key, replicated.version_id, is_held=False)
         self._result.changed_holds += 1
-        released = replace(replicated, has_legal_hold=False)
-        self._state.record_objects([(key, released)])
-        return released
+        without_hold = replace(replicated, has_legal_hold=False)
+        self._state.record_objects([(key, without_hold)])
+        return without_hold
 
     def _transfer_in_parallel(self, transfer: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
-        """Do as :func:`run_in_parallel` does, on this sync's number of threads, until it is told to stop."""
+        """Call :func:`run_in_parallel` with the number of threads and the stop event of this sync."""
         return run_in_parallel(transfer, items, self._thread_count, self._stopping)

@@ -44,10 +44,10 @@ class SyncResult:
     missing_content: list[str] = field(default_factory=list)
 
     def describe(self) -> LazyMessage:
-        """Return a sentence for people with all counts."""
+        """Return a summary for users, with all counts."""
         return LazyMessage(
-            "Sent objects: {sent} ({megabytes} MB). Extended locks: {extended}. Changed holds: {holds}. Deleted "
-            "objects: {deleted}.",
+            "Uploaded objects: {sent} ({megabytes} MB). Extended locks: {extended}. Changed holds: {holds}. "
+            "Deleted objects: {deleted}.",
             sent=self.sent_count,
             megabytes=f"{self.sent_bytes / 1e6:.1f}",
             extended=len(self.extended_locks),

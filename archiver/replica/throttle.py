@@ -21,7 +21,7 @@ class Throttle:
     """A limit on the bytes per second of all threads together. Safe to use from several threads."""
 
     def __init__(self, bytes_per_second: float) -> None:
-        """Begin with ``bytes_per_second``. 0 means no limit, so that only :meth:`stop` has an effect."""
+        """Set the limit to ``bytes_per_second``. 0 means no limit, so that only :meth:`stop` has an effect."""
         self._bytes_per_second = bytes_per_second
         self._lock = threading.Lock()
         #: The monotonic time at which the next bytes may pass.
@@ -51,9 +51,9 @@ class Throttle:
 
         Raises TransferStopped after :meth:`stop`.
         """
-        data = stream.read(byte_count)
-        self.wait_for_bandwidth(len(data))
-        return data
+        chunk = stream.read(byte_count)
+        self.wait_for_bandwidth(len(chunk))
+        return chunk
 
 
 class ThrottledFile:
@@ -77,7 +77,7 @@ class ThrottledFile:
         )
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Move to ``offset`` as io.IOBase.seek does, and return the new position."""
+        """Move to ``offset``, counted from ``whence`` (see io.IOBase.seek), and return the new position."""
         return self._stream.seek(offset, whence)
 
     def tell(self) -> int:

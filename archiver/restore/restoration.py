@@ -31,8 +31,8 @@ class Overwrite(StrEnum):
     """Which existing files of the target a restore replaces."""
 
     NEVER = "never"
-    IF_CHANGED = "if-changed"  # those that differ from the archive
-    ALWAYS = "always"  # equal ones as well
+    IF_CHANGED = "if-changed"  # only files that differ from the archive
+    ALWAYS = "always"  # equal files as well
 
 
 class PlacedVersion(NamedTuple):
@@ -60,8 +60,8 @@ class RestorePlan:
     def files_to_write(self, overwrite: Overwrite) -> list[RestoreItem]:
         """Return the files that a restore writes.
 
-        Those are all files with ALWAYS, and otherwise the files that are new or differ.  With NEVER, the caller
-        has to refuse the restore before if there are ``differing_files``.
+        With ALWAYS that is every file, otherwise every file that is new or differs.  With NEVER, the caller must
+        first refuse the restore if there are ``differing_files``.
         """
         if overwrite is Overwrite.ALWAYS:
             return self.new_files + self.differing_files + self.same_files
@@ -99,8 +99,8 @@ def list_restore_items(
     """
     if version.disposed:
         raise NotFoundError(
-            "The content of {tag} was disposed of under certificate {name}. Nothing was changed. To export the "
-            "certificate, run: archiver dispose certificate {name!q} --to DIR",
+            "The content of {tag} was deleted in disposal {name}. Nothing was changed. To export the certificate "
+            "of destruction, run: archiver dispose certificate {name!q} --to DIR",
             tag=version.tag,
             name=version.disposed,
         )
@@ -108,8 +108,8 @@ def list_restore_items(
     for material in archive.index.materials(version.submission, version.number):
         if globs and not any(_matches_glob(material.path, glob) for glob in globs):
             continue
-        path = subfolder + b"/" + material.path if subfolder else material.path
-        restore_items.append(RestoreItem(_check_stays_below(path), material))
+        target_path = subfolder + b"/" + material.path if subfolder else material.path
+        restore_items.append(RestoreItem(_check_stays_in_target(target_path), material))
     if globs and not restore_items:
         raise NotFoundError(
             "No file of {tag} matches {globs}. Nothing was changed. To list the files, run: archiver show {tag!q}",
@@ -128,15 +128,16 @@ def _matches_glob(path: bytes, glob: str) -> bool:
     return fnmatch.fnmatchcase(path, raw_glob) or fnmatch.fnmatchcase(names.name_as_text(path), glob)
 
 
-def _check_stays_below(path: bytes) -> bytes:
-    """Return ``path`` if the path is relative and stays below the base folder.
+def _check_stays_in_target(path: bytes) -> bytes:
+    """Return ``path`` if the path is relative and leads to no place outside the target.
 
-    Raises StorageError if a part of the path is ``.``, ``..`` or empty, or has a NUL.
+    Raises StorageError if a component of the path is ``.``, ``..`` or empty, or contains a NUL.
     """
-    if any(part in (b"", b".", b"..") or b"\0" in part for part in path.split(b"/")):
+    components = path.split(b"/")
+    if any(component in (b"", b".", b"..") or b"\0" in component for component in components):
         raise StorageError(
             "The archive contains the file path {path}, which leads outside the target folder: the archive was "
-            "tampered with. Nothing was changed. To check the archive, run: archiver verify",
+            "tampered with. Nothing was changed. To verify the archive, run: archiver verify",
             path=names.name_as_text(path),
         )
     return path
@@ -145,11 +146,11 @@ def _check_stays_below(path: bytes) -> bytes:
 def find_versions_at(archive: Archive, filing: str, moment: str) -> list[PlacedVersion]:
     """Return the versions that a filing's folder held at ``moment`` (RFC 3339, UTC).
 
-    There is one for each submission that has a version by then: the newest one until ``moment``. Each version is
-    placed in the folder of its submission. Numbered submissions follow one another in the same folder, so only the
-    one with the highest number is returned.
+    For each submission, that is the newest version captured at ``moment`` or earlier, placed in the folder of the
+    submission. A submission without such a version is left out. Numbered submissions follow one another in the
+    same folder, so of those only the version of the highest number is returned.
 
-    Raises NotFoundError if the filing had no version yet at that time.
+    Raises NotFoundError if the filing had no version yet at ``moment``.
     """
     newest_versions: dict[Submission, Version] = {}
     for version in archive.index.versions(filing):
@@ -163,8 +164,8 @@ def find_versions_at(archive: Archive, filing: str, moment: str) -> list[PlacedV
             filing=filing,
             moment=moment,
         )
-    numbers = (submission.number for submission in newest_versions if submission.number is not None)
-    highest_number = max(numbers, default=None)
+    submission_numbers = (submission.number for submission in newest_versions if submission.number is not None)
+    highest_number = max(submission_numbers, default=None)
     return [
         PlacedVersion(version, submission.folder)
         for submission, version in newest_versions.items()
@@ -177,20 +178,20 @@ def plan_restore(target: Path, tags: Sequence[str], items: Iterable[RestoreItem]
 
     ``tags`` are those of the versions that the items come from. A target that does not exist counts as empty.
 
-    Raises UsageError if the target cannot be opened as a folder.
+    Raises UsageError if the target cannot be opened as a folder, OSError if an entry of it cannot be read.
     """
-    plan = RestorePlan(target, list(tags))
-    with TargetFolder(target, creates_folders=False) as folder:
+    restore_plan = RestorePlan(target, list(tags))
+    with TargetFolder(target, creates_folders=False) as target_folder:
         for item in items:
             if item.material.sha256 is None:
-                plan.empty_folders.append(item)
-            elif (file_stat := folder.stat_entry(item.path)) is None:
-                plan.new_files.append(item)
-            elif stat.S_ISREG(file_stat.st_mode) and folder.hash_file(item.path) == item.material.sha256:
-                plan.same_files.append(item)
+                restore_plan.empty_folders.append(item)
+            elif (entry_stat := target_folder.stat_entry(item.path)) is None:
+                restore_plan.new_files.append(item)
+            elif stat.S_ISREG(entry_stat.st_mode) and target_folder.hash_file(item.path) == item.material.sha256:
+                restore_plan.same_files.append(item)
             else:
-                plan.differing_files.append(item)
-    return plan
+                restore_plan.differing_files.append(item)
+    return restore_plan
 
 
 def apply_restore_plan(
@@ -202,7 +203,7 @@ def apply_restore_plan(
     """Write the files and empty folders of the plan, and return the number of bytes written.
 
     ``report_progress`` is called with the bytes written so far, and the bytes of all files to write. A restore can
-    be repeated after a failure, because a file gets its name only when it is complete and checked.
+    be repeated after a failure, because a file gets its final name only when its content is complete and checked.
 
     Raises UsageError if files differ and ``overwrite`` is NEVER; nothing is written then. Raises NotFoundError if
     content is missing, StorageError if content is damaged or the target cannot be written.
@@ -224,13 +225,13 @@ def apply_restore_plan(
     bytes_written = 0
     try:
         plan.target.mkdir(parents=True, exist_ok=True)
-        with TargetFolder(plan.target, creates_folders=True) as folder:
+        with TargetFolder(plan.target, creates_folders=True) as target_folder:
             for item in plan.empty_folders:
-                folder.create_folder(item.path)
-            files = plan.files_to_write(overwrite)
-            total_bytes = sum(file.material.size for file in files)
-            for file_bytes in _write_in_parallel(lambda file: folder.write_file(content, file), files):
-                bytes_written += file_bytes
+                target_folder.create_folder(item.path)
+            files_to_write = plan.files_to_write(overwrite)
+            total_bytes = sum(file.material.size for file in files_to_write)
+            for size in _write_in_parallel(lambda file: target_folder.write_file(content, file), files_to_write):
+                bytes_written += size
                 report_progress(bytes_written, total_bytes)
     except OSError as error:
         raise StorageError(
@@ -245,7 +246,7 @@ def apply_restore_plan(
 def _write_in_parallel(write_file: Callable[[RestoreItem], int], files: Sequence[RestoreItem]) -> Iterator[int]:
     """Write the files on one thread per processor, and yield the size of each in the order of ``files``.
 
-    Threads are enough, because Python releases its lock while it hashes and writes. After a failure, no further
+    Threads are enough, because Python releases its lock while hashing and writing. After a failure, no further
     file is begun, and the error of ``write_file`` is raised.
     """
     pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
@@ -255,7 +256,7 @@ def _write_in_parallel(write_file: Callable[[RestoreItem], int], files: Sequence
         pool.shutdown(cancel_futures=True)
 
 
-def note_arguments_for_restore(plan: RestorePlan, bytes_written: int) -> dict[str, Any]:
+def build_restore_note_arguments(plan: RestorePlan, bytes_written: int) -> dict[str, Any]:
     """Return the keyword arguments of ``RecordNote`` (archiver.actions) that journal a restore."""
     details = VersionsRestored(
         target=names.name_as_text(os.fsencode(os.path.abspath(plan.target))),

@@ -1,6 +1,6 @@
 """Write to the folder of a restore through directory descriptors, one component of a path at a time.
 
-So a symbolic link that somebody planted in the target cannot lead a restore out of the target.
+So a symbolic link planted in the target cannot lead a restore out of the target.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from archiver.model import Material
 from archiver.store import names
 from archiver.store.content.objects import ContentStore
 from archiver.store.fsync import begin_write_out
+
+#: The mode of a restored file, before the umask of the user takes rights away.
+_NEW_FILE_MODE = 0o666
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ class TargetFolder:
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Close the folder."""
         if self._root_fd is not None:
             os.close(self._root_fd)
 
@@ -72,9 +76,9 @@ class TargetFolder:
         missing, or if a link or a file is in its place. With ``creates_folders``, missing folders are created
         instead, and a link or a file in the way raises OSError.
         """
-        *parent_names, name = path.split(b"/")
+        *parent_names, entry_name = path.split(b"/")
         if self._root_fd is None:
-            yield None, name
+            yield None, entry_name
             return
         folder_fd = os.dup(self._root_fd)
         try:
@@ -85,11 +89,11 @@ class TargetFolder:
                 subfolder_fd = os.open(parent_name, flags, dir_fd=folder_fd)
                 os.close(folder_fd)
                 folder_fd = subfolder_fd
-            yield folder_fd, name
+            yield folder_fd, entry_name
         except (FileNotFoundError, NotADirectoryError):
             if self._creates_folders:
                 raise
-            yield None, name
+            yield None, entry_name
         finally:
             os.close(folder_fd)
 
@@ -98,57 +102,61 @@ class TargetFolder:
 
         Raises OSError if a folder on the way cannot be entered.
         """
-        with self._open_parent(path) as (folder_fd, name):
-            if folder_fd is None:
+        with self._open_parent(path) as (parent_fd, entry_name):
+            if parent_fd is None:
                 return None
             try:
-                return os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
+                return os.stat(entry_name, dir_fd=parent_fd, follow_symlinks=False)
             except FileNotFoundError:
-                # This is the usual case: nothing was restored to this folder before.
+                # The usual case: nothing was restored to this folder before.
                 return None
 
     def hash_file(self, path: bytes) -> str:
-        """Return the SHA-256 of a regular file in the target, in hexadecimal; empty if it cannot be opened."""
-        with self._open_parent(path) as (folder_fd, name):
+        """Return the SHA-256 of a regular file, in hexadecimal; empty if the file cannot be opened.
+
+        Call it only for a path at which :meth:`stat_entry` found a file. Raises OSError if reading fails.
+        """
+        with self._open_parent(path) as (parent_fd, entry_name):
             try:
-                file_fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder_fd)
+                file_fd = os.open(entry_name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)
             except OSError:
-                # No digest equals the empty text. So the file counts as differing, and is not overwritten unless
-                # the user allows it.
+                # No digest equals the empty string. So the file counts as differing, and is not overwritten unless
+                # the user allows that.
                 return ""
             with open(file_fd, "rb") as stream:
                 return hashlib.file_digest(stream, "sha256").hexdigest()
 
     def create_folder(self, path: bytes) -> None:
-        """Create the folder at ``path`` and all parents, if missing. Raises OSError.
+        """Create the folder at ``path`` and all parents, if missing. Raises OSError on failure.
 
         Does nothing if the target does not exist, or if a parent is missing and ``creates_folders`` is False.
         """
-        with self._open_parent(path) as (folder_fd, name):
-            if folder_fd is not None:
-                _create_missing_folder(name, folder_fd)
+        with self._open_parent(path) as (parent_fd, entry_name):
+            if parent_fd is not None:
+                _create_missing_folder(entry_name, parent_fd)
 
     def write_file(self, content: ContentStore, item: RestoreItem) -> int:
-        """Write a temporary file, check the bytes, and rename the file; return the size in bytes.
+        """Write a file under a temporary name, check the bytes, then rename the file; return its size in bytes.
 
-        Raises NotFoundError if the content is missing, StorageError if it is damaged, OSError if the target cannot
-        be written. The temporary file is removed then. After a crash it remains, and another restore ignores it.
+        Raises NotFoundError if the content is missing, StorageError if the content is damaged, OSError if the
+        target cannot be written. The temporary file is removed then. After a crash it remains, and another restore
+        ignores it.
         """
-        with self._open_parent(item.path) as (folder_fd, name):
+        with self._open_parent(item.path) as (parent_fd, entry_name):
             temporary_name = b".archiver-restore-%d-%d" % (os.getpid(), threading.get_ident())
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-            file_fd = os.open(temporary_name, flags, 0o666, dir_fd=folder_fd)
+            file_fd = os.open(temporary_name, flags, _NEW_FILE_MODE, dir_fd=parent_fd)
             is_renamed = False
             try:
                 with open(file_fd, "wb", buffering=0) as stream:
                     _copy_verified_content(content, item, stream.fileno())
                     begin_write_out(stream.fileno())
                     _set_mtime(stream.fileno(), item.material.mtime_ns)
-                os.rename(temporary_name, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
+                os.rename(temporary_name, entry_name, src_dir_fd=parent_fd, dst_dir_fd=parent_fd)
                 is_renamed = True
             finally:
                 if not is_renamed:
-                    os.unlink(temporary_name, dir_fd=folder_fd)
+                    os.unlink(temporary_name, dir_fd=parent_fd)
         return item.material.size
 
 
@@ -178,26 +186,26 @@ def _copy_verified_content(content: ContentStore, item: RestoreItem, file_fd: in
     """
     material = item.material
     if material.size == 0:
-        # An empty file has no content object.
-        return
+        return  # an empty file has no content object
     digest = hashlib.sha256()
     try:
         for chunk in content.read_views(material.sha256 or ""):
             digest.update(chunk)
             unwritten_bytes = chunk
             while unwritten_bytes:
-                # The kernel may write a part of the bytes only.
+                # The kernel may write only a part of the bytes.
                 unwritten_bytes = unwritten_bytes[os.write(file_fd, unwritten_bytes) :]
     except FileNotFoundError:
         raise NotFoundError(
-            "The archive lacks the content of {path}, which was not restored. Everything before it was restored. "
-            "To check the archive, run: archiver verify",
+            "The archive lacks the content of {path}. This file was not restored; all files before it were "
+            "restored. To verify the archive, run: archiver verify",
             path=names.name_as_text(item.path),
         ) from None
     if digest.hexdigest() != material.sha256:
         raise StorageError(
-            "The archived content of {path} is damaged and was not restored. Everything before it was restored. "
-            "Recover the object {sha256} from a backup or a clone. To check the archive, run: archiver verify",
+            "The archived content of {path} is damaged. This file was not restored; all files before it were "
+            "restored. Recover the object {sha256} from a backup or a clone. To verify the archive, run: "
+            "archiver verify",
             path=names.name_as_text(item.path),
             sha256=material.sha256,
         )

@@ -20,8 +20,10 @@ def build_certificate(
     """Return the certificate's files by name: canonical JSON, an SSH signature of the JSON, and a page to print.
 
     ``plan`` is the plan as journalled, see :func:`archiver.retention.disposal.read_plan`. ``needed_objects`` has
-    the SHA-256 of the planned objects that were not destroyed, because a version needs them again. The disposal
-    counts as finished now, by the archive's actor.
+    the SHA-256 of the planned objects that were not destroyed, because a version needs them again. The certificate
+    states the present time and the archive's actor as the end of the disposal.
+
+    Raises StorageError if there is no usable signing key.
     """
     certificate = {
         "certificate": disposal.identity,
@@ -58,14 +60,14 @@ def build_certificate(
 def read_certificate(archive: Archive, plan_id: str) -> dict[str, bytes]:
     """Return the files of the journalled certificate of a plan, by name.
 
-    Raises NotFoundError if there is no such plan or it was not carried out yet, StorageError if the event or an
+    Raises NotFoundError if the plan does not exist or was not carried out yet, StorageError if the event or an
     attachment is damaged.
     """
     disposals = archive.index.disposals(plan_id)
     if not disposals or not disposals[0].certified_commit:
         raise NotFoundError(
-            "Certificate {identity} does not exist. Nothing was changed. To list the disposal plans, run: "
-            "archiver dispose list",
+            "Disposal {identity} does not exist, or has no certificate of destruction yet. Nothing was changed. "
+            "To list the disposal plans, run: archiver dispose list",
             identity=plan_id,
         )
     event = archive.journal.read_event(disposals[0].certified_commit)

@@ -1,7 +1,6 @@
 """Dispose of content after retention (销毁): plan, two approvals, cooling-off, deletion, certificate.
 
-Nothing is disposed of automatically.  Each step is journalled before anything is deleted.  An interrupted run is
-finished by another run of the same plan.
+Nothing is disposed of automatically.  Each step is journalled before anything is deleted.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from archiver.retention.certificate import build_certificate
 from archiver.retention.disposal_selection import (
     DisposalSelection,
     VersionDecision,
-    needed_content,
+    find_needed_objects,
     select_disposable,
 )
 from archiver.retention.policy import RetentionPolicy, decide_retention
@@ -74,10 +73,10 @@ class DisposalResult:
 def journal_plan(
     archive: Archive, versions: Sequence[Version], rules: DisposalRules, lock_timeout: float
 ) -> JournalledPlan:
-    """Journal a plan to delete all currently disposable ``versions``.
+    """Journal a plan to delete the currently disposable ``versions``.
 
     Raises RetentionRefused if no version is disposable, or while a hold may be unknown (see
-    :func:`check_holds_are_known`), and NotFoundError if all versions are disposed of already. The refusal is
+    :func:`check_holds_are_known`), and NotFoundError if all versions are already disposed of. The refusal is
     journalled.
     """
     check_holds_are_known(archive, "dispose plan", lock_timeout)
@@ -95,16 +94,13 @@ def journal_plan(
             )
             writer.append(Draft(plan_id, details, {PLAN_FILE: io.BytesIO(selection.encode_plan())}))
             return JournalledPlan(plan_id, selection)
-    refusal = _explain_refusal(archive, versions, rules.policy)
+    refusal = _build_refusal(archive, versions, rules.policy)
     journal_refusal(archive, "dispose plan", refusal, lock_timeout)
     raise refusal
 
 
-def _explain_refusal(archive: Archive, versions: Sequence[Version], policy: RetentionPolicy) -> ArchiverError:
-    """Return the error for ``versions`` of which none is disposable.
-
-    It names the version whose retention ends first. If all versions are disposed of, it is a NotFoundError.
-    """
+def _build_refusal(archive: Archive, versions: Sequence[Version], policy: RetentionPolicy) -> ArchiverError:
+    """Return the error if none of ``versions`` is disposable: NotFoundError if all are already disposed of."""
     now = archive.compliance_time()
     undisposed_decisions = [
         VersionDecision(version, decide_retention(version, policy, now))
@@ -112,12 +108,12 @@ def _explain_refusal(archive: Archive, versions: Sequence[Version], policy: Rete
         if version.disposed is None
     ]
     if not undisposed_decisions:
-        return NotFoundError("No such version is left in the archive. Nothing was deleted.")
-    first_version, decision = min(undisposed_decisions, key=lambda pair: pair.decision.keep_until)
+        return NotFoundError("All of these versions are already disposed of. Nothing was deleted.")
+    first_version, decision = min(undisposed_decisions, key=lambda candidate: candidate.decision.keep_until)
     tags = ", ".join(version.tag for version, _ in undisposed_decisions[:_MAX_NAMED_VERSIONS])
     return RetentionRefused(
-        "Cannot dispose of {names}: {first} is retained through {until}{open}. Nothing was deleted. To see why, "
-        "run: archiver explain {first!q}",
+        "Cannot dispose of {names}: {first} is retained at least through {until}{open}. Nothing was deleted. To "
+        "see why, run: archiver explain {first!q}",
         names=tags + (", ..." if len(undisposed_decisions) > _MAX_NAMED_VERSIONS else ""),
         first=first_version.tag,
         until=decision.keep_until.date().isoformat(),
@@ -141,7 +137,7 @@ def approve_plan(
             _refuse_unknown_holds(archive)
             disposal = find_plan(archive, plan_id)
             _check_approver(archive, disposal)
-            _check_unchanged(archive, disposal, rules.policy)
+            _check_selection_unchanged(archive, disposal, rules.policy)
             writer.append(Draft(plan_id, DisposalApproved(plan_sha256=disposal.plan_sha256, reason=reason)))
             return find_plan(archive, plan_id)
     except RetentionRefused as refusal:
@@ -164,14 +160,14 @@ def run_plan(archive: Archive, plan_id: str, rules: DisposalRules, lock_timeout:
             disposal = _find_runnable_plan(archive, plan_id, rules.policy)
             if disposal.certified:
                 raise RetentionRefused(
-                    "The disposal {identity} was already carried out on {at}. Nothing was changed.",
+                    "Disposal {identity} was already completed on {at}. Nothing was changed.",
                     identity=plan_id,
                     at=disposal.certified,
                 )
             if disposal.begun is None:
                 _check_approvals(disposal)
                 _check_cooling_off(archive, disposal, rules)
-                selection = _check_unchanged(archive, disposal, rules.policy)
+                selection = _check_selection_unchanged(archive, disposal, rules.policy)
                 tags = [version.tag for version, _ in selection.disposable_decisions]
                 # The commit point: once this event is durable, objects may be missing, and verify knows why.
                 writer.append(Draft(plan_id, DisposalBegun(plan_sha256=disposal.plan_sha256, versions=tags)))
@@ -182,11 +178,11 @@ def run_plan(archive: Archive, plan_id: str, rules: DisposalRules, lock_timeout:
 
 
 def _delete_and_certify(archive: Archive, writer: Writer, plan_id: str) -> DisposalResult:
-    """Delete the objects of a begun plan, unless needed by now, and journal the certificate."""
+    """Delete the objects of a begun plan, except objects needed now, and journal the certificate."""
     disposal = find_plan(archive, plan_id)
     plan = read_plan(archive, disposal)
     # Since the plan began, a new version may have been captured with the same content.
-    needed_digests = needed_content(archive.index)
+    needed_digests = find_needed_objects(archive.index)
     deleted_sizes = {sha256: size for sha256, size in plan["objects"] if sha256 not in needed_digests}
     needed_objects = [sha256 for sha256, _ in plan["objects"] if sha256 in needed_digests]
     archive.content.destroy_objects(deleted_sizes)
@@ -196,7 +192,8 @@ def _delete_and_certify(archive: Archive, writer: Writer, plan_id: str) -> Dispo
     details = DisposalCertified(
         plan_sha256=disposal.plan_sha256, objects=len(deleted_sizes), bytes=byte_count, kept=needed_objects
     )
-    writer.append(Draft(plan_id, details, {name: io.BytesIO(data) for name, data in certificate_files.items()}))
+    attachments = {file_name: io.BytesIO(file_bytes) for file_name, file_bytes in certificate_files.items()}
+    writer.append(Draft(plan_id, details, attachments))
     return DisposalResult(plan_id, len(deleted_sizes), byte_count, len(needed_objects))
 
 
@@ -214,7 +211,7 @@ def check_holds_are_known(archive: Archive, command_name: str, lock_timeout: flo
 
 
 def _refuse_unknown_holds(archive: Archive) -> None:
-    """Raise RetentionRefused as :func:`check_holds_are_known` does, but journal nothing."""
+    """Raise RetentionRefused if the index may lack a hold; unlike check_holds_are_known(), journal nothing."""
     unread.refuse_unread_events(archive.index.unread_events())
     if set_aside.databases(archive.root):
         raise RetentionRefused(
@@ -225,9 +222,9 @@ def _refuse_unknown_holds(archive: Archive) -> None:
 
 
 def find_plan(archive: Archive, plan_id: str) -> Disposal:
-    """Return the plan with this name and its state. Raises NotFoundError if no such plan exists."""
+    """Return the plan with this id and its state. Raises NotFoundError if no such plan exists."""
     disposals = archive.index.disposals(plan_id)
-    # For an empty name, the index returns all plans.
+    # For an empty id, the index returns all plans.
     if not disposals or not plan_id:
         raise NotFoundError(
             "Disposal plan {identity} does not exist. Nothing was changed. To list the disposal plans, run: "
@@ -238,29 +235,29 @@ def find_plan(archive: Archive, plan_id: str) -> Disposal:
 
 
 def _find_runnable_plan(archive: Archive, plan_id: str, policy: RetentionPolicy) -> Disposal:
-    """Return the plan with this name.
+    """Return the plan with this id.
 
-    Raises RetentionRefused, which is journalled, if there is no such plan. If ``plan_id`` is the tag of a version,
-    the refusal says how long the version is kept.
+    Raises RetentionRefused if there is no such plan; the caller journals the refusal. If ``plan_id`` is the tag of
+    a version, the refusal says how long the version is kept.
     """
     try:
         return find_plan(archive, plan_id)
     except NotFoundError:
         version = archive.index.find_version(plan_id)
         if version is not None and not decide_retention(version, policy, archive.compliance_time()).is_disposable:
-            raise _explain_refusal(archive, [version], policy) from None
+            raise _build_refusal(archive, [version], policy) from None
         raise RetentionRefused(
-            "Disposal plan {identity} is not approved or does not exist. Nothing was deleted. To see what can be "
-            "disposed of, run: archiver dispose plan",
+            "Disposal plan {identity} does not exist. Nothing was deleted. To see which versions can be disposed "
+            "of, run: archiver dispose plan",
             identity=plan_id,
         ) from None
 
 
 def read_plan(archive: Archive, disposal: Disposal) -> dict[str, Any]:
     """Return the plan written by :meth:`DisposalSelection.encode_plan`; raises StorageError if damaged."""
-    event = archive.journal.read_event(disposal.commit)
-    document: dict[str, Any] = json.loads(archive.journal.read_attachment(event, PLAN_FILE))
-    return document
+    plan_event = archive.journal.read_event(disposal.commit)
+    plan: dict[str, Any] = json.loads(archive.journal.read_attachment(plan_event, PLAN_FILE))
+    return plan
 
 
 def _check_approver(archive: Archive, disposal: Disposal) -> None:
@@ -268,20 +265,21 @@ def _check_approver(archive: Archive, disposal: Disposal) -> None:
     actor = archive.actor
     if disposal.begun:
         raise RetentionRefused(
-            "The disposal {identity} has already begun. Nothing was changed. To finish it, run: archiver dispose "
-            "run {identity!q}",
+            "Disposal {identity} has already begun. Nothing was changed. To finish the disposal, run: archiver "
+            "dispose run {identity!q}",
             identity=disposal.identity,
         )
     if actor.uid == disposal.uid:
         raise RetentionRefused(
-            "{user} planned {identity} and therefore cannot approve it. Nothing was changed. Two other users of "
-            "this server must approve it.",
+            "{user} created disposal plan {identity} and therefore cannot approve the plan. Nothing was changed. "
+            "Two other users of this server must approve the plan.",
             user=actor,
             identity=disposal.identity,
         )
     if any(approval.uid == actor.uid for approval in disposal.approvals):
         raise RetentionRefused(
-            "{user} has already approved {identity}. Nothing was changed. Another user must approve it.",
+            "{user} has already approved disposal plan {identity}. Nothing was changed. Another user must "
+            "approve the plan.",
             user=actor,
             identity=disposal.identity,
         )
@@ -293,8 +291,9 @@ def _check_approvals(disposal: Disposal) -> None:
     missing_count = REQUIRED_APPROVALS - len(approver_uids)
     if missing_count > 0:
         raise RetentionRefused(
-            "{identity} lacks {missing} of {needed} approvals. Nothing was deleted. A user other than the "
-            "planner must approve it. To approve it, run: archiver dispose approve {identity!q} --reason WHY",
+            "Disposal plan {identity} lacks {missing} of {needed} approvals. Nothing was deleted. A user other "
+            "than the planner must approve the plan. To approve, run: archiver dispose approve {identity!q} "
+            "--reason TEXT",
             identity=disposal.identity,
             missing=missing_count,
             needed=REQUIRED_APPROVALS,
@@ -303,17 +302,17 @@ def _check_approvals(disposal: Disposal) -> None:
 
 def _check_cooling_off(archive: Archive, disposal: Disposal, rules: DisposalRules) -> None:
     """Raise RetentionRefused if the cooling-off period, in which anybody may object, has not ended yet."""
-    end = cooling_off_end(disposal, rules)
-    if archive.compliance_time() < end:
+    cooling_off_until = compute_cooling_off_end(disposal, rules)
+    if archive.compliance_time() < cooling_off_until:
         raise RetentionRefused(
-            "{identity} is in its cooling-off period until {until} by the compliance clock. Nothing was deleted. "
-            "To object before then, run: archiver hold place NAME OBJECT --reason WHY",
+            "Disposal plan {identity} is in its cooling-off period until {until} by the compliance clock. Nothing "
+            "was deleted. To object before then, run: archiver hold place NAME TAG --reason TEXT",
             identity=disposal.identity,
-            until=clock.format_time(end),
+            until=clock.format_time(cooling_off_until),
         )
 
 
-def cooling_off_end(disposal: Disposal, rules: DisposalRules) -> datetime:
+def compute_cooling_off_end(disposal: Disposal, rules: DisposalRules) -> datetime:
     """Return the time, by the compliance clock, from which the deletion may begin.
 
     The period counts from the latest approval. It is the longer of those in the plan and in today's configuration,
@@ -323,10 +322,10 @@ def cooling_off_end(disposal: Disposal, rules: DisposalRules) -> datetime:
     return latest_approval_time + timedelta(days=max(disposal.cooling_off_days, rules.cooling_off_days))
 
 
-def _check_unchanged(archive: Archive, disposal: Disposal, policy: RetentionPolicy) -> DisposalSelection:
+def _check_selection_unchanged(archive: Archive, disposal: Disposal, policy: RetentionPolicy) -> DisposalSelection:
     """Select again from the planned versions, and return the selection.
 
-    Raises RetentionRefused if it differs from the plan: people approved the deletion of something else.
+    Raises RetentionRefused if the selection differs from the plan, because people approved other deletions.
     """
     tags = read_plan(archive, disposal)["versions"]
     versions = [version for tag in tags if (version := archive.index.find_version(str(tag))) is not None]
@@ -339,8 +338,8 @@ def _check_unchanged(archive: Archive, disposal: Disposal, policy: RetentionPoli
         else LazyMessage("other versions share or shared their content")
     )
     raise RetentionRefused(
-        "The archive has changed since {identity} was made: {why}. Nothing was deleted. To make a new plan, run: "
-        "archiver dispose plan",
+        "The archive has changed since disposal plan {identity} was created: {why}. Nothing was deleted. To "
+        "create a new plan, run: archiver dispose plan",
         identity=disposal.identity,
         why=change_reason,
     )
@@ -349,7 +348,7 @@ def _check_unchanged(archive: Archive, disposal: Disposal, policy: RetentionPoli
 def journal_refusal(archive: Archive, command_name: str, refusal: ArchiverError, lock_timeout: float) -> None:
     """Journal that the command ``command_name``, such as ``dispose run``, was refused, and why.
 
-    If the journal cannot be written, this raises nothing: the caller raises ``refusal`` in any case.
+    Raises nothing if the journal cannot be written, because the caller raises ``refusal`` in any case.
     """
     try:
         with archive.writing(lock_timeout) as writer:

@@ -25,7 +25,7 @@ class VersionDecision(NamedTuple):
 
 
 class _ContentDivision(NamedTuple):
-    """The content objects of disposable versions and of the others.  An object may be in both parts."""
+    """The content objects of disposable and of all other versions.  An object may be in both parts."""
 
     candidate_sizes: dict[str, int]  # SHA-256 -> bytes, of each object in a disposable version
     needed_objects: set[str]  # SHA-256 of each object in a version that is not disposable
@@ -44,13 +44,13 @@ class DisposalSelection:
 
     @property
     def plan_sha256(self) -> str:
-        """The digest of the versions and objects to delete.
+        """The digest of the versions and objects to delete, in hex.
 
-        People approve the digest.  A plan whose selection has another digest by now is refused.
+        People approve this digest.  A plan is refused if a new selection from its versions has another digest.
         """
-        return hashlib.sha256(canonical_json(self._deleted_content())).hexdigest()
+        return hashlib.sha256(canonical_json(self._describe_deletions())).hexdigest()
 
-    def _deleted_content(self) -> dict[str, Any]:
+    def _describe_deletions(self) -> dict[str, Any]:
         """Return the part of the plan about deletions: ``versions`` (tags) and ``objects``, sorted.
 
         Each object is a list of its SHA-256 and its size in bytes.
@@ -64,7 +64,7 @@ class DisposalSelection:
         """Return the plan as canonical JSON, to be attached to the plan's journal event."""
         return canonical_json(
             {
-                **self._deleted_content(),
+                **self._describe_deletions(),
                 "decisions": [
                     _describe_decision(version, decision)
                     for version, decision in (*self.disposable_decisions, *self.retained_decisions)
@@ -77,35 +77,41 @@ class DisposalSelection:
 def select_disposable(
     index: Index, versions: Iterable[Version], policy: RetentionPolicy, now: datetime
 ) -> DisposalSelection:
-    """Divide ``versions`` into disposable and retained ones at ``now`` by the compliance clock.
+    """Divide ``versions`` into disposable and retained versions at ``now`` by the compliance clock.
 
-    Versions without files, and versions disposed of before, are in neither part.  An object of a disposable
-    version is only selected if no other version of the archive needs it.
+    Versions without files, and versions already disposed of, are in neither part.  An object of a disposable
+    version is selected only if no other version in the archive needs it.
     """
     disposable_decisions: list[VersionDecision] = []
     retained_decisions: list[VersionDecision] = []
     for version in versions:
         if version.disposed is None and version.files:
             decision = decide_retention(version, policy, now)
-            decisions = disposable_decisions if decision.is_disposable else retained_decisions
-            decisions.append(VersionDecision(version, decision))
-    content = _divide_content(index, [version for version, _ in disposable_decisions])
+            same_decisions = disposable_decisions if decision.is_disposable else retained_decisions
+            same_decisions.append(VersionDecision(version, decision))
+    content_division = _divide_content(index, [version for version, _ in disposable_decisions])
     object_sizes = {
-        sha256: size for sha256, size in content.candidate_sizes.items() if sha256 not in content.needed_objects
+        sha256: size
+        for sha256, size in content_division.candidate_sizes.items()
+        if sha256 not in content_division.needed_objects
     }
-    shared_count = len(content.candidate_sizes) - len(object_sizes)
-    return DisposalSelection(tuple(disposable_decisions), tuple(retained_decisions), object_sizes, shared_count)
+    return DisposalSelection(
+        disposable_decisions=tuple(disposable_decisions),
+        retained_decisions=tuple(retained_decisions),
+        object_sizes=object_sizes,
+        shared_count=len(content_division.candidate_sizes) - len(object_sizes),
+    )
 
 
-def needed_content(index: Index) -> set[str]:
-    """Return the SHA-256 of all content in versions that were not disposed of."""
+def find_needed_objects(index: Index) -> set[str]:
+    """Return the SHA-256 of every content object in versions that were not disposed of."""
     return _divide_content(index, []).needed_objects
 
 
 def _divide_content(index: Index, disposable_versions: Iterable[Version]) -> _ContentDivision:
-    """Divide the content of the archive between the disposable versions and all other versions.
+    """Divide the content of the archive between ``disposable_versions`` and all other versions.
 
-    Versions disposed of before need no content.
+    Versions already disposed of need no content.
     """
     disposable_ids = {(version.submission, version.number) for version in disposable_versions}
     disposable_numbers: dict[Submission, list[int]] = defaultdict(list)
@@ -127,9 +133,9 @@ def _divide_content(index: Index, disposable_versions: Iterable[Version]) -> _Co
 
 
 def _has_number_between(sorted_numbers: list[int], first_number: int, end_number: int | None) -> bool:
-    """Return True if any of the ascending numbers lies from ``first_number`` up to, but not at, ``end_number``.
+    """Return True if any of the ascending numbers is at least ``first_number`` and less than ``end_number``.
 
-    Without ``end_number`` there is no upper limit.
+    If ``end_number`` is None, there is no upper limit.
     """
     candidate_index = bisect_left(sorted_numbers, first_number)
     return candidate_index < len(sorted_numbers) and (

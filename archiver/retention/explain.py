@@ -10,6 +10,7 @@ from archiver.model import Version
 from archiver.retention.policy import (
     RetentionDecision,
     RetentionPolicy,
+    RetentionReason,
     decide_content_retention,
     decide_retention,
 )
@@ -22,9 +23,15 @@ class RetentionExplanation:
     """The explanation of how long a version or a content is kept."""
 
     decision: RetentionDecision
-    holding_versions: tuple[
-        Version, ...
-    ]  # all versions with the content; the version itself if no content was asked for
+    #: All versions with the content, or the version itself if no content was asked for, each with its own reasons.
+    #: Together they are the reasons of the decision, in the same order.
+    reasons_by_version: tuple[tuple[Version, tuple[RetentionReason, ...]], ...]
+
+    @property
+    def disposals(self) -> tuple[str, ...]:
+        """The names of the disposals that deleted the content; empty while a version still has it."""
+        disposal_names = [version.disposed for version, _ in self.reasons_by_version]
+        return tuple(dict.fromkeys(filter(None, disposal_names))) if all(disposal_names) else ()
 
 
 def explain_retention(
@@ -32,9 +39,9 @@ def explain_retention(
 ) -> RetentionExplanation:
     """Explain how long ``version`` is kept or, with ``material_path``, the content of the material at this path.
 
-    ``material_path`` is a readable path; empty for the version itself. An empty folder has no content, so it is
-    kept as long as the version. Content is kept as long as any version that contains it, so a material may outlast
-    its version. ``now`` is the time by the compliance clock: the archive's own clock, which never runs backwards.
+    ``material_path`` is a readable path; empty for the version itself. Content is kept as long as any version that
+    contains it, so a material may outlast its version. An empty folder has no content, and is kept as long as the
+    version. ``now`` is the time by the compliance clock: the archive's own clock, which never runs backwards.
 
     Raises NotFoundError if the version has no such material.
     """
@@ -51,5 +58,10 @@ def explain_retention(
         if material.sha256:
             holding_versions = index.versions_with_content(material.sha256)
             decision = decide_content_retention(holding_versions, policy, now)
-            return RetentionExplanation(decision, tuple(holding_versions))
-    return RetentionExplanation(decide_retention(version, policy, now), (version,))
+            reasons_by_version = tuple(
+                (holding_version, decide_retention(holding_version, policy, now).reasons)
+                for holding_version in holding_versions
+            )
+            return RetentionExplanation(decision, reasons_by_version)
+    decision = decide_retention(version, policy, now)
+    return RetentionExplanation(decision, ((version, decision.reasons),))

@@ -25,7 +25,8 @@ def place_hold(
     ``reported_by`` is the person who wants the hold, if not the archive's actor.
 
     Raises UsageError if the name is not valid, the reason is blank, or ``held_object`` already has a hold of this
-    name, Busy and StorageError as :meth:`Archive.writing` does. Nothing is journalled then.
+    name, Busy if the archive is still locked after ``lock_timeout`` seconds, StorageError if it cannot be written.
+    Nothing is journalled then.
     """
     _check_name_and_reason(hold_name, reason)
     with archive.writing(lock_timeout) as writer:
@@ -48,12 +49,14 @@ def lift_hold(
     reported_by: str | None,
     lock_timeout: float,
 ) -> list[Event]:
-    """Lift the hold of this name from ``held_object``, or from everything it is placed on if None.
+    """Lift the hold of this name from ``held_object`` or, if None, every hold of this name.
 
     Returns an event for each lifted hold. The events are journalled one by one: after a crash, call this again.
+    ``reported_by`` is the person who wants the hold lifted, if not the archive's actor.
 
-    Raises UsageError if the name is not valid or the reason is blank, NotFoundError if no such hold is in force.
-    Nothing is journalled then.
+    Raises UsageError if the name is not valid or the reason is blank, NotFoundError if no such hold is in force,
+    Busy if the archive is still locked after ``lock_timeout`` seconds. Nothing is journalled then. Raises
+    StorageError if the archive cannot be written; holds lifted before the error remain lifted.
     """
     _check_name_and_reason(hold_name, reason)
     with archive.writing(lock_timeout) as writer:
@@ -66,15 +69,12 @@ def lift_hold(
                 "list",
                 name=hold_name,
             )
-        details = HoldLifted(name=hold_name, reason=reason, reported_by=reported_by)
-        return [writer.append(Draft(hold.object, details)) for hold in holds_to_lift]
+        lift_details = HoldLifted(name=hold_name, reason=reason, reported_by=reported_by)
+        return [writer.append(Draft(hold.object, lift_details)) for hold in holds_to_lift]
 
 
 def _check_name_and_reason(hold_name: str, reason: str) -> None:
-    """Check a hold: the name must be printable and short, and the reason not blank.
-
-    Raises UsageError if a check fails.
-    """
+    """Raise UsageError if the name is blank, too long or not printable, or if the reason is blank."""
     if not hold_name.strip() or len(hold_name) > _MAX_NAME_LENGTH or not hold_name.isprintable():
         raise UsageError(
             "A hold needs a name of at most {longest} printable characters. Nothing was changed.",

@@ -27,7 +27,9 @@ from archiver.store.events.archive_events import RetentionPromised
 FOREVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 _FILING_LIVE = LazyMessage.define("the filing is live", code="open.filing-live")
-_PRESENT_STATE = LazyMessage.define("it is the current state of its folder", code="open.present-state")
+_PRESENT_STATE = LazyMessage.define(
+    "the version is the latest of its submission folder", code="open.present-state"
+)
 _HELD = LazyMessage.define("held: {name} ({reason})", code="open.held")
 _UNREAD = LazyMessage.define(
     "journal event {events} is not understood and may be a hold", code="open.unread-events"
@@ -38,7 +40,14 @@ RULE_NAMES: Mapping[str, LazyMessage] = {
     "captured": LazyMessage("captured"),
     "submitted": LazyMessage.define("submitted", context="rule"),
     "superseded": LazyMessage("superseded"),
-    "ended": LazyMessage("ended"),
+    "ended": LazyMessage("filing ended"),
+}
+
+
+#: Names for people of the profiles that are not in :data:`archiver.profiles.PROFILES`.
+PROFILE_NAMES: Mapping[str, LazyMessage] = {
+    "years": LazyMessage("setting retention.years"),
+    "promised": LazyMessage("earlier setting, still binding"),
 }
 
 
@@ -74,9 +83,9 @@ class RetentionPolicy:
 
 
 def policy_in_force(config: Config, promises: Promises) -> RetentionPolicy:
-    """Return the policy that results from the configuration and from earlier promises.
+    """Return the policy that combines the configuration with earlier promises.
 
-    A promise applies even if the configuration now asks for less.
+    A promise applies even if the configuration now requires less.
     """
     profiles_by_scope = {
         scope: [PROFILES[profile_name] for profile_name in profile_names]
@@ -87,17 +96,17 @@ def policy_in_force(config: Config, promises: Promises) -> RetentionPolicy:
         _add_longer_profile(profiles_by_scope, scope, Profile("promised", years, BASIS_PROMISED))
     zone_names = dict.fromkeys((config.timezone, *promises.zones))
     return RetentionPolicy(
-        {scope: tuple(profiles) for scope, profiles in profiles_by_scope.items()},
-        tuple(ZoneInfo(zone_name) for zone_name in zone_names),
-        config.hold_while_live or promises.live,
-        promises.unread,
+        profiles_by_scope={scope: tuple(profiles) for scope, profiles in profiles_by_scope.items()},
+        time_zones=tuple(ZoneInfo(zone_name) for zone_name in zone_names),
+        hold_while_live=config.hold_while_live or promises.live,
+        unread_events=promises.unread,
     )
 
 
 def _add_longer_profile(profiles_by_scope: dict[str, list[Profile]], scope: str, profile: Profile) -> None:
     """Add ``profile`` to a scope, unless a profile there is as long: the same date needs no second reason."""
     scope_profiles = profiles_by_scope.setdefault(scope, [])
-    if profile.years > max((other.years for other in scope_profiles), default=0):
+    if profile.years > max((known_profile.years for known_profile in scope_profiles), default=0):
         scope_profiles.append(profile)
 
 
@@ -108,16 +117,15 @@ def _configured_profiles(config: Config) -> dict[str, tuple[str, ...]]:
         filing_name = names.name_as_text(os.fsencode(filing_folder))
         profiles_by_scope[filing_name] = filing_settings.profiles
         for submission_folder, profile_names in filing_settings.submissions.items():
-            profiles_by_scope[f"{filing_name}/{names.name_as_text(os.fsencode(submission_folder))}"] = (
-                profile_names
-            )
+            submission_scope = f"{filing_name}/{names.name_as_text(os.fsencode(submission_folder))}"
+            profiles_by_scope[submission_scope] = profile_names
     return {scope: profile_names for scope, profile_names in profiles_by_scope.items() if profile_names}
 
 
-def new_promises(policy: RetentionPolicy, config: Config, promises: Promises) -> RetentionPromised | None:
-    """Return the event to journal the promises of ``policy`` beyond ``promises``, None if none are new.
+def find_new_promises(policy: RetentionPolicy, config: Config, promises: Promises) -> RetentionPromised | None:
+    """Return the event for the promises of ``policy`` missing from ``promises``, None if all were made before.
 
-    Of the scopes, the event lists those with a longer period than before.
+    The event lists the scopes whose period is longer than promised before.
     """
     years_by_scope = {
         scope: max(profile.years for profile in profiles) for scope, profiles in policy.profiles_by_scope.items()
@@ -144,6 +152,8 @@ class RetentionReason:
     rule: str
     #: The time of the event, by the compliance clock (RFC 3339, UTC); ``anchor`` in JSON.
     counted_from: str
+    #: The time of the event by the wall clock (RFC 3339, UTC).
+    wall_time: str
     #: The end of the period.
     keep_until: datetime
     #: The name of the profile.
@@ -194,16 +204,16 @@ class RetentionDecision:
         """The :attr:`open_conditions`, as a clause that follows a date in a sentence; empty without any."""
         live_clause: LazyMessage | str = ""
         if self.is_live:
-            live_clause = LazyMessage(" and while the filing is live")
+            live_clause = LazyMessage(", longer while the filing is live")
         elif self.is_present_state:
-            live_clause = LazyMessage(" and while it is the current state of its folder")
+            live_clause = LazyMessage(", longer while the version is the latest of its submission folder")
         hold_names = ", ".join(hold.name for hold in self.holds)
         hold_clause = (
-            LazyMessage(" and until every hold is lifted: {names}", names=hold_names) if hold_names else ""
+            LazyMessage(", and until every hold is lifted: {names}", names=hold_names) if hold_names else ""
         )
         unread_clause = (
             LazyMessage(
-                " and until journal event {events} is understood",
+                ", and until journal event {events} is understood",
                 events=format_event_numbers(self.unread_events),
             )
             if self.unread_events
@@ -217,6 +227,7 @@ class _PeriodStart(NamedTuple):
 
     rule: str  # a key of RULE_NAMES
     time: str  # by the compliance clock (RFC 3339, UTC)
+    wall_time: str
 
 
 def decide_retention(version: Version, policy: RetentionPolicy, now: datetime) -> RetentionDecision:
@@ -225,13 +236,14 @@ def decide_retention(version: Version, policy: RetentionPolicy, now: datetime) -
     A profile states a number of years.  They are counted from each of these events: the capture, every submission
     to the regulator, the capture of the next version, and every end of the filing.  The latest date counts.
     """
-    period_starts = [_PeriodStart("captured", version.clock)]
-    period_starts += [
-        _PeriodStart("submitted", submission_record.clock) for submission_record in version.submitted
-    ]
+    period_starts = [_PeriodStart("captured", version.clock, version.captured_at)]
+    period_starts += [_PeriodStart("submitted", record.clock, record.at) for record in version.submitted]
     if version.superseded is not None:
-        period_starts.append(_PeriodStart("superseded", version.superseded))
-    period_starts += [_PeriodStart("ended", end_time) for end_time in version.ended]
+        wall_time = version.superseded_wall or version.superseded
+        period_starts.append(_PeriodStart("superseded", version.superseded, wall_time))
+    period_starts += [
+        _PeriodStart("ended", *times) for times in zip(version.ended, version.ended_wall, strict=True)
+    ]
     profiles = policy.profiles_for(version.submission)
     reasons = [
         _apply_profile(period_start, profile, policy) for period_start in period_starts for profile in profiles
@@ -255,14 +267,20 @@ def decide_content_retention(
 def _combine_reasons(
     reasons: list[RetentionReason], versions: Sequence[Version], policy: RetentionPolicy, now: datetime
 ) -> RetentionDecision:
-    """Return the decision for the content of ``versions``: the latest of all dates, and every condition."""
+    """Return the decision from the latest date of ``reasons`` and from every condition of ``versions``."""
     keep_until = max((reason.keep_until for reason in reasons), default=FOREVER)
     is_live = policy.hold_while_live and any(version.live for version in versions)
     # The files of the newest version are still in the watched folder, and will be part of the next version.
     is_present = any(version.superseded is None and version.files for version in versions)
     holds = dict.fromkeys(hold for version in versions for hold in version.holds)
     return RetentionDecision(
-        keep_until, is_live, is_present, tuple(holds), tuple(reasons), now, policy.unread_events
+        keep_until=keep_until,
+        is_live=is_live,
+        is_present_state=is_present,
+        holds=tuple(holds),
+        reasons=tuple(reasons),
+        now=now,
+        unread_events=policy.unread_events,
     )
 
 
@@ -273,14 +291,21 @@ def _apply_profile(period_start: _PeriodStart, profile: Profile, policy: Retenti
     """
     try:
         start_time = clock.parse_time(period_start.time)
-        keep_until = max(end_of_period(start_time, profile.years, zone) for zone in policy.time_zones)
+        keep_until = max(compute_period_end(start_time, profile.years, zone) for zone in policy.time_zones)
     except (ValueError, TypeError, OverflowError):
-        # The time is damaged, or the period ends after the year 9999.  To keep too long is safe; too short is not.
+        # The time is damaged, or the period ends after the year 9999.  Keeping content too long is safe.
         keep_until = FOREVER
-    return RetentionReason(period_start.rule, period_start.time, keep_until, profile.name, profile.basis)
+    return RetentionReason(
+        rule=period_start.rule,
+        counted_from=period_start.time,
+        wall_time=period_start.wall_time,
+        keep_until=keep_until,
+        profile=profile.name,
+        basis=profile.basis,
+    )
 
 
-def end_of_period(start_time: datetime, years: int, zone: ZoneInfo) -> datetime:
+def compute_period_end(start_time: datetime, years: int, zone: ZoneInfo) -> datetime:
     """Return 23:59:59 of the day in ``zone`` that is ``years`` calendar years after ``start_time``.
 
     A period from 29 February ends on 1 March in a year that is not a leap year, so that it is never too short.
@@ -291,6 +316,6 @@ def end_of_period(start_time: datetime, years: int, zone: ZoneInfo) -> datetime:
     try:
         last_day = first_day.replace(year=first_day.year + years)
     except ValueError:
-        # 29 February does not exist in the last year, or that year is after 9999: then date() raises again.
+        # The last year has no 29 February, or is after 9999: then date() raises ValueError again.
         last_day = date(first_day.year + years, 3, 1)
     return datetime.combine(last_day, time(23, 59, 59), zone)

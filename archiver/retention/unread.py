@@ -18,7 +18,7 @@ _MAX_ACTION_LENGTH = 60
 
 
 def format_event_numbers(unread_events: Sequence[UnreadEvent]) -> str:
-    """Return the numbers of the first events for a message, such as ``3 (hold), 7, ...``.
+    """Return the numbers of the first _MAX_NAMED_EVENTS events for a message, such as ``3 (hold), 7, ...``.
 
     An event's action follows in parentheses if it can be read.
     """
@@ -30,9 +30,9 @@ def format_event_numbers(unread_events: Sequence[UnreadEvent]) -> str:
 
 
 def describe_unread_events(unread_events: Sequence[UnreadEvent]) -> Iterator[LazyMessage]:
-    """Yield a message for administrators about the events of unknown kinds, and one about the unreadable events.
+    """Yield a message for administrators about events of unknown kinds, and another about unreadable events.
 
-    A generator. A message without events to report is left out.
+    Yields only the messages that have events to report.
     """
     if unknown_events := [event for event in unread_events if event.action]:
         yield LazyMessage.define(
@@ -42,20 +42,18 @@ def describe_unread_events(unread_events: Sequence[UnreadEvent]) -> Iterator[Laz
         ).with_fields(events=format_event_numbers(unknown_events))
     if damaged_events := [event for event in unread_events if not event.action]:
         yield LazyMessage.define(
-            "journal event {events} cannot be read and may be a hold: disposal is suspended; to check the "
+            "journal event {events} cannot be read and may be a hold: disposal is suspended; to verify the "
             "archive, run: archiver verify",
             code="status.unreadable-events",
         ).with_fields(events=format_event_numbers(damaged_events))
 
 
 def refuse_unread_events(unread_events: Sequence[UnreadEvent]) -> None:
-    """Check the journal for events not understood by this release.
-
-    Raises RetentionRefused, with the numbers of the events, if it has any.
-    """
+    """Raise RetentionRefused, with the numbers of the events, unless ``unread_events`` is empty."""
     if unread_events:
         raise RetentionRefused(
             "Disposal is suspended because journal event {events} is not understood and may be a hold. Nothing "
-            "was deleted. Install the newer release that wrote it. To check the archive, run: archiver verify",
+            "was deleted. Install the newer release that wrote the event. To verify the archive, run: archiver "
+            "verify",
             events=format_event_numbers(unread_events),
         )

@@ -36,41 +36,45 @@ def find_status_problems(
 ) -> Iterator[LazyMessage]:
     """Yield each problem needing an administrator's attention, the most severe first.
 
-    ``health`` is complete except for its own list of problems. ``watch_state`` is a key of
+    ``health`` is complete except for its list of problems. ``watch_state`` is a key of
     :data:`archiver.status.health_report.WATCH_STATES`. ``now`` is the wall clock.
 
     Raises OSError if the archive's folder cannot be read.
     """
     if health.daemon_process is None:
-        yield LazyMessage.define("the daemon is not running", code="status.no-daemon")
+        yield LazyMessage.define("the service is not running", code="status.no-daemon")
     if watch_state == MISSING:
         yield LazyMessage.define("the watched folder is missing", code="status.folder-missing")
     if watch_state in (PARTIAL, SCANS_ONLY, STALLED):
-        yield LazyMessage.define("some changes do not raise an event", code="status.events-incomplete")
-    yield from _journal_problems(health)
+        yield LazyMessage.define("the kernel does not report some changes", code="status.events-incomplete")
+    yield from _find_journal_problems(health)
     if health.has_altered_guard:
         yield LazyMessage.define(
             "a hook or setting of the repository is missing or altered", code="status.guard-altered"
         )
-    yield from _path_problems(health, now)
+    yield from _find_path_problems(health, now)
     if health.replica and (overdue_problem := health.replica.overdue_problem(now, config.replica.alert_hours)):
         yield overdue_problem
-    max_scan_age = timedelta(minutes=_OVERDUE_SCAN_PERIODS * config.scan_minutes, seconds=_SCAN_GRACE_SECONDS)
-    if (
-        health.daemon_process
-        and health.last_scan_time
-        and now - clock.parse_time(health.last_scan_time) > max_scan_age
-    ):
+    if health.daemon_process and _is_scan_overdue(health.last_scan_time, config.scan_minutes, now):
         yield LazyMessage.define(
             "the last full comparison of the watched folder is too long ago", code="status.scan-overdue"
         )
     yield from unread.describe_unread_events(health.unread_events)
     yield from find_disk_problems(health.archive_folder, health.disk_forecast.is_scarce)
-    yield from _permission_problems(health, config)
+    yield from _find_permission_problems(health, config)
 
 
-def _path_problems(health: HealthReport, now: datetime) -> Iterator[LazyMessage]:
-    """Yield the problems of paths that cannot be archived, or have been pending for too long at ``now``."""
+def _is_scan_overdue(last_scan_time: str, scan_minutes: float, now: datetime) -> bool:
+    """Return True if the last scan at ``now`` is too long ago for a scan every ``scan_minutes``.
+
+    Returns False before the first scan, when ``last_scan_time`` is empty.
+    """
+    max_scan_age = timedelta(minutes=_OVERDUE_SCAN_PERIODS * scan_minutes, seconds=_SCAN_GRACE_SECONDS)
+    return bool(last_scan_time) and now - clock.parse_time(last_scan_time) > max_scan_age
+
+
+def _find_path_problems(health: HealthReport, now: datetime) -> Iterator[LazyMessage]:
+    """Yield the problems of unreadable and failed paths, and of paths still pending after _LONG_PENDING."""
     unreadable_paths = [skipped_path for skipped_path in health.skipped_paths if is_unreadable(skipped_path)]
     if unreadable_paths:
         yield LazyMessage.define(
@@ -79,31 +83,34 @@ def _path_problems(health: HealthReport, now: datetime) -> Iterator[LazyMessage]
     failed_paths = [pending_path for pending_path, _ in health.pending_paths if pending_path.code == FAILED.code]
     if failed_paths:
         yield LazyMessage.define(
-            "{count} changes could not be archived",
-            singular="{count} change could not be archived",
+            "{count} changes could not be captured",
+            singular="{count} change could not be captured",
             code="status.failed-changes",
         ).with_fields(count=len(failed_paths))
     if archive_paths := [skipped_path for skipped_path in health.skipped_paths if skipped_path.code == OWN.code]:
         yield LazyMessage.define(
             "the archive is inside the watched folder: {path}", code="status.archive-in-folder"
         ).with_fields(path=names.name_as_text(archive_paths[0].path))
-    pending_since = [since for pending_path, since in health.pending_paths if pending_path.code != GATHERING.code]
-    if pending_since and now - clock.parse_time(min(pending_since)) > _LONG_PENDING:
+    # Gathered paths wait on purpose: the settings combine several changes into one version.
+    pending_times = [since for pending_path, since in health.pending_paths if pending_path.code != GATHERING.code]
+    if pending_times and now - clock.parse_time(min(pending_times)) > _LONG_PENDING:
         yield LazyMessage.define("changes have been waiting for more than 1 hour", code="status.long-pending")
 
 
-def _permission_problems(health: HealthReport, config: Config) -> Iterator[LazyMessage]:
-    """Yield a problem if users besides the owner and the reading group can read or change files of the archive.
+def _find_permission_problems(health: HealthReport, config: Config) -> Iterator[LazyMessage]:
+    """Yield a problem if users other than the owner and the reading group can read or change the archive.
 
-    The reading group is the one that the settings allow to read. Yields nothing if that group does not exist, or
-    if the caller may not look into the archive.
+    The settings name the reading group, whose members may read the archive. Yields nothing if the group does not
+    exist, or if the caller has no access to the archive's folders.
     """
     try:
-        reading_group = permissions.reading_group_id(config.read_group)
-        accessible_paths = list(permissions.find_too_open_entries(health.archive_folder, reading_group))
+        reading_group_id = permissions.reading_group_id(config.read_group)
+        accessible_paths = list(
+            permissions.find_overly_permissive_entries(health.archive_folder, reading_group_id)
+        )
     except (OSError, KeyError):
-        # Either the group in the settings does not exist, which the daemon reports at its start, or the caller is
-        # not allowed to look into the archive.
+        # Either the group in the settings does not exist, which the daemon reports when it starts, or the caller
+        # has no access.
         return
     if accessible_paths:
         yield LazyMessage.define(
@@ -119,7 +126,7 @@ def _permission_problems(health: HealthReport, config: Config) -> Iterator[LazyM
         )
 
 
-def _journal_problems(health: HealthReport) -> Iterator[LazyMessage]:
+def _find_journal_problems(health: HealthReport) -> Iterator[LazyMessage]:
     """Yield the problems of the journal: it cannot be continued or signed, or has lost events."""
     if health.journal_problem is not None:
         yield LazyMessage.define(

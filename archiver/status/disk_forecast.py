@@ -39,11 +39,11 @@ class DiskForecast:
 
 
 def growth_period_start(first_capture: datetime | None, now: datetime) -> datetime | None:
-    """Return the beginning of the period in which growth is measured.
+    """Return the start of the period in which growth is measured; None while growth cannot be measured.
 
-    The period is ``GROWTH_PERIOD``, but begins ``_FIRST_CAPTURE_PERIOD`` after ``first_capture`` at the earliest.
-    That is the time of the first version; None for an archive without one. Returns None while the period would be
-    shorter than ``_MIN_GROWTH_PERIOD``.
+    The period is the ``GROWTH_PERIOD`` before ``now``, but begins at least ``_FIRST_CAPTURE_PERIOD`` after
+    ``first_capture``, the time of the first version (None without versions). Growth cannot be measured while the
+    period is shorter than ``_MIN_GROWTH_PERIOD``.
     """
     if first_capture is None:
         return None
@@ -54,11 +54,10 @@ def growth_period_start(first_capture: datetime | None, now: datetime) -> dateti
 def forecast_disk_space(
     free_bytes: int, total_bytes: int, grown_bytes: int, growth_start: datetime | None, now: datetime
 ) -> DiskForecast:
-    """Forecast when the disk will be full if the archive continues to grow as since ``growth_start``.
+    """Forecast when the disk will be full if the archive continues to grow at the same rate.
 
     ``free_bytes`` and ``total_bytes`` are those of the filesystem. ``grown_bytes`` is the growth of the archive
-    since ``growth_start``, the result of :func:`growth_period_start`; if it is None, the growth is unknown. An
-    archive that did not grow is never full.
+    since ``growth_start``, the result of :func:`growth_period_start`; None if the growth is unknown.
     """
     if growth_start is None:
         return DiskForecast(free_bytes, total_bytes, bytes_per_day=None, full_in_days=None)

@@ -18,20 +18,20 @@ _MIN_FREE_INODES = 10_000
 _WRITTEN_FOLDERS = ("spool", "archive.git/objects", "archive.git/refs", "archive.git/lfs/objects")
 
 
-def find_disk_problems(archive: Path, is_scarce: bool) -> Iterator[LazyMessage]:
-    """Yield the problems that keep the archive in the folder ``archive`` from being written, or soon will.
+def find_disk_problems(archive_folder: Path, is_scarce: bool) -> Iterator[LazyMessage]:
+    """Yield the problems that prevent writing to the archive now, or soon will.
 
-    ``is_scarce`` is the verdict of the forecast: the disk will be full soon.
+    ``is_scarce`` is the result of the forecast, see :class:`archiver.status.disk_forecast.DiskForecast`.
 
     Raises OSError if the archive's folder cannot be read.
     """
-    if lock.describe_lock_holder(archive / ALARM_FILE_NAME):
-        yield LazyMessage.define("the daemon cannot write to the archive", code="status.not-writable")
-    if not all(_accepts_new_files(archive, folder_name) for folder_name in _WRITTEN_FOLDERS):
+    if lock.describe_lock_holder(archive_folder / ALARM_FILE_NAME):
+        yield LazyMessage.define("the service cannot write to the archive", code="status.not-writable")
+    if not all(_accepts_new_files(archive_folder, folder_name) for folder_name in _WRITTEN_FOLDERS):
         yield LazyMessage.define(
             "a folder of the archive is missing or not writable", code="status.folder-refuses"
         )
-    filesystem = os.statvfs(archive)
+    filesystem = os.statvfs(archive_folder)
     if filesystem.f_flag & os.ST_RDONLY:
         yield LazyMessage.define("the archive's disk is mounted read-only", code="status.disk-read-only")
     if is_scarce:
@@ -40,15 +40,15 @@ def find_disk_problems(archive: Path, is_scarce: bool) -> Iterator[LazyMessage]:
         yield LazyMessage.define("the archive's disk has few free inodes", code="status.few-inodes")
 
 
-def _accepts_new_files(archive: Path, folder_name: str) -> bool:
-    """Return True if the archive's owner can create files in the folder, according to its mode and owner.
+def _accepts_new_files(archive_folder: Path, folder_name: str) -> bool:
+    """Return True if the mode and the owner of a folder allow the archive's owner to create files in it.
 
-    ``folder_name`` is relative to the archive. Nothing is written.
+    ``folder_name`` is relative to ``archive_folder``. Nothing is written.
     """
     try:
-        folder_stat, root_stat = os.stat(archive / folder_name), os.stat(archive)
+        folder_stat, root_stat = os.stat(archive_folder / folder_name), os.stat(archive_folder)
     except OSError:
-        # The folder is missing, or a folder above it may not be entered. Neither accepts files.
+        # The folder is missing, or the caller may not enter a folder above it.
         return False
     is_writable = folder_stat.st_mode & stat.S_IRWXU == stat.S_IRWXU
     return stat.S_ISDIR(folder_stat.st_mode) and is_writable and folder_stat.st_uid == root_stat.st_uid

@@ -24,7 +24,7 @@ from archiver.daemon.watch_state import (
 )
 from archiver.errors import LazyMessage
 from archiver.filings.due.deadlines import Deadline, compute_open_deadlines
-from archiver.filings.due.reminders import display_alerts
+from archiver.filings.due.reminders import find_display_alerts
 from archiver.filings.register import filings_from_events
 from archiver.filings.unrecorded_papers import UnrecordedPaper, find_unrecorded_papers
 from archiver.intake.snapshot import PendingEntry, SkippedPath, Snapshot
@@ -33,7 +33,7 @@ from archiver.path_existence import is_folder, is_there
 from archiver.replica.replica_status import ReplicaStatus, read_replica_status
 from archiver.status.attention import find_status_problems
 from archiver.status.disk_forecast import DiskForecast, forecast_disk_space, growth_period_start
-from archiver.status.protection import DETECT_ONLY, protection_level
+from archiver.status.protection import DETECT_ONLY, assess_protection_level
 from archiver.store import lock, names
 from archiver.store.archive import Archive
 from archiver.store.clock_lag import ClockLag
@@ -45,8 +45,10 @@ from archiver.store.repair.set_aside import LostRecord, LostVersion
 
 #: State of the watch -> how changes are detected.  The state is empty while no daemon runs.
 WATCH_STATES: Mapping[str, LazyMessage] = {
-    EVENTS: LazyMessage.define("watched by events and scans", code="watching.events"),
-    PARTIAL: LazyMessage.define("watched partly by events, otherwise by scans", code="watching.partly"),
+    EVENTS: LazyMessage.define("watched by kernel notifications and scans", code="watching.events"),
+    PARTIAL: LazyMessage.define(
+        "watched partly by kernel notifications, otherwise by scans", code="watching.partly"
+    ),
     POLLING: LazyMessage.define("watched by polling", code="watching.polling"),
     SCANS_ONLY: LazyMessage.define("watched by scans only", code="watching.scans"),
     STALLED: LazyMessage.define("watched by scans only", code="watching.deaf"),
@@ -77,11 +79,11 @@ class HealthReport:
     last_problem: LastProblem | None
     #: Paths that wait to be captured, and since when.
     pending_paths: list[PendingEntry]
-    #: All pending paths; ``pending`` may list the first of them only.
+    #: The number of all pending paths, of which :attr:`pending_paths` may list only the first.
     pending_count: int
     #: Paths that are not archived, each with the reason.
     skipped_paths: list[SkippedPath]
-    #: How many versions and submissions the archive has.
+    #: The numbers of versions and submissions in the archive.
     version_count: int
     submission_count: int
     #: Submissions that changed after they were submitted to the regulator.
@@ -91,13 +93,13 @@ class HealthReport:
     #: Open deadlines of all filings, by date.
     open_deadlines: list[Deadline]
     #: Public pages on which the filing number or its link was missing.
-    display_alerts: list[LazyMessage]
+    find_display_alerts: list[LazyMessage]
     #: Files in the folder for notices that no recorded notice has as its attachment.
     unrecorded_papers: list[UnrecordedPaper]
     #: The day in the archive's time zone.
     today: date
     #: A key of :data:`archiver.status.protection.PROTECTION`.
-    protection_level: str
+    assess_protection_level: str
     #: A git setting outside of the archive that keeps git from running the archive's hooks; None without one.
     outer_hooks_path: OuterSetting | None
     #: The compliance clock, which counts retention. It gains only the time on which several clocks of the machine
@@ -125,14 +127,13 @@ class HealthReport:
     unsigned_since: str
     #: Events that this release does not understand. Each may be a hold.
     unread_events: list[UnreadEvent]
-    #: What an administrator has to look at, the most severe problem first. ``status --check`` fails if there is
-    #: one.
+    #: Problems for an administrator, the most severe first. ``status --check`` fails if there is any.
     problems: list[LazyMessage]
 
     @property
     def has_altered_guard(self) -> bool:
         """True if a hook or setting that refuses deletions is missing or altered."""
-        return self.protection_level == DETECT_ONLY
+        return self.assess_protection_level == DETECT_ONLY
 
     def as_json(self) -> dict[str, Any]:
         """Return the document of ``status --json``.  Its keys and codes stay the same in all releases.
@@ -187,12 +188,12 @@ class HealthReport:
                 }
                 for deadline in self.open_deadlines
             ],
-            "alerts": [str(alert) for alert in self.display_alerts],
-            "alert_codes": [alert.code for alert in self.display_alerts],
+            "alerts": [str(alert) for alert in self.find_display_alerts],
+            "alert_codes": [alert.code for alert in self.find_display_alerts],
             "unclaimed": [
                 {"submission": paper.submission, "path": paper.path} for paper in self.unrecorded_papers
             ],
-            "protection": self.protection_level,
+            "protection": self.assess_protection_level,
             "hooks_path": (
                 {"value": self.outer_hooks_path.value, "origin": self.outer_hooks_path.origin}
                 if self.outer_hooks_path
@@ -235,7 +236,7 @@ class HealthReport:
 def collect_health_report(archive: Archive, config: Config) -> HealthReport:
     """Return the state of the archive and the service. Nothing is written.
 
-    Neither waits for a lock nor reads the watched folder, so a network share that hangs does not block it.
+    The function does not wait for a lock or read the watched folder, so a hanging network share cannot block it.
 
     Raises StorageError or OSError if the archive cannot be read.
     """
@@ -249,11 +250,11 @@ def collect_health_report(archive: Archive, config: Config) -> HealthReport:
 def _build_report(archive: Archive, config: Config, snapshot: Snapshot) -> HealthReport:
     """Build the report, with ``snapshot`` as the open ``state.db``.  The problems are derived last.
 
-    Raises as :func:`collect_health_report` does.
+    Raises StorageError or OSError if the archive cannot be read.
     """
-    daemon = lock.describe_lock_holder(archive.root / "daemon.lock")
-    watch_state = snapshot.meta("watching") if daemon else ""
-    if not daemon and not is_folder(config.watch):
+    daemon_process = lock.describe_lock_holder(archive.root / "daemon.lock")
+    watch_state = snapshot.meta("watching") if daemon_process else ""
+    if not daemon_process and not is_folder(config.watch):
         watch_state = MISSING
     time_reading = clock.read_clocks()
     compliance_time = archive.compliance_time()
@@ -265,8 +266,8 @@ def _build_report(archive: Archive, config: Config, snapshot: Snapshot) -> Healt
         archive_folder=archive.root,
         watched_folder=config.watch,
         watch_description=WATCH_STATES.get(watch_state) or WATCH_STATES[""],
-        watching_reason=_noted_watch_reason(snapshot) if daemon else None,
-        daemon_process=daemon,
+        watching_reason=_read_watch_reason(snapshot) if daemon_process else None,
+        daemon_process=daemon_process,
         last_scan_time=snapshot.meta("last_scan"),
         last_problem=read_last_problem(snapshot),
         pending_paths=pending_paths,
@@ -277,10 +278,10 @@ def _build_report(archive: Archive, config: Config, snapshot: Snapshot) -> Healt
         changed_since_submitted=overview.changed_since_submitted(archive.index),
         doubtful_materials=overview.doubtful_materials(archive.index),
         open_deadlines=compute_open_deadlines(filings),
-        display_alerts=[message for filing in filings for _, message, _ in display_alerts(filing)],
+        find_display_alerts=[alert.message for filing in filings for alert in find_display_alerts(filing)],
         unrecorded_papers=find_unrecorded_papers(archive, config.desk.notice_folder_name, filings),
         today=clock.today(config.zone),
-        protection_level=protection_level(archive, replica),
+        assess_protection_level=assess_protection_level(archive, replica),
         outer_hooks_path=archive.repository.outer_hooks_path(),
         compliance_time=clock.format_time(compliance_time),
         clock_lag_seconds=max(0, (time_reading.wall - compliance_time) // timedelta(seconds=1)),
@@ -293,7 +294,7 @@ def _build_report(archive: Archive, config: Config, snapshot: Snapshot) -> Healt
         set_aside_count=len(set_aside.databases(archive.root)),
         lost_versions=accepted_loss.lost_versions(archive),
         lost_records=accepted_loss.lost_records(archive),
-        unsigned_since=snapshot.meta(UNSIGNED_SINCE_KEY) or _missing_key_time(archive),
+        unsigned_since=snapshot.meta(UNSIGNED_SINCE_KEY) or _estimate_unsigned_since(archive),
         unread_events=archive.index.unread_events(),
         problems=[],
     )
@@ -303,16 +304,15 @@ def _build_report(archive: Archive, config: Config, snapshot: Snapshot) -> Healt
 
 def _count_pending(snapshot: Snapshot, listed_count: int) -> int:
     """Return the number of pending paths, of which ``state.db`` lists the first ``listed_count``."""
-    # The daemon may change the list and the number between the two readings.
+    # The daemon may change the list and the number after the list was read.
     return max(listed_count, int(snapshot.meta("pending_count") or 0)) if listed_count else 0
 
 
-def _missing_key_time(archive: Archive) -> str:
-    """Return the present time (RFC 3339, UTC) if the signing key is missing; otherwise an empty text.
+def _estimate_unsigned_since(archive: Archive) -> str:
+    """Return the present time (RFC 3339, UTC) if the signing key is missing, otherwise an empty string.
 
-    The daemon notes since when the archive cannot be signed.  This is the answer while it has noted nothing.  Only
-    the archive's owner and root can look into the folder of the keys. For any other user, the result is
-    empty.
+    Used until the daemon has recorded when signing first failed.  The result is empty for users other than root
+    and the archive's owner, because nobody else can see the key folder.
     """
     can_see_keys = os.geteuid() in (0, os.stat(archive.root).st_uid)
     if can_see_keys and not is_there(archive.keys_folder / "signing_key"):
@@ -320,14 +320,14 @@ def _missing_key_time(archive: Archive) -> str:
     return ""
 
 
-def _noted_watch_reason(snapshot: Snapshot) -> LazyMessage | None:
-    """Return the reason for the watch's state, as noted by the daemon; None if no reason was noted."""
+def _read_watch_reason(snapshot: Snapshot) -> LazyMessage | None:
+    """Return the reason recorded by the daemon for the watch's state, None without one."""
     reason_code = snapshot.meta("watching_why")
     return watch_reason_message(reason_code, snapshot.meta("watching_value")) if reason_code else None
 
 
 def _forecast_archive_disk(archive: Archive, now: datetime) -> DiskForecast:
-    """Forecast the space on the archive's filesystem at the time ``now``, from the content captured so far.
+    """Forecast at ``now`` when the archive's filesystem will be full, from the content captured so far.
 
     Raises OSError if the archive's folder cannot be read.
     """
@@ -335,5 +335,10 @@ def _forecast_archive_disk(archive: Archive, now: datetime) -> DiskForecast:
     first_capture = archive.index.first_capture_time()
     growth_start = growth_period_start(clock.parse_time(first_capture) if first_capture else None, now)
     grown_bytes = archive.index.new_content_bytes(clock.format_time(growth_start)) if growth_start else 0
-    free_bytes, total_bytes = filesystem.f_bavail * filesystem.f_frsize, filesystem.f_blocks * filesystem.f_frsize
-    return forecast_disk_space(free_bytes, total_bytes, grown_bytes, growth_start, now)
+    return forecast_disk_space(
+        free_bytes=filesystem.f_bavail * filesystem.f_frsize,
+        total_bytes=filesystem.f_blocks * filesystem.f_frsize,
+        grown_bytes=grown_bytes,
+        growth_start=growth_start,
+        now=now,
+    )

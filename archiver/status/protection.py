@@ -33,7 +33,7 @@ PROTECTION: Mapping[str, LazyMessage] = {
         code="protection.off-site-lock",
     ),
     "detect-only": LazyMessage.define(
-        "detection only (a hook or setting is missing or altered); run: archiver verify",
+        "detection only (a hook or setting is missing or altered); to verify the archive, run: archiver verify",
         code="protection.detect-only",
     ),
 }
@@ -41,11 +41,11 @@ PROTECTION: Mapping[str, LazyMessage] = {
 _PERMISSIONS, _IMMUTABLE, _OFF_SITE_LOCK, DETECT_ONLY = PROTECTION
 
 
-def protection_level(archive: Archive, replica: ReplicaStatus | None) -> str:
+def assess_protection_level(archive: Archive, replica: ReplicaStatus | None) -> str:
     """Return the key of :data:`PROTECTION` for the strongest protection that is in force.
 
-    ``replica`` is None for an archive without a replica. If a git hook or setting is altered so that it
-    no longer refuses deletions, the result is DETECT_ONLY, whatever else protects the content.
+    ``replica`` is None for an archive without a replica. The result is DETECT_ONLY, whatever else protects the
+    content, if a git hook or setting is altered so that it no longer refuses deletions.
     """
     if any(deviation.weakens for deviation in hooks.deviations(archive.repository_path)):
         return DETECT_ONLY
@@ -59,15 +59,15 @@ def _are_sampled_objects_immutable(archive: Archive) -> bool:
 
     Missing objects are left out: ``archiver verify`` reports them.
     """
-    existing_paths = [path for path in _sample_objects(archive) if is_there(path)]
+    existing_paths = [path for path in _sample_object_paths(archive) if is_there(path)]
     return bool(existing_paths) and all(is_immutable(path) for path in existing_paths)
 
 
-def _sample_objects(archive: Archive) -> list[Path]:
-    """Return the paths of some content objects, which may be missing, and may be listed twice.
+def _sample_object_paths(archive: Archive) -> list[Path]:
+    """Return paths of content objects for a spot check; they may repeat, and objects may be missing.
 
-    At most ``_SAMPLED_OBJECTS`` are those of the newest versions of the first ``_SAMPLED_SUBMISSIONS``
-    submissions, and as many are the first objects in the store.
+    The sample has up to ``_SAMPLED_OBJECTS`` objects of the newest versions of ``_SAMPLED_SUBMISSIONS``
+    submissions, then up to ``_SAMPLED_OBJECTS`` objects of the store, in the order of its folders.
     """
     submissions = archive.index.submissions()[:_SAMPLED_SUBMISSIONS]
     newest_digests = [
@@ -76,6 +76,8 @@ def _sample_objects(archive: Archive) -> list[Path]:
     # A digest is None for an empty folder.
     sampled_paths = [archive.content.path(sha256) for sha256 in newest_digests[:_SAMPLED_OBJECTS] if sha256]
     stored_paths = (
-        Path(folder, name) for folder, _, files in os.walk(archive.content.objects_folder) for name in files
+        Path(folder, file_name)
+        for folder, _, file_names in os.walk(archive.content.objects_folder)
+        for file_name in file_names
     )
     return [*sampled_paths, *itertools.islice(stored_paths, _SAMPLED_OBJECTS)]

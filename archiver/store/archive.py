@@ -269,7 +269,7 @@ class Archive:
         index.reopen(at=index_path)
         self._notify(
             LazyMessage(
-                "The index had another history than the journal. It was kept as {path}, and a new index was "
+                "The index did not match the journal. The old index was moved to {path}, and a new index was "
                 "created. To see what is missing, run: archiver status",
                 path=aside_path,
             )

@@ -26,28 +26,28 @@ def compute_changes(pairs: Iterable[MaterialPair]) -> list[Change]:
     None) that becomes a file is removed and added, and so is a file that becomes a folder.  A changed mtime alone
     is not a change.
     """
-    removed: list[Material] = []
-    added: list[Material] = []
+    removed_materials: list[Material] = []
+    added_materials: list[Material] = []
     modifications: list[Change] = []
-    for before, after in pairs:
-        if before is not None and after is not None:
-            if before.sha256 == after.sha256:
+    for old_material, new_material in pairs:
+        if old_material is not None and new_material is not None:
+            if old_material.sha256 == new_material.sha256:
                 continue
-            if before.sha256 and after.sha256:
-                modifications.append(_make_change(Op.MODIFY, after))
+            if old_material.sha256 and new_material.sha256:
+                modifications.append(_make_change(Op.MODIFY, new_material))
                 continue
-        if before is not None:
-            removed.append(before)
-        if after is not None:
-            added.append(after)
-    old_path_by_new = _match_renames(removed, added)
+        if old_material is not None:
+            removed_materials.append(old_material)
+        if new_material is not None:
+            added_materials.append(new_material)
+    old_path_by_new = _match_renames(removed_materials, added_materials)
     renamed_paths = set(old_path_by_new.values())
-    removals = [_make_removal(material) for material in removed if material.path not in renamed_paths]
+    removals = [_make_removal(material) for material in removed_materials if material.path not in renamed_paths]
     additions = [
         _make_change(Op.RENAME, material, old_path_by_new[material.path])
         if material.path in old_path_by_new
         else make_addition(material)
-        for material in added
+        for material in added_materials
     ]
     return [*removals, *additions, *modifications]
 
@@ -58,6 +58,7 @@ def make_addition(material: Material) -> Change:
 
 
 def _make_removal(material: Material) -> Change:
+    """Return the change that removes ``material``; a material without ``sha256`` is an empty folder."""
     return _make_change(Op.DELETE if material.sha256 else Op.RMDIR, material)
 
 
@@ -66,19 +67,19 @@ def _make_change(op: Op, material: Material, old_path: bytes | None = None) -> C
     return Change(op, material.path, material.sha256, material.size, material.mtime_ns, old_path, material.health)
 
 
-def _match_renames(removed: list[Material], added: list[Material]) -> dict[bytes, bytes]:
-    """Return the old path by the new path of each file that was removed and added with equal content.
+def _match_renames(removed_materials: list[Material], added_materials: list[Material]) -> dict[bytes, bytes]:
+    """Return new path -> old path for each file that was removed at one path and added at another.
 
-    Of several removed files with the same content, the first added one takes the first.  Empty files are left out,
-    because all of them are equal.
+    Files match by content.  If several match, the first added file is paired with the first removed one.  Empty
+    files are left out, because all of them are equal.
     """
     removed_paths_by_digest: dict[str, list[bytes]] = defaultdict(list)
     # Reversed, so that pop() below takes the first removed path.
-    for material in reversed(removed):
+    for material in reversed(removed_materials):
         if material.sha256 and material.size:
             removed_paths_by_digest[material.sha256].append(material.path)
     old_path_by_new = {}
-    for material in added:
-        if candidates := removed_paths_by_digest.get(material.sha256 or ""):
-            old_path_by_new[material.path] = candidates.pop()
+    for material in added_materials:
+        if removed_paths := removed_paths_by_digest.get(material.sha256 or ""):
+            old_path_by_new[material.path] = removed_paths.pop()
     return old_path_by_new

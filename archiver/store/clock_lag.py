@@ -28,17 +28,17 @@ class ClockLag:
         return self.after_evidence(event.clock)
 
     def after_evidence(self, evidence: dict[str, Any]) -> ClockLag:
-        """Return the lag at a later reading of the clocks, in the form of :func:`clock.make_evidence`.
+        """Return the lag at a later reading of the clocks; ``evidence`` is made by :func:`clock.make_evidence`.
 
         Raises ValueError, KeyError or TypeError for evidence of another form.
         """
         if self.last is None:
             return ClockLag(last=evidence)
-        last_compliance_time, last_reading = clock.parse_evidence(self.last)
-        compliance_time, reading = clock.parse_evidence(evidence)
+        last_compliance_time, last_clock_reading = clock.parse_evidence(self.last)
+        compliance_time, clock_reading = clock.parse_evidence(evidence)
         counted_time = compliance_time - last_compliance_time
-        missing_seconds = (reading.wall - last_reading.wall - counted_time).total_seconds()
-        if reading.boot_id != last_reading.boot_id:
-            return ClockLag(max(0.0, self.off + missing_seconds), self.ahead, evidence)
-        # Setting the wall clock back again makes the missing seconds negative, and so cancels the lag.
-        return ClockLag(self.off, max(0.0, self.ahead + missing_seconds), evidence)
+        uncounted_seconds = (clock_reading.wall - last_clock_reading.wall - counted_time).total_seconds()
+        if clock_reading.boot_id != last_clock_reading.boot_id:
+            return ClockLag(max(0.0, self.off + uncounted_seconds), self.ahead, evidence)
+        # Setting the wall clock back again makes the uncounted seconds negative, and so cancels the lag.
+        return ClockLag(self.off, max(0.0, self.ahead + uncounted_seconds), evidence)

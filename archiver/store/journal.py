@@ -180,7 +180,7 @@ class Journal:
         """Return the error for a commit that is missing, or has no ``event.json``."""
         return StorageError(
             "Journal event {commit} in {path} is damaged or missing. Nothing was changed. Restore the repository "
-            "from a backup or a clone. To check the archive, run: archiver verify",
+            "from a backup or a clone. To verify the archive, run: archiver verify",
             commit=commit[:12],
             path=self._repository.path,
         )
@@ -281,7 +281,7 @@ class Journal:
         """Return the error for a missing attachment, or for a file other than the event names."""
         return StorageError(
             "{name} of journal event {seq} is damaged or missing. Nothing was changed. Restore the repository "
-            "from a backup or a clone. To check the archive, run: archiver verify",
+            "from a backup or a clone. To verify the archive, run: archiver verify",
             name=name,
             seq=event.seq,
         )

@@ -25,28 +25,29 @@ PRINCIPAL = "archiver@localhost"
 #: The namespace that git signs and verifies in, so that a signature cannot be passed off as one of a mail, say.
 _NAMESPACE = b"git"
 _KEY_FILE = "signing_key"
-#: The prepared key, which signs nothing yet.
+#: The prepared key, which does not sign yet.
 _NEXT_KEY_FILE = "signing_key.new"
 _SIGNERS_FILE = "allowed_signers"
 #: SIG_VERSION of PROTOCOL.sshsig.
 _SIGNATURE_VERSION = 1
 #: ``ssh-keygen -Y sign`` breaks its lines after this many characters.
 _ARMOR_COLUMNS = 70
+_OWNER_MODE, _PUBLIC_MODE = 0o600, 0o644
 
 
-def create_keys(folder: Path) -> None:
-    """Create ``folder`` with a new private key and ``allowed_signers``; raises OSError."""
-    folder.mkdir(mode=0o700)
-    _write_new_file(folder / _SIGNERS_FILE, _generate_key(folder / _KEY_FILE), 0o644)
+def create_keys(keys_folder: Path) -> None:
+    """Create ``keys_folder`` with a new private key and ``allowed_signers``; raises OSError."""
+    keys_folder.mkdir(mode=0o700)
+    _write_new_file(keys_folder / _SIGNERS_FILE, _generate_key(keys_folder / _KEY_FILE), _PUBLIC_MODE)
 
 
-def prepare_next_key(folder: Path, signers: bytes) -> bytes:
-    """Generate a second key in ``folder``; return ``signers`` with a line for the new key appended.
+def prepare_next_key(keys_folder: Path, signers: bytes) -> bytes:
+    """Generate a second key in ``keys_folder``; return ``signers`` with a line for the new key appended.
 
     ``signers`` is the text of ``allowed_signers``.  A key that was prepared earlier is replaced.  The new key
     signs nothing before :func:`install_next_key`.  Raises StorageError if the key cannot be written.
     """
-    next_key_path = folder / _NEXT_KEY_FILE
+    next_key_path = keys_folder / _NEXT_KEY_FILE
     try:
         next_key_path.unlink(missing_ok=True)
         return signers + _generate_key(next_key_path)
@@ -54,41 +55,41 @@ def prepare_next_key(folder: Path, signers: bytes) -> bytes:
         raise _unusable_key_error(next_key_path, error) from None
 
 
-def install_next_key(folder: Path, signers: bytes) -> None:
+def install_next_key(keys_folder: Path, signers: bytes) -> None:
     """Replace the key in use by the prepared key if ``signers`` ends with it; otherwise delete the prepared key.
 
     ``signers`` is the journalled text of ``allowed_signers``.  Does nothing without a prepared key.  After a
-    crash, the journal may have the new key while the folder still has the old one: recovery calls this function
-    again.
+    crash, the journal may have the new key while the folder still has the old one; the recovery then calls this
+    function again.
 
     Raises StorageError if the prepared key cannot be read, OSError if the disk cannot be written.
     """
-    next_key_path = folder / _NEXT_KEY_FILE
+    next_key_path = keys_folder / _NEXT_KEY_FILE
     if not is_there(next_key_path):
         return
     if not signers.endswith(_signers_line(_load_key(next_key_path))):
         next_key_path.unlink()
         return
-    new_signers_path = folder / "allowed_signers.new"
+    new_signers_path = keys_folder / "allowed_signers.new"
     new_signers_path.unlink(missing_ok=True)
-    _write_new_file(new_signers_path, signers, 0o644)
+    _write_new_file(new_signers_path, signers, _PUBLIC_MODE)
     # The key is renamed last: until then, a crash leaves the prepared key, and this function is repeated.
-    new_signers_path.rename(folder / _SIGNERS_FILE)
-    next_key_path.rename(folder / _KEY_FILE)
-    sync_path(os.fspath(folder))
+    new_signers_path.rename(keys_folder / _SIGNERS_FILE)
+    next_key_path.rename(keys_folder / _KEY_FILE)
+    sync_path(os.fspath(keys_folder))
 
 
-def copy_keys(folder: Path, target: Path) -> None:
-    """Copy the key and ``allowed_signers`` to the folder ``target``, which is created if missing.
+def copy_keys(keys_folder: Path, target_folder: Path) -> None:
+    """Copy the key and ``allowed_signers`` to the folder ``target_folder``, which is created if missing.
 
-    Only the caller may read the copies.  Raises OSError, also if a file exists already, and StorageError if the
-    copied key cannot be read back or differs.
+    Only the caller's user may read the copies.  Raises OSError if a copy cannot be written or exists already, and
+    StorageError if the copied key cannot be read back or differs.
     """
-    target.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name in (_KEY_FILE, _SIGNERS_FILE):
-        _write_new_file(target / name, (folder / name).read_bytes(), 0o600)
-    if _signers_line(_load_key(target / _KEY_FILE)) != _signers_line(_load_key(folder / _KEY_FILE)):
-        raise _unusable_key_error(target / _KEY_FILE, "it is not what was copied")
+    target_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for file_name in (_KEY_FILE, _SIGNERS_FILE):
+        _write_new_file(target_folder / file_name, (keys_folder / file_name).read_bytes(), _OWNER_MODE)
+    if _signers_line(_load_key(target_folder / _KEY_FILE)) != _signers_line(_load_key(keys_folder / _KEY_FILE)):
+        raise _unusable_key_error(target_folder / _KEY_FILE, "it is not what was copied")
 
 
 def _generate_key(path: Path) -> bytes:
@@ -100,7 +101,7 @@ def _generate_key(path: Path) -> bytes:
     private_bytes = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
     )
-    _write_new_file(path, private_bytes, 0o600)
+    _write_new_file(path, private_bytes, _OWNER_MODE)
     return _signers_line(key)
 
 
@@ -138,34 +139,45 @@ def _unusable_key_error(path: Path, reason: object) -> StorageError:
     )
 
 
-def _write_new_file(path: Path, data: bytes, mode: int) -> None:
-    """Write a new file with exactly this mode, whatever the umask, durably; raises OSError if ``path`` exists."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    with open(descriptor, "wb") as stream:
-        os.fchmod(descriptor, mode)
-        stream.write(data)
-        stream.flush()
-        os.fsync(descriptor)
+def _write_new_file(path: Path, file_content: bytes, file_mode: int) -> None:
+    """Write a new file durably, with exactly ``file_mode`` regardless of the umask.
+
+    Raises OSError, and FileExistsError if ``path`` exists.
+    """
+    file_descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, file_mode)
+    with open(file_descriptor, "wb") as new_file:
+        os.fchmod(file_descriptor, file_mode)
+        new_file.write(file_content)
+        new_file.flush()
+        os.fsync(file_descriptor)
 
 
-def sign_message(folder: Path, message: bytes) -> str:
-    """Sign ``message`` with the key in ``folder``; return the armored SSH signature, with a line feed at the end.
+def sign_message(keys_folder: Path, message: bytes) -> str:
+    """Sign ``message`` with the key in ``keys_folder``; return the armored SSH signature, ending with a line feed.
 
     Raises StorageError if there is no usable key.
     """
     from cryptography.hazmat.primitives import serialization
 
-    key = _load_key(folder / _KEY_FILE)
-    raw_public_key = key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
-    public_key = _ssh_string(b"ssh-ed25519") + _ssh_string(raw_public_key)
+    private_key = _load_key(keys_folder / _KEY_FILE)
+    public_key = private_key.public_key()
+    raw_public_key = public_key.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+    encoded_public_key = _ssh_string(b"ssh-ed25519") + _ssh_string(raw_public_key)
     # PROTOCOL.sshsig puts namespace, reserved field and hash algorithm into the signed data and into the
     # signature.
-    envelope = _ssh_string(_NAMESPACE) + _ssh_string(b"") + _ssh_string(b"sha512")
-    signed_data = b"SSHSIG" + envelope + _ssh_string(hashlib.sha512(message).digest())
-    signature = _ssh_string(b"ssh-ed25519") + _ssh_string(key.sign(signed_data))
-    version = struct.pack(">I", _SIGNATURE_VERSION)
-    blob = b"SSHSIG" + version + _ssh_string(public_key) + envelope + _ssh_string(signature)
-    return _armor_signature(blob)
+    signing_parameters = _ssh_string(_NAMESPACE) + _ssh_string(b"") + _ssh_string(b"sha512")
+    signed_data = b"SSHSIG" + signing_parameters + _ssh_string(hashlib.sha512(message).digest())
+    encoded_signature = _ssh_string(b"ssh-ed25519") + _ssh_string(private_key.sign(signed_data))
+    signature_blob = b"".join(
+        (
+            b"SSHSIG",
+            struct.pack(">I", _SIGNATURE_VERSION),
+            _ssh_string(encoded_public_key),
+            signing_parameters,
+            _ssh_string(encoded_signature),
+        )
+    )
+    return _armor_signature(signature_blob)
 
 
 def _ssh_string(data: bytes) -> bytes:
@@ -173,8 +185,9 @@ def _ssh_string(data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + data
 
 
-def _armor_signature(blob: bytes) -> str:
-    """Return ``blob`` in base64 between the lines that begin and end an SSH signature."""
-    text = base64.b64encode(blob).decode("ascii")
-    lines = [text[start : start + _ARMOR_COLUMNS] for start in range(0, len(text), _ARMOR_COLUMNS)]
-    return "\n".join(["-----BEGIN SSH SIGNATURE-----", *lines, "-----END SSH SIGNATURE-----", ""])
+def _armor_signature(signature_blob: bytes) -> str:
+    """Return ``signature_blob`` in base64 between the lines that begin and end an SSH signature."""
+    base64_text = base64.b64encode(signature_blob).decode("ascii")
+    line_starts = range(0, len(base64_text), _ARMOR_COLUMNS)
+    base64_lines = [base64_text[start : start + _ARMOR_COLUMNS] for start in line_starts]
+    return "\n".join(["-----BEGIN SSH SIGNATURE-----", *base64_lines, "-----END SSH SIGNATURE-----", ""])

@@ -48,12 +48,12 @@ def hold_lock(path: Path, wait_seconds: float) -> Iterator[HeldLock]:
     Raises Busy, with the pid and the command of the present holder, after ``wait_seconds``; StorageError if the
     file cannot be opened for writing.
     """
-    descriptor = _open_lock_file(path)
+    lock_descriptor = _open_lock_file(path)
     try:
-        _acquire_lock(path, descriptor, wait_seconds)
+        _acquire_lock(path, lock_descriptor, wait_seconds)
         clean_mark = _make_clean_mark()
-        held_lock = HeldLock(os.pread(descriptor, _MAX_TEXT_BYTES, 0) == clean_mark)
-        _write_lock_text(descriptor, _describe_process())
+        held_lock = HeldLock(os.pread(lock_descriptor, _MAX_TEXT_BYTES, 0) == clean_mark)
+        _write_lock_text(lock_descriptor, _describe_process())
         is_completed = False
         try:
             yield held_lock
@@ -62,9 +62,9 @@ def hold_lock(path: Path, wait_seconds: float) -> Iterator[HeldLock]:
             if is_completed or (held_lock.was_clean and not held_lock.may_have_written):
                 # Without the mark, on a full disk for example, the next holder only checks more than necessary.
                 with suppress(OSError):
-                    _write_lock_text(descriptor, clean_mark)
+                    _write_lock_text(lock_descriptor, clean_mark)
     finally:
-        os.close(descriptor)
+        os.close(lock_descriptor)
 
 
 def is_marked_clean(path: Path) -> bool:
@@ -85,9 +85,10 @@ def _make_clean_mark() -> bytes:
 
 
 class LockFlag:
-    """A flag raised by a process and seen by others with :func:`describe_lock_holder`: a lock on an empty file.
+    """A flag that one process raises and others test with :func:`describe_lock_holder`: a lock on an empty file.
 
-    Once the file is open, raising the flag requires neither free space nor a writable disk.  A crash lowers it.
+    Once the file is open, raising the flag requires neither free space nor a writable disk.  The flag is lowered
+    when its process ends or crashes.
     """
 
     def __init__(self, path: Path) -> None:
@@ -106,8 +107,8 @@ class LockFlag:
     def raise_flag(self) -> None:
         """Raise the flag; does nothing unless the file is open.  Never waits and never raises."""
         if self._descriptor is not None:
-            # Two failures are ignored.  A process that tests the flag just now holds the lock: it sees the flag at
-            # its next test.  A filesystem without locks cannot show the flag at all.
+            # Two failures are ignored.  A process that is testing the flag holds the lock for a moment, and sees
+            # the flag at its next test.  A filesystem without locks cannot show the flag at all.
             with suppress(OSError):
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
@@ -129,18 +130,18 @@ def describe_lock_holder(path: Path) -> str | None:
     Returns ``?`` for an empty file, such as that of a :class:`LockFlag`.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        lock_descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         # There is no such file before the first run.
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(lock_descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return _read_lock_text(descriptor)
+        return _read_lock_text(lock_descriptor)
     else:
         return None
     finally:
-        os.close(descriptor)
+        os.close(lock_descriptor)
 
 
 def _open_lock_file(path: Path) -> int:
@@ -156,35 +157,36 @@ def _open_lock_file(path: Path) -> int:
         ) from None
 
 
-def _acquire_lock(path: Path, descriptor: int, wait_seconds: float) -> None:
-    """Lock the open file, and retry for ``wait_seconds``; raises Busy if another process holds it even then.
+def _acquire_lock(path: Path, lock_descriptor: int, wait_seconds: float) -> None:
+    """Lock an open file, with retries for ``wait_seconds``; raises Busy if another process still holds the lock.
 
-    ``path`` only serves the message.
+    ``path`` is the file's path, for the message.
     """
     deadline = clock.monotonic_seconds() + wait_seconds
     while True:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock_descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
             if clock.monotonic_seconds() >= deadline:
                 raise Busy(
-                    "The archive is busy: process {holder} holds {path}. Nothing was changed. Try again, or wait "
+                    "The archive is locked by process {holder} ({path}). Nothing was changed. Try again, or wait "
                     "longer with --wait SECONDS.",
-                    holder=_read_lock_text(descriptor),
+                    holder=_read_lock_text(lock_descriptor),
                     path=path,
                 ) from None
         time.sleep(_RETRY_SECONDS)
 
 
-def _read_lock_text(descriptor: int) -> str:
+def _read_lock_text(lock_descriptor: int) -> str:
     """Return the text of a lock file; ``?`` if empty."""
-    return os.pread(descriptor, _MAX_TEXT_BYTES, 0).decode("utf-8", "replace").strip() or "?"
+    return os.pread(lock_descriptor, _MAX_TEXT_BYTES, 0).decode("utf-8", "replace").strip() or "?"
 
 
-def _write_lock_text(descriptor: int, text: bytes) -> None:
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, text, 0)
+def _write_lock_text(lock_descriptor: int, text: bytes) -> None:
+    """Replace the text of a lock file; raises OSError."""
+    os.ftruncate(lock_descriptor, 0)
+    os.pwrite(lock_descriptor, text, 0)
 
 
 def _describe_process() -> bytes:

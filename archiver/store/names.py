@@ -14,12 +14,12 @@ from archiver.model import CHECKPOINTS, COMMON, UNFILED
 
 #: An error quotes only the beginning of a refused text, because the whole text would hide the sentence.
 _MAX_QUOTED_CHARS = 80
-#: One of our escapes: ``%`` and two hexadecimal digits, which stand for a byte.
+#: An escape: ``%`` and two hexadecimal digits, which stand for a byte.
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
-#: A ``%`` of the original name that would read as one of our escapes, and so has to be escaped itself.
+#: A ``%`` of the original name that would read as an escape, and so has to be escaped itself.
 _AMBIGUOUS_PERCENT = re.compile(r"%(?=[0-9A-Fa-f]{2})")
 
-#: Characters that git refuses inside a ref component, and ``%`` if it would read as one of our escapes.
+#: Characters that git refuses inside a ref component, and ``%`` if it would read as an escape.
 _REF_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|%(?=[0-9A-Fa-f]{2}|\+)|(?<=\.)\.|@(?=\{)")
 #: A filesystem holds 255 bytes, and git appends ".lock" to the file of a ref.
 _MAX_REF_BYTES = 200
@@ -28,7 +28,7 @@ _DIGEST_DIGITS = 16
 #: Marks a shortened component; not ``%~``, because git refuses ``~`` in refs.
 _SHORTENED_MARK = "%+"
 
-#: Names that git treats as its own, in the forms of git's path.c and utf8.c.
+#: Names of files that configure git or hold its repository, as in git's path.c and utf8.c.
 _GIT_NAMES = frozenset({".git", ".gitattributes", ".gitmodules", ".gitignore", ".lfsconfig"})
 #: The short names that NTFS gives to those files (8.3 names).
 _GIT_SHORT_NAME = re.compile(r"(git|gitmod|gi7eba|gitatt|gi7d29|gitign|gi250a)~[0-9]+")
@@ -91,28 +91,28 @@ def clean_typed_text(typed_text: str, field: str) -> str:
     """Return a text typed by a person in the form to be recorded: with LF for CRLF, and a space for a tab.
 
     Raises UsageError for bytes that are not UTF-8, and for other control characters: they are invisible, and could
-    forge lines of a listing.  ``field`` is the name of the input that the message begins with.
+    forge lines of a listing.  ``field`` is the name of the input, with which the error message begins.
     """
     try:
         # In a locale that is not UTF-8, an argument arrives as one surrogate for each byte.
-        text = typed_text.encode("utf-8", "surrogateescape").decode("utf-8")
+        clean_text = typed_text.encode("utf-8", "surrogateescape").decode("utf-8")
     except UnicodeError:
         raise UsageError(
             "{field}: {text} is not UTF-8. Nothing was recorded. Set the terminal to UTF-8, then type it again.",
             field=field,
             text=typed_text[:_MAX_QUOTED_CHARS],
         ) from None
-    text = text.replace("\r\n", "\n").replace("\t", " ")
-    for char in text:
+    clean_text = clean_text.replace("\r\n", "\n").replace("\t", " ")
+    for char in clean_text:
         if char != "\n" and unicodedata.category(char) == "Cc":
             raise UsageError(
                 "{field}: {text} contains a control character (U+{code}). Nothing was recorded. Type it again "
                 "without that character.",
                 field=field,
-                text=text[:_MAX_QUOTED_CHARS],
+                text=clean_text[:_MAX_QUOTED_CHARS],
                 code=f"{ord(char):04X}",
             )
-    return text
+    return clean_text
 
 
 def tree_path(path: bytes) -> bytes:
@@ -120,7 +120,7 @@ def tree_path(path: bytes) -> bytes:
 
     Names that git treats as its own, such as ``.git``, are escaped: git refuses them in a tree.
     """
-    return b"/".join(_tree_component(part) for part in path.split(b"/"))
+    return b"/".join(_tree_component(component) for component in path.split(b"/"))
 
 
 def path_from_tree(encoded: bytes) -> bytes:
@@ -130,20 +130,22 @@ def path_from_tree(encoded: bytes) -> bytes:
 
 def _tree_component(name: bytes) -> bytes:
     """Return a name of a path as held in git trees: the first byte is escaped if the name is special to git."""
-    encoded = re.sub(rb"%(?=[0-9A-Fa-f]{2})", b"%25", name)
+    escaped_name = re.sub(rb"%(?=[0-9A-Fa-f]{2})", b"%25", name)
     if _is_special_to_git(name):
-        return b"%%%02X" % encoded[0] + encoded[1:]
-    return encoded
+        return b"%%%02X" % escaped_name[0] + escaped_name[1:]
+    return escaped_name
 
 
 def _is_special_to_git(name: bytes) -> bool:
-    """Return True if git on some platform takes the name for its own: ``.git``, ``GIT~1``, ``.git::$DATA``.
+    """Return True if git would treat ``name`` as a file of the repository on any platform.
 
-    Windows and macOS ignore case, and each of them ignores further characters.
+    Examples are ``.git``, ``GIT~1`` and ``.git::$DATA``.  Git refuses such names in a tree, because checking the
+    tree out could overwrite the repository's own files.
     """
-    visible = name.decode("utf-8", "replace").translate(_HFS_IGNORABLE)
-    # NTFS ignores a stream suffix, and trailing dots and spaces.
-    base_name = re.split(r"[:\\]", visible, maxsplit=1)[0].rstrip(". ").casefold()
+    without_ignorables = name.decode("utf-8", "replace").translate(_HFS_IGNORABLE)
+    # On Windows, a colon begins the name of an NTFS stream, a backslash separates folders, and dots and spaces at
+    # the end are ignored.
+    base_name = re.split(r"[:\\]", without_ignorables, maxsplit=1)[0].rstrip(". ").casefold()
     return base_name in _GIT_NAMES or _GIT_SHORT_NAME.fullmatch(base_name) is not None
 
 
@@ -157,46 +159,49 @@ def ref_component(folder: bytes) -> str:
     if folder in (COMMON.encode(), UNFILED.encode(), CHECKPOINTS.encode()):
         return f"%{folder[0]:02X}{folder[1:].decode()}"
     try:
-        decoded = folder.decode("utf-8")
+        decoded_folder = folder.decode("utf-8")
     except UnicodeDecodeError:
         # Another encoding: escaped byte by byte below.
-        decoded = ""
+        decoded_folder = ""
     # Text that is not in Unicode's composed form (NFC) is escaped byte by byte as well, so that two spellings of
     # the same characters never share a ref.
-    if decoded and unicodedata.normalize("NFC", decoded) == decoded:
-        encoded = _REF_FORBIDDEN.sub(_escape, decoded)
+    if decoded_folder and unicodedata.normalize("NFC", decoded_folder) == decoded_folder:
+        component = _REF_FORBIDDEN.sub(_escape_match, decoded_folder)
     else:
         # One character for each byte, so that only ASCII stays readable.
-        ascii_safe = _REF_FORBIDDEN.sub(_escape, folder.decode("latin-1"))
-        encoded = re.sub("[\x80-\xff]", lambda match: f"%{ord(match[0]):02X}", ascii_safe)
-    return _shorten_component(_escape_ends(encoded), folder)
+        ascii_safe = _REF_FORBIDDEN.sub(_escape_match, folder.decode("latin-1"))
+        component = re.sub("[\x80-\xff]", lambda match: f"%{ord(match[0]):02X}", ascii_safe)
+    return _shorten_component(_escape_ends(component), folder)
 
 
-def _escape_ends(encoded: str) -> str:
-    """Escape what git refuses at the start or the end of a component, but allows inside."""
-    if encoded == "@" or encoded[:1] in ("-", "."):
-        encoded = f"%{ord(encoded[0]):02X}{encoded[1:]}"
-    if encoded.endswith(".lock"):
-        return encoded[:-5] + "%2Elock"
-    if encoded.endswith("."):
-        return encoded[:-1] + "%2E"
-    return encoded
+def _escape_ends(component: str) -> str:
+    """Escape the characters that git refuses at the start or the end of a ref component, but allows inside."""
+    if component == "@" or component[:1] in ("-", "."):
+        component = f"%{ord(component[0]):02X}{component[1:]}"
+    if component.endswith(".lock"):
+        return component[:-5] + "%2Elock"
+    if component.endswith("."):
+        return component[:-1] + "%2E"
+    return component
 
 
-def _escape(match: re.Match[str]) -> str:
+def _escape_match(match: re.Match[str]) -> str:
     """Return ``%XX`` for each byte of the matched text; a replacement function for :func:`re.sub`."""
     return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8"))
 
 
-def _shorten_component(encoded: str, folder: bytes) -> str:
-    """Return ``encoded``, cut short and completed by a digest of ``folder`` if longer than _MAX_REF_BYTES."""
-    encoded_bytes = encoded.encode("utf-8")
-    if len(encoded_bytes) <= _MAX_REF_BYTES:
-        return encoded
+def _shorten_component(component: str, folder: bytes) -> str:
+    """Return ``component`` if it has at most _MAX_REF_BYTES bytes, else a shortened form of that length at most.
+
+    The shortened form ends with a digest of ``folder``, so that different folders have different components.
+    """
+    component_bytes = component.encode("utf-8")
+    if len(component_bytes) <= _MAX_REF_BYTES:
+        return component
     import hashlib
 
     digest = hashlib.sha256(folder).hexdigest()[:_DIGEST_DIGITS]
-    prefix_bytes = encoded_bytes[: _MAX_REF_BYTES - len(_SHORTENED_MARK) - _DIGEST_DIGITS]
+    prefix_bytes = component_bytes[: _MAX_REF_BYTES - len(_SHORTENED_MARK) - _DIGEST_DIGITS]
     # Half a character at the end is dropped here, and half an escape below: it would read as part of another name.
     prefix = prefix_bytes.decode("utf-8", "ignore")
     return re.sub(r"%[0-9A-F]?$", "", prefix) + _SHORTENED_MARK + digest

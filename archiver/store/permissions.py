@@ -47,10 +47,11 @@ class _ProcessMask:
     """The umask, kept by the kernel for the whole process, and so shared by all threads.
 
     The first thread that sets the umask remembers the original, and the last thread to leave restores it.  If each
-    thread restored what it found, the last one to leave would restore the mask of another thread.
+    thread restored the mask that it found, the last thread might restore the mask of another one.
     """
 
     def __init__(self) -> None:
+        """Start with no thread that has set the umask."""
         self._lock = threading.Lock()
         self._user_count = 0
         self._original_mask = 0
@@ -94,7 +95,7 @@ def archive_umask(root: Path | None = None) -> Iterator[None]:
 def umask_for(root: Path | None) -> int:
     """Return the umask for writing to the folder ``root``; None stands for an archive that does not exist yet.
 
-    The group of ``root`` keeps the right to read new files if it may access ``root`` itself.
+    New files are readable for the group of ``root`` if the group may access ``root`` itself.
     """
     try:
         is_shared = root is not None and os.stat(root).st_mode & stat.S_IRWXG
@@ -121,17 +122,17 @@ def restrict_to_owner(folder: Path) -> None:
     _remove_acls(os.fspath(folder))
 
 
-def set_access_for_group(root: Path, group: int | None) -> int:
-    """Let the group with the number ``group`` read the archive at ``root``; return the number of changed entries.
+def set_access_for_group(root: Path, group_id: int | None) -> int:
+    """Let the group ``group_id`` read the archive at ``root``; return the number of changed entries.
 
-    With ``group`` None, only the owner may read it.  Write access is for the owner alone in either case.  An entry
-    that cannot be changed does not stop the others: then the first OSError is raised at the end, for example
-    because the caller is not a member of the group.
+    With ``group_id`` None, only the owner may read it.  Write access is for the owner alone in either case.  If an
+    entry cannot be changed, for example because the caller is not a member of the group, the others are still
+    changed, and the first OSError is raised at the end.
     """
     changed_count, first_error = 0, None
-    for path, status in _walk_entries(os.fspath(root)):
+    for path, entry_stat in _walk_entries(os.fspath(root)):
         try:
-            changed_count += _set_access(path, status, os.fspath(root), group)
+            changed_count += _set_access(path, entry_stat, os.fspath(root), group_id)
         except OSError as error:
             first_error = first_error or error
     if first_error is not None:
@@ -139,14 +140,14 @@ def set_access_for_group(root: Path, group: int | None) -> int:
     return changed_count
 
 
-def _set_access(path: str, status: os.stat_result, root: str, group: int | None) -> bool:
-    """Set group, mode and lists of an entry of the archive; return True if anything had to be changed."""
-    is_secret = os.path.basename(path).startswith(_KEY_PREFIX)
+def _set_access(path: str, entry_stat: os.stat_result, root: str, group_id: int | None) -> bool:
+    """Set the group and the mode of an entry, and remove its lists; return True if anything was changed."""
+    is_key = os.path.basename(path).startswith(_KEY_PREFIX)
     is_changed = False
-    if group is not None and status.st_gid != group and not is_secret:
-        os.chown(path, -1, group, follow_symlinks=False)
+    if group_id is not None and entry_stat.st_gid != group_id and not is_key:
+        os.chown(path, -1, group_id, follow_symlinks=False)
         is_changed = True
-    required_mode = _required_mode(path, status, root, group)
+    required_mode = _required_mode(path, entry_stat, root, group_id)
     # Compare the mode only now: the kernel clears the setgid bit when the group changes.
     if stat.S_IMODE(os.lstat(path).st_mode) != required_mode:
         os.chmod(path, required_mode)
@@ -155,57 +156,68 @@ def _set_access(path: str, status: os.stat_result, root: str, group: int | None)
     return _remove_acls(path) or is_changed
 
 
-def has_expected_access(root: Path, group: int | None) -> bool:
-    """Return True if the archive seems to have the access that :func:`set_access_for_group` sets.
+def has_expected_access(root: Path, group_id: int | None) -> bool:
+    """Return True if ``root`` and its first entries have the access that :func:`set_access_for_group` sets.
 
-    Examines the folder ``root`` and its first entries only.  Raises OSError if there is no such folder.
+    Raises OSError if there is no such folder.
     """
-    status = os.stat(root)
-    if stat.S_IMODE(status.st_mode) != _folder_mode(group) or group not in (None, status.st_gid):
+    root_stat = os.stat(root)
+    if stat.S_IMODE(root_stat.st_mode) != _folder_mode(group_id) or group_id not in (None, root_stat.st_gid):
         return False
-    return next(find_too_open_entries(root, group), None) is None
+    return next(find_overly_permissive_entries(root, group_id), None) is None
 
 
-def find_too_open_entries(root: Path, group: int | None, limit: int = _QUICK_CHECK_ENTRIES) -> Iterator[Path]:
-    """Yield the entries that others than the owner and ``group`` may read or change, upper folders first.
+def find_overly_permissive_entries(
+    root: Path, group_id: int | None, limit: int = _QUICK_CHECK_ENTRIES
+) -> Iterator[Path]:
+    """Yield the folders and files of the archive at ``root`` that grant too much access, parents before children.
 
-    Examines only the first ``limit`` entries.
+    A folder does if its mode exceeds the required one or if it has an access-control list, a file if the group or
+    others can write to it, and a key if they have any access.  ``group_id`` is the reading group; None if only the
+    owner may read.  Examines only the first ``limit`` entries.
     """
     root_path = os.fspath(root)
-    for entry_number, (path, status) in enumerate(_walk_entries(root_path)):
+    for entry_number, (path, entry_stat) in enumerate(_walk_entries(root_path)):
         if entry_number >= limit:
             return
-        mode = stat.S_IMODE(status.st_mode)
-        if stat.S_ISDIR(status.st_mode):
-            excess_access = mode & ~_required_mode(path, status, root_path, group) & 0o777 or _list_acl_attributes(
-                path
-            )
-        else:
-            # A readable file does no harm behind a closed folder; a key must be unreadable by itself.
-            is_secret = os.path.basename(path).startswith(_KEY_PREFIX)
-            excess_access = mode & (0o077 if is_secret else 0o022)
-        if excess_access:
+        is_folder = stat.S_ISDIR(entry_stat.st_mode)
+        if is_folder and _is_folder_too_open(path, entry_stat, root_path, group_id):
+            yield Path(path)
+        if not is_folder and _is_file_too_open(path, entry_stat):
             yield Path(path)
 
 
-def _folder_mode(group: int | None) -> int:
+def _is_folder_too_open(path: str, entry_stat: os.stat_result, root: str, group_id: int | None) -> bool:
+    """Return True if a folder grants more than its required mode, or has an access-control list."""
+    excess_mode = stat.S_IMODE(entry_stat.st_mode) & ~_required_mode(path, entry_stat, root, group_id) & 0o777
+    return excess_mode != 0 or has_acl(path)
+
+
+def _is_file_too_open(path: str, entry_stat: os.stat_result) -> bool:
+    """Return True if others than the owner can write to a file, or access a key in any way."""
+    # A readable file does no harm behind a closed folder; a key must be unreadable by itself.
+    is_key = os.path.basename(path).startswith(_KEY_PREFIX)
+    return entry_stat.st_mode & (0o077 if is_key else 0o022) != 0
+
+
+def _folder_mode(group_id: int | None) -> int:
     """Return the mode of the archive's folders for a reading group, or for none."""
-    return _OWNER_FOLDER_MODE if group is None else _GROUP_FOLDER_MODE
+    return _OWNER_FOLDER_MODE if group_id is None else _GROUP_FOLDER_MODE
 
 
-def _required_mode(path: str, status: os.stat_result, root: str, group: int | None) -> int:
-    """Return the mode required for an entry of the archive; ``status`` is the present ``lstat`` result.
+def _required_mode(path: str, entry_stat: os.stat_result, root: str, group_id: int | None) -> int:
+    """Return the mode required for an entry of the archive; ``entry_stat`` is the present ``lstat`` result.
 
     Folders and keys have fixed modes; the mode of any other file depends on the rights that its owner has now.
     """
-    current_mode = stat.S_IMODE(status.st_mode)
-    if stat.S_ISDIR(status.st_mode):
-        return _OWNER_FOLDER_MODE if _is_owner_folder(path, root) else _folder_mode(group)
+    current_mode = stat.S_IMODE(entry_stat.st_mode)
+    if stat.S_ISDIR(entry_stat.st_mode):
+        return _OWNER_FOLDER_MODE if _is_owner_folder(path, root) else _folder_mode(group_id)
     if os.path.basename(path).startswith(_KEY_PREFIX):
         return _KEY_MODE
     if _CONTENT_FOLDER in path:
         return current_mode & 0o444
-    if group is None:
+    if group_id is None:
         return current_mode & 0o750
     # The group may read and execute what the owner may read and execute, and writes nothing.
     return (current_mode & 0o700) | ((current_mode >> 3) & 0o050)
@@ -221,7 +233,7 @@ def _walk_entries(root: str) -> Iterator[tuple[str, os.stat_result]]:
     """Yield the path and the ``lstat`` result of each file and folder below ``root``, upper folders first.
 
     ``root`` itself comes first.  Links, sockets and the like are left out, because nothing can be read from them.
-    Folders of the owner are yielded without their entries; folders that cannot be listed are passed over.
+    The entries of ``_OWNER_FOLDERS``, and of folders that cannot be listed, are left out.
     """
     yield root, os.lstat(root)
     pending_folders = deque([root])
@@ -261,7 +273,7 @@ def _has_attribute(path: str, attribute: str) -> bool:
     try:
         return bool(os.getxattr(path, attribute, follow_symlinks=False))
     except OSError as error:
-        # The entry has no list, the filesystem supports none, or the entry is gone or may not be examined.
+        # The entry has no list, its filesystem supports none, or it was deleted or may not be examined.
         if error.errno in (errno.ENODATA, errno.ENOTSUP, errno.ENOENT, errno.EACCES):
             return False
         raise
@@ -269,10 +281,10 @@ def _has_attribute(path: str, attribute: str) -> bool:
 
 def _remove_acls(path: str) -> bool:
     """Remove the access-control lists of ``path``; return True if any existed. Raises OSError."""
-    attributes = _list_acl_attributes(path)
-    for name in attributes:
-        os.removexattr(path, name, follow_symlinks=False)
-    return bool(attributes)
+    acl_attributes = _list_acl_attributes(path)
+    for attribute in acl_attributes:
+        os.removexattr(path, attribute, follow_symlinks=False)
+    return bool(acl_attributes)
 
 
 def is_immutable(path: Path) -> bool:
@@ -290,9 +302,9 @@ def set_immutable(path: Path, *, on: bool) -> None:
     Raises OSError if this process may not change the flag, or if the filesystem has no such flag or ignored the
     change.
     """
-    flags = _inode_flags(path)
-    new_flags = flags | _FS_IMMUTABLE_FL if on else flags & ~_FS_IMMUTABLE_FL
-    if flags == new_flags:
+    old_flags = _inode_flags(path)
+    new_flags = old_flags | _FS_IMMUTABLE_FL if on else old_flags & ~_FS_IMMUTABLE_FL
+    if old_flags == new_flags:
         return
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -307,9 +319,9 @@ def _inode_flags(path: Path) -> int:
     """Return the flags of a file, as in linux/fs.h; raises OSError on a filesystem without flags."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        buffer = array.array("l", [0])
-        fcntl.ioctl(descriptor, _FS_IOC_GETFLAGS, buffer)
-        return buffer[0]
+        flags_buffer = array.array("l", [0])
+        fcntl.ioctl(descriptor, _FS_IOC_GETFLAGS, flags_buffer)
+        return flags_buffer[0]
     finally:
         os.close(descriptor)
 
@@ -323,7 +335,7 @@ def clear_immutable_flag(path: Path) -> None:
 
 
 class ProtectionCounts(NamedTuple):
-    """What :func:`protect_objects` did."""
+    """The numbers of content objects that :func:`protect_objects` changed and examined."""
 
     changed: int  # objects whose flag was set or cleared
     total: int  # all objects, including those that had the right flag already

@@ -33,67 +33,69 @@ def find_version(archive: Archive, tag: str) -> Version:
     )
 
 
-def find_submission(archive: Archive, name: str) -> Submission:
+def find_submission(archive: Archive, typed_name: str) -> Submission:
     """Return the submission that a person named as FILING/SUBMISSION.
 
     Raises NotFoundError, whose message suggests similar names.
     """
     submission_by_name = {str(submission): submission for submission in archive.index.submissions()}
-    for spelling in _ref_spellings(name):
+    for spelling in _ref_spellings(typed_name):
         if spelling in submission_by_name:
             return submission_by_name[spelling]
     raise NotFoundError(
-        "Submission {name} does not exist.{near}",
-        name=name,
-        near=_suggest_similar(name, list(submission_by_name)),
+        "Submission folder {name} does not exist.{near}",
+        name=typed_name,
+        near=_suggest_similar(typed_name, list(submission_by_name)),
     )
 
 
-def find_filing(archive: Archive, name: str) -> str:
+def find_filing(archive: Archive, typed_name: str) -> str:
     """Return the name of the filing that a person typed, in the spelling of refs.
 
     Raises NotFoundError, whose message suggests similar names.
     """
     filings = sorted({submission.filing for submission in archive.index.submissions()})
-    for spelling in _ref_spellings(name):
+    for spelling in _ref_spellings(typed_name):
         if spelling in filings:
             return spelling
-    raise NotFoundError("Filing {name} does not exist.{near}", name=name, near=_suggest_similar(name, filings))
+    raise NotFoundError(
+        "Filing {name} does not exist.{near}", name=typed_name, near=_suggest_similar(typed_name, filings)
+    )
 
 
-def find_named_object(archive: Archive, name: str) -> str:
+def resolve_object_name(archive: Archive, typed_name: str) -> str:
     """Return the name of a filing, submission or version that a person typed, in the spelling of refs.
 
-    The number of slashes tells them apart: FILING, FILING/SUBMISSION or FILING/SUBMISSION/vN.  Raises
+    The number of slashes distinguishes them: FILING, FILING/SUBMISSION or FILING/SUBMISSION/vN.  Raises
     NotFoundError, whose message suggests similar names.
     """
-    slash_count = name.count("/")
+    slash_count = typed_name.count("/")
     if slash_count == 0:
-        return find_filing(archive, name)
+        return find_filing(archive, typed_name)
     if slash_count == 1:
-        return str(find_submission(archive, name))
-    return find_version(archive, name).tag
+        return str(find_submission(archive, typed_name))
+    return find_version(archive, typed_name).tag
 
 
-def _ref_spellings(name: str) -> list[str]:
+def _ref_spellings(typed_name: str) -> list[str]:
     """Return the possible spellings in refs for a typed name, the most likely first.
 
-    They are the name itself, and the refs of folders that have this name in UTF-8 and in GB18030: old file servers
-    have names in GB18030, and people type these names on a terminal in UTF-8.
+    They are the name itself, and the ref components of the folders that have this name in UTF-8 and in GB 18030:
+    old file servers have names in GB 18030, which people type on a terminal in UTF-8.
     """
     # No ref contains surrogates, and SQLite raises an error if they are looked up.
-    spellings = [name] if is_utf8(name) else []
-    for encoding, errors in (("utf-8", "surrogateescape"), ("gb18030", "strict")):
+    spellings = [typed_name] if is_utf8(typed_name) else []
+    for encoding, error_handler in (("utf-8", "surrogateescape"), ("gb18030", "strict")):
         # A name with characters that the encoding lacks has no spelling in it.
         with suppress(UnicodeEncodeError):
-            parts = (part.encode(encoding, errors) for part in name.split("/") if part)
-            spellings.append("/".join(map(ref_component, parts)))
+            folder_names = (part.encode(encoding, error_handler) for part in typed_name.split("/") if part)
+            spellings.append("/".join(map(ref_component, folder_names)))
     return spellings
 
 
-def _suggest_similar(name: str, existing_names: list[str]) -> LazyMessage:
-    """Return the end of an error message: the names similar to ``name``, or the command for listing all."""
-    similar_names = difflib.get_close_matches(name, existing_names, _MAX_SUGGESTIONS, _MIN_SIMILARITY)
+def _suggest_similar(typed_name: str, existing_names: list[str]) -> LazyMessage:
+    """Return the end of an error message: the names similar to ``typed_name``, or the command for listing all."""
+    similar_names = difflib.get_close_matches(typed_name, existing_names, _MAX_SUGGESTIONS, _MIN_SIMILARITY)
     if not similar_names:
         return LazyMessage(" To list versions, run: archiver log")
     return LazyMessage(" Did you mean: {names}?", names=", ".join(similar_names))

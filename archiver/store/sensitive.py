@@ -13,7 +13,7 @@ from archiver.store.index.queries import Index
 
 
 def matching_pattern(path: bytes, patterns: Sequence[str]) -> str:
-    """Return the first of ``patterns`` to match a material's path or the path's last name; empty if none does.
+    """Return the first of ``patterns`` that matches a material's path or file name; empty if none matches.
 
     Patterns are shell wildcards, and distinguish upper and lower case.  A pattern is compared with the raw bytes
     of the path, and with the text that ``archiver log`` shows for it.

@@ -20,6 +20,8 @@ _BUSY_SECONDS = 30.0
 _RETRY_SECONDS = 0.02
 #: SQLite's own name for a database without a file.
 IN_MEMORY = Path(":memory:")
+#: The keys of a JournalPoint in the table ``meta``, in the order of its fields.
+_JOURNAL_POINT_KEYS = ("archive", "seq", "digest", "head")
 #: Suffixes of the files that SQLite keeps next to a database.
 _COMPANIONS = ("-wal", "-shm", "-journal")
 
@@ -51,8 +53,8 @@ def connect(path: Path) -> sqlite3.Connection:
 def close_on_error(database: sqlite3.Connection) -> Iterator[None]:
     """Close ``database`` if the block raises, and let the error pass.
 
-    For the block that prepares a new connection.  A connection and its statements refer to each other, so that its
-    descriptors would otherwise stay open until the garbage collector runs.
+    This is for the block that prepares a new connection.  A connection and its statements refer to each other, so
+    the descriptors would otherwise stay open until the garbage collector runs.
     """
     try:
         yield
@@ -94,7 +96,7 @@ def open_or_recreate(path: Path, schema: str, version: int) -> sqlite3.Connectio
 
 
 def _open_with_schema(path: Path, schema: str, version: int) -> sqlite3.Connection:
-    """Open a database and, if new, create the tables; raises sqlite3.Error, also for another version."""
+    """Open a database, and create the tables if it is new; raises sqlite3.Error, also for another version."""
     database = connect(path)
     with close_on_error(database):
         # SQLite leaves user_version to the program; it is 0 in a new database.
@@ -128,7 +130,7 @@ def open_read_only_or_empty(path: Path, schema: str) -> sqlite3.Connection:
 
 
 def create_schema(database: sqlite3.Connection, schema: str, version: int) -> None:
-    """Create the tables of ``schema`` and record its version, unless another process has just done so.
+    """Create the tables of ``schema`` and record its version, unless another process has just created them.
 
     Commits both in one transaction.  Raises sqlite3.Error.
     """
@@ -151,31 +153,33 @@ def to_stored_integer(value: int) -> int | bytes:
 
 
 def from_stored_integer(stored: int | bytes) -> int:
-    """Return the integer that :func:`to_stored_integer` turned into ``stored``."""
+    """Return the integer from which :func:`to_stored_integer` made ``stored``."""
     return int(stored)
 
 
 def is_damage_error(error: sqlite3.DatabaseError) -> bool:
     """Return True if the error shows that the file itself is bad; False for a lock, a read-only or a full disk."""
-    # To SQLite, a missing table or column ("no such table") is an operational error; to us it is damage.
+    # SQLite reports a missing table or column ("no such table") as an operational error, but it is damage too.
     return not isinstance(error, sqlite3.OperationalError) or "no such" in str(error)
 
 
 def read_journal_point(database: sqlite3.Connection) -> JournalPoint | None:
-    """Return the newest journal event in a database, from the table ``meta``; None if no event is included.
+    """Return the newest journal event that a database includes; None if it includes no event.
 
-    Raises sqlite3.Error, for example without that table, and ValueError for a number that is none.
+    Raises sqlite3.Error, for example if the table ``meta`` is missing, and ValueError if the stored number of the
+    event is not a number.
     """
-    fields = dict(
-        database.execute("select key, value from meta where key in ('archive', 'seq', 'digest', 'head')")
+    stored_values = dict(
+        database.execute("select key, value from meta where key in (?, ?, ?, ?)", _JOURNAL_POINT_KEYS)
     )
-    if len(fields) < 4:
+    if len(stored_values) < len(_JOURNAL_POINT_KEYS):
         return None
-    return JournalPoint(fields["archive"], int(fields["seq"]), fields["digest"], fields["head"])
+    archive_id, seq, sha256, commit = (stored_values[key] for key in _JOURNAL_POINT_KEYS)
+    return JournalPoint(archive_id, int(seq), sha256, commit)
 
 
 def read_journal_point_of_file(database_path: Path) -> JournalPoint | None:
-    """Return the newest event in the database file; None without any, or if the file is unusable.
+    """Return the newest journal event that a database file includes; None if it includes none or is unusable.
 
     Opens the file only during the call, and writes nothing.
     """
@@ -183,19 +187,17 @@ def read_journal_point_of_file(database_path: Path) -> JournalPoint | None:
         with closing(connect_read_only(database_path)) as database:
             return read_journal_point(database)
     except (sqlite3.Error, ValueError, OSError):
-        # A derived database without a point proves nothing about the journal, and is rebuilt.
+        # A derived database without a JournalPoint proves nothing about the journal, and is rebuilt.
         return None
 
 
 def write_journal_point(database: sqlite3.Connection, point: JournalPoint) -> None:
     """Record ``point`` as the newest event that a database includes; the caller commits."""
-    meta_rows = (
-        ("archive", point.archive_id),
-        ("seq", str(point.seq)),
-        ("digest", point.sha256),
-        ("head", point.commit),
+    stored_values = (point.archive_id, str(point.seq), point.sha256, point.commit)
+    database.executemany(
+        "insert or replace into meta (key, value) values (?, ?)",
+        zip(_JOURNAL_POINT_KEYS, stored_values, strict=True),
     )
-    database.executemany("insert or replace into meta (key, value) values (?, ?)", meta_rows)
 
 
 def file_identity(path: Path) -> tuple[int, int] | None:
@@ -203,7 +205,7 @@ def file_identity(path: Path) -> tuple[int, int] | None:
     try:
         file_stat = os.stat(path)
     except OSError:
-        # The file is gone, or its volume is not mounted now.
+        # The file is missing, or its volume is not mounted.
         return None
     return file_stat.st_dev, file_stat.st_ino
 

@@ -33,8 +33,8 @@ def check_owner(archive_root: Path) -> None:
     owner_uid = os.stat(archive_root).st_uid
     if owner_uid != os.geteuid():
         raise StorageError(
-            "The archive {path} belongs to {owner}, and only that user can write to it. Nothing was changed. "
-            "Start its service, which acts for other users, or run this as {owner}.",
+            "The archive {path} belongs to {owner}, and only that user can write to the archive. Nothing was "
+            "changed. Start the service, which acts for other users, or run this as {owner}.",
             path=archive_root,
             owner=user_with_id(owner_uid),
         )

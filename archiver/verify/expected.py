@@ -20,19 +20,19 @@ class JournalEntry:
     event: dict[str, Any]
 
     def read_attachment(self, file_name: str) -> bytes:
-        """Return the bytes of an attachment.  Raises KeyError if the commit has no file of this name."""
+        """Return the bytes of an attachment.  Raises KeyError if the commit has no file with this name."""
         return self.repository.read(f"{self.commit}:{file_name}")
 
     def read_signed_tag(self) -> bytes:
         """Return the bytes of the tag object that the event created.
 
-        The name of the tag is the object of the event. Raises KeyError if the event created no such tag, or if the
+        The tag is named after the object of the event. Raises KeyError if the event created no such tag, or if the
         tag object is missing.
         """
         return self.repository.read(self.event["refs"][f"refs/tags/{self.event['object']}"])
 
     @property
-    def label(self) -> str:
+    def display_name(self) -> str:
         """The event's name in findings, such as ``event 12``."""
         return f"event {self.event['seq']}"
 
@@ -59,8 +59,8 @@ class RecordedMaterial(NamedTuple):
 class ForwardReferences:
     """Versions and content to which later events refer.
 
-    A first pass over the journal collects them. So the main pass has to remember details of these versions and
-    this content only, and needs little memory for a long journal.
+    A first pass over the journal collects these references. So the main pass has to remember only details of these
+    versions and this content, and needs little memory for a long journal.
     """
 
     #: Tags of versions that were submitted to the regulator. The main pass computes their manifests.
@@ -105,12 +105,12 @@ class PlannedContentSpan:
     def version_tags(self, newest_version: int) -> Iterator[str]:
         """Yield the tags of the versions in the span, oldest first.
 
-        ``newest_version`` is the number of the newest version of the branch. An open span reaches to it.
+        ``newest_version`` is the number of the newest version of the branch, and the last version of an open span.
         """
         end_version = self.end_version or newest_version + 1
         submission_name = self.branch.removeprefix("refs/heads/filings/")
-        for number in range(self.first_version, end_version):
-            yield f"{submission_name}/v{number}"
+        for version_number in range(self.first_version, end_version):
+            yield f"{submission_name}/v{version_number}"
 
 
 class ActiveHold(NamedTuple):
@@ -129,7 +129,7 @@ class UnprovenApproval(NamedTuple):
 
 @dataclass(slots=True)
 class JournalState:
-    """What the events read so far demand of the archive.
+    """The state that the events read so far require of the archive.
 
     Times are those of the compliance clock (RFC 3339), by which retention is decided. A *token* is the signed
     reply of a timestamp authority. Object ids are Git's; content is named by its SHA-256.

@@ -8,6 +8,10 @@ from typing import Any, NamedTuple
 
 from archiver.errors import LazyMessage
 
+#: The detail of an object of another size than expected.
+WRONG_SIZE = LazyMessage.define(
+    "{size} bytes instead of {expected}", singular="{size} byte instead of {expected}", count_field="size"
+)
 #: Code -> meaning.  The meaning of a code never changes: alarms and documentation refer to codes.
 MEANING_BY_CODE: Mapping[str, LazyMessage] = {
     "A001": LazyMessage("the repository's settings are not those of an archive"),
@@ -41,10 +45,10 @@ MEANING_BY_CODE: Mapping[str, LazyMessage] = {
     "A051": LazyMessage("an object differs from what was archived"),
     "A052": LazyMessage("an object can be changed through its permissions, its owner, or another name"),
     "A053": LazyMessage("an unexpected file in the object store"),
-    "A054": LazyMessage("a disposal has no valid certificate"),
+    "A054": LazyMessage("a disposal has no valid certificate of destruction"),
     "A055": LazyMessage("a disposal does not meet its requirements"),
     "A056": LazyMessage("a version was disposed of before its retention ended"),
-    "A057": LazyMessage("content that a version needs was destroyed"),
+    "A057": LazyMessage("content that a version needs was deleted"),
     "A058": LazyMessage("an object certified as destroyed still exists"),
     "A060": LazyMessage("the list of allowed signers does not match the journal"),
     "A061": LazyMessage("file permissions are too broad"),
@@ -59,9 +63,9 @@ MEANING_BY_CODE: Mapping[str, LazyMessage] = {
 
 
 def untranslated(text: object) -> LazyMessage:
-    """Return a message that shows ``str(text)`` in every language, with nothing translated.
+    """Return a message that displays ``str(text)``, untranslated in every language.
 
-    For file names and for the output of other programs.
+    Use it for file names and for the output of other programs.
     """
     return LazyMessage("{text}", text=str(text))
 
@@ -88,17 +92,18 @@ class Finding:
     def as_json(self) -> dict[str, Any]:
         """Return the finding as an object of ``verify --json``.
 
-        ``parameters`` has the fields of the detail by name, so that programs need not parse the message. Integers
-        stay integers; every other value becomes text.
+        The member ``parameters`` has the fields of the detail by name, so that programs need not parse the
+        message. Integers stay integers; every other field becomes a string.
         """
         detail_fields = self.detail.fields if self.detail else {}
+        parameters = {
+            name: value if isinstance(value, int) else str(value) for name, value in detail_fields.items()
+        }
         return {
             "code": self.code,
             "object": self.object,
             "message": str(self.message),
-            "parameters": {
-                name: value if isinstance(value, int) else str(value) for name, value in detail_fields.items()
-            },
+            "parameters": parameters,
         }
 
 

@@ -53,13 +53,13 @@ _FAULTY_DEVIATIONS = {
 
 
 def check_git_repository(repository: Repository, report: VerifyReport) -> None:
-    """Check settings, hooks and every object file, then report each complaint of ``git fsck`` as A010.
+    """Check settings, hooks and every object file, then report each problem that ``git fsck`` finds as A010.
 
     Raises StorageError if git cannot be run.
     """
     check_git_files(repository.path, report)
-    for line in repository.fsck():
-        report.add_finding("A010", repository.path.name, untranslated(line))
+    for problem_line in repository.fsck():
+        report.add_finding("A010", repository.path.name, untranslated(problem_line))
 
 
 def check_git_files(repository_path: Path, report: VerifyReport) -> None:
@@ -78,7 +78,7 @@ def check_git_files(repository_path: Path, report: VerifyReport) -> None:
 
 
 def _check_settings(repository_path: Path, report: VerifyReport) -> None:
-    """Report settings and hooks differing from an archive's, and files hiding part of the history.
+    """Report settings and hooks that differ from those of an archive, and files that hide part of the history.
 
     A deviation that the next writing command repairs is a note. Any other deviation is a finding: A001 for
     ``config``, A003 for ``HEAD``, A002 for a hook, and A004 for any other file.
@@ -93,9 +93,9 @@ def _check_settings(repository_path: Path, report: VerifyReport) -> None:
 
 
 def _check_unknown_files(repository_path: Path, report: VerifyReport) -> None:
-    """Report as A005 every file that neither git nor this program creates at the top or in the folder of hooks.
+    """Report files at the top and in the hooks folder that neither git nor this program creates (A005).
 
-    Git's lock files are allowed: a writer may be at work.
+    Git's lock files are allowed, because a writer may be active.
     """
     for entry in os.scandir(repository_path):
         is_folder_entry = entry.is_dir(follow_symlinks=False)
@@ -103,16 +103,17 @@ def _check_unknown_files(repository_path: Path, report: VerifyReport) -> None:
         if entry.name not in allowed_names and not entry.name.endswith(".lock"):
             report.add_finding("A005", f"archive.git/{entry.name}")
     hooks_folder = repository_path / "hooks"
-    hook_files = os.listdir(hooks_folder) if is_folder(hooks_folder) else ()
-    for name in sorted(name for name in hook_files if not hooks.is_hook_name(name)):
-        report.add_finding("A005", f"archive.git/hooks/{name}")
+    file_names = os.listdir(hooks_folder) if is_folder(hooks_folder) else []
+    for file_name in sorted(file_names):
+        if not hooks.is_hook_name(file_name):
+            report.add_finding("A005", f"archive.git/hooks/{file_name}")
 
 
 def _check_object_file(path: Path, objects_folder: Path, report: VerifyReport) -> None:
-    """Report a damaged file below ``objects_folder``, or a file git would not have created.
+    """Report ``path``, below ``objects_folder``, if the file is damaged or not one that git creates.
 
-    A loose object must have the bytes that its name promises (A012). A pack and its indexes must end with their
-    own checksum (A011). Any other file, except for git's temporary files and its folder ``info``, is A005.
+    The bytes of a loose object must match its name (A012). A pack and its indexes must end with a valid checksum
+    (A011). Any other file is reported as A005, except for git's temporary files and its folder ``info``.
 
     Raises FileNotFoundError if the file was removed after it was listed.
     """
@@ -133,34 +134,34 @@ def _check_object_file(path: Path, objects_folder: Path, report: VerifyReport) -
         report.add_finding("A005", display_name)
 
 
-def find_loose_object_problem(data: bytes, oid: str) -> LazyMessage | None:
-    """Return why ``data``, the bytes of a file, do not match the loose object ``oid``; None for a match.
+def find_loose_object_problem(file_bytes: bytes, oid: str) -> LazyMessage | None:
+    """Return what is wrong with ``file_bytes``, the file of the loose object ``oid``; None if it is sound.
 
-    ``oid`` is the SHA-1 of the object in hexadecimal. The check is stricter than git's: it covers the header and
-    the padding of the compressed data as well, so a change of any single bit is detected.
+    ``oid`` is the SHA-1 of the object in hexadecimal. The check is stricter than that of git: the header and the
+    padding of the compressed data are checked as well, so a change of any single bit is detected.
     """
     decompressor = zlib.decompressobj()
     try:
-        content = decompressor.decompress(data)
+        content = decompressor.decompress(file_bytes)
     except zlib.error as error:
         return untranslated(error)
     if not decompressor.eof or decompressor.unused_data:
         return LazyMessage("it does not end where expected")
     if hashlib.sha1(content, usedforsecurity=False).hexdigest() != oid:
         return LazyMessage("its content does not match its name")
-    if data[:2] not in _ZLIB_HEADERS or _has_altered_padding(data, content):
+    if file_bytes[:2] not in _ZLIB_HEADERS or _has_altered_padding(file_bytes, content):
         return LazyMessage("its compressed data was altered")
     return None
 
 
-def _has_altered_padding(data: bytes, content: bytes) -> bool:
-    """Return True if somebody set one of the unused bits at the end of the compressed ``data``.
+def _has_altered_padding(file_bytes: bytes, content: bytes) -> bool:
+    """Return True if one of the unused bits at the end of the compressed ``file_bytes`` was set.
 
-    The compressed data rarely fill their last byte, and a compressor leaves the rest of its bits zero. So this
-    function clears the highest set bit of that byte. If ``data`` still decompresses to ``content``, the bit was
-    an unused one. The last compressed byte stands before zlib's checksum.
+    The compressed data rarely fill their last byte, and a compressor sets the unused bits to zero. So this
+    function clears the highest set bit of the last byte before zlib's checksum. If ``file_bytes`` still
+    decompresses to ``content``, that bit was an unused one.
     """
-    compressed, checksum = data[:-_ZLIB_CHECKSUM_BYTES], data[-_ZLIB_CHECKSUM_BYTES:]
+    compressed, checksum = file_bytes[:-_ZLIB_CHECKSUM_BYTES], file_bytes[-_ZLIB_CHECKSUM_BYTES:]
     last_byte = compressed[-1]
     if last_byte == 0:
         return False
@@ -178,7 +179,7 @@ def _has_altered_padding(data: bytes, content: bytes) -> bool:
 def _has_valid_trailer(path: Path) -> bool:
     """Return True if the file ends with the SHA-1 of all bytes before it, as packs and all their indexes do.
 
-    Reads the file in chunks, because a pack can be larger than the memory. Raises OSError.
+    Reads the file in chunks, because a pack can be larger than the memory. Raises OSError if reading fails.
     """
     digest = hashlib.sha1(usedforsecurity=False)
     size = path.stat().st_size
@@ -191,11 +192,11 @@ def _has_valid_trailer(path: Path) -> bool:
 
 
 def _read_or_empty(path: Path) -> bytes:
-    """Return the bytes of a file; no bytes if unreadable. Raises FileNotFoundError if missing."""
+    """Return the bytes of a file, or no bytes if it cannot be read. Raises FileNotFoundError if it is missing."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
         raise
     except OSError:
-        # An empty file is not a sound object. So the caller reports an unreadable object like a damaged one.
+        # An empty file is not a sound object, so the caller reports an unreadable object like a damaged one.
         return b""

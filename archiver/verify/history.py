@@ -65,37 +65,39 @@ class _EventClock(NamedTuple):
 
 
 def check_history(repository: Repository, report: VerifyReport) -> JournalState:
-    """Check the journal from the first event on, then compare the refs and versions with it.
+    """Check the journal from the first event on, then compare the refs and versions with the journal.
 
-    Returns what the journal demands of the archive. Without a journal, reports A020 and returns an empty state.
+    Returns the state that the journal requires of the archive. Without a journal, reports A020 and returns an
+    empty state. Raises StorageError if git cannot be run.
     """
-    state = JournalState()
+    journal_state = JournalState()
     refs = _read_refs_between_writes(repository, report)
-    tip = refs.get(JOURNAL)
-    if tip is None:
+    journal_tip = refs.get(JOURNAL)
+    if journal_tip is None:
         report.add_finding("A020", JOURNAL, LazyMessage("without the journal, nothing else can be compared"))
-        return state
-    state.journal_commits = _list_journal_commits(repository, tip, report)
-    references = _collect_forward_references(repository, state.journal_commits)
-    for link in _read_and_check_chain(repository, state, report):
-        if link.event is not None:
-            _check_event(JournalEntry(repository, link.commit, link.event), state, references, report)
-        state.last_commit = link.commit
-    state.expected_refs[JOURNAL] = tip
-    # The faults of the refs are in the report already.
+        return journal_state
+    journal_state.journal_commits = _list_journal_commits(repository, journal_tip, report)
+    references = _collect_forward_references(repository, journal_state.journal_commits)
+    for chain_link in _read_and_check_chain(repository, journal_state, report):
+        if chain_link.event is not None:
+            entry = JournalEntry(repository, chain_link.commit, chain_link.event)
+            _check_event(entry, journal_state, references, report)
+        journal_state.last_commit = chain_link.commit
+    journal_state.expected_refs[JOURNAL] = journal_tip
+    # The first reading has already reported damaged refs, so the second one gets a report that is thrown away.
     refs_after = read_refs(repository.path, VerifyReport())
-    compare_refs(refs, refs_after, state, report)
-    check_commits(repository, state, report)
-    check_packed_refs(repository, refs, state, report)
-    return state
+    compare_refs(refs, refs_after, journal_state, report)
+    check_commits(repository, journal_state, report)
+    check_packed_refs(repository, refs, journal_state, report)
+    return journal_state
 
 
 def _read_refs_between_writes(repository: Repository, report: VerifyReport) -> dict[str, str]:
-    """Read the refs when no writer is in the middle of moving them; return object ids by the name of the ref.
+    """Read the refs while no writer is moving them; return the object ids by the name of the ref.
 
-    A writer moves the journal first and the other refs right after it. So the refs are read again until they have
-    the values that the newest event names, for about a second. After that, the last values are returned. Reports
-    refs that cannot be read (A023).
+    A writer moves the journal first and the other refs right after it. So the refs are read again, for about a
+    second, until they have the values that the newest event names. If they never do, the last values are returned.
+    Reports refs that cannot be read (A023).
     """
     for read_number in range(_MAX_REF_READS):
         ref_report = VerifyReport()
@@ -132,15 +134,15 @@ def _list_journal_commits(repository: Repository, tip: str, report: VerifyReport
 def _read_parent_commit(repository: Repository, commit: str, report: VerifyReport) -> str | None:
     """Return the first parent of a journal commit; None for the first commit and for an unreadable commit.
 
-    Reports what :func:`_list_journal_commits` says.
+    Reports a missing or damaged commit (A030), and an object that is no commit or has several parents (A031).
     """
     try:
-        object_type, data = repository.object(commit)
+        object_type, object_data = repository.object(commit)
     except KeyError:
         detail = LazyMessage("it is missing or damaged; earlier events cannot be read")
         report.add_finding("A030", f"commit {commit}", detail)
         return None
-    header_lines = data.split(b"\n\n", 1)[0].split(b"\n")
+    header_lines = object_data.split(b"\n\n", 1)[0].split(b"\n")
     parents = [line.removeprefix(b"parent ") for line in header_lines if line.startswith(b"parent ")]
     if object_type != "commit" or len(parents) > 1:
         detail = LazyMessage("{kind}, number of parents: {count}", kind=object_type, count=len(parents))
@@ -149,7 +151,10 @@ def _read_parent_commit(repository: Repository, commit: str, report: VerifyRepor
 
 
 def _collect_forward_references(repository: Repository, commits: Sequence[str]) -> ForwardReferences:
-    """Return the submitted versions and the planned content that the events in ``commits`` name."""
+    """Return the submitted versions and the planned content that the events in ``commits`` name.
+
+    Skips events that cannot be read.
+    """
     submitted_tags, planned_content = set(), set()
     for commit in commits:
         try:
@@ -166,56 +171,58 @@ def _collect_forward_references(repository: Repository, commits: Sequence[str]) 
 
 
 def _read_and_check_chain(
-    repository: Repository, state: JournalState, report: VerifyReport
+    repository: Repository, journal_state: JournalState, report: VerifyReport
 ) -> Iterator[_ChainLink]:
-    """Yield the events in ``state.journal_commits``, and check their digests, numbers and clocks on the way.
+    """Yield the events in ``journal_state.journal_commits``, and check their digests, numbers and clocks.
 
-    Each event names the SHA-256 of the bytes of the event before it; these digests form the chain. So an event
-    that cannot be parsed does not break the chain, but one without bytes does.
+    Each event names the SHA-256 of the bytes of the previous event; these digests form the chain. So an event that
+    cannot be parsed does not break the chain, but an event whose bytes are missing does.
 
-    Reports unreadable events (A030), a broken chain (A031), and clocks (A033 and A034). Adds the digest of each
-    event to ``state.event_digests``.
+    Reports unreadable events (A030), a broken chain (A031), and wrong clocks (A033 and A034). Adds the digest of
+    each event to ``journal_state.event_digests``.
     """
-    previous_digest, seq = _GENESIS_DIGEST, 0
+    previous_digest, expected_seq = _GENESIS_DIGEST, 0
     previous_clock: _EventClock | None = None
-    for commit in state.journal_commits:
+    for commit in journal_state.journal_commits:
         report.event_count += 1
-        seq += 1
+        expected_seq += 1
         try:
-            data = repository.read(f"{commit}:event.json")
+            event_bytes = repository.read(f"{commit}:event.json")
         except KeyError as error:
-            report.add_finding("A030", f"event {seq}", _describe_event_error(commit, error))
-            state.event_digests.append("")
+            report.add_finding("A030", f"event {expected_seq}", _describe_event_error(commit, error))
+            journal_state.event_digests.append("")
             previous_digest = ""
             yield _ChainLink(commit, None)
             continue
-        state.event_digests.append(hashlib.sha256(data).hexdigest())
+        journal_state.event_digests.append(hashlib.sha256(event_bytes).hexdigest())
         event: dict[str, Any] | None = None
         try:
-            event = _parse_event(data, state)
-            if event["prev"] != previous_digest or event["seq"] != seq:
+            event = _parse_event(event_bytes, journal_state)
+            if event["prev"] != previous_digest or event["seq"] != expected_seq:
                 short_digest = previous_digest[:12]
-                detail = LazyMessage("expected event {seq} after {digest}", seq=seq, digest=short_digest)
+                detail = LazyMessage(
+                    "expected journal event {seq} after {digest}", seq=expected_seq, digest=short_digest
+                )
                 report.add_finding("A031", f"event {event['seq']}", detail)
-                seq = event["seq"]
+                expected_seq = event["seq"]
             previous_clock = _check_clock(event, previous_clock, report)
         except ValueError as error:
-            report.add_finding("A030", f"event {seq}", _describe_event_error(commit, error))
-        previous_digest = state.event_digests[-1]
+            report.add_finding("A030", f"event {expected_seq}", _describe_event_error(commit, error))
+        previous_digest = journal_state.event_digests[-1]
         yield _ChainLink(commit, event)
 
 
-def _parse_event(data: bytes, state: JournalState) -> dict[str, Any]:
-    """Parse the bytes of an event.  Raises ValueError if they are not a valid event.
+def _parse_event(event_bytes: bytes, journal_state: JournalState) -> dict[str, Any]:
+    """Parse the bytes of an event, and return its members.  Raises ValueError if the event is not valid.
 
-    Even then, the refs that the event names are added to ``state``, as far as they can be read. Otherwise each of
-    them would be reported as unknown, too.
+    The readable refs of an invalid event are added to ``journal_state``. Otherwise each of these refs would be
+    reported as unknown, too.
     """
-    event = validation.load_json_object(data)
+    event = validation.load_json_object(event_bytes)
     try:
         validation.check_event_document(event)
     except ValueError:
-        state.expected_refs |= validation.read_moved_refs(event)
+        journal_state.expected_refs |= validation.read_moved_refs(event)
         raise
     return event
 
@@ -224,9 +231,9 @@ def _check_clock(event: dict[str, Any], previous: _EventClock | None, report: Ve
     """Check the compliance clock of an event against the ``previous`` one, by the rule in docs/format.md.
 
     Reports a clock that runs backwards (A033), or ahead of its evidence (A034). The evidence is in the two events;
-    no clock of this machine is used. ``previous`` is None for the first event, which may have any clock.
+    no clock of this machine is used. ``previous`` is None for the first event, whose clock may have any value.
 
-    Returns the clock of this event.
+    Returns the clock of this event. Raises ValueError if the event has no valid clock.
     """
     current = _EventClock(*clock.parse_evidence(event["clock"]))
     if previous is None:
@@ -235,62 +242,61 @@ def _check_clock(event: dict[str, Any], previous: _EventClock | None, report: Ve
         previous.compliance_time, previous.reading, current.reading
     )
     if event["action"] == Action.TIMESTAMP:
-        # A timestamp token proves its time, so that the compliance clock may advance to it.
-        latest_allowed_time = max(
-            latest_allowed_time, clock.parse_time(TimestampReceived.from_details(event["details"]).time)
-        )
-    label, current_time = f"event {event['seq']}", clock.format_time(current.compliance_time)
+        # A timestamp token proves its time, so the compliance clock may advance to that time.
+        token_time = clock.parse_time(TimestampReceived.from_details(event["details"]).time)
+        latest_allowed_time = max(latest_allowed_time, token_time)
+    event_name, current_time = f"event {event['seq']}", clock.format_time(current.compliance_time)
     if current.compliance_time < previous.compliance_time:
         previous_time = clock.format_time(previous.compliance_time)
         detail = LazyMessage(
             "{time}, after {before} in the previous event", time=current_time, before=previous_time
         )
-        report.add_finding("A033", label, detail)
+        report.add_finding("A033", event_name, detail)
     elif current.compliance_time > latest_allowed_time:
         latest = clock.format_time(latest_allowed_time)
         detail = LazyMessage(
             "{time}, but the latest time that can be proven is {latest}", time=current_time, latest=latest
         )
-        report.add_finding("A034", label, detail)
+        report.add_finding("A034", event_name, detail)
     return current
 
 
 def _check_event(
-    entry: JournalEntry, state: JournalState, references: ForwardReferences, report: VerifyReport
+    entry: JournalEntry, journal_state: JournalState, references: ForwardReferences, report: VerifyReport
 ) -> None:
-    """Check an event by the rules for its action, and apply the event to ``state``.
+    """Check an event by the rules for its action, and apply the event to ``journal_state``.
 
-    If the event lacks something that a check needs, the check ends with finding A030. The changes that were made
-    to ``state`` until then remain.
+    If the event lacks something that a check needs, the check ends with finding A030. Changes already made to
+    ``journal_state`` remain.
     """
     action = entry.event["action"]
     try:
         _check_attachments(entry, report)
         if action == Action.CHECKPOINT:
             # A checkpoint covers the refs before its own event, so it is checked before they are updated.
-            check_checkpoint(entry, state, report)
-        state.expected_refs |= entry.event["refs"]
+            check_checkpoint(entry, journal_state, report)
+        journal_state.expected_refs |= entry.event["refs"]
         if action == Action.CAPTURE:
             report.version_count += 1
-            apply_capture(entry, state, references)
+            apply_capture(entry, journal_state, references)
         elif action == Action.INIT:
-            pin_trust_roots(entry, state)
+            pin_trust_roots(entry, journal_state)
         elif action == Action.HOLD:
             hold = HoldPlaced.from_details(entry.event["details"])
-            state.active_holds.add(ActiveHold(hold.name, entry.event["object"]))
+            journal_state.active_holds.add(ActiveHold(hold.name, entry.event["object"]))
         elif action == Action.LIFT:
             lifted_hold = HoldLifted.from_details(entry.event["details"])
-            state.active_holds.discard(ActiveHold(lifted_hold.name, entry.event["object"]))
-        elif check := _CHECKS.get(action):
-            check(entry, state, report)
+            journal_state.active_holds.discard(ActiveHold(lifted_hold.name, entry.event["object"]))
+        elif check := _CHECK_BY_ACTION.get(action):
+            check(entry, journal_state, report)
         elif action not in ACTIONS:
-            report.add_finding("A035", entry.label, untranslated(action))
+            report.add_finding("A035", entry.display_name, untranslated(action))
     except (KeyError, ValueError, TypeError, AttributeError, StorageError) as error:
-        report.add_finding("A030", entry.label, untranslated(f"{type(error).__name__}: {error}"))
+        report.add_finding("A030", entry.display_name, untranslated(f"{type(error).__name__}: {error}"))
 
 
 #: Action -> check of its events. The other actions need no check, or are handled by :func:`_check_event` itself.
-_CHECKS: Mapping[str, Callable[[JournalEntry, JournalState, VerifyReport], None]] = {
+_CHECK_BY_ACTION: Mapping[str, Callable[[JournalEntry, JournalState, VerifyReport], None]] = {
     Action.SUBMIT: check_submission,
     Action.TIMESTAMP: check_timestamp_token,
     Action.KEY_ROTATE: check_key_change,
@@ -303,7 +309,7 @@ _CHECKS: Mapping[str, Callable[[JournalEntry, JournalState, VerifyReport], None]
 
 
 def _check_attachments(entry: JournalEntry, report: VerifyReport) -> None:
-    """Compare the files in the commit with the attachments that the event lists; report A032.
+    """Compare the files in the commit with the attachments that the event lists (A032).
 
     Raises KeyError if the commit or an attachment cannot be read.
     """
@@ -316,13 +322,14 @@ def _check_attachments(entry: JournalEntry, report: VerifyReport) -> None:
             if name in attached_names
             else LazyMessage("{name} is missing", name=name)
         )
-        report.add_finding("A032", entry.label, detail)
+        report.add_finding("A032", entry.display_name, detail)
     for name in sorted(attached_names & listed_attachments.keys()):
-        data, listed = entry.read_attachment(name), listed_attachments[name]
-        if len(data) != listed["size"] or hashlib.sha256(data).hexdigest() != listed["sha256"]:
-            report.add_finding("A032", entry.label, LazyMessage("{name} was altered", name=name))
+        attached_bytes, listed = entry.read_attachment(name), listed_attachments[name]
+        digest = hashlib.sha256(attached_bytes).hexdigest()
+        if len(attached_bytes) != listed["size"] or digest != listed["sha256"]:
+            report.add_finding("A032", entry.display_name, LazyMessage("{name} was altered", name=name))
 
 
 def _describe_event_error(commit: str, error: Exception) -> LazyMessage:
-    """Describe an error of the event in ``commit``."""
+    """Describe why the event in ``commit`` cannot be read, as the detail of a finding."""
     return LazyMessage("commit {commit}: {reason}", commit=commit[:12], reason=str(error))

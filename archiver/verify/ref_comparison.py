@@ -10,17 +10,23 @@ from archiver.verify.expected import JournalState
 from archiver.verify.findings import VerifyReport, untranslated
 from archiver.verify.refs import find_wrong_peeled_lines, read_overridden_packed_refs
 
+#: Position of the target in a tag object, which begins with "object " and 40 hexadecimal digits.
+_TAG_TARGET = slice(7, 47)
+
 
 def compare_refs(
-    refs_before: Mapping[str, str], refs_after: Mapping[str, str], state: JournalState, report: VerifyReport
+    refs_before: Mapping[str, str],
+    refs_after: Mapping[str, str],
+    journal_state: JournalState,
+    report: VerifyReport,
 ) -> None:
     """Report refs that are missing (A020), have another value (A021), or are unknown to the journal (A022).
 
     ``refs_before`` and ``refs_after`` are the refs as read before and after the journal was checked. A writer may
     have changed a ref in between, so the expected value may be in either of them. If the journal itself moved,
-    unknown refs may belong to its new events. They are not reported then.
+    unknown refs are not reported, because they may belong to new events.
     """
-    for ref, expected_oid in state.expected_refs.items():
+    for ref, expected_oid in journal_state.expected_refs.items():
         if ref not in refs_before:
             report.add_finding("A020", ref, LazyMessage("expected {oid}", oid=expected_oid[:12]))
         elif expected_oid not in (refs_before[ref], refs_after.get(ref)):
@@ -30,36 +36,39 @@ def compare_refs(
             report.add_finding("A021", ref, detail)
     if refs_before.get(JOURNAL) != refs_after.get(JOURNAL):
         return
-    for ref in sorted(refs_before.keys() - state.expected_refs.keys()):
+    for ref in sorted(refs_before.keys() - journal_state.expected_refs.keys()):
         report.add_finding("A022", ref)
 
 
 def check_packed_refs(
-    repository: Repository, refs: Mapping[str, str], state: JournalState, report: VerifyReport
+    repository: Repository, refs: Mapping[str, str], journal_state: JournalState, report: VerifyReport
 ) -> None:
-    """Report wrong lines of ``packed-refs`` not noticeable from ``refs``, the refs as read (A023).
+    """Report wrong lines of ``packed-refs`` that do not show in ``refs``, the refs as read (A023).
 
-    These are the values that a loose ref overrides, and the lines with the targets of tags. Git uses the former
-    again when the file of the loose ref is removed, and the latter in place of the tag object. So an altered line
-    could change what git shows without changing any ref.
+    There are two kinds of such lines. Git uses the value of an overridden ref again if the file of the loose ref
+    is removed, and a peeled line, the target of a tag, in place of the tag object. So an altered line could change
+    the history that git shows without changing any ref.
     """
     # A repair moves lost tags to refs/lost/, where they are annotated tags as well.
     tag_oids = (oid for ref, oid in refs.items() if ref.startswith(("refs/tags/", "refs/lost/")))
-    tag_targets = {oid: _tag_target(repository, oid) for oid in tag_oids}
-    former_values = {*state.journal_commits, *state.expected_commits, *state.expected_refs.values()}
+    tag_targets = {oid: _read_tag_target(repository, oid) for oid in tag_oids}
+    journalled_oids = {
+        *journal_state.journal_commits,
+        *journal_state.expected_commits,
+        *journal_state.expected_refs.values(),
+    }
     for packed_ref in read_overridden_packed_refs(repository.path):
-        if packed_ref.oid not in former_values:
+        if packed_ref.oid not in journalled_oids:
             detail = LazyMessage("{ref} never had the value {oid}", ref=packed_ref.ref, oid=packed_ref.oid[:12])
             report.add_finding("A023", "archive.git/packed-refs", detail)
-    for line in find_wrong_peeled_lines(repository.path, tag_targets):
-        report.add_finding("A023", "archive.git/packed-refs", untranslated(line))
+    for peeled_line in find_wrong_peeled_lines(repository.path, tag_targets):
+        report.add_finding("A023", "archive.git/packed-refs", untranslated(peeled_line))
 
 
-def _tag_target(repository: Repository, tag_oid: str) -> str:
+def _read_tag_target(repository: Repository, tag_oid: str) -> str:
     """Return the object id that a tag object names; empty if the tag object is missing or damaged."""
     try:
-        # A tag object begins with "object " and 40 hexadecimal digits.
-        return repository.read(tag_oid)[7:47].decode("ascii", "replace")
+        return repository.read(tag_oid)[_TAG_TARGET].decode("ascii", "replace")
     except KeyError:
-        # The missing tag object has a finding of its own. No target is right for it.
+        # The missing tag object has a finding of its own. No peeled line equals an empty target.
         return ""

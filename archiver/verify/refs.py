@@ -18,6 +18,8 @@ _OID = re.compile(rb"[0-9a-f]{40}")
 _PACKED_REFS_HEADER = b"# pack-refs with: peeled fully-peeled sorted "
 #: A valid file of a ref has 41 bytes. Reading more than that shows that a file is too long.
 _MAX_READ_BYTES = 100
+#: Hexadecimal digits of an object id, at the beginning of a line of ``packed-refs``.
+_OID_LENGTH = 40
 
 
 class PackedRef(NamedTuple):
@@ -30,8 +32,9 @@ class PackedRef(NamedTuple):
 def read_refs(repository_path: Path, report: VerifyReport) -> dict[str, str]:
     """Return the object id of every ref, by the full name of the ref.
 
-    A loose ref overrides the packed ref of the same name. A ref whose file or line is damaged is reported as A023
-    and left out, even if the other of the two is sound. Git's lock files are ignored.
+    A loose ref, in a separate file, overrides the packed ref of the same name. A ref whose file or line is damaged
+    is reported as A023. With a damaged file the ref is left out, even if its packed line is sound. Git's lock
+    files are ignored.
     """
     refs = _read_packed_refs(repository_path, report)
     for folder, _, file_names in os.walk(os.fsencode(repository_path / "refs")):
@@ -60,36 +63,37 @@ def read_overridden_packed_refs(repository_path: Path) -> list[PackedRef]:
 
 
 def _read_packed_refs(repository_path: Path, report: VerifyReport) -> dict[str, str]:
-    """Return the object ids in ``packed-refs`` by the name of the ref; empty if the file does not exist.
+    """Return the object ids in ``packed-refs``, by the name of the ref; empty if the file does not exist.
 
     Damaged lines are reported as A023 and left out.
     """
     refs = {}
-    lines = _read_packed_refs_lines(repository_path)
-    if lines and (lines[0] != _PACKED_REFS_HEADER or lines[-1] != b""):
+    packed_lines = _read_packed_refs_lines(repository_path)
+    if packed_lines and (packed_lines[0] != _PACKED_REFS_HEADER or packed_lines[-1] != b""):
         report.add_finding("A023", "archive.git/packed-refs", LazyMessage("its first or last line was altered"))
-    for line in lines[1:-1]:
-        oid, _, name = line.partition(b" ")
-        is_peeled_line = line.startswith(b"^") and _OID.fullmatch(line[1:])
+    for packed_line in packed_lines[1:-1]:
+        oid, _, ref = packed_line.partition(b" ")
+        is_peeled_line = packed_line.startswith(b"^") and _OID.fullmatch(packed_line[1:])
         if is_peeled_line:
             continue
-        if _OID.fullmatch(oid) and name:
-            refs[name.decode("utf-8", "replace")] = oid.decode("ascii")
+        if _OID.fullmatch(oid) and ref:
+            refs[ref.decode("utf-8", "replace")] = oid.decode("ascii")
         else:
-            report.add_finding("A023", "archive.git/packed-refs", untranslated(line.decode("utf-8", "replace")))
+            detail = untranslated(packed_line.decode("utf-8", "replace"))
+            report.add_finding("A023", "archive.git/packed-refs", detail)
     return refs
 
 
 def find_wrong_peeled_lines(repository_path: Path, tag_targets: Mapping[str, str]) -> list[str]:
     """Return the peeled lines of ``packed-refs`` that do not name the target of the tag in the line before.
 
-    A peeled line is ``^`` and the object that an annotated tag leads to. ``tag_targets`` maps the object id of
-    each tag object to the object id of its target.
+    A peeled line is ``^`` and the id of the object that an annotated tag points to. ``tag_targets`` maps the id of
+    each tag object to the id of its target.
     """
     wrong_lines = []
-    lines = _read_packed_refs_lines(repository_path)
-    for tag_line, next_line in itertools.pairwise(lines):
-        tag_oid = tag_line[:40].decode("ascii", "replace")
+    packed_lines = _read_packed_refs_lines(repository_path)
+    for tag_line, next_line in itertools.pairwise(packed_lines):
+        tag_oid = tag_line[:_OID_LENGTH].decode("ascii", "replace")
         if next_line.startswith(b"^") and tag_targets.get(tag_oid) != next_line[1:].decode("ascii", "replace"):
             wrong_lines.append(next_line.decode("utf-8", "replace"))
     return wrong_lines

@@ -19,16 +19,18 @@ _TIMEOUT_SECONDS = 10.0
 _MAX_REPLY_BYTES = 1 << 20
 
 
-def request_token(url: str, data: bytes) -> bytes:
-    """Request a token over the SHA-256 of ``data`` from the authority at ``url``; return the token (DER).
+def request_token(url: str, stamped_bytes: bytes) -> bytes:
+    """Request a token over the SHA-256 of ``stamped_bytes`` from the authority at ``url``; return the token (DER).
 
     Only the nonce of the token is checked here. Call :func:`verify_token` to check the signature and the digest.
 
-    Raises StorageError if the authority cannot be reached, or if its reply is not a token for this request.
+    Waits up to _TIMEOUT_SECONDS for each answer from the network.
+
+    Raises StorageError if the authority cannot be reached, or if the reply is not a token for this request.
     """
     from rfc3161_client import HashAlgorithm, TimestampRequestBuilder
 
-    token_request = TimestampRequestBuilder().data(data).hash_algorithm(HashAlgorithm.SHA256).build()
+    token_request = TimestampRequestBuilder().data(stamped_bytes).hash_algorithm(HashAlgorithm.SHA256).build()
     http_request = urllib.request.Request(
         url, token_request.as_bytes(), {"Content-Type": "application/timestamp-query"}, method="POST"
     )
@@ -37,7 +39,7 @@ def request_token(url: str, data: bytes) -> bytes:
             token: bytes = response.read(_MAX_REPLY_BYTES)
     except (OSError, ValueError) as error:
         raise StorageError(
-            "The timestamp authority {url} returned no token ({reason}). No archived data was lost. The daemon "
+            "The timestamp authority {url} returned no token ({reason}). No archived data was lost. The service "
             "retries later.",
             url=url,
             reason=getattr(error, "reason", error),
@@ -49,7 +51,7 @@ def request_token(url: str, data: bytes) -> bytes:
 def check_token_nonce(token: bytes, expected_nonce: int | None) -> None:
     """Check the nonce of ``token`` against ``expected_nonce``, the random number of the request.
 
-    Somebody who recorded an earlier token cannot pass it off as the answer.
+    This keeps an attacker from answering a request with an older token.
 
     Raises StorageError if the nonce differs, or if ``token`` cannot be parsed.
     """
@@ -58,20 +60,20 @@ def check_token_nonce(token: bytes, expected_nonce: int | None) -> None:
     try:
         has_expected_nonce = decode_timestamp_response(token).tst_info.nonce == expected_nonce
     except ValueError:
-        # The reply is not a token at all. The caller gets the same error as for another nonce.
+        # The reply is not a token at all, which raises the same error as another nonce.
         has_expected_nonce = False
     if not has_expected_nonce:
         raise StorageError(
-            "The timestamp authority returned an invalid response. No archived data was lost. The daemon retries "
-            "later."
+            "The timestamp authority returned an invalid response. No archived data was lost. The service "
+            "retries later."
         )
 
 
-def verify_token(token: bytes, data: bytes, root_certificates: bytes) -> datetime:
+def verify_token(token: bytes, stamped_bytes: bytes, root_certificates: bytes) -> datetime:
     """Check the signature and the digest of ``token``, and return the proven time, in UTC.
 
-    The token must cover ``data``, and its certificate must chain to one of ``root_certificates`` (PEM). The
-    validity of certificates is checked as of the time of the token, so a token remains valid after they expire.
+    The token must cover ``stamped_bytes``, and its certificate must chain to one of ``root_certificates`` (PEM).
+    The validity of certificates is checked as of the time of the token, so a token stays valid after they expire.
 
     Raises ValueError if ``token`` cannot be parsed, covers other data, or is signed by another authority.
     """
@@ -83,7 +85,7 @@ def verify_token(token: bytes, data: bytes, root_certificates: bytes) -> datetim
     for root_certificate in load_pem_x509_certificates(root_certificates):
         builder = builder.add_root_certificate(root_certificate)
     try:
-        builder.build().verify_message(response, data)
+        builder.build().verify_message(response, stamped_bytes)
     except VerificationError as error:
         raise ValueError(str(error)) from None
     return response.tst_info.gen_time.astimezone(UTC)

@@ -24,18 +24,20 @@ _REPLACED = LazyMessage.define(
 )
 
 
-def pin_trust_roots(entry: JournalEntry, state: JournalState) -> None:
+def pin_trust_roots(entry: JournalEntry, journal_state: JournalState) -> None:
     """Take the signing key and the certificates of the timestamp authority from the journal's first event.
 
-    All later signatures and tokens are checked against them. Later events can add keys, but cannot change the
-    authority. An archive may have no authority. Raises KeyError if the attachment with the key is missing.
+    All later signatures and tokens are checked against this key and these certificates. Later events can add keys,
+    but cannot change the authority. An archive may have no authority.
+
+    Raises KeyError if the attachment with the key is missing.
     """
-    state.allowed_signers = state.current_signer = entry.read_attachment(SIGNERS_FILE)
-    if any(item["name"] == ROOTS_FILE for item in entry.event["attachments"]):
-        state.pinned_roots = entry.read_attachment(ROOTS_FILE)
+    journal_state.allowed_signers = journal_state.current_signer = entry.read_attachment(SIGNERS_FILE)
+    if any(attachment["name"] == ROOTS_FILE for attachment in entry.event["attachments"]):
+        journal_state.pinned_roots = entry.read_attachment(ROOTS_FILE)
 
 
-def check_submission(entry: JournalEntry, state: JournalState, report: VerifyReport) -> None:
+def check_submission(entry: JournalEntry, journal_state: JournalState, report: VerifyReport) -> None:
     """Check the signature (A042) and the manifest (A043) of a submission to the regulator.
 
     The manifest lists the materials of the submitted version. Its digest in the event must be that of the
@@ -45,29 +47,29 @@ def check_submission(entry: JournalEntry, state: JournalState, report: VerifyRep
     """
     details = VersionSubmitted.from_details(entry.event["details"])
     submission_tag, version_tag = details.tag, details.version
-    if not has_valid_tag_signature(entry.read_signed_tag(), state.current_signer):
+    if not has_valid_tag_signature(entry.read_signed_tag(), journal_state.current_signer):
         report.add_finding("A042", submission_tag)
-    computed_digests = state.manifest_digests.get(version_tag, {})
+    computed_digests = journal_state.manifest_digests.get(version_tag, {})
     if computed_digests.get("sha256") != require_member(details.manifest_sha256, "manifest_sha256"):
         report.add_finding("A043", submission_tag, untranslated(version_tag))
     signed_sm3 = details.manifest_sm3
-    # Some builds of OpenSSL lack SM3. Only the SHA-256 is compared there, so the SM3 counts as equal.
+    # Some builds of OpenSSL lack SM3. With these, only the SHA-256 is compared, and the SM3 counts as equal.
     if signed_sm3 and signed_sm3 != computed_digests.get("sm3", signed_sm3):
         report.add_finding("A043", submission_tag, LazyMessage("{tag} (SM3)", tag=version_tag))
 
 
-def check_checkpoint(entry: JournalEntry, state: JournalState, report: VerifyReport) -> None:
-    """Check the signature (A044) of a checkpoint, and the covered refs and event (A045).
+def check_checkpoint(entry: JournalEntry, journal_state: JournalState, report: VerifyReport) -> None:
+    """Check the signature (A044) of a checkpoint, and the refs and the event that the checkpoint covers (A045).
 
-    ``state`` must be that before the event: a checkpoint covers the refs as they were then.
+    Call this before the event is applied to ``journal_state``: a checkpoint covers the refs as they were before.
 
     Raises KeyError if the signed tag is missing, ValueError if the event lacks a member.
     """
-    # The digest of all refs: a line ``<oid> <ref>`` for each, in the byte order of the names.
-    covered_refs = {**state.expected_refs, JOURNAL: state.last_commit}
+    # The digest covers a line ``<oid> <ref>`` for each ref, in the byte order of the names.
+    covered_refs = {**journal_state.expected_refs, JOURNAL: journal_state.last_commit}
     ordered_refs = sorted(covered_refs, key=lambda ref: ref.encode("utf-8", "surrogateescape"))
-    lines = "".join(f"{covered_refs[ref]} {ref}\n" for ref in ordered_refs)
-    refs_digest = hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
+    ref_lines = "".join(f"{covered_refs[ref]} {ref}\n" for ref in ordered_refs)
+    refs_digest = hashlib.sha256(ref_lines.encode("utf-8", "surrogateescape")).hexdigest()
     tag_data, event = entry.read_signed_tag(), entry.event
     details = CheckpointSigned.from_details(event["details"])
     if (
@@ -77,59 +79,61 @@ def check_checkpoint(entry: JournalEntry, state: JournalState, report: VerifyRep
         report.add_finding("A045", event["object"])
     if f"event-sha256 {event['prev']}\n".encode() not in tag_data:
         report.add_finding("A045", event["object"], LazyMessage("it refers to another event"))
-    if not has_valid_tag_signature(tag_data, state.current_signer):
+    if not has_valid_tag_signature(tag_data, journal_state.current_signer):
         report.add_finding("A044", event["object"])
 
 
-def check_timestamp_token(entry: JournalEntry, state: JournalState, report: VerifyReport) -> None:
-    """Check that a timestamp token covers an event of the journal and comes from the archive's authority.
+def check_timestamp_token(entry: JournalEntry, journal_state: JournalState, report: VerifyReport) -> None:
+    """Check that a timestamp token covers an event of the journal and comes from the archive's authority (A047).
 
-    The time in the event must be that of the token. Reports A047 otherwise.
+    The event of the token must state the time of the token.
 
-    A valid token proves that all captures and approvals before it happened at its time or earlier. Their periods
-    run from the time of the token if that is later than their own times.
+    A valid token proves that all captures and approvals journalled before it happened no later than the time of
+    the token. Periods that begin with such a capture or approval run from the time of the token, if that is later.
 
     Raises KeyError if the token is missing, ValueError if the event lacks a member.
     """
     details = TimestampReceived.from_details(entry.event["details"])
-    seq = require_member(details.seq, "seq")
+    covered_seq = require_member(details.seq, "seq")
     try:
-        event_data = entry.repository.read(f"{state.journal_commits[int(seq) - 1]}:event.json")
+        covered_commit = journal_state.journal_commits[int(covered_seq) - 1]
+        event_data = entry.repository.read(f"{covered_commit}:event.json")
         token = entry.read_attachment(TOKEN_FILE)
-        proven_time = clock.format_time(rfc3161.verify_token(token, event_data, state.pinned_roots))
+        proven_time = clock.format_time(rfc3161.verify_token(token, event_data, journal_state.pinned_roots))
         if proven_time != details.time:
-            report.add_finding("A047", entry.label, LazyMessage("its time is {time}", time=proven_time))
+            report.add_finding("A047", entry.display_name, LazyMessage("its time is {time}", time=proven_time))
     except (ValueError, IndexError) as error:
-        report.add_finding("A047", entry.label, untranslated(error))
+        report.add_finding("A047", entry.display_name, untranslated(error))
         return
-    for tag in state.unproven_captures:
-        state.capture_times[tag] = max(state.capture_times[tag], proven_time)
-    state.unproven_captures.clear()
-    for approval in state.unproven_approvals:
-        approval_times = state.disposal_plans[approval.disposal_name].approval_times
+    for tag in journal_state.unproven_captures:
+        journal_state.capture_times[tag] = max(journal_state.capture_times[tag], proven_time)
+    journal_state.unproven_captures.clear()
+    for approval in journal_state.unproven_approvals:
+        approval_times = journal_state.disposal_plans[approval.disposal_name].approval_times
         approval_times[approval.uid] = max(approval_times[approval.uid], proven_time)
-    state.unproven_approvals.clear()
+    journal_state.unproven_approvals.clear()
 
 
-def check_key_change(entry: JournalEntry, state: JournalState, report: VerifyReport) -> None:
-    """Check that the event adds a single key to the list, signed by the old key in the case of a rotation.
+def check_key_change(entry: JournalEntry, journal_state: JournalState, report: VerifyReport) -> None:
+    """Check that the event adds a single key to the list and, for a rotation, that the old key signed it (A048).
 
-    Reports A048 otherwise. Nobody can sign the replacement of a lost key, so it is only noted, with its reason.
-    From this event on, ``state`` requires signatures by the new key.
+    The replacement of a lost key cannot be signed, so a note with its reason is added instead. From this event on,
+    ``journal_state`` requires signatures by the new key.
 
     Raises KeyError if the list of keys or the signed tag is missing, ValueError if the event lacks a member.
     """
     event, allowed_signers = entry.event, entry.read_attachment(SIGNERS_FILE)
-    added_signer = allowed_signers.removeprefix(state.allowed_signers)
-    if not allowed_signers.startswith(state.allowed_signers) or added_signer.count(b"\n") != 1:
+    added_signer = allowed_signers.removeprefix(journal_state.allowed_signers)
+    if not allowed_signers.startswith(journal_state.allowed_signers) or added_signer.count(b"\n") != 1:
         report.add_finding("A048", event["object"], LazyMessage("the list of keys was rewritten"))
     if event["action"] == Action.KEY_ROTATE:
         tag_data = entry.read_signed_tag()
-        if added_signer.strip() not in tag_data or not has_valid_tag_signature(tag_data, state.current_signer):
+        has_new_key = added_signer.strip() in tag_data
+        if not has_new_key or not has_valid_tag_signature(tag_data, journal_state.current_signer):
             report.add_finding("A048", event["object"], LazyMessage("it is not signed with the old key"))
     if event["action"] == Action.KEY_REPLACE:
         reason = require_member(KeyReplaced.from_details(event["details"]).reason, "reason")
         report.add_note(
             event["object"], _REPLACED.with_fields(at=event["at"], user=event["actor"]["user"], reason=reason)
         )
-    state.allowed_signers, state.current_signer = allowed_signers, added_signer
+    journal_state.allowed_signers, journal_state.current_signer = allowed_signers, added_signer

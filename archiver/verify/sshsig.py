@@ -17,10 +17,12 @@ _VERSION = b"\0\0\0\1"
 #: The purpose of a signature, as git writes it. A signature for another purpose must not be accepted.
 _NAMESPACE = b"git"
 _KEY_TYPE = b"ssh-ed25519"
+#: Size of the length before an SSH string, a big-endian number of 32 bits.
+_LENGTH_BYTES = 4
 
 
 class _ParsedSignature(NamedTuple):
-    """The parts of a signature needed for a check."""
+    """The parts of a signature that a check needs. An SSH string is preceded by its length."""
 
     public_key: bytes  # the type of the key and its bytes, as SSH strings
     signed_header: bytes  # purpose, reserved bytes and name of the hash: signed together with the digest
@@ -40,19 +42,19 @@ def has_valid_tag_signature(tag_object: bytes, allowed_signers: bytes) -> bool:
 def is_valid_signature(message: bytes, signature_file: bytes, allowed_signers: bytes) -> bool:
     """Return True if ``signature_file`` is a valid signature of ``message`` by a key in ``allowed_signers``.
 
-    The file has the armor of OpenSSH: base64 between two marker lines.
+    The file has the armor of OpenSSH: base64 between two marker lines. ``allowed_signers`` has the format of
+    OpenSSH's ALLOWED SIGNERS; only its Ed25519 keys are used.
 
-    ``allowed_signers`` has the format of OpenSSH's ALLOWED SIGNERS. Only its Ed25519 keys are used. A damaged or
-    foreign ``signature_file`` raises nothing: the result is False.
+    Returns False for a damaged signature, a signature in another format, and one for another purpose.
     """
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     if not signature_file.startswith(_BEGIN):
         return False
-    armored = signature_file.removeprefix(_BEGIN).split(_END)[0]
+    signature_base64 = signature_file.removeprefix(_BEGIN).split(_END)[0]
     try:
-        parsed = _parse_signature(base64.b64decode(armored, validate=False))
+        parsed = _parse_signature(base64.b64decode(signature_base64, validate=False))
         digest = hashlib.new(parsed.hash_name, message).digest()
         if parsed.public_key not in _parse_allowed_keys(allowed_signers):
             return False
@@ -66,14 +68,15 @@ def is_valid_signature(message: bytes, signature_file: bytes, allowed_signers: b
     return True
 
 
-def _parse_signature(blob: bytes) -> _ParsedSignature:
-    """Split the decoded bytes of an armored signature.
+def _parse_signature(signature_blob: bytes) -> _ParsedSignature:
+    """Parse the decoded bytes of an armored signature.
 
-    Raises ValueError or struct.error for anything but a signature of a git object.
+    Raises ValueError or struct.error if they are not a signature of a git object.
     """
-    if blob[:6] != _MAGIC or blob[6:10] != _VERSION:
+    preamble = _MAGIC + _VERSION
+    if not signature_blob.startswith(preamble):
         raise ValueError("not an SSH signature")
-    public_key, namespace, reserved, hash_name, signature = _split_strings(blob[10:])
+    public_key, namespace, reserved, hash_name, signature = _split_strings(signature_blob[len(preamble) :])
     if namespace != _NAMESPACE or hash_name not in (b"sha256", b"sha512"):
         raise ValueError("a signature for something else")
     signed_header = b"".join(_pack_string(field) for field in (namespace, reserved, hash_name))
@@ -81,22 +84,24 @@ def _parse_signature(blob: bytes) -> _ParsedSignature:
 
 
 def _pack_string(data: bytes) -> bytes:
-    """Return ``data`` as an SSH string: after its length, a big-endian number of 32 bits."""
+    """Return ``data`` as an SSH string: the length, a big-endian number of 32 bits, and then the bytes."""
     return struct.pack(">I", len(data)) + data
 
 
-def _split_strings(blob: bytes) -> list[bytes]:
-    """Split a sequence of SSH strings, each after its length as a big-endian number of 32 bits.
+def _split_strings(ssh_strings: bytes) -> list[bytes]:
+    """Split a sequence of SSH strings, and return each string without the length before it.
 
     Raises ValueError or struct.error if the last string is cut off.
     """
     strings = []
-    while blob:
-        (length,) = struct.unpack(">I", blob[:4])
-        if len(blob) < 4 + length:
+    remaining = ssh_strings
+    while remaining:
+        (length,) = struct.unpack(">I", remaining[:_LENGTH_BYTES])
+        end = _LENGTH_BYTES + length
+        if len(remaining) < end:
             raise ValueError("cut off")
-        strings.append(blob[4 : 4 + length])
-        blob = blob[4 + length :]
+        strings.append(remaining[_LENGTH_BYTES:end])
+        remaining = remaining[end:]
     return strings
 
 
@@ -106,9 +111,9 @@ def _parse_allowed_keys(allowed_signers: bytes) -> set[bytes]:
     Raises binascii.Error if a key is not base64.
     """
     public_keys = set()
-    for line in allowed_signers.splitlines():
+    for signer_line in allowed_signers.splitlines():
         # A line has principals, perhaps options, the type of the key, and the key in base64.
-        columns = line.split()
+        columns = signer_line.split()
         if _KEY_TYPE in columns[:-1]:
             encoded_key = columns[columns.index(_KEY_TYPE) + 1]
             public_keys.add(base64.b64decode(encoded_key))

@@ -29,36 +29,36 @@ _ATTRIBUTES = b"materials/** filter=lfs diff=lfs merge=lfs -text\n"
 _MANIFEST_ALGORITHMS = {"sha256", "sm3"} & hashlib.algorithms_available
 
 
-def apply_capture(entry: JournalEntry, state: JournalState, references: ForwardReferences) -> None:
-    """Apply a capture event to ``state``: the commit to expect, the materials, and the time of the capture.
+def apply_capture(entry: JournalEntry, journal_state: JournalState, references: ForwardReferences) -> None:
+    """Apply a capture event to ``journal_state``: the expected commit, the materials, and the time of the capture.
 
     For a version that a later event submits to the regulator, the digests of its manifest, the list of its
     materials, are computed as well.
 
-    Raises KeyError or ValueError if the event or its list of changes is malformed, or if its tag was captured
-    before.
+    Raises KeyError or ValueError if the event or its list of changes is malformed, ValueError if a version with
+    the same tag was captured before.
     """
     event = entry.event
-    tag = event["object"]
-    if tag in state.capture_times:
-        raise ValueError(f"{tag} was captured before")
+    version_tag = event["object"]
+    if version_tag in journal_state.capture_times:
+        raise ValueError(f"{version_tag} was captured before")
     # A tag is FILING/SUBMISSION/vN, and the branch has the name of the submission.
-    branch = f"refs/heads/filings/{tag.rsplit('/', 1)[0]}"
+    branch = f"refs/heads/filings/{version_tag.rsplit('/', 1)[0]}"
     commit = event["refs"][branch]
-    parent_commit = state.branch_heads.get(branch)
-    changes = [json.loads(line) for line in entry.read_attachment(CHANGES_FILE).splitlines()]
-    state.capture_times[tag] = event["clock"]["time"]
-    state.unproven_captures.append(tag)
+    parent_commit = journal_state.branch_heads.get(branch)
+    changes = [json.loads(change_line) for change_line in entry.read_attachment(CHANGES_FILE).splitlines()]
+    journal_state.capture_times[version_tag] = event["clock"]["time"]
+    journal_state.unproven_captures.append(version_tag)
     version_number = VersionCaptured.from_details(event["details"]).version
-    update_content_spans(branch, version_number, changes, references.planned_content, state)
-    materials = state.materials.setdefault(branch, {})
-    changed_blobs = _apply_changes(changes, materials, state.content_sizes)
+    update_content_spans(branch, version_number, changes, references.planned_content, journal_state)
+    materials = journal_state.materials.setdefault(branch, {})
+    changed_blobs = _apply_changes(changes, materials, journal_state.content_sizes)
     if parent_commit is None:
-        changed_blobs[b".gitattributes"] = _blob_id(_ATTRIBUTES)
-    state.expected_commits[commit] = ExpectedCommit(tag, parent_commit, changed_blobs)
-    state.branch_heads[branch] = commit
-    if tag in references.submitted_tags:
-        state.manifest_digests[tag] = _compute_manifest_digests(materials)
+        changed_blobs[b".gitattributes"] = _compute_blob_id(_ATTRIBUTES)
+    journal_state.expected_commits[commit] = ExpectedCommit(version_tag, parent_commit, changed_blobs)
+    journal_state.branch_heads[branch] = commit
+    if version_tag in references.submitted_tags:
+        journal_state.manifest_digests[version_tag] = _compute_manifest_digests(materials)
 
 
 def _apply_changes(
@@ -66,63 +66,68 @@ def _apply_changes(
 ) -> dict[bytes, str | None]:
     """Apply the parsed lines of ``changes.jsonl`` to ``materials``, and add new content to ``content_sizes``.
 
-    Returns the object id of the expected blob for each changed path in the tree, None for a removed path. Applies
-    all removals first, because one change may remove a path that another one adds.
+    Returns the object id of the expected blob by changed path in the tree, None for a removed path. Applies all
+    removals first, because one change may remove a path that another change adds.
     """
-    blobs: dict[bytes, str | None] = {}
+    expected_blobs: dict[bytes, str | None] = {}
     for change in changes:
         is_removal = change["op"] in (Op.DELETE, Op.RMDIR)
         removed_path = change["path"] if is_removal else change.get("from")
         if removed_path is not None:
             materials.pop(removed_path, None)
             if change["op"] != Op.RMDIR:
-                blobs[_tree_path(removed_path)] = None
+                expected_blobs[_build_tree_path(removed_path)] = None
     for change in changes:
         if change["op"] in (Op.DELETE, Op.RMDIR):
             continue
         sha256, size = change.get("sha256"), change.get("size", 0)
         materials[change["path"]] = RecordedMaterial(sha256, size)
         if sha256 is not None:
-            blobs[_tree_path(change["path"])] = _blob_id(_lfs_pointer(sha256, size))
+            pointer = _build_lfs_pointer(sha256, size)
+            expected_blobs[_build_tree_path(change["path"])] = _compute_blob_id(pointer)
         if sha256 is not None and size:
             content_sizes[sha256] = size
-    return blobs
+    return expected_blobs
 
 
-def check_commits(repository: Repository, state: JournalState, report: VerifyReport) -> None:
-    """Compare the commit and the tag of every version with the journal; report A040 and A041.
+def check_commits(repository: Repository, journal_state: JournalState, report: VerifyReport) -> None:
+    """Compare tree (A040), commit and tag (A041) of every version with the journal.
 
     Trees are not compared as a whole. If every commit differs from its parent exactly as the journal says, every
-    tree is as the journal says.
+    tree is as the journal says. Reports A010 if git cannot compare the trees.
     """
     compared_commits = set()
     try:
-        for commit, actual_blobs in repository.tree_changes(state.expected_commits):
+        for commit, actual_blobs in repository.tree_changes(journal_state.expected_commits):
             compared_commits.add(commit)
-            expected = state.expected_commits[commit]
+            expected = journal_state.expected_commits[commit]
             for path in sorted(actual_blobs.keys() | expected.changed_blobs.keys()):
                 if actual_blobs.get(path) != expected.changed_blobs.get(path):
                     report.add_finding("A040", expected.version_tag, untranslated(names.name_as_text(path)))
     except StorageError as error:
         report.add_finding("A010", "archive.git", error.message)
-    for commit, expected in state.expected_commits.items():
+    for commit, expected in journal_state.expected_commits.items():
         if commit not in compared_commits and expected.changed_blobs:
             detail = LazyMessage("its commit changes nothing or cannot be read")
             report.add_finding("A040", expected.version_tag, detail)
-        _check_commit_and_tag(repository, commit, expected, state, report)
+        _check_commit_and_tag(repository, commit, expected, journal_state, report)
 
 
 def _check_commit_and_tag(
-    repository: Repository, commit: str, expected: ExpectedCommit, state: JournalState, report: VerifyReport
+    repository: Repository,
+    commit: str,
+    expected: ExpectedCommit,
+    journal_state: JournalState,
+    report: VerifyReport,
 ) -> None:
-    """Check that the parent of ``commit`` is the previous version, and the tag names ``commit``.
+    """Check that the parent of ``commit`` is the previous version, and that the tag names ``commit`` (A041).
 
-    Reports A041 otherwise, and also if the commit, the tag object or its ref is missing.
+    Also reports a missing commit, tag object or ref.
     """
     tag_name = expected.version_tag
     try:
         header_lines = repository.read(commit).split(b"\n\n", 1)[0].split(b"\n")
-        tag_lines = repository.read(state.expected_refs[f"refs/tags/{tag_name}"]).split(b"\n")
+        tag_lines = repository.read(journal_state.expected_refs[f"refs/tags/{tag_name}"]).split(b"\n")
     except KeyError:
         report.add_finding("A041", tag_name, LazyMessage("its commit or tag object is missing or damaged"))
         return
@@ -143,32 +148,33 @@ def _check_commit_and_tag(
 
 
 def _compute_manifest_digests(materials: Mapping[str, RecordedMaterial]) -> dict[str, str]:
-    """Return the digests of a version's manifest in hexadecimal, by the name of the algorithm.
+    """Compute the digests of a version's manifest, in hexadecimal, by the name of the algorithm.
 
     The manifest has one line of canonical JSON per path, in the byte order of the paths.
     """
-    digests = {name: hashlib.new(name) for name in _MANIFEST_ALGORITHMS}
+    digest_by_algorithm = {algorithm: hashlib.new(algorithm) for algorithm in _MANIFEST_ALGORITHMS}
     for path in sorted(materials, key=names.name_from_text):
         material = materials[path]
-        line = {"path": path, "sha256": material.sha256, "size": material.size}
-        text = json.dumps(line, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-        for digest in digests.values():
-            digest.update(text.encode("utf-8") + b"\n")
-    return {name: digest.hexdigest() for name, digest in digests.items()}
+        members = {"path": path, "sha256": material.sha256, "size": material.size}
+        canonical_json = json.dumps(members, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        for digest in digest_by_algorithm.values():
+            digest.update(canonical_json.encode("utf-8") + b"\n")
+    return {algorithm: digest.hexdigest() for algorithm, digest in digest_by_algorithm.items()}
 
 
-def _tree_path(path: str) -> bytes:
+def _build_tree_path(path: str) -> bytes:
     """Return the path of a material in the version's tree."""
     return b"materials/" + names.tree_path(names.name_from_text(path))
 
 
-def _lfs_pointer(sha256: str, size: int) -> bytes:
-    """Return the file committed by Git LFS in place of the content. An empty file is committed as is."""
+def _build_lfs_pointer(sha256: str, size: int) -> bytes:
+    """Return the bytes that Git LFS commits in place of the content. An empty file is committed as is."""
     if size == 0:
         return b""
     return f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n".encode()
 
 
-def _blob_id(data: bytes) -> str:
-    """Return git's object id for a blob of the given bytes."""
-    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+def _compute_blob_id(blob_bytes: bytes) -> str:
+    """Compute git's object id of a blob, in hexadecimal."""
+    blob_object = b"blob %d\0" % len(blob_bytes) + blob_bytes
+    return hashlib.sha1(blob_object, usedforsecurity=False).hexdigest()

@@ -21,33 +21,33 @@ from archiver.verify.witness import Witness, find_contradicted_witnesses
 def verify_archive(
     root: Path,
     repository: Repository,
-    percent: float = 100.0,
+    sample_percent: float = 100.0,
     witnesses: Sequence[Witness] = (),
     progress: Progress = lambda _hashed, _total: None,
 ) -> VerifyReport:
     """Check the whole archive at ``root``, and return all findings and notes.
 
-    ``percent`` is the share of the content objects to hash again, chosen at random. The journal must contain the
-    checkpoint that each of the ``witnesses``, lines kept outside of the archive, names. ``progress`` is called
-    with the bytes hashed so far, and the bytes to hash.
+    ``sample_percent`` (0 to 100) of the content objects, chosen at random, are hashed again. ``witnesses`` are
+    lines kept outside of the archive: the journal must contain the checkpoint that each of them names.
+    ``progress`` is called with the bytes hashed so far, and the bytes to hash.
 
-    A writer may work on the archive during the check. Refs of events that are journalled after the check began
-    are not compared.
+    A writer may work on the archive during the check. Refs that belong to events journalled after the beginning of
+    the check are not compared.
 
     Raises StorageError if git cannot be run in the repository, OSError if a folder of the archive is missing.
     """
     report = VerifyReport()
     check_access_modes(root, report)
     check_git_repository(repository, report)
-    state = check_history(repository, report)
+    journal_state = check_history(repository, report)
     lfs_folder = repository.path / "lfs"
-    present_objects = check_content_objects(
-        lfs_folder, state.content_sizes, state.destroyed_content, percent, report, progress
+    present_sha256s = check_content_objects(
+        lfs_folder, journal_state.content_sizes, journal_state.destroyed_content, sample_percent, report, progress
     )
-    check_disposal_outcomes(present_objects, state, report)
-    for witness, reason in find_contradicted_witnesses(witnesses, state.event_digests):
+    check_disposal_outcomes(present_sha256s, journal_state, report)
+    for witness, reason in find_contradicted_witnesses(witnesses, journal_state.event_digests):
         report.add_finding("A046", f"event {witness.seq}", reason)
-    if _read_allowed_signers(root) != state.allowed_signers:
+    if _read_allowed_signers(root) != journal_state.allowed_signers:
         report.add_finding("A060", "keys/allowed_signers")
     return report
 
@@ -55,7 +55,8 @@ def verify_archive(
 def verify_files_without_git(root: Path) -> VerifyReport:
     """Check access modes, git settings, hooks and git's object files, without running git.
 
-    For an archive whose git settings are altered: git would obey them, and some of them run programs.
+    Use this for an archive whose git settings were altered: git would obey the settings, and some of them run
+    programs. Raises OSError if a folder of the archive is missing.
     """
     report = VerifyReport()
     check_access_modes(root, report)
@@ -68,5 +69,5 @@ def _read_allowed_signers(root: Path) -> bytes:
     try:
         return (root / "keys" / "allowed_signers").read_bytes()
     except OSError:
-        # The caller reports the file, because an empty list of keys differs from that in the journal.
+        # The caller reports the file, because an empty list of keys differs from the list in the journal.
         return b""

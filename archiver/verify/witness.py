@@ -14,7 +14,12 @@ from dataclasses import dataclass
 from archiver.errors import LazyMessage, UsageError
 
 #: Version of the format (1), archive id, number and SHA-256 of the checkpoint's event, compliance clock.
-_LINE = re.compile(r"archiver-witness 1 ([0-9a-f]{16}) ([1-9][0-9]{0,11}) ([0-9a-f]{64}) (\S{20,40})")
+_WITNESS_LINE = re.compile(
+    r"archiver-witness 1 (?P<archive_id>[0-9a-f]{16}) (?P<seq>[1-9][0-9]{0,11}) (?P<sha256>[0-9a-f]{64}) "
+    r"(?P<clock_time>\S{20,40})"
+)
+#: Characters of an invalid line that a message quotes. A longer quotation would hide the rest of the message.
+_MAX_QUOTED_CHARACTERS = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +44,25 @@ def parse_witness(line: str) -> Witness:
 
     The amount and kind of white space does not matter, because mail programs and word processors change it.
     """
-    match = _LINE.fullmatch(" ".join(line.split()))
-    if match is None:
+    line_match = _WITNESS_LINE.fullmatch(" ".join(line.split()))
+    if line_match is None:
         raise UsageError(
             "{line} is not a witness line. A witness line begins with archiver-witness. To print one, run: "
             "archiver checkpoint --print",
-            line=line[:80],
+            line=line[:_MAX_QUOTED_CHARACTERS],
         )
-    return Witness(match[1], int(match[2]), match[3], match[4])
+    return Witness(
+        archive_id=line_match["archive_id"],
+        seq=int(line_match["seq"]),
+        sha256=line_match["sha256"],
+        clock_time=line_match["clock_time"],
+    )
 
 
 def find_contradicted_witnesses(
     witnesses: Iterable[Witness], event_digests: Sequence[str]
 ) -> Iterator[tuple[Witness, LazyMessage]]:
-    """Yield each witness that contradicts the journal, with the reason; yield nothing for the others.
+    """Yield each witness that contradicts the journal, with the reason.
 
     ``event_digests`` has the SHA-256 of every event of the journal, oldest first. A journal that has grown since
     the witness line was written does not contradict the line.
@@ -61,13 +71,13 @@ def find_contradicted_witnesses(
         if not event_digests or event_digests[0][:16] != witness.archive_id:
             yield witness, LazyMessage("the line belongs to another archive")
         elif len(event_digests) < witness.seq:
-            yield (
-                witness,
-                LazyMessage(
-                    "the journal ends at event {seq}: it was truncated or replaced by an older copy",
-                    seq=len(event_digests),
-                ),
+            reason = LazyMessage(
+                "the journal ends at event {seq}: the journal was truncated, or replaced by an older copy",
+                seq=len(event_digests),
             )
+            yield witness, reason
         elif event_digests[witness.seq - 1] != witness.sha256:
-            reason = LazyMessage("event {seq} differs: it or an earlier event was replaced", seq=witness.seq)
+            reason = LazyMessage(
+                "journal event {seq} differs: this event or an earlier event was replaced", seq=witness.seq
+            )
             yield witness, reason

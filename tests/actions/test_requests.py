@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from archiver import actions
 from archiver.actions import protocol, registry
-from archiver.actions.registry import action, all_actions, decode_action_request, find_action
+from archiver.actions.registry import action, decode_action_request, find_action, load_all_actions
 from archiver.actions.request_fields import (
     Argument,
     Request,
@@ -29,7 +29,7 @@ from archiver.cli.main import COMMANDS
 from archiver.errors import UsageError
 from tests.support.site import CHECKOUT
 
-ACTIONS = sorted(all_actions())
+ACTIONS = sorted(load_all_actions())
 
 #: What daemons and commands of the first release say to each other.  A line here never changes.
 FIRST_RELEASE = {
@@ -55,7 +55,7 @@ FIRST_RELEASE = {
 
 
 def wire_names(action_name: str) -> list[str]:
-    return [field.argument.wire_name for field in request_fields(all_actions()[action_name].request_type)]
+    return [field.argument.wire_name for field in request_fields(load_all_actions()[action_name].request_type)]
 
 
 def test_the_wire_names_of_the_first_release_are_kept() -> None:
@@ -64,7 +64,7 @@ def test_the_wire_names_of_the_first_release_are_kept() -> None:
 
 @pytest.mark.parametrize("name", ACTIONS)
 def test_an_action_says_what_it_does_and_takes(name: str) -> None:
-    described = all_actions()[name]
+    described = load_all_actions()[name]
     assert described.handler.__doc__, "the contract of a handler is its docstring"
     # Without one of its own, a dataclass gets its signature as a docstring.
     assert not (described.request_type.__doc__ or "").startswith(described.request_type.__name__ + "(")
@@ -96,7 +96,7 @@ def field_values(field: RequestField) -> st.SearchStrategy[Any]:
 @settings(max_examples=40)
 @given(data=st.data())
 def test_a_request_crosses_the_socket_unchanged(name: str, data: st.DataObject) -> None:
-    request_type = all_actions()[name].request_type
+    request_type = load_all_actions()[name].request_type
     request = request_type(**{f.attribute_name: data.draw(field_values(f)) for f in request_fields(request_type)})
     assert find_action(request).name == name
     message = protocol.encode_message({"action": name, "arguments": encode_request(request)})
@@ -113,7 +113,7 @@ def test_a_request_crosses_the_socket_unchanged(name: str, data: st.DataObject) 
 
 def test_a_reason_is_left_out_when_there_is_none() -> None:
     """A daemon of the first release refuses an argument that it does not know."""
-    submit = all_actions()["submit"].request_type
+    submit = load_all_actions()["submit"].request_type
     for reason in (None, ""):
         request = submit(submission_name="f/s", submitted_on=date(2026, 1, 1), exception_reason=reason)  # type: ignore[call-arg]
         assert "reason" not in encode_request(request)
@@ -121,7 +121,9 @@ def test_a_reason_is_left_out_when_there_is_none() -> None:
 
 def good_arguments(name: str) -> dict[str, Any]:
     samples: Mapping[object, Any] = {str: "x", int: 1, bool: True, date: "2026-01-01", tuple: [], Mapping: {}}
-    return {f.argument.wire_name: samples[f.value_type] for f in request_fields(all_actions()[name].request_type)}
+    return {
+        f.argument.wire_name: samples[f.value_type] for f in request_fields(load_all_actions()[name].request_type)
+    }
 
 
 @pytest.mark.parametrize("name", ACTIONS)
@@ -130,7 +132,7 @@ def test_an_argument_that_is_unknown_missing_or_of_the_wrong_kind_is_named(name:
     decode_action_request(name, arguments)
     with pytest.raises(UsageError, match="the argument made_tomorrow is unknown"):
         decode_action_request(name, {**arguments, "made_tomorrow": None})
-    for field in request_fields(all_actions()[name].request_type):
+    for field in request_fields(load_all_actions()[name].request_type):
         key = field.argument.wire_name
         with pytest.raises(UsageError, match=f"{name}: the argument {key} is unknown"):
             # A set never comes out of JSON, so no argument is one.
@@ -179,7 +181,9 @@ def performed_requests() -> Iterator[tuple[str, str]]:
 
 def test_every_action_is_reached_from_a_command_and_commands_reach_nothing_else() -> None:
     performed = set(performed_requests())
-    assert {request for _, request in performed} == {each.request_type.__name__ for each in all_actions().values()}
+    assert {request for _, request in performed} == {
+        each.request_type.__name__ for each in load_all_actions().values()
+    }
     assert {module for module, _ in performed} <= {name.replace("-", "_") for name in COMMANDS}
     assert ("hold", "PlaceHold") in performed
 
@@ -257,6 +261,6 @@ def test_a_request_that_cannot_cross_the_socket_is_refused_at_import(request_typ
 
 @pytest.mark.usefixtures("own_registry")
 def test_a_name_belongs_to_one_action() -> None:
-    place_hold = all_actions()["hold-place"].handler
+    place_hold = load_all_actions()["hold-place"].handler
     with pytest.raises(TypeError, match="belongs to another action"):
         action("hold-place")(place_hold)

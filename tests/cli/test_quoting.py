@@ -165,6 +165,45 @@ def test_a_printed_command_can_be_copied_for_any_filing(site: Site, lang: str) -
         copy(site, told)
 
 
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("command", ["notice list", "status"])
+def test_an_unrecorded_notice_is_named_by_its_path(site: Site, command: str, lang: str) -> None:
+    """``--file FILE`` made the officer look for the file that was just found."""
+    site.write("推荐/通知/约谈 通知.txt", "约谈通知")
+    site.write(b"\xcd\xc6/\xe9\x80\x9a\xe7\x9f\xa5/\xbb\xb5's.txt", "责令改正")
+    site.catch_up()
+    lines = [
+        line for line in site.run("--lang", lang, *command.split()).stdout.splitlines() if "notice add" in line
+    ]
+    assert len(lines) == 2
+    for line in lines:
+        copy(site, line)
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_a_tag_is_spelled_in_one_way(site: Site, lang: str) -> None:
+    """Tables, messages and commands: a tag is copied from one to the next."""
+    site.write("Search engine/首 次/a b", "1")
+    site.catch_up()
+    site.run("submit", "Search%20engine/首%20次", "--on", "2026-03-20", "--kind", "first")
+    site.write("Search engine/首 次/a b", "2")
+    site.catch_up()
+    tag = "Search%20engine/首%20次/v1"
+    for command in (["log"], ["show", tag], ["explain", f"{tag}:a b"], ["status"], ["dispose", "plan"]):
+        done = site.run("--lang", lang, *command, code=None)
+        assert "Search%20engine/首%20次/" in done.stdout + done.stderr, command
+        assert "%25" not in done.stdout + done.stderr, command
+
+
+def test_a_percent_in_a_message_is_that_of_the_text() -> None:
+    translate = translator("en")
+    assert translate(LazyMessage("{tag}", tag="a%20b/v1")) == "a%20b/v1"
+    assert translate(LazyMessage("{path}", path=b"a%20b")) == "a%2520b"
+    # What a person types in the C locale.
+    assert translate(LazyMessage("{text}", text=os.fsencode("推荐").decode("ascii", "surrogateescape"))) == "推荐"
+    assert translate(LazyMessage("{text}", text="\udcb1")) == "%B1"
+
+
 def copy(site: Site, told: str) -> None:
     """Run the command at the end of a message."""
     command = (

@@ -132,7 +132,7 @@ def test_without_a_canary_events_are_believed(site: Site, trouble: str) -> None:
     canary.unlink()
     wait_until((canary / "beat").exists)
     # A beat that was on its way when its folder went makes the watch deaf, until the next one is heard.
-    wait_until(lambda: site.json("status")["watching"] == "watched by events and scans", 40)
+    wait_until(lambda: site.json("status")["watching"] == "watched by kernel notifications and scans", 40)
     daemon.terminate()
     out, _ = daemon.communicate(timeout=20)
     assert daemon.returncode == 0, out

@@ -101,7 +101,7 @@ def test_a_disk_that_is_full_to_the_last_byte_and_inode(bare_site: Site) -> None
         time.sleep(6)
         assert daemon.poll() is None
         # Said without a byte on that disk.
-        assert "the daemon cannot write to the archive" in site.json("status")["problems"]
+        assert "the service cannot write to the archive" in site.json("status")["problems"]
         for filler in fillers:
             filler.unlink()
         wait_until(lambda: len(site.tags()) == 2, 60)
@@ -325,8 +325,9 @@ def test_drafts_are_gathered_and_submit_captures_first(site: Site) -> None:
         time.sleep(1)
     wait_until(lambda: "定稿/s/v4" in site.tags())
     assert "草稿/s/v2" not in site.tags()
+    # The list of what is pending follows the tag a moment later.
+    wait_until(lambda: [item["path"] for item in site.json("status")["pending"]] == ["草稿/s/a"])
     pending = site.json("status")["pending"]
-    assert [item["path"] for item in pending] == ["草稿/s/a"]
     assert "every 30 min" in pending[0]["reason"]
     site.run("submit", "草稿/s", "--on", "2026-03-01")
     newest = site.json("log", "草稿/s")[0]
@@ -365,7 +366,7 @@ def test_status_is_red_as_soon_as_the_archive_takes_nothing(site: Site, folder: 
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k,nr_inodes=1,mode=700", "tmpfs", place], check=True)
     try:
         site.write("f/s/a", "2")
-        wait_until(lambda: "the daemon cannot write to the archive" in site.json("status")["problems"], 5)
+        wait_until(lambda: "the service cannot write to the archive" in site.json("status")["problems"], 5)
         wait_until(lambda: "1 change could not be archived" in site.run("status", "--check", code=9).stderr)
         assert "Cannot write to the archive disk" in str(site.json("status")["last_problem"])
     finally:

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver.actions import protocol
-from archiver.actions.registry import all_actions
+from archiver.actions.registry import load_all_actions
 from archiver.actions.request_fields import TextRule, request_fields
 from archiver.config.loader import load_config
 from archiver.daemon import socket_server
@@ -364,7 +364,7 @@ PAPERS = [
 def test_every_action_that_takes_a_file_is_tried_below() -> None:
     taking = {
         (action.name, field.argument.wire_name)
-        for action in all_actions().values()
+        for action in load_all_actions().values()
         for field in request_fields(action.request_type)
         if field.argument.text_rule is TextRule.NAMES_ATTACHMENT
     }

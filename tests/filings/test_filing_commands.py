@@ -120,6 +120,22 @@ def test_a_number_of_another_form_is_taken_with_a_reason(site: Site) -> None:
     assert site.json("filing", "show", "推荐")["number"] == "沪备 2"
 
 
+@pytest.mark.parametrize(
+    ("lang", "to_do", "waiting"),
+    [("en", "To do: ", "Waiting for the regulator: "), ("zh", "待办：", "等待主管部门：")],
+)
+def test_what_the_regulator_must_do_is_no_task_of_the_company(
+    site: Site, lang: str, to_do: str, waiting: str
+) -> None:
+    (review,) = [line for line in site.json("deadlines") if line["who"] == "regulator"]
+    lines = site.run("--lang", lang, "status").stdout.splitlines()
+    tasks = [line for line in lines if line.startswith(to_do)]
+    (regulator_line,) = [line for line in lines if line.startswith(waiting)]
+    assert review["due"] in regulator_line
+    assert tasks
+    assert all(review["due"] not in line for line in tasks)
+
+
 # --- notices
 
 
@@ -134,7 +150,8 @@ def test_a_notice_is_proposed_recorded_and_answered_once(site: Site) -> None:
     assert "This date was not recorded" in site.run(*words, "--file", paper).stderr
     listed = site.json("notice", "list")["notices"][0]
     assert (listed["due"], listed["basis"], listed["owner"]) == ("2026-10-10", "policy", "张三")
-    assert site.run("status").stdout.startswith("To do: 推荐: answer notice 1 (correction), due 2026-10-10")
+    told = site.run("status").stdout
+    assert told.startswith("To do: 推荐: answer notice 1 (correction), suggested date 2026-10-10")
 
     site.write("推荐/补正/报告", "2")
     site.write("别的/首次/报告", "2")
@@ -265,6 +282,18 @@ class Pages(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_a_change_of_an_ended_filing_has_no_day_to_decide_on(site: Site, lang: str) -> None:
+    """An officer read "decision due None" there."""
+    filed(site)
+    site.write("推荐/首次/模型.txt", "v2")
+    site.catch_up()
+    site.run("filing", "set", "推荐", "--status", "deregistered")
+    told = site.run("--lang", lang, "change", "list").stdout
+    assert "模型.txt" in told
+    assert "None" not in told
 
 
 @pytest.fixture

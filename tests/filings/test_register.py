@@ -8,20 +8,22 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from archiver.filings.code_names import deadline_state_name
 from archiver.filings.due.deadlines import (
     DONE,
-    LATE,
+    DONE_LATE,
     OVERDUE,
     TODAY,
     Deadline,
     compute_deadlines,
     compute_open_deadlines,
 )
-from archiver.filings.due.reminders import MANAGER, OWNER, pending_messages
+from archiver.filings.due.reminders import MANAGER, OWNER, describe_deadline, select_pending_messages
 from archiver.filings.due.rules import DEADLINE_RULES, DUTY_SENTENCES, rule_in_force
 from archiver.filings.notice_parser import parse_notice
 from archiver.filings.register import Filing, filings_from_events
 from archiver.filings.register_codes import STATES
+from archiver.i18n import translator
 from archiver.model import LifeEvent
 
 NAME = "推荐"
@@ -109,7 +111,7 @@ def test_deadlines_of_notices() -> None:
         "notice:3": ("2026-10-03", "stated"),
         "notice:4": ("2026-09-28", "policy"),
     }
-    assert found["notice:1"].state(date(2026, 10, 20)) == LATE
+    assert found["notice:1"].state(date(2026, 10, 20)) == DONE_LATE
     assert found["notice:2"].state(date(2026, 10, 16)) == TODAY
     assert found["notice:2"].state(date(2026, 10, 17)) == OVERDUE
     assert found["notice:4"].state(date(2026, 9, 28)) == TODAY
@@ -130,7 +132,7 @@ def test_deadlines_of_a_service_a_number_and_a_change() -> None:
         display,
     ]
     found = dues(*start, question)
-    assert (found["start"].due_on, found["start"].state(date(2026, 4, 1))) == (date(2026, 3, 2), LATE)
+    assert (found["start"].due_on, found["start"].state(date(2026, 4, 1))) == (date(2026, 3, 2), DONE_LATE)
     assert found[f"display:{NUMBER}"].state(date(2026, 5, 30)) == DONE
     assert found["change:1:decide"].due_on == date(2026, 5, 14)
     decided = dues(*start, question, decision)
@@ -169,6 +171,20 @@ def test_any_order_of_events_gives_a_register(actions: list[str], on: list[date]
     assert len(uids) == len(set(uids)), "a calendar would lose one of two with the same name"
 
 
+def test_a_date_that_only_this_program_suggests_makes_nobody_late() -> None:
+    """To an inspector, "overdue" is an admission; the state in JSON stays, because programs compare it."""
+    late = date(2027, 1, 1)
+    stated = notice(2, 2, "correction", "2026-09-28", due="2026-10-16")
+    found = dues(notice(1, 1, "correction", "2026-09-28"), stated)
+    assert [found[f"notice:{n}"].state(late) for n in (1, 2)] == ["overdue", "overdue"]
+    lines = [str(describe_deadline(found[f"notice:{n}"], late)).partition(", ")[2] for n in (1, 2)]
+    assert lines == ["suggested date 2026-10-10 [past the suggested date]", "due 2026-10-16 [overdue]"]
+    chinese = translator("zh")
+    assert "逾期" not in chinese(describe_deadline(found["notice:1"], late))
+    assert "逾期" not in chinese(deadline_state_name("done late", "policy"))
+    assert "逾期" in chinese(deadline_state_name("done late", "statute"))
+
+
 def test_the_rules_are_whole() -> None:
     assert {each.key for each in DEADLINE_RULES} <= set(DUTY_SENTENCES)
     assert rule_in_force("change", date(2020, 1, 1)).working_days == 10
@@ -180,7 +196,7 @@ def test_each_step_is_told_once_to_those_whom_it_concerns() -> None:
     told = []
     for n in range(30):
         today = date(2026, 9, 28) + timedelta(days=n)
-        for message in pending_messages([filing], sent, today, {"owner": ["o"], "manager": ["m"]}):
+        for message in select_pending_messages([filing], sent, today, {"owner": ["o"], "manager": ["m"]}):
             items = [{"uid": item.uid, "step": item.step} for item in message.reminders]
             sent.append(
                 event(10 + len(sent), "reminder", to=message.recipient, channel=message.address_index, items=items)
@@ -203,7 +219,7 @@ def test_a_person_with_an_address_gets_their_own_matters() -> None:
     filing.notices = filings_from_events([notice(1, 1, "inquiry", "2026-09-28", due="2026-09-30")])[NAME].notices
     roles = {
         message.recipient
-        for message in pending_messages(
+        for message in select_pending_messages(
             [filing], [], date(2026, 9, 29), {"owner": ["o"], "manager": ["m"], "张三": ["z"]}
         )
     }

@@ -43,5 +43,5 @@ def test_a_recorded_day_in_another_form_is_still_compared() -> None:
     """Earlier releases recorded the days of a sheet as they were typed."""
     filing = Filing("f", sheet_fields={"service_start": "20260320"})
     check_field_values(filing, {"service_end": "2026-03-20"}, None)
-    with pytest.raises(UsageError, match="before the service start date 2026-03-20"):
+    with pytest.raises(UsageError, match="before the start date 2026-03-20"):
         check_field_values(filing, {"service_end": "2026-03-19"}, None)

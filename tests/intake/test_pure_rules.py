@@ -121,10 +121,10 @@ def test_gathered_saves_are_due_together(settler: Settler) -> None:
     settler.observe_change("g", b"a", state(1), 0)
     settler.gather("g", 1000)
     settler.observe_change("g", b"b", state(1), 500)
-    assert settler.is_gathering("g", 999)
+    assert settler.is_held_back("g", 999)
     assert settler.due_groups(999) == []
-    assert settler.next_due() == 1000
-    assert {path for _, path, _ in settler.gathering_paths(999)} == {b"a", b"b"}
+    assert settler.earliest_due_time() == 1000
+    assert {path for _, path, _ in settler.held_back_paths(999)} == {b"a", b"b"}
     assert dict(settler.due_groups(1000))["g"] == {b"a": state(1), b"b": state(1)}
 
 
@@ -144,11 +144,11 @@ def test_gathered_saves_are_due_together(settler: Settler) -> None:
 def test_nothing_becomes_due_before_the_moment_that_was_told(
     history: list[tuple[str, bytes, int, int, bool]],
 ) -> None:
-    """Sleeping until ``next_due`` misses nothing."""
+    """Sleeping until ``earliest_due_time`` misses nothing."""
     settler = Settler(QUIET, MAXIMUM)
     now = 0.0
     for group, path, number, pause, fails in history:
-        told = settler.next_due()
+        told = settler.earliest_due_time()
         for step in range(pause):
             if told is not None and now + step < told:
                 assert settler.due_groups(now + step) == []

@@ -73,10 +73,12 @@ def test_folders_that_cannot_be_watched_are_named_and_scanned(site: Site, tmp_pa
     own = "/proc/sys/user/max_inotify_watches"
     wrapper = ["unshare", "-Ur", "sh", "-c", f'echo 8 > {own}; exec "$@"', "sh"]
     daemon = start(site, patch, *wrapper)
-    wait_until(lambda: site.json("status")["watching"] == "watched partly by events, otherwise by scans")
+    wait_until(
+        lambda: site.json("status")["watching"] == ("watched partly by kernel notifications, otherwise by scans")
+    )
     status = site.json("status")
     assert "max_user_watches" in status["watching_reason"]
-    assert "some changes do not raise an event" in site.run("status", "--check", code=9).stderr
+    assert "the kernel does not report some changes" in site.run("status", "--check", code=9).stderr
     wait_until(lambda: site.tags() == ["f/s/v1"])
     for number in range(20):
         site.write(f"f/s/d{number:02d}/a", "2")
@@ -85,7 +87,7 @@ def test_folders_that_cannot_be_watched_are_named_and_scanned(site: Site, tmp_pa
     enter = ["nsenter", "-t", str(daemon.pid), "-U", "--preserve-credentials", "sh", "-c", f"echo 500 > {own}"]
     subprocess.run(enter, check=True)
     limit.write_text("500\n")
-    wait_until(lambda: site.json("status")["watching"] == "watched by events and scans")
+    wait_until(lambda: site.json("status")["watching"] == "watched by kernel notifications and scans")
     out = end(daemon)
     assert "sysctl -w fs.inotify.max_user_watches=" in out
     assert "f/s/d" in out
@@ -116,7 +118,7 @@ def test_a_canary_that_is_not_heard_makes_the_watch_anew(site: Site) -> None:
         "import archiver.intake.folder.probe_schedule as c\nc.ARRIVAL_SECONDS = 0.5"
     )
     daemon = start(site, patch)
-    wait_until(lambda: site.json("status")["watching_reason"] == "no events are delivered")
+    wait_until(lambda: site.json("status")["watching_reason"] == "no kernel notifications arrive")
     site.write("f/s/a", "1")
     wait_until(lambda: site.tags() == ["f/s/v1"])
     assert len(journalled(site, "watch-deaf")) == 1
@@ -147,7 +149,7 @@ def test_a_healthy_watch_raises_no_alarm(site: Site) -> None:
         time.sleep(0.1)
     wait_until(lambda: site.json("status")["pending"] == [] and site.tags())
     assert journalled(site, "watch-deaf") == []
-    assert site.json("status")["watching"] == "watched by events and scans"
+    assert site.json("status")["watching"] == "watched by kernel notifications and scans"
     end(daemon)
 
 
@@ -156,21 +158,21 @@ def test_the_canary_beats_listens_and_gives_up_ever_more_slowly() -> None:
     assert probes.is_probe_due(0)
     probes.note_probe_sent(0)
     assert not probes.is_probe_due(1)
-    assert not probes.notice_missed_probe(True, 1)
+    assert not probes.register_missed_probe(True, 1)
     assert not probes.is_watch_stalled
     assert not probes.is_probe_due(1 + PERIOD_SECONDS - 0.1)
     now, pauses = 1 + PERIOD_SECONDS, []
     for _ in range(10):
         assert probes.is_probe_due(now)
         probes.note_probe_sent(now)
-        assert not probes.notice_missed_probe(False, now + ARRIVAL_SECONDS - 0.1)
-        assert probes.notice_missed_probe(False, now + ARRIVAL_SECONDS)
-        assert not probes.notice_missed_probe(False, now + ARRIVAL_SECONDS)
+        assert not probes.register_missed_probe(False, now + ARRIVAL_SECONDS - 0.1)
+        assert probes.register_missed_probe(False, now + ARRIVAL_SECONDS)
+        assert not probes.register_missed_probe(False, now + ARRIVAL_SECONDS)
         assert probes.is_watch_stalled
         pauses.append(probes.next_probe_at - now)
         now = probes.next_probe_at
     assert pauses == sorted(pauses)
     assert pauses[-1] == pauses[-2]
     probes.note_probe_sent(now)
-    assert not probes.notice_missed_probe(True, now)
+    assert not probes.register_missed_probe(True, now)
     assert not probes.is_watch_stalled

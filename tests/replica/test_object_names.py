@@ -16,8 +16,8 @@ from archiver.replica.bucket import TransferStopped
 from archiver.replica.bucket_settings import settings_from_journal, settings_from_url
 from archiver.replica.desired_objects import (
     DesiredObject,
+    compute_desired_history_state,
     compute_lock_end,
-    desired_state_of_history,
     is_lock_too_short,
 )
 from archiver.replica.throttle import Throttle
@@ -61,12 +61,12 @@ def test_a_lock_is_only_ever_moved_later(desired: DesiredObject, now: datetime) 
 def test_what_has_no_lock_is_short_and_history_is_open() -> None:
     far = datetime(2036, 1, 1, tzinfo=UTC)
     assert is_lock_too_short(None, DesiredObject(1, far, False, False), NOW)
-    whole_history = desired_state_of_history(
+    whole_history = compute_desired_history_state(
         {"a": DesiredObject(1, far, False, False), "b": DesiredObject(1, NOW, False, False)}, NOW
     )
     assert whole_history.is_open_ended
     assert compute_lock_end(whole_history, NOW) >= far
-    assert desired_state_of_history({}, NOW).keep_until == NOW
+    assert compute_desired_history_state({}, NOW).keep_until == NOW
 
 
 @given(st.binary(min_size=32, max_size=32))

@@ -106,14 +106,14 @@ class Served:
 @pytest.mark.needs("ssh-keygen", "git-lfs")
 def test_a_full_life(site: Site, tmp_path: Path) -> None:
     before = tree(site.watch)
-    assert " and while the filing is live" in Later(site, FOUR_YEARS).run("dispose", "plan", code=4).stderr
+    assert ", longer while the filing is live" in Later(site, FOUR_YEARS).run("dispose", "plan", code=4).stderr
     end(site)
     Later(site, 3 * 365).run("dispose", "plan", code=4)
     with Served(site, FOUR_YEARS) as later:
         plan = later.json("dispose", "plan", uid=PLANNER)
         assert [each["tag"] for each in plan["going"]] == ["推荐/首次/v1"]
         assert {each["tag"]: each["open"] for each in plan["staying"]} == {
-            "推荐/首次/v2": ["it is the current state of its folder"],
+            "推荐/首次/v2": ["the version is the latest of its submission folder"],
             "活/首次/v1": ["the filing is live"],
         }
         # "scan" stays, because two other versions hold it.
@@ -162,7 +162,7 @@ def check_what_is_left(site: Site, name: str, tmp_path: Path) -> None:
     verifier = [sys.executable, "-I", "-S", "verify.py", "--lang", "en"]
     checked = subprocess.run(verifier, cwd=tmp_path / "package", capture_output=True, text=True)
     assert checked.returncode == 0, checked.stdout
-    assert "2 materials were disposed of under certificate" in checked.stdout
+    assert "files deleted in disposals, as certified: 2" in checked.stdout
     check_certificate(site, name, tmp_path / "certificate")
     check_clone(site, tmp_path)
     site.run("reindex")
@@ -316,7 +316,7 @@ def test_a_live_filing_and_a_short_time_are_refused_and_journalled(site: Site) -
 def test_a_submit_makes_an_ended_filing_live_again(site: Site) -> None:
     end(site)
     assert site.json("explain", "推荐/首次/v1")["open"] == []
-    assert site.json("explain", "推荐/首次/v2")["open"] == ["it is the current state of its folder"]
+    assert site.json("explain", "推荐/首次/v2")["open"] == ["the version is the latest of its submission folder"]
     time.sleep(0.01)
     site.run("submit", "推荐/首次", "--on", "2026-07-01")
     explained = site.json("explain", "推荐/首次/v1")

@@ -18,10 +18,10 @@ from archiver.retention.policy import (
     FOREVER,
     RetentionDecision,
     RetentionPolicy,
+    compute_period_end,
     decide_content_retention,
     decide_retention,
-    end_of_period,
-    new_promises,
+    find_new_promises,
     policy_in_force,
 )
 from archiver.store.events.archive_events import RetentionPromised
@@ -42,7 +42,7 @@ def policy(years: int = 3, hold: bool = False) -> RetentionPolicy:
 
 @given(moments, st.integers(3, 30))
 def test_never_before_the_full_period(anchor: datetime, years: int) -> None:
-    until = end_of_period(anchor, years, SHANGHAI)
+    until = compute_period_end(anchor, years, SHANGHAI)
     local = anchor.astimezone(SHANGHAI)
     assert until >= anchor + timedelta(days=365 * years)
     assert until.year - local.year == years
@@ -60,7 +60,7 @@ def test_never_before_the_full_period(anchor: datetime, years: int) -> None:
     ],
 )
 def test_the_period_ends_with_the_day_in_the_zone(anchor: str, until: str) -> None:
-    assert end_of_period(clock.parse_time(anchor), 3, SHANGHAI).isoformat() == until
+    assert compute_period_end(clock.parse_time(anchor), 3, SHANGHAI).isoformat() == until
 
 
 @given(moments, st.lists(moments, max_size=5), moments)
@@ -159,7 +159,7 @@ def test_no_change_of_the_configuration_moves_a_date_earlier(
         if last is not None:
             assert decision.keep_until >= last.keep_until
             assert decision.is_live or not last.is_live
-        assert decision.keep_until >= end_of_period(captured, 3, SHANGHAI) - timedelta(days=1)
+        assert decision.keep_until >= compute_period_end(captured, 3, SHANGHAI) - timedelta(days=1)
         wanted = max(
             [changes["retention_years"]]
             + [PROFILES[name].years for name in changes["profiles"]]
@@ -170,9 +170,11 @@ def test_no_change_of_the_configuration_moves_a_date_earlier(
             assert decision.keep_until.year >= captured.year + wanted - 1
         else:
             assert decision.keep_until == FOREVER
-        policy_event = new_promises(policy, config, promises)
+        policy_event = find_new_promises(policy, config, promises)
         promises = promised(promises, policy_event)
-        assert new_promises(policy_in_force(config, promises), config, promises) is None, "it is journalled once"
+        assert find_new_promises(policy_in_force(config, promises), config, promises) is None, (
+            "it is journalled once"
+        )
         last = decision
 
 
@@ -208,7 +210,8 @@ def test_no_event_ever_moves_a_date_earlier(captured: datetime, events: list[tup
             facts = replace(facts, superseded=clock.format_time(moment))
             latest = moment
         elif kind == "end":
-            facts, latest = replace(facts, ended=(*facts.ended, clock.format_time(moment))), moment
+            ends = (*facts.ended, clock.format_time(moment))
+            facts, latest = replace(facts, ended=ends, ended_wall=ends), moment
         elif kind == "hold":
             facts = replace(facts, holds=(*facts.holds, Hold("h", "f", "r", None, "u", "")))
         after = decide_retention(facts, policy(), moment)

@@ -216,7 +216,7 @@ def test_with_an_unreadable_event_everything_but_disposals_goes_on(site: Site, t
     assert done.stdout.splitlines() == [
         f"data/journal.jsonl: event {seq} cannot be read; everything else was checked",
         f"data/journal.jsonl: event {seq + 1} cannot be read; everything else was checked",
-        "2 things are not as they should be.",
+        "Findings: 2. Change nothing; save this output.",
     ]
 
 

@@ -211,7 +211,7 @@ def test_an_archive_without_any_whole_event_says_so(kept: Site) -> None:
         shutil.rmtree(folder)
     (kept.archive / "index.db").unlink()
     refused = kept.run("log", code=8)
-    assert "No complete event was found" in refused.stderr
+    assert "The journal has no complete event" in refused.stderr
     kept.run("reindex", "--accept", "--yes", code=8)
 
 

@@ -12,32 +12,32 @@ PAGE = CHECKOUT / "docs" / "codes.md"
 HEAD = """\
 # Codes
 
-Made from the source by `python -m tests.support.codes_page`; a test keeps it so.
-Programs decide on codes: a code is never given to another meaning, while the sentence beside it may be reworded or translated.
+`python -m tests.support.codes_page` generates this page from the source; a test compares both.
+Programs should compare codes: the meaning of a code never changes, while its sentence can be reworded or translated.
 The numbers that `verify` reports are listed in [findings.md](findings.md).
 
 ## Errors
 
-`code` is what `--log json` (as `kind`), `status --json` (`last_problem.code`) and the metric `archiver_problems_total{kind}` carry.
-`name on the socket` is what the daemon answers with.
+The column `code` appears in `--log json` (as `kind`), in `status --json` (`last_problem.code`), and in the metric `archiver_problems_total{kind}`.
+The service returns the `name on the socket` to other commands.
 
 | code | exit code | name on the socket |
 | --- | --- | --- |
 """
 PARTS = {
-    "alert": "Deadlines: pages that no longer display the number (`status --json`: `alert_codes`)",
-    "basis": "What a retention period rests on (`explain --json`: `basis_code`)",
-    "bucket": "What a bucket does not do, or why it cannot be used",
-    "document": "Why a document could not be read (the cache of documents)",
-    "due": "What is due (`deadlines --json`, `status --json`: `code`)",
-    "journal": "Why the journal cannot be continued (`status --json`: `journal_problem_code`)",
-    "note": "What `verify` notes without finding fault (`verify --json`: `code` of `notes`)",
-    "open": "What keeps a version without a date (`log`, `explain`, `dispose plan`, with `--json`: `open_codes`)",
-    "path": "Why a path is not archived, or not yet (`status --json`: `code`; `state.db`)",
-    "protection": "How content is protected; `status --json` has the part behind the dot as `protection`",
-    "status": "What somebody has to look at (`status --json`: `problem_codes`)",
-    "watch": "Why events are incomplete (`status --json`: `watching_reason_code`; `state.db`)",
-    "watching": "How changes become known (`status --json`: `watching_code`)",
+    "alert": "Alerts about the public display (`status --json`: `alert_codes`)",
+    "basis": "Bases of retention periods (`explain --json`: `basis_code`)",
+    "bucket": "Reasons to refuse a bucket",
+    "document": "Errors in reading a document (cache of document text)",
+    "due": "Items with a deadline (`deadlines --json`, `status --json`: `code`)",
+    "journal": "Damage to the journal (`status --json`: `journal_problem_code`)",
+    "note": "Notes of `verify` that are not findings (`verify --json`: `code` of `notes`)",
+    "open": "Retention conditions without a date (`log`, `explain`, `dispose plan`, with `--json`: `open_codes`)",
+    "path": "Skipped and pending paths (`status --json`: `code`; `state.db`)",
+    "protection": "Protection levels (`status --json`: `protection`, the part after the dot)",
+    "status": "Warnings of `status` (`status --json`: `problem_codes`)",
+    "watch": "Missing kernel notifications (`status --json`: `watching_reason_code`; `state.db`)",
+    "watching": "Modes of watching (`status --json`: `watching_code`)",
 }
 
 
@@ -58,7 +58,7 @@ def render() -> str:
     errors = sorted((each.code, each.exit_code, each.wire_name) for each in error_classes())
     page = HEAD + "".join(f"| `{code}` | {number} | `{name}` |\n" for code, number, name in errors)
     counted = ", ".join(f"`{code}`" for code in sorted(counted_problems()))
-    page += f"\nThe daemon counts these too: {counted}, and the names of its jobs and side tasks.\n"
+    page += f"\nThe metric also counts {counted}, and the names of jobs and side tasks of the service.\n"
     parts: dict[str, list[str]] = defaultdict(list)
     for message in sorted(read_source().messages, key=lambda each: each.code):
         if message.code:

@@ -12,34 +12,34 @@ from tests.support.site import CHECKOUT
 
 PAGE = CHECKOUT / "docs" / "journal.md"
 HEAD = """\
-# The journal, event by event
+# Journal events
 
-Made from `archiver/store/events/` by `python -m tests.support.journal_page`; a test keeps it so.
-This page is format 1, and outlives the program: with it, any git and any JSON parser can read a journal.
-[format.md](format.md) describes the rest of an archive, such as names, the compliance clock, the lines of `changes.jsonl`, and what is signed.
+`python -m tests.support.journal_page` generates this page from `archiver/store/events/`; a test compares both.
+This page describes format 1 and does not depend on the program: with this page, any Git and any JSON parser can read a journal.
+[format.md](format.md) describes the rest of an archive, such as names, the compliance clock, the lines of `changes.jsonl`, and the signatures.
 
-## How to read it
+## Read the journal
 
-The journal is the branch `journal` of `archive.git`; `HEAD` names it.
-Each commit is one event, and its parent is the event before.
+The journal is the branch `journal` of `archive.git`, to which `HEAD` points.
+Each commit is one event, and its parent commit is the previous event.
 
     git --git-dir=archive.git log --reverse --format='%H %s' journal
     git --git-dir=archive.git show COMMIT:event.json
     git --git-dir=archive.git ls-tree COMMIT
 
-A commit's tree is `event.json` and the event's attachments.
-`event.json` is canonical JSON: UTF-8, members sorted by name, no spaces, characters outside of ASCII as they are, one line feed at the end.
-`prev` is the SHA-256 of the bytes of the `event.json` before, so the chain can be checked without trusting git:
+The tree of a commit contains `event.json` and the attachments of the event.
+`event.json` is canonical JSON: UTF-8, members sorted by name, no spaces, characters outside ASCII unescaped, one line feed at the end.
+`prev` is the SHA-256 digest of the bytes of the previous `event.json`, so the chain can be checked without trusting Git:
 
     git --git-dir=archive.git show COMMIT^:event.json | sha256sum
 
-Times are RFC 3339 in UTC, days are `YYYY-MM-DD` in the archive's time zone.
+Times are RFC 3339 in UTC; dates are `YYYY-MM-DD` in the archive's time zone.
 
-A *checked* member has to be there and of its type: without it, an event counts as unreadable.
-Such an event keeps its place in the chain, `verify` reports it as A030, and nothing is disposed of while it is there, since it may be a hold.
-Other members are taken as they come, and an older event may lack them.
-`verify` reports a signature or certificate that lacks what it is compared by.
-Members and kinds of events that are not on this page are of a newer release.
+A *checked* member must be present and have the right type; otherwise, the event counts as unreadable.
+An unreadable event keeps its place in the chain, `verify` reports the event as A030, and all disposal is suspended, because the event may be a hold.
+Other members are not checked, and can be absent from older events.
+`verify` reports a signature or a certificate of destruction if the members to compare it with are absent.
+Members and kinds of events that are not on this page were written by a newer release.
 
 ## Every event
 
@@ -65,14 +65,14 @@ def _section(details_class: type[EventDetails]) -> Iterator[str]:
     if rules:
         yield "| member | type | meaning | checked |\n| --- | --- | --- | --- |"
         for name, rule in rules.items():
-            absent = ", or absent" if rule.is_optional else ""
+            absent = ", optional" if rule.is_optional else ""
             yield f"| `{name}` | {rule.kind.label}{absent} | {rule.meaning} | {'yes' if rule.is_checked else ''} |"
     else:
-        yield "It has no details."
+        yield "`details` is empty."
     yield ""
     for file in details_class.attached_files:
         name = f"{file.name}.*" if file.has_suffix else file.name
-        yield f"Attached{'' if file.is_required else ' (may be absent)'}: `{name}`, {file.meaning}.\n"
+        yield f"Attachment{'' if file.is_required else ' (optional)'}: `{name}`, {file.meaning}.\n"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The map of floors and rooms in docs/design.md, made from the code: ``python -m tests.support.package_map``."""
+"""The map of layers and packages in docs/design.md, made from the code: ``python -m tests.support.package_map``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.other_user import CHECKOUT
 PAGE = CHECKOUT / "docs" / "design.md"
 _CODE = CHECKOUT / "archiver"
 _BEGIN, _END = "<!-- made by: python -m tests.support.package_map -->\n", "<!-- end -->\n"
-_HEAD = "| floor | room | what it is for |\n| --- | --- | --- |\n"
+_HEAD = "| layer | package | purpose |\n| --- | --- | --- |\n"
 
 
 def render(page: str) -> str:
@@ -33,7 +33,7 @@ def _rows() -> Iterator[str]:
     for number, rooms in zip(range(len(floors), 0, -1), floors, strict=True):
         modules = [path for room in rooms if (path := _CODE / f"{room}.py").exists()]
         if modules:
-            purpose = _first_sentence(modules[0]) if len(modules) == 1 else "What every room above may use."
+            purpose = _first_sentence(modules[0]) if len(modules) == 1 else "Used by every layer above."
             yield f"| {number} | {', '.join(f'`{path.name}`' for path in modules)} | {purpose} |\n"
         for room in rooms:
             # A room before those inside it.

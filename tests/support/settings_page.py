@@ -31,25 +31,25 @@ PAGES: dict[Path, tuple[str, Words]] = {
 
 **English** · [中文](settings.zh-CN.md)
 
-Every key of `archiver.toml`; only the two paths are required.
-Relative paths start in the folder of the file.
-Commands read the file each time; a running service takes a change after `systemctl reload archiver`, unless noted otherwise.
+This page lists every setting of `archiver.toml`; only the two paths are required.
+Relative paths start in the folder of the configuration file.
+Each command reads the file; a running service applies a change after `systemctl reload archiver`, unless noted otherwise.
 
 ```console
 $ archiver config check
 $ archiver config show
 ```
 
-`config check` names everything that is wrong in the file and ends with 3; a reload would keep the settings of before.
-It warns of what a reload would promise for good, and of files that are named and missing.
-`config show` lists the settings, and whether each stands in the file or is the default; passwords in addresses are hidden.
+If the file has errors, `config check` lists all of them and exits with 3; a reload would keep the previous configuration.
+`config check` also warns of retention periods that a reload would make permanent, and of missing files that the settings name.
+`config show` lists each setting with its source, the file or the default; passwords in addresses are hidden.
 """,
-            "| setting | default | its value | meaning |",
+            "| setting | default | value | meaning |",
             "required",
             {
                 Effect.RELOAD: "",
-                Effect.RESTART: " A reload refuses a change.",
-                Effect.NEVER: " Fixed when the archive was made.",
+                Effect.RESTART: " A reload refuses a change; restart the service.",
+                Effect.NEVER: " Permanent after `init`.",
             },
         ),
     ),
@@ -61,25 +61,25 @@ It warns of what a reload would promise for good, and of files that are named an
 
 [English](settings.md) · **中文**
 
-`archiver.toml` 的全部设置；只有两个路径是必需的。
-相对路径从该文件所在的目录算起。
-命令每次运行都读取该文件；运行中的服务在 `systemctl reload archiver` 之后采用更改，另有说明的除外。
+本页列出 `archiver.toml` 的全部设置；只有两个路径是必需的。
+相对路径自配置文件所在的文件夹起算。
+命令每次运行均读取该文件；运行中的存档服务在 `systemctl reload archiver` 之后采用更改，另有说明的除外。
 
 ```console
 $ archiver config check
 $ archiver config show
 ```
 
-`config check` 列出文件中的全部错误，并以 3 结束；此时重新加载会沿用原有设置。
-它还会提示重新加载后将永久承诺的保存期限，以及设置中指明却不存在的文件。
-`config show` 列出各项设置，以及来自文件还是默认值；地址中的密码不予显示。
+配置文件有误的，`config check` 列出全部错误，退出码为 3；此时重新加载沿用原有配置。
+`config check` 并提示重新加载后不得再缩短的保存期限，以及设置中指明但不存在的文件。
+`config show` 列出各项设置及其来源（配置文件或默认值）；地址中的密码不予显示。
 """,
             "| 设置 | 默认值 | 取值 | 含义 |",
             "必需",
             {
                 Effect.RELOAD: "",
-                Effect.RESTART: "重新加载时不接受更改。",
-                Effect.NEVER: "建立档案库时已固定。",
+                Effect.RESTART: "重新加载时不接受更改，须重启存档服务。",
+                Effect.NEVER: "建立档案库后不可更改。",
             },
         ),
     ),

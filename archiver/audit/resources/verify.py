@@ -1,20 +1,20 @@
 #!/usr/bin/env python3
-"""Checks this inspection package.  核对本检查包。
+"""Check this inspection package.  校验本检查包。
 
     python3 -I -S verify.py [--lang zh|en] [--witness LINE]
     python3 -I -S verify.py --fill-lfs CLONE/.git/lfs/objects
 
 One file for Python 3.8 or later.  It needs only Python's standard library, no network,
-and nothing of the archive's own program.  It writes nothing, except into the folder of
+and no code of the program that wrote the archive.  It writes only to the folder of
 --fill-lfs.
---witness: a line that was kept elsewhere ("archiver-witness 1 ...").  The journal of this
-package must contain the checkpoint of that line.  Without such a line, no check can tell
-this archive from a forgery that was signed with another key.
+--witness: a witness line that was stored elsewhere ("archiver-witness 1 ...").  The
+journal of this package must contain the checkpoint of that line.  Without such a line, no
+check can distinguish this archive from a forgery signed with another key.
 
-Exit code 0: everything that could be checked is right; 1: something is not.
+Exit code 0: no findings; 1: findings.
 
-The checks, in this order.  Each of them relies on the ones before it:
- 1. files:    every file has the digests in the manifests, and there is no other file
+The checks, in this order.  Each of them relies on the previous ones:
+ 1. files:    every file has the checksums in the manifests, and there is no other file
  2. journal:  the events form one chain of SHA-256, from the first to the last
  3. keys:     a new signing key is appended to the earlier ones, and the old key signs
               it, unless it was lost
@@ -22,8 +22,8 @@ The checks, in this order.  Each of them relies on the ones before it:
               material in the package has the SHA-256 in that list
  5. tags:     submissions, checkpoints and changes of the key have valid Ed25519
               signatures, and a checkpoint covers all refs of its time
- 6. disposal: the certificate of each disposal has a valid signature, and what a list calls
-              disposed of belongs to a version that such a certificate names
+ 6. disposal: the certificate of each disposal has a valid signature, and every file that a
+              list marks as disposed of belongs to a version that such a certificate names
 """
 
 import base64
@@ -96,64 +96,64 @@ MEMBERS = (
 #: All messages, in English and in Chinese.
 TEXT = {
     "missing": ("the file is missing", "文件缺失"),
-    "altered": ("the file was altered", "文件被改动"),
-    "extra": ("the file is in no manifest", "清单中没有这个文件"),
-    "manifest": ("a line of the manifest cannot be read", "清单中有无法读取的一行"),
-    "chain": ("the chain of the journal is broken at event {0}", "日志链在第 {0} 个事件处断开"),
+    "altered": ("the file was altered", "文件已改动"),
+    "extra": ("the file is not in any manifest", "清单中无此文件"),
+    "manifest": ("a line of the manifest cannot be read", "清单中有一行无法读取"),
+    "chain": ("the chain of the journal is broken at event {0}", "档案日志的哈希链在第 {0} 个事件处断裂"),
     "unread": (
         "event {0} cannot be read; everything else was checked",
-        "第 {0} 个事件无法读取；其余内容均已核对",
+        "第 {0} 个事件无法读取；其余内容均已校验",
     ),
     "unknown": (
         "event {0} is of a kind that this verifier does not know: {1}",
-        "第 {0} 个事件的类型是本校验程序所不知道的：{1}",
+        "本校验程序无法识别第 {0} 个事件的类型：{1}",
     ),
-    "attachment": ("an attachment of event {0} is not what the event says", "第 {0} 个事件的附件与事件所述不符"),
-    "list": ("the list is not what the journal's changes add up to", "该清单与日志记载的变更累计结果不符"),
-    "material": ("a material is not the one of its version's list: {0}", "材料与其版本清单不符：{0}"),
-    "absent": ("a material is not in the package and nothing says why: {0}", "材料不在包中且未说明原因：{0}"),
+    "attachment": ("an attachment does not match event {0}", "附件与第 {0} 个事件所记不符"),
+    "list": ("the list does not match the changes in the journal", "清单与档案日志所记改动不符"),
+    "material": ("a file does not match the list of its version: {0}", "材料与其版本清单不符：{0}"),
+    "absent": ("a file is not in the package, and no reason is given: {0}", "检查包中缺少材料，且未说明原因：{0}"),
     "unexplained": (
-        "no valid certificate of a disposal explains why a material is missing: {0}",
-        "材料缺失，且无有效的销毁证书说明原因：{0}",
+        "no valid certificate of destruction explains why a file is missing: {0}",
+        "材料缺失，且无有效的销毁证明说明原因：{0}",
     ),
-    "witness": ("this archive does not go on from the witness line", "本档案库并非该见证行的延续"),
+    "witness": ("this archive does not continue the history of the witness line", "本档案库未延续校验行所证历史"),
     "no witness": (
-        "whose archive this is: compare the newest line with one that was kept elsewhere, with --witness:",
-        "这是谁的档案库：请用 --witness 与保存在别处的见证行比对。最新一行为：",
+        "the origin of this archive: use --witness with a line stored elsewhere. Newest line of this package:",
+        "本档案库的来源：请用 --witness 与保存在别处的校验行比对。本检查包最新的校验行：",
     ),
-    "tag": ("the tag is not the one that the journal names", "该标签不是日志所指的标签"),
+    "tag": ("the tag is not the one recorded in the journal", "标签与档案日志所记不符"),
     "signature": ("the signature is not valid", "签名无效"),
-    "seal": ("the sealed manifest is another one", "封存的清单与此不同"),
-    "cover": ("the checkpoint does not cover the refs of its time", "封存点未涵盖当时的全部引用"),
-    "key": ("the signing key was replaced without a signature by the old key", "签名密钥未经旧密钥签署而被更换"),
-    "certificate": ("the certificate's signature is not valid", "销毁证书的签名无效"),
+    "seal": ("the signed manifest differs from the files of the version", "签名的清单与该版本的材料不符"),
+    "cover": ("the checkpoint does not cover the refs of its time", "签名点未覆盖当时的全部引用"),
+    "key": ("the signing key was replaced without a signature by the old key", "更换签名密钥未经旧密钥签名"),
+    "certificate": ("the signature of the certificate of destruction is not valid", "销毁证明的签名无效"),
     "unreadable": ("it cannot be read: {0}", "无法读取：{0}"),
-    "no sm3": ("SM3 digests: this Python has no SM3", "SM3 摘要：此 Python 不支持 SM3"),
-    "unsigned": ("events from {0} on: no checkpoint covers them yet", "第 {0} 个及以后的事件：尚无封存点涵盖"),
+    "no sm3": ("SM3 checksums: this Python does not support SM3", "SM3 哈希值：此 Python 不支持 SM3"),
+    "unsigned": ("events from {0} on: no checkpoint covers them yet", "第 {0} 个及以后的事件：尚无签名点覆盖"),
     "tokens": (
-        "{0} timestamp tokens: check them with openssl ts -verify (README.txt)",
-        "{0} 个时间戳令牌：请用 openssl ts -verify 核对（见 README.txt）",
+        "timestamp tokens, {0}: check them with openssl ts -verify (README.txt)",
+        "时间戳令牌，{0} 个：请用 openssl ts -verify 校验（见 README.txt）",
     ),
     "bundle": (
-        "the git bundle: check it with git bundle verify (README.txt)",
-        "git 包：请用 git bundle verify 核对（见 README.txt）",
+        "the Git bundle: check it with git bundle verify (README.txt)",
+        "Git bundle：请用 git bundle verify 校验（见 README.txt）",
     ),
     "lost key": (
-        "the key was replaced as lost at event {0}: ask whether somebody owns up",
-        "第 {0} 个事件处密钥以遗失为由更换：请确认有人负责",
+        "event {0} replaced the signing key as lost: confirm that this was intended",
+        "第 {0} 个事件以遗失为由更换了签名密钥：请确认此举属实",
     ),
     "left out": (
-        "{0} materials were left out of the package on purpose, each with its reason",
-        "{0} 份材料被有意略去，各有原因",
+        "files left out of the package on purpose, each with its reason: {0}",
+        "有意未附的材料（均载明原因）：{0} 份",
     ),
-    "disposed": ("{0} materials were disposed of under certificate", "{0} 份材料已按证书销毁"),
-    "not checked": ("Not checked:", "未核对："),
+    "disposed": ("files deleted in disposals, as certified: {0}", "已销毁的材料（均有销毁证明）：{0} 份"),
+    "not checked": ("Not checked:", "未校验："),
     "good": (
-        "Checked {0} files, {1} events, {2} versions, {3} signatures. Everything is as it should be.",
-        "已核对 {0} 个文件、{1} 个事件、{2} 个版本、{3} 个签名。一切无误。",
+        "Checked files: {0}, journal events: {1}, versions: {2}, signatures: {3}. No findings.",
+        "已校验：文件 {0} 个，档案日志事件 {1} 个，版本 {2} 个，签名 {3} 个。未发现问题。",
     ),
-    "bad": ("{0} things are not as they should be.", "有 {0} 处不符。"),
-    "filled": ("{0} content objects were copied to {1}", "已将 {0} 个内容对象复制到 {1}"),
+    "bad": ("Findings: {0}. Change nothing; save this output.", "发现问题 {0} 处。请勿更改，并保存本次输出。"),
+    "filled": ("Content objects copied to {1}: {0}.", "已复制到 {1} 的内容对象：{0} 个。"),
 }
 
 
@@ -578,15 +578,15 @@ def check_witness(checker, line):
 
 
 def newest_witness_line(checker):
-    """Return the witness line of the newest checkpoint; "-" if there is none."""
+    """Return the witness line of the newest checkpoint; "-" if there is none, or if its event is altered."""
     for event in reversed(checker.events):
         if event["action"] == "checkpoint":
-            return "archiver-witness 1 %s %d %s %s" % (
-                checker.event_digests[0][:16],
-                event["seq"],
-                checker.event_digests[event["seq"] - 1],
-                event["clock"]["time"],
-            )
+            try:
+                event_digest = checker.event_digests[event["seq"] - 1]
+                line_parts = (checker.event_digests[0][:16], event["seq"], event_digest, event["clock"]["time"])
+                return "archiver-witness 1 %s %d %s %s" % line_parts
+            except (IndexError, KeyError, TypeError):
+                return "-"
     return "-"
 
 
@@ -769,7 +769,7 @@ BASE_Y = 4 * pow(5, P - 2, P) % P
 BASE = decode_point(BASE_Y.to_bytes(32, "little"))
 
 
-# --- the way through
+# --- all checks
 
 
 def check(checker, witness):

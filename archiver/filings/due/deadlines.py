@@ -10,12 +10,13 @@ from archiver.errors import LazyMessage
 from archiver.filings.code_names import NOTICE_KIND_NAMES, name_for_code
 from archiver.filings.due.rules import COMPANY, DUTY_SENTENCES, REGULATOR, STATED, rule_in_force
 from archiver.filings.due.working_days import CalendarDay, add_working_days, count_working_days
-from archiver.filings.register import ChangeQuestion, Filing, Notice
+from archiver.filings.register import ChangeQuestion, Filing, Notice, RecordedSubmission
 from archiver.filings.register_codes import ENDED_STATES, PENDING_STATES
 
 #: The states of a deadline.
-DONE, LATE, OVERDUE, TODAY, SOON, OPEN = "done", "done late", "overdue", "due today", "due soon", "open"
-#: A deadline is due soon from this number of working days before it.  The second reminder is sent then too.
+DONE, DONE_LATE, OVERDUE, TODAY, SOON, OPEN = "done", "done late", "overdue", "due today", "due soon", "open"
+#: From this number of working days before its last day, a deadline is due soon.  The second reminder is sent then
+#: too.
 _SOON_DAYS = 3
 
 
@@ -37,9 +38,9 @@ class Deadline:
     done_on: date | None = None  # the day on which the duty was done; None while it is open
 
     def state(self, today: date) -> str:
-        """Return the state on the day ``today``: DONE, LATE, OVERDUE, TODAY, SOON or OPEN."""
+        """Return the state on the day ``today``: DONE, DONE_LATE, OVERDUE, TODAY, SOON or OPEN."""
         if self.done_on is not None:
-            return DONE if self.done_on <= self.due_on else LATE
+            return DONE if self.done_on <= self.due_on else DONE_LATE
         if self.due_on < today:
             return OVERDUE
         if self.due_on == today:
@@ -49,7 +50,7 @@ class Deadline:
 
 def compute_deadlines(filings: Iterable[Filing]) -> list[Deadline]:
     """Return every deadline of ``filings``, done and open, ordered by day, then by filing and uid."""
-    all_deadlines = [deadline for filing in filings for deadline in _filing_deadlines(filing)]
+    all_deadlines = [deadline for filing in filings for deadline in _compute_filing_deadlines(filing)]
     return sorted(all_deadlines, key=lambda deadline: (deadline.due_on, deadline.filing, deadline.uid))
 
 
@@ -58,11 +59,12 @@ def compute_open_deadlines(filings: Iterable[Filing]) -> list[Deadline]:
     return [deadline for deadline in compute_deadlines(filings) if deadline.done_on is None]
 
 
-def _filing_deadlines(filing: Filing) -> Iterator[Deadline]:
+def _compute_filing_deadlines(filing: Filing) -> Iterator[Deadline]:
     """Yield every deadline of a filing.  A revocation needs no answer, so it has no deadline."""
     yield from _service_deadlines(filing)
     if filing.state in PENDING_STATES:
-        yield from _review_deadlines(filing)
+        yield from _decision_deadline(filing)
+        yield from _portal_check_deadline(filing)
     yield from _display_deadline(filing)
     for question in filing.change_questions:
         yield from _change_deadlines(filing, question)
@@ -72,73 +74,95 @@ def _filing_deadlines(filing: Filing) -> Iterator[Deadline]:
 
 
 def _service_deadlines(filing: Filing) -> Iterator[Deadline]:
-    """Yield the deadline of the first submission, and that of the deregistration.
+    """Yield the deadlines of the first submission and of the deregistration.
 
-    They count from the days on which the service starts and ends.  Without such a day, a deadline is left out.
+    They count from the days on which the service starts and ends.  A deadline without a recorded day is left out.
     """
     if service_start := filing.sheet_day("service_start"):
-        submitted_on = next(
+        first_submitted_on = next(
             (record.submitted_on for record in filing.submissions if record.kind in ("first", "subject")), None
         )
-        yield _make_deadline(filing, "start", "start", service_start, done_on=submitted_on)
+        yield _make_deadline(
+            filing, uid="start", rule_key="start", counted_from=service_start, done_on=first_submitted_on
+        )
     if service_end := filing.sheet_day("service_end"):
         deregistration = filing.newest_submission("deregistration")
         yield _make_deadline(
             filing,
-            "end",
-            "end",
-            service_end,
+            uid="end",
+            rule_key="end",
+            counted_from=service_end,
             done_on=deregistration.submitted_on if deregistration else filing.ended_on,
         )
 
 
-def _review_deadlines(filing: Filing) -> Iterator[Deadline]:
-    """Yield the regulator's deadline to decide on a pending filing, and the company's to look at the portal again.
+def _decision_deadline(filing: Filing) -> Iterator[Deadline]:
+    """Yield the regulator's deadline to decide on a pending filing; nothing if no submission awaits a decision.
 
-    The first counts from the newest submission that the regulator has to decide on, the second from the newest day
-    on which the state is known.  Without such a day, a deadline is left out.
+    It counts from the newest such submission.
     """
-    submission = filing.newest_submission("subject", "first", "correction", "change", "deregistration")
-    if submission is not None:
-        yield _make_deadline(filing, f"review:{submission.tag}", "review", submission.submitted_on)
-    check_days = [day for day in (filing.state_on, *(check.seen_on for check in filing.review_checks)) if day]
-    if check_days:
-        # The whole review has one such deadline, with one uid.  Each check moves it on.
-        yield _make_deadline(filing, f"check:{submission.tag if submission else ''}", "check", max(check_days))
+    if submission := _newest_reviewed_submission(filing):
+        yield _make_deadline(
+            filing, uid=f"review:{submission.tag}", rule_key="review", counted_from=submission.submitted_on
+        )
+
+
+def _portal_check_deadline(filing: Filing) -> Iterator[Deadline]:
+    """Yield the company's deadline to look up a pending filing's state on the portal again.
+
+    It counts from the newest day on which the state is known.  Yields nothing without such a day.
+    """
+    known_state_days = [check.seen_on for check in filing.review_checks]
+    if filing.state_on is not None:
+        known_state_days.append(filing.state_on)
+    if known_state_days:
+        submission = _newest_reviewed_submission(filing)
+        # One uid for the whole review, so that each check moves the same calendar entry to a later day.
+        check_uid = f"check:{submission.tag if submission else ''}"
+        yield _make_deadline(filing, uid=check_uid, rule_key="check", counted_from=max(known_state_days))
+
+
+def _newest_reviewed_submission(filing: Filing) -> RecordedSubmission | None:
+    """Return the newest submission for the regulator to decide on, None without one."""
+    return filing.newest_submission("subject", "first", "correction", "change", "deregistration")
 
 
 def _display_deadline(filing: Filing) -> Iterator[Deadline]:
     """Yield the deadline for displaying the filing number, if there is a number and the filing has not ended.
 
-    The first check that found both the number and the link on a page is the day on which it was done.
+    The duty is done on the day of the first check that found both the number and the link on a page.
     """
     issued_on = filing.sheet_day("issued_on")
     if not filing.number or issued_on is None or filing.state in ENDED_STATES:
         return
-    display_days = [
+    complete_display_days = [
         check.checked_on
         for check in filing.display_checks
         if check.number_found and check.link_found and check.checked_on >= issued_on
     ]
     yield _make_deadline(
-        filing, f"display:{filing.number}", "display", issued_on, done_on=min(display_days, default=None)
+        filing,
+        uid=f"display:{filing.number}",
+        rule_key="display",
+        counted_from=issued_on,
+        done_on=min(complete_display_days, default=None),
     )
 
 
 def _change_deadlines(filing: Filing, question: ChangeQuestion) -> Iterator[Deadline]:
     """Yield the deadlines for deciding on a change and, if material, for submitting the change.
 
-    Both count from the day of the first change.  An undecided change of a filing that has ended needs no decision
-    any more, and has no deadlines.
+    Both count from the day of the first change.  Yields nothing for an undecided change of an ended filing, which
+    needs no decision any more.
     """
     change_uid = f"change:{question.number}"
     if filing.state in ENDED_STATES and question.is_material is None:
         return
     yield _make_deadline(
         filing,
-        f"{change_uid}:decide",
-        "change",
-        question.first_changed_on,
+        uid=f"{change_uid}:decide",
+        rule_key="change",
+        counted_from=question.first_changed_on,
         duty=DUTY_SENTENCES["decide"],
         done_on=question.decided_on,
     )
@@ -149,32 +173,34 @@ def _change_deadlines(filing: Filing, question: ChangeQuestion) -> Iterator[Dead
             if record.kind == "change" and record.recorded_at > question.asked_at
         ]
         yield _make_deadline(
-            filing, change_uid, "change", question.first_changed_on, done_on=min(submission_days, default=None)
+            filing,
+            uid=change_uid,
+            rule_key="change",
+            counted_from=question.first_changed_on,
+            done_on=min(submission_days, default=None),
         )
 
 
 def _notice_deadline(filing: Filing, notice: Notice) -> Deadline:
     """Return the deadline for answering a notice.
 
-    It is the day that the notice states.  Without one, it is counted in the working days that the notice states,
-    and without those, in the working days of the rule.
+    It is the day stated in the notice, else counted in the working days stated in the notice, else in those of the
+    rule.
     """
     rule_key = "inspection" if notice.kind == "inspection" else "notice"
     kind_name = name_for_code(notice.kind, NOTICE_KIND_NAMES)
-    duty = DUTY_SENTENCES[rule_key].with_fields(number=notice.number, kind=kind_name)
     stated_day = None
     if notice.due_on:
         stated_day = CalendarDay(notice.due_on)
     elif notice.working_days:
         stated_day = add_working_days(notice.received_on, notice.working_days)
-    notice_uid = f"notice:{notice.number}"
     return _make_deadline(
         filing,
-        notice_uid,
-        rule_key,
-        notice.received_on,
-        stated_day,
-        duty=duty,
+        uid=f"notice:{notice.number}",
+        rule_key=rule_key,
+        counted_from=notice.received_on,
+        stated_day=stated_day,
+        duty=DUTY_SENTENCES[rule_key].with_fields(number=notice.number, kind=kind_name),
         done_on=notice.answered_on,
         owner=notice.owner,
     )
@@ -182,11 +208,11 @@ def _notice_deadline(filing: Filing, notice: Notice) -> Deadline:
 
 def _make_deadline(
     filing: Filing,
+    *,
     uid: str,
     rule_key: str,
     counted_from: date,
     stated_day: CalendarDay | None = None,
-    *,
     duty: LazyMessage | None = None,
     done_on: date | None = None,
     owner: str = "",
@@ -199,6 +225,7 @@ def _make_deadline(
     """
     rule = rule_in_force(rule_key, counted_from)
     due_day = stated_day or add_working_days(counted_from, rule.working_days)
+    default_owner = str(filing.sheet_fields.get("responsible") or "") if rule.party == COMPANY else ""
     return Deadline(
         uid=f"{filing.name}:{uid}",
         filing=filing.name,
@@ -208,7 +235,7 @@ def _make_deadline(
         basis=STATED if stated_day else rule.basis,
         article=rule.article,
         counted_from=counted_from,
-        owner=owner or (str(filing.sheet_fields.get("responsible") or "") if rule.party == COMPANY else ""),
+        owner=owner or default_owner,
         is_provisional=due_day.is_provisional,
         latest_due_on=due_day.latest,
         done_on=done_on,

@@ -15,18 +15,19 @@ from pathlib import Path
 from archiver.errors import ConfigError
 from archiver.filings.due.reminders import MANAGER, OWNER
 
-#: The settings and the environment call an address a target.
+#: The name of a role follows, in capitals.
 _VARIABLE_PREFIX = "ARCHIVER_TARGET_"
 
 
 def load_addresses(address_file: Path | None, environment: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return the addresses (URLs of apprise) of each role or person.
+    """Return the addresses of each role or person, as URLs for apprise.
 
-    They come from the TOML file at ``address_file``, None for no file.  The variables ARCHIVER_TARGET_OWNER and
-    ARCHIVER_TARGET_MANAGER, with spaces between addresses, replace those of the file.
+    The addresses come from the TOML file at ``address_file``, None for no file.  The variables
+    ARCHIVER_TARGET_OWNER and ARCHIVER_TARGET_MANAGER of ``environment``, with spaces between addresses, replace
+    those in the file.
 
-    Raises ConfigError if the file cannot be read, if other users can read it, or if it is not valid.  No error
-    quotes an address.
+    Raises ConfigError if the file cannot be read, if other users can read it, or if it is not valid.  The error
+    never quotes an address.
     """
     addresses_by_recipient = _read_address_file(address_file) if address_file else {}
     for role in (OWNER, MANAGER):
@@ -36,17 +37,20 @@ def load_addresses(address_file: Path | None, environment: Mapping[str, str]) ->
 
 
 def _read_address_file(address_file: Path) -> dict[str, list[str]]:
-    """Return the addresses in the file at ``address_file``.  Raises ConfigError as :func:`load_addresses` does."""
+    """Return the addresses in the file at ``address_file``, by role or person.
+
+    Raises ConfigError if the file cannot be read, if other users can read it, or if it is not valid.
+    """
     try:
-        mode = stat.S_IMODE(os.stat(address_file).st_mode)
-        if mode & 0o077:
+        permission_bits = stat.S_IMODE(os.stat(address_file).st_mode)
+        if permission_bits & (stat.S_IRWXG | stat.S_IRWXO):
             raise ConfigError(
                 "The file with reminder addresses {path} can be read by other users (mode {mode}). Nothing was "
                 "changed. To restrict it to its owner, run: chmod 600 {path!q}",
                 path=address_file,
-                mode=f"{mode:04o}",
+                mode=f"{permission_bits:04o}",
             )
-        document = tomllib.loads(address_file.read_text("utf-8"))
+        addresses_by_recipient = tomllib.loads(address_file.read_text("utf-8"))
     except OSError as error:
         raise ConfigError(
             "Cannot read the file with reminder addresses {path} ({reason}). Nothing was changed. Check the name.",
@@ -54,19 +58,19 @@ def _read_address_file(address_file: Path) -> dict[str, list[str]]:
             reason=error.strerror,
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        # The parser's own message would quote a line, and with it a secret.  A value that is no list is refused
+        # The parser's own message would quote a line, and with it a secret.  A value that is not a list is refused
         # below.
-        document = {"": None}
+        addresses_by_recipient = {"": None}
     if not all(
         isinstance(addresses, list) and all(isinstance(address, str) for address in addresses)
-        for addresses in document.values()
+        for addresses in addresses_by_recipient.values()
     ):
         raise ConfigError(
             "The file with reminder addresses {path} is not valid. Nothing was changed. The form of a line is: "
             'owner = ["mailto://..."]',
             path=address_file,
         )
-    return document
+    return addresses_by_recipient
 
 
 def send_message(address: str, title: str, body: str) -> bool:

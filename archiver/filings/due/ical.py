@@ -11,6 +11,8 @@ from archiver.filings.due.deadlines import Deadline
 
 #: 09:00 on the day before an all-day event, which starts at midnight.
 _ALARM_TRIGGER = timedelta(hours=-15)
+#: An integer of iCalendar has 32 bits, so seconds since 1970 would be too large from 2038 on.
+_SECONDS_PER_SEQUENCE_STEP = 60
 
 
 def render_calendar(
@@ -19,7 +21,7 @@ def render_calendar(
     """Return an iCalendar file with an all-day event for each deadline, and an alarm at 09:00 on the day before.
 
     The UID of a deadline never changes, so a calendar that imports a newer file updates its events.  ``now`` is
-    the time of the file.  ``translate`` returns a message in the language of the calendar.
+    the time at which the file is made.  ``translate`` returns a message in the language of the calendar.
     """
     import icalendar
 
@@ -31,8 +33,8 @@ def render_calendar(
         title = f"{deadline.filing}: {translate(deadline.duty)}"
         event.add("uid", f"{deadline.uid}@{archive_id}")
         event.add("dtstamp", now)
-        # The number rises with time, so the event of a later file replaces that of an earlier one.
-        event.add("sequence", int(now.timestamp()) // 60)
+        # The number rises with time, so the event in a later file replaces the event in an earlier file.
+        event.add("sequence", int(now.timestamp()) // _SECONDS_PER_SEQUENCE_STEP)
         event.add("dtstart", deadline.due_on)
         event.add("dtend", deadline.due_on + timedelta(days=1))
         event.add("summary", title)
@@ -46,5 +48,5 @@ def render_calendar(
         alarm.add("trigger", _ALARM_TRIGGER)
         event.add_component(alarm)
         calendar_file.add_component(event)
-    data: bytes = calendar_file.to_ical()
-    return data
+    calendar_bytes: bytes = calendar_file.to_ical()
+    return calendar_bytes

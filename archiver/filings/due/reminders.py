@@ -11,11 +11,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain
 from typing import NamedTuple
 
 from archiver.errors import LazyMessage
-from archiver.filings.code_names import DEADLINE_STATE_NAMES, name_for_code
+from archiver.filings.code_names import deadline_state_name
 from archiver.filings.due.deadlines import Deadline, compute_open_deadlines, is_company_duty
+from archiver.filings.due.rules import POLICY
 from archiver.filings.due.working_days import count_working_days
 from archiver.filings.register import Filing
 from archiver.filings.register_codes import PENDING_STATES
@@ -80,27 +82,22 @@ class ReminderMessage:
     reminders: tuple[Reminder, ...]  # not empty
 
 
-def pending_messages(
+def select_pending_messages(
     filings: Iterable[Filing],
     events: Iterable[LifeEvent],
     today: date,
     addresses_by_recipient: Mapping[str, Sequence[str]],
 ) -> list[ReminderMessage]:
-    """Return the messages to send today, ordered by recipient and address.
+    """Return the messages to send today, ordered by recipient and address; send nothing.
 
-    ``events`` are events of the journal; reminders that they record as sent are left out.
-    ``addresses_by_recipient`` has the addresses of roles and persons.  The reminders of a person or role without
-    an address go to OWNER.  Only those of MANAGER do not: without an address, the manager gets no messages.
-
-    Sends nothing.
+    ``events`` are events of the journal; reminders recorded there as sent are left out.
+    ``addresses_by_recipient`` has the addresses of roles and persons.  The reminders of a recipient without an
+    address go to OWNER, except for MANAGER, who gets no messages then.
     """
-    sent_steps = _sent_steps(events)
-    reminders_by_recipient: dict[str, list[Reminder]] = defaultdict(list)
-    for intended_recipient, reminder in _addressed_reminders(list(filings), today):
-        has_address = intended_recipient in addresses_by_recipient
-        recipient = intended_recipient if has_address or intended_recipient == MANAGER else OWNER
-        if reminder not in reminders_by_recipient[recipient]:
-            reminders_by_recipient[recipient].append(reminder)
+    sent_steps = _collect_sent_steps(events)
+    filing_list = list(filings)
+    addressed_reminders = chain(_deadline_reminders(filing_list, today), _display_alert_reminders(filing_list))
+    reminders_by_recipient = _group_by_recipient(addressed_reminders, addresses_by_recipient)
     messages = []
     for recipient, reminders in sorted(reminders_by_recipient.items()):
         for address_index in range(len(addresses_by_recipient.get(recipient, ()))):
@@ -114,39 +111,60 @@ def pending_messages(
     return messages
 
 
-def _sent_steps(events: Iterable[LifeEvent]) -> set[_SentStep]:
-    """Return the steps sent before, as recorded in the journal."""
+def _group_by_recipient(
+    addressed_reminders: Iterable[_AddressedReminder], addresses_by_recipient: Mapping[str, Sequence[str]]
+) -> dict[str, list[Reminder]]:
+    """Return the reminders of each recipient, without duplicates, in the given order.
+
+    OWNER gets the reminders of a recipient without an address, except those of MANAGER.
+    """
+    reminders_by_recipient: dict[str, list[Reminder]] = defaultdict(list)
+    for intended_recipient, reminder in addressed_reminders:
+        has_address = intended_recipient in addresses_by_recipient
+        recipient = intended_recipient if has_address or intended_recipient == MANAGER else OWNER
+        if reminder not in reminders_by_recipient[recipient]:
+            reminders_by_recipient[recipient].append(reminder)
+    return reminders_by_recipient
+
+
+def _collect_sent_steps(events: Iterable[LifeEvent]) -> set[_SentStep]:
+    """Return the steps that the journal records as sent."""
     sent_steps = set()
     for event in events:
         if event.action == Action.REMINDER:
             sent_message = ReminderSent.from_details(event.details)
             sent_steps |= {
-                _SentStep(sent_message.recipient, sent_message.channel, item["uid"], item["step"])
-                for item in sent_message.items
+                _SentStep(sent_message.recipient, sent_message.channel, sent_item["uid"], sent_item["step"])
+                for sent_item in sent_message.items
             }
     return sent_steps
 
 
-def _addressed_reminders(filings: list[Filing], today: date) -> Iterator[_AddressedReminder]:
-    """Yield the reminders for today's step of every open deadline, then those for every display alert."""
+def _deadline_reminders(filings: list[Filing], today: date) -> Iterator[_AddressedReminder]:
+    """Yield the reminders for today's step of every open deadline."""
     for deadline in compute_open_deadlines(filings):
-        step = _current_step(deadline, today)
+        step = _find_current_step(deadline, today)
         for role in step.roles:
+            # A named owner gets the reminder in place of the role.
             recipient = deadline.owner if role == OWNER and deadline.owner else role
-            yield _AddressedReminder(
-                recipient, Reminder(deadline.uid, step.name, describe_deadline(deadline, today))
-            )
+            reminder_text = describe_deadline(deadline, today)
+            yield _AddressedReminder(recipient, Reminder(deadline.uid, step.name, reminder_text))
+
+
+def _display_alert_reminders(filings: list[Filing]) -> Iterator[_AddressedReminder]:
+    """Yield a reminder to the owner for every display alert; each check of a page is a step."""
     for filing in filings:
-        for alert in display_alerts(filing):
+        for alert in find_display_alerts(filing):
             step_name = f"missing:{alert.checked_on.isoformat()}"
             yield _AddressedReminder(OWNER, Reminder(alert.uid, step_name, alert.message))
 
 
-def _current_step(deadline: Deadline, today: date) -> _ReminderStep:
-    """Return the step that an open deadline is in today.
+def _find_current_step(deadline: Deadline, today: date) -> _ReminderStep:
+    """Return today's step of an open deadline.
 
-    The name of a step contains a day, so that the step is sent again when that day changes: after the deadline has
-    moved, and daily while it is overdue.  Only the step of the regulator's duties, ``passed``, is sent just once.
+    The name of a step contains a day, so that the step is sent again when the day changes: after the deadline has
+    moved, and daily while the duty is overdue.  Only ``passed``, the step of the regulator's duties, has no day,
+    and is sent just once.
     """
     no_step = _ReminderStep("", ())
     if not is_company_duty(deadline):
@@ -164,7 +182,16 @@ def _current_step(deadline: Deadline, today: date) -> _ReminderStep:
 
 
 def describe_deadline(deadline: Deadline, today: date) -> LazyMessage:
-    """Return a message line naming a deadline, its last day and today's state."""
+    """Return a line for people with a deadline's filing and duty, its last day and today's state."""
+    state_name = deadline_state_name(deadline.state(today), deadline.basis)
+    if deadline.basis == POLICY:
+        return LazyMessage(
+            "{filing}: {what}, suggested date {on} [{state}]",
+            filing=deadline.filing,
+            what=deadline.duty,
+            on=deadline.due_on.isoformat(),
+            state=state_name,
+        )
     if deadline.is_provisional:
         return LazyMessage(
             "{filing}: {what}, due {on} at the earliest (provisional: that year's holidays are not published "
@@ -172,18 +199,18 @@ def describe_deadline(deadline: Deadline, today: date) -> LazyMessage:
             filing=deadline.filing,
             what=deadline.duty,
             on=deadline.due_on.isoformat(),
-            state=name_for_code(deadline.state(today), DEADLINE_STATE_NAMES),
+            state=state_name,
         )
     return LazyMessage(
         "{filing}: {what}, due {on} [{state}]",
         filing=deadline.filing,
         what=deadline.duty,
         on=deadline.due_on.isoformat(),
-        state=name_for_code(deadline.state(today), DEADLINE_STATE_NAMES),
+        state=state_name,
     )
 
 
-def display_alerts(filing: Filing) -> list[DisplayAlert]:
+def find_display_alerts(filing: Filing) -> list[DisplayAlert]:
     """Return an alert for each page on which the last check missed the filing number or the link.
 
     A page that could not be read is left out, because it may be complete.  A filing that is neither filed nor
@@ -192,16 +219,16 @@ def display_alerts(filing: Filing) -> list[DisplayAlert]:
     if filing.state not in PENDING_STATES | {"filed"}:
         return []
     # Later checks of a page replace the earlier ones.
-    last_checks = {check.source: check for check in filing.display_checks}
+    last_check_by_page = {check.source: check for check in filing.display_checks}
     return [
         DisplayAlert(
-            f"{filing.name}:display:{check.source}",
-            LazyMessage.define(
+            uid=f"{filing.name}:display:{check.source}",
+            message=LazyMessage.define(
                 "{filing}: the filing number or its link was missing on {source} on {on}",
                 code="alert.display-missing",
             ).with_fields(filing=filing.name, source=check.source, on=check.checked_on.isoformat()),
-            check.checked_on,
+            checked_on=check.checked_on,
         )
-        for check in last_checks.values()
+        for check in last_check_by_page.values()
         if not check.problem and not (check.number_found and check.link_found)
     ]

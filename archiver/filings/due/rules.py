@@ -12,7 +12,7 @@ from datetime import date
 
 from archiver.errors import LazyMessage
 
-_IN_FORCE = date(2022, 3, 1)
+_PROVISIONS_IN_FORCE_FROM = date(2022, 3, 1)
 #: The party with a duty.
 COMPANY, REGULATOR = "company", "regulator"
 #: The authority behind a deadline; STATED is a date or time in a notice.
@@ -28,7 +28,7 @@ class DeadlineRule:
     party: str  # COMPANY or REGULATOR
     basis: str  # STATUTE or POLICY
     article: LazyMessage | None  # the article of the statute behind the duty; None without one
-    effective_from: date = _IN_FORCE  # the first day of periods that the rule applies to
+    effective_from: date = _PROVISIONS_IN_FORCE_FROM  # the first day of periods that the rule applies to
 
 
 #: Several rules may have the same key, if a duty changes.
@@ -52,15 +52,17 @@ DUTY_SENTENCES: Mapping[str, LazyMessage] = {
     "review": LazyMessage.define("the regulator must reply", code="due.review"),
     "display": LazyMessage.define("display the filing number and record the check", code="due.display"),
     "notice": LazyMessage.define("answer notice {number} ({kind})", code="due.notice"),
-    "inspection": LazyMessage.define("answer inspection {number}: export the package", code="due.inspection"),
+    "inspection": LazyMessage.define(
+        "answer notice {number} (inspection): export the inspection package", code="due.inspection"
+    ),
     "check": LazyMessage.define("check the review status on the portal", code="due.check"),
 }
 
 
 def rule_in_force(rule_key: str, day: date) -> DeadlineRule:
-    """Return the rule for a duty in force on ``day``, or the oldest rule if none was in force yet.
+    """Return the rule with ``rule_key`` in force on ``day``, or the oldest such rule if none was in force yet.
 
-    Raises IndexError for an unknown key.
+    Raises IndexError if no rule has the key.
     """
     rules_by_age = sorted(
         (rule for rule in DEADLINE_RULES if rule.key == rule_key), key=lambda rule: rule.effective_from

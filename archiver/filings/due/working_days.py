@@ -44,7 +44,7 @@ def add_working_days(start: date, count: int) -> CalendarDay:
         return CalendarDay(published_day)
     guessed_day = _find_nth_working_day(start, count, _is_guessed_working_day)
     unguessed_day = _find_nth_working_day(start, count, _is_weekday_or_published_working_day)
-    # Both functions have an answer for every day.
+    # Neither function returns None for a day, so both searches succeed.
     assert guessed_day is not None
     assert unguessed_day is not None
     # The result may be a holiday: step back to a day on which people work.
@@ -72,19 +72,19 @@ def count_working_days(start: date, end: date) -> int:
 
 
 def _find_nth_working_day(start: date, count: int, is_counted: Callable[[date], bool | None]) -> date | None:
-    """Return the day on which ``count`` working days after ``start`` are complete.
+    """Return the day that is ``count`` working days after ``start``.
 
-    ``is_counted`` decides which days are working days.  If it returns None for a day on the way, so does this
-    function.
+    ``is_counted`` returns True for a working day.  If it returns None for a day in between, which means that the
+    day is unknown, the result is None.
     """
     day = start
     remaining_count = count
     while remaining_count:
         day += _DAY
-        day_counts = is_counted(day)
-        if day_counts is None:
+        is_working = is_counted(day)
+        if is_working is None:
             return None
-        if day_counts:
+        if is_working:
             remaining_count -= 1
     return day
 
@@ -115,7 +115,7 @@ def _is_guessed_working_day(day: date) -> bool:
     is_published_working_day = _is_published_working_day(day)
     if is_published_working_day is not None:
         return is_published_working_day
-    return day.weekday() < _SATURDAY and day not in _holidays(day.year)
+    return day.weekday() < _SATURDAY and day not in _guess_holidays(day.year)
 
 
 def _is_weekday_or_published_working_day(day: date) -> bool:
@@ -125,7 +125,7 @@ def _is_weekday_or_published_working_day(day: date) -> bool:
 
 
 @cache
-def _holidays(year: int) -> Any:
+def _guess_holidays(year: int) -> Any:
     """Return a container of the guessed holidays of a year, empty outside _FIRST_YEAR to _LAST_YEAR."""
     import holidays
 

@@ -1,8 +1,8 @@
 """Access to the watched folder: direct, or through a child process, which may hang instead of this process.
 
-On a network filesystem a ``stat`` can wait for ever, and nothing can end a process that waits in it.  So child
-processes read such a folder.  A child that does not answer is abandoned, and the top-level folder that it reads
-counts as unreadable until the child ends.  The other top-level folders are still read.
+On a network filesystem a ``stat`` can wait for ever, and nothing can end a process that waits for it.  Therefore
+child processes read such a folder.  A child that does not answer is abandoned, and the top-level folder that it
+reads counts as unreadable until the child ends.  The other top-level folders are still read.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class FolderAccess(Protocol):
         """Open a file, which the caller closes; raises SourceChanged if the path does not lead to a file."""
 
     def opened_in_turn(self) -> AbstractContextManager[Callable[[bytes], Source]]:
-        """Return a context manager whose value is a function that opens files as :meth:`open` does.
+        """Return a context manager whose value is a function that opens a file, like :meth:`open`.
 
         The function is faster for successive files of the same folder, because it may keep that folder open.  So
         the context should be short.  Only one file may be open at a time.
@@ -88,27 +88,30 @@ class DirectAccess:
         self._root_folder = RootFolder(self.root, OwnFiles(None if archive is None else os.fsencode(archive)))
 
     def list_folder(self, path: bytes) -> Iterator[DirectoryEntry]:
-        """Yield the entries of a folder, which is open until the iteration ends."""
+        """Yield the entries of a folder, which stays open until the iteration ends.
+
+        An entry that is deleted during the listing is left out.  Raises OSError if the folder cannot be listed,
+        and OwnFile if it belongs to the archive.
+        """
         # Local names, and tuple.__new__ instead of the class, save time: a scan lists a million files.
-        new_tuple, stat_data_of, stat_of, own_files = (
-            tuple.__new__,
-            StatData.from_stat_result,
-            os.stat,
-            self._root_folder.own_files,
-        )
+        new_tuple = tuple.__new__
+        make_stat_data, stat_entry = StatData.from_stat_result, os.stat
+        own_files = self._root_folder.own_files
         with (
             self._root_folder.opened_folder(path) as folder_descriptor,
             _open_listing(folder_descriptor) as listing,
         ):
             for dir_entry in listing:
-                name = dir_entry.name
+                entry_name = dir_entry.name
                 try:
-                    status = stat_of(name, dir_fd=folder_descriptor, follow_symlinks=False)
+                    entry_stat = stat_entry(entry_name, dir_fd=folder_descriptor, follow_symlinks=False)
                 except FileNotFoundError:
                     # The file was deleted after the folder was listed.
                     continue
-                is_own = (status.st_dev, status.st_ino) in own_files.identities and own_files.contains_file(status)
-                yield new_tuple(DirectoryEntry, (name, status.st_mode, stat_data_of(status), is_own))
+                device_and_inode = (entry_stat.st_dev, entry_stat.st_ino)
+                is_own = device_and_inode in own_files.identities and own_files.contains_file(entry_stat)
+                fields = (entry_name, entry_stat.st_mode, make_stat_data(entry_stat), is_own)
+                yield new_tuple(DirectoryEntry, fields)
 
     def list_names(self, path: bytes) -> list[bytes]:
         """Return the names in a folder, without a ``stat`` of each, which may hang."""
@@ -120,9 +123,9 @@ class DirectAccess:
 
     def look_up(self, path: bytes) -> DirectoryEntry:
         """Return the entry of a single path; a link is not followed."""
-        status = self._root_folder.stat_path(path)
-        self._root_folder.own_files.refuse_own_file(status, path)
-        return DirectoryEntry(os.path.basename(path), status.st_mode, StatData.from_stat_result(status))
+        entry_stat = self._root_folder.stat_path(path)
+        self._root_folder.own_files.refuse_own_file(entry_stat, path)
+        return DirectoryEntry(os.path.basename(path), entry_stat.st_mode, StatData.from_stat_result(entry_stat))
 
     def open(self, path: bytes) -> Source:
         """Open a file for reading; raises SourceChanged if the path does not lead to a file."""
@@ -135,7 +138,7 @@ class DirectAccess:
             yield lambda path: FileSource(self._root_folder, path, open_parent_folder(path))
 
     def close(self) -> None:
-        """Do nothing: no descriptor is open between two calls."""
+        """Do nothing: no descriptor stays open between two calls."""
 
 
 def _open_listing(folder_descriptor: int) -> AbstractContextManager[Iterator[os.DirEntry[bytes]]]:
@@ -178,28 +181,28 @@ class ChildAccess:
         self._hanging_workers: dict[bytes, Worker] = {}
 
     def list_folder(self, path: bytes) -> Iterator[DirectoryEntry]:
-        """Yield the entries of a folder, looked up separately for the watched folder itself."""
+        """Yield the entries of a folder; those of the watched folder itself are looked up one by one."""
         if path:
             yield from self._call_free_worker(decode_entries, "entries", path)
         else:
             yield from self._list_watched_folder()
 
     def _list_watched_folder(self) -> Iterator[DirectoryEntry]:
-        """Yield the entries of the watched folder, with a request for each name.
+        """Yield the entries of the watched folder, with a separate request for each name.
 
-        A single request for all entries would fail if one of them is the mount point of a share that hangs.
+        A single request for all entries would fail if one of them is the mount point of a hanging share.
         """
-        for name in self._call_free_worker(decode_names, "names", b""):
+        for entry_name in self._call_free_worker(decode_names, "names", b""):
             try:
-                yield self.look_up(name)
+                yield self.look_up(entry_name)
             except FileNotFoundError:
                 # The file was deleted after the names were listed.
                 continue
             except OwnFile:
-                yield DirectoryEntry(name, stat.S_IFDIR, StatData.unknown(), is_own=True)
+                yield DirectoryEntry(entry_name, stat.S_IFDIR, StatData.unknown(), is_own=True)
             except TimeoutError:
-                # The mount point of a share that hangs is a folder.  Listing it raises TimeoutError again.
-                yield DirectoryEntry(name, stat.S_IFDIR, StatData.unknown())
+                # The mount point of a hanging share is a folder.  Listing that folder raises TimeoutError again.
+                yield DirectoryEntry(entry_name, stat.S_IFDIR, StatData.unknown())
 
     def look_up(self, path: bytes) -> DirectoryEntry:
         """Return the entry of a single path; a link is not followed."""
@@ -220,7 +223,7 @@ class ChildAccess:
         return _WorkerSource(self, worker, path, opened_file)
 
     def opened_in_turn(self) -> AbstractContextManager[Callable[[bytes], Source]]:
-        """Return a context manager whose value is :meth:`open`: an open folder cannot be shared by workers."""
+        """Return a context manager whose value is :meth:`open`, because workers cannot share an open folder."""
         return nullcontext(self.open)
 
     def close(self) -> None:
@@ -233,7 +236,7 @@ class ChildAccess:
     def _call_free_worker(self, decode: Callable[[Any], _Answer], request_name: str, path: bytes) -> _Answer:
         """Send a request about ``path`` to a free worker, and return the decoded answer.
 
-        ``request_name`` is that of a request of :class:`archiver.intake.folder.access_worker.FolderReader`.
+        ``request_name`` is one of those that :class:`archiver.intake.folder.access_worker.FolderReader` answers.
 
         Raises the OSError or SourceChanged that the worker reports, and TimeoutError if its filesystem hangs.
         """
@@ -248,7 +251,7 @@ class ChildAccess:
     ) -> _Answer:
         """Send a request about ``path`` to a taken worker, and return the decoded answer.
 
-        ``arguments`` are those of the request.  Raises as :meth:`call_for_content` does.
+        ``arguments`` are those of the request.  Raises the errors of :meth:`call_for_content`.
         """
         return self.call_for_content(worker, path, memoryview(b""), decode, request_name, *arguments)[0]
 
@@ -263,11 +266,10 @@ class ChildAccess:
     ) -> tuple[_Answer, int]:
         """Send a request about ``path`` to a taken worker, and receive content into ``buffer``.
 
-        ``arguments`` are those of the request.  Returns the decoded answer, and the length of the content in
-        bytes.
+        ``arguments`` are those of the request.  Returns the decoded answer, and the number of bytes received.
 
         Raises the OSError or SourceChanged that the worker reports, WorkerHung, which is a TimeoutError, if it
-        does not answer, and another WorkerProblem if it gives no usable answer.
+        does not answer in time, and another WorkerProblem if it does not send a usable answer.
         """
         try:
             outcome, content_length = worker.call_for_content(
@@ -295,7 +297,7 @@ class ChildAccess:
             return self._idle_workers.pop() if self._idle_workers else Worker(self._program)
 
     def return_worker(self, worker: Worker) -> None:
-        """Let a worker serve other requests, unless it was ended for hanging or misbehaving."""
+        """Let a worker serve other requests, unless it was killed because it hung or misbehaved."""
         with self._lock:
             if worker.is_ready:
                 self._idle_workers.append(worker)
@@ -304,9 +306,9 @@ class ChildAccess:
 def open_access(root: Path, archive: Path) -> FolderAccess:
     """Return access to the folder ``root``, by child processes if the folder lies on or above a remote mount.
 
-    The access does not read the files of ``archive``.  The caller closes it.
+    The access refuses the files of ``archive``.  The caller closes it.
 
-    Raises ConfigError as :func:`~archiver.intake.folder.nesting.check_folders_not_nested` does.
+    Raises ConfigError if one of the two folders is, or contains, the other.
     """
     check_folders_not_nested(archive, root)
     remote_mount = mounts.find_remote_mount(os.path.realpath(os.fsencode(root)), mounts.read_mounts())
@@ -337,7 +339,7 @@ class _WorkerSource:
     def close(self) -> None:
         """Let the worker close the file, and serve other requests; never raises OSError."""
         if self._worker.is_ready:
-            # A worker that does not answer is ended, and that closes the file too.
+            # A worker that does not answer is killed, which closes the file too.
             with suppress(OSError):
                 self._access.call_worker(self._worker, self._path, bool, "close")
         self._access.return_worker(self._worker)

@@ -16,9 +16,9 @@ from archiver.workers import WithContent, name_to_text, serve, text_to_name
 
 
 class FolderReader:
-    """A reader answering requests about a folder in turn, with at most one file open.
+    """Answer requests about a folder one after the other, with at most one file open.
 
-    A request is a name and arguments; paths are texts, as :func:`archiver.workers.name_to_text` makes them.
+    A request is a name and arguments; paths are texts, encoded by :func:`archiver.workers.name_to_text`.
     :mod:`archiver.intake.folder.entries` describes the answers.
     """
 
@@ -66,12 +66,12 @@ class FolderReader:
         return encode_entry(self._access.look_up(text_to_name(path)))
 
     def _identify_root(self, _path: str) -> RootIdentity:
-        """Return the identity of the watched folder itself, which is at the end of any links."""
-        status = os.stat(self._access.root)
-        return RootIdentity(status.st_dev, status.st_ino, status.st_mode)
+        """Return the identity of the watched folder itself; links in its path are followed."""
+        root_stat = os.stat(self._access.root)
+        return RootIdentity(root_stat.st_dev, root_stat.st_ino, root_stat.st_mode)
 
     def _open_file(self, path: str) -> tuple[Any, ...]:
-        """Close any open file and open another; return is_being_written, and the fields of its StatData."""
+        """Close any open file and open the file at ``path``; return the form that ``decode_opened`` reads."""
         self._close_file()
         self._open_source = self._access.open(text_to_name(path))
         return (self._open_source.is_being_written, *self._open_source.stat_data)
@@ -94,9 +94,9 @@ class FolderReader:
 
 
 def main() -> None:
-    """Serve until the parent closes the socket.  The arguments are those of :class:`FolderReader`."""
-    root, archive = map(os.fsencode, sys.argv[1:])
-    reader = FolderReader(root, archive)
+    """Serve until the parent closes the socket.  The command line has the arguments of :class:`FolderReader`."""
+    root_folder, archive_folder = map(os.fsencode, sys.argv[1:])
+    reader = FolderReader(root_folder, archive_folder)
     serve(lambda request: reader.answer_request(*request))
 
 

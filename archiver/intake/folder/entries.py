@@ -7,8 +7,8 @@ AttributeError for a value of another form, since a child may send anything.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
-from operator import index
 from typing import Any, NamedTuple, TypeVar
 
 from archiver.store.content.own_files import OwnFile
@@ -23,12 +23,12 @@ class DirectoryEntry(NamedTuple):
 
     name: bytes
     mode: int  # ``st_mode``
-    stat_data: StatData  # tells a changed file from an unchanged one
+    stat_data: StatData  # differs after every change of the file
     is_own: bool = False  # True if the file or folder belongs to the archive
 
 
 class RootIdentity(NamedTuple):
-    """The fields of ``stat`` that tell the watched folder from every other folder."""
+    """The fields of ``stat`` that identify the watched folder."""
 
     device: int
     inode: int
@@ -49,22 +49,26 @@ class ReportedError(NamedTuple):
 
 
 def encode_entry(entry: DirectoryEntry) -> tuple[Any, ...]:
-    """Return an entry as :func:`decode_entry` reads it: name, mode, is_own, and the fields of the StatData."""
+    """Encode an entry for :func:`decode_entry`: name, mode, is_own, and the fields of the StatData."""
     return (name_to_text(entry.name), entry.mode, entry.is_own, *entry.stat_data)
 
 
 def decode_outcome(decode_value: Callable[[Any], _Answer], answer: Any) -> _Answer | ReportedError:
-    """Return the value in an answer, decoded by ``decode_value``, or the error that the child reports."""
+    """Return the value in ``answer``, decoded by ``decode_value``, or the error that the child reports.
+
+    Raises ValueError if ``answer`` has none of the forms in this module's description, and the errors of
+    ``decode_value``.
+    """
     match answer:
         case ["ok", value]:
             return decode_value(value)
-        case ["error", int(number), str(reason)]:
-            return ReportedError(OSError(number, reason))
+        case ["error", int(error_number), str(reason)]:
+            return ReportedError(OSError(error_number, reason))
         case ["own", str(path)]:
             return ReportedError(OwnFile(text_to_name(path)))
         case ["unstable"]:
             return ReportedError(SourceChanged())
-    raise ValueError("no answer about a folder")
+    raise ValueError("not an answer about a folder")
 
 
 def decode_names(encoded_names: Any) -> list[bytes]:
@@ -75,7 +79,7 @@ def decode_names(encoded_names: Any) -> list[bytes]:
 def decode_entry(encoded_entry: Any) -> DirectoryEntry:
     """Return an entry that :func:`encode_entry` encoded."""
     name, mode, is_own, *stat_fields = encoded_entry
-    return DirectoryEntry(text_to_name(name), index(mode), _decode_stat_data(stat_fields), bool(is_own))
+    return DirectoryEntry(text_to_name(name), operator.index(mode), _decode_stat_data(stat_fields), bool(is_own))
 
 
 def decode_entries(encoded_entries: Any) -> list[DirectoryEntry]:
@@ -84,18 +88,18 @@ def decode_entries(encoded_entries: Any) -> list[DirectoryEntry]:
 
 
 def decode_opened(encoded_file: Any) -> OpenedFile:
-    """Return the answer about a file that the child has opened: is_being_written, and the fields of StatData."""
+    """Decode the answer about a file that the child has opened: is_being_written, and the fields of StatData."""
     is_being_written, *stat_fields = encoded_file
     return OpenedFile(bool(is_being_written), _decode_stat_data(stat_fields))
 
 
 def decode_root(encoded_identity: Any) -> RootIdentity:
     """Return the identity of the watched folder: device, inode and mode."""
-    device, inode, mode = map(index, encoded_identity)
+    device, inode, mode = map(operator.index, encoded_identity)
     return RootIdentity(device, inode, mode)
 
 
 def _decode_stat_data(stat_fields: list[Any]) -> StatData:
     """Return the StatData with the given fields, in order; raises TypeError unless given four integers."""
     # operator.index, because int would accept a text and round a float.
-    return StatData(*map(index, stat_fields))
+    return StatData(*map(operator.index, stat_fields))

@@ -20,6 +20,11 @@ _REMOTE_FILESYSTEMS = frozenset(
         *("prl_fs", "pvfs2", "smb3", "smbfs", "vboxsf", "virtiofs", "vmhgfs"),
     }
 )
+#: Positions in a line of the mount table, see proc_pid_mountinfo(5): the device, the root and the mount point, and
+#: the first of the optional fields, which end with a hyphen.
+_DEVICE_FIELD, _ROOT_FIELD, _POINT_FIELD, _FIRST_OPTIONAL_FIELD = 2, 3, 4, 6
+#: A line has at least six fields in front of the optional ones, the hyphen, and three fields after it.
+_MIN_FIELDS = 9
 #: A byte of a path in the mount table that stands there as three octal digits, for example a space.
 _OCTAL_ESCAPE = re.compile(rb"\\([0-7]{3})")
 
@@ -55,15 +60,25 @@ def parse_mounts(table: bytes) -> list[Mount]:
     Lines of another form are skipped.
     """
     mounts = []
-    for line in table.splitlines():
-        fields = line.split(b" ")
-        if b"-" not in fields[6:] or len(fields) < 9:
+    for table_line in table.splitlines():
+        line_fields = table_line.split(b" ")
+        if b"-" not in line_fields[_FIRST_OPTIONAL_FIELD:] or len(line_fields) < _MIN_FIELDS:
             continue
-        # From the seventh field on, there may be optional fields, then a hyphen and the filesystem's type.
-        filesystem = fields[fields.index(b"-", 6) + 1]
-        root, point = (_OCTAL_ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), field) for field in fields[3:5])
-        mounts.append(Mount(point, filesystem.decode("ascii", "replace"), fields[2], root))
+        filesystem = line_fields[line_fields.index(b"-", _FIRST_OPTIONAL_FIELD) + 1]
+        mounts.append(
+            Mount(
+                point=_unescape_path(line_fields[_POINT_FIELD]),
+                filesystem=filesystem.decode("ascii", "replace"),
+                device=line_fields[_DEVICE_FIELD],
+                root=_unescape_path(line_fields[_ROOT_FIELD]),
+            )
+        )
     return mounts
+
+
+def _unescape_path(escaped_path: bytes) -> bytes:
+    """Return a path of the mount table with each octal escape replaced by its byte."""
+    return _OCTAL_ESCAPE.sub(lambda escape: bytes([int(escape[1], 8)]), escaped_path)
 
 
 def find_mount(path: Path | bytes, mounts: list[Mount]) -> Mount:
@@ -78,17 +93,17 @@ def find_mount(path: Path | bytes, mounts: list[Mount]) -> Mount:
 
 
 def find_remote_mount(path: Path | bytes, mounts: list[Mount]) -> Mount | None:
-    """Return the mount holding ``path`` if remote, else a remote mount below ``path``, or None.
+    """Return the mount that holds ``path`` if that is remote, else a remote mount below ``path``; None if none is.
 
     ``path`` is absolute and free of links.
     """
     path_bytes = os.fsencode(path)
     # Of several mounts on one point, the dict keeps the last one, which hides the others.
     visible_mounts = {mount.point: mount for mount in mounts if _is_at_or_below(mount.point, path_bytes)}
-    candidates = [find_mount(path_bytes, mounts), *visible_mounts.values()]
-    return next((mount for mount in candidates if mount.is_remote), None)
+    candidate_mounts = [find_mount(path_bytes, mounts), *visible_mounts.values()]
+    return next((mount for mount in candidate_mounts if mount.is_remote), None)
 
 
 def _is_at_or_below(path: bytes, folder: bytes) -> bool:
-    """Return True if an absolute path is or lies in ``folder``."""
+    """Return True if ``path`` is ``folder`` or lies in it; both are absolute."""
     return path == folder or path.startswith(folder.rstrip(b"/") + b"/")

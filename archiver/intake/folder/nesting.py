@@ -1,4 +1,4 @@
-"""Detection of an archive nested in the watched folder, or the reverse, whatever paths are used.
+"""Detection of an archive inside the watched folder, or the reverse, even if different paths lead there.
 
 A bind mount or a container volume gives a folder several paths.  Device and inode still identify the folder, and
 the mount table shows which folder of a filesystem is mounted.
@@ -26,28 +26,30 @@ class _Location(NamedTuple):
 def check_folders_not_nested(archive: Path, watch: Path, *, is_archive_new: bool = False) -> None:
     """Raise ConfigError if the archive and the watched folder are the same folder, or one lies inside the other.
 
-    An archive inside the watched folder is always refused if a folder above it has the identity of the watched
-    folder.  If only a mount puts it there, it is refused if ``is_archive_new``.  An existing archive is accepted
-    then: scans skip its files, and refusing it would stop a running service.
+    An archive inside the watched folder is refused if one of the archive's parent folders has the device and inode
+    of the watched folder.  If the archive is only mounted inside, it is refused only if ``is_archive_new``: scans
+    skip the files of an existing archive, and a refusal would stop a running service.
     """
     archive_path, watch_path = (os.path.realpath(os.fsencode(path)) for path in (archive, watch))
     mount_table = mounts.read_mounts()
-    # A stat of a folder on a remote filesystem may hang, so only the folders above it are examined.
+    # A stat of a folder on a remote filesystem may hang, so only the folders above the watched one are examined.
     may_hang = mounts.find_remote_mount(watch_path, mount_table) is not None
     examined_path = os.path.dirname(watch_path) if may_hang else watch_path
-    watch_identities, archive_identities = _identities_of(examined_path), _identities_of(archive_path)
+    watch_identities, archive_identities = _folder_identities(examined_path), _folder_identities(archive_path)
+    # Device and inode identify a folder under every path.
     is_watch_inside = bool(OwnFiles(archive_path).identities & watch_identities)
     is_archive_inside = not may_hang and not archive_identities.isdisjoint(
-        _identities_of(watch_path, with_parents=False)
+        _folder_identities(watch_path, with_parents=False)
     )
+    # The places within the filesystem also show a nesting that the folders above the two paths do not show.
     archive_location, watch_location = _locate(archive_path, mount_table), _locate(watch_path, mount_table)
     is_watch_inside = is_watch_inside or _is_at_or_below(watch_location, archive_location)
     if is_archive_new:
         # A scan would walk the watched folder and everything that is mounted in it.
         inner_mount_points = [mount.point for mount in mount_table if mount.point.startswith(watch_path + b"/")]
-        scanned_locations = [watch_location, *(_locate(point, mount_table) for point in inner_mount_points)]
+        inner_locations = [_locate(mount_point, mount_table) for mount_point in inner_mount_points]
         is_archive_inside = is_archive_inside or any(
-            _is_at_or_below(archive_location, location) for location in scanned_locations
+            _is_at_or_below(archive_location, location) for location in (watch_location, *inner_locations)
         )
     if is_watch_inside or is_archive_inside:
         raise ConfigError(
@@ -59,40 +61,40 @@ def check_folders_not_nested(archive: Path, watch: Path, *, is_archive_new: bool
         )
 
 
-def _identities_of(path: bytes, *, with_parents: bool = True) -> set[tuple[int, int]]:
-    """Return device and inode of a folder and, ``with_parents``, of all folders above, where readable.
+def _folder_identities(path: bytes, *, with_parents: bool = True) -> set[tuple[int, int]]:
+    """Return device and inode of the folder at ``path`` and, ``with_parents``, of all folders above.
 
-    ``path`` is absolute and free of links.
+    Folders that cannot be examined are left out.  ``path`` is absolute and free of links.
     """
     identities = set()
-    for folder in (path, *(_parents(path) if with_parents else ())):
+    for folder in (path, *(_parent_folders(path) if with_parents else ())):
         try:
-            status = os.stat(folder)
+            folder_stat = os.stat(folder)
         except OSError:
             # The folder does not exist yet, or this user may not reach it.  The mount table is still compared.
             continue
-        identities.add((status.st_dev, status.st_ino))
+        identities.add((folder_stat.st_dev, folder_stat.st_ino))
     return identities
 
 
-def _parents(path: bytes) -> list[bytes]:
+def _parent_folders(path: bytes) -> list[bytes]:
     """Return the paths of all folders above an absolute path, the nearest first and ``/`` last."""
-    parents = []
+    parent_folders = []
     # The folder above ``/`` is ``/`` itself.
-    while (parent := os.path.dirname(path)) != path:
-        parents.append(parent)
-        path = parent
-    return parents
+    while (parent_folder := os.path.dirname(path)) != path:
+        parent_folders.append(parent_folder)
+        path = parent_folder
+    return parent_folders
 
 
 def _locate(path: bytes, mount_table: list[Mount]) -> _Location | None:
-    """Return the place of a path within the filesystem; None if not identified by the mount table."""
+    """Return the place of ``path`` within its filesystem; None if the mount table does not identify it."""
     mount = mounts.find_mount(path, mount_table)
     if not mount.device or mount.is_remote:
         # Two exports of one NFS server have the same device number, and the root of each is "/".
         return None
-    below_mount = path[len(mount.point.rstrip(b"/")) :]
-    return _Location(mount.device, (mount.root.rstrip(b"/") + below_mount).rstrip(b"/"))
+    path_below_mount = path[len(mount.point.rstrip(b"/")) :]
+    return _Location(mount.device, (mount.root.rstrip(b"/") + path_below_mount).rstrip(b"/"))
 
 
 def _is_at_or_below(location: _Location | None, folder: _Location | None) -> bool:

@@ -1,4 +1,4 @@
-"""Tell the watched folder from whatever else may be at its path: an empty mount point, or another folder."""
+"""Distinguish the watched folder from anything else at its path: an empty mount point, or another folder."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from archiver.store import names
 
 
 class FolderPresence:
-    """A comparison of the folder at a path with the folder scanned before, as recorded in ``state.db``."""
+    """Compare the folder at a path with the folder that was scanned before, as recorded in ``state.db``."""
 
     def __init__(self, watched_path: bytes, access: FolderAccess, snapshot: Snapshot) -> None:
         """Use ``access`` to the folder at ``watched_path``, and ``snapshot``; the caller closes both."""
         self._access = access
         self._snapshot = snapshot
-        # Resolved only once, because even this may wait for ever on a share that hangs.
+        # Resolved only once, because resolving the path may wait for ever on a hanging share.
         self.real_path = os.path.realpath(watched_path)
 
     def is_present(self) -> bool:
@@ -29,11 +29,11 @@ class FolderPresence:
         although something is archived.  An unmounted share leaves such a folder behind, its mount point, and that
         must not count as a deletion of everything.
         """
-        identity = self.identity()
-        if identity is None:
+        present_identity = self.identity()
+        if present_identity is None:
             return False
         scanned_identity = self._snapshot.meta("root")
-        if identity == scanned_identity or not scanned_identity:
+        if present_identity == scanned_identity or not scanned_identity:
             return True
         # Both mount points hold the same path, so the shorter one is the outer one.
         if len(self._mount_point()) < len(self._snapshot.meta("root_mount")):
@@ -46,19 +46,19 @@ class FolderPresence:
             return False
 
     def identity(self) -> str | None:
-        """Return MOUNT_POINT:INODE of the folder, which tells it from another folder at the same path.
+        """Return MOUNT_POINT:INODE of the folder, which distinguishes it from another one at the same path.
 
-        Returns None if there is no folder, or if it cannot be looked at.
+        Returns None if there is no folder, or if the folder cannot be examined.
         """
         try:
-            entry = self._access.look_up(b"")
+            root_entry = self._access.look_up(b"")
         except OSError:
-            # The folder is gone, unmounted or hanging.  The callers wait until it is back.
+            # The folder is missing, unmounted or hanging.  The callers wait until it is back.
             return None
-        return f"{self._mount_point()}:{entry.stat_data.inode}" if stat.S_ISDIR(entry.mode) else None
+        return f"{self._mount_point()}:{root_entry.stat_data.inode}" if stat.S_ISDIR(root_entry.mode) else None
 
     def record_scanned_folder(self) -> None:
-        """Record that the folder has been scanned, and so is the watched folder from now on.
+        """Record that the folder has been scanned, which makes it the watched folder from now on.
 
         Raises sqlite3.Error if ``state.db`` cannot be written.
         """

@@ -29,7 +29,7 @@ class ProbeSchedule:
     missed_count: int = 0  # how many of the last probe events in a row did not arrive
 
     def is_probe_due(self, now: float) -> bool:
-        """Return True if a probe event is due, and none is on its way."""
+        """Return True if a probe event is due, and none is still expected to arrive."""
         return self.sent_at is None and now >= self.next_probe_at
 
     def note_probe_sent(self, now: float) -> None:
@@ -40,12 +40,13 @@ class ProbeSchedule:
         """Note that no probe event could be made; the next attempt is due after ``PERIOD_SECONDS``."""
         self.next_probe_at = now + PERIOD_SECONDS
 
-    def notice_missed_probe(self, has_arrived: bool, now: float) -> bool:
-        """Return True if the probe event on the way counts as missed, and the watch as stalled.
+    def register_missed_probe(self, has_arrived: bool, now: float) -> bool:
+        """Note whether the sent probe event has arrived; return True if it is overdue and so counts as missed.
 
         ``has_arrived`` is True if the event has arrived.  It is missed if it has not arrived within
-        ``ARRIVAL_SECONDS``.  Returns True only once for each missed event.  The next probe event is due after
-        ``PERIOD_SECONDS``; each missed one in a row doubles that, up to ``_LONGEST_PAUSE_SECONDS``.
+        ``ARRIVAL_SECONDS``, and the watch counts as stalled then.  Returns True only once for each missed event.
+        The next probe event is due after ``PERIOD_SECONDS``; each event missed in a row doubles this pause, up to
+        ``_LONGEST_PAUSE_SECONDS``.
         """
         if self.sent_at is None:
             return False
@@ -62,5 +63,5 @@ class ProbeSchedule:
 
     @property
     def is_watch_stalled(self) -> bool:
-        """Return True if the last probe event, apart from any still on the way, was missed."""
+        """Return True if the last probe event was missed; one that may still arrive does not count."""
         return self.missed_count > 0

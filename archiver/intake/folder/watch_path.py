@@ -40,11 +40,11 @@ _UNKNOWN_FOLDER = _FolderIdentity(0, 0)
 
 
 def check_watch_path_change(archive: Archive, config: Config, access: FolderAccess) -> Draft | None:
-    """Ensure this archive may watch the folder at ``watch.path``; return the event to journal if the path changed.
+    """Check that this archive may watch the folder at ``watch.path``; return the event to journal if that changed.
 
     A folder at another path is accepted if it is the recorded folder itself, if the recorded folder no longer
     exists, or if it holds at least half of the archived paths.  Returns None if the path has not changed, or if
-    there is no folder yet to check.
+    the path leads to no folder yet.
 
     Raises ConfigError for any other folder.
     """
@@ -64,7 +64,7 @@ def check_watch_path_change(archive: Archive, config: Config, access: FolderAcce
     except OSError as error:
         # The recorded folder may still exist, so it counts as another folder.
         recorded_folder = _UNKNOWN_FOLDER
-        recorded_state = LazyMessage("cannot be inspected ({reason})", reason=error.strerror)
+        recorded_state = LazyMessage("cannot be examined ({reason})", reason=error.strerror)
     if recorded_folder not in (None, new_folder):
         _check_successor(archive, config, access, recorded_path, recorded_state)
     return Draft(
@@ -78,8 +78,8 @@ def _check_successor(
 ) -> None:
     """Raise ConfigError unless the folder that ``access`` reads holds at least half of the archived files.
 
-    At most ``_MAX_SAMPLE_SIZE`` files are looked for.  For the message, ``recorded_state`` completes a sentence
-    that begins with "the folder at ``recorded_path``".
+    At most ``_MAX_SAMPLE_SIZE`` files are looked up.  In the message, ``recorded_state`` completes a sentence that
+    begins with ``recorded_path``, the path of the folder that the archive captures at present.
     """
     sampled_paths = list(_sample_archived_paths(archive.index))
     present_count = sum(_is_file(access, path) for path in sampled_paths)
@@ -103,8 +103,8 @@ def _check_successor(
 def _sample_archived_paths(index: Index) -> Iterator[bytes]:
     """Yield the paths of files in the newest versions, relative to the watched folder.
 
-    If there are ``_MAX_SAMPLE_SIZE`` files or more, only every n-th path is yielded, so that there are at most as
-    many.
+    If there are ``_MAX_SAMPLE_SIZE`` files or more, only every n-th path is yielded, so that the sample stays
+    within this size.
     """
     newest_versions = [
         version for version in map(index.newest_version, open_submissions(index)) if version is not None
@@ -126,23 +126,23 @@ def _is_file(access: FolderAccess, path: bytes) -> bool:
     try:
         return stat.S_ISREG(access.look_up(path).mode)
     except OSError:
-        # A file that cannot be seen does not count: the folder has to prove that it is the successor.
+        # A file that cannot be looked up does not count: the folder has to prove that it is the successor.
         return False
 
 
 def _folder_identity(path: bytes) -> _FolderIdentity | None:
     """Return the identity of the folder at an absolute path; None if there is no folder.
 
-    A child process looks at it, because a share that hangs would block this process, with its locks, for ever.
+    A child process examines the folder, because a hanging share would block this process, and its locks, for ever.
 
-    Raises OSError if the folder cannot be looked at, which is TimeoutError if the child does not answer.
+    Raises OSError if the folder cannot be examined, and TimeoutError if the child does not answer.
     """
     access = ChildAccess(path, PATIENCE_SECONDS)
     try:
-        root = access.root_identity()
+        root_identity = access.root_identity()
     except (FileNotFoundError, NotADirectoryError):
-        # Nothing is at the path, or a part of the path is no folder.
+        # Nothing is at the path, or a part of the path is not a folder.
         return None
     finally:
         access.close()
-    return _FolderIdentity(root.device, root.inode) if stat.S_ISDIR(root.mode) else None
+    return _FolderIdentity(root_identity.device, root_identity.inode) if stat.S_ISDIR(root_identity.mode) else None

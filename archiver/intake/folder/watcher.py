@@ -48,11 +48,11 @@ _STOP_SECONDS = 5.0
 _WATCH_LINE = re.compile(r"^inotify wd:[0-9a-f]+ ino:([0-9a-f]+) ", re.MULTILINE)
 
 _WATCH_LIMIT_FILE = Path("/proc/sys/fs/inotify/max_user_watches")
-
+#: The file in the probe folder that :meth:`Watcher.send_probe` overwrites.
+_PROBE_FILE_NAME = "beat"
 
 #: A hint: a path that an event named, relative to the watched folder, and True if the event was about a folder.
 Hint = tuple[bytes, bool]
-
 
 # After an overflow, watchdog warns about each watch that it finds again, in many kilobytes.
 warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watchdog\.")
@@ -92,7 +92,7 @@ class Watcher(FileSystemEventHandler):
         logging.getLogger("watchdog").addHandler(self._warnings)
         sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION_LIMIT))
         try:
-            # The probe folder was scheduled before, so that it gets its watch first.
+            # The probe folder was scheduled in __init__, so that it gets its watch first.
             self._observer.start()
             self._observer.schedule(self, os.fsdecode(self._root), recursive=True, event_filter=_EVENT_TYPES)
         except OSError:
@@ -147,12 +147,15 @@ class Watcher(FileSystemEventHandler):
         return "" if all(emitter.is_alive() for emitter in self._observer.emitters) else "a watching thread ended"
 
     def send_probe(self) -> None:
-        """Make an event in the probe folder; raises OSError, and FileNotFoundError if the folder is missing."""
+        """Raise an event in the probe folder by writing a file.
+
+        Raises FileNotFoundError if the folder is missing, and any other OSError if the file cannot be written.
+        """
         self._probe_arrived.clear()
         if self._probe_folder is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-        with open(self._probe_folder / "beat", "wb") as stream:
-            stream.write(b".")
+        with open(self._probe_folder / _PROBE_FILE_NAME, "wb") as probe_file:
+            probe_file.write(b".")
 
     @property
     def has_probe_arrived(self) -> bool:
@@ -166,11 +169,11 @@ class Watcher(FileSystemEventHandler):
         Raises OSError if /proc is not mounted.
         """
         inodes: set[int] = set()
-        for descriptor in os.listdir("/proc/self/fd"):
+        for descriptor_name in os.listdir("/proc/self/fd"):
             try:
-                if os.readlink(f"/proc/self/fd/{descriptor}") == "anon_inode:inotify":
-                    lines = Path(f"/proc/self/fdinfo/{descriptor}").read_text("ascii")
-                    inodes |= {int(number, 16) for number in _WATCH_LINE.findall(lines)}
+                if os.readlink(f"/proc/self/fd/{descriptor_name}") == "anon_inode:inotify":
+                    fdinfo_text = Path(f"/proc/self/fdinfo/{descriptor_name}").read_text("ascii")
+                    inodes |= {int(hex_inode, 16) for hex_inode in _WATCH_LINE.findall(fdinfo_text)}
             except OSError:
                 # Another thread has closed the descriptor since the folder was listed.
                 continue
@@ -178,28 +181,29 @@ class Watcher(FileSystemEventHandler):
 
     @classmethod
     def find_unwatched(cls, folders: dict[int, bytes]) -> dict[int, bytes]:
-        """Return the given folders (inode -> path) not watched by this process.
+        """Return those of ``folders`` (inode -> path) that this process does not watch.
 
-        Empty if that cannot be decided, because the kernel shows other inode numbers for the watches.
+        Returns an empty dict if the kernel shows other inode numbers for the watches, so that this is unknown.
 
         Raises OSError if /proc is not mounted.
         """
         watched_inodes = cls.watched_inodes()
-        unwatched = {inode: path for inode, path in folders.items() if inode not in watched_inodes}
-        if len(unwatched) == len(folders) and len(watched_inodes) >= len(folders):
+        unwatched_folders = {inode: path for inode, path in folders.items() if inode not in watched_inodes}
+        if len(unwatched_folders) == len(folders) and len(watched_inodes) >= len(folders):
             # On overlayfs the kernel shows other inode numbers for watches, so only the counts can be compared.
             return {}
-        return unwatched
+        return unwatched_folders
 
 
 class _ProbeHandler(FileSystemEventHandler):
-    """Note that an event of the probe folder has arrived."""
+    """Signal that an event of the probe folder has arrived."""
 
     def __init__(self, probe_arrived: threading.Event) -> None:
         """Set ``probe_arrived``, on a thread of watchdog, at each event."""
         self._probe_arrived = probe_arrived
 
     def on_any_event(self, event: FileSystemEvent) -> None:
+        """Signal the arrival; watchdog calls this on one of its threads."""
         self._probe_arrived.set()
 
 
@@ -207,10 +211,12 @@ class _FirstWarning(logging.Handler):
     """Keep the first warning of watchdog: an overflow of the kernel's queue is only logged, not raised."""
 
     def __init__(self) -> None:
+        """Accept warnings and errors; none has arrived yet."""
         super().__init__(logging.WARNING)
         self._message = ""
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Keep the message of ``record``, unless an earlier one has not been taken yet."""
         self._message = self._message or record.getMessage()
 
     def take_message(self) -> str:

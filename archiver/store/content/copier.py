@@ -47,36 +47,38 @@ class HashDigest(Protocol):
 
 
 class _Buffer:
-    """Memory filled by a thread and written to disk by another, in turns."""
+    """Memory that one thread fills and another writes to disk, in turns."""
 
     def __init__(self, length: int) -> None:
         """Reserve ``length`` bytes, aligned as O_DIRECT requires; they occupy no memory before their first use."""
         # Anonymous memory begins at a page boundary; memory of a bytearray need not.
-        pages = mmap.mmap(-1, length, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        page_memory = mmap.mmap(-1, length, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         with suppress(OSError, AttributeError):
             # With huge pages the kernel has shorter lists of pages to write; without them, copying is merely
             # slower.
-            pages.madvise(mmap.MADV_HUGEPAGE)
-        self.memory = memoryview(pages)
+            page_memory.madvise(mmap.MADV_HUGEPAGE)
+        self.memory = memoryview(page_memory)
         self._being_written = threading.Lock()
         self._write_error: WriteFailed | None = None
 
-    def queue_write(self, orders: SimpleQueue[_WriteOrder | None], descriptor: int, chunk: memoryview) -> None:
-        """Let the writing thread write ``chunk``, a part of this buffer; the buffer is busy until it has done so.
+    def queue_write(
+        self, write_orders: SimpleQueue[_WriteOrder | None], target_descriptor: int, chunk: memoryview
+    ) -> None:
+        """Order the writing thread to write ``chunk``, a part of this buffer; the buffer is busy until then.
 
-        The caller has called :meth:`wait_until_free` before.
+        The caller has to call :meth:`wait_until_free` first.
         """
         self._being_written.acquire()
-        orders.put(_WriteOrder(self, descriptor, chunk))
+        write_orders.put(_WriteOrder(self, target_descriptor, chunk))
 
-    def write(self, descriptor: int, chunk: memoryview) -> None:
+    def write(self, target_descriptor: int, chunk: memoryview) -> None:
         """Write ``chunk`` and mark the buffer as free; only the writing thread calls this.
 
-        Never raises OSError: the error would end the thread, so :meth:`wait_until_free` raises it in the thread
-        that copies.
+        Never raises OSError, which would end the writing thread: :meth:`wait_until_free` raises the error in the
+        thread that copies.
         """
         try:
-            _write_past_cache(descriptor, chunk)
+            _write_past_cache(target_descriptor, chunk)
         except WriteFailed as error:
             self._write_error = error
         finally:
@@ -103,10 +105,10 @@ class _WriteOrder(NamedTuple):
     chunk: memoryview
 
 
-def _serve_orders(orders: SimpleQueue[_WriteOrder | None]) -> None:
-    """Write the chunks of ``orders`` one after the other, until None: the main function of the writing thread."""
-    while order := orders.get():
-        order.buffer.write(order.descriptor, order.chunk)
+def _serve_orders(write_orders: SimpleQueue[_WriteOrder | None]) -> None:
+    """Write the chunks of ``write_orders`` one after the other, until None; the writing thread's main function."""
+    while write_order := write_orders.get():
+        write_order.buffer.write(write_order.descriptor, write_order.chunk)
 
 
 class Copier:
@@ -121,37 +123,37 @@ class Copier:
         self._small_buffer = _Buffer(_SMALL_CHUNK_BYTES)
         self._large_buffers = [_Buffer(_LARGE_CHUNK_BYTES) for _ in range(buffer_count)]
         self._buffer_cycle = cycle(self._large_buffers)
-        self._pending_orders: SimpleQueue[_WriteOrder | None] | None = None
+        self._write_orders: SimpleQueue[_WriteOrder | None] | None = None
 
     def _order_queue(self) -> SimpleQueue[_WriteOrder | None]:
         """Return the queue of the writing thread; the first call starts the thread."""
-        if self._pending_orders is None:
-            self._pending_orders = SimpleQueue()
-            threading.Thread(target=_serve_orders, args=[self._pending_orders], daemon=True).start()
-            weakref.finalize(self, self._pending_orders.put, None)
-        return self._pending_orders
+        if self._write_orders is None:
+            self._write_orders = SimpleQueue()
+            threading.Thread(target=_serve_orders, args=[self._write_orders], daemon=True).start()
+            weakref.finalize(self, self._write_orders.put, None)
+        return self._write_orders
 
     def copy(
         self,
         readinto: Callable[[memoryview], int],
-        descriptor: int,
-        size: int,
+        target_descriptor: int,
+        expected_size: int,
         digests: Sequence[HashDigest],
         check_progress: Callable[[int], None] = lambda _: None,
     ) -> int:
-        """Read ``readinto`` until it returns 0, write every chunk to ``descriptor``; return the number of bytes.
+        """Call ``readinto`` until it returns 0, and write every chunk; return the number of bytes copied.
 
-        ``descriptor`` belongs to an empty file.  ``size`` is the expected size; the real one may differ.  Every
+        ``target_descriptor`` belongs to an empty file.  The real size may differ from ``expected_size``.  Every
         object in ``digests`` is updated with all bytes.  ``check_progress`` is called before each chunk is
         written, with the number of bytes including that chunk, and may raise to abandon the copy.
 
-        Chunks may still wait for the disk when this returns, so the caller keeps ``descriptor`` open until
+        Chunks may still wait for the disk when this returns, so the caller keeps ``target_descriptor`` open until
         :meth:`wait` returns; one call of it is enough for several copies.
 
         Raises the errors of ``readinto`` and ``check_progress``, and WriteFailed, which may also be the error of
         an earlier copy that was not waited for.
         """
-        is_large = size >= LARGE_FILE_BYTES and _set_direct(descriptor, enabled=True)
+        is_large = expected_size >= LARGE_FILE_BYTES and _set_direct(target_descriptor, enabled=True)
         copied_bytes = 0
         try:
             # A small file has its own buffer, and so need not wait until a large file is written.
@@ -163,9 +165,9 @@ class Copier:
                 copied_bytes += len(chunk)
                 check_progress(copied_bytes)
                 if is_large:
-                    buffer.queue_write(self._order_queue(), descriptor, chunk)
+                    buffer.queue_write(self._order_queue(), target_descriptor, chunk)
                 else:
-                    _write_chunk(descriptor, chunk)
+                    _write_chunk(target_descriptor, chunk)
                 for digest in digests:
                     digest.update(chunk)
         except BaseException:
@@ -190,54 +192,55 @@ class Copier:
             raise first_error
 
 
-def _fill_buffer(memory: memoryview, readinto: Callable[[memoryview], int]) -> memoryview:
-    """Read until ``memory`` is full or the source ends; return the filled part, which is empty at the end.
+def _fill_buffer(buffer_memory: memoryview, readinto: Callable[[memoryview], int]) -> memoryview:
+    """Read until ``buffer_memory`` is full or the source ends; return the filled part, which is empty at the end.
 
     A single read may return less than is left of the file.  Such a read must not end a chunk: O_DIRECT writes
     whole blocks, so only the last chunk of a file may end within a block.
     """
     filled_bytes = 0
-    while filled_bytes < len(memory) and (read_bytes := readinto(memory[filled_bytes:])):
+    while filled_bytes < len(buffer_memory) and (read_bytes := readinto(buffer_memory[filled_bytes:])):
         filled_bytes += read_bytes
-    return memory[:filled_bytes]
+    return buffer_memory[:filled_bytes]
 
 
-def _write_chunk(descriptor: int, chunk: memoryview) -> None:
+def _write_chunk(target_descriptor: int, chunk: memoryview) -> None:
     """Write all of ``chunk`` through the page cache; raises WriteFailed."""
     try:
         while chunk:
-            chunk = chunk[os.write(descriptor, chunk) :]
+            chunk = chunk[os.write(target_descriptor, chunk) :]
     except OSError as error:
         raise WriteFailed(error.errno, error.strerror) from error
 
 
-def _write_past_cache(descriptor: int, chunk: memoryview) -> None:
+def _write_past_cache(target_descriptor: int, chunk: memoryview) -> None:
     """Write the whole blocks of ``chunk`` past the page cache, and the rest through it; raises WriteFailed.
 
     If a rest is written, the descriptor stays switched to the page cache.
     """
     try:
-        # Each write may take only a part of what it was given.
+        # os.write may write only a part of the bytes.
         while len(chunk) >= _ALIGNMENT:
-            chunk = chunk[os.write(descriptor, chunk[: len(chunk) // _ALIGNMENT * _ALIGNMENT]) :]
+            chunk = chunk[os.write(target_descriptor, chunk[: len(chunk) // _ALIGNMENT * _ALIGNMENT]) :]
     except OSError as error:
         # The filesystem accepted O_DIRECT but requires larger blocks, or a nearly full disk took part of a block,
         # so that the next write is not aligned.  Write the rest through the page cache: that reports a full disk.
         if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
             raise WriteFailed(error.errno, error.strerror) from error
     if chunk:
-        _set_direct(descriptor, enabled=False)
-        _write_chunk(descriptor, chunk)
+        _set_direct(target_descriptor, enabled=False)
+        _write_chunk(target_descriptor, chunk)
 
 
-def _set_direct(descriptor: int, *, enabled: bool) -> bool:
+def _set_direct(target_descriptor: int, *, enabled: bool) -> bool:
     """Switch O_DIRECT, which bypasses the page cache, on or off; return True if it is on afterwards.
 
     Returns False if the filesystem does not support it.
     """
-    flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+    open_flags = fcntl.fcntl(target_descriptor, fcntl.F_GETFL)
     try:
-        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_DIRECT if enabled else flags & ~os.O_DIRECT)
+        new_flags = open_flags | os.O_DIRECT if enabled else open_flags & ~os.O_DIRECT
+        fcntl.fcntl(target_descriptor, fcntl.F_SETFL, new_flags)
     except OSError:
         # The filesystem does not support O_DIRECT (an old tmpfs): writes go through the page cache.
         return False

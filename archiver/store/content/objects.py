@@ -50,8 +50,8 @@ class StagedCopy:
     stat_data: StatData
     #: None for an empty file, for which no object is stored.
     spool_path: str | None
-    #: The source had changed just before it was read, so that a second change could have the same ctime.  The stat
-    #: data would not show that change, so the file must be read again (git calls such an entry racily clean).
+    #: True if the source changed just before it was read: a second change may have the same ctime.  The stat data
+    #: would not show that change, so the file must be read again (git calls such an entry racily clean).
     is_racy: bool = False
     #: Code of the damage that the copy seems to have; empty for none.
     health: str = ""
@@ -92,7 +92,7 @@ class ContentStore:
         return f"{self._objects_root}/{sha256[:2]}/{sha256[2:4]}/{sha256}"
 
     def has_object(self, sha256: str, size: int) -> bool:
-        """Return True if the object exists and has this size; the bytes are not read."""
+        """Return True if the object exists and has ``size`` bytes; its bytes are not read."""
         try:
             return os.stat(self._object_path(sha256)).st_size == size
         except OSError:
@@ -105,11 +105,11 @@ class ContentStore:
             return False
         digest = hashlib.sha256()
         try:
-            with open(self._object_path(sha256), "rb", buffering=0) as stream:
-                while count := stream.readinto(self._read_buffer()):
-                    digest.update(self._read_buffer()[:count])
+            with open(self._object_path(sha256), "rb", buffering=0) as object_file:
+                while read_count := object_file.readinto(self._read_buffer()):
+                    digest.update(self._read_buffer()[:read_count])
         except OSError:
-            # An object that cannot be read is as bad as a missing one.
+            # An object that cannot be read counts as damaged.
             return False
         return digest.hexdigest() == sha256
 
@@ -126,33 +126,34 @@ class ContentStore:
         stat_data = source.stat_data
         is_racy = abs(clock.wall_time_ns() - stat_data.ctime_ns) < _TICK_NS
         if stat_data.size == 0:
-            staged = StagedCopy(hashlib.sha256().hexdigest(), stat_data, None, is_racy)
+            staged_copy = StagedCopy(hashlib.sha256().hexdigest(), stat_data, None, is_racy)
         else:
-            staged = self._stage_nonempty_copy(source, is_racy, heartbeat)
+            staged_copy = self._stage_nonempty_copy(source, is_racy, heartbeat)
         try:
             if not source.is_unchanged():
                 raise SourceChanged
         except (SourceChanged, OSError):
-            self.discard_copies([staged])
+            self.discard_copies([staged_copy])
             raise
-        return staged
+        return staged_copy
 
     def _stage_nonempty_copy(self, source: Source, is_racy: bool, heartbeat: Callable[[], None]) -> StagedCopy:
-        """Copy a source that is not empty into a new file of the spool; raises as :meth:`stage_copy` does.
+        """Copy a source that is not empty into a new file of the spool.
 
-        Does not check whether the source is unchanged at the end.
+        Unlike :meth:`stage_copy`, this does not check that the source is unchanged at the end.  The errors are the
+        same, and nothing is left in the spool then.
         """
         try:
-            descriptor, spool_path = tempfile.mkstemp(dir=self.spool_folder)
+            spool_descriptor, spool_path = tempfile.mkstemp(dir=self.spool_folder)
         except OSError as error:
             raise self._disk_write_error(error) from error
         is_complete = False
         try:
-            sha256 = self._copy_and_hash(source, descriptor, heartbeat)
-            os.fchmod(descriptor, _SHARED_MODE)
+            sha256 = self._copy_and_hash(source, spool_descriptor, heartbeat)
+            os.fchmod(spool_descriptor, _SHARED_MODE)
             is_complete = True
         finally:
-            os.close(descriptor)
+            os.close(spool_descriptor)
             if not is_complete:
                 os.unlink(spool_path)
         announce_step(Step.CONTENT_STAGED)
@@ -168,6 +169,7 @@ class ContentStore:
         expected_size = source.stat_data.size
 
         def check_progress(copied_bytes: int) -> None:
+            """Report progress; raises SourceChanged if more bytes are copied than the source had when opened."""
             heartbeat()
             # Without this check, a file that grows as fast as it is read would be read for ever.
             if copied_bytes > expected_size:
@@ -252,7 +254,10 @@ class ContentStore:
         announce_step(Step.CONTENT_DURABLE)
 
     def _sync_paths(self, paths: list[str]) -> None:
-        """Make files or folders of the archive durable, in the faster way for their number; raises OSError."""
+        """Make files or folders of the archive durable, in the way that is faster for their number.
+
+        Raises OSError if any of them cannot be synced.
+        """
         if len(paths) > _MAX_SINGLE_SYNCS:
             sync_filesystem(self.objects_folder)
             return
@@ -260,7 +265,7 @@ class ContentStore:
             sync_path(path)
 
     def discard_copies(self, copies: Iterable[StagedCopy]) -> None:
-        """Delete from the spool the copies not to be archived; ignores copies already gone."""
+        """Delete copies from the spool that will not be archived; copies that are already deleted are ignored."""
         for copy in copies:
             if copy.spool_path is not None:
                 with suppress(FileNotFoundError):
@@ -274,7 +279,7 @@ class ContentStore:
         for leftover_path in self.spool_folder.glob("tmp*"):
             leftover_path.unlink(missing_ok=True)
 
-    def destroy_objects(self, sha256s: Iterable[str]) -> None:
+    def destroy_objects(self, sha256_digests: Iterable[str]) -> None:
         """Delete objects by SHA-256 value, durably.
 
         Only :mod:`archiver.retention.disposal` may call this: it checks that retention has ended.  A missing
@@ -284,20 +289,24 @@ class ContentStore:
         durable.
         """
         changed_folders = set()
-        for sha256 in sha256s:
-            path = self.path(sha256)
-            clear_immutable_flag(path)
+        for sha256 in sha256_digests:
+            object_path = self.path(sha256)
+            clear_immutable_flag(object_path)
             try:
-                path.unlink(missing_ok=True)
+                object_path.unlink(missing_ok=True)
             except OSError as error:
                 raise StorageError(
                     "Cannot delete the object {path} ({reason}). The disposal is incomplete. Fix this, then run "
                     "the disposal again. If the object has the immutable flag, first run: archiver protect --off",
-                    path=path,
+                    path=object_path,
                     reason=error.strerror,
                 ) from None
             announce_step(Step.CONTENT_DESTROYED)
-            changed_folders.add(os.fspath(path.parent))
+            changed_folders.add(os.fspath(object_path.parent))
+        self._sync_deletions(changed_folders)
+
+    def _sync_deletions(self, changed_folders: Iterable[str]) -> None:
+        """Make the deletions in folders durable; raises StorageError.  Folders that are missing are skipped."""
         for folder in changed_folders:
             try:
                 if is_folder(folder):
@@ -317,18 +326,18 @@ class ContentStore:
         when the first chunk is requested, FileNotFoundError for a missing object.
         """
         buffer = self._read_buffer()
-        with open(self.path(sha256), "rb", buffering=0) as stream:
-            while count := stream.readinto(buffer):
-                yield buffer[:count]
+        with open(self.path(sha256), "rb", buffering=0) as object_file:
+            while read_count := object_file.readinto(buffer):
+                yield buffer[:read_count]
 
     def read_chunks(self, sha256: str) -> Iterator[bytes]:
         """Yield an object's bytes, chunk by chunk; raises OSError, FileNotFoundError for a missing object."""
-        with open(self.path(sha256), "rb") as stream:
-            while chunk := stream.read(CHUNK_BYTES):
+        with open(self.path(sha256), "rb") as object_file:
+            while chunk := object_file.read(CHUNK_BYTES):
                 yield chunk
 
     def _disk_write_error(self, error: OSError) -> StorageError:
-        """Return the error for an unwritable disk, with the reason from ``error``."""
+        """Return the StorageError to raise if the archive's disk could not be written because of ``error``."""
         return StorageError(
             "Cannot write to the archive disk at {path} ({reason}). No archived data was lost. Free up space or "
             "repair the disk; capture then resumes automatically.",

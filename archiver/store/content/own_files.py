@@ -28,30 +28,30 @@ class OwnFiles:
     """The files of the archive, which must not be captured under any path."""
 
     def __init__(self, archive: bytes | None) -> None:
-        """List the files of the archive in the folder ``archive``, with the device and inode number of each.
+        """List the files in the archive's folder ``archive``, with the device and inode number of each.
 
-        With None, or for a folder that cannot be read, no file counts as the archive's.
+        If ``archive`` is None or cannot be read, no file counts as the archive's.
         """
         self._archive = archive
         #: Device and inode number of each file of the archive when the archive was last listed.
         self.identities = self._read_identities()
 
-    def contains_file(self, status: os.stat_result) -> bool:
+    def contains_file(self, file_stat: os.stat_result) -> bool:
         """Return True if a file with this ``stat`` result belongs to the archive.
 
         Lists the archive again before it returns True. A file that was added to the archive after the last listing
         is not recognized.
         """
-        device_and_inode = (status.st_dev, status.st_ino)
+        device_and_inode = (file_stat.st_dev, file_stat.st_ino)
         if device_and_inode not in self.identities:
             return False
         # The kernel reuses inode numbers, so this file may have got that of a deleted file of the archive.
         self.identities = self._read_identities()
         return device_and_inode in self.identities
 
-    def refuse_own_file(self, status: os.stat_result, path: bytes) -> None:
+    def refuse_own_file(self, file_stat: os.stat_result, path: bytes) -> None:
         """Raise OwnFile, with ``path``, if the file with this ``stat`` result belongs to the archive."""
-        if self.contains_file(status):
+        if self.contains_file(file_stat):
             raise OwnFile(path)
 
     def _read_identities(self) -> frozenset[tuple[int, int]]:
@@ -62,9 +62,9 @@ class OwnFiles:
         for folder in _LISTED_FOLDERS:
             # This user may not be allowed to list every folder; the folders above it are still recognized.
             with suppress(OSError):
-                status = os.stat(self._archive + folder)
-                identities.add((status.st_dev, status.st_ino))
-                for name in os.listdir(self._archive + folder):
-                    status = os.lstat(os.path.join(self._archive + folder, name))
-                    identities.add((status.st_dev, status.st_ino))
+                entry_stat = os.stat(self._archive + folder)
+                identities.add((entry_stat.st_dev, entry_stat.st_ino))
+                for entry_name in os.listdir(self._archive + folder):
+                    entry_stat = os.lstat(os.path.join(self._archive + folder, entry_name))
+                    identities.add((entry_stat.st_dev, entry_stat.st_ino))
         return frozenset(identities)

@@ -41,76 +41,78 @@ class RootFolder:
         Raises OSError: NotADirectoryError for a link in the path, OwnFile for a folder of the archive.
         """
         own_identities = frozenset[tuple[int, int]]() if skip_own_check else self.own_files.identities
-        descriptor = os.open(self.path, _ROOT_FLAGS)
+        folder_descriptor = os.open(self.path, _ROOT_FLAGS)
         try:
             if own_identities:
-                self.own_files.refuse_own_file(os.fstat(descriptor), b"")
+                self.own_files.refuse_own_file(os.fstat(folder_descriptor), b"")
             # The length of the path that leads to ``descriptor``, with the slash at its end.
             prefix_length = 0
-            for name in path.split(b"/") if path else ():
-                if name in _INVALID_NAMES:
+            for folder_name in path.split(b"/") if path else ():
+                if folder_name in _INVALID_NAMES:
                     # No scan returns such a path: it comes from a forged journal.
                     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-                child_descriptor = os.open(name, _NESTED_FLAGS, dir_fd=descriptor)
-                os.close(descriptor)
-                descriptor = child_descriptor
+                child_descriptor = os.open(folder_name, _NESTED_FLAGS, dir_fd=folder_descriptor)
+                os.close(folder_descriptor)
+                folder_descriptor = child_descriptor
                 if own_identities:
-                    status = os.fstat(descriptor)
-                    if (status.st_dev, status.st_ino) in own_identities:
-                        self.own_files.refuse_own_file(status, path[:prefix_length] + name)
-                prefix_length += len(name) + 1
+                    folder_stat = os.fstat(folder_descriptor)
+                    if (folder_stat.st_dev, folder_stat.st_ino) in own_identities:
+                        self.own_files.refuse_own_file(folder_stat, path[:prefix_length] + folder_name)
+                prefix_length += len(folder_name) + 1
         except BaseException:
-            os.close(descriptor)
+            os.close(folder_descriptor)
             raise
-        return descriptor
+        return folder_descriptor
 
     @contextmanager
     def opened_folder(self, path: bytes) -> Iterator[int]:
         """Yield the descriptor of the folder at ``path``, and close it after the block.
 
-        Raises as :meth:`open_folder_descriptor` does.
+        Raises the errors of :meth:`open_folder_descriptor`.
         """
-        descriptor = self.open_folder_descriptor(path)
+        folder_descriptor = self.open_folder_descriptor(path)
         try:
-            yield descriptor
+            yield folder_descriptor
         finally:
-            os.close(descriptor)
+            os.close(folder_descriptor)
 
     @contextmanager
     def parent_folder_opener(self) -> Iterator[Callable[[bytes], int]]:
         """Yield a function that returns the descriptor of the folder of a file, given the path of the file.
 
-        A folder is opened once for successive files in it, and closed when the path of a file in another folder is
-        given or the block ends; the caller closes nothing.  The function raises as :meth:`open_folder_descriptor`
-        does.
+        A folder is opened once for successive files, and closed when the function is called for a file in another
+        folder or when the block ends; the caller closes nothing.  The function raises the errors of
+        :meth:`open_folder_descriptor`.
 
-        Opening each file's folder again made the first capture of small files a fifth slower: two threads passed
-        the interpreter's lock to each other at every system call.  For one thread and a short batch only: if a
-        folder is moved away in between, the rest of the batch is still read from it, as if the move had come just
-        after.
+        Opening the folder again for each file made the first capture of small files a fifth slower: two threads
+        passed the interpreter's lock to each other at every system call.  Use this in one thread, and for a short
+        batch: if the folder is moved during the batch, the remaining files are still read from the moved folder.
         """
         # At most one folder, as its path and its descriptor.
-        open_folder: list[tuple[bytes, int]] = []
+        open_folders: list[tuple[bytes, int]] = []
 
-        def enter_folder_of(file_path: bytes) -> int:
+        def open_parent_folder(file_path: bytes) -> int:
+            """Return the descriptor of the folder of ``file_path``, and close the folder opened before."""
             folder_path = file_path.rpartition(b"/")[0]
-            if open_folder and open_folder[0][0] != folder_path:
-                os.close(open_folder.pop()[1])
-            if not open_folder:
-                open_folder.append((folder_path, self.open_folder_descriptor(folder_path, skip_own_check=True)))
-            return open_folder[0][1]
+            if open_folders and open_folders[0][0] != folder_path:
+                os.close(open_folders.pop()[1])
+            if not open_folders:
+                open_folders.append((folder_path, self.open_folder_descriptor(folder_path, skip_own_check=True)))
+            return open_folders[0][1]
 
         try:
-            yield enter_folder_of
+            yield open_parent_folder
         finally:
-            for _, descriptor in open_folder:
-                os.close(descriptor)
+            for _, folder_descriptor in open_folders:
+                os.close(folder_descriptor)
 
     def stat_path(self, path: bytes) -> os.stat_result:
         """Return the ``stat`` result of ``path``; a link at its end is not followed.  Raises OSError."""
-        parent_path, _, name = path.rpartition(b"/")
-        descriptor = self.open_folder_descriptor(parent_path)
+        parent_path, _, last_name = path.rpartition(b"/")
+        parent_descriptor = self.open_folder_descriptor(parent_path)
         try:
-            return os.stat(name, dir_fd=descriptor, follow_symlinks=False) if name else os.fstat(descriptor)
+            if not last_name:
+                return os.fstat(parent_descriptor)
+            return os.stat(last_name, dir_fd=parent_descriptor, follow_symlinks=False)
         finally:
-            os.close(descriptor)
+            os.close(parent_descriptor)

@@ -12,7 +12,7 @@ from archiver.store.content.root_folder import RootFolder
 
 
 class SourceChanged(Exception):
-    """The file changed while it was copied, or is not a regular file; nothing of the copy was kept."""
+    """The file changed while it was copied, or is not a regular file; the copy was discarded."""
 
 
 class StatData(NamedTuple):
@@ -25,7 +25,7 @@ class StatData(NamedTuple):
 
     @classmethod
     def unknown(cls) -> StatData:
-        """Return stat data unlike any file's: by comparison, every file has changed and must be read."""
+        """Return stat data that no file has: compared with it, every file has changed and must be read."""
         return cls(-1, -1, -1, -1)
 
     @classmethod
@@ -75,11 +75,11 @@ class FileSource:
         try:
             self._descriptor = open_without_side_effects(self._name, folder_descriptor)
             self._own_descriptors.append(self._descriptor)
-            status = os.fstat(self._descriptor)
-            root.own_files.refuse_own_file(status, path)
-            if not stat.S_ISREG(status.st_mode):
+            file_stat = os.fstat(self._descriptor)
+            root.own_files.refuse_own_file(file_stat, path)
+            if not stat.S_ISREG(file_stat.st_mode):
                 raise SourceChanged
-            self.stat_data = StatData.from_stat_result(status)
+            self.stat_data = StatData.from_stat_result(file_stat)
             self.is_being_written = _has_writer(self._descriptor)
         except BaseException:
             self.close()
@@ -104,29 +104,29 @@ class FileSource:
             os.close(self._own_descriptors.pop())
 
 
-def open_without_side_effects(name: bytes, folder_descriptor: int) -> int:
-    """Open the file ``name`` of a folder for reading; return its descriptor, which the caller closes.
+def open_without_side_effects(file_name: bytes, folder_descriptor: int) -> int:
+    """Open the file ``file_name`` of a folder for reading; return its descriptor, which the caller closes.
 
     Follows no link, and does not wait for the writer of a FIFO.  The file's atime stays as it is if this process
     owns the file or is root.  Raises OSError.
     """
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    open_flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
-        return os.open(name, flags | os.O_NOATIME, dir_fd=folder_descriptor)
+        return os.open(file_name, open_flags | os.O_NOATIME, dir_fd=folder_descriptor)
     except PermissionError:
         # Only the file's owner may use O_NOATIME.
-        return os.open(name, flags, dir_fd=folder_descriptor)
+        return os.open(file_name, open_flags, dir_fd=folder_descriptor)
 
 
-def _has_writer(descriptor: int) -> bool:
+def _has_writer(file_descriptor: int) -> bool:
     """Return True if some process has the file open for writing.
 
     The kernel refuses a read lease on such a file.  A lease that is granted is released at once.  Leases require
     ownership of the file or CAP_LEASE, and a filesystem that supports them; otherwise the result is False.
     """
     try:
-        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(file_descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except OSError as error:
         return error.errno == errno.EAGAIN
-    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    fcntl.fcntl(file_descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     return False

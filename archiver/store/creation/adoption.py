@@ -20,54 +20,59 @@ from archiver.store.git import hooks, repository_format
 from archiver.store.git.repository import JOURNAL, Repository
 from archiver.store.writer import Draft
 
+#: Entries that an adoption adds to the clone and the keys.
+_ENTRIES_OF_COMPLETE_ARCHIVE = ("index.db", "lock", "spool")
+#: Nobody may write to a content object.
+_CONTENT_MODE = 0o444
 
-def adopt(root: Path, adopted: ArchiveAdopted) -> Archive:
-    """Turn the mirror clone and the keys in ``root`` into an archive; return it, for the caller to close.
 
-    ``adopted`` is the event to journal.  The clone is changed in place.  Its content and history are not checked:
-    ``verify`` does that afterwards.  After a crash, the workspace folder marks the archive as unfinished, and
-    another call with the same event completes the work.
+def adopt(root: Path, adoption: ArchiveAdopted) -> Archive:
+    """Turn the mirror clone and the keys in ``root`` into an archive; return the archive, for the caller to close.
+
+    ``adoption`` are the details of the event to journal.  The clone is changed in place.  Its content and history
+    are not checked: ``verify`` does that afterwards.  After a crash, the workspace folder marks the archive as
+    unfinished, and another call with the same details completes the work.
 
     Raises StorageError if the clone or the keys are missing or cannot be used, or if the filesystem cannot keep an
     archive; the clone is unchanged then.
     """
     with permissions.archive_umask():
-        return _adopt_clone(root, adopted)
+        return _adopt_clone(root, adoption)
 
 
-def is_adopted(root: Path, adopted: ArchiveAdopted) -> bool:
-    """Return True if ``root`` is an archive whose journal has the event ``adopted``, and its adoption is complete.
+def is_adoption_complete(root: Path, adoption: ArchiveAdopted) -> bool:
+    """Return True if ``root`` is a complete archive whose journal has an event with the details ``adoption``.
 
-    Raises as opening the archive and reading its journal does.
+    Raises the errors of :class:`Archive` and :meth:`Journal.events_since`.
     """
-    if new_archive.is_unfinished(root) or not all(is_there(root / name) for name in ("index.db", "lock", "spool")):
+    if new_archive.is_unfinished(root) or not all(is_there(root / name) for name in _ENTRIES_OF_COMPLETE_ARCHIVE):
         return False
     with closing(Archive(root)) as archive:
-        return any(_journals_adoption(event, adopted) for event in archive.journal.events_since(None))
+        return any(_journals_adoption(event, adoption) for event in archive.journal.events_since(None))
 
 
-def _adopt_clone(root: Path, adopted: ArchiveAdopted) -> Archive:
-    """Do the work of :func:`adopt`; the umask is set."""
+def _adopt_clone(root: Path, adoption: ArchiveAdopted) -> Archive:
+    """Adopt the clone, see :func:`adopt`.  The caller has set the umask of an archive."""
     _check_clone(root)
     workspace = root / new_archive.WORKSPACE
     check_filesystem(workspace, root)
-    # From here on, the folder marks the archive as unfinished.
+    # From here on, the workspace marks the archive as unfinished.
     workspace.mkdir(mode=0o700, exist_ok=True)
     _prepare_clone(root)
     archive = Archive(root)
     archive.reindex()
     newest_event = archive.journal.newest_event()
-    # After a crash between the event and the end of the adoption, the event is there already.
-    if newest_event is None or not _journals_adoption(newest_event, adopted):
+    # After a crash between the event and the end of the adoption, the journal already has the event.
+    if newest_event is None or not _journals_adoption(newest_event, adoption):
         with archive.writing(0) as writer:
-            writer.append(Draft("archive", adopted))
+            writer.append(Draft("archive", adoption))
     shutil.rmtree(workspace)
     sync_filesystem(root)
     return archive
 
 
 def _check_clone(root: Path) -> None:
-    """Raise StorageError if the clone or the keys in ``root`` are missing or cannot be used; changes nothing."""
+    """Raise StorageError if the clone or the keys in ``root`` are missing or cannot be used.  Changes nothing."""
     repository_path = root / "archive.git"
     for required_file in (
         repository_path / "HEAD",
@@ -75,10 +80,10 @@ def _check_clone(root: Path) -> None:
         root / "keys" / "allowed_signers",
     ):
         if not is_plain_file(required_file):
-            raise _missing_part(required_file)
+            raise _missing_file_error(required_file)
     _check_clone_format(repository_path)
     if not _has_journal(repository_path):
-        raise _missing_part(repository_path / JOURNAL)
+        raise _missing_file_error(repository_path / JOURNAL)
     if outside_files := hooks.redirections(repository_path):
         raise StorageError(
             "{path} makes the clone depend on files outside it. Nothing was changed. Clone again without "
@@ -88,7 +93,10 @@ def _check_clone(root: Path) -> None:
 
 
 def _prepare_clone(root: Path) -> None:
-    """Give the clone the settings, the modes and the folders of an archive; may be repeated.  Raises OSError."""
+    """Give the clone the settings, modes and folders of an archive.  Safe to repeat after a crash.
+
+    Raises OSError if a file cannot be changed.
+    """
     repository_path = root / "archive.git"
     # Before the first git command: git obeys the settings of the clone, which may be harmful.
     Repository(repository_path).arm()
@@ -98,9 +106,9 @@ def _prepare_clone(root: Path) -> None:
     (root / "spool").mkdir(exist_ok=True)
 
 
-def _journals_adoption(event: Event, adopted: ArchiveAdopted) -> bool:
-    """Return True if ``event`` records the adoption ``adopted``."""
-    return event.action == adopted.action and event.details == adopted.to_details()
+def _journals_adoption(event: Event, adoption: ArchiveAdopted) -> bool:
+    """Return True if ``event`` is an adoption with the details ``adoption``."""
+    return event.action == adoption.action and event.details == adoption.to_details()
 
 
 def _check_clone_format(repository_path: Path) -> None:
@@ -137,19 +145,19 @@ def _has_journal(repository_path: Path) -> bool:
     try:
         return f" {JOURNAL}\n".encode() in (repository_path / "packed-refs").read_bytes()
     except OSError:
-        # Without a readable file of packed refs, no ref is packed.
+        # Git creates the file when it first packs refs. Without a readable file, no ref counts as packed.
         return False
 
 
-def _make_read_only(objects: Path) -> None:
-    """Take away the right to write from every content object below the folder ``objects``; raises OSError."""
-    for folder, _, object_names in os.walk(objects):
+def _make_read_only(objects_folder: Path) -> None:
+    """Make every content object below ``objects_folder`` read-only.  Raises OSError if a mode cannot be set."""
+    for folder, _, object_names in os.walk(objects_folder):
         for object_name in object_names:
-            Path(folder, object_name).chmod(0o444)
+            Path(folder, object_name).chmod(_CONTENT_MODE)
 
 
-def _missing_part(path: Path) -> StorageError:
-    """Return the error for a file missing at ``path`` and needed by a clone to become an archive."""
+def _missing_file_error(path: Path) -> StorageError:
+    """Return the error about ``path``, a missing file that a clone needs to become an archive."""
     return StorageError(
         "{path} does not exist. Nothing was changed. A clone to be adopted needs the repository in "
         "DIR/archive.git, the objects in DIR/archive.git/lfs/objects, and the keys in DIR/keys. To clone the "

@@ -1,6 +1,6 @@
 """Test whether a filesystem can keep an archive, before anything is made on it.
 
-The name of a filesystem does not tell its abilities: exFAT has another name if it is mounted through FUSE, and a
+The name of a filesystem does not show its abilities: exFAT has another name if it is mounted through FUSE, and a
 network share has the abilities of its server.  So each ability is tried.
 """
 
@@ -15,6 +15,8 @@ from archiver.errors import LazyMessage, StorageError
 from archiver.path_existence import is_there
 
 _MOUNT_TABLE = Path("/proc/self/mountinfo")
+#: Position of the device number among the fields of a line of the mount table, see proc_pid_mountinfo(5).
+_DEVICE_FIELD = 2
 #: The modes of the signing key, of a content object and of a hook: the filesystem must keep each of them.
 _NEEDED_MODES = (0o600, 0o444, 0o750)
 #: A name that git allows in a ref, and that filesystems made for Windows refuse.  The name is bytes, because a
@@ -38,7 +40,7 @@ def check_filesystem(workspace: Path, root: Path) -> None:
     shutil.rmtree(trial_folder, ignore_errors=True)
     try:
         trial_folder.mkdir()
-        missing_ability = _missing_ability(trial_folder)
+        missing_ability = _find_missing_ability(trial_folder)
         if missing_ability is not None:
             raise StorageError(
                 "{path} is on {filesystem}, a filesystem that {lacking}. Nothing was changed. Choose a folder on "
@@ -53,10 +55,11 @@ def check_filesystem(workspace: Path, root: Path) -> None:
             workspace.rmdir()
 
 
-def _missing_ability(trial_folder: Path) -> LazyMessage | None:
+def _find_missing_ability(trial_folder: Path) -> LazyMessage | None:
     """Try each ability in an empty folder; return a description of the first missing ability, None if all work.
 
-    The description continues the sentence "a filesystem that ...".  Leaves files in the folder.  Raises OSError.
+    The description continues the sentence "a filesystem that ...".  Leaves files in the folder.  Raises OSError if
+    nothing can be written.
     """
     if not all(_keeps_mode(trial_folder / f"{mode:o}", mode) for mode in _NEEDED_MODES):
         return LazyMessage("stores no permissions, so that others could read the key and change archived data")
@@ -71,39 +74,40 @@ def _missing_ability(trial_folder: Path) -> LazyMessage | None:
 
 
 def _keeps_mode(path: Path, mode: int) -> bool:
-    """Create a file at ``path`` and set ``mode``; return True if the file has this mode afterwards."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    """Create a file at ``path`` and set its mode; return True if the file then has ``mode``."""
+    file_fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        os.fchmod(descriptor, mode)
+        os.fchmod(file_fd, mode)
     except OSError:
-        # Some filesystems refuse the call; others ignore it, which is found below.
+        # Some filesystems refuse the call. Others ignore it, which the last line detects.
         return False
     finally:
-        os.close(descriptor)
+        os.close(file_fd)
     return stat.S_IMODE(os.stat(path).st_mode) == mode
 
 
 def _create_file(path: Path) -> None:
+    """Create an empty file.  Raises OSError if ``path`` exists or cannot be created."""
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _describe_filesystem(path: Path) -> str:
     """Return the name that the mount table gives to the filesystem of ``path``.
 
-    For FUSE, whose name is the same for all filesystems, the mounted source is added in parentheses.  If the table
-    has no such filesystem, return its device number.
+    The name "fuse" is the same for many filesystems, so the mounted source is added in parentheses.  Returns the
+    device number if the table does not list the filesystem.
     """
     device_number = os.stat(path).st_dev
     device = f"{os.major(device_number)}:{os.minor(device_number)}"
     try:
-        lines = os.fsdecode(_MOUNT_TABLE.read_bytes()).splitlines()
+        mount_lines = os.fsdecode(_MOUNT_TABLE.read_bytes()).splitlines()
     except OSError:
         # Without /proc, only the device number is known.
-        lines = []
-    # A line, proc_pid_mountinfo(5): mount ID, parent ID, device, ..., "-", filesystem, source, options.
-    for line in lines:
-        mount_fields, _, filesystem_fields = line.partition(" - ")
-        if mount_fields.split(" ")[2] == device:
+        mount_lines = []
+    # A line has the fields mount ID, parent ID, device, ..., "-", filesystem, source, options.
+    for mount_line in mount_lines:
+        mount_fields, _, filesystem_fields = mount_line.partition(" - ")
+        if mount_fields.split(" ")[_DEVICE_FIELD] == device:
             filesystem, source = filesystem_fields.split(" ")[:2]
             return f"{filesystem} ({source})" if filesystem.startswith("fuse") else filesystem
     return f"device {device}"

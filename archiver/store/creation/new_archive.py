@@ -24,17 +24,17 @@ from archiver.store.fsync import sync_filesystem
 
 WORKSPACE = ".archiver-init"
 #: Folders of the workspace: an archive that is being made, and one that only has to be moved.
-_UNFINISHED, _COMPLETE = "new", "whole"
+_UNFINISHED_NAME, _COMPLETE_NAME = "new", "whole"
 #: The entry that makes its folder an archive.
-_LAST_MOVED = "archive.git"
-#: Entries that a filesystem makes in its own root folder; a mount point with nothing else counts as empty.
+_LAST_MOVED_NAME = "archive.git"
+#: Entries that a filesystem creates in its root folder. A mount point with no other entries counts as empty.
 _FILESYSTEM_NAMES = frozenset({"lost+found"})
 
 
 def is_occupied(root: Path) -> bool:
-    """Return True if no archive can be made at ``root``, because ``root`` is not a folder or not empty.
+    """Return True if no archive can be created at ``root``, because ``root`` is not a folder or not empty.
 
-    A missing ``root`` is free.  Raises OSError.
+    Returns False if ``root`` does not exist.  Raises OSError if ``root`` cannot be read.
     """
     if not is_there(root, follow_links=False):
         return False
@@ -42,70 +42,75 @@ def is_occupied(root: Path) -> bool:
 
 
 def is_unfinished(root: Path) -> bool:
-    """Return True if a process is making an archive at ``root``, or was killed while doing so; raises OSError."""
+    """Return True if a process is creating an archive at ``root``, or was killed while doing so.
+
+    Raises OSError if ``root`` cannot be read.
+    """
     return is_folder(root / WORKSPACE)
 
 
-def finish_interrupted(root: Path) -> None:
-    """Move a killed process's completed archive out of the workspace; remove an incomplete archive.
+def finish_interrupted_creation(root: Path) -> None:
+    """Move the complete archive of a killed process out of the workspace, or remove an incomplete archive.
 
     Does nothing without a workspace, or if the workspace belongs to another user.  Raises Busy if a process is
-    still making an archive there, OSError if something is in the way or cannot be moved.
+    still creating an archive at ``root``, OSError if an entry is in the way at ``root`` or cannot be moved.
     """
     workspace = root / WORKSPACE
     # Only the user who made a workspace can move or remove everything in it.
     if not is_folder(workspace, follow_links=False) or os.stat(workspace).st_uid != os.geteuid():
         return
     with _creation_lock(root):
-        _move_out(root, [])
+        _move_to_root(root, [])
         shutil.rmtree(workspace, ignore_errors=True)
 
 
-class NewFolder:
-    """An archive made in ``folder``, a part of the workspace, and moved to the root at the end."""
+class NewArchiveFolder:
+    """The folder of a new archive, created in the workspace and moved to the root when the archive is complete."""
 
     def __init__(self, root: Path) -> None:
-        """Take the folder for an archive at ``root``; nothing is created yet."""
-        self.folder = root / WORKSPACE / _UNFINISHED
+        """Choose the folder for an archive at ``root``.  Nothing is created yet."""
+        self.folder = root / WORKSPACE / _UNFINISHED_NAME
         self._root = root
         self._moved_names: list[str] = []
 
     def put_in_place(self) -> None:
-        """Move the complete archive to its root, durably, and remove the workspace; raises OSError.
+        """Move the complete archive to its root, durably, and remove the workspace.
 
-        If the process is killed on the way, :func:`finish_interrupted` completes the move.
+        If the process is killed on the way, :func:`finish_interrupted_creation` completes the move.  Raises
+        OSError if the archive cannot be moved.
         """
         sync_filesystem(self._root)
-        self.folder.rename(self._root / WORKSPACE / _COMPLETE)
-        _move_out(self._root, self._moved_names)
+        self.folder.rename(self._root / WORKSPACE / _COMPLETE_NAME)
+        _move_to_root(self._root, self._moved_names)
         shutil.rmtree(self._root / WORKSPACE)
 
     def undo(self) -> None:
-        """Remove everything that was made, in the workspace and at the root; never raises OSError."""
+        """Remove everything that was created, in the workspace and at the root.  Never raises OSError."""
         for name in (*self._moved_names, WORKSPACE):
-            _remove(self._root / name)
+            _remove_file_or_folder(self._root / name)
 
 
 @contextmanager
-def create_in_workspace(root: Path) -> Iterator[NewFolder]:
-    """Yield a folder in which the block makes the archive for ``root``, and then calls ``put_in_place``.
+def create_in_workspace(root: Path) -> Iterator[NewArchiveFolder]:
+    """Yield a NewArchiveFolder for a block that creates an archive in its ``folder`` and ends with its
+    ``put_in_place``.
 
-    ``root`` and the folders above it are created if missing.  If the block raises, everything that was made is
-    removed.
+    ``put_in_place`` moves the archive to ``root``.  ``root`` and the folders above are created if missing.  If the
+    block raises, everything that was created is removed.
 
-    Raises Busy if another process is making an archive there, StorageError if the filesystem cannot keep an
-    archive, OSError if nothing can be written.
+    Raises Busy if another process is creating an archive at ``root``, StorageError if the filesystem cannot keep
+    an archive, OSError if nothing can be written.
     """
     missing_ancestors = missing_folders(root)
     try:
         root.mkdir(parents=True, exist_ok=True)
         with _creation_lock(root):
-            new_folder = NewFolder(root)
-            workspace = new_folder.folder.parent
+            new_folder = NewArchiveFolder(root)
+            workspace = root / WORKSPACE
             try:
                 check_filesystem(workspace, root)
                 workspace.mkdir(mode=0o700)
-                # While the workspace is empty: everything made in it would inherit its access-control lists.
+                # Restricted while it is still empty, because new entries inherit its access-control lists.
                 permissions.restrict_to_owner(workspace)
                 new_folder.folder.mkdir()
                 yield new_folder
@@ -118,42 +123,45 @@ def create_in_workspace(root: Path) -> Iterator[NewFolder]:
 
 
 def missing_folders(path: Path) -> list[Path]:
-    """Return ``path`` and the folders above, as far as missing, the deepest first; raises OSError."""
+    """Return those of ``path`` and the folders above it that do not exist, the deepest first.
+
+    Raises OSError if a folder cannot be read.
+    """
     return [folder for folder in (path, *path.parents) if not is_there(folder)]
 
 
 def remove_folders(folders: Iterable[Path]) -> None:
-    """Remove all empty ``folders``, in the given order; never raises OSError."""
+    """Remove all empty ``folders``, in the given order.  Never raises OSError."""
     for folder in folders:
-        # A folder that is not empty holds something that another program has put there.
+        # Another program may have put an entry into the folder. Such a folder has to stay.
         with suppress(OSError):
             folder.rmdir()
 
 
-def _move_out(root: Path, moved_names: list[str]) -> None:
+def _move_to_root(root: Path, moved_names: list[str]) -> None:
     """Move a complete archive, if present, from the workspace to ``root``, durably.
 
-    Each name is added to ``moved_names`` as soon as it is moved, so that the caller can undo a part of the move.
-    Raises OSError, FileExistsError if ``root`` has an entry of that name.
+    Adds each name to ``moved_names`` as soon as the entry is moved, so that the caller can undo a partial move.
+    Raises FileExistsError if ``root`` already has an entry of the same name, OSError if an entry cannot be moved.
     """
-    complete = root / WORKSPACE / _COMPLETE
-    if not is_folder(complete):
+    complete_folder = root / WORKSPACE / _COMPLETE_NAME
+    if not is_folder(complete_folder):
         return
     permissions.restrict_to_owner(root)
-    for name in sorted(os.listdir(complete), key=lambda name: name == _LAST_MOVED):
+    for name in sorted(os.listdir(complete_folder), key=lambda name: name == _LAST_MOVED_NAME):
         if is_there(root / name, follow_links=False):
             raise OSError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(root / name))
         # All other names must be durable before the last one turns the folder into an archive.
-        if name == _LAST_MOVED:
+        if name == _LAST_MOVED_NAME:
             sync_filesystem(root)
-        (complete / name).rename(root / name)
+        (complete_folder / name).rename(root / name)
         moved_names.append(name)
     sync_filesystem(root)
 
 
-def _remove(path: Path) -> None:
-    """Remove a file, or a folder with everything in it; never raises OSError."""
-    # The caller reports the error that made it clean up.  The next attempt clears what cannot be removed now.
+def _remove_file_or_folder(path: Path) -> None:
+    """Remove a file, or a folder with all its content.  Never raises OSError."""
+    # The caller reports the error that led to the removal.  The next attempt removes anything left behind.
     with suppress(OSError):
         if is_folder(path, follow_links=False):
             shutil.rmtree(path)
@@ -163,18 +171,19 @@ def _remove(path: Path) -> None:
 
 @contextmanager
 def _creation_lock(root: Path) -> Iterator[None]:
-    """Lock the folder ``root`` during the block, so no two processes make an archive inside at once.
+    """Lock the folder ``root`` during the block, so that no two processes create an archive there at once.
 
     Does not wait: raises Busy if another process holds the lock.
     """
-    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(root_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError:
         raise Busy(
-            "Another process is creating an archive at {path}. Nothing was changed. Try again when it has ended.",
+            "Another process is creating an archive at {path}. Nothing was changed. Try again when that process "
+            "has ended.",
             path=root,
         ) from None
     finally:
-        os.close(descriptor)
+        os.close(root_fd)

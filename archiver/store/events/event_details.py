@@ -85,6 +85,7 @@ class EventDetails:
 
     @classmethod
     def _own_members(cls) -> tuple[_DeclaredMember, ...]:
+        """Return the members that this class declares, in the order of the attributes."""
         # mypy confuses the __hash__ of the instances with that of the class.
         return _declared_members(cls)  # type: ignore[arg-type]
 
@@ -100,11 +101,11 @@ class EventDetails:
         An optional member may be missing or null.
         """
         # mypy confuses the __hash__ of the instances with that of the class.
-        for name, rule in _checked_members(cls):  # type: ignore[arg-type]
-            value = details.get(name)
-            is_left_out = value is None and rule.is_optional
-            if not is_left_out and not (name in details and rule.kind.accepts(value)):
-                raise ValueError(f"{name} is missing or of another kind")
+        for member_name, rule in _checked_members(cls):  # type: ignore[arg-type]
+            member_value = details.get(member_name)
+            is_left_out = member_value is None and rule.is_optional
+            if not is_left_out and not (member_name in details and rule.kind.accepts(member_value)):
+                raise ValueError(f"{member_name} is missing or of another kind")
 
     @classmethod
     def check_attachments(cls, attachment_names: Collection[str]) -> None:
@@ -130,12 +131,12 @@ class EventDetails:
         return cls(**value_by_attribute)
 
     def to_details(self) -> dict[str, Any]:
-        """Return the details in the form of the journal, without optional members that are None."""
+        """Return the details in the form of the journal; optional members that are None are left out."""
         details = {}
         for member in self._own_members():
-            value = getattr(self, member.attribute)
-            if value is not None or not member.rule.is_optional:
-                details[member.name] = member.rule.to_json(value)
+            attribute_value = getattr(self, member.attribute)
+            if attribute_value is not None or not member.rule.is_optional:
+                details[member.name] = member.rule.to_json(attribute_value)
         return details
 
 
@@ -143,9 +144,16 @@ class EventDetails:
 def _declared_members(details_class: type[Any]) -> tuple[_DeclaredMember, ...]:
     """Return the members in the order of the attributes; cached, because reading an event needs them."""
     members = []
-    for field in fields(details_class):
-        rule = field.metadata[_RULE]
-        members.append(_DeclaredMember(field.name, rule.name or field.name, rule, field.default is not MISSING))
+    for declared_field in fields(details_class):
+        rule = declared_field.metadata[_RULE]
+        members.append(
+            _DeclaredMember(
+                attribute=declared_field.name,
+                name=rule.name or declared_field.name,
+                rule=rule,
+                has_default=declared_field.default is not MISSING,
+            )
+        )
     return tuple(members)
 
 
@@ -182,7 +190,10 @@ class WritableDetails(Protocol):
 
 
 def require_member(value: Value | None, name: str) -> Value:
-    """Return the value of a noted member that the caller relies on. Raises ValueError if the value is None."""
+    """Return ``value``, that of a noted member that the caller requires. Raises ValueError if it is None.
+
+    ``name`` is the member's name, for the error.
+    """
     if value is None:
         raise ValueError(f"{name} is missing")
     return value

@@ -108,10 +108,10 @@ class FilingUpdated(EventDetails):
 
 
 def given_paper_name(details: Mapping[str, Any]) -> str:
-    """Return the name that a person gave to the document of an event, empty without a document.
+    """Return the name that a person gave to the document of an event; empty if the event has no document.
 
-    Reads raw details, so that it works for kinds of events of a newer release too: the name decides whether the
-    document may be shown.
+    Reads the raw details, because this must work for kinds of events of a newer release too: the name decides
+    whether the document may be shown.
     """
     return str(details.get("file") or details.get("evidence") or "")
 

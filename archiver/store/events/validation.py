@@ -48,8 +48,8 @@ def check_new_event(
         _check_details(action, details, attachment_names)
     except ValueError as error:
         raise UsageError(
-            "The event {action} cannot be recorded because it would not be readable ({reason}). Nothing was "
-            "recorded.",
+            "The journal event {action} cannot be recorded because it would not be readable ({reason}). Nothing "
+            "was recorded.",
             action=action,
             reason=error,
         ) from None
@@ -63,43 +63,45 @@ def check_new_details(details: Mapping[str, Any]) -> None:
     _check_value(details, "details", 0)
 
 
-def _check_value(value: object, path: str, depth: int) -> None:
+def _check_value(value: object, member_path: str, depth: int) -> None:
     """Raise UsageError if a value, or any value in it, cannot be journalled.
 
-    ``path`` names the value in the error, such as ``details.items.0``. ``depth`` counts the objects and lists
-    around it.
+    ``member_path`` names the value in the error, such as ``details.items.0``. ``depth`` is the number of objects
+    and lists around it.
     """
     if isinstance(value, str):
-        check_text(value, path)
+        check_text(value, member_path)
     elif isinstance(value, float):
         if not math.isfinite(value):
-            raise _unfit_value_error(path, LazyMessage("a number that is not finite"))
+            raise _unfit_value_error(member_path, LazyMessage("a number that is not finite"))
     elif isinstance(value, int):
         if not SMALLEST <= value <= LARGEST:
-            raise _unfit_value_error(path, LazyMessage("a number larger than 64 bits"))
+            raise _unfit_value_error(member_path, LazyMessage("a number larger than 64 bits"))
     elif isinstance(value, Mapping | list | tuple):
         if depth == _MAX_WRITTEN_LEVELS:
             raise _unfit_value_error(
-                path, LazyMessage("more than {levels} levels of nesting", levels=_MAX_WRITTEN_LEVELS)
+                member_path, LazyMessage("more than {levels} levels of nesting", levels=_MAX_WRITTEN_LEVELS)
             )
-        for key, member in _iterate_checked_items(value, path):
-            _check_value(member, f"{path}.{key}", depth + 1)
+        for member_name, member in _iterate_checked_items(value, member_path):
+            _check_value(member, f"{member_path}.{member_name}", depth + 1)
     elif value is not None:
-        raise _unfit_value_error(path, LazyMessage("a value of type {kind}", kind=type(value).__name__))
+        raise _unfit_value_error(member_path, LazyMessage("a value of type {kind}", kind=type(value).__name__))
 
 
-def _iterate_checked_items(value: Mapping[Any, Any] | Sequence[Any], path: str) -> Iterable[tuple[Any, Any]]:
+def _iterate_checked_items(
+    value: Mapping[Any, Any] | Sequence[Any], member_path: str
+) -> Iterable[tuple[Any, Any]]:
     """Return the (name, value) pairs of a mapping, or the (index, value) pairs of a list.
 
     Raises UsageError if a name is not a text, or the text cannot be journalled.
     """
     if not isinstance(value, Mapping):
         return enumerate(value)
-    for key in value:
-        if not isinstance(key, str):
+    for member_name in value:
+        if not isinstance(member_name, str):
             # JSON converts another type to text, so a different document would be read back.
-            raise _unfit_value_error(path, LazyMessage("a name that is not a string"))
-        check_text(key, path)
+            raise _unfit_value_error(member_path, LazyMessage("a name that is not a string"))
+        check_text(member_name, member_path)
     return value.items()
 
 
@@ -113,11 +115,11 @@ def check_text(text: str, path: str) -> None:
         raise _unfit_value_error(path, LazyMessage("bytes that are not UTF-8")) from None
 
 
-def _unfit_value_error(path: str, unfit_part: LazyMessage) -> UsageError:
-    """Return the error for the value at ``path``; ``unfit_part`` is a noun, such as "a control character"."""
+def _unfit_value_error(member_path: str, unfit_part: LazyMessage) -> UsageError:
+    """Return the error for the value at ``member_path``; ``unfit_part`` is a noun such as "a NUL character"."""
     return UsageError(
         "{field} cannot be recorded because it contains {what}. Nothing was recorded. Use plain text.",
-        field=path[:_MAX_PATH_LENGTH],
+        field=member_path[:_MAX_PATH_LENGTH],
         what=unfit_part,
     )
 
@@ -125,30 +127,31 @@ def _unfit_value_error(path: str, unfit_part: LazyMessage) -> UsageError:
 # --- after an event is read
 
 
-def parse_event_document(data: bytes) -> dict[str, Any]:
+def parse_event_document(json_bytes: bytes) -> dict[str, Any]:
     """Return an event from the bytes of an ``event.json``.
 
     Raises ValueError if they are not a valid JSON object, or if a member or attachment is missing or unfit.
     """
-    document = load_json_object(data)
+    document = load_json_object(json_bytes)
     check_event_document(document)
     return document
 
 
-def load_json_object(data: bytes) -> dict[str, Any]:
-    """Return the JSON object in ``data``, if read alike by every program.
+def load_json_object(json_bytes: bytes) -> dict[str, Any]:
+    """Return the JSON object in ``json_bytes``, if it has the same meaning for every program.
 
-    Raises ValueError if ``data`` is not a JSON object in UTF-8, contains a number that is not finite or half of a
-    surrogate pair, or is nested too deeply.
+    Raises ValueError if ``json_bytes`` is not a JSON object in UTF-8, contains a number that is not finite or half
+    of a surrogate pair, or is nested too deeply.
     """
-    # With so few brackets, as in most events, the nesting cannot be too deep, and need not be measured.
-    if data.count(b"[") + data.count(b"{") > _MAX_READ_LEVELS and _measure_nesting(data) > _MAX_READ_LEVELS:
+    # With few brackets, as in most events, the nesting cannot be too deep, and need not be measured.
+    bracket_count = json_bytes.count(b"[") + json_bytes.count(b"{")
+    if bracket_count > _MAX_READ_LEVELS and _measure_nesting(json_bytes) > _MAX_READ_LEVELS:
         raise ValueError("nested too deeply")
     try:
-        document = _DECODER.decode(data.decode("utf-8"))
+        document = _DECODER.decode(json_bytes.decode("utf-8"))
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-    if b"\\u" in data:
+    if b"\\u" in json_bytes:
         # An escape may be half of a surrogate pair, which is not a character: encoding it raises ValueError.
         json.dumps(document, ensure_ascii=False).encode("utf-8")
     if not isinstance(document, dict):
@@ -170,10 +173,10 @@ def _parse_finite(text: str) -> float:
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_parse_finite)
 
 
-def _measure_nesting(data: bytes) -> int:
+def _measure_nesting(json_bytes: bytes) -> int:
     """Return how deep the objects and lists of a JSON document are nested, without parsing it."""
     current_depth = max_depth = 0
-    for character in _JSON_STRING.sub(b"", data):
+    for character in _JSON_STRING.sub(b"", json_bytes):
         if character in b"[{":
             current_depth += 1
             max_depth = max(max_depth, current_depth)
@@ -187,9 +190,9 @@ def check_event_document(document: Mapping[str, Any]) -> None:
 
     These are the members that every event has, and those of ``details`` that its action requires.
     """
-    for name, (kind, _) in ENVELOPE.items():
-        if name not in document or not kind.accepts(document[name]):
-            raise ValueError(f"{name} is missing or of another kind")
+    for member_name, (member_kind, _) in ENVELOPE.items():
+        if member_name not in document or not member_kind.accepts(document[member_name]):
+            raise ValueError(f"{member_name} is missing or of another kind")
     attachment_names = [attachment["name"] for attachment in document["attachments"]]
     _check_details(document["action"], document["details"], attachment_names)
 
@@ -206,9 +209,9 @@ def _check_details(action: str, details: Mapping[str, Any], attachment_names: Co
 
 
 def read_moved_refs(document: Mapping[str, Any]) -> dict[str, str]:
-    """Return the refs moved by an event, each with an object id; the event may be unreadable otherwise.
+    """Return ref -> object id for the refs that an event moved, even if the rest of the event is unreadable.
 
-    Empty if the refs are missing or of another form, too.
+    Returns an empty dict if the refs are missing or of another form.
     """
     refs = document.get("refs")
     return dict(refs) if isinstance(refs, dict) and fits_refs(refs) else {}

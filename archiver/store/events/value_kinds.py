@@ -86,12 +86,12 @@ def _is_time(value: Any) -> bool:
     return True
 
 
-def _is_compliance_clock(value: Any) -> bool:
+def _is_compliance_clock(json_value: Any) -> bool:
     """Return True if the value is a compliance clock with its readings, and not too late to add periods to.
 
     May raise for a value of another kind.
     """
-    clock_time, clock_reading = clock.parse_evidence(value)
+    clock_time, clock_reading = clock.parse_evidence(json_value)
     return (
         clock_time.year <= _MAX_YEAR
         and isinstance(clock_reading.boot_id, str)
@@ -101,30 +101,33 @@ def _is_compliance_clock(value: Any) -> bool:
     )
 
 
-def fits_refs(value: Any) -> bool:
+def fits_refs(json_value: Any) -> bool:
     """Return True if the value maps full ref names to object ids; the ids have 40 hexadecimal digits."""
-    return isinstance(value, dict) and all(
-        _REF.fullmatch(ref) and isinstance(oid, str) and _OID.fullmatch(oid) for ref, oid in value.items()
+    return isinstance(json_value, dict) and all(
+        _REF.fullmatch(ref_name) and isinstance(object_id, str) and _OID.fullmatch(object_id)
+        for ref_name, object_id in json_value.items()
     )
 
 
-def _is_attachment(value: Any) -> bool:
+def _is_attachment(json_value: Any) -> bool:
     """Return True if the value describes an attachment, with no further members. Raises for another type."""
     return (
-        value.keys() == _ATTACHMENT_MEMBERS
-        and _is_text(value["name"])
-        and _is_text(value["sha256"])
-        and _is_integer(value["size"])
+        json_value.keys() == _ATTACHMENT_MEMBERS
+        and _is_text(json_value["name"])
+        and _is_text(json_value["sha256"])
+        and _is_integer(json_value["size"])
     )
 
 
-def _is_sheet(value: Any) -> bool:
+def _is_sheet(json_value: Any) -> bool:
     """Return True if the value is a filing's sheet: texts and lists of texts, with valid or empty days.
 
     Raises for another type.
     """
-    days = (value[name] for name in _SHEET_DAYS if value.get(name))
-    return all(map(DAY.fits, days)) and all(_is_text(field) or TEXTS.fits(field) for field in value.values())
+    entered_days = (json_value[field_name] for field_name in _SHEET_DAYS if json_value.get(field_name))
+    return all(map(DAY.fits, entered_days)) and all(
+        _is_text(sheet_value) or TEXTS.fits(sheet_value) for sheet_value in json_value.values()
+    )
 
 
 ANYTHING = ValueKind("any value", lambda _value: True)

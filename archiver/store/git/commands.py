@@ -205,7 +205,7 @@ class GitCommands:
         """Return the error for a git command that failed; ``stderr`` gives the reason in the message."""
         return StorageError(
             "git {command} failed in {path}: {reason}. No archived data was lost. The change is retried at the "
-            "next scan. Check the disk. To check the archive, run: archiver verify",
+            "next scan. Check the disk. To verify the archive, run: archiver verify",
             command=command,
             path=self.path,
             reason=stderr.decode("utf-8", "replace").strip().replace("\n", "; ") or "no message",

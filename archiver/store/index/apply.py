@@ -57,6 +57,8 @@ _FILING_ACTIONS = frozenset(
         Action.REMINDER,
     }
 )
+#: Digits of the first event's SHA-256 that identify the archive.
+_ARCHIVE_ID_LENGTH = 16
 #: Inserts a record of a submission to the regulator.
 _INSERT_SUBMITTED = """
 insert into submitted (tag, version, "on", kind, number, "by", receipt, at, clock, seq)
@@ -80,15 +82,15 @@ class EventApplier:
     def apply_event(self, event: Event, changes: Iterable[Change]) -> None:
         """Write the rows of ``event``.  The caller commits.
 
-        ``changes`` are those of the version that a capture event records; other events have none. An event of an
-        unknown kind goes to the table ``unread``, and no disposal is allowed while that table has a row.
+        ``changes`` are the changes of the version that a capture event records; other events have none. An event
+        of an unknown kind goes to the table ``unread``, and no disposal is allowed while that table has a row.
 
         Raises one of :data:`INVALID_EVENT_ERRORS` if the event is malformed or contradicts the index. Then the
         caller has to roll back and call :meth:`record_unreadable_event`.
         """
         if event.action == UNREADABLE:
             raise ValueError("it cannot be read")
-        handler_by_action: Mapping[str, Callable[[Event], None]] = {
+        apply_by_action: Mapping[str, Callable[[Event], None]] = {
             Action.SUBMIT: self._apply_submission,
             Action.FILING_END: self._apply_filing_end,
             Action.HOLD: self._apply_hold,
@@ -110,8 +112,8 @@ class EventApplier:
         }
         if event.action == Action.CAPTURE:
             apply_capture(self._db, event, changes)
-        elif event.action in handler_by_action:
-            handler_by_action[event.action](event)
+        elif event.action in apply_by_action:
+            apply_by_action[event.action](event)
         elif event.action not in ACTIONS:
             self._insert_unread_event(event, event.action)
         if event.action in _FILING_ACTIONS:
@@ -120,22 +122,22 @@ class EventApplier:
         self._set_newest_event(event)
 
     def _set_meta(self, key: str, value: str) -> None:
-        """Set a single value of the index. The properties of ``Index`` describe the values."""
+        """Set a value of the table ``meta``. The properties of ``Index`` describe the values."""
         self._db.execute("insert or replace into meta (key, value) values (?, ?)", (key, value))
 
     def record_unreadable_event(self, event: Event) -> None:
-        """Insert a malformed or contradictory event into the table ``unread``, in place of its rows.
+        """Insert a malformed or contradictory event into the table ``unread``, instead of its usual rows.
 
         Disposals are refused from then on, because the event may be a hold. The caller commits.
         """
         self._insert_unread_event(event, "")
         if event.seq == 1:
-            # The identity of the archive depends on the bytes of the first event alone.
-            self._set_meta("archive", event.sha256[:16])
+            # The identity of the archive depends only on the bytes of the first event.
+            self._set_meta("archive", event.sha256[:_ARCHIVE_ID_LENGTH])
         self._set_newest_event(event)
 
     def _set_newest_event(self, event: Event) -> None:
-        """Record ``event`` as the newest one whose rows the index has."""
+        """Record ``event`` as the newest event in the index."""
         self._set_meta("head", event.commit)
         self._set_meta("seq", str(event.seq))
         self._set_meta("digest", event.sha256)
@@ -153,17 +155,17 @@ class EventApplier:
     def _update_clock_lag(self, event: Event) -> None:
         """Add to the stored lag the time before ``event`` that the compliance clock did not count.
 
-        It does not count while the machine is off, nor while the wall clock is ahead.
+        The clock counts neither while the machine is off, nor while the wall clock is ahead.
         """
-        row = self._db.execute("select value from meta where key = 'lag'").fetchone()
-        lag = ClockLag(**json.loads(row[0])) if row is not None else ClockLag()
-        self._set_meta("lag", json.dumps(asdict(lag.after_event(event))))
+        lag_row = self._db.execute("select value from meta where key = 'lag'").fetchone()
+        stored_lag = ClockLag(**json.loads(lag_row[0])) if lag_row is not None else ClockLag()
+        self._set_meta("lag", json.dumps(asdict(stored_lag.after_event(event))))
 
     def _apply_creation(self, event: Event) -> None:
         """Record identity, layout, watched folder, signing key and promises of a new archive."""
         details = ArchiveCreated.from_details(event.details)
         self._set_meta("layout", details.layout)
-        self._set_meta("archive", event.sha256[:16])
+        self._set_meta("archive", event.sha256[:_ARCHIVE_ID_LENGTH])
         self._set_meta("made", event.at)
         self._apply_key(event)
         self._set_meta("watch", details.watch or "")
@@ -176,45 +178,50 @@ class EventApplier:
         self._raise_promises(details)
 
     def _apply_policy(self, event: Event) -> None:
+        """Record a new retention promise."""
         self._raise_promises(RetentionPromised.from_details(event.details))
 
     def _apply_watch_path(self, event: Event) -> None:
+        """Record the new path of the watched folder."""
         self._set_meta("watch", WatchPathChanged.from_details(event.details).new_path)
 
     def _apply_key(self, event: Event) -> None:
-        # The key itself is read from the attachment of this event.
+        """Record the commit of the event whose attachment has the signing key in force."""
         self._set_meta("key", event.commit)
 
     def _apply_checkpoint(self, event: Event) -> None:
-        # Index.last_checkpoint() splits the two again.
+        """Record number and time of the newest checkpoint, for ``Index.last_checkpoint`` to split."""
         self._set_meta("checkpoint", f"{event.seq} {event.at}")
 
     def _apply_drill(self, event: Event) -> None:
+        """Record the time of the last restore drill."""
         self._set_meta("drill", event.at)
 
     def _apply_replica(self, event: Event) -> None:
+        """Record the details of the replica, which replaces an earlier one."""
         self._set_meta("replica", json.dumps(event.details))
 
     def _apply_filing_end(self, event: Event) -> None:
+        """Record that a filing ended."""
         self._db.execute(
             "insert into ended (seq, filing, clock) values (?, ?, ?)",
             (event.seq, event.object, event.clock["time"]),
         )
 
     def _apply_timestamp(self, event: Event) -> None:
+        """Record a timestamp token with the proven time and the number of the covered event."""
         details = TimestampReceived.from_details(event.details)
         self._db.execute(
             "insert into tokens (seq, time, covered_seq) values (?, ?, ?)",
-            # The event may have anything in the place of the number: then the token counts for no event.
+            # The number may be any JSON value in a foreign event. Without an integer, the token covers no event.
             (event.seq, details.time, details.seq if INTEGER.accepts(details.seq) else 0),
         )
 
     def _raise_promises(self, promise: RetentionPromise) -> None:
         """Combine a retention promise with the strictest retention that was ever in force.
 
-        A setting that is shortened later must not shorten retention. So the years of a scope only grow, every time
-        zone that was ever in force is kept, and the promise to hold versions while a filing is live is never
-        withdrawn.
+        A later, shorter setting must not shorten retention. So the years of a scope only grow, every time zone
+        that was ever in force is kept, and the promise to hold versions while a filing is live is never withdrawn.
         """
         for scope, years in promise.years_by_scope.items():
             self._db.execute(
@@ -230,12 +237,12 @@ class EventApplier:
     def _apply_submission(self, event: Event) -> None:
         """Record which version was submitted to the regulator.  Raises TypeError if the version is unknown."""
         details = VersionSubmitted.from_details(event.details)
-        version_rows = self._db.execute("select id from versions where tag = ?", (details.version,))
+        version_row = self._db.execute("select id from versions where tag = ?", (details.version,)).fetchone()
         self._db.execute(
             _INSERT_SUBMITTED,
             {
                 "tag": details.tag,
-                "version": version_rows.fetchone()[0],
+                "version": version_row[0],
                 "submitted_on": details.submitted_on.isoformat(),
                 "kind": details.kind,
                 "number": details.number,
@@ -250,7 +257,7 @@ class EventApplier:
     def _record_filing_event(self, event: Event) -> None:
         """Record an event of a filing, with the details as JSON.
 
-        The event may be about a submission or a version, whose names begin with that of the filing and a slash.
+        The event may be about a submission or a version, whose name begins with that of the filing and a slash.
         """
         filing_name = event.object.split("/", 1)[0]
         user_name = event.actor["user"] or str(event.actor["uid"])
@@ -312,7 +319,7 @@ class EventApplier:
         )
 
     def _apply_lift(self, event: Event) -> None:
-        """Record the lifting of a hold. A hold not in force remains unchanged."""
+        """Record the lifting of a hold. If the hold is not in force, nothing changes."""
         details = HoldLifted.from_details(event.details)
         self._db.execute(
             "update holds set lifted = ?, lift_reason = ? where name = ? and object = ? and lifted is null",

@@ -20,7 +20,7 @@ values (
     :submission, :number, :tag, :commit, :seq, :captured_at, :clock,
     :files, :bytes, :added, :modified, :deleted, :stored)
 """
-#: Inserts a material of the newest version; ``until`` stays null while it is in the newest version.
+#: Inserts a material of the newest version; ``until`` stays null while the newest version has the material.
 _INSERT_MATERIAL = """
 insert into materials (submission, path, sha256, size, mtime_ns, first, until, health)
 values (?, ?, ?, ?, ?, ?, null, ?)
@@ -63,7 +63,7 @@ def apply_capture(database: sqlite3.Connection, event: Event, changes: Iterable[
 def _count_new_bytes(database: sqlite3.Connection, changes: Sequence[Change]) -> int:
     """Return the size in bytes of the content that no earlier version has; content in several files counts once.
 
-    Call it before the changes are applied to the table of the materials.
+    Call this before the changes are applied to the table ``materials``.
     """
     sizes = {
         change.sha256: change.size for change in changes if change.sha256 and change.op in (Op.ADD, Op.MODIFY)
@@ -75,22 +75,22 @@ def _count_new_bytes(database: sqlite3.Connection, changes: Sequence[Change]) ->
 def _ensure_submission(
     database: sqlite3.Connection, filing_name: str, submission_name: str, details: VersionCaptured
 ) -> int:
-    """Insert the submission and the folder's name, unless already present. Return the submission's row id."""
+    """Insert the submission and the name of its folder, unless already present; return its row id."""
     folder = names.name_from_text(details.submission)
     database.execute(
         "insert or ignore into submissions (filing, name, filing_folder, folder) values (?, ?, ?, ?)",
         (filing_name, submission_name, names.name_from_text(details.filing), folder),
     )
     database.execute("insert or ignore into folders (name) values (?)", (folder,))
-    # The row exists now, so 0 only satisfies the type checker.
+    # The row exists now, so the alternative 0 is only for the type checker.
     return find_submission_row(database, filing_name, submission_name) or 0
 
 
 def _apply_changes(
     database: sqlite3.Connection, submission_row: int, version_number: int, changes: Sequence[Change]
 ) -> None:
-    """End the intervals of materials removed or replaced by the version, and begin those of new materials."""
-    # All old intervals end first: in a chain of renames, the new path of one is the old path of another.
+    """End the intervals of materials that the version removes or replaces, and begin those of new materials."""
+    # All old intervals end first: in a chain of renames, the new path of one file is the old path of another.
     ended_paths = [change.source for change in changes if change.source is not None]
     ended_paths += [change.path for change in changes if change.op in (Op.MODIFY, Op.DELETE, Op.RMDIR)]
     database.executemany(
@@ -113,6 +113,6 @@ def _apply_changes(
             if change.op not in (Op.DELETE, Op.RMDIR)
         ),
     )
-    # Folders are often looked up by name. Without this table, each lookup would read perhaps a million paths.
+    # Folders are often looked up by name. Without this table, each lookup could read a million paths.
     folder_names = {name for change in changes if change.sha256 for name in change.path.split(b"/")[:-1]}
     database.executemany("insert or ignore into folders (name) values (?)", ((name,) for name in folder_names))

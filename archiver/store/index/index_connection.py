@@ -61,8 +61,8 @@ class IndexConnection:
     def reopen(self, *, at: Path) -> None:
         """Close the present file, and open the file at ``at`` for writing.
 
-        Everybody who holds this object uses the new file from then on. Raises IndexDamaged or sqlite3.Error as
-        :meth:`__init__` does. The index is closed then.
+        All users of this object query the new file from then on. Raises IndexDamaged if the file at ``at`` is no
+        usable index of this release, sqlite3.Error if it cannot be opened. The index is closed then.
         """
         self._db.close()
         self.path, self._read_only = at, False
@@ -81,23 +81,23 @@ class IndexConnection:
         """Return the events that this release does not understand, oldest first."""
         return _select_unread_events(self._db)
 
-    def query(self, sql: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of the query ``sql``, with ``values`` for the placeholders."""
-        yield from self._db.execute(sql, values)
+    def query(self, sql: str, sql_parameters: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of the query ``sql``, with ``sql_parameters`` for the placeholders."""
+        yield from self._db.execute(sql, sql_parameters)
 
     def apply_events(self, events: Iterable[tuple[Event, Iterable[Change]]]) -> None:
         """Apply events of the journal, oldest first, each with the changes of its version.
 
         An event is applied completely or not at all. An event that is malformed or contradicts the index goes to
-        the table ``unread``, because one such event must not stop the archive. The events before an
-        error are committed, also if ``events`` itself raises.
+        the table ``unread``, because a single bad event must not stop the archive. After an error, also one raised
+        by ``events``, the events before it are committed.
 
         Raises sqlite3.Error if the index cannot be written.
         """
         applier = EventApplier(self._db)
         try:
-            for position, (event, changes) in enumerate(events):
-                if position % _TRANSACTION_EVENTS == 0:
+            for applied_count, (event, changes) in enumerate(events):
+                if applied_count % _TRANSACTION_EVENTS == 0:
                     self._db.commit()
                     self._db.execute("begin")
                 self._db.execute("savepoint event")
@@ -115,9 +115,9 @@ class IndexConnection:
             self._db.commit()
 
     def _read_meta(self, key: str) -> str | None:
-        """Return a value of the table ``meta``; None if it has no such key."""
-        row = self._db.execute("select value from meta where key = ?", (key,)).fetchone()
-        return None if row is None else str(row[0])
+        """Return the value of ``key`` in the table ``meta``; None if there is none."""
+        meta_row = self._db.execute("select value from meta where key = ?", (key,)).fetchone()
+        return None if meta_row is None else str(meta_row[0])
 
 
 def _prepare_schema(database: sqlite3.Connection, read_only: bool) -> None:
@@ -135,12 +135,12 @@ def _prepare_schema(database: sqlite3.Connection, read_only: bool) -> None:
         raise IndexDamaged(f"its layout is {schema_version}, that of this release {SCHEMA_VERSION}")
     # This fails if the file is corrupt or the tables are missing.
     database.execute("select count(*) from meta").fetchone()
-    # An older release may have passed over events that this release understands. They have to be applied.
+    # An older release may have skipped events that this release understands. These events have to be applied.
     if newly_known_actions := sorted({event.action for event in _select_unread_events(database)} & ACTIONS):
         raise IndexDamaged(f"made before {', '.join(newly_known_actions)}")
 
 
 def _select_unread_events(database: sqlite3.Connection) -> list[UnreadEvent]:
     """Return the events in the table ``unread``, oldest first."""
-    rows = database.execute('select seq, "commit", action from unread order by seq')
-    return [UnreadEvent(seq, commit, action) for seq, commit, action in rows]
+    unread_rows = database.execute('select seq, "commit", action from unread order by seq')
+    return [UnreadEvent(seq, commit, action) for seq, commit, action in unread_rows]

@@ -16,15 +16,15 @@ from archiver.store.journal import Journal
 def open_index_for_writing(path: Path, notify: Callable[[LazyMessage], None]) -> Index:
     """Open or create the index at ``path`` for writing, for the caller to close.
 
-    An unusable file is replaced by an empty index, and ``notify`` is called with the reason. So the caller has to
-    apply the events of the journal that the index lacks, under the writer's lock.
+    An unusable file is replaced by an empty index, and ``notify`` is called with the reason. The index may lack
+    events of the journal, so the caller has to apply the missing events under the writer's lock.
 
     Raises sqlite3.Error if the file cannot be opened.
     """
     try:
         return Index(path)
-    except IndexDamaged as damaged:
-        notify(_rebuild_message(path, damaged))
+    except IndexDamaged as error:
+        notify(_describe_rebuild(path, error))
         sqlite.delete_database(path)
         return Index(path)
 
@@ -35,28 +35,29 @@ def update(
     rebuild: Callable[[], None],
     notify: Callable[[LazyMessage], None],
 ) -> None:
-    """Call ``bring_up_to_date``; if a page of the open index turns out damaged, rebuild, and call again.
+    """Call ``bring_up_to_date``; if a page of the open index proves damaged, call ``rebuild`` and try once more.
 
-    SQLite reads a page only when a query needs it, so an index with damaged pages can be opened.  ``notify`` is
-    called with the reason of a rebuild of the index at ``path``.
+    SQLite reads a page only when a query needs it, so an index with damaged pages can be opened.  Before a rebuild
+    of the index at ``path``, ``notify`` is called with the reason.
 
-    Raises whatever the two functions raise, except for the first damage.
+    Raises the errors of both functions, except for the first error that means damage.
     """
     try:
         bring_up_to_date()
     except sqlite3.DatabaseError as error:
         if not sqlite.is_damage_error(error):
             raise
-        notify(_rebuild_message(path, error))
+        notify(_describe_rebuild(path, error))
         rebuild()
         bring_up_to_date()
 
 
-def _rebuild_message(path: Path, reason: Exception) -> LazyMessage:
+def _describe_rebuild(path: Path, error: Exception) -> LazyMessage:
+    """Return the message for users that the index at ``path`` is rebuilt because of ``error``."""
     return LazyMessage(
         "Cannot use the index {path} ({reason}). Rebuilding it from the journal.",
         path=path,
-        reason=str(reason),
+        reason=str(error),
     )
 
 
@@ -75,12 +76,12 @@ def open_index_read_only(path: Path, journal: Journal) -> Index:
         index = Index.in_memory()
         index.apply_events(journal.events_with_changes_since(None))
         return index
-    except IndexDamaged as damaged:
+    except IndexDamaged as error:
         raise StorageError(
             "The index {path} is damaged ({reason}), and this user cannot rebuild it. No archived data was lost. "
             "As the archive owner, run: archiver reindex",
             path=path,
-            reason=damaged,
+            reason=error,
         ) from None
 
 
@@ -95,7 +96,7 @@ def open_usable_index(path: Path) -> Index | None:
             return index
         index.close()
     except (IndexDamaged, sqlite3.Error):
-        # Like an empty index, a damaged one cannot answer anything.
+        # A damaged index can answer no more than an empty one.
         pass
     return None
 
@@ -108,10 +109,12 @@ def build_index_in_memory(journal: Journal, tip: str) -> Index:
 
 
 def rebuild_index(path: Path, journal: Journal) -> None:
-    """Replace the index at ``path`` by a new one, built from the whole journal.  The caller has the writer's lock.
+    """Replace the index at ``path`` with a new one, built from the whole journal.
 
-    The old index stays in place until the new one is complete. So it survives if the journal cannot be read, or if
-    the process is killed.
+    The caller holds the writer's lock.  The old index stays in place until the new one is complete, so the old one
+    survives if the journal cannot be read or the process is killed.
+
+    Raises StorageError if the journal cannot be read, sqlite3.Error if the new index cannot be written.
     """
     unfinished_path = path.with_name(f"{path.name}.new")
     sqlite.delete_database(unfinished_path)

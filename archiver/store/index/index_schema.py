@@ -72,4 +72,4 @@ class IndexDamaged(Exception):
 
 
 class IndexUnfinished(IndexDamaged):
-    """Another process has just created the file, still without tables."""
+    """Another process has just created the file, and has not created the tables yet."""

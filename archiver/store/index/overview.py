@@ -65,8 +65,8 @@ def content_intervals(index: Index) -> Iterator[ContentInterval]:
         "select s.filing, s.name, s.filing_folder, s.folder, m.sha256, m.size, m.first, m.until "
         "from materials m join submissions s on s.id = m.submission where m.sha256 is not null and m.size > 0"
     )
-    for row in interval_rows:
-        yield ContentInterval(Submission(*row[:4]), *row[4:])
+    for *submission_columns, sha256, size, first_version, end_version in interval_rows:
+        yield ContentInterval(Submission(*submission_columns), sha256, size, first_version, end_version)
 
 
 def content_paths(index: Index) -> Iterator[ContentPath]:
@@ -80,13 +80,15 @@ def doubtful_materials(index: Index) -> list[DoubtfulMaterial]:
 
     The result is sorted by filing, submission and path.
     """
-    rows = index.query(
+    material_rows = index.query(
         "select s.filing || '/' || s.name || '/v' || (select max(number) from versions v "
         "where v.submission = s.id), m.path, m.sha256, m.size, m.mtime_ns, m.health "
         "from materials m join submissions s on s.id = m.submission "
         "where m.until is null and m.health <> '' order by s.filing, s.name, m.path"
     )
-    return [DoubtfulMaterial(version_tag, build_material(tuple(columns))) for version_tag, *columns in rows]
+    return [
+        DoubtfulMaterial(version_tag, build_material(tuple(columns))) for version_tag, *columns in material_rows
+    ]
 
 
 def materials_in_folder(index: Index, folder: bytes) -> list[FolderMaterial]:
@@ -95,22 +97,25 @@ def materials_in_folder(index: Index, folder: bytes) -> list[FolderMaterial]:
     ``folder`` is a single name, and may be that of a submission's own folder. The result is sorted by filing,
     submission and path.
     """
-    # The small table of folder names saves reading all materials when no such folder exists.
+    # The small table of folder names saves a scan of all materials if no such folder exists.
     if not list(index.query("select 1 from folders where name = ?", (folder,))):
         return []
-    rows = index.query(
+    material_rows = index.query(
         "select s.filing, s.name, s.filing_folder, s.folder, m.path, m.sha256, m.size, m.mtime_ns, m.health "
         "from materials m join submissions s on s.id = m.submission where m.until is null and m.sha256 "
         "is not null and (s.folder = ?1 or instr(x'2f' || m.path, x'2f' || ?1 || x'2f')) order by 1, 2, 5",
         (folder,),
     )
-    return [FolderMaterial(Submission(*row[:4]), build_material(row[4:])) for row in rows]
+    return [FolderMaterial(Submission(*row[:4]), build_material(row[4:])) for row in material_rows]
 
 
 def changed_since_submitted(index: Index) -> list[UnsubmittedChange]:
-    """Return the submissions changed after being submitted to the regulator, sorted by filing and name."""
+    """Return the submissions with changes since the last version that was submitted to the regulator.
+
+    A submission that was never submitted is left out. The result is sorted by filing and name.
+    """
     newest_numbers = dict(index.query("select submission, max(number) from versions group by 1"))
-    rows = index.query(
+    submitted_rows = index.query(
         "select s.id, s.filing || '/' || s.name, v.number, h.tag from submitted h "
         "join versions v on v.id = h.version join submissions s on s.id = v.submission "
         "order by s.filing, s.name, v.number, h.at"
@@ -118,7 +123,7 @@ def changed_since_submitted(index: Index) -> list[UnsubmittedChange]:
     # A submission may have several rows. The dictionary keeps the last: the newest version that was submitted.
     last_submitted = {
         submission_row: (submission_name, version_number, tag)
-        for submission_row, submission_name, version_number, tag in rows
+        for submission_row, submission_name, version_number, tag in submitted_rows
     }
     return [
         UnsubmittedChange(tag, f"{submission_name}/v{newest_numbers[submission_row]}")
@@ -129,10 +134,10 @@ def changed_since_submitted(index: Index) -> list[UnsubmittedChange]:
 
 def additions_since(index: Index, seq: int) -> Additions:
     """Return the total additions of all versions captured after the event number ``seq``."""
-    totals = index.query(
+    total_rows = index.query(
         "select coalesce(sum(added + modified), 0), coalesce(sum(stored), 0), min(captured_at) "
         "from versions where seq > ?",
         (seq,),
     )
-    ((material_count, new_bytes, first_captured_at),) = list(totals)
+    ((material_count, new_bytes, first_captured_at),) = list(total_rows)
     return Additions(int(material_count), int(new_bytes), first_captured_at)

@@ -28,7 +28,7 @@ from archiver.store.index.index_schema import COMPARABLE_RECORDS_QUERY
 from archiver.store.index.version_rows import build_material, find_submission_row, proven_time_sql, select_versions
 from archiver.store.sqlite import read_journal_point
 
-#: The columns of :class:`archiver.model.Hold`, in the order of its fields.
+#: The columns of the table ``holds``, in the order of the fields of :class:`archiver.model.Hold`.
 _HOLD_COLUMNS = 'name, object, reason, "by", user, placed, lifted, lift_reason'
 
 
@@ -89,7 +89,7 @@ class Index(IndexConnection):
     @property
     def watch_path(self) -> bytes | None:
         """The path of the watched folder, as journalled last; None if no event names one."""
-        # An empty path stands for an archive that was created without a watched folder.
+        # An archive that was created without a watched folder has an empty path here.
         return names.name_from_text(self._read_meta("watch") or "") or None
 
     @property
@@ -112,10 +112,10 @@ class Index(IndexConnection):
     def holds(self, include_lifted: bool = False) -> list[Hold]:
         """Return the legal holds in force, oldest first; with ``include_lifted``, the lifted ones as well."""
         condition = "1" if include_lifted else "lifted is null"
-        rows = self._db.execute(
+        hold_rows = self._db.execute(
             f"select {_HOLD_COLUMNS} from holds where {condition} order by placed, name, object"
         )
-        return [Hold(*row) for row in rows]
+        return [Hold(*hold_row) for hold_row in hold_rows]
 
     def comparable_records(self) -> list[tuple[str, str, str]]:
         """Return action, object and time of each hold, filing event and disposal plan; in no particular order.
@@ -126,71 +126,74 @@ class Index(IndexConnection):
 
     def last_checkpoint(self) -> EventTime | None:
         """Return number and wall clock of the newest checkpoint's event; None before the first checkpoint."""
-        number_and_time = self._read_meta("checkpoint")
-        if number_and_time is None:
+        seq_and_time = self._read_meta("checkpoint")
+        if seq_and_time is None:
             return None
-        seq, _, wall_time = number_and_time.partition(" ")
+        seq, _, wall_time = seq_and_time.partition(" ")
         return EventTime(int(seq), wall_time)
 
     def last_drill_time(self) -> str | None:
-        """Return the time of the last restore drill; None before the first."""
+        """Return the time of the last restore drill; None before the first drill."""
         return self._read_meta("drill")
 
     def last_token(self) -> EventTime | None:
-        """Return the event number and the proven time of the newest timestamp token; None before any."""
-        row = self._db.execute("select seq, time from tokens order by seq desc limit 1").fetchone()
-        return None if row is None else EventTime(int(row[0]), str(row[1]))
+        """Return the event number and the proven time of the newest timestamp token; None without any token."""
+        token_row = self._db.execute("select seq, time from tokens order by seq desc limit 1").fetchone()
+        return None if token_row is None else EventTime(int(token_row[0]), str(token_row[1]))
 
-    def last_stamped_seq(self) -> int:
-        """Return the number of the newest event that a timestamp token covers; 0 before any token.
+    def last_timestamped_seq(self) -> int:
+        """Return the number of the newest event that a timestamp token covers; 0 without any token.
 
         The event that records a token is newer, and events may lie between the two.
         """
         return int(self._db.execute("select coalesce(max(covered_seq), 0) from tokens").fetchone()[0])
 
     def disposals(self, disposal_name: str | None = None) -> list[Disposal]:
-        """Return the disposal plans, newest first; with ``disposal_name``, that plan only."""
-        rows = self._db.execute(
+        """Return the disposal plans, newest first; with ``disposal_name``, at most the plan with this name."""
+        disposal_rows = self._db.execute(
             'select id, seq, "commit", at, uid, user, plan_sha256, cooling_off_days, '
             "begun, certified, certified_commit from disposals where ? in (id, '') order by seq desc",
             (disposal_name or "",),
         ).fetchall()
-        # The approvals stand in the middle of the fields of Disposal, after the first eight columns.
-        return [Disposal(*row[:8], self._approvals(row[0]), *row[8:]) for row in rows]  # type: ignore[call-arg]
+        # The approvals are the ninth field of Disposal, between the columns.
+        return [
+            Disposal(*row[:8], self._select_approvals(row[0]), *row[8:])  # type: ignore[call-arg]
+            for row in disposal_rows
+        ]
 
-    def _approvals(self, disposal_name: str) -> tuple[Approval, ...]:
+    def _select_approvals(self, disposal_name: str) -> tuple[Approval, ...]:
         """Return the approvals of a disposal plan, oldest first."""
-        rows = self._db.execute(
+        approval_rows = self._db.execute(
             f"select uid, user, reason, at, {proven_time_sql('approvals')} from approvals "
             "where disposal = ? order by seq",
             (disposal_name,),
         )
-        return tuple(Approval(*row) for row in rows)
+        return tuple(Approval(*row) for row in approval_rows)
 
     def submissions(self) -> list[Submission]:
         """Return all submissions, sorted by filing and name."""
-        rows = self._db.execute(
+        submission_rows = self._db.execute(
             "select filing, name, filing_folder, folder from submissions order by filing, name"
         )
-        return [Submission(*row) for row in rows]
+        return [Submission(*submission_row) for submission_row in submission_rows]
 
     def versions(self, filing_name: str | None = None, submission_name: str | None = None) -> list[Version]:
-        """Return the versions, newest first, of all filings, or only those with the given names.
+        """Return the versions of the submissions with the given names, newest first.
 
-        ``submission_name`` is the part of the submission's name after that of the filing. Given alone, it selects
-        the submissions with that name in all filings.
+        None selects every name. ``submission_name`` is the part of the submission's name after the filing and the
+        slash; without a ``filing_name``, all submissions with that name are selected, whatever their filing.
         """
-        conditions, values = ["1"], []
-        for column, wanted_name in (("s.filing", filing_name), ("s.name", submission_name)):
-            if wanted_name is not None:
+        conditions, sql_parameters = ["1"], []
+        for column, selected_name in (("s.filing", filing_name), ("s.name", submission_name)):
+            if selected_name is not None:
                 conditions.append(f"{column} = ?")
-                values.append(wanted_name)
-        return self._select_versions(" and ".join(conditions), values, "order by v.seq desc")
+                sql_parameters.append(selected_name)
+        return self._select_versions(" and ".join(conditions), sql_parameters, "order by v.seq desc")
 
     def find_version(self, tag: str) -> Version | None:
-        """Return the version named by ``tag``; None if missing.
+        """Return the version that ``tag`` names; None if there is no such version.
 
-        ``tag`` is the tag of the version itself, or the signed tag of its submission to the regulator.
+        ``tag`` is the tag of the version, or the signed tag of the version's submission to the regulator.
         """
         condition = "v.tag = ? or v.id = (select version from submitted where tag = ?)"
         return next(iter(self._select_versions(condition, [tag, tag])), None)
@@ -208,15 +211,14 @@ class Index(IndexConnection):
         return int(self._db.execute("select count(*) from versions").fetchone()[0])
 
     def first_capture_time(self) -> str | None:
-        """Return the time of the first capture; None before any."""
-        row = self._db.execute("select min(captured_at) from versions").fetchone()
-        return None if row[0] is None else str(row[0])
+        """Return the time of the first capture; None before the first capture."""
+        oldest_row = self._db.execute("select min(captured_at) from versions").fetchone()
+        return None if oldest_row[0] is None else str(oldest_row[0])
 
     def new_content_bytes(self, since: str = "") -> int:
-        """Return the size in bytes of content new to the archive when captured, at ``since`` or later.
+        """Return the size in bytes of the content that captures at ``since`` or later added to the archive.
 
-        Content that several files share counts once. ``since`` is a wall time (RFC 3339); an empty one covers all
-        captures.
+        Content that several files share counts once. ``since`` is a wall time (RFC 3339); empty for all captures.
         """
         query = "select coalesce(sum(stored), 0) from versions where captured_at >= ?"
         return int(self._db.execute(query, (since,)).fetchone()[0])
@@ -226,56 +228,58 @@ class Index(IndexConnection):
 
         That is the commit of the submission's newest version.
         """
-        rows = self._db.execute(
+        newest_version_rows = self._db.execute(
             'select s.filing, s.name, v."commit" from versions v join submissions s on s.id = v.submission '
             "where v.number = (select max(n.number) from versions n where n.submission = v.submission)"
         )
-        return {Submission(filing, name).branch: commit for filing, name, commit in rows}
+        return {Submission(filing, name).branch: commit for filing, name, commit in newest_version_rows}
 
     def all_tags(self) -> list[str]:
         """Return the tags of all versions and the signed tags of all submissions to the regulator, sorted."""
-        rows = self._db.execute("select tag from versions union select tag from submitted order by 1")
-        return [row[0] for row in rows]
+        tag_rows = self._db.execute("select tag from versions union select tag from submitted order by 1")
+        return [tag_row[0] for tag_row in tag_rows]
 
-    def _select_versions(self, condition: str, values: Sequence[str], order_clause: str = "") -> list[Version]:
-        """Return the versions that an SQL condition selects, as :func:`select_versions` does."""
-        return select_versions(self._db, condition, values, order_clause, self.holds())
+    def _select_versions(
+        self, condition: str, sql_parameters: Sequence[str], order_clause: str = ""
+    ) -> list[Version]:
+        """Call :func:`select_versions` with all holds in force."""
+        return select_versions(self._db, condition, sql_parameters, order_clause, self.holds())
 
     def materials(self, submission: Submission, version_number: int | None = None) -> Iterator[Material]:
         """Yield the materials of a version of ``submission``, in the order of their paths.
 
-        With ``version_number`` None, the newest version. Yields nothing for an unknown submission.
+        If ``version_number`` is None, the version is the newest one. Yields nothing for an unknown submission.
         """
         submission_row = find_submission_row(self._db, submission.filing, submission.name)
         if version_number is None:
-            rows = self._db.execute(
+            material_rows = self._db.execute(
                 "select path, sha256, size, mtime_ns, health from materials "
                 "where submission = ? and until is null order by path",
                 (submission_row,),
             )
         else:
-            rows = self._db.execute(
+            material_rows = self._db.execute(
                 "select path, sha256, size, mtime_ns, health from materials where submission = ? "
                 "and first <= ? and (until is null or until > ?) order by path",
                 (submission_row, version_number, version_number),
             )
-        for row in rows:
+        for row in material_rows:
             yield build_material(row)
 
     def life_events(self, filing_name: str | None = None, until: str = "") -> list[LifeEvent]:
         """Return the events in the life of a filing, such as submissions and notices, oldest first.
 
-        ``filing_name`` None selects all filings. ``until`` selects the events that were recorded at that wall time
-        or before; empty for all events.
+        If ``filing_name`` is None, those of all filings. With ``until``, a wall time (RFC 3339), only the events
+        recorded at this time or before; empty for all events.
         """
-        rows = self._db.execute(
+        event_rows = self._db.execute(
             "select seq, at, user, action, filing, details from life "
             "where (?1 is null or filing = ?1) and (?2 = '' or at <= ?2) order by seq",
             (filing_name, until),
         )
         return [
             LifeEvent(seq, at, user_name, action, event_filing_name, json.loads(details_json))
-            for seq, at, user_name, action, event_filing_name, details_json in rows
+            for seq, at, user_name, action, event_filing_name, details_json in event_rows
         ]
 
     def versions_with_content(self, sha256: str) -> list[Version]:
@@ -301,7 +305,7 @@ class Index(IndexConnection):
         # Without a transaction, each of perhaps 100,000 queries would take and release the file locks.
         self._db.execute("begin")
         try:
-            rows = (self._db.execute(query, (submission_row, path)).fetchone() for path in paths)
-            return {row[0]: build_material(row) for row in rows if row is not None}
+            rows_or_none = (self._db.execute(query, (submission_row, path)).fetchone() for path in paths)
+            return {row[0]: build_material(row) for row in rows_or_none if row is not None}
         finally:
             self._db.rollback()

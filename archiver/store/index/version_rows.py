@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from archiver.model import Hold, Material, Submission, SubmissionRecord, Version
 from archiver.store.events.event_kinds import Action
@@ -14,17 +14,24 @@ from archiver.store.events.filing_events import VersionSubmitted
 from archiver.store.sqlite import from_stored_integer
 
 
+class _EndTime(NamedTuple):
+    """When a filing ended (RFC 3339, UTC)."""
+
+    proven_time: str  # the time from which periods run, as of proven_time_sql()
+    wall_time: str
+
+
 def find_submission_row(database: sqlite3.Connection, filing_name: str, submission_name: str) -> int | None:
-    """Return the row id of a submission; None if no version of it was captured."""
-    row = database.execute(
+    """Return the row id of a submission; None if none of its versions was captured."""
+    id_row = database.execute(
         "select id from submissions where filing = ? and name = ?", (filing_name, submission_name)
     ).fetchone()
-    return None if row is None else int(row[0])
+    return None if id_row is None else int(id_row[0])
 
 
-def build_material(row: tuple[Any, ...]) -> Material:
+def build_material(material_row: tuple[Any, ...]) -> Material:
     """Build a material from a row with the columns path, sha256, size, mtime_ns and health."""
-    path, sha256, size, mtime_ns, health = row
+    path, sha256, size, mtime_ns, health = material_row
     return Material(path, sha256, size, from_stored_integer(mtime_ns), health)
 
 
@@ -38,20 +45,27 @@ def proven_time_sql(table: str) -> str:
     return f"max({table}.clock, coalesce(({token_time}), ''))"
 
 
-#: Selects versions. Two of the expressions need an explanation:
-#: - ``coalesce(...)`` is the time of the next version, which supersedes this one. The numbered submissions of a
-#:   filing share one folder. So the first version of a submission supersedes the last one of the number before.
+def _next_version_sql(column: str) -> str:
+    """Return an SQL expression for a column of the next version, which supersedes the version ``v``.
+
+    ``column`` is an expression that calls the next version ``n``. The numbered submissions of a filing share one
+    folder. So the first version of a submission supersedes the last one of the number before. Null for the newest
+    version.
+    """
+    return f"""coalesce(
+           (select {column} from versions n where n.submission = v.submission and n.number = v.number + 1),
+           (select {column} from versions n join submissions t on t.id = n.submission
+            where s.folder = x'' and t.folder = x'' and t.filing = s.filing and n.number = 1
+              and s.name glob '[0-9]*' and t.name glob '[0-9]*'
+              and cast(t.name as integer) = cast(s.name as integer) + 1))"""
+
+
+#: Selects versions. One of the expressions needs an explanation:
 #: - ``not exists (...)`` is 1 if the filing is live: it has not ended since its last submission to the regulator.
 _SELECT_VERSIONS = f"""
 select v.id, s.filing, s.name, s.filing_folder, s.folder, v.number, v."commit", v.captured_at,
        {proven_time_sql("v")}, v.files, v.bytes, v.added, v.modified, v.deleted,
-       coalesce(
-           (select {proven_time_sql("n")} from versions n
-            where n.submission = v.submission and n.number = v.number + 1),
-           (select {proven_time_sql("n")} from versions n join submissions t on t.id = n.submission
-            where s.folder = x'' and t.folder = x'' and t.filing = s.filing and n.number = 1
-              and s.name glob '[0-9]*' and t.name glob '[0-9]*'
-              and cast(t.name as integer) = cast(s.name as integer) + 1)),
+       {_next_version_sql(proven_time_sql("n"))}, {_next_version_sql("n.captured_at")},
        not exists (select 1 from ended where ended.filing = s.filing and ended.seq > coalesce(
            (select max(h.seq) from life h where h.filing = s.filing and h.action = '{Action.SUBMIT}'), 0)),
        (select disposal from disposed where disposed.version = v.tag)
@@ -60,58 +74,68 @@ from versions v join submissions s on s.id = v.submission
 
 
 def select_versions(
-    database: sqlite3.Connection, condition: str, values: Sequence[str], order_clause: str, holds: Iterable[Hold]
+    database: sqlite3.Connection,
+    condition: str,
+    sql_parameters: Sequence[str],
+    order_clause: str,
+    holds: Iterable[Hold],
 ) -> list[Version]:
     """Return the versions that the SQL ``condition`` selects, in the order of ``order_clause``.
 
-    The condition has a placeholder for each of ``values``. It can use the columns of versions (``v``) and
-    submissions (``s``). ``holds`` are all holds in force; each version gets those on itself, its submission and
-    its filing.
+    The condition has a placeholder for each of ``sql_parameters``, and can use the columns of versions (``v``) and
+    submissions (``s``). ``holds`` are all holds in force; a version gets those on the version itself, on the
+    submission and on the filing.
 
-    There are three queries, however many versions there are. Queries for each single version would take minutes in
-    a large archive.
+    The number of queries is three, however many versions are selected: queries for each single version would take
+    minutes in a large archive.
     """
-    rows = database.execute(f"{_SELECT_VERSIONS} where {condition} {order_clause}", values).fetchall()
-    submitted_by_row = _select_submission_records(database, condition, values)
-    end_times_by_filing: dict[str, list[str]] = defaultdict(list)
-    for filing_name, ended_at in database.execute(
-        f"select filing, {proven_time_sql('ended')} from ended order by seq"
+    query = f"{_SELECT_VERSIONS} where {condition} {order_clause}"
+    version_rows = database.execute(query, sql_parameters).fetchall()
+    submitted_by_row = _select_submission_records(database, condition, sql_parameters)
+    end_times_by_filing: dict[str, list[_EndTime]] = defaultdict(list)
+    for filing_name, *times in database.execute(
+        f"select filing, {proven_time_sql('ended')}, (select at from life where life.seq = ended.seq) from ended "
+        "order by seq"
     ):
-        end_times_by_filing[filing_name].append(ended_at)
+        end_times_by_filing[filing_name].append(_EndTime(*times))
     holds_by_object: dict[str, list[Hold]] = defaultdict(list)
     for hold in holds:
         holds_by_object[hold.object].append(hold)
-    return [_build_version(row, submitted_by_row, holds_by_object, end_times_by_filing) for row in rows]
+    return [_build_version(row, submitted_by_row, holds_by_object, end_times_by_filing) for row in version_rows]
 
 
 def _select_submission_records(
-    database: sqlite3.Connection, condition: str, values: Sequence[str]
+    database: sqlite3.Connection, condition: str, sql_parameters: Sequence[str]
 ) -> Mapping[int, Sequence[SubmissionRecord]]:
-    """Return the records of submissions to the regulator, oldest first, by the row id of the version."""
+    """Return the records of submissions to the regulator, oldest first, by the row id of the version.
+
+    ``condition`` and ``sql_parameters`` select the versions, see :func:`select_versions`.
+    """
     submitted_by_row: dict[int, list[SubmissionRecord]] = defaultdict(list)
-    for version_row, details, *fields in database.execute(
+    for version_row_id, details_json, *record_fields in database.execute(
         "select h.version, (select details from life where life.seq = h.seq), "
         f'h.tag, h."on", h.kind, h.number, h."by", h.receipt, h.at, {proven_time_sql("h")} '
         "from submitted h join versions v on v.id = h.version join submissions s on s.id = v.submission "
         f"where {condition} order by h.at",
-        values,
+        sql_parameters,
     ):
         # The other columns are the fields of SubmissionRecord in their order, except the last one, the reason.
-        fields.append(VersionSubmitted.from_details(json.loads(details)).reason)
-        submitted_by_row[version_row].append(SubmissionRecord(*fields))
+        record_fields.append(VersionSubmitted.from_details(json.loads(details_json)).reason)
+        submitted_by_row[version_row_id].append(SubmissionRecord(*record_fields))
     return submitted_by_row
 
 
 def _build_version(
-    row: tuple[Any, ...],
+    version_row: tuple[Any, ...],
     submitted_by_row: Mapping[int, Sequence[SubmissionRecord]],
     holds_by_object: Mapping[str, Sequence[Hold]],
-    end_times_by_filing: Mapping[str, Sequence[str]],
+    end_times_by_filing: Mapping[str, Sequence[_EndTime]],
 ) -> Version:
     """Build a version from a row of ``_SELECT_VERSIONS``, with its holds sorted by time and name."""
-    row_id, filing_name, submission_name, filing_folder, folder, *columns = row
+    version_row_id, filing_name, submission_name, filing_folder, folder, *columns = version_row
     number, commit, captured_at, clock, file_count, byte_count = columns[:6]
-    added_count, modified_count, deleted_count, superseded_at, is_live, disposal_name = columns[6:]
+    added_count, modified_count, deleted_count, superseded, superseded_wall, is_live, disposal_name = columns[6:]
+    end_times = end_times_by_filing.get(filing_name, ())
     submission = Submission(filing_name, submission_name, filing_folder, folder)
     held_names = (filing_name, str(submission), submission.tag(number))
     holds = [hold for held_name in held_names for hold in holds_by_object.get(held_name, ())]
@@ -126,10 +150,12 @@ def _build_version(
         added=added_count,
         modified=modified_count,
         deleted=deleted_count,
-        submitted=tuple(submitted_by_row.get(row_id, ())),
+        submitted=tuple(submitted_by_row.get(version_row_id, ())),
         holds=tuple(sorted(holds, key=lambda hold: (hold.placed, hold.name))),
-        superseded=superseded_at,
-        ended=tuple(end_times_by_filing.get(filing_name, ())),
+        superseded=superseded,
+        ended=tuple(end_time.proven_time for end_time in end_times),
         live=bool(is_live),
         disposed=disposal_name,
+        superseded_wall=superseded_wall,
+        ended_wall=tuple(end_time.wall_time for end_time in end_times),
     )

@@ -81,15 +81,15 @@ def damage_error(path: Path, problem: LazyMessage, last_event: WholeEvent | None
     """
     if last_event is None:
         return JournalDamaged(
-            "Cannot continue the journal of {path}: {damage}. No complete event was found. Nothing was changed. "
-            "Restore the repository from a backup or a clone.",
+            "Cannot continue the journal of {path}: {damage}. The journal has no complete event. Nothing was "
+            "changed. Restore the repository from a backup or a clone.",
             path=path,
             damage=problem,
         )
     return JournalDamaged(
-        "Cannot continue the journal of {path}: {damage}. Its last complete event is number {seq} of {at}. "
+        "Cannot continue the journal of {path}: {damage}. The last complete event is number {seq} of {at}. "
         "Nothing was changed. Archived data can still be read. Restore the repository from a backup or a clone. "
-        "To continue from that event instead, run: archiver reindex --accept",
+        "To continue from the last complete event instead, run: archiver reindex --accept",
         path=path,
         damage=problem,
         seq=last_event.seq,

@@ -1,0 +1,32 @@
+"""Durations for people."""
+
+from __future__ import annotations
+
+from archiver.errors import LazyMessage
+
+_UNITS = (
+    (86400, LazyMessage.define("{count} days", singular="{count} day")),
+    (3600, LazyMessage.define("{count} hours", singular="{count} hour")),
+    (60, LazyMessage.define("{count} minutes", singular="{count} minute")),
+)
+
+
+def describe_duration(seconds: float) -> LazyMessage:
+    """Return a duration in days, hours and minutes; a duration under a minute in seconds.
+
+    Units of which there are none are left out.  Less than a whole minute is dropped, and so is a fraction of a
+    second.
+    """
+    remaining_seconds = int(seconds)
+    if remaining_seconds < 60:
+        seconds_message = LazyMessage.define("{count} seconds", singular="{count} second")
+        return seconds_message.with_fields(count=remaining_seconds)
+    parts = []
+    for unit_seconds, unit in _UNITS:
+        count, remaining_seconds = divmod(remaining_seconds, unit_seconds)
+        if count:
+            parts.append(unit.with_fields(count=count))
+    description = parts[0]
+    for part in parts[1:]:
+        description = LazyMessage("{longer} {shorter}", longer=description, shorter=part)
+    return description

@@ -1,0 +1,79 @@
+"""Break a text into lines for a terminal, in English and Chinese.
+
+click breaks Chinese anywhere and counts a Chinese character as one column: a path in the middle of a Chinese
+sentence was cut in two.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+#: Chinese and typographic punctuation, which separates paths and names without a space.
+_PUNCTUATION = "，。、；：？！（）【】《》「」“”‘’…"
+#: What is read or copied as a whole: a command, a path, a tag or a file name, and a run of narrow characters, such
+#: as an option.  Any other character stands alone.
+_TOKEN = re.compile(
+    rf"""
+    archiver(?:\ [a-z][a-z-]+){{1,2}}
+  | (?:(?!archiver\ )[^\s{_PUNCTUATION}])*(?:/|\.[A-Za-z])(?:(?!archiver\ )[^\s{_PUNCTUATION}])*
+  | [\x21-\x7e]+
+  | .
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+#: A line does not begin with one of these, nor end with one of those.  A path may begin with a full stop.
+_NEVER_FIRST = re.compile(r"[，。、；：？！）】》」”’…,;:?!)\]}%]|\.(?![\w./])")
+_NEVER_LAST = "（【《「“‘([{$"
+
+
+def display_width(text: str) -> int:
+    """Return the number of columns that ``text`` takes on a terminal: a Chinese character takes two."""
+    return sum(map(_char_width, text))
+
+
+def _char_width(char: str) -> int:
+    """Return the number of columns that a character takes; an accent on the character before takes none."""
+    if unicodedata.combining(char):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def break_lines(text: str, width: int) -> list[str]:
+    """Return ``text`` in lines of at most ``width`` columns; spaces at the ends of lines are dropped.
+
+    Commands, paths, tags, options and file names stay whole, so that they can be copied: a line with one that is
+    longer than ``width`` is longer, too.
+    """
+    lines: list[str] = []
+    line = ""
+    for piece in _pieces(" ".join(text.split("\n"))):
+        if line and display_width(line + piece.rstrip()) > width:
+            lines.append(line.rstrip())
+            line = piece
+        else:
+            line += piece
+    return [*lines, line.rstrip()] if line.strip() else lines
+
+
+def _pieces(text: str) -> list[str]:
+    """Split ``text`` where a line may end; a piece has the spaces that follow it."""
+    pieces: list[str] = []
+    for match in _TOKEN.finditer(text):
+        token = match[0]
+        if pieces and not _may_break(pieces[-1], token):
+            pieces[-1] += token
+        else:
+            pieces.append(token)
+    return pieces
+
+
+def _may_break(before: str, token: str) -> bool:
+    """Return True if a line may end between ``before`` and ``token``."""
+    if token.isspace():
+        return False
+    if before[-1].isspace():
+        return True
+    if _NEVER_FIRST.match(token) or before[-1] in _NEVER_LAST:
+        return False
+    return display_width(before[-1]) == 2 or display_width(token[0]) == 2
