@@ -31,9 +31,9 @@ def maintain_command(session: Session, restore_settings: bool) -> None:
 def _restore_settings(session: Session) -> None:
     """Restore archiver's git settings and hooks, and print where the foreign settings and hooks are kept.
 
-    A setting or hook is foreign if archiver did not write it and other people's git would obey it.  The work is done
-    in this process, because the daemon refuses to open a repository of another format.  Raises StorageError if the
-    caller does not own the archive, and Busy if another process keeps writing.
+    A setting or hook is foreign if archiver did not write it and other people's git would obey it.  The work is
+    done in this process, because the daemon refuses to open a repository of another format.  Raises StorageError
+    if the caller does not own the archive, and Busy if another process keeps writing.
     """
     from archiver.store.git import hooks
     from archiver.store.repair import set_aside

@@ -112,8 +112,8 @@ class Session:
         Messages about repairs are printed as warnings.  With ``restores_settings``, the first opening for writing
         replaces git settings and hooks that archiver did not write.
 
-        Raises ConfigError if there is no archive, and StorageError if the repository has another format or cannot be
-        read.
+        Raises ConfigError if there is no archive, and StorageError if the repository has another format or
+        cannot be read.
         """
         from archiver.store.archive import Archive
 

@@ -109,7 +109,7 @@ def check_readable(repository: Path) -> None:
     if outside_files:
         raise StorageError(
             "{files} in {repository} would make git see other objects or another history. Nothing was changed. To "
-            "restore archiver's files and keep the present ones for inspection, run as the archive owner: "
+            "restore archiver's files and keep the present files for examination, run as the archive owner: "
             "{command}",
             files=", ".join(outside_files),
             repository=repository,
@@ -128,7 +128,7 @@ def check_readable(repository: Path) -> None:
     if unusual_settings:
         raise StorageError(
             "The configuration of {repository} names a format that an archive cannot have ({format}). Nothing was "
-            "changed. To restore archiver's files and keep the present ones for inspection, run as the archive "
+            "changed. To restore archiver's files and keep the present files for examination, run as the archive "
             "owner: {command}",
             repository=repository,
             format=", ".join(unusual_settings),
