@@ -187,7 +187,7 @@ def test_a_year_and_what_comes_after(site: Site) -> None:
         "2026-09-28": ("filed", [("2026-10-16", "answer notice 1 (correction)")]),
         "2026-10-13": ("filed", [("2026-10-16", "answer notice 1 (correction)")]),
         "2026-10-15": ("filed", []),
-        "2026-10-20": ("filed", [("2026-10-22", "answer inspection 2: export the package")]),
+        "2026-10-20": ("filed", [("2026-10-22", "answer notice 2 (inspection): export the inspection package")]),
         "2026-10-22": ("filed", []),
         "2026-11-02": ("filed", [("2026-11-30", end)]),
         # Provisional: 2027 is not published, so the earlier candidate, before New Year's Day, is shown.
@@ -204,7 +204,7 @@ def test_a_year_and_what_comes_after(site: Site) -> None:
         "2026-05-06": [f"{change}, due 2026-05-14 [open]"],
         "2026-05-12": [f"{check}, suggested date 2026-05-14 [due soon]"],
         "2026-10-13": ["answer notice 1 (correction), due 2026-10-16 [due soon]"],
-        "2026-10-20": ["answer inspection 2: export the package, due 2026-10-22 [due soon]"],
+        "2026-10-20": ["answer notice 2 (inspection): export the inspection package, due 2026-10-22 [due soon]"],
         "2026-11-20": [f"{check}, suggested date 2026-11-24 [due soon]"],
     }
     archive = site.open()

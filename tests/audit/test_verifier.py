@@ -408,7 +408,7 @@ def test_choices_and_what_is_left_out(tmp_path: Path) -> None:
     ]
     done = run(site.root / "one", "--lang", "en")
     assert done.returncode == 0, done.stdout
-    assert "2 materials were left out" in done.stdout
+    assert "each with its reason: 2" in done.stdout
     assert not any("身份证" in path.name for path in (site.root / "one/data/materials").rglob("*"))
     event = json.loads(site.git("show", "journal:event.json").stdout)
     assert (event["details"]["recipient"], event["details"]["without"]) == ("网信办", ["身份证*"])

@@ -33,7 +33,7 @@ def test_every_problem_is_named_and_counted(site: Site) -> None:
         "watch.scan_minutes must be a number, at least 0.01",
         "retention.years is 2, but filing materials must be retained for at least 3 years",
         "evidence.dril_days is not a known setting (did you mean evidence.drill_days?)",
-        "has 3 problems",
+        "has 3 errors",
         # Of an earlier release: a warning, which has to be seen beside the problems.
         "[store] is no longer used",
     ):
@@ -80,7 +80,7 @@ def test_a_promise_for_good_is_announced_before_it_is_made(site: Site) -> None:
         "shortened: everything (5 years)",
         "shortened: 推荐 (10 years)",
         "shortened: 推荐/首次 (permanent)",
-        "for as long as it is live",
+        "while the filing is live",
     ):
         assert promise in shown
     # The service makes them; what is promised already is no news.

@@ -139,6 +139,7 @@ def test_chinese_output_has_no_english_words(site: Site) -> None:
 def leaks(text: str) -> list[str]:
     """English words but for names, tags, options, metavariables and values that are typed as they stand."""
     # Codes are typed as they stand; their meaning follows them.
+    text = re.sub(r"\{[a-z]+\}|\b(?:yes|no)(?=\s*为)", "", text)
     text = re.sub(r"[a-z_{}/-]+(?=\s*（)", "", text)
     text = re.sub(r"\[sensitive\]\s+patterns|（(?:html|markdown|text)）|status(?=\s+显示)", "", text)
     text = re.sub(

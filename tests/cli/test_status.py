@@ -17,5 +17,5 @@ def test_without_a_daemon_the_watched_folder_is_only_named(site: Site) -> None:
     """A watched folder that is "not watched" is a contradiction; the next line tells about the daemon."""
     lines = site.run("status").stdout.splitlines()
     assert f"Watched folder: {site.watch}" in lines
-    assert lines[lines.index(f"Watched folder: {site.watch}") + 1] == "Daemon: not running"
+    assert lines[lines.index(f"Watched folder: {site.watch}") + 1] == "Service: not running"
     assert site.json("status")["watching_code"] == "watching.none"

@@ -367,7 +367,7 @@ def test_status_is_red_as_soon_as_the_archive_takes_nothing(site: Site, folder: 
     try:
         site.write("f/s/a", "2")
         wait_until(lambda: "the service cannot write to the archive" in site.json("status")["problems"], 5)
-        wait_until(lambda: "1 change could not be archived" in site.run("status", "--check", code=9).stderr)
+        wait_until(lambda: "1 change could not be captured" in site.run("status", "--check", code=9).stderr)
         assert "Cannot write to the archive disk" in str(site.json("status")["last_problem"])
     finally:
         subprocess.run(["umount", "-l", place], check=True)

@@ -36,7 +36,7 @@ def test_what_cannot_be_read_is_named_and_ends_with_9(site: Site, locked: str) -
     done = once(site, *WITHOUT_OVERRIDE)
     assert done.returncode == 9, done.stdout + done.stderr
     assert f"Not archived: {locked or site.watch}" in done.stderr
-    assert "up to date" not in done.stdout
+    assert "All changes are archived" not in done.stdout
     assert site.tags() == (["g/s/v1"] if locked else [])
     (site.watch / locked).chmod(0o755)
     assert once(site, *WITHOUT_OVERRIDE).returncode == 0
@@ -50,7 +50,7 @@ def test_a_read_error_ends_with_9_and_is_forgotten_with_its_file(site: Site) -> 
     inject = ["-e", "trace=readv", "-e", "inject=readv:error=EIO:when=1+"]
     done = once(site, "strace", "-qq", "-f", "-o", os.devnull, "-P", bad, *inject)
     assert done.returncode == 9, done.stdout + done.stderr
-    assert "1 path could not be archived" in done.stderr
+    assert "1 path could not be captured" in done.stderr
     bad.unlink()
     site.catch_up()
     assert site.json("status")["skipped"] == []
@@ -64,7 +64,7 @@ def test_what_is_no_file_or_ignored_does_not_count(site: Site) -> None:
     os.mkfifo(site.watch / "f/s/fifo")
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(os.path.relpath(site.watch / "f/s/socket"))
-    assert "up to date" in site.catch_up().stdout
+    assert "All changes are archived" in site.catch_up().stdout
     assert {each["path"] for each in site.json("status")["skipped"]} == {
         *("f/s/~$a.docx", "f/s/link", "f/s/broken", "f/s/fifo", "f/s/socket")
     }
@@ -78,7 +78,7 @@ def test_a_file_that_is_still_written_to_is_not_finished(site: Site) -> None:
         stream.flush()
         done = site.catch_up()
     assert "Not archived yet: f/s/copy: is still open for writing" in done.stderr
-    assert "up to date" not in done.stdout
+    assert "All changes are archived" not in done.stdout
     assert [m["path"] for m in site.json("show", "f/s/v1")["materials"]] == ["done"]
 
 
@@ -127,5 +127,5 @@ def test_an_archive_that_takes_nothing_ends_with_8(site: Site, spoil: Callable[[
 def test_a_writer_that_holds_the_archive_is_busy_and_no_failure(site: Site) -> None:
     site.write("f/s/a", "1")
     with lock.hold_lock(site.archive / "lock", 5):
-        assert "busy" in site.run("run", "--once", "--settle", "0.05", "--wait", "0.1", code=6).stderr
+        assert "is locked by" in site.run("run", "--once", "--settle", "0.05", "--wait", "0.1", code=6).stderr
     site.catch_up()

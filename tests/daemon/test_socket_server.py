@@ -382,14 +382,14 @@ def test_a_file_that_is_named_and_not_sent_is_refused(served: Site) -> None:
 
     for action, arguments, key in PAPERS:
         named = {**arguments, key: "回执.pdf"}
-        for size, word in ((None, "does not contain it"), (0, "is empty")):
+        for size, word in ((None, "does not contain the file"), (0, "is empty")):
             answer = ask(action, named, size)
             assert answer["error"] == "UsageProblem", (action, answer)
             assert word in answer["template"], answer
         # Sent without a name, or with one that is none.
         assert "contains an unexpected file" in ask(action, arguments, 2, b"xy")["template"]
         assert "contains an unexpected file" in ask(action, arguments, 0)["template"]
-        assert "does not contain it" in ask(action, {**arguments, key: "folder/"}, 2, b"xy")["template"]
+        assert "does not contain the file" in ask(action, {**arguments, key: "folder/"}, 2, b"xy")["template"]
     assert "contains an unexpected file" in ask("checkpoint", {}, 2, b"xy")["template"]
     assert served.git("rev-parse", "journal").stdout == before
     assert "result" in ask("notice-add", {**NOTICE, "file": "通知.txt"}, 2, b"xy")

@@ -81,7 +81,7 @@ WRONG: list[tuple[list[str], int, str]] = [
     (
         ["filing", "set", "推荐", "--service-start", "2026-02-01", "--service-end", "2026-01-01"],
         2,
-        "is before the service start date",
+        "is before the start date",
     ),
     (["filing", "set", "推荐", "--service-start", "soon"], 2, "soon"),
     (["notice", "add", "推荐", "--kind", "correction"], 2, "--received"),
@@ -375,7 +375,7 @@ def test_the_calendar_updates_instead_of_doubling(site: Site) -> None:
     (notice,) = (event for uid, event in one.items() if ":notice:" in uid)
     assert notice["dtstart"].dt == date(2026, 4, 10)
     assert notice.walk("VALARM")
-    assert any("答复通知" in event["summary"] for event in two.values())
+    assert any("办理通知" in event["summary"] for event in two.values())
 
 
 class Mail:

@@ -116,10 +116,10 @@ def test_a_share_that_is_not_mounted_is_not_signed(bare_site: Site) -> None:
         site.catch_up()
     finally:
         subprocess.run(["umount", site.watch], check=True)
-    assert "watched before" in refused(site, name="f/s")
+    assert "another folder is in its place" in refused(site, name="f/s")
     site.write(".DS_Store", "left behind")
     site.write("f/s/b", "not from the share")
-    assert "watched before" in refused(site, name="f/s")
+    assert "another folder is in its place" in refused(site, name="f/s")
 
 
 @pytest.mark.needs("root", "setpriv")

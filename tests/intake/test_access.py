@@ -193,7 +193,7 @@ def test_changes_behind_a_mount_are_found_by_polling(site: Site, share: Mounted)
     wait_until(lambda: site.tags() == ["g/s/v1"])
     status = site.json("status")
     assert status["watching"] == "watched by polling"
-    assert "fuse delivers no events" in status["watching_reason"].replace("fuse.bindfs", "fuse")
+    assert "fuse delivers no kernel notifications" in status["watching_reason"].replace("fuse.bindfs", "fuse")
     (site.root / "server/s/a").write_text("2")
     wait_until(lambda: site.tags() == ["g/s/v2", "g/s/v1"])
     daemon.terminate()

@@ -141,7 +141,7 @@ def test_materials_that_moved_from_a_share_to_the_server_itself(bare_site: Site,
     point_at(site, new)
     site.catch_up()
     assert len(journalled(site, "watch-path")) == 1
-    assert "up to date" in site.catch_up().stdout
+    assert "All changes are archived" in site.catch_up().stdout
 
 
 def test_an_archive_that_knows_nothing_takes_any_folder(site: Site, tmp_path: Path) -> None:

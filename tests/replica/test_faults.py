@@ -139,7 +139,7 @@ def test_the_bucket_goes_away_at_each_step(replicated: Site, url: str, keys: Pat
     assert not (replicated.root / "back/archive.git").exists()
     replicated.verified()
     replicated.config.write_text(text, "utf-8")
-    assert replicated.run("replica", "sync").stdout.startswith("Sent objects: 1 ")
+    assert replicated.run("replica", "sync").stdout.startswith("Uploaded objects: 1 ")
     assert replicated.json("verify", "--replica")["ok"]
 
 

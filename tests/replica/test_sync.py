@@ -101,12 +101,12 @@ def legal_holds(bucket: S3Bucket) -> set[bool]:
 def test_it_is_sent_once(replicated: Site, server: Server, url: str) -> None:
     first = objects(server, url)
     assert sorted(key.split("/")[0] for key in first) == ["history", "objects", "objects"]
-    assert replicated.run("replica", "sync").stdout.startswith("Sent objects: 0 (0.0 MB). Extended locks: 0.")
+    assert replicated.run("replica", "sync").stdout.startswith("Uploaded objects: 0 (0.0 MB). Extended locks: 0.")
     assert objects(server, url) == first
     replicated.write("推荐/首次/又一份", "first draft")
     replicated.catch_up()
     # The same content under another name: only history is new.
-    assert replicated.run("replica", "sync").stdout.startswith("Sent objects: 0 ")
+    assert replicated.run("replica", "sync").stdout.startswith("Uploaded objects: 0 ")
     assert len(objects(server, url)) == len(first) + 1
     assert replicated.json("verify", "--replica-sample", "100")["ok"]
 
@@ -114,10 +114,10 @@ def test_it_is_sent_once(replicated: Site, server: Server, url: str) -> None:
 def test_a_lost_state_costs_a_listing_and_nothing_else(replicated: Site, server: Server, url: str) -> None:
     before = objects(server, url)
     (replicated.archive / "replica.db").unlink()
-    assert replicated.run("replica", "sync").stdout.startswith("Sent objects: 0 (0.0 MB). Extended locks: 0.")
+    assert replicated.run("replica", "sync").stdout.startswith("Uploaded objects: 0 (0.0 MB). Extended locks: 0.")
     assert objects(server, url) == before
     (replicated.archive / "replica.db").write_bytes(b"no database" * 1000)
-    assert replicated.run("replica", "sync").stdout.startswith("Sent objects: 0 ")
+    assert replicated.run("replica", "sync").stdout.startswith("Uploaded objects: 0 ")
     assert objects(server, url) == before
 
 
@@ -234,7 +234,7 @@ def test_content_that_was_deleted_before_a_failure_is_sent_again(
     for name in ("一", "二"):
         site.write(f"推荐/首次/{name}", f"first draft of {name}")
     site.catch_up()
-    assert site.run("replica", "sync").stdout.startswith(f"Sent objects: {lost_reply} ")
+    assert site.run("replica", "sync").stdout.startswith(f"Uploaded objects: {lost_reply} ")
     assert site.json("verify", "--replica")["ok"]
 
 
@@ -252,7 +252,7 @@ def test_a_listing_corrects_what_is_recorded_and_gone(site: Site, server: Server
     state = ReplicaState(replica_state_path(site.archive))
     state.begin_sync()  # and no end, as after a failure
     state.close()
-    assert site.run("replica", "sync").stdout.startswith("Sent objects: 1 ")
+    assert site.run("replica", "sync").stdout.startswith("Uploaded objects: 1 ")
     assert site.json("verify", "--replica")["ok"]
 
 
@@ -310,7 +310,7 @@ def test_a_new_replica_has_nothing_recorded_after_a_crash_behind_its_event(
     with pytest.raises(KeyboardInterrupt):
         create_replica(archive, settings, 5)
     archive.close()
-    assert replicated.run("replica", "sync").stdout.startswith("Sent objects: 2 ")
+    assert replicated.run("replica", "sync").stdout.startswith("Uploaded objects: 2 ")
     assert replicated.json("verify", "--replica")["ok"]
 
 
@@ -379,7 +379,7 @@ def test_history_goes_no_further_than_the_content_that_was_sent(site: Site, tmp_
 
 def test_two_at_once_wait_for_each_other(replicated: Site, server: Server, url: str) -> None:
     with lock.hold_lock(replicated.archive / "replica.lock", 0):
-        assert "busy" in replicated.run("--wait", "0.2", "replica", "sync", code=6).stderr
+        assert "is locked by" in replicated.run("--wait", "0.2", "replica", "sync", code=6).stderr
     for number in range(20):
         replicated.write(f"推荐/首次/{number}", os.urandom(50_000))
     replicated.catch_up()

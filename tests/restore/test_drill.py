@@ -31,7 +31,7 @@ def test_a_drill_finds_what_does_not_come_back(filled: Site) -> None:
         if path.is_file():
             path.chmod(0o644)
             path.write_bytes(path.read_bytes()[:-1] + b"x")
-    assert "differ from what was archived" in filled.run("drill", code=8).stderr
+    assert "differ from the archived files" in filled.run("drill", code=8).stderr
     assert json.loads(filled.git("show", "journal:event.json").stdout)["details"]["problems"]
 
 

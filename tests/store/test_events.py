@@ -323,7 +323,7 @@ def test_what_could_not_be_read_back_is_refused_before_it_is_written(
                 with pytest.raises(UsageError, match=r"^object "):
                     writer.append(Draft(about, GivenDetails(Action.RESTORE, {})))
             with pytest.raises(
-                UsageError, match="The event hold cannot be recorded because it would not be readable"
+                UsageError, match="The journal event hold cannot be recorded because it would not be readable"
             ):
                 writer.append(Draft("f", GivenDetails(Action.HOLD, {})))
         assert site.git("rev-parse", "journal").stdout == before
