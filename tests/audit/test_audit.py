@@ -113,7 +113,7 @@ def test_the_report_counts_pages_and_years(filled: Site) -> None:
     filled.run("audit", "--to", filled.root / "pkg")
     page = (filled.root / "pkg/report.html").read_text(encoding="utf-8")
     assert "2029-" in page
-    assert "共 36 页" in page, "pages of the report"
+    assert ">36 页<" in page, "pages of the report"
 
 
 def test_a_choice_of_filings(filled: Site) -> None:

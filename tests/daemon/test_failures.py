@@ -127,7 +127,7 @@ def test_without_a_canary_events_are_believed(site: Site, trouble: str) -> None:
     if trouble == "while it runs":
         shutil.rmtree(canary)
         canary.write_text("something else")
-    wait_until(lambda: "Cannot test kernel notifications in" in last_problem(site))
+    wait_until(lambda: "Cannot test the kernel notifications in" in last_problem(site))
     goes_on(site)
     canary.unlink()
     wait_until((canary / "beat").exists)
