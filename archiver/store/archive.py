@@ -6,7 +6,7 @@ import io
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import cast
@@ -157,8 +157,14 @@ class Archive:
         return index_files.build_index_in_memory(self.journal, last_event.commit)
 
     def journal_damage(self) -> JournalDamaged | None:
-        """Return the error for a journal whose ref is missing or unusable; None if events can be appended."""
+        """Return the error for a journal whose ref is missing or unusable; None if events can be appended.
+
+        After a crash or a power cut, the work of the next writer is done now, if this process may write.
+        """
         problem = journal_repair.ref_problem(self.repository)
+        if problem is not None and not lock.is_marked_clean(self.root / "lock"):
+            with suppress(ArchiverError), self.writing(0):
+                problem = None
         return None if problem is None else self._damage_error(problem)
 
     def last_whole_event(self) -> journal_repair.WholeEvent | None:
@@ -342,12 +348,11 @@ class Archive:
         self.update_index()
         if self._are_refs_compared:
             return
-        differences = journal_repair.compare_refs(self.repository.refs(), self.index)
-        if differences.problem is not None and not self._was_clean:
-            ref_completion.complete_refs(self.repository, self.journal, differences, self._notify)
-            differences = journal_repair.compare_refs(self.repository.refs(), self.index)
-        if differences.problem is not None:
-            raise self._damage_error(differences.problem)
+        if not self._was_clean:
+            ref_completion.complete_refs(self.repository, self.journal, self._notify)
+        problem = journal_repair.compare_refs(self.repository.refs(), self.index).problem
+        if problem is not None:
+            raise self._damage_error(problem)
         self._are_refs_compared = True
 
     def repository_identity(self) -> tuple[int, int] | None:

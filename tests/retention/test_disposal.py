@@ -120,7 +120,10 @@ def test_a_full_life(site: Site, tmp_path: Path) -> None:
         assert (plan["objects"], plan["bytes"], plan["shared_objects"]) == (1, len("first draft"), 1)
         name = plan["plan"]
         later.run("dispose", "run", name, code=4, uid=FIRST)
-        assert "created disposal plan" in later.run("dispose", "approve", name, "--reason", "r", code=4, uid=PLANNER).stderr
+        assert (
+            "created disposal plan"
+            in later.run("dispose", "approve", name, "--reason", "r", code=4, uid=PLANNER).stderr
+        )
         later.run("dispose", "approve", name, "--reason", "period over", uid=FIRST)
         assert "already" in later.run("dispose", "approve", name, "--reason", "r", code=4, uid=FIRST).stderr
         later.run("dispose", "run", name, code=4, uid=FIRST)

@@ -116,7 +116,8 @@ def test_without_a_crash_a_person_is_asked(two: Site, damage: Callable[[Site], N
 
 
 def test_what_a_crash_does_not_explain_is_left_to_a_person(two: Site) -> None:
-    other = two.git("commit-tree", "-m", "x", "f/s/v1^{tree}").stdout
+    person = ("-c", "user.name=x", "-c", "user.email=x@localhost")
+    other = two.git(*person, "commit-tree", "-m", "x", "f/s/v1^{tree}").stdout
     (two.repository / BRANCH).write_text(other)
     crash(two)
     assert "reindex --accept" in two.run("run", "--once", code=8).stderr

@@ -41,6 +41,16 @@ def _is_whole(path: Path, *_state: int) -> bool:
     return bool(data) and _WHOLE.fullmatch(data) is not None
 
 
+def was_written_here(repository: Path) -> bool:
+    """Return True if :func:`write` made the present file, which lacks the first line that git writes."""
+    try:
+        with open(repository / NAME, "rb") as stream:
+            return stream.read(1) != b"#"
+    except OSError:
+        # There is no such file, or it cannot be read: git has to tell.
+        return False
+
+
 def read(repository: Path) -> dict[str, str]:
     """Return the object id of each ref with an intact line; none if the file is missing or unreadable."""
     try:
@@ -67,7 +77,14 @@ def read_with_loose(repository: Path) -> dict[str, str]:
 
 
 def write(repository: Path, refs: dict[str, str]) -> None:
-    """Replace ``packed-refs`` by a file with these refs, given as name and object id, durably; raises OSError."""
+    """Replace ``packed-refs`` by a file with these refs, given as name and object id, durably; raises OSError.
+
+    Without refs the file is removed: an empty one counts as damaged.
+    """
+    if not refs:
+        (repository / NAME).unlink(missing_ok=True)
+        sync_filesystem(repository)
+        return
     making = repository / f"{NAME}.new"
     lines = [f"{oid} {name}\n" for name, oid in sorted(refs.items())]
     making.write_text("".join(lines), "utf-8", "surrogateescape")

@@ -18,7 +18,6 @@ from archiver.store.git.ref_transaction import ZERO, RefUpdate
 from archiver.store.git.repository import JOURNAL, Repository
 from archiver.store.journal import Journal
 from archiver.store.repair import journal_repair, set_aside
-from archiver.store.repair.journal_repair import RefDifferences
 
 _OID_LENGTH = 40
 
@@ -52,29 +51,29 @@ def clean_up(root: Path, repository: Repository, notify: Callable[[LazyMessage],
         notify(LazyMessage("Removed because they were empty after a crash: {refs}.", refs=", ".join(broken_refs)))
 
 
-def complete_refs(
-    repository: Repository,
-    journal: Journal,
-    differences: RefDifferences,
-    notify: Callable[[LazyMessage], None],
-) -> None:
+def complete_refs(repository: Repository, journal: Journal, notify: Callable[[LazyMessage], None]) -> None:
     """Make missing refs, and move branches forward, as the journal says; ``notify`` is told which.
 
-    ``differences`` is the result of :func:`journal_repair.compare_refs`.  What a crash does not explain stays: a
-    ref of another value, or one whose object is missing.  Raises StorageError if git fails.
+    What a crash does not explain stays: a ref of another value, or one whose object is missing.  Reads every event.
+    Raises StorageError if git fails.
     """
     expected = journal_repair.expected_refs((event.commit, event.refs) for event in journal.events_since(None))
+    present_refs = repository.refs()
     moves = []
-    for ref in (*differences.missing_refs, *differences.unknown_refs):
-        wanted = expected.get(ref)
-        if wanted is None or not _exists(repository, wanted):
+    for ref, wanted in expected.items():
+        present = present_refs.get(ref)
+        if present == wanted or not _exists(repository, wanted):
             continue
-        present = repository.resolve(ref)
-        if present is None or repository.descends_from(wanted, present):
+        is_behind = (
+            present is not None and ref.startswith("refs/heads/") and repository.descends_from(wanted, present)
+        )
+        if present is None or is_behind:
             moves.append(RefUpdate(ref, present or ZERO, wanted))
     if moves:
         repository.move_refs(moves)
         notify(LazyMessage("Completed after a crash: {refs}.", refs=", ".join(move.ref for move in moves)))
+    if packed_refs.was_written_here(repository.path):
+        repository.pack_refs()
 
 
 def _has_readable_journal(repository_path: Path) -> bool:
