@@ -164,7 +164,7 @@ def _make_display_reminders(filings: list[Filing]) -> Iterator[_AddressedReminde
 
 
 def _find_current_step(deadline: Deadline, today: date) -> _ReminderStep:
-    """Return today's reminder step of an open deadline; ``_NO_STEP``, without roles, if nobody is to be reminded."""
+    """Return today's reminder step of an open deadline; ``_NO_STEP``, which has no roles, if none is due."""
     if is_company_duty(deadline):
         return _find_company_step(deadline.due_on, today)
     return _find_regulator_step(deadline.due_on, today)
