@@ -111,7 +111,7 @@ def _print_report(session: Session, report: VerifyReport, as_json: bool) -> None
     _print_findings(session.console, report)
     _print_totals(session.console, report)
     for note in report.notes:
-        session.console.info(note.sentence)
+        session.console.info("{note}", note=note.sentence)
     _print_unreferenced_count(session.console, report)
 
 
