@@ -108,7 +108,7 @@ def _check_saved_page(context: ActionContext, filing: Filing, page_name: str) ->
             size=MAX_PAGE_BYTES >> 20,
         )
     page_file_name = names.name_as_text(os.fsencode(os.path.basename(page_name)))
-    return _journal_page_check(context, filing, page_file_name, page_bytes, problem=None)
+    return _journal_page_check(context, filing, page_file_name, page_bytes, fetch_problem=None)
 
 
 def _check_fetched_page(context: ActionContext, filing: Filing, page_address: str) -> dict[str, Any]:
@@ -119,35 +119,50 @@ def _check_fetched_page(context: ActionContext, filing: Filing, page_address: st
     try:
         page = fetch_page(page_address, allow_private=context.config.desk.allow_private_addresses)
     except PageUnreachable as error:
-        return _journal_page_check(context, filing, page_address, b"", problem=error.reason)
-    return _journal_page_check(context, filing, page_address, page.body, problem=None)
+        return _journal_page_check(context, filing, page_address, b"", fetch_problem=error.reason)
+    return _journal_page_check(context, filing, page_address, page.body, fetch_problem=None)
 
 
 def _journal_page_check(
-    context: ActionContext, filing: Filing, page_source: str, page_bytes: bytes, *, problem: LazyMessage | None
+    context: ActionContext,
+    filing: Filing,
+    page_source: str,
+    page_bytes: bytes,
+    *,
+    fetch_problem: LazyMessage | None,
 ) -> dict[str, Any]:
     """Look for the filing number and the link in one page, journal the result, and return it.
 
-    ``page_source`` is the address of the page, or the name of the saved file. The page is journalled as evidence.
-    ``problem`` is the reason why the page could not be fetched, or None; with a problem, ``page_bytes`` is empty,
-    and no evidence is journalled.
+    ``page_source`` is the address of the page, or the name of the saved file. ``fetch_problem`` is the reason why
+    the page could not be fetched, or None; with a problem, ``page_bytes`` is empty, and nothing is found.
 
-    Returns ``source``, ``number`` and ``link`` (True if found), and ``problem``.
+    Returns ``source``, ``number`` and ``link`` (True if found), and ``problem``. Raises Busy or StorageError if
+    the result cannot be journalled.
     """
-    page_findings = check_display_page(filing, page_bytes)
-    check_details = DisplayChecked(
+    page_check = check_display_page(filing, page_bytes)
+    event_details = DisplayChecked(
         checked_on=clock.today(context.config.zone),
         source=page_source,
-        number_found=page_findings.number_found,
-        link_found=page_findings.link_found,
-        problem=str(problem) if problem else "",
+        number_found=page_check.number_found,
+        link_found=page_check.link_found,
+        problem=str(fetch_problem) if fetch_problem else "",
     )
-    attachments = {} if problem else {f"{EVIDENCE}.html": io.BytesIO(page_bytes)}
-    with context.archive.writing(context.lock_timeout) as writer:
-        writer.append(Draft(filing.name, check_details, attachments))
+    _append_page_check(context, filing.name, event_details, page_bytes if fetch_problem is None else None)
     return {
         "source": page_source,
-        "number": page_findings.number_found,
-        "link": page_findings.link_found,
-        "problem": problem,
+        "number": page_check.number_found,
+        "link": page_check.link_found,
+        "problem": fetch_problem,
     }
+
+
+def _append_page_check(
+    context: ActionContext, filing_name: str, event_details: DisplayChecked, evidence_page: bytes | None
+) -> None:
+    """Append the event of a page check to the journal, with the checked page as evidence; None: without evidence.
+
+    Raises Busy if the writer's lock is not free in time, StorageError if the archive cannot be written.
+    """
+    attachments = {} if evidence_page is None else {f"{EVIDENCE}.html": io.BytesIO(evidence_page)}
+    with context.archive.writing(context.lock_timeout) as writer:
+        writer.append(Draft(filing_name, event_details, attachments))

@@ -116,11 +116,11 @@ def approve_disposal(context: ActionContext, request: ApproveDisposal) -> dict[s
         context.archive, request.plan_id, request.reason, disposal_rules, context.lock_timeout
     )
     missing_approvals = max(0, disposal.REQUIRED_APPROVALS - len(plan.approvals))
-    compute_cooling_off_end = None if missing_approvals else disposal.compute_cooling_off_end(plan, disposal_rules)
+    cooling_off_end = None if missing_approvals else disposal.compute_cooling_off_end(plan, disposal_rules)
     return {
         "plan": plan.identity,
         "missing": missing_approvals,
-        "not_before": clock.format_time(compute_cooling_off_end) if compute_cooling_off_end else None,
+        "not_before": clock.format_time(cooling_off_end) if cooling_off_end else None,
     }
 
 

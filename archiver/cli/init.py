@@ -112,7 +112,7 @@ def init_command(
     existing_config = _load_existing_config(session, typed_settings)
     settings = existing_config or typed_settings
     first_event = _make_first_event(settings, adopt=adopt)
-    _check_settings(settings)
+    _refuse_impossible_settings(settings)
     root_certificates = _read_root_certificates(tsa_url, tsa_root, adopt)
     try:
         if not adopt:
@@ -297,13 +297,29 @@ def _read_root_certificates(authority_url: str, roots_file: Path | None, adopt: 
     return {ROOTS_FILE: certificates}
 
 
-def _check_settings(settings: Config) -> None:
+def _refuse_impossible_settings(settings: Config) -> None:
     """Refuse settings that no archive can have, before anything is created.
 
     Raises ConfigError for a retention period that is too short or too long, or for nested folders, and UsageError
     if the folder to watch does not exist.
     """
-    if not profiles.FLOOR_YEARS <= settings.retention_years <= CEILING_YEARS:
+    _check_retention_years(settings.retention_years)
+    if not is_folder(settings.watch):
+        raise UsageError(
+            "The folder to watch, {path}, does not exist. Nothing was changed. Create it, or correct the path.",
+            path=settings.watch,
+        )
+    # The second check also recognizes folders under other paths, such as those of bind mounts.
+    check_paths_not_nested(settings.archive, settings.watch)
+    check_folders_not_nested(settings.archive, settings.watch, is_archive_new=True)
+
+
+def _check_retention_years(retention_years: int) -> None:
+    """Raise ConfigError unless the retention is from FLOOR_YEARS to CEILING_YEARS.
+
+    The message names only the minimum, because only a typing error exceeds the maximum.
+    """
+    if not profiles.FLOOR_YEARS <= retention_years <= CEILING_YEARS:
         raise ConfigError(
             LazyMessage.define(
                 "A retention of {years} years is out of range; the minimum is {floor}. Nothing was changed. Use "
@@ -312,13 +328,6 @@ def _check_settings(settings: Config) -> None:
                 "changed. Use --retention-years {floor} or more.",
                 count_field="years",
             ),
-            years=settings.retention_years,
+            years=retention_years,
             floor=profiles.FLOOR_YEARS,
         )
-    if not is_folder(settings.watch):
-        raise UsageError(
-            "The folder to watch, {path}, does not exist. Nothing was changed. Create it, or correct the path.",
-            path=settings.watch,
-        )
-    check_paths_not_nested(settings.archive, settings.watch)
-    check_folders_not_nested(settings.archive, settings.watch, is_archive_new=True)

@@ -45,7 +45,7 @@ def _install_unit(session: Session, user_name: str, unit_file: str, only_print: 
     from archiver.daemon import unit
 
     config = session.config
-    config_file = Path(os.path.abspath(find_config_file(session.config_file, os.environ)))
+    config_file = Path(os.path.abspath(find_config_file(session.config_file, os.environ).path))
     # The service replaces the metrics file, so it writes to the folder around it.
     writable_folders = [config.metrics_textfile.parent] if config.metrics_textfile else []
     program = Path(os.path.abspath(sys.argv[0]))

@@ -57,7 +57,7 @@ def _print_report(session: Session, health: HealthReport, *, with_problems: bool
         count=health.version_count,
         submissions=health.submission_count,
     )
-    console.info("Protection: {level}", level=PROTECTION[health.assess_protection_level])
+    console.info("Protection: {level}", level=PROTECTION[health.protection_level])
     _warn_of_outer_hooks(session, health)
     _print_disk_forecast(session, health.disk_forecast)
     _print_clock(session, health)
@@ -153,7 +153,7 @@ def _print_tasks(session: Session, health: HealthReport) -> None:
             ),
             count=len(company_deadlines),
         )
-    for alert in health.find_display_alerts:
+    for alert in health.display_alerts:
         session.console.info("To do: {line}", line=alert)
     for paper in health.unrecorded_papers:
         session.console.info(

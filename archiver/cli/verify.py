@@ -104,21 +104,29 @@ def _print_findings_without_git(session: Session, as_json: bool) -> None:
 
 
 def _print_report(session: Session, report: VerifyReport, as_json: bool) -> None:
-    """Print the report for people, or as JSON."""
+    """Print the report as JSON, or for people: findings, totals, notes, number of unreferenced objects."""
     if as_json:
         session.console.print_json(report.as_json())
-    else:
-        _print_findings(session.console, report)
+        return
+    _print_findings(session.console, report)
+    _print_totals(session.console, report)
+    for note in report.notes:
+        session.console.info("{note}", note=note.sentence)
+    _print_unreferenced_count(session.console, report)
 
 
 def _print_findings(console: Console, report: VerifyReport) -> None:
-    """Print each finding with the meaning of its code, the amount of checked data, and notes about other facts."""
+    """Print a line for each finding: its code, the object at fault, the meaning of the code, and the detail."""
     from archiver.verify.findings import MEANING_BY_CODE
 
     for finding in report.findings:
         meaning = console.translate(MEANING_BY_CODE[finding.code])
         detail_text = f": {console.translate(finding.detail)}" if finding.detail else ""
         console.print_line(f"{finding.code}  {finding.object}  {meaning}{detail_text}")
+
+
+def _print_totals(console: Console, report: VerifyReport) -> None:
+    """Print how many versions, journal events, content objects and bytes were checked."""
     console.info(
         "Checked versions: {versions}, journal events: {events}, objects: {objects}, bytes: {bytes}.",
         versions=report.version_count,
@@ -126,17 +134,18 @@ def _print_findings(console: Console, report: VerifyReport) -> None:
         objects=report.hashed_objects,
         bytes=report.hashed_bytes,
     )
-    for _, note_message in report.notes:
-        console.info("{note}", note=note_message)
-    if report.unreferenced_objects:
-        console.info(
-            LazyMessage.define(
-                "{count} objects belong to no version. Interrupted captures leave such objects; they are "
-                "harmless.",
-                singular=(
-                    "{count} object belongs to no version. Interrupted captures leave such objects; they are "
-                    "harmless."
-                ),
+
+
+def _print_unreferenced_count(console: Console, report: VerifyReport) -> None:
+    """Print the number of content objects that belong to no version; print nothing if there are none."""
+    if not report.unreferenced_objects:
+        return
+    console.info(
+        LazyMessage.define(
+            "{count} objects belong to no version. Interrupted captures leave such objects; they are harmless.",
+            singular=(
+                "{count} object belongs to no version. Interrupted captures leave such objects; they are harmless."
             ),
-            count=report.unreferenced_objects,
-        )
+        ),
+        count=report.unreferenced_objects,
+    )

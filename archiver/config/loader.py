@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from archiver.config.location import CURRENT_FOLDER_FILE, find_config_file, read_config_text
+from archiver.config.location import find_config_file, read_config_text
 from archiver.config.schema import Setting
 from archiver.config.settings import Config
 from archiver.config.toml_document import SettingProblem, TomlDocument
@@ -40,23 +40,23 @@ def find_and_load_config(option_value: str | None, environment: Mapping[str, str
     """Find the configuration file, read it, and return the settings.
 
     The parameters are those of :func:`find_and_check_config`. Raises ConfigError for the first problem or if there
-    is no file, and StorageError if a file cannot be read.
+    is no file, and StorageError if the file cannot be read, or one of the usual places cannot be examined.
     """
     return find_and_check_config(option_value, environment).require_config()
 
 
 def find_and_check_config(option_value: str | None, environment: Mapping[str, str]) -> CheckedConfigFile:
-    """Find and read the configuration file, and collect every problem of the settings.
+    """Find and read the configuration file, and collect all problems with its settings.
 
     ``option_value`` is the value of ``--config``, None without the option. A file in the current folder that the
     user did not name must belong to a trusted user: see :mod:`archiver.config.owner`.
 
-    Raises ConfigError if there is no file, and the errors of :func:`check_config_file`; StorageError also if it
-    cannot be determined whether one of the usual places has a file.
+    Raises ConfigError if there is no file, if the file is not trusted or not TOML, or if the archive and the
+    watched folder are the same folder or one contains the other. Raises StorageError if the file cannot be read,
+    or if one of the usual places cannot be examined.
     """
-    named_file = option_value or environment.get("ARCHIVER_CONFIG")
     config_file = find_config_file(option_value, environment)
-    return check_config_file(config_file, must_be_trusted=not named_file and config_file == CURRENT_FOLDER_FILE)
+    return check_config_file(config_file.path, must_be_trusted=config_file.must_be_trusted)
 
 
 def load_config(source: Path, *, must_be_trusted: bool = False) -> Config:
@@ -70,7 +70,7 @@ def load_config(source: Path, *, must_be_trusted: bool = False) -> Config:
 
 
 def check_config_file(source: Path, *, must_be_trusted: bool = False) -> CheckedConfigFile:
-    """Read the file ``source`` and collect every problem of the settings, to show all in a single check.
+    """Read the file ``source`` and collect all problems with its settings, to show them in a single check.
 
     ``must_be_trusted`` is True for a file that the user did not name: its owner must be a trusted user.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from archiver.config.owner import open_found_file
 from archiver.errors import ConfigError, StorageError
@@ -15,8 +16,16 @@ CURRENT_FOLDER_FILE = Path("archiver.toml")
 _SYSTEM_FILE = Path("/etc/archiver/archiver.toml")
 
 
-def find_config_file(option_value: str | None, environment: Mapping[str, str]) -> Path:
-    """Return the path of the configuration file: the named one, else the first in the usual places.
+class ConfigFileLocation(NamedTuple):
+    """The path of the configuration file, and whether its owner must be checked."""
+
+    path: Path
+    #: True for a file in the current folder that the user did not name: its owner must be a trusted user.
+    must_be_trusted: bool
+
+
+def find_config_file(option_value: str | None, environment: Mapping[str, str]) -> ConfigFileLocation:
+    """Return the location of the configuration file: the named one, else the first in the usual places.
 
     ``option_value`` is the value of ``--config``, None without the option. A named file may not exist.
 
@@ -24,13 +33,13 @@ def find_config_file(option_value: str | None, environment: Mapping[str, str]) -
     a file there would take precedence over the later places.
     """
     if option_value:
-        return Path(option_value)
+        return ConfigFileLocation(Path(option_value), must_be_trusted=False)
     if named_file := environment.get("ARCHIVER_CONFIG"):
-        return Path(named_file)
+        return ConfigFileLocation(Path(named_file), must_be_trusted=False)
     for usual_path in (CURRENT_FOLDER_FILE, _SYSTEM_FILE):
         try:
             if _has_entry(usual_path):
-                return usual_path
+                return ConfigFileLocation(usual_path, must_be_trusted=usual_path == CURRENT_FOLDER_FILE)
         except OSError as error:
             raise unreadable_config_error(usual_path, error) from None
     raise ConfigError(

@@ -67,7 +67,7 @@ class Service:
         self._notifier = SystemdNotifier()
         self._metrics = Metrics()
         self._socket_server: SocketServer | None = None
-        #: The configuration of the running daemon; None while no requests of other users are accepted.
+        #: The configuration of the running daemon; None while no requests of other users are served.
         self._config: Config | None = None
         self._next_socket_check_at = 0.0
         #: Name of each optional feature that fails at present -> the reason that was reported.
@@ -133,7 +133,7 @@ class Service:
             self._metrics.configure(config)
             daemon = self._create_daemon(archive, config)
             with contextlib.ExitStack() as open_resources:
-                daemon.run(lambda: self._announce_start(config, open_resources))
+                daemon.run(lambda: self._on_daemon_started(config, open_resources))
         except ArchiveGone:
             self._report(
                 "The archive {path} is missing. No archived data was lost. Waiting for its volume to be mounted.",
@@ -171,14 +171,14 @@ class Service:
             daemon.interrupt()
         return daemon
 
-    def _announce_start(self, config: Config, open_resources: contextlib.ExitStack) -> None:
-        """Open the socket and report to systemd that the service is ready; a daemon calls this once started.
+    def _on_daemon_started(self, config: Config, open_resources: contextlib.ExitStack) -> None:
+        """Serve requests of other users until ``open_resources`` is closed, and notify systemd of the start.
 
-        Closing ``open_resources`` closes the socket.
+        A socket that cannot be opened is reported, and tried again at later heartbeats.
         """
-        # The daemon holds its lock by now, so the socket that is replaced belongs to no other running daemon.
         open_resources.callback(self._close_socket)
         self._config = config
+        # An existing socket file may be replaced: the daemon holds its lock, so no other daemon uses the file.
         self._try_to_open_socket()
         self._has_daemon_started = True
         self._notifier.notify_ready(f"Watching {config.watch}")

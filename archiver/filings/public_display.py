@@ -6,7 +6,7 @@ import html
 import json
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 from archiver.errors import UsageError
 from archiver.filings.register import Filing
@@ -14,6 +14,15 @@ from archiver.filings.register import Filing
 #: The names of the formats that :func:`render_display_text` can render.
 DISPLAY_FORMATS = ("html", "markdown", "text", "json")
 _MARKDOWN_SPECIAL_CHARACTER = re.compile(r"([\\`*_\[\]<>()#|])")
+
+
+class _DisplayFields(NamedTuple):
+    """The facts to display. The names of the fields are the keys of the format ``json``."""
+
+    name: str  # of the algorithm
+    company: str  # empty if not recorded
+    number: str  # the filing number
+    link: str  # address of the regulator's publication; empty if not recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,60 +65,63 @@ def render_display_text(filing: Filing, format_name: str) -> str:
     return _RENDERERS[format_name](_collect_display_fields(filing))
 
 
-def _collect_display_fields(filing: Filing) -> dict[str, str]:
-    """Return the facts to display: ``name``, ``company``, ``number`` and ``link``; empty if not recorded.
+def _collect_display_fields(filing: Filing) -> _DisplayFields:
+    """Return the facts to display.
 
     An algorithm without a recorded name is displayed under the name of the filing.
     """
     sheet_fields = filing.sheet_fields
-    return {
-        "name": str(sheet_fields.get("algorithm") or filing.name),
-        "company": str(sheet_fields.get("company") or ""),
-        "number": filing.number,
-        "link": str(sheet_fields.get("published_at") or ""),
-    }
-
-
-def _render_html(display_fields: dict[str, str]) -> str:
-    """Return an HTML paragraph; the number links to the regulator's publication if the link is known."""
-    escaped_fields = {
-        field_name: html.escape(field_text, quote=True) for field_name, field_text in display_fields.items()
-    }
-    linked_number = (
-        f'<a href="{escaped_fields["link"]}" rel="noopener">{escaped_fields["number"]}</a>'
-        if display_fields["link"]
-        else escaped_fields["number"]
+    return _DisplayFields(
+        name=str(sheet_fields.get("algorithm") or filing.name),
+        company=str(sheet_fields.get("company") or ""),
+        number=filing.number,
+        link=str(sheet_fields.get("published_at") or ""),
     )
-    company_note = f"（{escaped_fields['company']}）" if display_fields["company"] else ""
-    name_and_company = f"{escaped_fields['name']}{company_note}"
-    return f'<p class="algorithm-filing" lang="zh-CN">{name_and_company} 算法备案编号：{linked_number}</p>\n'
 
 
-def _render_markdown(display_fields: dict[str, str]) -> str:
-    """Return a line of Markdown; the number is a link as in HTML."""
-    escaped_fields = {
-        field_name: _MARKDOWN_SPECIAL_CHARACTER.sub(r"\\\1", field_text)
-        for field_name, field_text in display_fields.items()
-    }
-    linked_number = (
-        f"[{escaped_fields['number']}](<{display_fields['link']}>)"
-        if display_fields["link"]
-        else escaped_fields["number"]
+def _render_html(display_fields: _DisplayFields) -> str:
+    """Return an HTML paragraph; the number links to the regulator's publication if the link is known.
+
+    The fields are escaped, so a page can include the paragraph as it is.
+    """
+    escaped_fields = _DisplayFields(*(html.escape(field_text, quote=True) for field_text in display_fields))
+    linked_number = escaped_fields.number
+    if escaped_fields.link:
+        linked_number = f'<a href="{escaped_fields.link}" rel="noopener">{escaped_fields.number}</a>'
+    displayed_name = escaped_fields.name + _company_in_brackets(escaped_fields)
+    return f'<p class="algorithm-filing" lang="zh-CN">{displayed_name} 算法备案编号：{linked_number}</p>\n'
+
+
+def _render_markdown(display_fields: _DisplayFields) -> str:
+    """Return a line of Markdown; the number links to the regulator's publication if the link is known.
+
+    All fields but the link are escaped.
+    """
+    escaped_fields = _DisplayFields(
+        *(_MARKDOWN_SPECIAL_CHARACTER.sub(r"\\\1", field_text) for field_text in display_fields)
     )
-    company_note = f"（{escaped_fields['company']}）" if display_fields["company"] else ""
-    return f"{escaped_fields['name']}{company_note} 算法备案编号：{linked_number}\n"
+    linked_number = escaped_fields.number
+    if display_fields.link:
+        linked_number = f"[{escaped_fields.number}](<{display_fields.link}>)"
+    displayed_name = escaped_fields.name + _company_in_brackets(escaped_fields)
+    return f"{displayed_name} 算法备案编号：{linked_number}\n"
 
 
-def _render_text(display_fields: dict[str, str]) -> str:
+def _render_text(display_fields: _DisplayFields) -> str:
     """Return a line of plain text, which ends with the link if it is known."""
-    company_note = f"（{display_fields['company']}）" if display_fields["company"] else ""
-    link_note = f"，公示信息：{display_fields['link']}" if display_fields["link"] else ""
-    return f"{display_fields['name']}{company_note} 算法备案编号：{display_fields['number']}{link_note}\n"
+    displayed_name = display_fields.name + _company_in_brackets(display_fields)
+    link_note = f"，公示信息：{display_fields.link}" if display_fields.link else ""
+    return f"{displayed_name} 算法备案编号：{display_fields.number}{link_note}\n"
 
 
-def _render_json(display_fields: dict[str, Any]) -> str:
-    """Return an indented JSON object with the fields."""
-    return json.dumps(display_fields, ensure_ascii=False, indent=2) + "\n"
+def _render_json(display_fields: _DisplayFields) -> str:
+    """Return an indented JSON object with all fields, the empty ones included."""
+    return json.dumps(display_fields._asdict(), ensure_ascii=False, indent=2) + "\n"
+
+
+def _company_in_brackets(display_fields: _DisplayFields) -> str:
+    """Return the company's name in Chinese brackets, to follow the algorithm's name; empty if it is not known."""
+    return f"（{display_fields.company}）" if display_fields.company else ""
 
 
 def _decode_page(page_bytes: bytes) -> str:

@@ -83,9 +83,10 @@ def update_sheet(
     """Record new values of a filing's sheet, the review status that somebody saw on the portal, or both.
 
     ``changed_fields`` maps names of FIELDS to texts; ``products`` may be a list of texts.  ``review_status`` is
-    one of STATES, and ``portal_text`` the portal's own words for it; None records no status.  ``checked_on`` is
-    the day on which the facts were seen, None for today.  ``number_override_reason`` says why a filing number of
-    an unknown form is right.  ``reported_by`` is the person who reported the facts, if not the archive's actor.
+    one of STATES, None to record no status, and ``portal_text`` is the portal's own words for it.  ``checked_on``
+    is the day on which the facts were seen, None for today.  ``number_override_reason`` says why a filing number
+    of an unknown form is right.  ``reported_by`` is the person who reported the facts, None for the user who runs
+    the command.
 
     Returns the event.  Raises UsageError if there is nothing to record, if a field or status is not valid, or if a
     day contradicts the recorded days or is in the future; and the errors of :meth:`RecordContext.locked_recorder`.
@@ -93,13 +94,7 @@ def update_sheet(
     """
     recorded_on = checked_on or context.today
     check_not_future(recorded_on, context.today)
-    check_field_types(changed_fields)
-    if review_status is not None and review_status not in STATES:
-        raise unknown_code_error(review_status, STATES)
-    if not changed_fields and review_status is None:
-        raise UsageError(
-            "No field was given. Nothing was recorded. To see the options, run: archiver filing set --help"
-        )
+    _check_sheet_arguments(changed_fields, review_status)
     update_details = FilingUpdated(
         fields=dict(changed_fields),
         recorded_on=recorded_on,
@@ -112,9 +107,25 @@ def update_sheet(
     with context.locked_recorder() as record:
         filing = context.read_filing(filing_name)
         check_field_values(filing, changed_fields, number_override_reason)
+        # A status seen today needs no check: a submission in the future cannot be recorded.
         if review_status is not None and checked_on is not None:
             check_status_day(filing, checked_on)
         return record(filing_name, update_details)
+
+
+def _check_sheet_arguments(changed_fields: Mapping[str, Any], review_status: str | None) -> None:
+    """Check what :func:`update_sheet` can check without the archive; other checks compare with recorded facts.
+
+    Raises UsageError for a field or status that does not exist, for a field value of a wrong type or length, and
+    if neither a field nor a status is given.
+    """
+    check_field_types(changed_fields)
+    if review_status is not None and review_status not in STATES:
+        raise unknown_code_error(review_status, STATES)
+    if not changed_fields and review_status is None:
+        raise UsageError(
+            "No field was given. Nothing was recorded. To see the options, run: archiver filing set --help"
+        )
 
 
 def add_notice(

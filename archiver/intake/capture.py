@@ -260,19 +260,19 @@ class Capturer:
             if material:
                 after[material] = _as_material(material, state, staged.get(path))
         changeset = Changeset(self._archive, submission, after)
-        changes = changeset.changes()
+        changes = changeset.list_changes()
         if not changes or (latest is None and not any(change.op is Op.ADD for change in changes)):
             # A submission begins with its first material, not with an empty folder.
             return
         if group.submission_folder is None and latest is not None and self._is_sealed(submission):
             submission = group.submission((submission.number or 0) + 1)
-            changes = changeset.all_additions()
+            changes = changeset.list_all_as_additions()
             latest = None
         self._check_content(changes)
         number, parent = self._place(submission, latest)
         # If the event of the version before cannot be read, the content of its tree is unknown.  Then the new
         # version is written as a whole.
-        whole = None if parent == (latest.commit if latest else None) else changeset.all_additions()
+        whole = None if parent == (latest.commit if latest else None) else changeset.list_all_as_additions()
         totals = self._totals(latest, changes, changeset)
         event = writer.write_version(submission, number, parent, changes, totals, whole)
         outcome.tag, outcome.commit = event.object, event.refs[submission.branch]
@@ -294,7 +294,7 @@ class Capturer:
     def _totals(self, latest: Version | None, changes: list[Change], changeset: Changeset) -> Totals:
         """Return the size of the version made of ``latest`` by ``changes``, and the number of changes."""
         counts = Counter(change.op for change in changes)
-        files, size = changeset.totals_after(latest)
+        files, size = changeset.compute_totals(latest)
         return Totals(
             files,
             size,

@@ -37,26 +37,29 @@ class Changeset:
         self._materials_after = materials_after
         self._materials_before = archive.index.newest_materials_at(submission, materials_after)
 
-    def changes(self) -> list[Change]:
+    def list_changes(self) -> list[Change]:
         """Return the changes since the newest version; empty if the capture would only repeat that version."""
         return compute_changes(
             MaterialPair(before=self._materials_before.get(path), after=material_after)
             for path, material_after in self._materials_after.items()
         )
 
-    def all_additions(self) -> list[Change]:
-        """Return an addition for every material after the capture, sorted by path.
+    def list_all_as_additions(self) -> list[Change]:
+        """Return every material that the submission has after the capture, each as an addition, sorted by path.
 
-        These are the changes of a version that is not based on an earlier one.
+        These are the changes of a version that is not based on an earlier one. Call this before the capture is
+        written to the index, which has the materials of the newest version until then.
         """
-        materials = {material.path: material for material in self._index.materials(self._submission)}
+        material_by_path = {material.path: material for material in self._index.materials(self._submission)}
         for path, material_after in self._materials_after.items():
-            materials.pop(path, None)
-            if material_after is not None:
-                materials[path] = material_after
-        return [make_addition(material) for _, material in sorted(materials.items())]
+            if material_after is None:
+                # The capture deletes this path. The newest version may lack it too.
+                material_by_path.pop(path, None)
+            else:
+                material_by_path[path] = material_after
+        return [make_addition(material) for _, material in sorted(material_by_path.items())]
 
-    def totals_after(self, newest_version: Version | None) -> FileTotals:
+    def compute_totals(self, newest_version: Version | None) -> FileTotals:
         """Return the number of files and of bytes after the capture.
 
         Adds the changes to the totals of ``newest_version``, so that a single changed file does not require
@@ -64,7 +67,7 @@ class Changeset:
         """
         if newest_version is None:
             # ``sha256`` is None for an empty folder.
-            file_additions = [addition for addition in self.all_additions() if addition.sha256]
+            file_additions = [addition for addition in self.list_all_as_additions() if addition.sha256]
             return FileTotals(len(file_additions), sum(addition.size for addition in file_additions))
         file_count, byte_count = newest_version.files, newest_version.bytes
         for path, material_after in self._materials_after.items():

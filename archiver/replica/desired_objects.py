@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from archiver.model import Submission
 from archiver.profiles import FLOOR_YEARS
+from archiver.replica.known_objects import ReplicatedObject
 from archiver.retention.policy import RetentionPolicy, compute_period_end, decide_retention
 from archiver.store.index import overview
 from archiver.store.index.queries import Index
@@ -35,13 +36,30 @@ class DesiredObject(NamedTuple):
 
     #: In bytes. 0 for history, whose bundles share one desired state.
     size: int
-    #: The latest end of all retention periods that apply: the dated end.
+    #: The dated end: the latest end of all retention periods that apply.
     keep_until: datetime
-    #: True if a condition without a date applies too: the filing is live, or a version is the present state of its
-    #: folder.
+    #: True if a condition without a date applies too: the filing is live, or a version is the present state (the
+    #: latest version) of its submission folder.
     is_open_ended: bool
     #: True if a legal hold is in force.
     needs_legal_hold: bool
+
+
+class ObjectStates(NamedTuple):
+    """The recorded and the desired state of an object in the bucket."""
+
+    key: str
+    recorded: ReplicatedObject
+    desired: DesiredObject
+
+    def has_short_lock(self, now: datetime) -> bool:
+        """Return True if a lock has to be placed, or the lock has to be extended."""
+        return is_lock_too_short(self.recorded.locked_until, self.desired, now)
+
+    def must_change_hold(self, *, may_lift: bool) -> bool:
+        """Return True if the legal hold has to be placed, or has to be lifted and ``may_lift`` allows it."""
+        has_hold, needs_hold = self.recorded.has_legal_hold, self.desired.needs_legal_hold
+        return has_hold != needs_hold and (needs_hold or may_lift)
 
 
 class _VersionRetention(NamedTuple):
@@ -79,18 +97,21 @@ def compute_desired_objects(
 def _decide_retention_by_submission(
     index: Index, policy: RetentionPolicy, compliance_time: datetime
 ) -> defaultdict[Submission, dict[int, _VersionRetention]]:
-    """Return the retention of all versions except the disposed ones, by submission and then by version number.
+    """Return the retention of each version, by submission and then by version number.
 
-    For a submission without such versions, a lookup returns an empty dict.
+    Disposed versions are left out. A submission that has no others is looked up as an empty dict.
+    ``compliance_time`` is the present time of the compliance clock.
     """
     retention_by_submission: defaultdict[Submission, dict[int, _VersionRetention]] = defaultdict(dict)
     for version in index.versions():
         if version.disposed is None:
             decision = decide_retention(version, policy, compliance_time)
-            # A hold does not make the end open. It becomes a legal hold in the bucket, which can be lifted.
-            is_open_ended = decision.is_live or decision.is_present_state
-            retention = _VersionRetention(decision.keep_until, is_open_ended, bool(decision.holds))
-            retention_by_submission[version.submission][version.number] = retention
+            retention_by_submission[version.submission][version.number] = _VersionRetention(
+                keep_until=decision.keep_until,
+                # A hold is not included: the bucket stores it as a legal hold, which can be lifted, unlike a lock.
+                is_open_ended=decision.is_live or decision.is_present_state,
+                needs_legal_hold=bool(decision.holds),
+            )
     return retention_by_submission
 
 

@@ -7,7 +7,7 @@ history in the bucket names.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -20,10 +20,10 @@ from archiver.replica.bucket import Bucket, RequestForbidden
 from archiver.replica.bundles import write_bundle
 from archiver.replica.desired_objects import (
     DesiredObject,
+    ObjectStates,
     compute_desired_history_state,
     compute_desired_objects,
     compute_lock_end,
-    is_lock_too_short,
 )
 from archiver.replica.existing_objects import claim_prefix, record_listed_bundles, record_listed_content
 from archiver.replica.known_objects import ReplicaState, ReplicatedObject
@@ -45,14 +45,6 @@ class _UnsentContent(NamedTuple):
     """A content object to upload."""
 
     sha256: str
-    desired: DesiredObject
-
-
-class _SentObject(NamedTuple):
-    """An object in the bucket: its recorded and its desired state."""
-
-    key: str
-    replicated: ReplicatedObject
     desired: DesiredObject
 
 
@@ -149,11 +141,11 @@ class Replicator:
         ``desired_content`` is by SHA-256. If a crash leaves uploads unrecorded, the next sync lists the bucket and
         does not send them again.
         """
-        replicated_objects = self._state.objects_below(object_names.CONTENT_PREFIX)
+        recorded_objects = self._state.objects_below(object_names.CONTENT_PREFIX)
 
         def is_sent(sha256: str, expected_size: int) -> bool:
-            replicated = replicated_objects.get(object_names.content_key(sha256))
-            return replicated is not None and replicated.size == expected_size
+            recorded = recorded_objects.get(object_names.content_key(sha256))
+            return recorded is not None and recorded.size == expected_size
 
         unsent_content = [
             _UnsentContent(sha256, desired)
@@ -199,67 +191,66 @@ class Replicator:
     # --- locks and holds
 
     def _update_content_locks(self, desired_content: Mapping[str, DesiredObject], now: datetime) -> None:
-        """Extend the locks of content that end too early, and place or lift legal holds.
+        """Extend the locks of content that would expire too early, and place or lift legal holds.
 
-        No hold is lifted while the journal has an event of an unknown kind, which may be a hold.
+        ``desired_content`` is by SHA-256. No hold is lifted while the journal has an event of an unknown kind,
+        which may be a hold.
         """
         if not self._uses_object_lock:
             return
-        replicated_objects = self._state.objects_below(object_names.CONTENT_PREFIX)
-        sent_objects = (
-            _SentObject(key, replicated_objects[key], desired)
-            for sha256, desired in desired_content.items()
-            if (key := object_names.content_key(sha256)) in replicated_objects
-        )
-        outdated_objects = (
-            sent_object
-            for sent_object in sent_objects
-            if is_lock_too_short(sent_object.replicated.locked_until, sent_object.desired, now)
-            or self._must_change_hold(sent_object.replicated, sent_object.desired)
-        )
-        for batch in split_into_batches(outdated_objects, _BATCH_SIZE):
-            # Deleted before the requests: a lifted hold that is still recorded would never be placed again.
+        for batch in split_into_batches(self._find_outdated_content(desired_content, now), _BATCH_SIZE):
+            # Records are deleted before the requests. If a record survived a crash and still said that a lifted
+            # hold is in place, that hold would never be placed again.
             self._state.delete_object_records(
                 outdated.key
                 for outdated in batch
-                if outdated.replicated.has_legal_hold
-                and self._must_change_hold(outdated.replicated, outdated.desired)
+                if outdated.recorded.has_legal_hold
+                and outdated.must_change_hold(may_lift=self._may_lift_and_delete)
             )
-            self._update_locks(batch, now)
+            self._update_objects(batch, now)
 
-    def _update_locks(self, outdated_objects: Sequence[_SentObject], now: datetime) -> None:
+    def _find_outdated_content(
+        self, desired_content: Mapping[str, DesiredObject], now: datetime
+    ) -> Iterator[ObjectStates]:
+        """Yield the recorded content whose lock would expire too early, or whose legal hold must change.
+
+        Reads all records before the first object, so the caller may change records in between.
+        """
+        recorded_objects = self._state.objects_below(object_names.CONTENT_PREFIX)
+        for sha256, desired in desired_content.items():
+            key = object_names.content_key(sha256)
+            if key in recorded_objects:
+                states = ObjectStates(key, recorded_objects[key], desired)
+                if states.has_short_lock(now) or states.must_change_hold(may_lift=self._may_lift_and_delete):
+                    yield states
+
+    def _update_objects(self, outdated_objects: Sequence[ObjectStates], now: datetime) -> None:
         """Bring the locks and holds of all objects to the desired state, then record the objects together."""
         updated_objects = self._transfer_in_parallel(
-            lambda outdated: self._update_lock(outdated, now), outdated_objects
+            lambda outdated: self._update_lock_and_hold(outdated, now), outdated_objects
         )
         keys = (outdated.key for outdated in outdated_objects)
         self._state.record_objects(zip(keys, updated_objects, strict=True))
 
-    def _update_lock(self, outdated: _SentObject, now: datetime) -> ReplicatedObject:
+    def _update_lock_and_hold(self, outdated: ObjectStates, now: datetime) -> ReplicatedObject:
         """Bring lock and hold of an object to the desired state, and return its new record."""
-        key, replicated, desired = outdated
-        locked_until = replicated.locked_until
-        if is_lock_too_short(locked_until, desired, now):
+        key, recorded, desired = outdated
+        locked_until = recorded.locked_until
+        if outdated.has_short_lock(now):
             locked_until = compute_lock_end(desired, now)
-            self._bucket.extend_lock(key, replicated.version_id, locked_until)
+            self._bucket.extend_lock(key, recorded.version_id, locked_until)
             self._result.extended_locks.append(ExtendedLock(key, locked_until))
-        has_legal_hold = replicated.has_legal_hold
-        if self._must_change_hold(replicated, desired):
+        has_legal_hold = recorded.has_legal_hold
+        if outdated.must_change_hold(may_lift=self._may_lift_and_delete):
             has_legal_hold = desired.needs_legal_hold
-            self._bucket.set_legal_hold(key, replicated.version_id, is_held=has_legal_hold)
+            self._bucket.set_legal_hold(key, recorded.version_id, is_held=has_legal_hold)
             self._result.changed_holds += 1
-        return ReplicatedObject(replicated.version_id, replicated.size, locked_until, has_legal_hold)
-
-    def _must_change_hold(self, replicated: ReplicatedObject, desired: DesiredObject) -> bool:
-        """Return True if the legal hold has to be placed, or has to be lifted and this sync may lift it."""
-        return replicated.has_legal_hold != desired.needs_legal_hold and (
-            desired.needs_legal_hold or self._may_lift_and_delete
-        )
+        return ReplicatedObject(recorded.version_id, recorded.size, locked_until, has_legal_hold)
 
     # --- history
 
     def _send_history(self, journal_head: str | None, desired: DesiredObject, now: datetime) -> None:
-        """Upload the events that the bucket lacks as a single git bundle, then renew locks that end too early.
+        """Upload the events that the bucket lacks as a single git bundle, then renew locks that expire too early.
 
         ``journal_head`` is the commit of the last event to send, or None if the index is empty. ``desired`` is the
         desired state of all bundles. Safe to repeat after a crash: a bundle that was uploaded but not recorded is
@@ -300,15 +291,11 @@ class Replicator:
         return bundle.span
 
     def _renew_history_locks(self, desired: DesiredObject, now: datetime) -> None:
-        """Extend the locks of bundles and of the claim that end too early."""
+        """Extend the locks of bundles and of the claim that would expire too early."""
         permanent_objects = self._state.objects_below(object_names.HISTORY_PREFIX)
         permanent_objects |= self._state.objects_below(object_names.CLAIM_KEY)
-        outdated_objects = [
-            _SentObject(key, replicated, desired)
-            for key, replicated in permanent_objects.items()
-            if is_lock_too_short(replicated.locked_until, desired, now)
-        ]
-        self._update_locks(outdated_objects, now)
+        states_of_objects = (ObjectStates(key, recorded, desired) for key, recorded in permanent_objects.items())
+        self._update_objects([states for states in states_of_objects if states.has_short_lock(now)], now)
 
     # --- disposal
 
@@ -324,34 +311,34 @@ class Replicator:
         """
         if not self._may_lift_and_delete:
             return
-        for key, replicated_object in self._state.objects_below(object_names.CONTENT_PREFIX).items():
+        for key, recorded in self._state.objects_below(object_names.CONTENT_PREFIX).items():
             sha256 = object_names.parse_content_key(key)
             if sha256 is None or sha256 in desired_content:
                 continue
-            if replicated_object.has_legal_hold:
-                replicated_object = self._lift_hold(key, replicated_object)
-            if replicated_object.locked_until is not None and replicated_object.locked_until > now:
-                self._result.still_locked.append(LockedContent(sha256, replicated_object.locked_until))
+            if recorded.has_legal_hold:
+                recorded = self._lift_hold(key, recorded)
+            if recorded.locked_until is not None and recorded.locked_until > now:
+                self._result.still_locked.append(LockedContent(sha256, recorded.locked_until))
                 continue
             self._state.delete_object_records([key])
             try:
-                self._bucket.delete_version(key, replicated_object.version_id)
+                self._bucket.delete_version(key, recorded.version_id)
             except RequestForbidden:
                 # The lock has not ended by the bucket's clock, or somebody extended it.
-                self._state.record_objects([(key, replicated_object)])
-                self._result.still_locked.append(LockedContent(sha256, replicated_object.locked_until or now))
+                self._state.record_objects([(key, recorded)])
+                self._result.still_locked.append(LockedContent(sha256, recorded.locked_until or now))
                 continue
             self._result.deleted_count += 1
 
-    def _lift_hold(self, key: str, replicated: ReplicatedObject) -> ReplicatedObject:
+    def _lift_hold(self, key: str, recorded: ReplicatedObject) -> ReplicatedObject:
         """Lift the legal hold of a content object; save and return its new record.
 
         The old record is deleted before the request, for the reason given in :meth:`_delete_disposed_content`.
         """
         self._state.delete_object_records([key])
-        self._bucket.set_legal_hold(key, replicated.version_id, is_held=False)
+        self._bucket.set_legal_hold(key, recorded.version_id, is_held=False)
         self._result.changed_holds += 1
-        without_hold = replace(replicated, has_legal_hold=False)
+        without_hold = replace(recorded, has_legal_hold=False)
         self._state.record_objects([(key, without_hold)])
         return without_hold
 

@@ -93,13 +93,13 @@ class HealthReport:
     #: Open deadlines of all filings, by date.
     open_deadlines: list[Deadline]
     #: Public pages on which the filing number or its link was missing.
-    find_display_alerts: list[LazyMessage]
+    display_alerts: list[LazyMessage]
     #: Files in the folder for notices that no recorded notice has as its attachment.
     unrecorded_papers: list[UnrecordedPaper]
     #: The day in the archive's time zone.
     today: date
     #: A key of :data:`archiver.status.protection.PROTECTION`.
-    assess_protection_level: str
+    protection_level: str
     #: A git setting outside of the archive that keeps git from running the archive's hooks; None without one.
     outer_hooks_path: OuterSetting | None
     #: The compliance clock, which counts retention. It gains only the time on which several clocks of the machine
@@ -133,7 +133,7 @@ class HealthReport:
     @property
     def has_altered_guard(self) -> bool:
         """True if a hook or setting that refuses deletions is missing or altered."""
-        return self.assess_protection_level == DETECT_ONLY
+        return self.protection_level == DETECT_ONLY
 
     def as_json(self) -> dict[str, Any]:
         """Return the document of ``status --json``.  Its keys and codes stay the same in all releases.
@@ -188,12 +188,12 @@ class HealthReport:
                 }
                 for deadline in self.open_deadlines
             ],
-            "alerts": [str(alert) for alert in self.find_display_alerts],
-            "alert_codes": [alert.code for alert in self.find_display_alerts],
+            "alerts": [str(alert) for alert in self.display_alerts],
+            "alert_codes": [alert.code for alert in self.display_alerts],
             "unclaimed": [
                 {"submission": paper.submission, "path": paper.path} for paper in self.unrecorded_papers
             ],
-            "protection": self.assess_protection_level,
+            "protection": self.protection_level,
             "hooks_path": (
                 {"value": self.outer_hooks_path.value, "origin": self.outer_hooks_path.origin}
                 if self.outer_hooks_path
@@ -278,10 +278,10 @@ def _build_report(archive: Archive, config: Config, snapshot: Snapshot) -> Healt
         changed_since_submitted=overview.changed_since_submitted(archive.index),
         doubtful_materials=overview.doubtful_materials(archive.index),
         open_deadlines=compute_open_deadlines(filings),
-        find_display_alerts=[alert.message for filing in filings for alert in find_display_alerts(filing)],
+        display_alerts=[alert.message for filing in filings for alert in find_display_alerts(filing)],
         unrecorded_papers=find_unrecorded_papers(archive, config.desk.notice_folder_name, filings),
         today=clock.today(config.zone),
-        assess_protection_level=assess_protection_level(archive, replica),
+        protection_level=assess_protection_level(archive, replica),
         outer_hooks_path=archive.repository.outer_hooks_path(),
         compliance_time=clock.format_time(compliance_time),
         clock_lag_seconds=max(0, (time_reading.wall - compliance_time) // timedelta(seconds=1)),

@@ -71,10 +71,9 @@ class Archive:
         self.content = ContentStore(self.repository_path / "lfs" / "objects", self.spool_folder)
         self._notify = notify or (lambda _: None)
         self._index: Index | None = None
-        #: True while :meth:`create` makes the archive: it has no event yet, and that is no damage.
+        #: True while :meth:`create` makes the archive, which has no event yet.
         self._is_new = False
-        #: False if the last writer before this process's newest writing crashed, so that refs may be unfinished.
-        self._was_clean = True
+        self._was_clean = True  # False if the last writer crashed, so that refs may be unfinished
         #: True once this process has compared the refs with the journal.
         self._are_refs_compared = False
         #: The last error of :meth:`_damage_error`, if any, by the problem that it is about.
@@ -157,10 +156,7 @@ class Archive:
         return index_files.build_index_in_memory(self.journal, last_event.commit)
 
     def journal_damage(self) -> JournalDamaged | None:
-        """Return the error for a journal whose ref is missing or unusable; None if events can be appended.
-
-        After a crash or a power cut, the work of the next writer is done now, if this process may write.
-        """
+        """Return the error for an unusable journal ref, after a crashed write was completed; None if usable."""
         problem = journal_repair.ref_problem(self.repository)
         if problem is not None and not lock.is_marked_clean(self.root / "lock"):
             with suppress(ArchiverError), self.writing(0):

@@ -8,10 +8,10 @@ import re
 import stat
 import zlib
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from archiver.errors import LazyMessage
-from archiver.path_existence import is_folder
+from archiver.path_existence import is_folder, is_plain_file
 from archiver.store.git import hooks
 from archiver.store.git.repository import Repository
 from archiver.verify.findings import VerifyReport, untranslated
@@ -30,9 +30,12 @@ _ZLIB_HEADERS = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
 #: Bytes of a pack that are read at once.
 _CHUNK_BYTES = 1 << 20
 
-#: Code of the finding for an altered file, by name in the repository. A hook has the code A002, and any other file
-#: A004, because it makes git read objects from elsewhere.
-_FINDING_CODES = {"config": "A001", "HEAD": "A003"}
+# Codes of findings. MEANING_BY_CODE explains them to the user.
+_ALTERED_HOOK, _FOREIGN_OBJECTS, _UNEXPECTED_FILE = "A002", "A004", "A005"
+_FSCK_ERROR, _DAMAGED_PACK, _DAMAGED_OBJECT = "A010", "A011", "A012"
+#: Code of the finding for an altered file, by name in the repository. Any other file, unless it is a hook, has the
+#: code _FOREIGN_OBJECTS, because it makes git read objects from elsewhere.
+_CODE_BY_FILE_NAME = {"config": "A001", "HEAD": "A003"}
 #: Notes about deviations that the next writing command repairs, by the reason of the deviation.
 _HARMLESS_DEVIATIONS = {
     hooks.EARLIER: LazyMessage(
@@ -59,7 +62,7 @@ def check_git_repository(repository: Repository, report: VerifyReport) -> None:
     """
     check_git_files(repository.path, report)
     for problem_line in repository.fsck():
-        report.add_finding("A010", repository.path.name, untranslated(problem_line))
+        report.add_finding(_FSCK_ERROR, repository.path.name, untranslated(problem_line))
 
 
 def check_git_files(repository_path: Path, report: VerifyReport) -> None:
@@ -67,7 +70,7 @@ def check_git_files(repository_path: Path, report: VerifyReport) -> None:
 
     Use it alone if the repository has another format, in which git would misread refs or objects.
     """
-    _check_settings(repository_path, report)
+    _check_settings_and_hooks(repository_path, report)
     _check_unknown_files(repository_path, report)
     for folder, _, file_names in os.walk(repository_path / "objects"):
         for file_name in sorted(file_names):
@@ -77,7 +80,7 @@ def check_git_files(repository_path: Path, report: VerifyReport) -> None:
                 _check_object_file(Path(folder) / file_name, repository_path / "objects", report)
 
 
-def _check_settings(repository_path: Path, report: VerifyReport) -> None:
+def _check_settings_and_hooks(repository_path: Path, report: VerifyReport) -> None:
     """Report settings and hooks that differ from those of an archive, and files that hide part of the history.
 
     A deviation that the next writing command repairs is a note. Any other deviation is a finding: A001 for
@@ -88,7 +91,8 @@ def _check_settings(repository_path: Path, report: VerifyReport) -> None:
         if harmless_deviation := _HARMLESS_DEVIATIONS.get(deviation.reason):
             report.add_note(display_name, harmless_deviation.with_fields(file=display_name))
         else:
-            code = "A002" if deviation.name.startswith("hooks") else _FINDING_CODES.get(deviation.name, "A004")
+            is_hook = deviation.name.startswith("hooks")
+            code = _ALTERED_HOOK if is_hook else _CODE_BY_FILE_NAME.get(deviation.name, _FOREIGN_OBJECTS)
             report.add_finding(code, display_name, _FAULTY_DEVIATIONS[deviation.reason])
 
 
@@ -101,37 +105,54 @@ def _check_unknown_files(repository_path: Path, report: VerifyReport) -> None:
         is_folder_entry = entry.is_dir(follow_symlinks=False)
         allowed_names = _ALLOWED_FOLDER_NAMES if is_folder_entry else _ALLOWED_FILE_NAMES
         if entry.name not in allowed_names and not entry.name.endswith(".lock"):
-            report.add_finding("A005", f"archive.git/{entry.name}")
+            report.add_finding(_UNEXPECTED_FILE, f"archive.git/{entry.name}")
     hooks_folder = repository_path / "hooks"
     file_names = os.listdir(hooks_folder) if is_folder(hooks_folder) else []
     for file_name in sorted(file_names):
         if not hooks.is_hook_name(file_name):
-            report.add_finding("A005", f"archive.git/hooks/{file_name}")
+            report.add_finding(_UNEXPECTED_FILE, f"archive.git/hooks/{file_name}")
 
 
 def _check_object_file(path: Path, objects_folder: Path, report: VerifyReport) -> None:
-    """Report ``path``, below ``objects_folder``, if the file is damaged or not one that git creates.
+    """Report a file below ``objects_folder`` that is damaged, or that git does not create.
 
-    The bytes of a loose object must match its name (A012). A pack and its indexes must end with a valid checksum
-    (A011). Any other file is reported as A005, except for git's temporary files and its folder ``info``.
+    The bytes of a loose object must match its name (A012), and a pack or an index of packs must end with a valid
+    checksum (A011). Any other file is unexpected (A005), except for git's temporary files and its folder ``info``.
+    A file that is not regular, such as a link, is unexpected as well; a link's target is checked nevertheless, and
+    anything else is not read, because reading a pipe would wait for a writer.
 
     Raises FileNotFoundError if the file was removed after it was listed.
     """
     relative_path = path.relative_to(objects_folder).as_posix()
     display_name = f"archive.git/objects/{relative_path}"
     if not stat.S_ISREG(os.lstat(path).st_mode):
-        report.add_finding("A005", display_name, LazyMessage("it is not a regular file"))
+        report.add_finding(_UNEXPECTED_FILE, display_name, LazyMessage("it is not a regular file"))
+        if not is_plain_file(path):
+            return
     if _LOOSE_OBJECT_PATH.fullmatch(relative_path):
         oid = relative_path.replace("/", "")
         if problem := find_loose_object_problem(_read_or_empty(path), oid):
-            report.add_finding("A012", display_name, problem)
-    elif relative_path == "pack/multi-pack-index" or (
-        relative_path.startswith("pack/") and path.suffix in (".pack", ".idx", ".rev")
-    ):
+            report.add_finding(_DAMAGED_OBJECT, display_name, problem)
+    elif _is_pack_file(relative_path):
         if not _has_valid_trailer(path):
-            report.add_finding("A011", display_name, LazyMessage("its checksum does not match"))
-    elif "/tmp_" not in relative_path and not relative_path.startswith("info/"):
-        report.add_finding("A005", display_name)
+            report.add_finding(_DAMAGED_PACK, display_name, LazyMessage("its checksum does not match"))
+    elif not _is_temporary_or_info(relative_path):
+        report.add_finding(_UNEXPECTED_FILE, display_name)
+
+
+def _is_pack_file(relative_path: str) -> bool:
+    """Return True for the path of a pack or of an index of packs, relative to the folder of objects."""
+    # Unlike endswith(), this does not accept the name ".pack", which git never creates.
+    has_pack_suffix = PurePosixPath(relative_path).suffix in (".pack", ".idx", ".rev")
+    return relative_path == "pack/multi-pack-index" or (relative_path.startswith("pack/") and has_pack_suffix)
+
+
+def _is_temporary_or_info(relative_path: str) -> bool:
+    """Return True for the path, relative to the folder of objects, of a file that verify does not check.
+
+    These are the temporary files of git, and the files in its folder ``info``.
+    """
+    return "/tmp_" in relative_path or relative_path.startswith("info/")
 
 
 def find_loose_object_problem(file_bytes: bytes, oid: str) -> LazyMessage | None:

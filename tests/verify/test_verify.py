@@ -341,3 +341,11 @@ def test_verify_needs_no_write_access_and_changes_nothing(copy: Site) -> None:
     before = state()
     copy.verified()
     assert state() == before
+
+
+def test_a_pipe_among_the_objects_is_named_and_not_read(copy: Site) -> None:
+    """Reading it would wait for a writer, for ever."""
+    folder = copy.repository / "objects/ab"
+    folder.mkdir(exist_ok=True)
+    os.mkfifo(folder / ("1" * 38))
+    assert {(f["code"], f["object"]) for f in copy.findings()} == {("A005", f"archive.git/objects/ab/{'1' * 38}")}

@@ -38,7 +38,7 @@ class Reminder:
     """A line of a message.  A reminder with the same ``uid`` and ``step`` is sent once to each address."""
 
     uid: str  # of the deadline or alert
-    step: str  # name of the step and the day to which it belongs, such as "soon:2026-05-01"
+    step: str  # name of the step, mostly with a day, such as "soon:2026-05-01"
     text: LazyMessage
 
 
@@ -52,8 +52,12 @@ class _AddressedReminder(NamedTuple):
 class _ReminderStep(NamedTuple):
     """A step of a deadline, and the roles to remind."""
 
-    name: str  # empty while it is too early for a reminder
-    roles: tuple[str, ...]  # the roles to remind; empty if nobody has to be reminded
+    name: str  # identifies the step among those of the deadline, such as "soon:2026-05-01"; empty for _NO_STEP
+    roles: tuple[str, ...]  # the roles to remind; empty for _NO_STEP
+
+
+#: Stands for a day on which nobody is reminded, because it is too early.
+_NO_STEP = _ReminderStep("", ())
 
 
 class _SentStep(NamedTuple):
@@ -96,7 +100,7 @@ def select_pending_messages(
     """
     sent_steps = _collect_sent_steps(events)
     filing_list = list(filings)
-    addressed_reminders = chain(_deadline_reminders(filing_list, today), _display_alert_reminders(filing_list))
+    addressed_reminders = chain(_make_deadline_reminders(filing_list, today), _make_display_reminders(filing_list))
     reminders_by_recipient = _group_by_recipient(addressed_reminders, addresses_by_recipient)
     messages = []
     for recipient, reminders in sorted(reminders_by_recipient.items()):
@@ -140,19 +144,19 @@ def _collect_sent_steps(events: Iterable[LifeEvent]) -> set[_SentStep]:
     return sent_steps
 
 
-def _deadline_reminders(filings: list[Filing], today: date) -> Iterator[_AddressedReminder]:
-    """Yield the reminders for today's step of every open deadline."""
+def _make_deadline_reminders(filings: list[Filing], today: date) -> Iterator[_AddressedReminder]:
+    """Yield the reminders of every open deadline whose step today has roles to remind."""
     for deadline in compute_open_deadlines(filings):
         step = _find_current_step(deadline, today)
+        reminder = Reminder(deadline.uid, step.name, describe_deadline(deadline, today))
         for role in step.roles:
-            # A named owner gets the reminder in place of the role.
+            # The owner of the deadline, if recorded, gets the reminder in place of the role.
             recipient = deadline.owner if role == OWNER and deadline.owner else role
-            reminder_text = describe_deadline(deadline, today)
-            yield _AddressedReminder(recipient, Reminder(deadline.uid, step.name, reminder_text))
+            yield _AddressedReminder(recipient, reminder)
 
 
-def _display_alert_reminders(filings: list[Filing]) -> Iterator[_AddressedReminder]:
-    """Yield a reminder to the owner for every display alert; each check of a page is a step."""
+def _make_display_reminders(filings: list[Filing]) -> Iterator[_AddressedReminder]:
+    """Yield a reminder to OWNER for every display alert; the day of the check is in the step."""
     for filing in filings:
         for alert in find_display_alerts(filing):
             step_name = f"missing:{alert.checked_on.isoformat()}"
@@ -160,25 +164,36 @@ def _display_alert_reminders(filings: list[Filing]) -> Iterator[_AddressedRemind
 
 
 def _find_current_step(deadline: Deadline, today: date) -> _ReminderStep:
-    """Return today's step of an open deadline.
+    """Return today's reminder step of an open deadline; ``_NO_STEP``, which has no roles, if none is due."""
+    if is_company_duty(deadline):
+        return _find_company_step(deadline.due_on, today)
+    return _find_regulator_step(deadline.due_on, today)
 
-    The name of a step contains a day, so that the step is sent again when the day changes: after the deadline has
-    moved, and daily while the duty is overdue.  Only ``passed``, the step of the regulator's duties, has no day,
-    and is sent just once.
+
+def _find_company_step(due_on: date, today: date) -> _ReminderStep:
+    """Return today's step of a duty of the company.
+
+    A step is sent once under its name (see :class:`Reminder`).  Therefore the name has the due date, so that the
+    step is sent again if the deadline moves; or today's date while the duty is overdue, so that it is sent daily.
     """
-    no_step = _ReminderStep("", ())
-    if not is_company_duty(deadline):
-        return _ReminderStep("passed", (OWNER,)) if deadline.due_on < today else no_step
-    remaining_days = count_working_days(today, deadline.due_on)
-    if deadline.due_on < today:
+    if due_on < today:
         return _ReminderStep(f"overdue:{today.isoformat()}", (OWNER, MANAGER))
-    if remaining_days <= _LAST_DAYS:
-        return _ReminderStep(f"last:{deadline.due_on.isoformat()}", (OWNER, MANAGER))
-    if remaining_days <= _SOON_DAYS:
-        return _ReminderStep(f"soon:{deadline.due_on.isoformat()}", (OWNER,))
-    if remaining_days <= _EARLY_DAYS:
-        return _ReminderStep(f"early:{deadline.due_on.isoformat()}", (OWNER,))
-    return no_step
+    remaining_working_days = count_working_days(today, due_on)
+    if remaining_working_days <= _LAST_DAYS:
+        return _ReminderStep(f"last:{due_on.isoformat()}", (OWNER, MANAGER))
+    if remaining_working_days <= _SOON_DAYS:
+        return _ReminderStep(f"soon:{due_on.isoformat()}", (OWNER,))
+    if remaining_working_days <= _EARLY_DAYS:
+        return _ReminderStep(f"early:{due_on.isoformat()}", (OWNER,))
+    return _NO_STEP
+
+
+def _find_regulator_step(due_on: date, today: date) -> _ReminderStep:
+    """Return today's step of a duty of the regulator: one reminder after the deadline has passed.
+
+    The name of the step has no date, so the reminder is sent just once, even if the deadline moves.
+    """
+    return _ReminderStep("passed", (OWNER,)) if due_on < today else _NO_STEP
 
 
 def describe_deadline(deadline: Deadline, today: date) -> LazyMessage:

@@ -7,6 +7,7 @@ the mount table shows which folder of a filesystem is mounted.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from archiver.store.content.own_files import OwnFiles
 
 
 class _Location(NamedTuple):
-    """A folder's place within its filesystem, which does not depend on how the filesystem is mounted."""
+    """Where a folder is on its filesystem, wherever that filesystem is mounted."""
 
     device: bytes  # of the filesystem, as MAJOR:MINOR
     path: bytes  # from the root of the filesystem, without a slash at the end
@@ -26,32 +27,20 @@ class _Location(NamedTuple):
 def check_folders_not_nested(archive: Path, watch: Path, *, is_archive_new: bool = False) -> None:
     """Raise ConfigError if the archive and the watched folder are the same folder, or one lies inside the other.
 
-    An archive inside the watched folder is refused if one of the archive's parent folders has the device and inode
-    of the watched folder.  If the archive is only mounted inside, it is refused only if ``is_archive_new``: scans
-    skip the files of an existing archive, and a refusal would stop a running service.
+    :func:`archiver.config.loader.check_paths_not_nested` compares the paths alone.  This function also recognizes
+    folders under other paths, by device and inode and by the mount table.
+
+    With ``is_archive_new``, an archive is refused even if only the mount table shows that it lies inside the
+    watched folder.  An existing archive is accepted then: scans skip its files, and a refusal would stop a running
+    service.
     """
     archive_path, watch_path = (os.path.realpath(os.fsencode(path)) for path in (archive, watch))
     mount_table = mounts.read_mounts()
-    # A stat of a folder on a remote filesystem may hang, so only the folders above the watched one are examined.
-    may_hang = mounts.find_remote_mount(watch_path, mount_table) is not None
-    examined_path = os.path.dirname(watch_path) if may_hang else watch_path
-    watch_identities, archive_identities = _folder_identities(examined_path), _folder_identities(archive_path)
-    # Device and inode identify a folder under every path.
-    is_watch_inside = bool(OwnFiles(archive_path).identities & watch_identities)
-    is_archive_inside = not may_hang and not archive_identities.isdisjoint(
-        _folder_identities(watch_path, with_parents=False)
-    )
-    # The places within the filesystem also show a nesting that the folders above the two paths do not show.
-    archive_location, watch_location = _locate(archive_path, mount_table), _locate(watch_path, mount_table)
-    is_watch_inside = is_watch_inside or _is_at_or_below(watch_location, archive_location)
-    if is_archive_new:
-        # A scan would walk the watched folder and everything that is mounted in it.
-        inner_mount_points = [mount.point for mount in mount_table if mount.point.startswith(watch_path + b"/")]
-        inner_locations = [_locate(mount_point, mount_table) for mount_point in inner_mount_points]
-        is_archive_inside = is_archive_inside or any(
-            _is_at_or_below(archive_location, location) for location in (watch_location, *inner_locations)
-        )
-    if is_watch_inside or is_archive_inside:
+    if (
+        _is_nested_by_inode(archive_path, watch_path, mount_table)
+        or _is_watch_inside_by_mount(archive_path, watch_path, mount_table)
+        or (is_archive_new and _is_archive_inside_by_mount(archive_path, watch_path, mount_table))
+    ):
         raise ConfigError(
             "The archive {archive} and the watched folder {watch} are the same folder, or one contains the "
             "other, through another path (a bind mount, a container volume). Nothing was changed. Choose two "
@@ -61,13 +50,50 @@ def check_folders_not_nested(archive: Path, watch: Path, *, is_archive_new: bool
         )
 
 
-def _folder_identities(path: bytes, *, with_parents: bool = True) -> set[tuple[int, int]]:
-    """Return device and inode of the folder at ``path`` and, ``with_parents``, of all folders above.
+def _is_nested_by_inode(archive_path: bytes, watch_path: bytes, mount_table: list[Mount]) -> bool:
+    """Return True if device and inode show that the two folders are the same, or that one lies inside the other.
 
-    Folders that cannot be examined are left out.  ``path`` is absolute and free of links.
+    Both paths are absolute and free of links.
     """
+    # A stat of a remote folder may hang, so a remote watched folder is not examined itself, only its parents.
+    is_watch_remote = mounts.find_remote_mount(watch_path, mount_table) is not None
+    lowest_examined_path = os.path.dirname(watch_path) if is_watch_remote else watch_path
+    watch_and_parents = _read_identities([lowest_examined_path, *_parent_folders(lowest_examined_path)])
+    # The archive's folder and the uppermost folders and files inside it.
+    archive_and_contents = OwnFiles(archive_path).identities
+    if not archive_and_contents.isdisjoint(watch_and_parents):
+        return True
+    if is_watch_remote:
+        return False
+    archive_and_parents = _read_identities([archive_path, *_parent_folders(archive_path)])
+    return not archive_and_parents.isdisjoint(_read_identities([watch_path]))
+
+
+def _is_watch_inside_by_mount(archive_path: bytes, watch_path: bytes, mount_table: list[Mount]) -> bool:
+    """Return True if the watched folder is the archive's folder, or lies in it, on the underlying filesystem.
+
+    A bind mount can show a folder of the archive elsewhere, where none of its parent folders is the archive.
+    """
+    return _is_at_or_below(_find_location(watch_path, mount_table), _find_location(archive_path, mount_table))
+
+
+def _is_archive_inside_by_mount(archive_path: bytes, watch_path: bytes, mount_table: list[Mount]) -> bool:
+    """Return True if the archive lies, on the underlying filesystem, in a folder that a scan would enter.
+
+    These are the watched folder and every folder that is mounted in it.
+    """
+    inner_mount_points = [mount.point for mount in mount_table if mount.point.startswith(watch_path + b"/")]
+    archive_location = _find_location(archive_path, mount_table)
+    return any(
+        _is_at_or_below(archive_location, _find_location(scanned_path, mount_table))
+        for scanned_path in (watch_path, *inner_mount_points)
+    )
+
+
+def _read_identities(folders: Iterable[bytes]) -> set[tuple[int, int]]:
+    """Return device and inode of each folder; folders that cannot be examined are left out."""
     identities = set()
-    for folder in (path, *(_parent_folders(path) if with_parents else ())):
+    for folder in folders:
         try:
             folder_stat = os.stat(folder)
         except OSError:
@@ -87,8 +113,8 @@ def _parent_folders(path: bytes) -> list[bytes]:
     return parent_folders
 
 
-def _locate(path: bytes, mount_table: list[Mount]) -> _Location | None:
-    """Return the place of ``path`` within its filesystem; None if the mount table does not identify it."""
+def _find_location(path: bytes, mount_table: list[Mount]) -> _Location | None:
+    """Return the location of ``path`` on its filesystem; None if the mount table does not identify it."""
     mount = mounts.find_mount(path, mount_table)
     if not mount.device or mount.is_remote:
         # Two exports of one NFS server have the same device number, and the root of each is "/".
@@ -98,7 +124,7 @@ def _locate(path: bytes, mount_table: list[Mount]) -> _Location | None:
 
 
 def _is_at_or_below(location: _Location | None, folder: _Location | None) -> bool:
-    """Return True if ``location`` is ``folder`` or lies in it; False if either is None, which is unknown."""
+    """Return True if ``location`` is ``folder`` or lies in it; False if one is None, which means unknown."""
     if location is None or folder is None or location.device != folder.device:
         return False
     return location.path == folder.path or location.path.startswith(folder.path + b"/")

@@ -57,6 +57,8 @@ _FILING_ACTIONS = frozenset(
         Action.REMINDER,
     }
 )
+# Keys of the table ``meta``. The properties of ``Index`` with these names read the values.
+_ARCHIVE_ID_KEY, _LAYOUT_KEY, _CREATED_AT_KEY, _WATCH_PATH_KEY = "archive", "layout", "made", "watch"
 #: Digits of the first event's SHA-256 that identify the archive.
 _ARCHIVE_ID_LENGTH = 16
 #: Inserts a record of a submission to the regulator.
@@ -133,7 +135,7 @@ class EventApplier:
         self._insert_unread_event(event, "")
         if event.seq == 1:
             # The identity of the archive depends only on the bytes of the first event.
-            self._set_meta("archive", event.sha256[:_ARCHIVE_ID_LENGTH])
+            self._set_meta(_ARCHIVE_ID_KEY, event.sha256[:_ARCHIVE_ID_LENGTH])
         self._set_newest_event(event)
 
     def _set_newest_event(self, event: Event) -> None:
@@ -162,28 +164,32 @@ class EventApplier:
         self._set_meta("lag", json.dumps(asdict(stored_lag.after_event(event))))
 
     def _apply_creation(self, event: Event) -> None:
-        """Record identity, layout, watched folder, signing key and promises of a new archive."""
+        """Record what the creation of the archive fixes, and its first watched folder and signing key.
+
+        Fixed are the identity, the folder layout, the time of creation, and the minimum retention. Only the first
+        event of the journal is of this kind. Raises ValueError if the details are malformed.
+        """
         details = ArchiveCreated.from_details(event.details)
-        self._set_meta("layout", details.layout)
-        self._set_meta("archive", event.sha256[:_ARCHIVE_ID_LENGTH])
-        self._set_meta("made", event.at)
+        self._set_meta(_ARCHIVE_ID_KEY, event.sha256[:_ARCHIVE_ID_LENGTH])
+        self._set_meta(_LAYOUT_KEY, details.layout)
+        self._set_meta(_CREATED_AT_KEY, event.at)
+        self._set_meta(_WATCH_PATH_KEY, details.watch or "")
         self._apply_key(event)
-        self._set_meta("watch", details.watch or "")
-        self._raise_promises(details)
+        self._record_minimum_retention(details)
 
     def _apply_adoption(self, event: Event) -> None:
-        """Record the watched folder and the promises of an archive that was made from a mirror clone."""
+        """Record the watched folder and the minimum retention of an archive that was made from a mirror clone."""
         details = ArchiveAdopted.from_details(event.details)
-        self._set_meta("watch", details.watch or "")
-        self._raise_promises(details)
+        self._set_meta(_WATCH_PATH_KEY, details.watch or "")
+        self._record_minimum_retention(details)
 
     def _apply_policy(self, event: Event) -> None:
-        """Record a new retention promise."""
-        self._raise_promises(RetentionPromised.from_details(event.details))
+        """Record a change of the retention settings, which can only lengthen retention."""
+        self._record_minimum_retention(RetentionPromised.from_details(event.details))
 
     def _apply_watch_path(self, event: Event) -> None:
         """Record the new path of the watched folder."""
-        self._set_meta("watch", WatchPathChanged.from_details(event.details).new_path)
+        self._set_meta(_WATCH_PATH_KEY, WatchPathChanged.from_details(event.details).new_path)
 
     def _apply_key(self, event: Event) -> None:
         """Record the commit of the event whose attachment has the signing key in force."""
@@ -217,11 +223,11 @@ class EventApplier:
             (event.seq, details.time, details.seq if INTEGER.accepts(details.seq) else 0),
         )
 
-    def _raise_promises(self, promise: RetentionPromise) -> None:
+    def _record_minimum_retention(self, promise: RetentionPromise) -> None:
         """Combine a retention promise with the strictest retention that was ever in force.
 
         A later, shorter setting must not shorten retention. So the years of a scope only grow, every time zone
-        that was ever in force is kept, and the promise to hold versions while a filing is live is never withdrawn.
+        that was ever in force is kept, and the promise to keep versions while a filing is live is never withdrawn.
         """
         for scope, years in promise.years_by_scope.items():
             self._db.execute(

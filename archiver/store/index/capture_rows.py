@@ -5,13 +5,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 
-from archiver.model import Change, Event, Op
+from archiver.model import Change, Event, Op, Submission
 from archiver.store import names
 from archiver.store.events.capture_events import VersionCaptured
 from archiver.store.index.version_rows import find_submission_row
 from archiver.store.sqlite import to_stored_integer
 
-#: Inserts a version. The row id is assigned by SQLite.
+#: Inserts a version. SQLite assigns the row id. ``clock`` is the time of the compliance clock, ``seq`` the number
+#: of the event, and ``stored`` the size in bytes of the content that no earlier version has.
 _INSERT_VERSION = """
 insert into versions (
     submission, number, tag, "commit", seq, captured_at, clock,
@@ -28,7 +29,7 @@ values (?, ?, ?, ?, ?, ?, null, ?)
 
 
 def apply_capture(database: sqlite3.Connection, event: Event, changes: Iterable[Change]) -> None:
-    """Insert the version recorded by a capture event, and apply the changes to the materials.
+    """Insert the version that a capture event records, its submission if that is new, and its changed materials.
 
     The caller owns the transaction. Raises ValueError or KeyError if the event is malformed, for example without
     the ref of the submission's branch, and sqlite3.IntegrityError if the version exists already.
@@ -36,9 +37,33 @@ def apply_capture(database: sqlite3.Connection, event: Event, changes: Iterable[
     details = VersionCaptured.from_details(event.details)
     # The tag of a version is FILING/SUBMISSION/vN.
     filing_name, submission_name, _ = event.object.rsplit("/", 2)
-    submission_row = _ensure_submission(database, filing_name, submission_name, details)
-    branch = f"refs/heads/filings/{filing_name}/{submission_name}"
+    submission = Submission(
+        filing_name,
+        submission_name,
+        filing_folder=names.name_from_text(details.filing),
+        folder=names.name_from_text(details.submission),
+    )
+    submission_row = _ensure_submission(database, submission)
     change_list = list(changes)
+    # Counted while ``materials`` still describes the earlier versions only.
+    new_bytes = _count_new_bytes(database, change_list)
+    _insert_version(database, event, details, submission_row, submission.branch, new_bytes)
+    _apply_changes(database, submission_row, details.version, change_list)
+
+
+def _insert_version(
+    database: sqlite3.Connection,
+    event: Event,
+    details: VersionCaptured,
+    submission_row: int,
+    branch: str,
+    new_bytes: int,
+) -> None:
+    """Insert the row of the version that ``event`` records, with ``details`` parsed from it.
+
+    ``branch`` is the full name of the ref that points to the version's commit; raises KeyError if ``event`` lacks
+    it. ``new_bytes`` is the size of the content that no earlier version has.
+    """
     database.execute(
         _INSERT_VERSION,
         {
@@ -54,10 +79,9 @@ def apply_capture(database: sqlite3.Connection, event: Event, changes: Iterable[
             "added": details.added,
             "modified": details.modified,
             "deleted": details.deleted,
-            "stored": _count_new_bytes(database, change_list),
+            "stored": new_bytes,
         },
     )
-    _apply_changes(database, submission_row, details.version, change_list)
 
 
 def _count_new_bytes(database: sqlite3.Connection, changes: Sequence[Change]) -> int:
@@ -72,18 +96,15 @@ def _count_new_bytes(database: sqlite3.Connection, changes: Sequence[Change]) ->
     return sum(size for sha256, size in sizes.items() if database.execute(query, (sha256,)).fetchone() is None)
 
 
-def _ensure_submission(
-    database: sqlite3.Connection, filing_name: str, submission_name: str, details: VersionCaptured
-) -> int:
-    """Insert the submission and the name of its folder, unless already present; return its row id."""
-    folder = names.name_from_text(details.submission)
+def _ensure_submission(database: sqlite3.Connection, submission: Submission) -> int:
+    """Insert the submission and the name of its folder, unless already present; return the submission's row id."""
     database.execute(
         "insert or ignore into submissions (filing, name, filing_folder, folder) values (?, ?, ?, ?)",
-        (filing_name, submission_name, names.name_from_text(details.filing), folder),
+        (submission.filing, submission.name, submission.filing_folder, submission.folder),
     )
-    database.execute("insert or ignore into folders (name) values (?)", (folder,))
+    database.execute("insert or ignore into folders (name) values (?)", (submission.folder,))
     # The row exists now, so the alternative 0 is only for the type checker.
-    return find_submission_row(database, filing_name, submission_name) or 0
+    return find_submission_row(database, submission.filing, submission.name) or 0
 
 
 def _apply_changes(

@@ -54,8 +54,8 @@ def clean_up(root: Path, repository: Repository, notify: Callable[[LazyMessage],
 def complete_refs(repository: Repository, journal: Journal, notify: Callable[[LazyMessage], None]) -> None:
     """Make missing refs, and move branches forward, as the journal says; ``notify`` is told which.
 
-    What a crash does not explain stays: a ref of another value, or one whose object is missing.  Reads every event.
-    Raises StorageError if git fails.
+    What a crash does not explain stays: a ref of another value, or one whose object is missing.  Reads every
+    event. Raises StorageError if git fails.
     """
     expected = journal_repair.expected_refs((event.commit, event.refs) for event in journal.events_since(None))
     present_refs = repository.refs()
