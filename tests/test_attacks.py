@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from archiver.verify.findings import MEANING_BY_CODE
-from tests.support.site import CHECKOUT, COMMAND, Site, tree
+from tests.support.site import CHECKOUT, COMMAND, UNGUARDED, Site, tree
 
 THREATS = CHECKOUT / "docs" / "threat-model.md"
 
@@ -36,7 +36,7 @@ def git(*arguments: str) -> Callable[[Site], int]:
 
 
 def unhooked(*arguments: str) -> Callable[[Site], int]:
-    return git("-c", "core.hooksPath=/dev/null", *arguments)
+    return git(*UNGUARDED, *arguments)
 
 
 def archiver(*arguments: object) -> Callable[[Site], int]:
@@ -86,7 +86,7 @@ def overwrite(path: Path, data: bytes) -> None:
 
 def cut_journal(site: Site) -> None:
     """The newest events cut off, refs and index made to fit: only a witness line can tell."""
-    site.git("-c", "core.hooksPath=/dev/null", "update-ref", "refs/heads/journal", "journal~1")
+    site.git(*UNGUARDED, "update-ref", "refs/heads/journal", "journal~1")
 
 
 def swap_commit(site: Site) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from archiver.store.failpoints import Step
-from tests.support.site import COMMAND, Site
+from tests.support.site import COMMAND, UNGUARDED, Site
 
 
 def fill(site: Site, files: int = 500, mark: str = "") -> None:
@@ -155,7 +155,7 @@ def test_a_kill_after_the_commit_point_finishes_the_version(site: Site, tmp_path
     site.catch_up()
     site.write("f/s/a", "2")
     site.catch_up()
-    off = ["-c", f"core.hooksPath={os.devnull}"]
+    off = [*UNGUARDED]
     site.git(*off, "update-ref", "refs/heads/filings/f/s", "f/s/v1^{commit}")
     site.git(*off, "update-ref", "-d", "refs/tags/f/s/v2")
     (site.archive / "lock").write_text("12345 (killed)")

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.site import CHECKOUT, Site, tree
+from tests.support.site import CHECKOUT, UNGUARDED, Site, tree
 
 pytestmark = pytest.mark.needs("processes")
 
@@ -163,7 +163,7 @@ def test_a_seal_that_was_replaced_is_found(golden: Site) -> None:
     forged = golden.git("cat-file", "tag", ref).stdout.replace("2022-03-02", "2022-03-01")
     (golden.root / "forged").write_text(forged, "utf-8")
     tag = golden.git("hash-object", "-w", "-t", "tag", "--literally", golden.root / "forged").stdout.strip()
-    golden.git("-c", "core.hooksPath=/dev/null", "update-ref", ref, tag)
+    golden.git(*UNGUARDED, "update-ref", ref, tag)
     assert "A021" in {finding["code"] for finding in golden.json("verify", code=5)["findings"]}
 
 

@@ -26,7 +26,7 @@ from archiver.store.git.repository import Repository
 from archiver.store.writer import Draft
 from archiver.verify.whole_archive import verify_archive
 from tests.support import forged
-from tests.support.site import CHECKOUT, Site
+from tests.support.site import CHECKOUT, UNGUARDED, Site
 
 
 def test_the_package_verifier_knows_the_same_actions() -> None:
@@ -266,7 +266,7 @@ def _check_bundles(site: Site, tmp_path: Path) -> None:
 def _spoil(site: Site, *tags: str) -> None:
     """Put other bytes in the place of the events of these versions; the ones between and after stay."""
     commits = site.git("rev-list", "--reverse", "journal").stdout.split()
-    site.git("-c", "core.hooksPath=/dev/null", "update-ref", "refs/heads/journal", commits[0])
+    site.git(*UNGUARDED, "update-ref", "refs/heads/journal", commits[0])
     for commit in commits[1:]:
         data = site.git("show", f"{commit}:event.json").stdout.encode()
         event = json.loads(data)

@@ -36,12 +36,16 @@ def test_of_all_refs_only_the_journal_is_synced_and_before_it_moves(site: Site, 
     assert synced_refs
     assert all("refs/heads/journal.lock" in path for path in synced_refs), synced_refs
     moves = [path for name, path in calls if name.startswith("rename") and ".lock" in path and "refs/" in path]
-    first_move = next(index for index, (name, path) in enumerate(calls) if name.startswith("rename") and path in moves)
+    first_move = next(
+        index for index, (name, path) in enumerate(calls) if name.startswith("rename") and path in moves
+    )
     assert "journal.lock" in calls[first_move][1], "the journal moves first"
     before = calls[:first_move]
     assert any(name in ("fsync", "fdatasync") and "journal.lock" in path for name, path in before)
     assert any(name == "syncfs" for name, _ in before), "objects have their names before a ref points to them"
-    assert any(name == "syncfs" for name, _ in calls[first_move:]), "the refs are durable before the version counts"
+    assert any(name == "syncfs" for name, _ in calls[first_move:]), (
+        "the refs are durable before the version counts"
+    )
 
 
 @pytest.mark.needs("strace")

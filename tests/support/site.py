@@ -23,6 +23,8 @@ from tests.support.toml_text import dump_tables
 SAMPLES = CHECKOUT / "sample_archive" / "materials"
 
 
+#: Options for git typed by somebody who bypasses the guard: hooks in files, and hooks by configuration (git 2.54).
+UNGUARDED = ("-c", "core.hooksPath=/dev/null", "-c", "hook.guard.command=true")
 COMMAND = Path(sys.executable).parent / "archiver"
 
 #: For the slowest command on a busy machine.

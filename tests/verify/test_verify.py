@@ -19,7 +19,7 @@ from archiver.store.archive import Archive
 from archiver.verify.findings import MEANING_BY_CODE, VerifyReport
 from archiver.verify.git_objects import check_git_files, find_loose_object_problem
 from archiver.verify.whole_archive import verify_archive, verify_files_without_git
-from tests.support.site import Site
+from tests.support.site import UNGUARDED, Site
 from tests.verify.test_disposals import NUMBERS
 
 pytestmark = pytest.mark.needs("processes")
@@ -118,7 +118,7 @@ def _replace_tip(site: Site, files: dict[str, str]) -> None:
     parent = site.git("rev-parse", "journal~1").stdout.strip()
     identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
     commit = site.git(*identity, "commit-tree", "-p", parent, "-m", "x", tree).stdout.strip()
-    site.git("-c", "core.hooksPath=/dev/null", "update-ref", "refs/heads/journal", commit)
+    site.git(*UNGUARDED, "update-ref", "refs/heads/journal", commit)
 
 
 def _resign(site: Site) -> None:
@@ -127,17 +127,17 @@ def _resign(site: Site) -> None:
     )
     (site.root / "tag").write_text(tag)
     oid = site.git("hash-object", "-w", "-t", "tag", os.fspath(site.root / "tag")).stdout.strip()
-    site.git("-c", "core.hooksPath=/dev/null", "update-ref", "refs/tags/算法/首次/submitted", oid)
+    site.git(*UNGUARDED, "update-ref", "refs/tags/算法/首次/submitted", oid)
     _replay_submit(site, lambda event: event["refs"].update({"refs/tags/算法/首次/submitted": oid}))
 
 
 def _replay_submit(site: Site, change: Callable[[dict[str, object]], None]) -> None:
     """Cut the journal back to the submission, alter it, and make the refs agree."""
     commit = site.git("log", "--format=%H", "--grep=submit", "-1", "journal").stdout.strip()
-    site.git("-c", "core.hooksPath=/dev/null", "update-ref", "refs/heads/journal", commit)
-    site.git("-c", "core.hooksPath=/dev/null", "update-ref", "-d", "refs/tags/g/s/v2")
+    site.git(*UNGUARDED, "update-ref", "refs/heads/journal", commit)
+    site.git(*UNGUARDED, "update-ref", "-d", "refs/tags/g/s/v2")
     first = site.git("rev-parse", "g/s/v1^{commit}").stdout.strip()
-    site.git("-c", "core.hooksPath=/dev/null", "update-ref", "refs/heads/filings/g/s", first)
+    site.git(*UNGUARDED, "update-ref", "refs/heads/filings/g/s", first)
     rewritten_tip(site, change)
 
 
@@ -149,8 +149,8 @@ def _forge_checkpoint(site: Site, old: str, new: str) -> None:
     (site.root / "tag").write_text(tag.replace(old, new))
     oid = site.git("hash-object", "-w", "-t", "tag", os.fspath(site.root / "tag")).stdout.strip()
     commit = site.git("log", "--format=%H", "--grep=checkpoint", "-1", "journal").stdout.strip()
-    site.git("-c", "core.hooksPath=/dev/null", "update-ref", "refs/heads/journal", commit)
-    site.git("-c", "core.hooksPath=/dev/null", "update-ref", f"refs/tags/{name}", oid)
+    site.git(*UNGUARDED, "update-ref", "refs/heads/journal", commit)
+    site.git(*UNGUARDED, "update-ref", f"refs/tags/{name}", oid)
     rewritten_tip(site, lambda event: event["refs"].update({f"refs/tags/{name}": oid}))
 
 
@@ -174,8 +174,8 @@ DAMAGES: dict[str, Callable[[Site], object]] = {
     "A010": lambda s: _loose(s).unlink(),
     "A011": lambda s: overwrite(_pack(s), _pack(s).read_bytes()[:-1]),
     "A012": lambda s: overwrite(_loose(s), b"y" + _loose(s).read_bytes()[1:]),
-    "A020": lambda s: s.git("-c", "core.hooksPath=/dev/null", "tag", "-d", "g/s/v1"),
-    "A021": lambda s: s.git("-c", "core.hooksPath=/dev/null", "tag", "-f", "g/s/v1", "g/s/v2^{commit}"),
+    "A020": lambda s: s.git(*UNGUARDED, "tag", "-d", "g/s/v1"),
+    "A021": lambda s: s.git(*UNGUARDED, "tag", "-f", "g/s/v1", "g/s/v2^{commit}"),
     "A022": lambda s: s.git("tag", "stray", "g/s/v1"),
     "A023": lambda s: (s.repository / "refs/tags/g/s/v2").write_text("not an object id\n"),
     "A030": lambda s: _replace_tip(s, {"event.json": "{}"}),
@@ -219,7 +219,7 @@ def _rebuilt(site: Site, order: Callable[[list[str]], list[str]]) -> None:
     for commit in order(commits):
         made = site.git(*identity, "commit-tree", *parent, "-m", "x", f"{commit}^{{tree}}").stdout.strip()
         parent = ["-p", made]
-    site.git("-c", "core.hooksPath=/dev/null", "update-ref", "refs/heads/journal", parent[1])
+    site.git(*UNGUARDED, "update-ref", "refs/heads/journal", parent[1])
 
 
 @pytest.mark.parametrize(
