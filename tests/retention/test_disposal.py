@@ -120,7 +120,10 @@ def test_a_full_life(site: Site, tmp_path: Path) -> None:
         assert (plan["objects"], plan["bytes"], plan["shared_objects"]) == (1, len("first draft"), 1)
         name = plan["plan"]
         later.run("dispose", "run", name, code=4, uid=FIRST)
-        assert "created disposal plan" in later.run("dispose", "approve", name, "--reason", "r", code=4, uid=PLANNER).stderr
+        assert (
+            "created disposal plan"
+            in later.run("dispose", "approve", name, "--reason", "r", code=4, uid=PLANNER).stderr
+        )
         later.run("dispose", "approve", name, "--reason", "period over", uid=FIRST)
         assert "already" in later.run("dispose", "approve", name, "--reason", "r", code=4, uid=FIRST).stderr
         later.run("dispose", "run", name, code=4, uid=FIRST)
@@ -131,7 +134,7 @@ def test_a_full_life(site: Site, tmp_path: Path) -> None:
         later.run("dispose", "run", name, code=4, uid=SECOND)
     with Served(site, FOUR_YEARS + 7.1) as later:
         later.run("dispose", "run", name, uid=SECOND)
-        assert "already carried out" in later.run("dispose", "run", name, code=4, uid=SECOND).stderr
+        assert "already completed" in later.run("dispose", "run", name, code=4, uid=SECOND).stderr
         later.run("dispose", "approve", name, "--reason", "late", code=4, uid=STRANGER)
         [listed] = later.json("dispose", "list")
         assert [each["uid"] for each in listed["approvals"]] == [FIRST, SECOND]
