@@ -148,7 +148,7 @@ def check_what_is_left(site: Site, name: str, tmp_path: Path) -> None:
     assert report["notes"] == [
         {
             "object": name,
-            "message": f"1 object was disposed of under certificate {name}",
+            "message": f"1 object was deleted in disposal {name}, with a certificate of destruction",
             "code": "note.disposed",
         }
     ]
@@ -160,7 +160,7 @@ def check_what_is_left(site: Site, name: str, tmp_path: Path) -> None:
     assert (tmp_path / "v2/自评估 报告").read_text() == "second draft"
     assert (tmp_path / "v2/身份证").read_text() == "scan"
     site.run("restore", "活/首次/v1", "--to", tmp_path / "live")
-    assert "Disposed of under certificate" in site.run("show", "推荐/首次/v1").stdout
+    assert "Disposed of in disposal" in site.run("show", "推荐/首次/v1").stdout
     site.run("audit", "--to", tmp_path / "package")
     verifier = [sys.executable, "-I", "-S", "verify.py", "--lang", "en"]
     checked = subprocess.run(verifier, cwd=tmp_path / "package", capture_output=True, text=True)
