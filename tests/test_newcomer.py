@@ -115,7 +115,8 @@ def test_the_walk_works(newcomer: Newcomer) -> None:
         line.replace("推荐算法/2026-03-首次备案", f"{FILING}/{SUBMISSION}") if line.startswith("tag=") else line
         for line in lines
     ]
-    verify_tag = signature[0].replace("/path/to/archive", os.fspath(here / "archive")).replace("TAG", tag)
+    verify_tag = signature[0].replace("/path/to/archive", os.fspath(here / "archive"))
+    verify_tag = verify_tag.replace("推荐算法/2026-03-首次备案/submitted", tag)
     out = newcomer.run(" && ".join([*lines, verify_tag]), newcomer.root / "other")
     assert "Git LFS fsck OK" in out
     assert re.search(r"^([1-9]\d*) of \1 materials are here$", out, re.M)

@@ -30,7 +30,7 @@ _DECISION_NAMES = {
 }
 
 
-change_command = command_group("List changes after the filing, and record whether they are material.")
+change_command = command_group("List changes made after filing, and record whether they are material.")
 
 
 @command("List the changes that await a decision.")
@@ -129,7 +129,10 @@ def _print_change(console: Console, change_document: dict[str, Any]) -> None:
         )
 
 
-@command("Record whether a change is material, that is, whether a change submission is required.")
+@command(
+    "Record whether change N of archiver change list is material, that is, whether a change submission is "
+    "required."
+)
 @click.argument("number", type=int, metavar="N")
 @click.option(
     "--material",
@@ -141,7 +144,7 @@ def _print_change(console: Console, change_document: dict[str, Any]) -> None:
     ),
 )
 @click.option("--reason", type=RecordedText(), required=True, help="Reason, recorded in the journal.")
-@reported_by_option("Person who decided, recorded next to the login name.")
+@reported_by_option("Person who decided, recorded in addition to the login name.")
 def _decide_change(session: Session, number: int, material: str, reason: str, reported_by: str | None) -> None:
     """Record the decision, and print the consequences.
 

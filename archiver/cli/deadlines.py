@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from archiver.filings.due.deadlines import Deadline
 
 
-@command("List deadlines and their legal basis.")
+@command("List deadlines, and what each is based on.")
 @click.option(
     "--within",
     "within_days",

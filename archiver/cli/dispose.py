@@ -185,7 +185,7 @@ def _list_plans(session: Session, as_json: bool) -> None:
         (
             LazyMessage("Plan"),
             LazyMessage("Created"),
-            LazyMessage("By"),
+            LazyMessage("Planned by"),
             LazyMessage("Approved by"),
             LazyMessage("State"),
         ),
@@ -199,7 +199,9 @@ def _describe_plan_state(plan: Disposal) -> LazyMessage:
         return LazyMessage("completed")
     if plan.begun:
         return LazyMessage("started, not finished")
-    return LazyMessage("approved") if len(plan.approvals) > 1 else LazyMessage("awaiting approval")
+    if len(plan.approvals) > 1:
+        return LazyMessage("approved")
+    return LazyMessage("awaiting second approval") if plan.approvals else LazyMessage("awaiting approval")
 
 
 def _plan_to_dict(plan: Disposal) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def _clock_clause(session: Session, reason: RetentionReason) -> LazyMessage | st
     clock_day = session.format_day(reason.counted_from)
     if clock_day == session.format_day(reason.wall_time):
         return ""
-    return LazyMessage(" (compliance clock: {day})", day=clock_day)
+    return LazyMessage(", counted from {day} by the compliance clock", day=clock_day)
 
 
 def _print_explanation(session: Session, shown_name: str, explanation: RetentionExplanation) -> None:
@@ -86,7 +86,7 @@ def _print_explanation(session: Session, shown_name: str, explanation: Retention
     console, decision = session.console, explanation.decision
     if explanation.disposals:
         console.info(
-            "{tag}: content deleted in disposal {disposals}, after retention through {until}",
+            "{tag}: disposed of in disposal {disposals}, after retention through {until}",
             tag=shown_name,
             disposals=console.join(explanation.disposals),
             until=decision.keep_until.date(),
@@ -111,8 +111,8 @@ def _print_explanation(session: Session, shown_name: str, explanation: Retention
         console.info("  Basis: {basis}", basis=basis)
     if not explanation.disposals:
         console.info(
-            "  To extend: set retention.years or retention.profiles in {config}, or record a new submission. "
-            "Cannot be shortened.",
+            "  To extend: increase retention.years or add to retention.profiles in {config}, or place a hold "
+            "(archiver hold place). Retention cannot be shortened.",
             config=session.config.source,
         )
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 filing_command = command_group("Manage the register: facts, review status, and end of a filing.")
 
 
-@command("List the filings with state, number, and next deadline.")
+@command("List the filings with review status, number, and next deadline.")
 @json_option
 def _list_filings(session: Session, as_json: bool) -> None:
     """List the filings by name, each with the next deadline of the company; the regulator's are left out."""
@@ -83,7 +83,7 @@ def _print_filings(
     console.print_table(
         (
             LazyMessage("Filing"),
-            LazyMessage("State"),
+            LazyMessage("Review status"),
             LazyMessage("Number"),
             LazyMessage("Responsible"),
             LazyMessage("Next due"),
@@ -206,10 +206,12 @@ def _format_day(day: date | None) -> str | None:
     "--manager",
     type=RecordedText(),
     metavar="NAME",
-    help=("Person who is also reminded, 1 working day before the deadline and when items are overdue."),
+    help=(
+        "Approving manager, who is also reminded, 1 working day before the deadline and when items are overdue."
+    ),
 )
-@click.option("--algorithm", type=RecordedText(), metavar="NAME", help="Algorithm name on the filing form.")
-@click.option("--category", type=RecordedText(), metavar="TEXT", help="Algorithm type on the filing form.")
+@click.option("--algorithm", type=RecordedText(), metavar="NAME", help="Algorithm name, as entered on the portal.")
+@click.option("--category", type=RecordedText(), metavar="TEXT", help="Algorithm type, as entered on the portal.")
 @click.option(
     "--scheme",
     type=NamedChoice(SCHEME_NAMES),
@@ -227,12 +229,15 @@ def _format_day(day: date | None) -> str | None:
 @day_option("--service-start", "service_start", "Date on which the company's service started.")
 @day_option("--service-end", "service_end", "Date on which the company's service ends.")
 @click.option(
-    "--status", type=RecordedCode(STATE_NAMES), metavar="STATE", help="Review status shown on the portal."
+    "--status",
+    type=RecordedCode(STATE_NAMES),
+    metavar="STATUS",
+    help=("Review status shown on the portal; the end of the filing is recorded only by archiver filing end."),
 )
 @click.option("--portal-text", type=RecordedText(), metavar="TEXT", help="Review status on the portal, verbatim.")
 @day_option("--on", "checked_on", "Date on which the review status was checked (default: today).")
 @click.option("--evidence", type=ReadableFile(), metavar="FILE", help="Screenshot, stored with the record.")
-@reported_by_option("Name of the person reporting this, recorded next to the login name.")
+@reported_by_option("Name of the person reporting this, recorded in addition to the login name.")
 def _update_filing(
     session: Session,
     filing: str,
@@ -284,11 +289,11 @@ def _update_filing(
         )
 
 
-@command("Record the end of a filing; retention counts from the time of this record.")
+@command("Record the end of a filing; retention then counts from the time of this record too.")
 @click.argument("filing", type=ObjectName())
 @day_option("--on", "ended_on", "Date on which the filing ended, for information only.", required=True)
 @click.option("--reason", type=RecordedText(), required=True, help="Reason for the end, recorded in the journal.")
-@reported_by_option("Name of the person reporting this, recorded next to the login name.")
+@reported_by_option("Name of the person reporting this, recorded in addition to the login name.")
 def _end_filing(session: Session, filing: str, ended_on: date, reason: str, reported_by: str | None) -> None:
     from archiver.actions.filing_actions import EndFiling
 
@@ -296,8 +301,8 @@ def _end_filing(session: Session, filing: str, ended_on: date, reason: str, repo
         EndFiling(filing_name=filing, ended_on=ended_on, reason=reason, reported_by=reported_by)
     )
     session.console.info(
-        "Recorded the end of {filing}. Retention counts from now; the next submission makes the filing live "
-        "again.",
+        "Recorded the end of {filing}. Retention counts from now too, and the latest end applies; the next "
+        "submission makes the filing live again.",
         filing=end_result["filing"],
     )
 

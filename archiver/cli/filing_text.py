@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def print_sheet(console: Console, filing: Filing) -> None:
     """Print the filing's name, the state, and the fields with a value."""
     console.print_line(filing.name)
-    _print_fact(console, LazyMessage("State"), _describe_state(filing))
+    _print_fact(console, LazyMessage("Review status"), _describe_state(filing))
     for field_name, label in FIELD_NAMES.items():
         field_value = filing.sheet_fields.get(field_name)
         if isinstance(field_value, list):
@@ -62,7 +62,9 @@ def print_records(console: Console, filing: Filing) -> None:
             number=notice.number,
             kind=name_for_code(notice.kind, NOTICE_KIND_NAMES),
             on=notice.received_on,
-            answer=notice.answer_submission or LazyMessage("not answered yet"),
+            answer=LazyMessage("answered by {submission}", submission=notice.answer_submission)
+            if notice.answer_submission
+            else LazyMessage("not answered yet"),
         )
     for change in filing.change_questions:
         console.info(

@@ -15,7 +15,7 @@ hold_command = command_group("Manage holds, which block disposal regardless of d
 @click.argument("hold_name", type=RecordedText(), metavar="NAME")
 @click.argument("target", type=ObjectName(), metavar="FILING|FILING/SUBMISSION|TAG")
 @click.option("--reason", type=RecordedText(), required=True, help="Reason, recorded in the journal.")
-@reported_by_option("Person who requested the hold, recorded next to the login name.")
+@reported_by_option("Person who requested the hold, recorded in addition to the login name.")
 def _place_hold(session: Session, hold_name: str, target: str, reason: str, reported_by: str | None) -> None:
     from archiver.actions.hold_actions import PlaceHold
 
@@ -29,7 +29,7 @@ def _place_hold(session: Session, hold_name: str, target: str, reason: str, repo
 @click.argument("hold_name", type=RecordedText(), metavar="NAME")
 @click.argument("target", type=ObjectName(), required=False, metavar="[FILING|FILING/SUBMISSION|TAG]")
 @click.option("--reason", type=RecordedText(), required=True, help="Reason, recorded in the journal.")
-@reported_by_option("Person who decided, recorded next to the login name.")
+@reported_by_option("Person who decided to lift the hold, recorded in addition to the login name.")
 def _lift_hold(session: Session, hold_name: str, target: str | None, reason: str, reported_by: str | None) -> None:
     from archiver.actions.hold_actions import LiftHold
 
@@ -70,7 +70,7 @@ def _list_holds(session: Session, as_json: bool, includes_lifted: bool) -> None:
             LazyMessage("Hold"),
             LazyMessage("Target"),
             LazyMessage("Since"),
-            LazyMessage("By"),
+            LazyMessage("Placed by"),
             LazyMessage("Reason"),
             LazyMessage("Lifted"),
         ),

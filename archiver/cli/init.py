@@ -47,7 +47,12 @@ _LAYOUT_NAMES = {
     "Create an archive, its signing key, and archiver.toml; an existing archiver.toml must match the options, "
     "and is not changed."
 )
-@click.option("--archive", required=True, metavar="DIR", help="Archive folder, new or empty.")
+@click.option(
+    "--archive",
+    required=True,
+    metavar="DIR",
+    help="Archive folder: new or empty, except for a repeated init or --adopt.",
+)
 @click.option("--watch", required=True, metavar="DIR", help="Folder to watch, never modified.")
 @click.option(
     "--layout",
@@ -67,7 +72,10 @@ _LAYOUT_NAMES = {
 @click.option(
     "--adopt",
     is_flag=True,
-    help=("Turn the clone in DIR/archive.git, with a backup of the keys in DIR/keys, into an archive."),
+    help=(
+        "Adopt the clone archive.git in the archive folder; the folder keys next to the clone must contain a "
+        "backup of the keys."
+    ),
 )
 @click.option(
     "--tsa-url",

@@ -54,6 +54,18 @@ def translate_help(text: str | None) -> str:
 class _HelpFormatter(click.HelpFormatter):
     """Writes help in lines in which paths, commands and options stay whole, in Chinese too."""
 
+    def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
+        """Write the line of usage; after a full-width colon, without a space."""
+        if prefix is None:
+            prefix = gettext.gettext("Usage:")
+            prefix += "" if display_width(prefix[-1]) == 2 else " "
+        super().write_usage(prog, args, prefix)
+
+    def write_heading(self, heading: str) -> None:
+        """Write a heading with a colon, full-width after Chinese."""
+        colon = "：" if display_width(heading[-1]) == 2 else ":"
+        self.write(f"{'':>{self.current_indent}}{heading}{colon}\n")
+
     def write_text(self, text: str) -> None:
         """Write an indented paragraph."""
         for line in break_lines(text, self.width - self.current_indent):

@@ -57,7 +57,7 @@ def _print_versions(session: Session, version_decisions: Sequence[tuple[Version,
             version.files,
             console.translate(_change_counts(version)),
             " ".join(submission_record.on for submission_record in version.submitted) or "-",
-            decision.keep_until.date().isoformat() + ("+" if decision.open_conditions else ""),
+            console.translate(_describe_end(version, decision)),
         )
         for version, decision in version_decisions
     ]
@@ -75,8 +75,17 @@ def _print_versions(session: Session, version_decisions: Sequence[tuple[Version,
     if any(decision.open_conditions for _, decision in version_decisions):
         console.info(
             "+ at least; longer while the filing is live, while the version is the latest of its submission "
-            "folder, or while a hold is in force"
+            "folder and has files, or while a hold is in force"
         )
+
+
+def _describe_end(version: Version, decision: RetentionDecision) -> LazyMessage:
+    """Return the last day of retention for people, or the disposal of a version that was disposed of."""
+    if version.disposed:
+        return LazyMessage("disposed of in {disposal}", disposal=version.disposed)
+    return LazyMessage(
+        "{day}{plus}", day=decision.keep_until.date().isoformat(), plus="+" if decision.open_conditions else ""
+    )
 
 
 def _change_counts(version: Version) -> LazyMessage:

@@ -27,7 +27,7 @@ from archiver.store import names
 #: Command name -> one line of help.  The texts are here because importing each module would slow down ``--help``.
 COMMANDS = {
     "init": "Create an archive and its configuration.",
-    "run": "Watch the folder and capture every change.",
+    "run": "Watch the folder, and capture changes once files have settled.",
     "status": "Show health, pending changes, skipped files, and protection.",
     "log": "List versions, newest first.",
     "show": "List the files of a version.",
@@ -36,8 +36,8 @@ COMMANDS = {
     "explain": "Show how long a version is retained, and why.",
     "filing": "Manage the register: facts, review status, and end of a filing.",
     "notice": "Manage the regulator's notices and their answers.",
-    "change": "List changes after the filing, and record whether they are material.",
-    "deadlines": "List deadlines and their legal basis.",
+    "change": "List changes made after filing, and record whether they are material.",
+    "deadlines": "List deadlines, and what each is based on.",
     "remind": "Send the reminders that are due.",
     "notice-board": "Print the display text for websites and apps.",
     "display": "Check that the filing number is displayed.",

@@ -51,7 +51,7 @@ notice_command = command_group("Manage the regulator's notices and their answers
     "working_days",
     type=click.IntRange(1, 366),
     metavar="N",
-    help=("Deadline in working days, instead of --due."),
+    help=("Deadline in working days after receipt, instead of --due."),
 )
 @click.option("--issuer", type=RecordedText(), default="", metavar="NAME", help="Issuing authority.")
 @click.option(
@@ -76,7 +76,7 @@ notice_command = command_group("Manage the regulator's notices and their answers
     metavar="FILE",
     help="Notice document, used for suggestions and stored with the record.",
 )
-@reported_by_option("Name of the person reporting this, recorded next to the login name.")
+@reported_by_option("Name of the person reporting this, recorded in addition to the login name.")
 def _add_notice(
     session: Session,
     filing: str,
@@ -168,7 +168,7 @@ def _format_proposed_command(filing: str, notice_file: Path, proposal: NoticePro
     return " ".join(map(shell_word, [*command_words, "--file", notice_file]))
 
 
-@command("Record the submission that answers a notice.")
+@command("Record the submission that answers notice N of archiver notice list.")
 @click.argument("number", type=int, metavar="N")
 @click.option(
     "--submission",
@@ -178,7 +178,7 @@ def _format_proposed_command(filing: str, notice_file: Path, proposal: NoticePro
     help="Submission folder that answers the notice.",
 )
 @day_option("--on", "answered_on", "Date of the answer (default: the submission date).")
-@reported_by_option("Name of the person reporting this, recorded next to the login name.")
+@reported_by_option("Name of the person reporting this, recorded in addition to the login name.")
 def _answer_notice(
     session: Session, number: int, submission: str, answered_on: date | None, reported_by: str | None
 ) -> None:
@@ -270,7 +270,7 @@ def _print_notices(
             LazyMessage("Received"),
             LazyMessage("Due"),
             LazyMessage("State"),
-            LazyMessage("Answer"),
+            LazyMessage("Answered by"),
         )
         column_keys = ("number", "filing", "kind", "received", "due", "state", "answer")
         notice_rows = [

@@ -8,7 +8,7 @@ from archiver.cli.session import Session, command
 from archiver.errors import LazyMessage, StorageError
 
 
-@command("Send the reminders that are due, each one once.")
+@command("Send the reminders that are due and have not been sent.")
 @click.option("--dry-run", is_flag=True, help="Print the reminders that are due; send nothing.")
 def remind_command(session: Session, dry_run: bool) -> None:
     """Send the due reminders, and print the number of items; with ``dry_run``, only print the reminders.
@@ -47,4 +47,4 @@ def _print_pending_reminders(session: Session) -> None:
         for item in reminder.reminders:
             console.print_line(f"  {console.translate(item.text)}")
     if not reminders:
-        console.info("No reminders are due.")
+        console.info("There are no new reminders to send.")

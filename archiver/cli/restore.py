@@ -24,7 +24,7 @@ _OVERWRITE_NAMES = {
 }
 
 
-@command("Restore a version with its times and empty folders, and verify every byte.")
+@command("Restore a version with file times and empty folders, and verify every byte.")
 @click.argument("tag_or_filing", type=ObjectName(), metavar="TAG|FILING")
 @click.option("--to", "target", required=True, metavar="DIR", help="Target folder, outside the watched folder.")
 @click.option(

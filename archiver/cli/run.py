@@ -27,11 +27,14 @@ if TYPE_CHECKING:
 _RESCAN_SECONDS = 0.5
 
 
-@command("Watch the folder and capture every change. Ctrl-C stops it.")
+@command("Watch the folder, and capture changes once files have settled. Ctrl-C stops it.")
 @click.option(
     "--once",
     is_flag=True,
-    help=("Capture the changes in the watched folder, then exit; exit code 9: a file could not be captured."),
+    help=(
+        "Capture all settled changes in the watched folder, list files that are still being written, then "
+        "exit; exit code 9: a file could not be captured."
+    ),
 )
 @click.option(
     "--settle",

@@ -78,7 +78,9 @@ def _print_version(session: Session, version: Version) -> None:
     console.info("{tag}, captured {at}", tag=version.tag, at=session.format_time(version.captured_at))
     if version.disposed:
         console.info(
-            "Content deleted in disposal {name}, with a certificate of destruction.", name=version.disposed
+            "Disposed of in disposal {name}, with a certificate of destruction: content that no other version "
+            "needed was deleted.",
+            name=version.disposed,
         )
     for submission_record in version.submitted:
         console.info(

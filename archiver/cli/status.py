@@ -26,7 +26,10 @@ _MAX_PRINTED_DEADLINES = 10
 @command("Show health, pending changes, skipped files with reasons, protection level, and clock.")
 @json_option
 @click.option(
-    "--check", "fails_on_problems", is_flag=True, help="Exit with code 9 if there are warnings, for monitoring."
+    "--check",
+    "fails_on_problems",
+    is_flag=True,
+    help="Exit with code 9 if there are warnings, for monitoring; overdue items do not count.",
 )
 def status_command(session: Session, as_json: bool, fails_on_problems: bool) -> None:
     """Print the report; with ``--check``, raise Unhealthy on any problem."""
@@ -40,7 +43,7 @@ def status_command(session: Session, as_json: bool, fails_on_problems: bool) -> 
         _print_report(session, health, with_problems=not fails_on_problems)
     if fails_on_problems and health.problems:
         problems = "; ".join(map(session.console.translate, health.problems))
-        raise Unhealthy("Unhealthy: {problems}.", problems=problems)
+        raise Unhealthy("Warnings: {problems}.", problems=problems)
 
 
 def _print_report(session: Session, health: HealthReport, *, with_problems: bool) -> None:
@@ -98,8 +101,8 @@ def _print_clock(session: Session, health: HealthReport) -> None:
     )
     if health.clock_lag_seconds > _UNEXPLAINED_LAG_SECONDS:
         console.info(
-            "  Not counted: {off} powered off or rebooting, {ahead} of clock changes. Retention ends later. With "
-            "a timestamp authority, to correct the clock, run: archiver checkpoint",
+            "  Not counted: {off} while the machine was off or rebooting, {ahead} of clock changes. Retention "
+            "ends later by this time. With a timestamp authority, to correct the clock, run: archiver checkpoint",
             off=describe_duration(health.clock_lag.off),
             ahead=describe_duration(health.clock_lag.ahead),
         )

@@ -21,8 +21,9 @@ from archiver.filings.code_names import SUBMISSION_KIND_NAMES
 
 
 @command(
-    "Record the submission of a version: sign the version, store the receipt, and start retention. Exit code 4: "
-    "refused because content is missing, damaged, or unreadable."
+    "Record the submission of a version: sign the version, store the receipt, and count retention from this "
+    "record too. Exit code 4: refused because the folder is missing or unreadable, the version has no files, or "
+    "its content is missing or damaged."
 )
 @click.argument("submission_name", type=ObjectName(), metavar="FILING/SUBMISSION")
 @click.option(
@@ -46,14 +47,14 @@ from archiver.filings.code_names import SUBMISSION_KIND_NAMES
     type=RecordedText(),
     metavar="TEXT",
     help=(
-        "Reason for the unknown number format, or for signing the version of --version although a check failed; "
-        "recorded in the journal."
+        "Reason for the unknown number format, or for signing the version given with --version despite a failed "
+        "check; recorded in the journal."
     ),
 )
 @click.option(
     "--receipt", type=ReadableFile(), metavar="FILE", help=("Receipt from the portal, stored with the record.")
 )
-@reported_by_option("Submitter, recorded next to the login name.")
+@reported_by_option("Submitter, recorded in addition to the login name.")
 def submit_command(
     session: Session,
     submission_name: str,

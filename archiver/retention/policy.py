@@ -38,9 +38,9 @@ _UNREAD = LazyMessage.define(
 #: Rule, as JSON and journalled plans call it -> the name for people of the event from which a period counts.
 RULE_NAMES: Mapping[str, LazyMessage] = {
     "captured": LazyMessage("captured"),
-    "submitted": LazyMessage.define("submitted", context="rule"),
+    "submitted": LazyMessage("submission recorded"),
     "superseded": LazyMessage("superseded"),
-    "ended": LazyMessage("filing ended"),
+    "ended": LazyMessage("end of filing recorded"),
 }
 
 

@@ -98,4 +98,7 @@ def _suggest_similar(typed_name: str, existing_names: list[str]) -> LazyMessage:
     similar_names = difflib.get_close_matches(typed_name, existing_names, _MAX_SUGGESTIONS, _MIN_SIMILARITY)
     if not similar_names:
         return LazyMessage(" To list versions, run: archiver log")
-    return LazyMessage(" Did you mean: {names}?", names=", ".join(similar_names))
+    enumeration: LazyMessage | str = similar_names[0]
+    for similar_name in similar_names[1:]:
+        enumeration = LazyMessage("{names}, {name}", names=enumeration, name=similar_name)
+    return LazyMessage(" Did you mean: {names}?", names=enumeration)

@@ -23,7 +23,7 @@ def test_a_submission_is_named_by_its_kind(site: Site, lang: str, kind: str) -> 
         (
             "en",
             [
-                "  State: under review (2026-03-20), on the portal: 审核 中",
+                "  Review status: under review (2026-03-20), on the portal: 审核 中",
                 "  Company: 甲",
                 "  Scheme: deep synthesis",
                 "  Products: 乙, 丙",
@@ -33,11 +33,11 @@ def test_a_submission_is_named_by_its_kind(site: Site, lang: str, kind: str) -> 
         (
             "zh",
             [
-                "  状态：审核中（2026-03-20），备案系统显示：审核 中",
+                "  审核状态：审核中（2026-03-20），备案系统显示：审核 中",
                 "  备案主体：甲",
                 "  备案制度：深度合成备案",
                 "  应用产品：乙、丙",
-                "  主管部门公示链接：https://beian.example/1",
+                "  公示信息链接：https://beian.example/1",
             ],
         ),
     ],

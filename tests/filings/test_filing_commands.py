@@ -122,7 +122,7 @@ def test_a_number_of_another_form_is_taken_with_a_reason(site: Site) -> None:
 
 @pytest.mark.parametrize(
     ("lang", "to_do", "waiting"),
-    [("en", "To do: ", "Waiting for the regulator: "), ("zh", "待办：", "等待主管部门：")],
+    [("en", "To do: ", "Waiting for the regulator: "), ("zh", "待办：", "等待网信部门：")],
 )
 def test_what_the_regulator_must_do_is_no_task_of_the_company(
     site: Site, lang: str, to_do: str, waiting: str

@@ -134,7 +134,7 @@ def test_a_full_life(site: Site, tmp_path: Path) -> None:
         later.run("dispose", "run", name, code=4, uid=SECOND)
     with Served(site, FOUR_YEARS + 7.1) as later:
         later.run("dispose", "run", name, uid=SECOND)
-        assert "already carried out" in later.run("dispose", "run", name, code=4, uid=SECOND).stderr
+        assert "already completed" in later.run("dispose", "run", name, code=4, uid=SECOND).stderr
         later.run("dispose", "approve", name, "--reason", "late", code=4, uid=STRANGER)
         [listed] = later.json("dispose", "list")
         assert [each["uid"] for each in listed["approvals"]] == [FIRST, SECOND]
@@ -148,7 +148,7 @@ def check_what_is_left(site: Site, name: str, tmp_path: Path) -> None:
     assert report["notes"] == [
         {
             "object": name,
-            "message": f"1 object was disposed of under certificate {name}",
+            "message": f"1 object was deleted in disposal {name}, with a certificate of destruction",
             "code": "note.disposed",
         }
     ]
@@ -160,7 +160,7 @@ def check_what_is_left(site: Site, name: str, tmp_path: Path) -> None:
     assert (tmp_path / "v2/自评估 报告").read_text() == "second draft"
     assert (tmp_path / "v2/身份证").read_text() == "scan"
     site.run("restore", "活/首次/v1", "--to", tmp_path / "live")
-    assert "Disposed of under certificate" in site.run("show", "推荐/首次/v1").stdout
+    assert "Disposed of in disposal" in site.run("show", "推荐/首次/v1").stdout
     site.run("audit", "--to", tmp_path / "package")
     verifier = [sys.executable, "-I", "-S", "verify.py", "--lang", "en"]
     checked = subprocess.run(verifier, cwd=tmp_path / "package", capture_output=True, text=True)
