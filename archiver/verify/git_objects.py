@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from archiver.errors import LazyMessage
-from archiver.path_existence import is_folder, is_plain_file
+from archiver.path_existence import is_folder, is_plain_file, is_there
 from archiver.store.git import hooks
 from archiver.store.git.repository import Repository
 from archiver.verify.findings import VerifyReport, untranslated
@@ -61,8 +61,25 @@ def check_git_repository(repository: Repository, report: VerifyReport) -> None:
     Raises StorageError if git cannot be run.
     """
     check_git_files(repository.path, report)
+    if (special_file := _find_special_file(repository.path / "objects")) is not None:
+        detail = LazyMessage("{file} is no regular file, so git fsck was not run", file=special_file)
+        report.add_finding(_FSCK_ERROR, repository.path.name, detail)
+        return
     for problem_line in repository.fsck():
         report.add_finding(_FSCK_ERROR, repository.path.name, untranslated(problem_line))
+
+
+def _find_special_file(objects_folder: Path) -> str | None:
+    """Return the path of a pipe, device or socket below ``objects_folder``, for which git would wait.
+
+    None if there is none.
+    """
+    for folder, _, file_names in os.walk(objects_folder):
+        for file_name in sorted(file_names):
+            path = Path(folder, file_name)
+            if is_there(path) and not is_plain_file(path):
+                return path.relative_to(objects_folder.parent).as_posix()
+    return None
 
 
 def check_git_files(repository_path: Path, report: VerifyReport) -> None:

@@ -15,7 +15,7 @@ from tests.support.site import Site, wait_until
 
 def _back_up(site: Site, *names: str) -> Callable[[], None]:
     backup = site.root / "backup"
-    shutil.copytree(site.archive, backup, symlinks=True, ignore=shutil.ignore_patterns("socket"))
+    shutil.copytree(site.archive, backup, symlinks=True, ignore=shutil.ignore_patterns("socket", "tmp_*"))
 
     def restore() -> None:
         for name in names:

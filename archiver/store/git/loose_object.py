@@ -10,17 +10,16 @@ from contextlib import suppress
 
 
 def write_loose_object(objects_folder: str, kind: str, body: bytes) -> str:
-    """Write an object of ``kind``, such as ``tag``, unless it exists; return its id.
+    """Write an object of ``kind``, such as ``tag``; return its id.
 
-    The file has its final name at once, but is durable only after the caller has synced the filesystem.  Mode and
-    temporary name are those that git itself would use.  Raises OSError.
+    The bytes are durable when the file gets its final name, and the name after the caller has synced the
+    filesystem: after a power cut, there is no empty object.  Mode and temporary name are those that git itself
+    would use.  Raises OSError.
     """
     content = b"%s %d\0%s" % (kind.encode("ascii"), len(body), body)
     oid = hashlib.sha1(content, usedforsecurity=False).hexdigest()
     fan_out_folder = f"{objects_folder}/{oid[:2]}"
     path = f"{fan_out_folder}/{oid[2:]}"
-    if os.path.lexists(path):
-        return oid
     with suppress(FileExistsError):
         os.mkdir(fan_out_folder)
     temporary_path = f"{fan_out_folder}/tmp_obj_{secrets.token_hex(6)}"
@@ -28,6 +27,8 @@ def write_loose_object(objects_folder: str, kind: str, body: bytes) -> str:
     try:
         with open(descriptor, "wb") as stream:
             stream.write(zlib.compress(content, 1))
+            stream.flush()
+            os.fsync(stream.fileno())
         os.rename(temporary_path, path)
     except OSError:
         os.unlink(temporary_path)

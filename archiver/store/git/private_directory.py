@@ -32,7 +32,7 @@ _WORKING_DIRECTORY = "/proc/self/cwd"
 #: does not look there.
 _MEMORY_FOLDER = "/dev/shm"
 
-_NAMES = ("HEAD", "config", "refs", "packed-refs")
+_NAMES = frozenset({"HEAD", "config", "refs", "packed-refs"})
 _HEAD = "ref: refs/heads/journal\n"
 #: Everything that our commands need from settings.  The hooks of the archive are for other people's git.  Refs are
 #: synced by :mod:`archiver.store.git.ref_transaction`; the value ``all,-reference`` would have no effect.  Without
@@ -88,7 +88,10 @@ class PrivateDirectory:
 
     def is_intact(self) -> bool:
         """Return True if the directory is whole; git would say of a damaged one that refs are missing."""
-        return self._path is not None and all(os.path.lexists(f"{self._path}/{name}") for name in _NAMES)
+        try:
+            return self._path is not None and set(os.listdir(self._path)) >= _NAMES
+        except FileNotFoundError:  # The whole directory was removed.
+            return False
 
     def close(self) -> None:
         """Remove the directory; the next :meth:`path` makes another one."""
