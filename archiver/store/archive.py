@@ -71,11 +71,9 @@ class Archive:
         self.content = ContentStore(self.repository_path / "lfs" / "objects", self.spool_folder)
         self._notify = notify or (lambda _: None)
         self._index: Index | None = None
-        #: True while :meth:`create` makes the archive, which has no event yet.
-        self._is_new = False
-        self._was_clean = True  # False if the last writer crashed, so that refs may be unfinished
-        #: True once this process has compared the refs with the journal.
-        self._are_refs_compared = False
+        self._is_new = False  # True while :meth:`create` makes the archive, which has no event yet
+        self._cleaned: ref_completion.CleanUp | None = None  # None if the last writer ended cleanly
+        self._are_refs_compared = False  # True once this process has compared the refs with the journal
         #: The last error of :meth:`_damage_error`, if any, by the problem that it is about.
         self._damage_by_problem: dict[LazyMessage, JournalDamaged] = {}
 
@@ -159,7 +157,7 @@ class Archive:
         """Return the error for an unusable journal ref, after a crashed write was completed; None if usable."""
         problem = journal_repair.ref_problem(self.repository)
         if problem is not None and not lock.is_marked_clean(self.root / "lock"):
-            with suppress(ArchiverError), self.writing(0):
+            with suppress(ArchiverError, OSError), self.writing(0):
                 problem = None
         return None if problem is None else self._damage_error(problem)
 
@@ -175,8 +173,7 @@ class Archive:
     def ref_problem(self) -> LazyMessage | None:
         """Return the contradiction between the journal and the other refs or the index; None if they agree.
 
-        Also returns None while another process writes, since the refs move one after the other, and after a crash,
-        since the next writer completes the refs.
+        Also returns None while another process writes, and for what the next writer completes after a crash.
         """
         journal_tip, index_point = self.repository.resolve(JOURNAL), self.index.journal_point
         if self.index.head_commit != journal_tip:
@@ -186,12 +183,13 @@ class Archive:
                 "its newest event is older than event {seq}, which a database records", code="journal.set-back"
             ).with_fields(seq=index_point.seq)
         refs = self.repository.refs()
-        # A writer moves the journal first and the index last: if neither has moved, the refs have not moved
-        # either.
+        # A writer moves the journal first and the index last: if neither has moved, nor have the refs.
         if self.repository.resolve(JOURNAL) != journal_tip:
             return None
-        problem = journal_repair.compare_refs(refs, self.index).problem
-        return problem if problem is None or lock.is_marked_clean(self.root / "lock") else None
+        differences = journal_repair.compare_refs(refs, self.index)
+        if differences.is_explained_by_crash and not lock.is_marked_clean(self.root / "lock"):
+            return None
+        return differences.problem
 
     def _damage_error(self, problem: LazyMessage) -> JournalDamaged:
         """Return the error for a journal with ``problem``; cached, as finding the last whole event is slow."""
@@ -330,10 +328,12 @@ class Archive:
         """Hold the lock, with umask and settings for writing; what a crashed holder left is removed first."""
         self.check_owner()
         with permissions.archive_umask(self.root), lock.hold_lock(self.root / "lock", wait_seconds) as held_lock:
-            self._was_clean = held_lock.was_clean
+            self._cleaned = None
             if not held_lock.was_clean:
-                ref_completion.clean_up(self.root, self.repository, self._notify)
+                self._cleaned = ref_completion.clean_up(self.root, self.repository, self._notify)
             restore_settings.put_back(self.root, foreign=self._restores_settings)
+            # Again, since the archive may be open for weeks: with alternates, packing would lose objects.
+            repository_format.check_readable(self.repository_path)
             yield held_lock
 
     def _update_index(self) -> None:
@@ -344,8 +344,8 @@ class Archive:
         self.update_index()
         if self._are_refs_compared:
             return
-        if not self._was_clean:
-            ref_completion.complete_refs(self.repository, self.journal, self._notify)
+        if self._cleaned is not None:
+            ref_completion.complete_refs(self.repository, self.journal, self._cleaned, self._notify)
         problem = journal_repair.compare_refs(self.repository.refs(), self.index).problem
         if problem is not None:
             raise self._damage_error(problem)

@@ -207,6 +207,12 @@ class Journal:
         """
         return (event for event, _ in self.events_with_bytes_since(commit, tip))
 
+    def newest_events(self, count: int) -> Iterator[Event]:
+        """Yield the newest ``count`` events, or all if there are fewer, oldest first; raises StorageError."""
+        tip = self._repository.resolve(JOURNAL)
+        if tip is not None:
+            yield from map(self.read_event, self._repository.history(tip, newest=count))
+
     def events_with_bytes_since(self, commit: str | None, tip: str | None = None) -> Iterator[tuple[Event, bytes]]:
         """Yield the events as :meth:`events_since` does, each with the bytes of its ``event.json``.
 

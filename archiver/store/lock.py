@@ -73,10 +73,22 @@ def is_marked_clean(path: Path) -> bool:
     False also while somebody holds the lock, and if the file cannot be read.
     """
     try:
-        return path.read_bytes() == _make_clean_mark()
+        descriptor = _open_for_reading(path)
     except OSError:
         # There is no such file before the first run.
         return False
+    try:
+        return os.pread(descriptor, _MAX_TEXT_BYTES, 0) == _make_clean_mark()
+    except OSError:
+        # A pipe, for example.
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def _open_for_reading(path: Path) -> int:
+    """Open a lock file that another user may have replaced by a pipe, which is not waited for; raises OSError."""
+    return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def _make_clean_mark() -> bytes:
@@ -130,7 +142,7 @@ def describe_lock_holder(path: Path) -> str | None:
     Returns ``?`` for an empty file, such as that of a :class:`LockFlag`.
     """
     try:
-        lock_descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        lock_descriptor = _open_for_reading(path)
     except OSError:
         # There is no such file before the first run.
         return None

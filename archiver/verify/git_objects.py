@@ -72,9 +72,12 @@ def check_git_repository(repository: Repository, report: VerifyReport) -> None:
 def _find_special_file(objects_folder: Path) -> str | None:
     """Return the path of a pipe, device or socket below ``objects_folder``, for which git would wait.
 
-    None if there is none.
+    A link to a folder, which could lead to one, counts as well.  None if there is none.
     """
-    for folder, _, file_names in os.walk(objects_folder):
+    for folder, folder_names, file_names in os.walk(objects_folder):
+        for folder_name in sorted(folder_names):
+            if stat.S_ISLNK(os.lstat(Path(folder, folder_name)).st_mode):
+                return Path(folder, folder_name).relative_to(objects_folder.parent).as_posix()
         for file_name in sorted(file_names):
             path = Path(folder, file_name)
             if is_there(path) and not is_plain_file(path):

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from archiver.errors import JournalDamaged
 from archiver.store.git.repository import JOURNAL
+from archiver.store.repair import ref_completion
 from tests.support.site import Site
 
 BRANCH, TAG, SUBMITTED = "refs/heads/filings/f/s", "refs/tags/f/s/v2", "refs/tags/f/s/submitted"
@@ -148,3 +150,67 @@ def test_a_ref_whose_object_is_missing_is_not_made(two: Site, tmp_path: Path) ->
     crash(two)
     two.catch_up()
     two.verified()
+
+
+def test_what_no_crash_explains_is_left_to_a_person(two: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every restart of the machine looks like a crash: a tag that somebody deleted long ago stays deleted."""
+    monkeypatch.setattr(ref_completion, "_LAST_TRANSACTION_EVENTS", 1)
+    (two.repository / "refs/tags/f/s/v1").unlink()
+    crash(two)
+    archive = two.open()
+    with pytest.raises(JournalDamaged), archive.writing(5):
+        pass
+    archive.close()
+    assert not (two.repository / "refs/tags/f/s/v1").exists()
+
+
+def test_a_lost_ref_that_somebody_removed_stays_away(two: Site) -> None:
+    tag = two.git("rev-parse", "f/s/v2").stdout.strip()
+    two.git("update-ref", "refs/lost/3/tags/f/s/v9", tag)
+    two.git("update-ref", "-d", "refs/lost/3/tags/f/s/v9")
+    crash(two)
+    two.catch_up()
+    assert not any(ref.startswith("refs/lost/") for ref in refs(two))
+
+
+def test_what_git_leaves_of_packing_does_not_stop_packing(two: Site) -> None:
+    """A kill leaves packed-refs.new, and git fails as long as it is there."""
+    (two.repository / "packed-refs.new").write_text("half")
+    crash(two)
+    two.run("maintain")
+    assert (two.repository / "packed-refs").exists()
+    two.verified()
+
+
+@pytest.mark.parametrize("name", ["refs/tags/f/s/stray", "refs/tags/f/odd"])
+def test_a_link_or_another_text_among_the_refs_stops_nothing_and_stays(two: Site, name: str) -> None:
+    path = two.repository / name
+    if name.endswith("odd"):
+        path.write_text("ref: refs/heads/journal\n")
+    else:
+        path.symlink_to("/nonexistent")
+    crash(two)
+    two.write("f/s/a.txt", "three")
+    two.catch_up()
+    assert "f/s/v3" in two.tags()
+    assert os.path.lexists(path)
+
+
+def test_a_damaged_file_of_packed_refs_is_kept_and_named(two: Site) -> None:
+    cut_packed_refs(two)
+    damaged = (two.repository / "packed-refs").read_bytes()
+    crash(two)
+    two.write("f/s/a.txt", "three")
+    done = two.catch_up()
+    assert "Rebuilt packed-refs" in done.stdout + done.stderr
+    assert damaged in [path.read_bytes() for path in (two.archive / "set-aside").iterdir() if path.is_file()]
+
+
+@pytest.mark.parametrize("name", ["archive.git/packed-refs", "lock", "daemon.lock"])
+def test_a_pipe_is_not_waited_for(two: Site, name: str) -> None:
+    """Root, who looks at somebody else's archive, would wait for ever."""
+    path = two.archive / name
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    two.run("status", code=None)
+    two.run("log", code=None)

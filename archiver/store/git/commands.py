@@ -24,6 +24,8 @@ from archiver.store.git.private_directory import OBJECT_DIRECTORY, PrivateDirect
 #: would kill one that is only slow; a longer one would block the daemon for longer.
 _PATIENCE_SECONDS = 300.0
 _COPY_BYTES = 1 << 20
+#: Reading a few small files takes milliseconds; status must not wait for settings that cannot be read.
+_OUTER_TIMEOUT_SECONDS = 10.0
 HANGS = b"it did not answer and was ended"
 
 #: Switches off the settings of the system and of the user.
@@ -195,7 +197,17 @@ class GitCommands:
         """
         place = ["git", f"--git-dir={os.fspath(self.path)}"]
         asked = ["config", "--null", "--show-origin", "--type=path", "--get", name]
-        done = subprocess.run([*place, *asked], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        try:
+            done = subprocess.run(
+                [*place, *asked],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                check=False,
+                timeout=_OUTER_TIMEOUT_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            # A setting may include a file that cannot be read, a pipe for example.
+            return None
         if done.returncode != 0:
             return None
         origin, value = os.fsdecode(done.stdout).split("\0")[:2]

@@ -29,6 +29,8 @@ def remove_leftovers(path: Path) -> None:
 def _leftovers(path: Path) -> Iterator[Path]:
     """Yield the temporary files that killed git processes leave in a repository; some keep git from writing."""
     yield from path.glob("*.lock")
+    # git writes the packed refs here, and fails as long as the file is there.
+    yield from path.glob("packed-refs.new")
     yield from path.glob("fast_import_crash_*")
     yield from (path / "objects" / "pack").glob("tmp_*")
     # fast-import guards its pack with a .keep between two of its renames.

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 from functools import lru_cache
 from pathlib import Path
 
-from archiver.store.fsync import sync_filesystem
+from archiver.store.fsync import sync_filesystem, sync_path
 
 NAME = "packed-refs"
+#: Longer than any file of a ref.
+_MAX_REF_BYTES = 1 << 12
 _REF = rb"([0-9a-f]{40}) (refs/[^\x00-\x20\x7f]+)\n"
 _LINE = re.compile(rb"^" + _REF, re.MULTILINE)
 _WHOLE = re.compile(rb"(?:#[^\n]*\n)?(?:" + _REF + rb"(?:\^[0-9a-f]{40}\n)?)*+")
@@ -22,7 +26,10 @@ def is_whole(repository: Path) -> bool:
     """
     path = repository / NAME
     try:
-        status = os.stat(path)
+        status = os.lstat(path)
+        if not stat.S_ISREG(status.st_mode):
+            # Reading a pipe would wait for a writer.
+            return False
         return _is_whole(path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     except (FileNotFoundError, PermissionError):  # Not seen is not damaged.
         return True
@@ -37,8 +44,20 @@ def _is_whole(path: Path, *_state: int) -> bool:
 
     An empty file is not whole: git writes a comment at least, and would lose all packed refs without a word.
     """
-    data = path.read_bytes()
+    data = read_regular_file(path)
     return bool(data) and _WHOLE.fullmatch(data) is not None
+
+
+def read_regular_file(path: Path, max_bytes: int = -1) -> bytes:
+    """Return the bytes of a regular file, at most ``max_bytes``; raises OSError, also for a link or a pipe.
+
+    Whoever owns the archive can put anything there: a pipe would let root wait for ever, and a link read for ever.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), os.fspath(path))
+        return stream.read(max_bytes)
 
 
 def was_written_here(repository: Path) -> bool:
@@ -54,7 +73,7 @@ def was_written_here(repository: Path) -> bool:
 def read(repository: Path) -> dict[str, str]:
     """Return the object id of each ref with an intact line; none if the file is missing or unreadable."""
     try:
-        data = (repository / NAME).read_bytes()
+        data = read_regular_file(repository / NAME)
     except OSError:
         # Without the file, no ref is packed; an unreadable one gives no ref.
         return {}
@@ -67,7 +86,7 @@ def read_with_loose(repository: Path) -> dict[str, str]:
     for folder, _, files in os.walk(repository / "refs"):
         for path in (Path(folder, name) for name in files):
             try:
-                text = path.read_text("ascii").strip()
+                text = read_regular_file(path, _MAX_REF_BYTES).decode("ascii").strip()
             except (OSError, ValueError):
                 # A file that cannot be read as text holds no object id.
                 continue
@@ -88,5 +107,6 @@ def write(repository: Path, refs: dict[str, str]) -> None:
     making = repository / f"{NAME}.new"
     lines = [f"{oid} {name}\n" for name, oid in sorted(refs.items())]
     making.write_text("".join(lines), "utf-8", "surrogateescape")
+    sync_path(os.fspath(making))
     os.rename(making, repository / NAME)
     sync_filesystem(repository)

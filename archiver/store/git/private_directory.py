@@ -15,6 +15,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 import weakref
 from collections.abc import Mapping
@@ -112,8 +113,7 @@ class PrivateDirectory:
             lock = -1
             try:
                 lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                # The lock says that the process lives, also to systemd-tmpfiles.
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _lock_as_alive(lock)
                 self._fill(folder)
             except OSError as error:
                 failure = error
@@ -169,9 +169,36 @@ def _remove_if_abandoned(folder: str) -> None:
         os.close(lock)
 
 
+def _lock_as_alive(folder_descriptor: int) -> None:
+    """Lock a private directory, which says that its process lives, also to systemd-tmpfiles.
+
+    Raises BlockingIOError if another process is removing it.  A filesystem without locks, such as NFS, is no
+    error: there, nobody takes a directory for abandoned.
+    """
+    try:
+        fcntl.flock(folder_descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:
+        return
+
+
 def _parents() -> list[str]:
     """Return the folders in which a private directory may lie, the best one first."""
-    return list(dict.fromkeys([_MEMORY_FOLDER, tempfile.gettempdir()]))
+    folders = dict.fromkeys([_MEMORY_FOLDER, tempfile.gettempdir()])
+    return [folder for folder in folders if _is_safe_parent(folder)]
+
+
+def _is_safe_parent(folder: str) -> bool:
+    """Return True if nobody else can replace what this user makes in ``folder``."""
+    try:
+        status = os.stat(folder)
+    except OSError:
+        # There is no such folder, or it cannot be looked at.
+        return False
+    others_may_write = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    is_sticky = status.st_mode & stat.S_ISVTX
+    return status.st_uid in (0, os.geteuid()) and (not others_may_write or bool(is_sticky))
 
 
 def _remove(folder: str, lock: int, creator_pid: int) -> None:

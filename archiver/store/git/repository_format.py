@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from archiver.errors import LazyMessage, StorageError
-from archiver.path_existence import is_plain_file
+from archiver.path_existence import is_folder, is_plain_file, is_there
 from archiver.store.git import hooks
 from archiver.store.git.commands import GitCommands
 
@@ -114,6 +114,14 @@ def check_readable(repository: Path) -> None:
             files=", ".join(outside_files),
             repository=repository,
             command=hooks.RESTORE,
+        )
+    packed_path = repository / "packed-refs"
+    is_special = is_there(packed_path, follow_links=False) and not is_plain_file(packed_path)
+    if is_special and not is_folder(packed_path, follow_links=False):
+        raise StorageError(
+            "{path} is not a regular file, so git was not run. Nothing was changed. Find out who put it there, "
+            "and remove it manually.",
+            path=packed_path,
         )
     if keeps_refs_in_tables(repository):
         raise reftable_problem(repository)

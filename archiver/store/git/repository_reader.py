@@ -134,13 +134,16 @@ class RepositoryReader:
             )
         return self._reader
 
-    def history(self, tip: str, since: str | None = None) -> Iterator[str]:
+    def history(self, tip: str, since: str | None = None, newest: int | None = None) -> Iterator[str]:
         """Yield the commits after ``since`` (None: all) up to ``tip``, oldest first; follows first parents only.
+
+        With ``newest``, only that many are yielded, the newest ones.
 
         Raises StorageError if git fails, for example because a commit is missing.
         """
         span = [tip] if since is None else [tip, f"^{since}"]
-        out = self.commands.run(*_SMALL_WINDOWS, "rev-list", "--reverse", "--first-parent", *span)
+        limit = () if newest is None else (f"--max-count={newest}",)
+        out = self.commands.run(*_SMALL_WINDOWS, "rev-list", "--reverse", "--first-parent", *limit, *span)
         yield from out.decode("ascii").split()
 
     def all_commits(self) -> Iterator[str]:

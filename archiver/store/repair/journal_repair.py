@@ -56,6 +56,11 @@ class RefDifferences:
     unknown_refs: tuple[str, ...] = ()
 
     @property
+    def is_explained_by_crash(self) -> bool:
+        """Return True if a crash can have left these differences: missing refs, and branches at a former value."""
+        return all(ref.startswith(_BRANCH_PREFIX) for ref in self.unknown_refs)
+
+    @property
     def problem(self) -> LazyMessage | None:
         """Return the reason for the message of :func:`damage_error`; None if there is no difference."""
         if self.unknown_refs:

@@ -8,21 +8,39 @@ former value.  Git cannot replace an empty ref: it answers "reference broken" to
 from __future__ import annotations
 
 import os
+import re
+import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from archiver.errors import LazyMessage, StorageError
-from archiver.path_existence import is_there
+from archiver.path_existence import is_folder, is_plain_file, is_there
+from archiver.store.fsync import sync_path
 from archiver.store.git import interrupted_write, packed_refs
 from archiver.store.git.ref_transaction import ZERO, RefUpdate
 from archiver.store.git.repository import JOURNAL, Repository
 from archiver.store.journal import Journal
 from archiver.store.repair import journal_repair, set_aside
 
-_OID_LENGTH = 40
+_MAX_REF_BYTES = 1 << 12
+#: A crash explains what the last transaction lacks, because each one is synced before the next begins.  A
+#: transaction has no more events.  Whatever else is missing was removed by somebody, and is left to a person.
+_LAST_TRANSACTION_EVENTS = 64
+#: What a power cut leaves of a ref: nothing, zeros, or the beginning of an object id.
+_BROKEN = re.compile(rb"[0-9a-f]{0,39}\0*\n?")
+_LOST_REFS = "refs/lost/"
 
 
-def clean_up(root: Path, repository: Repository, notify: Callable[[LazyMessage], None]) -> None:
+@dataclass(frozen=True, slots=True)
+class CleanUp:
+    """What was removed after a crash, so that the journal has to say what belongs there."""
+
+    broken_refs: tuple[str, ...] = ()
+    are_packed_refs_rebuilt: bool = False
+
+
+def clean_up(root: Path, repository: Repository, notify: Callable[[LazyMessage], None]) -> CleanUp:
     """Remove what a crashed writer or a power cut left, before any git looks at the refs; ``notify`` is told.
 
     The journal's own file stays whatever it holds: without it, git would take the former value from
@@ -31,49 +49,86 @@ def clean_up(root: Path, repository: Repository, notify: Callable[[LazyMessage],
 
     Raises Busy if a git process of the crashed writer still runs, StorageError if a file cannot be removed.
     """
+    path = repository.path
     try:
-        interrupted_write.remove_leftovers(repository.path)
-        if not packed_refs.is_whole(repository.path) and _has_readable_journal(repository.path):
-            intact_refs = packed_refs.read(repository.path)
-            set_aside.put_away(root, repository.path / packed_refs.NAME)
-            packed_refs.write(repository.path, intact_refs)
-        broken_refs = [ref for ref in _loose_refs(repository.path) if _is_broken(repository.path / ref)]
+        interrupted_write.remove_leftovers(path)
+        kept_path = _rebuild_packed_refs(root, path)
+        broken_refs = tuple(ref for ref in _loose_refs(path) if _is_broken(path / ref))
         for ref in broken_refs:
-            os.unlink(repository.path / ref)
+            os.unlink(path / ref)
     except OSError as error:
         raise StorageError(
             "Cannot clean up {path} after a crash: {reason}. No archived data was lost. Check the disk, and the "
             "owner of the archive's files.",
-            path=repository.path,
+            path=path,
             reason=error.strerror or error,
         ) from None
+    if kept_path is not None:
+        notify(
+            LazyMessage(
+                "Rebuilt {name} after a crash. The damaged file was kept as {path}.",
+                name=packed_refs.NAME,
+                path=kept_path,
+            )
+        )
     if broken_refs:
         notify(LazyMessage("Removed because they were empty after a crash: {refs}.", refs=", ".join(broken_refs)))
+    return CleanUp(broken_refs, packed_refs.was_written_here(path))
 
 
-def complete_refs(repository: Repository, journal: Journal, notify: Callable[[LazyMessage], None]) -> None:
-    """Make missing refs, and move branches forward, as the journal says; ``notify`` is told which.
+def _rebuild_packed_refs(root: Path, path: Path) -> Path | None:
+    """Replace damaged packed refs by their intact lines, if the journal's ref is intact; return where the old are.
 
-    What a crash does not explain stays: a ref of another value, or one whose object is missing.  Reads every
-    event. Raises StorageError if git fails.
+    None if they are not damaged.  A crash on the way leaves the old file or the new one in its place.
     """
-    expected = journal_repair.expected_refs((event.commit, event.refs) for event in journal.events_since(None))
+    if packed_refs.is_whole(path) or not _has_readable_journal(path):
+        return None
+    intact_refs = packed_refs.read(path)
+    copy_path = path / f"{packed_refs.NAME}.damaged"
+    if is_plain_file(path / packed_refs.NAME):
+        shutil.copyfile(path / packed_refs.NAME, copy_path)
+        sync_path(os.fspath(copy_path))
+        kept_path = set_aside.put_away(root, copy_path)
+    else:
+        kept_path = set_aside.put_away(root, path / packed_refs.NAME)
+    packed_refs.write(path, intact_refs)
+    return kept_path
+
+
+def complete_refs(
+    repository: Repository, journal: Journal, cleaned: CleanUp, notify: Callable[[LazyMessage], None]
+) -> None:
+    """Make the refs that a crash explains as the journal says; ``notify`` is told which.
+
+    These are the refs of the last transaction, those that ``cleaned`` names, and all of them if the packed refs
+    were rebuilt.  A missing ref is made, and a branch is moved forward.  A ref of another value stays, and so
+    does one whose object is missing.  Raises StorageError if git fails.
+    """
+    needs_all = bool(cleaned.broken_refs) or cleaned.are_packed_refs_rebuilt
+    expected = _expected_refs(journal, None if needs_all else _LAST_TRANSACTION_EVENTS)
+    if not cleaned.are_packed_refs_rebuilt:
+        recent_refs = _expected_refs(journal, _LAST_TRANSACTION_EVENTS).keys() | set(cleaned.broken_refs)
+        expected = {ref: oid for ref, oid in expected.items() if ref in recent_refs}
     present_refs = repository.refs()
     moves = []
     for ref, wanted in expected.items():
         present = present_refs.get(ref)
-        if present == wanted or not _exists(repository, wanted):
+        if present == wanted or ref.startswith(_LOST_REFS) or not _exists(repository, wanted):
             continue
-        is_behind = (
-            present is not None and ref.startswith("refs/heads/") and repository.descends_from(wanted, present)
-        )
-        if present is None or is_behind:
+        is_branch = ref.startswith("refs/heads/")
+        if present is None or (is_branch and repository.descends_from(wanted, present)):
             moves.append(RefUpdate(ref, present or ZERO, wanted))
     if moves:
         repository.move_refs(moves)
         notify(LazyMessage("Completed after a crash: {refs}.", refs=", ".join(move.ref for move in moves)))
     if packed_refs.was_written_here(repository.path):
         repository.pack_refs()
+
+
+def _expected_refs(journal: Journal, event_count: int | None) -> dict[str, str]:
+    """Return the object id that each ref has by the newest ``event_count`` events; None: by all events."""
+    events = journal.events_since(None) if event_count is None else journal.newest_events(event_count)
+    return journal_repair.expected_refs((event.commit, event.refs) for event in events)
 
 
 def _has_readable_journal(repository_path: Path) -> bool:
@@ -83,8 +138,11 @@ def _has_readable_journal(repository_path: Path) -> bool:
 
 
 def _loose_refs(repository_path: Path) -> Iterator[str]:
-    """Yield the name of each ref but the journal's that has a separate file."""
-    for folder, _, file_names in os.walk(repository_path / "refs"):
+    """Yield the name of each ref but the journal's that has a separate file; links are not followed."""
+    refs_folder = repository_path / "refs"
+    if not is_folder(refs_folder, follow_links=False):
+        return
+    for folder, _, file_names in os.walk(refs_folder):
         for file_name in file_names:
             ref = os.path.relpath(os.path.join(folder, file_name), repository_path)
             if ref != JOURNAL:
@@ -92,9 +150,15 @@ def _loose_refs(repository_path: Path) -> Iterator[str]:
 
 
 def _is_broken(path: Path) -> bool:
-    """Return True if the file of a ref holds no object id; raises OSError if it cannot be read."""
-    value = path.read_bytes().strip()
-    return len(value) != _OID_LENGTH or not value.isalnum()
+    """Return True if a regular file holds only a part of an object id, or nothing.
+
+    Anything else is not what a power cut leaves: a link, a file of other text, or one that cannot be read.
+    """
+    try:
+        return _BROKEN.fullmatch(packed_refs.read_regular_file(path, _MAX_REF_BYTES)) is not None
+    except OSError:
+        # No regular file, or not readable: git and verify report it.
+        return False
 
 
 def _exists(repository: Repository, oid: str) -> bool:
