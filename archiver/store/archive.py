@@ -123,8 +123,8 @@ class Archive:
         is_writable = os.stat(self.root).st_uid == os.geteuid() and os.access(self.root, os.W_OK)
         if (damage := self.journal_damage()) is not None:
             self._notify(damage.message)
-            return self._readable_index(index_path)
-        self._index = (
+            return self._index or self._readable_index(index_path)
+        self._index = self._index or (  # open already if a crashed write was completed just now
             index_files.open_index_for_writing(index_path, self._notify)
             if is_writable
             else index_files.open_index_read_only(index_path, self.journal)
@@ -135,7 +135,7 @@ class Archive:
                     pass
             except JournalDamaged as damaged:
                 self._notify(damaged.message)
-            except ArchiverError:
+            except (ArchiverError, OSError):
                 # The lock is held, or the disk is full: the index only lacks the newest events.
                 pass
         return self._index

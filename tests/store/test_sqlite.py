@@ -57,9 +57,7 @@ def test_what_cannot_be_opened_is_closed_at_once(
         gc.enable()
 
 
-@pytest.mark.parametrize(
-    "shown", [lambda path: Snapshot(path, read_only=True).skipped(), lambda path: _replica_objects(path)]
-)
+@pytest.mark.parametrize("shown", [lambda path: _skipped_paths(path), lambda path: _replica_objects(path)])
 @pytest.mark.parametrize("state", ["without tables", "empty", "damaged"])
 def test_a_database_that_is_just_being_made_reads_as_an_empty_one(
     tmp_path: Path, shown: Callable[[Path], Any], state: str
@@ -73,9 +71,14 @@ def test_a_database_that_is_just_being_made_reads_as_an_empty_one(
     assert not shown(path)
 
 
+def _skipped_paths(path: Path) -> object:
+    with closing(Snapshot(path, read_only=True)) as snapshot:
+        return snapshot.skipped()
+
+
 def _replica_objects(path: Path) -> object:
-    state = ReplicaState(path, read_only=True)
-    return state.objects_below("")
+    with closing(ReplicaState(path, read_only=True)) as state:
+        return state.objects_below("")
 
 
 @pytest.mark.needs("processes")
