@@ -46,12 +46,13 @@ def proven_time_sql(table: str) -> str:
 
 
 def _next_version_sql(column: str) -> str:
-    """Return an SQL expression for a column of the next version, which supersedes the version ``v``.
+    """Return an SQL expression for a column of the version that supersedes ``v``; null for the newest version.
 
-    ``column`` is an expression that calls the next version ``n``. The numbered submissions of a filing share one
-    folder. So the first version of a submission supersedes the last one of the number before. Null for the newest
-    version.
+    The query must call versions ``v`` and their submissions ``s``; ``column`` calls the superseding version ``n``.
+    That is the next version of the same submission. Numbered submissions of a filing share the filing's folder, so
+    the last version of one number is superseded by the first version of the next number.
     """
+    # The second query finds the next number: numbered submissions have an empty folder and a name of digits.
     return f"""coalesce(
            (select {column} from versions n where n.submission = v.submission and n.number = v.number + 1),
            (select {column} from versions n join submissions t on t.id = n.submission
