@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import stat
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from archiver.store.fsync import sync_filesystem, sync_path
 
 NAME = "packed-refs"
 #: Longer than any file of a ref.
-_MAX_REF_BYTES = 1 << 12
+MAX_REF_BYTES = 1 << 12
 _REF = rb"([0-9a-f]{40}) (refs/[^\x00-\x20\x7f]+)\n"
 _LINE = re.compile(rb"^" + _REF, re.MULTILINE)
 _WHOLE = re.compile(rb"(?:#[^\n]*\n)?(?:" + _REF + rb"(?:\^[0-9a-f]{40}\n)?)*+")
@@ -86,13 +87,22 @@ def read_with_loose(repository: Path) -> dict[str, str]:
     for folder, _, files in os.walk(repository / "refs"):
         for path in (Path(folder, name) for name in files):
             try:
-                text = read_regular_file(path, _MAX_REF_BYTES).decode("ascii").strip()
+                text = read_regular_file(path, MAX_REF_BYTES).decode("ascii").strip()
             except (OSError, ValueError):
                 # A file that cannot be read as text holds no object id.
                 continue
             if re.fullmatch("[0-9a-f]{40}", text):
                 refs[os.fspath(path.relative_to(repository))] = text
     return refs
+
+
+def encode_lines(refs: Mapping[str, str]) -> bytes:
+    """Return the lines of a ``packed-refs`` with these refs, given as name and object id.
+
+    Git's first line, a comment, is left out.
+    """
+    lines = (f"{oid} {name}\n" for name, oid in sorted(refs.items()))
+    return "".join(lines).encode("utf-8", "surrogateescape")
 
 
 def write(repository: Path, refs: dict[str, str]) -> None:
@@ -105,8 +115,7 @@ def write(repository: Path, refs: dict[str, str]) -> None:
         sync_filesystem(repository)
         return
     making = repository / f"{NAME}.new"
-    lines = [f"{oid} {name}\n" for name, oid in sorted(refs.items())]
-    making.write_text("".join(lines), "utf-8", "surrogateescape")
+    making.write_bytes(encode_lines(refs))
     sync_path(os.fspath(making))
     os.rename(making, repository / NAME)
     sync_filesystem(repository)

@@ -23,6 +23,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from archiver.errors import StorageError
+from archiver.store.git import packed_refs
 
 _PREFIX = "archiver-git-"
 #: The value of ``GIT_OBJECT_DIRECTORY``, from the working directory of git.
@@ -139,8 +140,7 @@ class PrivateDirectory:
                 os.symlink(f"{_WORKING_DIRECTORY}/{name}", f"{folder}/{name}")
             return
         os.mkdir(f"{folder}/refs")
-        lines = [f"{oid} {ref}\n" for ref, oid in sorted(self._copied_refs.items())]
-        Path(folder, "packed-refs").write_text("".join(lines), "utf-8", "surrogateescape")
+        Path(folder, packed_refs.NAME).write_bytes(packed_refs.encode_lines(self._copied_refs))
 
 
 def _remove_abandoned(parent: str) -> None:
@@ -180,6 +180,7 @@ def _lock_as_alive(folder_descriptor: int) -> None:
     except BlockingIOError:
         raise
     except OSError:
+        # Without locks, the directory of a killed process stays.
         return
 
 

@@ -23,7 +23,6 @@ from archiver.store.git.repository import JOURNAL, Repository
 from archiver.store.journal import Journal
 from archiver.store.repair import journal_repair, set_aside
 
-_MAX_REF_BYTES = 1 << 12
 #: A crash explains what the last transaction lacks, because each one is synced before the next begins.  A
 #: transaction has no more events.  Whatever else is missing was removed by somebody, and is left to a person.
 _LAST_TRANSACTION_EVENTS = 64
@@ -104,11 +103,14 @@ def complete_refs(
     were rebuilt.  A missing ref is made, and a branch is moved forward.  A ref of another value stays, and so
     does one whose object is missing.  Raises StorageError if git fails.
     """
-    needs_all = bool(cleaned.broken_refs) or cleaned.are_packed_refs_rebuilt
-    expected = _expected_refs(journal, None if needs_all else _LAST_TRANSACTION_EVENTS)
-    if not cleaned.are_packed_refs_rebuilt:
-        recent_refs = _expected_refs(journal, _LAST_TRANSACTION_EVENTS).keys() | set(cleaned.broken_refs)
-        expected = {ref: oid for ref, oid in expected.items() if ref in recent_refs}
+    if cleaned.are_packed_refs_rebuilt:
+        expected = _expected_refs(journal, None)
+    else:
+        expected = _expected_refs(journal, _LAST_TRANSACTION_EVENTS)
+        older_refs = set(cleaned.broken_refs) - expected.keys()
+        if older_refs:
+            all_refs = _expected_refs(journal, None)
+            expected |= {ref: all_refs[ref] for ref in older_refs & all_refs.keys()}
     present_refs = repository.refs()
     moves = []
     for ref, wanted in expected.items():
@@ -155,7 +157,7 @@ def _is_broken(path: Path) -> bool:
     Anything else is not what a power cut leaves: a link, a file of other text, or one that cannot be read.
     """
     try:
-        return _BROKEN.fullmatch(packed_refs.read_regular_file(path, _MAX_REF_BYTES)) is not None
+        return _BROKEN.fullmatch(packed_refs.read_regular_file(path, packed_refs.MAX_REF_BYTES)) is not None
     except OSError:
         # No regular file, or not readable: git and verify report it.
         return False
