@@ -54,6 +54,7 @@ def test_the_periods_of_one_content_are_grouped_by_version(site: Site) -> None:
     assert site.run("explain", "f/s/v1").stdout.count("  In ") == 0
 
 
+@pytest.mark.needs("processes")
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_a_version_that_is_gone_is_not_called_retained(tmp_path: Path, lang: str) -> None:
     """``explain`` said until when it was retained, as if it were still there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -47,12 +48,13 @@ def test_it_is_made_again_when_a_cleaner_took_a_part_of_it(lost: str) -> None:
         if lost:
             (path / lost).unlink()
         else:
-            subprocess.run(["rm", "-r", path], check=True)
+            shutil.rmtree(path)
         assert not directory.is_intact()
         assert Path(directory.path(), "refs").is_symlink()
         assert directory.is_intact()
 
 
+@pytest.mark.needs("processes")
 def test_what_a_killed_process_left_is_removed_by_the_next_one(own_folder: Path) -> None:
     code = (
         "import os, sys\n"
