@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -56,9 +57,8 @@ def test_a_command_reads_its_input_and_its_directory(site: Site) -> None:
 
 
 def test_commands_run_at_the_same_time(site: Site) -> None:
-    with site.open().writing(
-        wait_seconds=5
-    ):  # Whoever waits for the lock does not keep the server from serving others.
+    # Whoever waits for the lock does not keep the server from serving others.
+    with closing(site.open()) as archive, archive.writing(wait_seconds=5):
         with pytest.raises(subprocess.TimeoutExpired):
             command_server().run(
                 [COMMAND, "--config", site.config, "run", "--once"],
