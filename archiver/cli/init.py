@@ -245,9 +245,11 @@ def _is_same_path(value_in_file: Any, typed_value: Any) -> bool:
 
 
 def _is_init_complete(settings: Config, first_event: FirstEvent) -> bool:
-    """Return True if nothing is left to do: the archive exists or, for a clone, this very adoption is complete.
+    """Return True if a repeated "archiver init" has nothing left to do.
 
-    For a clone, raises any exception of opening the archive and reading the journal.
+    ``first_event`` is what this call would journal first. A new archive is complete once it stands at its path.
+    The adoption of a clone is complete once the clone's journal has this very event; reading it raises any
+    exception of opening an archive.
     """
     from archiver.store.creation.adoption import is_adoption_complete
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -37,10 +38,25 @@ service_command = command_group("Run archiver as a system service.")
 )
 @click.option("--print", "only_print", is_flag=True, help="Print the unit; write nothing.")
 def _install_unit(session: Session, user_name: str, unit_file: str, only_print: bool) -> None:
-    """Write the unit for this very program and configuration file; systemd itself is not touched.
+    """Write the unit for this very program and configuration file, or only print it; systemd is not touched.
 
-    Raises UsageError for a user who could not run the service, StorageError if the unit cannot be written.
+    Before it is written, but not before it is only printed: raises UsageError for a user who could not run the
+    service, StorageError if the unit cannot be written.
     """
+    unit_text = _render_unit(session, user_name)
+    if only_print:
+        print(unit_text, end="")
+        return
+    _check_user_owns_archive(session.config.archive, user_name)
+    _write_unit_file(Path(unit_file), unit_text)
+    session.console.info("Unit file: {path}", path=unit_file)
+    session.console.info(
+        "To start the service now and at every boot, run: systemctl daemon-reload; systemctl enable --now archiver"
+    )
+
+
+def _render_unit(session: Session, user_name: str) -> str:
+    """Return the text of the unit that runs this program with this configuration file as ``user_name``."""
     from archiver.config.location import find_config_file
     from archiver.daemon import unit
 
@@ -49,24 +65,24 @@ def _install_unit(session: Session, user_name: str, unit_file: str, only_print: 
     # The service replaces the metrics file, so it writes to the folder around it.
     writable_folders = [config.metrics_textfile.parent] if config.metrics_textfile else []
     program = Path(os.path.abspath(sys.argv[0]))
-    unit_text = unit.render_unit(program, config_file, config.archive, config.watch, user_name, writable_folders)
-    if only_print:
-        print(unit_text, end="")
-        return
-    _check_user_owns_archive(config.archive, user_name)
+    return unit.render_unit(program, config_file, config.archive, config.watch, user_name, writable_folders)
+
+
+def _write_unit_file(unit_path: Path, unit_text: str) -> None:
+    """Write the unit; an existing one is replaced as a whole. Raises StorageError, and changes nothing then."""
+    new_path = unit_path.with_name(unit_path.name + ".new")
     try:
-        Path(unit_file).write_text(unit_text, encoding="utf-8")
+        new_path.write_text(unit_text, encoding="utf-8")
+        new_path.replace(unit_path)
     except OSError as error:
+        with suppress(OSError):
+            new_path.unlink()
         raise StorageError(
             "Cannot write to {path} ({reason}). Nothing was changed. Run this as root, or choose another file "
             "with --to.",
-            path=unit_file,
+            path=unit_path,
             reason=error.strerror,
         ) from None
-    session.console.info("Unit file: {path}", path=unit_file)
-    session.console.info(
-        "To start the service now and at every boot, run: systemctl daemon-reload; systemctl enable --now archiver"
-    )
 
 
 def _check_user_owns_archive(archive: Path, user_name: str) -> None:

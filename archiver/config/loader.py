@@ -138,9 +138,12 @@ class _ValueReader:
         return setting_values
 
     def _read_filing_tables(self, settings_class: type, tables: object) -> dict[str, Any]:
-        """Return an object of ``settings_class`` for each filing's table, by the name of the filing's folder."""
+        """Return an object of ``settings_class`` for each filing's table, by the name of the filing's folder.
+
+        ``tables`` is what the file has in their place, of any TOML type, or None. What should be a table and is
+        not is left out: ``TomlDocument.find_wrong_keys`` has reported it.
+        """
         if not isinstance(tables, dict):
-            # Missing, or not a table, which find_wrong_keys has reported.
             return {}
         return {
             decode_file_name(filing_name): settings_class(

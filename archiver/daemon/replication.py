@@ -79,24 +79,29 @@ class Replication:
         """
         try:
             self._replicate_once()
-            self._replicated_commit, self._failure_count = journal_head, 0
-            self._earliest_run_at = clock.monotonic_seconds() + _MIN_INTERVAL_SECONDS
-            self._next_check_at = clock.monotonic_seconds() + _MAX_INTERVAL_SECONDS
-            return
         except TransferStopped:
             # The daemon stops.  The first run after the next start continues from here.
-            return
+            pass
         except Busy:
             # Another process is replicating, for example a command.
-            self._earliest_run_at = clock.monotonic_seconds() + _MIN_INTERVAL_SECONDS
-            return
+            self._postpone_next_run(_MIN_INTERVAL_SECONDS)
         except Exception as error:
             # Every exception leads to a pause: otherwise each turn of the daemon would start another thread.
             self._failure_count += 1
-            pause = min(_FIRST_PAUSE_SECONDS * 2 ** (self._failure_count - 1), _LONGEST_PAUSE_SECONDS)
-            self._earliest_run_at = clock.monotonic_seconds() + pause
+            self._postpone_next_run(
+                min(_FIRST_PAUSE_SECONDS * 2 ** (self._failure_count - 1), _LONGEST_PAUSE_SECONDS)
+            )
+            # A daemon that stops cuts connections, so an expected error says nothing about the bucket then.
             if not (self._stopping.is_set() and isinstance(error, ArchiverError)):
                 self._failures.report_failure(error, problem="replica")
+        else:
+            self._replicated_commit, self._failure_count = journal_head, 0
+            self._postpone_next_run(_MIN_INTERVAL_SECONDS)
+            self._next_check_at = clock.monotonic_seconds() + _MAX_INTERVAL_SECONDS
+
+    def _postpone_next_run(self, seconds: float) -> None:
+        """Begin no run within the next ``seconds``, whatever is journalled until then."""
+        self._earliest_run_at = clock.monotonic_seconds() + seconds
 
     def _replicate_once(self) -> None:
         """Bring the bucket up to date; open the archive and the connection for this run, and close them again.

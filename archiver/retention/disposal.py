@@ -178,23 +178,29 @@ def run_plan(archive: Archive, plan_id: str, rules: DisposalRules, lock_timeout:
 
 
 def _delete_and_certify(archive: Archive, writer: Writer, plan_id: str) -> DisposalResult:
-    """Delete the objects of a begun plan, except objects needed now, and journal the certificate."""
+    """Delete the objects of a begun plan that nothing else needs, then journal the certificate (销毁证明).
+
+    The deletion cannot be undone. If it is interrupted, a repetition deletes what is left and journals the
+    certificate, which always covers the whole plan.
+
+    Raises StorageError if an object cannot be deleted or the journal cannot be written.
+    """
     disposal = find_plan(archive, plan_id)
     plan = read_plan(archive, disposal)
     # Since the plan began, a new version may have been captured with the same content.
     needed_digests = find_needed_objects(archive.index)
-    deleted_sizes = {sha256: size for sha256, size in plan["objects"] if sha256 not in needed_digests}
-    needed_objects = [sha256 for sha256, _ in plan["objects"] if sha256 in needed_digests]
-    archive.content.destroy_objects(deleted_sizes)
-    DocumentCache(archive.root).remove_entries(deleted_sizes)
-    certificate_files = build_certificate(archive, disposal, plan, needed_objects)
-    byte_count = sum(deleted_sizes.values())
+    deletable_sizes = {sha256: size for sha256, size in plan["objects"] if sha256 not in needed_digests}
+    kept_digests = [sha256 for sha256, _ in plan["objects"] if sha256 in needed_digests]
+    archive.content.destroy_objects(deletable_sizes)
+    DocumentCache(archive.root).remove_entries(deletable_sizes)
+    deleted_bytes = sum(deletable_sizes.values())
     details = DisposalCertified(
-        plan_sha256=disposal.plan_sha256, objects=len(deleted_sizes), bytes=byte_count, kept=needed_objects
+        plan_sha256=disposal.plan_sha256, objects=len(deletable_sizes), bytes=deleted_bytes, kept=kept_digests
     )
+    certificate_files = build_certificate(archive, disposal, plan, kept_digests)
     attachments = {file_name: io.BytesIO(file_bytes) for file_name, file_bytes in certificate_files.items()}
     writer.append(Draft(plan_id, details, attachments))
-    return DisposalResult(plan_id, len(deleted_sizes), byte_count, len(needed_objects))
+    return DisposalResult(plan_id, len(deletable_sizes), deleted_bytes, len(kept_digests))
 
 
 def check_holds_are_known(archive: Archive, command_name: str, lock_timeout: float) -> None:

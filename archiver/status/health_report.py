@@ -40,7 +40,7 @@ from archiver.store.clock_lag import ClockLag
 from archiver.store.git.commands import OuterSetting
 from archiver.store.index import overview
 from archiver.store.index.overview import DoubtfulMaterial, UnsubmittedChange
-from archiver.store.repair import accepted_loss, journal_repair, set_aside
+from archiver.store.repair import accepted_loss, journal_repair, ref_agreement, set_aside
 from archiver.store.repair.set_aside import LostRecord, LostVersion
 
 #: State of the watch -> how changes are detected.  The state is empty while no daemon runs.
@@ -290,7 +290,8 @@ def _build_report(archive: Archive, config: Config, snapshot: Snapshot) -> Healt
         last_checkpoint_time=last_checkpoint.time if last_checkpoint else None,
         disk_forecast=_forecast_archive_disk(archive, time_reading.wall),
         replica=replica,
-        journal_problem=journal_repair.ref_problem(archive.repository) or archive.ref_problem(),
+        journal_problem=journal_repair.ref_problem(archive.repository)
+        or ref_agreement.find_contradiction(archive),
         set_aside_count=len(set_aside.databases(archive.root)),
         lost_versions=accepted_loss.lost_versions(archive),
         lost_records=accepted_loss.lost_records(archive),

@@ -170,27 +170,6 @@ class Archive:
         points = [sqlite.read_journal_point_of_file(path) for path in database_paths]
         return journal_repair.last_whole_event(self.repository, points)
 
-    def ref_problem(self) -> LazyMessage | None:
-        """Return the contradiction between the journal and the other refs or the index; None if they agree.
-
-        Also returns None while another process writes, and for what the next writer completes after a crash.
-        """
-        journal_tip, index_point = self.repository.resolve(JOURNAL), self.index.journal_point
-        if self.index.head_commit != journal_tip:
-            if journal_tip is None or index_point is None or self.has_event(index_point):
-                return None
-            return LazyMessage.define(
-                "its newest event is older than event {seq}, which a database records", code="journal.set-back"
-            ).with_fields(seq=index_point.seq)
-        refs = self.repository.refs()
-        # A writer moves the journal first and the index last: if neither has moved, nor have the refs.
-        if self.repository.resolve(JOURNAL) != journal_tip:
-            return None
-        differences = journal_repair.compare_refs(refs, self.index)
-        if differences.is_explained_by_crash and not lock.is_marked_clean(self.root / "lock"):
-            return None
-        return differences.problem
-
     def _damage_error(self, problem: LazyMessage) -> JournalDamaged:
         """Return the error for a journal with ``problem``; cached, as finding the last whole event is slow."""
         if problem not in self._damage_by_problem:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from typing import Any
 
 from archiver import clock
 from archiver.errors import LazyMessage
@@ -115,25 +117,46 @@ def check_timestamp_token(entry: JournalEntry, journal_state: JournalState, repo
 
 
 def check_key_change(entry: JournalEntry, journal_state: JournalState, report: VerifyReport) -> None:
-    """Check that the event adds a single key to the list and, for a rotation, that the old key signed it (A048).
+    """Check that the event adds one key to the list of keys, by the right of the old key or with a reason (A048).
 
-    The replacement of a lost key cannot be signed, so a note with its reason is added instead. From this event on,
-    ``journal_state`` requires signatures by the new key.
+    From this event on, ``journal_state`` requires signatures by the added key. If the list was rewritten, it is
+    the whole list, as one cannot tell which key is new; the rewriting is the finding then, not every later
+    signature.
 
     Raises KeyError if the list of keys or the signed tag is missing, ValueError if the event lacks a member.
     """
-    event, allowed_signers = entry.event, entry.read_attachment(SIGNERS_FILE)
-    added_signer = allowed_signers.removeprefix(journal_state.allowed_signers)
-    if not allowed_signers.startswith(journal_state.allowed_signers) or added_signer.count(b"\n") != 1:
+    event, listed_signers = entry.event, entry.read_attachment(SIGNERS_FILE)
+    earlier_signers = journal_state.allowed_signers
+    added_signer = listed_signers.removeprefix(earlier_signers)
+    if not listed_signers.startswith(earlier_signers) or added_signer.count(b"\n") != 1:
         report.add_finding("A048", event["object"], LazyMessage("the list of keys was rewritten"))
     if event["action"] == Action.KEY_ROTATE:
-        tag_data = entry.read_signed_tag()
-        has_new_key = added_signer.strip() in tag_data
-        if not has_new_key or not has_valid_tag_signature(tag_data, journal_state.current_signer):
-            report.add_finding("A048", event["object"], LazyMessage("it is not signed with the old key"))
-    if event["action"] == Action.KEY_REPLACE:
-        reason = require_member(KeyReplaced.from_details(event["details"]).reason, "reason")
-        report.add_note(
-            event["object"], _REPLACED.with_fields(at=event["at"], user=event["actor"]["user"], reason=reason)
-        )
-    journal_state.allowed_signers, journal_state.current_signer = allowed_signers, added_signer
+        _check_rotation_is_signed(entry, added_signer, journal_state.current_signer, report)
+    elif event["action"] == Action.KEY_REPLACE:
+        _note_key_replacement(event, report)
+    journal_state.allowed_signers, journal_state.current_signer = listed_signers, added_signer
+
+
+def _check_rotation_is_signed(
+    entry: JournalEntry, added_signer: bytes, old_signer: bytes, report: VerifyReport
+) -> None:
+    """Check that the event's tag names the added key and is signed with the old one (A048).
+
+    Raises KeyError if the tag is missing.
+    """
+    tag_data = entry.read_signed_tag()
+    if added_signer.strip() not in tag_data:
+        report.add_finding("A048", entry.event["object"], LazyMessage("its signed tag does not name the new key"))
+    elif not has_valid_tag_signature(tag_data, old_signer):
+        report.add_finding("A048", entry.event["object"], LazyMessage("it is not signed with the old key"))
+
+
+def _note_key_replacement(event: Mapping[str, Any], report: VerifyReport) -> None:
+    """Add a note with the reason: the replacement of a lost key cannot be signed with it.
+
+    Raises ValueError if the event has no reason.
+    """
+    reason = require_member(KeyReplaced.from_details(event["details"]).reason, "reason")
+    report.add_note(
+        event["object"], _REPLACED.with_fields(at=event["at"], user=event["actor"]["user"], reason=reason)
+    )

@@ -96,7 +96,7 @@ def create_in_workspace(root: Path) -> Iterator[NewArchiveFolder]:
     ``put_in_place``.
 
     ``put_in_place`` moves the archive to ``root``.  ``root`` and the folders above are created if missing.  If the
-    block raises, everything that was created is removed.
+    block raises, everything that this call has created is removed, and nothing that another process has.
 
     Raises Busy if another process is creating an archive at ``root``, StorageError if the filesystem cannot keep
     an archive, OSError if nothing can be written.
