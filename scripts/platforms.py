@@ -85,6 +85,8 @@ class Machine:
         self._run(["debootstrap", "--variant=minbase", included, platform.suite, os.fspath(self.root), MIRROR])
         for name in ("etc/resolv.conf", "etc/ssl/certs/ca-certificates.crt"):
             shutil.copyfile(Path("/", name), self.root / name)
+        # Sid's index says that it expires after a week, and a mirror may be older than that.
+        (self.root / "etc/apt/apt.conf.d/90mirror").write_text('Acquire::Check-Valid-Until "false";\n')
         if platform.git_settings:
             (self.root / "etc/gitconfig").write_text(platform.git_settings)
         self._run(["chroot", os.fspath(self.root), "useradd", "--create-home", "visitor"])

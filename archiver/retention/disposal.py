@@ -180,10 +180,7 @@ def run_plan(archive: Archive, plan_id: str, rules: DisposalRules, lock_timeout:
 def _delete_and_certify(archive: Archive, writer: Writer, plan_id: str) -> DisposalResult:
     """Delete the objects of a begun plan that nothing else needs, then journal the certificate (销毁证明).
 
-    The deletion cannot be undone. If it is interrupted, a repetition deletes what is left and journals the
-    certificate, which always covers the whole plan.
-
-    Raises StorageError if an object cannot be deleted or the journal cannot be written.
+    The deletion cannot be undone. If it is interrupted, a repetition deletes the rest. Raises StorageError.
     """
     disposal = find_plan(archive, plan_id)
     plan = read_plan(archive, disposal)
@@ -293,8 +290,7 @@ def _check_approver(archive: Archive, disposal: Disposal) -> None:
 
 def _check_approvals(disposal: Disposal) -> None:
     """Raise RetentionRefused if fewer than REQUIRED_APPROVALS users, without the planner, approved the plan."""
-    approver_uids = {approval.uid for approval in disposal.approvals} - {disposal.uid}
-    missing_count = REQUIRED_APPROVALS - len(approver_uids)
+    missing_count = REQUIRED_APPROVALS - len({approval.uid for approval in disposal.approvals} - {disposal.uid})
     if missing_count > 0:
         raise RetentionRefused(
             "Disposal plan {identity} lacks {missing} of {needed} approvals. Nothing was deleted. A user other "
