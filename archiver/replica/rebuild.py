@@ -11,13 +11,13 @@ import json
 import os
 import shutil
 import stat
+import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Container, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 from archiver.config import template
 from archiver.config.bucket_access import BucketAccess
@@ -299,7 +299,8 @@ def _download_if_undamaged(bucket: Bucket, spool: Path, version: ObjectVersion, 
     Raises BucketProblem if the download fails, OSError if the file cannot be written. No file is left then either.
     """
     digest = hashlib.sha256()
-    with NamedTemporaryFile(dir=spool, prefix="tmp", delete=False) as spool_file:
+    descriptor, spool_path = tempfile.mkstemp(dir=spool, prefix="tmp")
+    with open(descriptor, "wb") as spool_file:
         is_undamaged = False
         try:
             for chunk in bucket.download(version.key, version.version_id):
@@ -313,8 +314,8 @@ def _download_if_undamaged(bucket: Bucket, spool: Path, version: ObjectVersion, 
             return None
         finally:
             if not is_undamaged:
-                os.unlink(spool_file.name)
-    return spool_file.name if is_undamaged else None
+                os.unlink(spool_path)
+    return spool_path if is_undamaged else None
 
 
 def _move_to_content_store(archive: Archive, staged_path: str, sha256: str) -> None:

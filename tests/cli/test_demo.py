@@ -66,12 +66,13 @@ def test_hooks_elsewhere_are_named_and_overruled(
     git_settings.write_text("[core]\n\thooksPath = /usr/share/我的 hooks\n", "utf-8")
     refuse(one)
     shown = capfd.readouterr().out
-    assert "core.hooksPath to /usr/share/我的 hooks," in shown
-    assert f"$ git -c core.hooksPath={one.repository}/hooks --git-dir" in shown
+    has_hooks_by_configuration = one.git("hook", "list", "reference-transaction", check=False).returncode == 0
+    assert ("core.hooksPath to /usr/share/我的 hooks," in shown) != has_hooks_by_configuration
+    assert (f"$ git -c core.hooksPath={one.repository}/hooks --git-dir" in shown) != has_hooks_by_configuration
     assert one.tags() == ["f/s/v1"]
-    # What the sentence says.
+    # What the sentence says: without it, the guard refuses the deletion.
     done = one.git("tag", "-d", "f/s/v1", check=False)
-    assert done.returncode == 0
+    assert (done.returncode == 0) != has_hooks_by_configuration
 
 
 @pytest.mark.needs("processes")

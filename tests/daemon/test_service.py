@@ -161,14 +161,20 @@ def test_a_log_for_machines(site: Site) -> None:
     assert "Captured f/s/v1" in lines[0]["message"]
 
 
+def check_unit(unit: Path) -> None:
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True)
+    # It also reads the units of the system, and has its opinion of those.
+    ours = [
+        line for line in done.stderr.splitlines() if not line.startswith(("/usr/lib/systemd/", "/lib/systemd/"))
+    ]
+    assert (done.returncode, ours) == (0, [])
+
+
 @pytest.mark.needs("systemd-analyze")
 def test_the_unit_is_what_systemd_wants(site: Site, tmp_path: Path) -> None:
     text = site.run("service", "install", "--print").stdout
     (tmp_path / "archiver.service").write_text(text)
-    done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", tmp_path / "archiver.service"], capture_output=True, text=True
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    check_unit(tmp_path / "archiver.service")
     for line in ("Type=notify", "ProtectSystem=strict", f"ReadOnlyPaths=-{site.watch}", "WatchdogSec="):
         assert line in text
     assert f"ReadWritePaths={site.archive}\n" in text
@@ -180,10 +186,7 @@ def test_the_unit_with_awkward_names(tmp_path: Path) -> None:
     set_metrics(site, textfile=os.fspath(tmp_path / "metrics" / "a.prom"))
     text = site.run("service", "install", "--print").stdout
     (tmp_path / "archiver.service").write_text(text)
-    done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", tmp_path / "archiver.service"], capture_output=True, text=True
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    check_unit(tmp_path / "archiver.service")
     assert str(tmp_path / "metrics") in text
 
 

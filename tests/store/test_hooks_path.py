@@ -20,9 +20,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+#: Otherwise git 2.55 runs the guard that the repository's settings name, wherever it looks for hooks in files.
+GUARD_SWITCHED_OFF = '[hook "guard"]\n\tenabled = false\n'
+
+
 def settings(home: Path, hooks: object) -> Path:
     file = home / ".gitconfig"
-    file.write_text(f'[core]\n\thooksPath = "{hooks}"\n', encoding="utf-8")
+    file.write_text(f'{GUARD_SWITCHED_OFF}[core]\n\thooksPath = "{hooks}"\n', encoding="utf-8")
     return file
 
 
@@ -40,10 +44,19 @@ def test_a_setting_of_the_caller_is_named_with_its_file(site: Site, home: Path) 
     assert f"git -c core.hooksPath='{site.repository}/hooks'" in line or f"={site.repository}/hooks" in line
 
 
+def test_a_git_that_runs_the_guard_by_configuration_is_left_alone(site: Site, home: Path) -> None:
+    settings(home, "/company/hooks")
+    switched_off = site.json("status")["hooks_path"]
+    (home / ".gitconfig").write_text('[core]\n\thooksPath = "/company/hooks"\n', encoding="utf-8")
+    assert site.json("status")["hooks_path"] == (None if has_hooks_by_configuration(home) else switched_off)
+
+
 def test_an_included_file_counts(site: Site, home: Path) -> None:
     included = home / "included"
     included.write_text("[core]\n\thooksPath = ~/hooks\n")
-    (home / ".gitconfig").write_text(f'[includeIf "gitdir:{site.archive}/"]\n\tpath = {included.name}\n')
+    (home / ".gitconfig").write_text(
+        f'{GUARD_SWITCHED_OFF}[includeIf "gitdir:{site.archive}/"]\n\tpath = {included.name}\n'
+    )
     found = site.json("status")["hooks_path"]
     assert found == {"value": str(home / "hooks"), "origin": str(included)}
 
@@ -78,7 +91,7 @@ def test_git_by_hand_is_not_refused_but_the_archive_goes_on(site: Site, home: Pa
     trap = hooks / "reference-transaction"
     trap.write_text(f"#!/bin/sh\ntouch '{home}/ran'\nexit 1\n")
     trap.chmod(0o755)
-    settings(home, hooks)
+    (home / ".gitconfig").write_text(f'[core]\n\thooksPath = "{hooks}"\n', encoding="utf-8")
     site.write("f/s/a.txt", "one")
     site.catch_up()
     assert not (home / "ran").exists()

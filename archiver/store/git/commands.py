@@ -195,11 +195,25 @@ class GitCommands:
         git obeys the settings of the system and of the user.  None if no file sets it, or if git cannot read one
         of the files, because git then runs no command at all.
         """
-        place = ["git", f"--git-dir={os.fspath(self.path)}"]
-        asked = ["config", "--null", "--show-origin", "--type=path", "--get", name]
+        answer = self._ask_outer_git("config", "--null", "--show-origin", "--type=path", "--get", name)
+        if answer is None:
+            return None
+        origin, value = os.fsdecode(answer).split("\0")[:2]
+        return OuterSetting(value, origin.removeprefix("file:"))
+
+    def outer_hooks(self, event: str) -> list[str]:
+        """Return the names of the hooks by configuration that a person's git runs here for ``event``.
+
+        Empty for a git that has no such hooks, which came with git 2.55.
+        """
+        answer = self._ask_outer_git("hook", "list", event)
+        return [] if answer is None else os.fsdecode(answer).split("\n")
+
+    def _ask_outer_git(self, *arguments: str) -> bytes | None:
+        """Return what git prints with the settings of the system and of the user; None if it fails or hangs."""
         try:
             done = subprocess.run(
-                [*place, *asked],
+                ["git", f"--git-dir={os.fspath(self.path)}", *arguments],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 check=False,
@@ -208,10 +222,7 @@ class GitCommands:
         except subprocess.TimeoutExpired:
             # A setting may include a file that cannot be read, a pipe for example.
             return None
-        if done.returncode != 0:
-            return None
-        origin, value = os.fsdecode(done.stdout).split("\0")[:2]
-        return OuterSetting(value, origin.removeprefix("file:"))
+        return done.stdout if done.returncode == 0 else None
 
     def failed(self, command: str, stderr: bytes) -> StorageError:
         """Return the error for a git command that failed; ``stderr`` gives the reason in the message."""

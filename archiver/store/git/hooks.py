@@ -101,6 +101,8 @@ exit 1
 """
 
 #: Hook name -> its text; each is executable.
+#: The hook by configuration with the name ``guard``, and the event for which git runs it.
+GUARD_NAME, GUARDED_EVENT = "guard", "reference-transaction"
 HOOKS = {"reference-transaction": _REFERENCE_TRANSACTION, "pre-receive": _PRE_RECEIVE}
 
 #: SHA-256 of the texts that earlier releases wrote, which are as safe to run as the present ones.  When a text

@@ -69,7 +69,8 @@ class Repository(RepositoryReader):
     def outer_hooks_path(self) -> OuterSetting | None:
         """Return the ``core.hooksPath`` making a person's git ignore our hooks; None without such a setting.
 
-        Also None if the repository's own settings are foreign, which is reported anyway: this git would obey them.
+        Also None if that git runs the guard by configuration, whatever the path is, as git 2.55 does, and if the
+        repository's own settings are foreign, which is reported anyway: this git would obey them.
         """
         if hooks.is_config_foreign(self.path):
             return None
@@ -77,7 +78,7 @@ class Repository(RepositoryReader):
         # A relative path starts at the repository, githooks(5).  A path to our own hooks does no harm.
         if setting is None or (self.path / setting.value).resolve() == (self.path / "hooks").resolve():
             return None
-        return setting
+        return None if hooks.GUARD_NAME in self.commands.outer_hooks(hooks.GUARDED_EVENT) else setting
 
     def take_in(self, bundle: Path) -> dict[str, str]:
         """Add the objects of a bundle to the repository; return the object id of each of the bundle's refs.
