@@ -53,11 +53,10 @@ def push(*arguments: str) -> Callable[[Site], int]:
         run = ["git", "-c", f"safe.directory={site.repository}", "-c", f"safe.directory={clone}"]
         env = {**os.environ, "GIT_LFS_SKIP_SMUDGE": "1", "GIT_LFS_SKIP_PUSH": "1"}
         subprocess.run([*run, "clone", "-q", "--mirror", site.repository, clone], check=True, env=env)
+        in_clone = [*run, f"--git-dir={clone}"]
         for ref in ("refs/tags/f/s/v1", "refs/heads/filings/f/s"):
-            subprocess.run([*run, "-C", clone, "update-ref", ref, "f/s/v2^{commit}"], check=True, env=env)
-        return subprocess.run(
-            [*run, "-C", clone, "push", "-q", *arguments], capture_output=True, env=env
-        ).returncode
+            subprocess.run([*in_clone, "update-ref", ref, "f/s/v2^{commit}"], check=True, env=env)
+        return subprocess.run([*in_clone, "push", "-q", *arguments], capture_output=True, env=env).returncode
 
     return attempt
 
@@ -73,8 +72,9 @@ def links(site: Site) -> None:
 def lfs_fsck(site: Site) -> None:
     overwrite(objects(site)[0], b"damaged")
     env = {**os.environ, "GIT_CONFIG_GLOBAL": os.fspath(site.root / "gitconfig")}
-    for arguments in (["config", "--global", "--add", "safe.directory", "*"], ["lfs", "fsck", "f/s/v2"]):
-        subprocess.run(["git", *arguments], cwd=site.repository, env=env, capture_output=True)
+    for setting in (("safe.directory", "*"), ("safe.bareRepository", "all")):
+        subprocess.run(["git", "config", "--global", "--add", *setting], cwd=site.root, env=env, check=True)
+    subprocess.run(["git", "lfs", "fsck", "f/s/v2"], cwd=site.repository, env=env, capture_output=True)
     assert list((site.repository / "lfs").glob("bad/*")), "git-lfs did not do what it is known for"
 
 
