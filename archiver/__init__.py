@@ -1,3 +1,3 @@
 """A document archive and version manager for filing materials."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -153,6 +153,13 @@ class Event:
     sha256: str
     #: The journal commit of the event.
     commit: str
+    #: The chain that the event belongs to (docs/format.md), its number in there, and the digest of the chain's
+    #: event before, as ``sha256:<hex>``. Events of format 1 belong to no chain: empty, 0 and empty.
+    chain: str = ""
+    chain_number: int = 0
+    chain_prev: str = ""
+    #: ``act`` or ``note``. Empty in format 1.
+    event_class: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +294,10 @@ class Disposal:
     plan_sha256: str
     #: Days between the last approval and the earliest deletion.
     cooling_off_days: int
+    #: The filing, as in refs, that the plan is about. None in format 1, where a plan may be about several.
+    filing: str | None = None
+    #: Ties the plans that were made together. None for a single plan.
+    act: str | None = None
     approvals: tuple[Approval, ...] = ()
     #: When the deletion began. None before.
     begun: str | None = None

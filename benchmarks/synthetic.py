@@ -19,14 +19,18 @@ from datetime import timedelta
 from pathlib import Path
 
 from archiver import clock
-from archiver.model import Change, Op, Submission
+from archiver.model import Attachment, Change, Event, Op, Submission
 from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.content.objects import lfs_pointer
 from archiver.store.events.archive_events import ArchiveCreated
 from archiver.store.events.capture_events import VersionCaptured
+from archiver.store.events.change_lines import encode_change_lines
 from archiver.store.git.fast_import import IDENTITY
-from archiver.store.journal import canonical_json, encode_change_line
+from archiver.store.git.repository import JOURNAL
+from archiver.store.writing.chain_heads import ChainHeads
+from archiver.store.writing.event_batch import EventBatch
+from archiver.store.writing.head_signing import CoveredEvents
 
 _ATTRIBUTES = b"materials/** filter=lfs diff=lfs merge=lfs -text\n"
 _EVERY = 10  # submissions a filing
@@ -38,9 +42,11 @@ class Generator:
     def __init__(self, archive: Archive) -> None:
         newest = archive.journal.newest_event()
         assert newest is not None
-        self.seq, self.prev, self.tip = newest.seq, newest.sha256, newest.commit
-        self.now, self.reading = clock.parse_time(newest.clock["time"]), clock.parse_evidence(newest.clock)[1]
-        self.actor = newest.actor
+        self.archive = archive
+        self.batch = EventBatch(
+            newest, clock.parse_evidence(newest.clock)[1], ChainHeads(archive.index), archive.actor
+        )
+        self.first_seq = newest.seq + 1
         command = [
             "git",
             "-c",
@@ -58,19 +64,24 @@ class Generator:
         self._begun: set[str] = set()
 
     def version(
-        self, submission: Submission, number: int, parent: str | None, changes: list[Change], files: int
+        self,
+        submission: Submission,
+        number: int,
+        parent: str | None,
+        changes: list[Change],
+        files: int,
+        *,
+        is_last: bool,
     ) -> str:
-        """One version with its tag and its event; returns its commit."""
-        self.seq += 1
+        """One version with its tag and its event, the last one with a signed head; returns its commit."""
         # As if all clocks of the machine had gone on alike.
-        self.now += timedelta(milliseconds=1)
-        self.reading = replace(
-            self.reading,
-            wall=self.reading.wall + timedelta(milliseconds=1),
-            boottime_ns=self.reading.boottime_ns + 1_000_000,
-            uptime_ns=self.reading.uptime_ns + 1_000_000,
+        self.batch.reading = replace(
+            self.batch.reading,
+            wall=self.batch.reading.wall + timedelta(milliseconds=1),
+            boottime_ns=self.batch.reading.boottime_ns + 1_000_000,
+            uptime_ns=self.batch.reading.uptime_ns + 1_000_000,
         )
-        seconds = int(self.now.timestamp())
+        seconds = self.batch.seconds
         tag = submission.tag(number)
         message = f"{tag}\n"
         tree = [(b".gitattributes", _ATTRIBUTES)] if parent is None else []
@@ -80,41 +91,38 @@ class Generator:
         self._say(
             f"tag {tag}\nfrom {commit}\ntagger {IDENTITY} {seconds} +0000\ndata {len(message.encode())}\n{message}"
         )
-        listed = b"".join(map(encode_change_line, changes))
-        document = {
-            "seq": self.seq,
-            "at": clock.format_time(self.now),
-            "clock": clock.make_evidence(self.now, self.reading),
-            "actor": self.actor,
-            "action": VersionCaptured.action.value,
-            "object": tag,
-            "details": VersionCaptured(
-                filing=names.name_as_text(submission.filing_folder),
-                submission=names.name_as_text(submission.folder),
-                version=number,
-                files=files,
-                bytes=files * 1000,
-                added=sum(c.op is Op.ADD for c in changes),
-                modified=sum(c.op is Op.MODIFY for c in changes),
-                deleted=0,
-            ).to_details(),
-            "refs": {
-                submission.branch: commit,
-                f"refs/tags/{tag}": hashlib.sha1(
-                    b"tag %d\0" % len(head) + head, usedforsecurity=False
-                ).hexdigest(),
-            },
-            "attachments": [
-                {"name": "changes.jsonl", "sha256": hashlib.sha256(listed).hexdigest(), "size": len(listed)}
-            ],
-            "prev": self.prev,
-        }
-        data = canonical_json(document)
-        attached = [(b"event.json", data), (b"changes.jsonl", listed)]
-        text = f"{self.seq} capture {tag}\n"
-        self.tip = self._commit("refs/heads/journal", text, seconds, self.tip, attached, fresh=True)
-        self.prev = hashlib.sha256(data).hexdigest()
+        listed = b"".join(encode_change_lines(changes))
+        details = VersionCaptured(
+            filing=names.name_as_text(submission.filing_folder),
+            submission=names.name_as_text(submission.folder),
+            version=number,
+            files=files,
+            bytes=files * 1000,
+            added=sum(c.op is Op.ADD for c in changes),
+            modified=sum(c.op is Op.MODIFY for c in changes),
+            deleted=0,
+        )
+        tag_oid = hashlib.sha1(b"tag %d\0" % len(head) + head, usedforsecurity=False).hexdigest()
+        refs = {submission.branch: commit, f"refs/tags/{tag}": tag_oid}
+        attachment = Attachment("changes.jsonl", hashlib.sha256(listed).hexdigest(), len(listed))
+        prepared = self.batch.prepare_event(tag, details, refs, [attachment], None)
+        self.batch.advance_chain(prepared.event)
+        entries = [(b"event.json", prepared.files.event), (b"body.json", prepared.files.body)]
+        if is_last:
+            entries += self._sign_head(prepared.event)
+        entries.append((b"changes.jsonl", listed))
+        event, before = prepared.event, self.batch.newest
+        assert before is not None
+        tip = self._commit(JOURNAL, f"{event.seq} capture {tag}\n", seconds, before.commit, entries, fresh=True)
+        self.batch.newest = replace(event, commit=tip)
         return commit
+
+    def _sign_head(self, last_event: Event) -> list[tuple[bytes, bytes]]:
+        first_event = self.archive.journal.first_event()
+        assert first_event is not None
+        covered = CoveredEvents(f"sha256:{first_event.sha256}", self.first_seq, last_event, self.batch.chain_heads)
+        signed = self.archive.head_signer.sign(covered, self.archive.journalled_signers())
+        return [(b"head.json", signed.head), (b"head.sig", signed.signature)]
 
     def _commit(
         self,
@@ -174,7 +182,8 @@ def make(root: Path, materials: int, submissions: int, versions: int, watch: Pat
             chosen = range(each) if version == 1 else [version % each]
             op = Op.ADD if version == 1 else Op.MODIFY
             changes = [_change(op, number, each_, version) for each_ in chosen]
-            parent = generator.version(submission, version, parent, changes, each)
+            is_last = (number, version) == (submissions - 1, rounds)
+            parent = generator.version(submission, version, parent, changes, each, is_last=is_last)
     generator.finish()
     return archive
 

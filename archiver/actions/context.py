@@ -8,7 +8,7 @@ from typing import IO
 
 from archiver.config.settings import Config
 from archiver.filings.evidence_file import EvidenceFile
-from archiver.retention import disposal
+from archiver.retention.disposal_conditions import DisposalRules
 from archiver.retention.policy import policy_in_force
 from archiver.store.archive import Archive
 
@@ -37,11 +37,11 @@ class ActionContext:
         return EvidenceFile(file_name, self.attachment)
 
     @property
-    def disposal_rules(self) -> disposal.DisposalRules:
+    def disposal_rules(self) -> DisposalRules:
         """Return the retention policy and the cooling-off period in force.
 
         A retention period that was ever in force is a promise in the journal. The policy includes every promise,
         because shorter periods in the settings must not shorten the retention.
         """
         policy = policy_in_force(self.config, self.archive.index.retention_promises())
-        return disposal.DisposalRules(policy, self.config.cooling_off_days)
+        return DisposalRules(policy, self.config.cooling_off_days)

@@ -20,7 +20,7 @@ from archiver.store import names
 from archiver.store.events.attached_files import EVIDENCE
 from archiver.store.events.filing_events import DisplayChecked
 from archiver.store.resolve import find_filing
-from archiver.store.writer import Draft
+from archiver.store.writing.drafts import Draft
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

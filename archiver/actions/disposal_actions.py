@@ -17,7 +17,7 @@ from archiver.actions.registry import action
 from archiver.actions.request_fields import Argument, Request, TextRule
 from archiver.errors import LazyMessage, RetentionRefused
 from archiver.model import Version
-from archiver.retention import disposal
+from archiver.retention import disposal, disposal_conditions
 from archiver.retention.policy import RetentionDecision
 from archiver.store.resolve import find_version
 from archiver.verify.disposals import UNCERTIFIED_DISPOSAL
@@ -53,21 +53,22 @@ class RunDisposal(Request):
 
 @action("dispose-plan")
 def plan_disposal(context: ActionContext, request: PlanDisposal) -> dict[str, Any]:
-    """Journal a plan to delete the disposable versions, and return a description of the plan.
+    """Journal a plan for each filing to delete the disposable versions, and return a description of the plans.
 
-    Returns ``plan``, the name of the plan; ``going``, the versions to delete; ``staying``, the versions to retain,
-    with the reasons; ``objects`` and ``bytes``, the number and the total size of the content objects to delete;
-    and ``shared_objects``, the number of objects that stay because a retained version needs them. Every
-    ``keep_until`` is ISO 8601 in UTC.
+    Returns ``plans``, the names of the plans, and ``plan``, the first of them; ``going``, the versions to
+    delete; ``staying``, the versions to retain, with the reasons; ``objects`` and ``bytes``, the number and the
+    total size of the content objects to delete; and ``shared_objects``, the number of objects that stay because
+    a retained version needs them. Every ``keep_until`` is ISO 8601 in UTC.
 
     Raises NotFoundError for an unknown tag or if all versions are disposed of already, and RetentionRefused if no
     version is disposable or the archive may lack a hold. No plan is journalled then.
     """
     archive = context.archive
     versions = [find_version(archive, tag) for tag in request.tags] or archive.index.versions()
-    plan_id, selection = disposal.journal_plan(archive, versions, context.disposal_rules, context.lock_timeout)
+    plan_ids, selection = disposal.journal_plans(archive, versions, context.disposal_rules, context.lock_timeout)
     return {
-        "plan": plan_id,
+        "plan": plan_ids[0],
+        "plans": plan_ids,
         "going": [_describe_disposable(version, decision) for version, decision in selection.disposable_decisions],
         "staying": [_describe_retained(version, decision) for version, decision in selection.retained_decisions],
         "objects": len(selection.object_sizes),
@@ -115,8 +116,10 @@ def approve_disposal(context: ActionContext, request: ApproveDisposal) -> dict[s
     plan = disposal.approve_plan(
         context.archive, request.plan_id, request.reason, disposal_rules, context.lock_timeout
     )
-    missing_approvals = max(0, disposal.REQUIRED_APPROVALS - len(plan.approvals))
-    cooling_off_end = None if missing_approvals else disposal.compute_cooling_off_end(plan, disposal_rules)
+    missing_approvals = max(0, disposal_conditions.REQUIRED_APPROVALS - len(plan.approvals))
+    cooling_off_end = (
+        None if missing_approvals else disposal_conditions.compute_cooling_off_end(plan, disposal_rules)
+    )
     return {
         "plan": plan.identity,
         "missing": missing_approvals,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -14,10 +15,11 @@ from archiver.errors import UsageError
 from archiver.restore import drill
 from archiver.store import maintenance, names
 from archiver.store.events import validation
-from archiver.store.events.event_details import GivenDetails
+from archiver.store.events.canonical_json import encode_canonical
+from archiver.store.events.event_details import FILING_MEMBER, GivenDetails
 from archiver.store.events.evidence_events import ContentProtected, PackageExported, VersionsRestored
-from archiver.store.journal import canonical_json
-from archiver.store.writer import Draft
+from archiver.store.resolve import find_filing
+from archiver.store.writing.drafts import Draft
 
 #: Limit for the details of a note as JSON. With a lower limit, a restore of thousands of versions could not be
 #: journalled, because the note names each version. With a higher limit, one note could slow down every reader.
@@ -35,6 +37,10 @@ _NOTE_ACTION_BY_NAME = {
 #: Members of a note's details that hold a text typed by a person. All other members hold texts of the program, or
 #: names of folders and versions, which must not be altered.
 _PERSON_TYPED_DETAILS = frozenset({"recipient", "reason"})
+#: Members of a note's details that list names of filings, submissions or versions.
+_NAMING_DETAILS = frozenset({"versions", "filings", "submissions"})
+#: The member of a note's details that ties the events of one note; like the filing, it is never the caller's.
+_ACT_MEMBER = "act"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +70,10 @@ class RecordNote(Request):
     #: The event's ``object``, such as the tags of restored versions.
     about: Annotated[str, Argument("about", TextRule.LOOKED_UP)]
     details: Annotated[Mapping[str, Any], Argument("details")]
+    #: The filings that the note is about: each gets a separate event. None or empty: the note is about no filing.
+    filings: Annotated[
+        tuple[str, ...] | None, Argument("filings", TextRule.LOOKED_UP, is_omitted_when_empty=True)
+    ] = None
 
 
 @action("drill")
@@ -140,32 +150,60 @@ def sync_replica(context: ActionContext, _: SyncReplica) -> dict[str, Any]:
 
 @action("note")
 def journal_note(context: ActionContext, request: RecordNote) -> dict[str, Any]:
-    """Journal a note on behalf of the caller; return the number of the event (``seq``).
+    """Journal a note on behalf of the caller; return the number of the first event (``seq``).
 
     ``request.about`` is cut to ``_MAX_OBJECT_LENGTH`` characters.
 
     Raises UsageError if ``request.action`` is not a key of ``_NOTE_ACTION_BY_NAME``, if the details hold a value
     that the journal cannot represent, if a text that a person typed is not UTF-8 or contains control characters,
-    or if the details exceed ``_MAX_NOTE_BYTES`` as JSON. Nothing is journalled then.
+    or if the details of all events together exceed ``_MAX_NOTE_BYTES`` as JSON. Raises NotFoundError for an
+    unknown filing, for which a chain would begin. Nothing is journalled then.
     """
     if request.action not in _NOTE_ACTION_BY_NAME:
         raise unknown_action_error(request.action)
     validation.check_new_details(request.details)
     normalized_details = _normalize_typed_details(request.details)
-    if len(canonical_json(normalized_details)) > _MAX_NOTE_BYTES:
+    filing_names = dict.fromkeys(find_filing(context.archive, name) for name in request.filings or ())
+    parts = list(_split_by_filing(normalized_details, [*filing_names])) or [normalized_details]
+    # What the details do not split by filing is repeated in each part.
+    if sum(len(encode_canonical(part)) for part in parts) > _MAX_NOTE_BYTES:
         raise UsageError(
             "The journal note is longer than {longest} bytes. Nothing was recorded. Use shorter texts.",
             longest=_MAX_NOTE_BYTES,
         )
-    event_details = GivenDetails(_NOTE_ACTION_BY_NAME[request.action], normalized_details)
-    note = Draft(request.about[:_MAX_OBJECT_LENGTH], event_details)
+    note_action = _NOTE_ACTION_BY_NAME[request.action]
+    about = request.about[:_MAX_OBJECT_LENGTH]
+    notes = [
+        Draft(_about_filing(about, part) if filing_names else about, GivenDetails(note_action, part))
+        for part in parts
+    ]
     with context.archive.writing(context.lock_timeout) as writer:
-        return {"seq": writer.append(note).seq}
+        return {"seq": writer.write_batch(notes)[0].seq}
+
+
+def _split_by_filing(details: Mapping[str, Any], filing_names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield the part of a note's details about each filing: the note of one filing names no other."""
+    act = secrets.token_hex(16) if len(filing_names) > 1 else None
+    for filing_name in filing_names:
+        part = {
+            name: [item for item in value if str(item).split("/", 1)[0] == filing_name]
+            if name in _NAMING_DETAILS and isinstance(value, list)
+            else value
+            for name, value in details.items()
+        }
+        yield part | {FILING_MEMBER: filing_name} | ({_ACT_MEMBER: act} if act else {})
+
+
+def _about_filing(about: str, part: Mapping[str, Any]) -> str:
+    """Return the ``object`` of a note about one filing: the versions in its ``part``, or ``about`` without any."""
+    tags = part.get("versions")
+    return ", ".join(map(str, tags))[:_MAX_OBJECT_LENGTH] if isinstance(tags, list) and tags else about
 
 
 def _normalize_typed_details(details: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy of a note's details, with the texts that a person typed in the form for the journal.
 
+    The members that place an event in a filing's chain are left out: only ``RecordNote.filings`` names filings.
     Raises UsageError if such a text is not UTF-8 or contains control characters.
     """
     return {
@@ -173,4 +211,5 @@ def _normalize_typed_details(details: Mapping[str, Any]) -> dict[str, Any]:
         if detail_name in _PERSON_TYPED_DETAILS and isinstance(detail_value, str)
         else detail_value
         for detail_name, detail_value in details.items()
+        if detail_name not in (FILING_MEMBER, _ACT_MEMBER)
     }

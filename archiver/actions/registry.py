@@ -127,9 +127,14 @@ def perform_action(context: ActionContext, request: Request) -> dict[str, Any]:
     The texts that a person typed are normalized, and the attachment is checked. The daemon and the commands of the
     archive's owner call this function, so that the same checks apply to both.
 
-    Raises UsageError if a text or the attachment cannot be recorded, and any exception of the action.
+    Every action writes to the archive, and some do what cannot be taken back before that, such as sending a
+    message. So nothing is begun in an archive of a format that this release does not write.
+
+    Raises UsageError if a text or the attachment cannot be recorded, ConfigError for such an archive, and any
+    exception of the action.
     """
     requested_action = find_action(request)
+    context.archive.check_writable()
     normalized_request = normalize_texts(request)
     _check_attachment(requested_action.name, context, find_attachment_name(normalized_request))
     return requested_action.handler(context, normalized_request)

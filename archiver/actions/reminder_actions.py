@@ -7,6 +7,7 @@ person and was not sent to this address yet.
 from __future__ import annotations
 
 import os
+import secrets
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from archiver.filings.due import delivery
 from archiver.filings.due.reminders import ReminderMessage, select_pending_messages
 from archiver.filings.register import filings_from_events
 from archiver.store.events.filing_events import ReminderSent
-from archiver.store.writer import Draft
+from archiver.store.writing.drafts import Draft
 
 #: The ``object`` of the event for a sent reminder. It names no filing, because a reminder may concern several.
 _REMINDERS_OBJECT = "reminders"
@@ -88,7 +89,22 @@ def send_reminders(context: ActionContext, _: SendReminders) -> dict[str, Any]:
 
 def _journal_sent_reminder(context: ActionContext, reminder: ReminderMessage) -> None:
     """Journal a sent reminder, so that the same items are not sent to this address again."""
-    sent_items = [{"uid": item.uid, "step": item.step} for item in reminder.reminders]
-    reminder_details = ReminderSent(recipient=reminder.recipient, channel=reminder.address_index, items=sent_items)
+    items_by_filing: dict[str, list[dict[str, str]]] = {}
+    for item in reminder.reminders:
+        items_by_filing.setdefault(item.filing, []).append({"uid": item.uid, "step": item.step})
+    act = secrets.token_hex(16) if len(items_by_filing) > 1 else None
+    drafts = [
+        Draft(
+            _REMINDERS_OBJECT,
+            ReminderSent(
+                recipient=reminder.recipient,
+                channel=reminder.address_index,
+                items=items,
+                filing=filing_name,
+                act=act,
+            ),
+        )
+        for filing_name, items in items_by_filing.items()
+    ]
     with context.archive.writing(context.lock_timeout) as writer:
-        writer.append(Draft(_REMINDERS_OBJECT, reminder_details))
+        writer.write_batch(drafts)

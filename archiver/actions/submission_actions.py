@@ -62,6 +62,7 @@ def submit_version(context: ActionContext, request: SubmitVersion) -> dict[str, 
             "{day} is in the future. Nothing was recorded. Use today or an earlier date.", day=request.submitted_on
         )
     archive = context.archive
+    archive.check_writable()
     submission = find_submission(archive, request.submission_name)
     # A blank reason counts as no reason.
     exception_reason = (request.exception_reason or "").strip() or None

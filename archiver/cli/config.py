@@ -26,6 +26,8 @@ _SECRET_IN_URL = re.compile(r"(?<=://)[^/?#\s]*(?=@)|(?<=\?)[^#\s]+(?=#|\Z)")
 #: User name and password in an address without a scheme, such as that of a proxy: USER:PASSWORD@HOST:PORT.
 _SECRET_BEFORE_HOST = re.compile(r"\A[^/?#\s]+:[^/?#\s]+(?=@[\w.-]+(:\d+)?/?\Z)")
 _MASK_TEXT = "***"
+#: An archive with no more events is new: init, format, and watch-path are written when it is created.
+_CREATION_EVENTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +204,7 @@ def _describe_new_promises(config: Config, index: Index) -> Iterator[LazyMessage
             )
     if config.hold_while_live and not promises.live:
         # No warning for a new archive: by default, the first run of the service makes this promise.
-        is_new_archive = index.journal_point is None or index.journal_point.seq <= 1
+        is_new_archive = index.journal_point is None or index.journal_point.seq <= _CREATION_EVENTS
         if not is_new_archive:
             yield LazyMessage(
                 "Once in force, this cannot be revoked: all versions of a filing are retained while the filing "

@@ -73,11 +73,12 @@ def _print_plan(console: Console, disposal_plan: dict[str, Any]) -> None:
         bytes=disposal_plan["bytes"],
         shared=disposal_plan["shared_objects"],
     )
-    console.info(
-        "Disposal plan: {plan}. Two other users must approve the plan. To approve, run: archiver dispose approve "
-        "{plan!q} --reason TEXT",
-        plan=disposal_plan["plan"],
-    )
+    for plan_id in disposal_plan["plans"]:
+        console.info(
+            "Disposal plan: {plan}. Two other users must approve the plan. To approve, run: archiver dispose "
+            "approve {plan!q} --reason TEXT",
+            plan=plan_id,
+        )
 
 
 def _make_message_fields(planned_version: dict[str, Any]) -> dict[str, Any]:

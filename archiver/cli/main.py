@@ -53,6 +53,7 @@ COMMANDS = {
     "replica": "Manage the replica in a bucket with Object Lock.",
     "audit": "Export an inspection package.",
     "reindex": "Rebuild the index from the journal.",
+    "upgrade": "Move an archive to the format of this release.",
     "config": "Check the configuration file or show its settings.",
     "service": "Run archiver as a system service.",
     "demo": "Demonstrate every step on sample files.",

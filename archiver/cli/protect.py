@@ -32,6 +32,7 @@ def protect_command(session: Session, is_clearing: bool) -> None:
     from archiver.store.permissions import protect_objects
 
     archive = session.open_archive()
+    archive.check_writable()
     try:
         protection_counts = protect_objects(archive.content.objects_folder, on=not is_clearing)
     except OSError as error:

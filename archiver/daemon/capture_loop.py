@@ -37,7 +37,7 @@ from archiver.store import lock
 from archiver.store.archive import Archive
 from archiver.store.git import repository_format
 from archiver.store.sqlite import is_damage_error
-from archiver.store.writer import Draft
+from archiver.store.writing.drafts import Draft
 
 #: The shortest pause between two turns. Shorter, and a file that is about to be captured costs processor time.
 _SHORTEST_PAUSE_SECONDS = 0.05
@@ -204,6 +204,7 @@ class Daemon:
         Raises ConfigError for a layout or a folder of another archive, and ArchiverError, OSError or sqlite3.Error
         if the archive cannot be used.
         """
+        self._archive.check_writable()
         check_layout(self._config, self._archive.index.layout)
         self._archive.check_owner()
         self._failures.create_alarm_file()
@@ -213,7 +214,7 @@ class Daemon:
             self._archive.content.clear_spool()
         upkeep.report_unread_events(self._archive, self._report)
         self._accept_folder()
-        upkeep.journal_new_promises(self._archive, self._config, self._journal_event)
+        upkeep.journal_new_promises(self._archive, self._config, self._lock_timeout)
         journal_clock_daily(self._archive, self._journal_event)
 
     def _accept_folder(self) -> None:
@@ -305,7 +306,7 @@ class Daemon:
             self._scan_folder()
             journal_clock_daily(self._archive, self._journal_event)
             self._failure_reporter.try_optional_task(
-                "checkpoint", lambda: sign_checkpoint_daily(self._archive, self._snapshot, self._lock_timeout)
+                "checkpoint", lambda: sign_checkpoint_daily(self._archive, self._lock_timeout)
             )
 
     def _scan_folder(self) -> None:

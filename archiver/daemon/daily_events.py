@@ -10,15 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from archiver import clock
-from archiver.errors import ArchiverError
 from archiver.evidence.checkpoint import is_checkpoint_due, make_checkpoint
-from archiver.intake.snapshot import Snapshot
 from archiver.store.archive import Archive
 from archiver.store.events.evidence_events import ClockTicked
-from archiver.store.writer import Draft
+from archiver.store.writing.drafts import Draft
 
-#: Key in ``state.db``; the value is the time (RFC 3339) at which signing began to fail, empty after a success.
-UNSIGNED_SINCE_KEY = "unsigned_since"
 _DAY_NS = 86_400 * 10**9
 
 
@@ -38,21 +34,13 @@ def journal_clock_daily(archive: Archive, journal_event: Callable[[Draft], None]
         journal_event(Draft("clock", ClockTicked()))
 
 
-def sign_checkpoint_daily(archive: Archive, snapshot: Snapshot, lock_timeout: float) -> None:
-    """Sign a checkpoint if one is due; while signing fails, keep the time of the first failure in ``state.db``.
+def sign_checkpoint_daily(archive: Archive, lock_timeout: float) -> None:
+    """Sign a checkpoint if one is due; ``lock_timeout`` is in seconds.
 
-    The caller may go on capturing after a failure, for example if the key cannot be used: the next checkpoint
-    covers all earlier events.  ``lock_timeout`` is in seconds.
+    The caller may go on capturing after a failure, for example if the key cannot be used: the next signed head
+    covers all earlier events.
 
     Raises ArchiverError if the checkpoint cannot be signed.
     """
-    if not is_checkpoint_due(archive):
-        return
-    try:
+    if is_checkpoint_due(archive):
         make_checkpoint(archive, lock_timeout)
-    except ArchiverError:
-        if not snapshot.meta(UNSIGNED_SINCE_KEY):
-            snapshot.set_meta(UNSIGNED_SINCE_KEY, clock.format_time(clock.read_clocks().wall))
-        raise
-    if snapshot.meta(UNSIGNED_SINCE_KEY):
-        snapshot.set_meta(UNSIGNED_SINCE_KEY, "")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from archiver.path_existence import is_there
 from archiver.store.archive import Archive
 from archiver.store.events.retention_events import ActRefused
-from archiver.store.writer import Draft
+from archiver.store.writing.drafts import Draft
 
 #: Attempts that one event lists; further ones are only counted. A script that tries for hours makes thousands.
 _MAX_LISTED = 100

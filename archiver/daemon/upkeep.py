@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 
 from archiver.config.settings import Config
 from archiver.errors import Reporter
 from archiver.intake.pipeline import Pipeline
 from archiver.intake.snapshot import Snapshot
 from archiver.retention import unread
-from archiver.retention.policy import find_new_promises, policy_in_force
+from archiver.retention.policy import find_new_promises, policy_in_force, split_by_filing
 from archiver.store import sensitive
 from archiver.store.archive import Archive
 from archiver.store.fsync import release_memory
-from archiver.store.writer import Draft
+from archiver.store.writing.drafts import Draft
 
 #: With more pending files than this, the allocator keeps enough memory afterwards to make returning it worthwhile.
 _MEMORY_RELEASE_PATHS = 5000
@@ -26,14 +25,17 @@ def report_unread_events(archive: Archive, report: Reporter) -> None:
         report("Warning: {reason}", problem="journal", reason=reason)
 
 
-def journal_new_promises(archive: Archive, config: Config, journal_event: Callable[[Draft], None]) -> None:
-    """Journal, with ``journal_event``, the retention that the configuration promises beyond what is journalled.
+def journal_new_promises(archive: Archive, config: Config, lock_timeout: float) -> None:
+    """Journal the retention that the configuration promises beyond what is journalled.
 
-    A promise is a journalled retention period, which can be made longer but never shorter.
+    A promise is a journalled retention period, which can be made longer but never shorter.  Raises Busy if the
+    lock is not free within ``lock_timeout`` seconds, StorageError if the archive cannot be written.
     """
     journalled_promises = archive.index.retention_promises()
     if new_promise := find_new_promises(policy_in_force(config, journalled_promises), config, journalled_promises):
-        journal_event(Draft("retention", new_promise))
+        drafts = [Draft("retention", each) for each in split_by_filing(new_promise)]
+        with archive.writing(lock_timeout) as writer:
+            writer.write_batch(drafts)
 
 
 def apply_sensitive_patterns(archive: Archive, config: Config, snapshot: Snapshot) -> None:

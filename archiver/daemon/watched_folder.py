@@ -20,7 +20,7 @@ from archiver.intake.scan import ScanResult
 from archiver.intake.snapshot import Snapshot
 from archiver.store import names
 from archiver.store.events.capture_events import WatchedFolderLost, WatchStalled
-from archiver.store.writer import Draft
+from archiver.store.writing.drafts import Draft
 
 #: A watch is requested by path, and the kernel refuses a longer path: PATH_MAX without the slash and the NUL.
 _MAX_PATH_BYTES = 4094

@@ -1,58 +1,34 @@
-"""Sign checkpoints: events whose signed tag covers every ref of the archive."""
+"""Journal checkpoints: events whose signed head people keep outside of the archive, as a witness line."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 
 from archiver import clock
 from archiver.errors import StorageError
-from archiver.model import CHECKPOINTS, Event
+from archiver.model import Event
 from archiver.store.archive import Archive
 from archiver.store.events.evidence_events import CheckpointSigned
-from archiver.store.writer import Draft
+from archiver.store.events.signed_head import HEAD_FILE
+from archiver.store.writing.drafts import Draft
+from archiver.store.writing.writer import HeadRule
 from archiver.verify.witness import Witness
 
-#: Longest time between two checkpoints while events are journalled. Longer: more events have no signature after
-#: them, only the hash chain. Shorter: more tags and events, for little more proof.
+#: Longest time between two checkpoints while events are journalled. Longer: metrics and reports show an old one.
+#: Shorter: more events, for little more proof, as every batch of events has a signed head.
 _INTERVAL_SECONDS = 86_400
 
 
-def hash_all_refs(refs: Mapping[str, str]) -> str:
-    """Return one SHA-256, in hex, over all ``refs`` (full ref name -> object id): the roll-up of a checkpoint.
-
-    The digest covers a line ``<oid> <ref>`` for each ref, sorted by the bytes of the ref names.  Do not change
-    this format: ``archiver verify`` and the verifier in a package compute the same digest with separate code.
-    """
-    ordered_refs = sorted(refs.items(), key=lambda ref_and_oid: ref_and_oid[0].encode("utf-8", "surrogateescape"))
-    ref_lines = "".join(f"{oid} {ref}\n" for ref, oid in ordered_refs)
-    return hashlib.sha256(ref_lines.encode("utf-8", "surrogateescape")).hexdigest()
-
-
 def make_checkpoint(archive: Archive, lock_timeout: float) -> Event:
-    """Sign all refs as of the newest event, and return the journalled event of the checkpoint.
+    """Journal a checkpoint, whose signed head covers everything up to it, and return its event.
 
     Waits up to ``lock_timeout`` seconds for the archive's lock.  Raises Busy if the lock is still held then,
     StorageError if the journal is missing, the key cannot sign or the archive cannot be written.  Nothing is
     journalled on failure.
     """
     with archive.writing(lock_timeout) as writer:
-        newest_event = archive.journal.newest_event()
-        if newest_event is None:
-            raise StorageError(
-                "The journal of {path} is missing, so nothing was signed. Nothing was changed. To verify the "
-                "archive, run: archiver verify",
-                path=archive.repository_path,
-            )
-        refs = archive.repository.refs()
-        refs_digest = hash_all_refs(refs)
-        checkpoint_seq = newest_event.seq + 1
-        tag_name = f"{CHECKPOINTS}/{checkpoint_seq}"
-        covered_digests = f"event-sha256 {newest_event.sha256}\nrefs-sha256 {refs_digest}\n"
-        tag_message = f"checkpoint {checkpoint_seq}\n\n{covered_digests}"
-        details = CheckpointSigned(refs=len(refs), refs_sha256=refs_digest)
-        signed_tag = (tag_name, newest_event.commit, tag_message)
-        return writer.append(Draft(tag_name, details), signed_tag)
+        draft = Draft("journal", CheckpointSigned())
+        return writer.write_batch([draft], head_rule=HeadRule.REQUIRED)[0]
 
 
 def is_checkpoint_due(archive: Archive) -> bool:
@@ -77,6 +53,16 @@ def is_checkpoint_due(archive: Archive) -> bool:
 def make_witness(archive: Archive, checkpoint: Event) -> Witness:
     """Return the witness line of the event ``checkpoint``.
 
-    Users keep the line outside of the archive, and later verify the archive against the line.
+    Users keep the line outside of the archive, and later verify the archive against the line.  Raises StorageError
+    if the signed head is missing.
     """
-    return Witness(archive.index.archive_id, checkpoint.seq, checkpoint.sha256, checkpoint.clock["time"])
+    try:
+        head_bytes = archive.repository.read(f"{checkpoint.commit}:{HEAD_FILE}")
+    except KeyError:
+        raise StorageError(
+            "The signed head of event {seq} is missing. Nothing was changed. To verify the archive, run: archiver "
+            "verify",
+            seq=checkpoint.seq,
+        ) from None
+    head_sha256 = hashlib.sha256(head_bytes).hexdigest()
+    return Witness(archive.index.archive_id, checkpoint.seq, head_sha256, checkpoint.clock["time"], version=2)

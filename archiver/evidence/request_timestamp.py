@@ -9,9 +9,9 @@ from archiver.errors import StorageError
 from archiver.model import Event
 from archiver.store.archive import Archive
 from archiver.store.events.attached_files import ROOTS_FILE, TOKEN_FILE
+from archiver.store.events.digests import compute_sha256
 from archiver.store.events.evidence_events import TimestampReceived
-from archiver.store.journal import EVENT_FILE
-from archiver.store.writer import Draft
+from archiver.store.writing.drafts import Draft
 from archiver.verify import rfc3161
 
 
@@ -40,7 +40,7 @@ def read_authority_certificates(archive: Archive) -> bytes:
 
 
 def request_and_journal_token(archive: Archive, url: str, lock_timeout: float) -> Event:
-    """Request a timestamp token over the newest event from the authority at ``url``, and journal the token.
+    """Request a timestamp token over the newest signed head from the authority at ``url``, and journal the token.
 
     The compliance clock advances to the time of the token, if that is later.
 
@@ -49,15 +49,14 @@ def request_and_journal_token(archive: Archive, url: str, lock_timeout: float) -
     does not chain to a pinned one, or the archive cannot be written.  Raises Busy if the lock is still held.
     Nothing is journalled on failure.
     """
-    newest_event = archive.journal.newest_event()
-    if newest_event is None:
+    signed_head = archive.journal.newest_signed_head()
+    if signed_head is None:
         raise StorageError(
             "The journal is missing. Nothing was changed. To verify the archive, run: archiver verify"
         )
-    event_data = archive.repository.read(f"{newest_event.commit}:{EVENT_FILE}")
-    token = rfc3161.request_token(url, event_data)
+    token = rfc3161.request_token(url, signed_head.data)
     try:
-        proven_time = rfc3161.verify_token(token, event_data, read_authority_certificates(archive))
+        proven_time = rfc3161.verify_token(token, signed_head.data, read_authority_certificates(archive))
     except ValueError as error:
         raise StorageError(
             "The timestamp token from {url} cannot be trusted ({reason}). Nothing was recorded. Set "
@@ -66,8 +65,8 @@ def request_and_journal_token(archive: Archive, url: str, lock_timeout: float) -
             reason=error,
         ) from None
     details = TimestampReceived(
-        seq=newest_event.seq,
-        event_sha256=newest_event.sha256,
+        seq=archive.journal.read_event(signed_head.commit).seq,
+        head=compute_sha256(signed_head.data),
         time=clock.format_time(proven_time),
         authority=url,
     )

@@ -27,7 +27,7 @@ from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.events.filing_events import ChangeNoticed, ReleaseSignalled
 from archiver.store.sensitive import matching_pattern
-from archiver.store.writer import Draft
+from archiver.store.writing.drafts import Draft
 
 #: Submission folders of these kinds hold letters and reports, which do not describe the algorithm.
 _UNRELATED_KINDS = frozenset({"correction", "deregistration", "inspection", "annual"})
@@ -65,8 +65,8 @@ def journal_new_questions(archive: Archive, config: Config, lock_timeout: float)
     """Journal a question about each filing that has changed since being filed: is the change material?
 
     New values of signals are journalled too.  Only filings in the state ``filed`` are checked, and a filing with a
-    pending question gets no second one.  Each event is durable on its own: after a crash, a repeated call journals
-    the missing events.  ``lock_timeout`` is in seconds and applies to each event.
+    pending question gets no second one.  The events of one filing are durable together: after a crash, a repeated
+    call journals those of the other filings.  ``lock_timeout`` is in seconds and applies to each filing.
 
     Returns the numbers of the new questions.  Raises Busy if the archive stays locked, StorageError if it cannot
     be written; events journalled before the error remain.
@@ -87,11 +87,10 @@ def journal_new_questions(archive: Archive, config: Config, lock_timeout: float)
             new_question_numbers.append(last_question_number)
             question_details = _build_question_details(last_question_number, filing, change)
             question_drafts.append(Draft(filing.name, question_details))
-        # The question comes first: after a crash between the two, a signal value that is already journalled would
-        # no longer count as new, and nobody would be asked about it.
-        for draft in [*question_drafts, *signal_readings.value_drafts]:
+        # Together: once a signal's value is journalled, it is no longer new, and nobody would be asked about it.
+        if drafts := [*question_drafts, *signal_readings.value_drafts]:
             with archive.writing(lock_timeout) as writer:
-                writer.append(draft)
+                writer.write_batch(drafts)
     return new_question_numbers
 
 

@@ -8,7 +8,7 @@ from archiver.errors import UsageError
 from archiver.model import Event
 from archiver.store.archive import Archive
 from archiver.store.events.filing_events import FilingEnded
-from archiver.store.writer import Draft
+from archiver.store.writing.drafts import Draft
 
 
 def end_filing(

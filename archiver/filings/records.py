@@ -32,7 +32,7 @@ from archiver.store.archive import Archive
 from archiver.store.events.attached_files import EVIDENCE
 from archiver.store.events.event_details import EventDetails
 from archiver.store.events.filing_events import ChangeDecided, FilingUpdated, NoticeAnswered, NoticeReceived
-from archiver.store.writer import Draft
+from archiver.store.writing.drafts import Draft
 
 #: The longest period in the rules is 30 working days, so a longer time than a year is a typing error.
 _MAX_WORKING_DAYS = 366

@@ -15,9 +15,10 @@ from archiver.model import COMMON, KINDS, Event, Material, Submission, Version
 from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.events.attached_files import RECEIPT
+from archiver.store.events.canonical_json import encode_canonical
 from archiver.store.events.filing_events import VersionSubmitted
-from archiver.store.journal import canonical_json
-from archiver.store.writer import Draft
+from archiver.store.writing.drafts import Draft, TagToSign
+from archiver.store.writing.writer import HeadRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,10 @@ def record_submission(
         submission_details = _build_submission_details(archive, version, facts, submission_tag, manifest)
         tag_message = f"{version.tag} submitted on {facts.submitted_on.isoformat()} ({submission_details.kind})\n"
         attachments = {} if receipt is None else {receipt.attachment_name(RECEIPT): receipt.stream}
-        draft = Draft(submission_tag, submission_details, attachments)
-        return writer.append(draft, (submission_tag, version.commit, tag_message))
+        tag = TagToSign(submission_tag, version.commit, tag_message)
+        draft = Draft(submission_tag, submission_details, attachments, tag=tag)
+        # The key that signs the tag has to be the journal's: a tag that another key signed is a finding for ever.
+        return writer.write_batch([draft], head_rule=HeadRule.REQUIRED)[0]
 
 
 def check_version_complete(archive: Archive, version: Version) -> None:
@@ -173,7 +176,7 @@ def hash_manifest(materials: Iterable[Material], with_sm3: bool) -> ManifestDige
     sha256_digest = hashlib.sha256()
     sm3_digest = hashlib.new("sm3") if with_sm3 else None
     for material in sorted(materials, key=lambda material: material.path):
-        manifest_line = canonical_json(
+        manifest_line = encode_canonical(
             {"path": names.name_as_text(material.path), "sha256": material.sha256, "size": material.size}
         )
         sha256_digest.update(manifest_line)

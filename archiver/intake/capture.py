@@ -8,26 +8,25 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import Counter
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 
 from archiver.config.settings import Config
-from archiver.errors import ArchiverError, StorageError
-from archiver.intake.changeset import Changeset
+from archiver.errors import ArchiverError, Busy, StorageError
 from archiver.intake.folder.access import DirectAccess, FolderAccess
 from archiver.intake.layout import Group, locate_path
 from archiver.intake.snapshot import FOLDER, SkippedPath, Snapshot, State
 from archiver.intake.staging import FileReader, ReadingStopped, StagingResult
 from archiver.intake.staging_worker import StagingProcesses
-from archiver.model import Change, JournalPoint, Material, Op, Submission, Version
+from archiver.intake.version_drafting import VersionDrafter
+from archiver.model import JournalPoint, Version
 from archiver.store.archive import Archive
 from archiver.store.content.objects import StagedCopy
 from archiver.store.content.source import StatData
 from archiver.store.failpoints import Step, announce_step
 from archiver.store.sensitive import matching_pattern
-from archiver.store.writer import Totals, Writer
+from archiver.store.writing.drafts import VersionDraft
 from archiver.workers import WorkerProblem
 
 #: The number of threads that read files, and so of the processes that read for them.
@@ -85,6 +84,22 @@ class CaptureJob:
         return bool(wait([self.read], seconds).done)
 
 
+@dataclass(frozen=True, slots=True)
+class _ReadGroup:
+    """A group whose files are read and published."""
+
+    #: The place in the list of attempts.
+    position: int
+    attempt: CaptureJob
+    read: StagingResult
+
+    @property
+    def settled(self) -> dict[bytes, State]:
+        """Return the state of each path that is to be archived."""
+        states: dict[bytes, State] = {path: item.stat_data for path, item in self.read.staged.items()}
+        return states | {p: state for p, state in self.attempt.states.items() if not isinstance(state, StatData)}
+
+
 class Capturer:
     """Captures groups of settled paths into one archive.
 
@@ -111,6 +126,7 @@ class Capturer:
         )
         self._layout = config.layout
         self._sensitive = config.sensitive
+        self._drafter = VersionDrafter(archive, config.layout)
 
     def stage(
         self, group: Group, states: Mapping[bytes, State], overdue: Container[bytes] = frozenset()
@@ -138,19 +154,89 @@ class Capturer:
         ``wait_seconds``, ReadingStopped if the daemon is stopping.  Then no version was made, and the paths stay
         pending.
         """
-        read = attempt.read.result()
-        settled: dict[bytes, State] = {path: item.stat_data for path, item in read.staged.items()}
-        settled |= {p: state for p, state in attempt.states.items() if not isinstance(state, StatData)}
-        outcome = CaptureResult(unstable=read.unstable, held=read.held, unreadable=read.unreadable)
+        outcome = self.finish_all([attempt], wait_seconds)[0]
+        if isinstance(outcome, ArchiverError):
+            raise outcome
+        return outcome
+
+    def finish_all(
+        self, attempts: Sequence[CaptureJob], wait_seconds: float
+    ) -> list[CaptureResult | ArchiverError]:
+        """Wait until the files of different groups are read, and archive the changes of all groups together.
+
+        Returns for each attempt the outcome, or the error because of which no version was made and its paths stay
+        pending.  Errors are as those of :meth:`finish`, and one group's error does not concern the others.  Raises
+        ReadingStopped if the daemon is stopping.
+        """
+        outcomes: dict[int, CaptureResult | ArchiverError] = {}
+        read_groups: list[_ReadGroup] = []
+        for position, attempt in enumerate(attempts):
+            try:
+                read_groups.append(_ReadGroup(position, attempt, attempt.read.result()))
+            except ArchiverError as error:
+                outcomes[position] = error
+        try:
+            outcomes |= self._write_groups(read_groups, wait_seconds)
+        except Busy as error:
+            outcomes |= {group.position: error for group in read_groups}
+        except ArchiverError as error:
+            if len(read_groups) == 1:
+                outcomes[read_groups[0].position] = error
+            else:
+                # A ref in the way, for example, concerns one group: the others are archived one by one.
+                for group in read_groups:
+                    outcomes[group.position] = self.finish_all([group.attempt], wait_seconds)[0]
+        return [outcomes[position] for position in range(len(attempts))]
+
+    def _write_groups(
+        self, read_groups: Sequence[_ReadGroup], wait_seconds: float
+    ) -> dict[int, CaptureResult | ArchiverError]:
+        """Write one version for each group that has changed, in one batch; return the outcomes by position.
+
+        Raises as :meth:`finish` does; no version was made then.
+        """
+        outcomes: dict[int, CaptureResult | ArchiverError] = {}
+        compared: list[tuple[_ReadGroup, CaptureResult]] = []
+        drafts: list[tuple[CaptureResult, VersionDraft]] = []
+        if not read_groups:
+            return outcomes
         with self._archive.writing(wait_seconds) as writer:
-            self._write(writer, attempt.group, settled, read.staged, outcome)
-            outcome.point = self._archive.index.journal_point
-        outcome.fresh = [path for path, item in read.staged.items() if item.is_racy]
-        self._remember(attempt.group, settled | dict.fromkeys(outcome.fresh, StatData.unknown()), outcome)
+            for group in read_groups:
+                read = group.read
+                result = CaptureResult(unstable=read.unstable, held=read.held, unreadable=read.unreadable)
+                try:
+                    draft, result.before = self._drafter.make_draft(
+                        group.attempt.group, group.settled, read.staged
+                    )
+                except StorageError as error:
+                    outcomes[group.position] = error
+                    continue
+                compared.append((group, result))
+                if draft is not None:
+                    drafts.append((result, draft))
+            events = writer.write_batch([draft for _, draft in drafts])
+            for (result, draft), event in zip(drafts, events, strict=True):
+                result.tag, result.commit = event.object, event.refs[draft.submission.branch]
+                result.changes = len(draft.changes)
+            point = self._archive.index.journal_point
+        for group, result in compared:
+            result.point = point
+            self._complete(group, result)
+            outcomes[group.position] = result
+        return outcomes
+
+    def _complete(self, group: _ReadGroup, outcome: CaptureResult) -> None:
+        """Record in the snapshot what was archived of a group, and complete its outcome."""
+        outcome.fresh = [path for path, item in group.read.staged.items() if item.is_racy]
+        racy_states = dict.fromkeys(outcome.fresh, StatData.unknown())
+        self._remember(group.attempt.group, group.settled | racy_states, outcome)
         self._snapshot.note_unreadable(outcome.unreadable)
         announce_step(Step.SNAPSHOT_SAVED)
-        outcome.done = [*settled, *(item.path for item in outcome.unreadable)]
-        return outcome
+        outcome.done = [*group.settled, *(item.path for item in outcome.unreadable)]
+
+    def newest(self, group: Group) -> Version | None:
+        """Return the newest version of the group's submission, as :meth:`VersionDrafter.newest` does."""
+        return self._drafter.newest(group)
 
     def drop(self, attempt: CaptureJob) -> None:
         """Give up an unfinished attempt; the next attempt reuses content published already."""
@@ -234,102 +320,6 @@ class Capturer:
             and locate_path(path, self._layout)[0] != group
         )
 
-    def _write(
-        self,
-        writer: Writer,
-        group: Group,
-        settled: Mapping[bytes, State],
-        staged: Mapping[bytes, StagedCopy],
-        outcome: CaptureResult,
-    ) -> None:
-        """Write a version of the group if ``settled`` differs from the newest, and enter the version into
-        ``outcome``.
-
-        Where submissions are numbered, one that was submitted to the regulator does not change any more: the next
-        number begins, with all materials of the group.
-        """
-        latest = self.newest(group)
-        outcome.before = latest.tag if latest else ""
-        submission = latest.submission if latest else group.submission()
-        after: dict[bytes, Material | None] = {}
-        for path, state in sorted(settled.items()):
-            place, material = locate_path(path, self._layout, is_folder=state == FOLDER)
-            if place != group:
-                # The path is now a folder of another submission: in this one, the file is deleted.
-                place, material, state = group, locate_path(path, self._layout)[1], None
-            if material:
-                after[material] = _as_material(material, state, staged.get(path))
-        changeset = Changeset(self._archive, submission, after)
-        changes = changeset.list_changes()
-        if not changes or (latest is None and not any(change.op is Op.ADD for change in changes)):
-            # A submission begins with its first material, not with an empty folder.
-            return
-        if group.submission_folder is None and latest is not None and self._is_sealed(submission):
-            submission = group.submission((submission.number or 0) + 1)
-            changes = changeset.list_all_as_additions()
-            latest = None
-        self._check_content(changes)
-        number, parent = self._place(submission, latest)
-        # If the event of the version before cannot be read, the content of its tree is unknown.  Then the new
-        # version is written as a whole.
-        whole = None if parent == (latest.commit if latest else None) else changeset.list_all_as_additions()
-        totals = self._totals(latest, changes, changeset)
-        event = writer.write_version(submission, number, parent, changes, totals, whole)
-        outcome.tag, outcome.commit = event.object, event.refs[submission.branch]
-        outcome.changes = len(changes)
-
-    def _place(self, submission: Submission, latest: Version | None) -> tuple[int, str | None]:
-        """Return the number of the next version and the commit of its parent, None for the first version.
-
-        Versions whose events cannot be read are not in the index, so their tags are looked up in the repository.
-        """
-        repository = self._archive.repository
-        number = latest.number + 1 if latest else 1
-        if not self._archive.index.unread_events():
-            return number, latest.commit if latest else None
-        while repository.resolve(f"refs/tags/{submission.tag(number)}") is not None:
-            number += 1
-        return number, repository.resolve(submission.branch)
-
-    def _totals(self, latest: Version | None, changes: list[Change], changeset: Changeset) -> Totals:
-        """Return the size of the version made of ``latest`` by ``changes``, and the number of changes."""
-        counts = Counter(change.op for change in changes)
-        files, size = changeset.compute_totals(latest)
-        return Totals(
-            files,
-            size,
-            added=counts[Op.ADD],
-            modified=counts[Op.MODIFY] + counts[Op.RENAME],
-            deleted=counts[Op.DELETE],
-        )
-
-    def newest(self, group: Group) -> Version | None:
-        """Return the newest version of the group's submission, or of the one with the highest number.
-
-        None before the first version.
-        """
-        index = self._archive.index
-        if group.submission_folder is not None:
-            return index.newest_version(group.submission())
-        filing = group.submission().filing
-        numbered = [s for s in index.submissions() if s.filing == filing and s.number is not None]
-        return index.newest_version(max(numbered, key=lambda s: s.number or 0)) if numbered else None
-
-    def _is_sealed(self, submission: Submission) -> bool:
-        """Return True if some version of the submission was submitted to the regulator."""
-        versions = self._archive.index.versions(submission.filing, submission.name)
-        return any(version.submitted for version in versions)
-
-    def _check_content(self, changes: list[Change]) -> None:
-        """Raise StorageError unless every change's content object still exists as published."""
-        for change in changes:
-            if change.sha256 and change.size and not self._archive.content.has_object(change.sha256, change.size):
-                raise StorageError(
-                    "The object {sha256} disappeared while its version was being written. Nothing was recorded. "
-                    "The files will be captured again. Check the disk.",
-                    sha256=change.sha256,
-                )
-
 
 def _batches(files: list[tuple[bytes, StatData]]) -> Iterator[list[bytes]]:
     """Yield the paths of ``files`` in lists that end at _BATCH_FILES files or _BATCH_BYTES bytes."""
@@ -343,11 +333,3 @@ def _batches(files: list[tuple[bytes, StatData]]) -> Iterator[list[bytes]]:
             batch, size = [], 0
     if batch:
         yield batch
-
-
-def _as_material(path: bytes, state: State, staged: StagedCopy | None) -> Material | None:
-    """Return a version's material at ``path``: the staged file, an empty folder, or None for nothing."""
-    if staged is not None:
-        stat_data = staged.stat_data
-        return Material(path, staged.sha256, stat_data.size, stat_data.mtime_ns, staged.health)
-    return Material(path, None, 0, 0) if state == FOLDER else None

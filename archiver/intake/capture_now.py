@@ -14,6 +14,7 @@ from contextlib import suppress
 from archiver import clock
 from archiver.config.settings import Config
 from archiver.errors import LazyMessage, SubmissionRefused
+from archiver.intake.affected_groups import groups_of
 from archiver.intake.capture import Capturer
 from archiver.intake.folder.access import FolderAccess, open_access
 from archiver.intake.folder.presence import FolderPresence
@@ -21,7 +22,6 @@ from archiver.intake.folder.watch_path import check_watch_path_change
 from archiver.intake.ignore import IgnoreRules
 from archiver.intake.layout import Group, group_of_submission, locate_path
 from archiver.intake.path_reasons import UNREADABLE_FILE, UNREADABLE_FOLDER
-from archiver.intake.pipeline import groups_of
 from archiver.intake.scan import Scanner, ScanResult, is_unreadable
 from archiver.intake.seed_snapshot import seed_snapshot
 from archiver.intake.snapshot import SkippedPath, Snapshot, State, open_snapshot

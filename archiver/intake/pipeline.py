@@ -16,16 +16,18 @@ from typing import cast
 from archiver import clock
 from archiver.config.settings import Config
 from archiver.errors import ArchiverError, Busy, LazyMessage, Reporter
+from archiver.intake.affected_groups import groups_of
 from archiver.intake.capture import CaptureJob, Capturer, CaptureResult
-from archiver.intake.layout import Group, locate_path
+from archiver.intake.layout import Group
 from archiver.intake.path_reasons import BUSY, FAILED, GATHERING, HELD_OPEN, SETTLING, STILL_CHANGING
 from archiver.intake.scan import Scanner, ScanResult, is_unreadable
 from archiver.intake.settle import PendingPath, Settler
 from archiver.intake.snapshot import FOLDER, SkippedPath, Snapshot, State
 from archiver.store.content.source import StatData
+from archiver.store.writing.writer import MAX_BATCH_VERSIONS
 
-#: The number of groups that are read while another one is archived: one is being read, one published.
-_AHEAD = 2
+#: The number of groups that are read while another one is archived, so that a batch can be full.
+_AHEAD = MAX_BATCH_VERSIONS
 #: Looking at more paths than this one by one takes longer than a complete scan.
 _MANY_HINTS = 20_000
 #: The pause between two heartbeats while files are read.
@@ -164,9 +166,9 @@ class Pipeline:
                 overdue = self._settler.overdue_paths(group, clock.monotonic_seconds())
                 ahead.append(self._capturer.stage(group, states, overdue))
                 if len(ahead) > _AHEAD:
-                    self._finish(ahead.popleft(), wait_seconds)
+                    self._finish_read(ahead, wait_seconds)
             while ahead:
-                self._finish(ahead.popleft(), wait_seconds)
+                self._finish_read(ahead, wait_seconds)
         finally:
             for attempt in ahead:
                 self._capturer.drop(attempt)
@@ -210,21 +212,34 @@ class Pipeline:
         states |= moved
         return bool(states)
 
-    def _finish(self, attempt: CaptureJob, wait_seconds: float) -> None:
-        """Archive a group whose files are being read; a failure is reported, and its paths are tried again."""
-        group = attempt.group
-        try:
-            # Reading gigabytes takes minutes, and the service manager kills a daemon that sends no heartbeat.
-            while not attempt.is_read(_HEARTBEAT_SECONDS):
-                self._heartbeat()
-            outcome = self._capturer.finish(attempt, wait_seconds)
-        except ArchiverError as error:
-            now = clock.monotonic_seconds()
-            self._refusals[group] = error
-            for path in attempt.states:
-                self._settler.defer(group, path, now)
-            self._report(error.message, problem=error.code)
-            return
+    def _finish_read(self, ahead: deque[CaptureJob], wait_seconds: float) -> None:
+        """Archive the first group of ``ahead``, together with those behind it that are read by now.
+
+        Nothing is waited for but the first group: a quiet file is archived at once, and many at once share the
+        syncs.  Failures are reported, and the paths are tried again.
+        """
+        # Reading gigabytes takes minutes, and the service manager kills a daemon that sends no heartbeat.
+        while not ahead[0].is_read(_HEARTBEAT_SECONDS):
+            self._heartbeat()
+        batch = [ahead.popleft()]
+        while ahead and len(batch) < MAX_BATCH_VERSIONS and ahead[0].is_read(0):
+            batch.append(ahead.popleft())
+        for attempt, outcome in zip(batch, self._capturer.finish_all(batch, wait_seconds), strict=True):
+            if isinstance(outcome, ArchiverError):
+                self._defer_all(attempt, outcome)
+            else:
+                self._accept(attempt.group, outcome)
+
+    def _defer_all(self, attempt: CaptureJob, error: ArchiverError) -> None:
+        """Report why a group was not archived, and try its paths again later."""
+        now = clock.monotonic_seconds()
+        self._refusals[attempt.group] = error
+        for path in attempt.states:
+            self._settler.defer(attempt.group, path, now)
+        self._report(error.message, problem=error.code)
+
+    def _accept(self, group: Group, outcome: CaptureResult) -> None:
+        """Drop the paths of a group that are archived, note those that are not, and report the version."""
         self._refusals.pop(group, None)
         now = clock.monotonic_seconds()
         self._settler.discard(group, outcome.done)
@@ -342,16 +357,3 @@ def _topmost(folders: set[bytes]) -> list[bytes]:
         if not tops or not (folder + b"/").startswith(tops[-1] + b"/"):
             tops.append(folder)
     return tops
-
-
-def groups_of(path: bytes, before: State, state: State, layout: str) -> set[Group]:
-    """Return the groups that a change of ``path`` from ``before`` to ``state`` concerns.
-
-    A file and a folder of the same name may belong to different groups.
-    """
-    groups = set()
-    if isinstance(before, StatData) or isinstance(state, StatData) or before is state is None:
-        groups.add(locate_path(path, layout)[0])
-    if FOLDER in (before, state):
-        groups.add(locate_path(path, layout, is_folder=True)[0])
-    return groups

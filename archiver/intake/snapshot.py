@@ -312,7 +312,7 @@ def is_from_other_history(archive: Archive, snapshot: Snapshot) -> bool:
     if (damage := archive.journal_damage()) is not None:
         raise damage
     point = snapshot.journal_point
-    return point is not None and not archive.has_event(point)
+    return point is not None and not archive.journal.has_event(point)
 
 
 def _stat_data(stored_columns: tuple[int | bytes, ...]) -> StatData:

@@ -8,10 +8,13 @@ import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from archiver.config.bucket_access import BucketAccess
 from archiver.errors import ConfigError, UsageError
-from archiver.store.events.archive_events import ReplicaCreated
+
+if TYPE_CHECKING:
+    from archiver.store.events.archive_events import ReplicaCreated
 
 _URL = re.compile(r"s3://(?P<bucket_name>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>[^\s?#]*))?")
 #: Mode bits of a file that anybody but its owner can access.

@@ -17,7 +17,7 @@ from archiver.replica.s3 import S3Bucket
 from archiver.store import sqlite
 from archiver.store.archive import Archive
 from archiver.store.events.archive_events import ReplicaCreated
-from archiver.store.writer import Draft
+from archiver.store.writing.drafts import Draft
 
 
 def settings_from_options(
@@ -53,6 +53,7 @@ def create_replica(archive: Archive, settings: BucketSettings, lock_timeout: flo
     archive cannot be locked within ``lock_timeout`` seconds.
     """
     archive.check_owner()
+    archive.check_writable()
     bucket = S3Bucket(settings)
     lock_proof = probe_lock(bucket)
     if settings.uses_object_lock and lock_proof.broken_promises:

@@ -31,9 +31,8 @@ from archiver.replica.parallel_transfers import Progress, split_into_batches
 from archiver.replica.rebuild_history import rebuild_history
 from archiver.replica.s3 import S3Bucket
 from archiver.retention.disposal_selection import find_needed_objects
-from archiver.store import names, permissions
+from archiver.store import permissions
 from archiver.store.archive import Archive
-from archiver.store.events.archive_events import ArchiveCreated
 from archiver.store.fsync import sync_filesystem
 from archiver.store.index import overview
 
@@ -153,16 +152,10 @@ def _build_config(root: Path, config_path: Path) -> Config:
     """
     archive = Archive(root)
     try:
-        first_event = archive.journal.first_event()
-        watched_folder = (
-            names.name_from_text(ArchiveCreated.from_details(first_event.details).watch or "")
-            if first_event
-            else b""
-        )
         return Config(
             source=config_path,
             archive=root,
-            watch=Path(os.fsdecode(watched_folder)),
+            watch=Path(os.fsdecode(archive.index.watch_path or b"")),
             layout=archive.index.layout,
             retention_years=max(archive.index.retention_promises().years.values(), default=3),
         )

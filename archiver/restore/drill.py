@@ -24,7 +24,7 @@ from archiver.restore.target_folder import RestoreItem
 from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.events.evidence_events import DrillCompleted
-from archiver.store.writer import Draft
+from archiver.store.writing.drafts import Draft
 
 #: Size of a sample. If one file in fifty is damaged, a hundred files find damage with a probability of 87 %.
 #: Many more files would keep a busy server reading. A few files would only find damage that is everywhere.

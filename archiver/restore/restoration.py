@@ -266,4 +266,9 @@ def build_restore_note_arguments(plan: RestorePlan, bytes_written: int) -> dict[
     )
     # The details list all versions, so the object of the event may lack some of them.
     about = ", ".join(plan.version_tags)[:_MAX_ABOUT_CHARACTERS]
-    return {"action": details.action.value, "about": about, "details": details.to_details()}
+    return {
+        "action": details.action.value,
+        "about": about,
+        "details": details.to_details(),
+        "filings": tuple(dict.fromkeys(tag.split("/", 1)[0] for tag in plan.version_tags)),
+    }

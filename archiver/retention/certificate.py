@@ -11,7 +11,7 @@ from archiver.model import Disposal
 from archiver.store import keys
 from archiver.store.archive import Archive
 from archiver.store.events.attached_files import CERTIFICATE_FILE, CERTIFICATE_PAGE, CERTIFICATE_SIGNATURE_FILE
-from archiver.store.journal import canonical_json
+from archiver.store.events.canonical_json import encode_canonical
 
 
 def build_certificate(
@@ -19,9 +19,9 @@ def build_certificate(
 ) -> dict[str, bytes]:
     """Return the certificate's files by name: canonical JSON, an SSH signature of the JSON, and a page to print.
 
-    ``plan`` is the plan as journalled, see :func:`archiver.retention.disposal.read_plan`. ``needed_objects`` has
-    the SHA-256 of the planned objects that were not destroyed, because a version needs them again. The certificate
-    states the present time and the archive's actor as the end of the disposal.
+    ``plan`` is the plan as journalled, see :func:`archiver.retention.disposal_conditions.read_plan`.
+    ``needed_objects`` has the SHA-256 of the planned objects that were not destroyed, because a version needs
+    them again. The certificate states the present time and the archive's actor as the end of the disposal.
 
     Raises StorageError if there is no usable signing key.
     """
@@ -49,7 +49,7 @@ def build_certificate(
             for sha256, size in plan["objects"]
         ],
     }
-    json_bytes = canonical_json(certificate)
+    json_bytes = encode_canonical(certificate)
     return {
         CERTIFICATE_FILE: json_bytes,
         CERTIFICATE_SIGNATURE_FILE: keys.sign_message(archive.keys_folder, json_bytes).encode("ascii"),

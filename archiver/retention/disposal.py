@@ -6,18 +6,26 @@ Nothing is disposed of automatically.  Each step is journalled before anything i
 from __future__ import annotations
 
 import io
-import json
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from archiver import clock
 from archiver.documents.cache import DocumentCache
-from archiver.errors import ArchiverError, LazyMessage, NotFoundError, RetentionRefused, UsageError
+from archiver.errors import ArchiverError, NotFoundError, RetentionRefused, UsageError
 from archiver.model import Disposal, Version
-from archiver.retention import unread
 from archiver.retention.certificate import build_certificate
+from archiver.retention.disposal_conditions import (
+    DisposalRules,
+    check_approvals,
+    check_approver,
+    check_cooling_off,
+    check_selection_unchanged,
+    filing_of_plan,
+    find_plan,
+    read_plan,
+    refuse_unknown_holds,
+)
 from archiver.retention.disposal_selection import (
     DisposalSelection,
     VersionDecision,
@@ -35,29 +43,18 @@ from archiver.store.events.retention_events import (
     DisposalPlanned,
 )
 from archiver.store.names import make_displayable
-from archiver.store.repair import set_aside
-from archiver.store.writer import Draft, Writer
+from archiver.store.writing.drafts import Draft
+from archiver.store.writing.writer import HeadRule, Writer
 
-#: Approvals by users other than the planner. With one, two people who agree could delete; with three, a small
-#: company would not find four people.
-REQUIRED_APPROVALS = 2
 #: Versions that a refusal names; "..." stands for the others.
 _MAX_NAMED_VERSIONS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class DisposalRules:
-    """The conditions of a disposal, as configured now."""
+class JournalledPlans(NamedTuple):
+    """New disposal plans, one for each filing with versions to delete."""
 
-    policy: RetentionPolicy
-    cooling_off_days: int  # days between the last approval and the deletion
-
-
-class JournalledPlan(NamedTuple):
-    """A new disposal plan."""
-
-    plan_id: str  # D and the number of the event that journals it
-    selection: DisposalSelection
+    plan_ids: list[str]  # D and the number of the event that journals it, for each plan
+    selection: DisposalSelection  # of all plans together
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +67,10 @@ class DisposalResult:
     needed_count: int  # planned objects that were kept, because a version needs them
 
 
-def journal_plan(
+def journal_plans(
     archive: Archive, versions: Sequence[Version], rules: DisposalRules, lock_timeout: float
-) -> JournalledPlan:
-    """Journal a plan to delete the currently disposable ``versions``.
+) -> JournalledPlans:
+    """Journal a plan for each filing to delete the currently disposable ``versions``, all of them together.
 
     Raises RetentionRefused if no version is disposable, or while a hold may be unknown (see
     :func:`check_holds_are_known`), and NotFoundError if all versions are already disposed of. The refusal is
@@ -84,19 +81,37 @@ def journal_plan(
         with archive.writing(lock_timeout) as writer:
             # Select again under the lock: another process may have added a version or a hold in the meantime.
             selection = select_disposable(archive.index, versions, rules.policy, archive.compliance_time())
-            plan_id = f"D{writer.next_seq}"
-            details = DisposalPlanned(
-                plan_sha256=selection.plan_sha256,
-                versions=len(selection.disposable_decisions),
-                objects=len(selection.object_sizes),
-                bytes=sum(selection.object_sizes.values()),
-                cooling_off_days=rules.cooling_off_days,
-            )
-            writer.append(Draft(plan_id, details, {PLAN_FILE: io.BytesIO(selection.encode_plan())}))
-            return JournalledPlan(plan_id, selection)
+            drafts = _draft_plans(archive, selection, writer.next_seq, rules.cooling_off_days)
+            writer.write_batch(drafts)
+            return JournalledPlans([draft.object for draft in drafts], selection)
     refusal = _build_refusal(archive, versions, rules.policy)
     journal_refusal(archive, "dispose plan", refusal, lock_timeout)
     raise refusal
+
+
+def _draft_plans(
+    archive: Archive, selection: DisposalSelection, first_seq: int, cooling_off_days: int
+) -> list[Draft]:
+    """Return the events of the plans for ``selection``; the first has the number ``first_seq``.
+
+    Each is about one filing: it belongs to the chain of that filing, and names no other.
+    """
+    filing_names = selection.filing_names
+    act = secrets.token_hex(16) if len(filing_names) > 1 else None
+    drafts = []
+    for seq, filing_name in enumerate(filing_names, first_seq):
+        part = selection.part_of_filing(archive.index, filing_name)
+        details = DisposalPlanned(
+            plan_sha256=part.plan_sha256,
+            versions=len(part.disposable_decisions),
+            objects=len(part.object_sizes),
+            bytes=sum(part.object_sizes.values()),
+            cooling_off_days=cooling_off_days,
+            filing=filing_name,
+            act=act,
+        )
+        drafts.append(Draft(f"D{seq}", details, {PLAN_FILE: io.BytesIO(part.encode_plan())}))
+    return drafts
 
 
 def _build_refusal(archive: Archive, versions: Sequence[Version], policy: RetentionPolicy) -> ArchiverError:
@@ -134,11 +149,14 @@ def approve_plan(
         raise UsageError("A reason is required. Nothing was changed. Add --reason.")
     try:
         with archive.writing(lock_timeout) as writer:
-            _refuse_unknown_holds(archive)
+            refuse_unknown_holds(archive)
             disposal = find_plan(archive, plan_id)
-            _check_approver(archive, disposal)
-            _check_selection_unchanged(archive, disposal, rules.policy)
-            writer.append(Draft(plan_id, DisposalApproved(plan_sha256=disposal.plan_sha256, reason=reason)))
+            check_approver(archive, disposal)
+            check_selection_unchanged(archive, disposal, rules.policy)
+            details = DisposalApproved(
+                plan_sha256=disposal.plan_sha256, reason=reason, filing=filing_of_plan(archive, disposal)
+            )
+            writer.append(Draft(plan_id, details))
             return find_plan(archive, plan_id)
     except RetentionRefused as refusal:
         journal_refusal(archive, "dispose approve", refusal, lock_timeout)
@@ -151,12 +169,12 @@ def run_plan(archive: Archive, plan_id: str, rules: DisposalRules, lock_timeout:
     Safe to repeat after a crash: a deletion that has begun is finished, without checking the approvals again.
 
     Raises RetentionRefused if the plan, its approvals, the time or the state of the archive does not allow the
-    deletion; that refusal is journalled. Raises StorageError if the journal cannot be written or an object cannot
-    be deleted; call this again then.
+    deletion; that refusal is journalled. Raises StorageError if the key cannot sign, the journal cannot be written
+    or an object cannot be deleted; call this again then.
     """
     try:
         with archive.writing(lock_timeout) as writer:
-            _refuse_unknown_holds(archive)
+            refuse_unknown_holds(archive)
             disposal = _find_runnable_plan(archive, plan_id, rules.policy)
             if disposal.certified:
                 raise RetentionRefused(
@@ -165,12 +183,16 @@ def run_plan(archive: Archive, plan_id: str, rules: DisposalRules, lock_timeout:
                     at=disposal.certified,
                 )
             if disposal.begun is None:
-                _check_approvals(disposal)
-                _check_cooling_off(archive, disposal, rules)
-                selection = _check_selection_unchanged(archive, disposal, rules.policy)
+                check_approvals(disposal)
+                check_cooling_off(archive, disposal, rules)
+                selection = check_selection_unchanged(archive, disposal, rules.policy)
                 tags = [version.tag for version, _ in selection.disposable_decisions]
-                # The commit point: once this event is durable, objects may be missing, and verify knows why.
-                writer.append(Draft(plan_id, DisposalBegun(plan_sha256=disposal.plan_sha256, versions=tags)))
+                details = DisposalBegun(
+                    plan_sha256=disposal.plan_sha256, versions=tags, filing=filing_of_plan(archive, disposal)
+                )
+                # The commit point: once this event is durable, objects may be missing, and verify knows why. The
+                # key is tried by it, because the certificate needs the key when nothing can be restored any more.
+                writer.write_batch([Draft(plan_id, details)], head_rule=HeadRule.REQUIRED)
             return _delete_and_certify(archive, writer, plan_id)
     except RetentionRefused as refusal:
         journal_refusal(archive, "dispose run", refusal, lock_timeout)
@@ -192,11 +214,16 @@ def _delete_and_certify(archive: Archive, writer: Writer, plan_id: str) -> Dispo
     DocumentCache(archive.root).remove_entries(deletable_sizes)
     deleted_bytes = sum(deletable_sizes.values())
     details = DisposalCertified(
-        plan_sha256=disposal.plan_sha256, objects=len(deletable_sizes), bytes=deleted_bytes, kept=kept_digests
+        plan_sha256=disposal.plan_sha256,
+        objects=len(deletable_sizes),
+        bytes=deleted_bytes,
+        kept=kept_digests,
+        filing=filing_of_plan(archive, disposal),
     )
     certificate_files = build_certificate(archive, disposal, plan, kept_digests)
     attachments = {file_name: io.BytesIO(file_bytes) for file_name, file_bytes in certificate_files.items()}
-    writer.append(Draft(plan_id, details, attachments))
+    # Another key than the journal's would sign a certificate that is a finding for ever.
+    writer.write_batch([Draft(plan_id, details, attachments)], head_rule=HeadRule.REQUIRED)
     return DisposalResult(plan_id, len(deletable_sizes), deleted_bytes, len(kept_digests))
 
 
@@ -207,34 +234,10 @@ def check_holds_are_known(archive: Archive, command_name: str, lock_timeout: flo
     from an older copy.
     """
     try:
-        _refuse_unknown_holds(archive)
+        refuse_unknown_holds(archive)
     except RetentionRefused as refusal:
         journal_refusal(archive, command_name, refusal, lock_timeout)
         raise
-
-
-def _refuse_unknown_holds(archive: Archive) -> None:
-    """Raise RetentionRefused if the index may lack a hold; unlike check_holds_are_known(), journal nothing."""
-    unread.refuse_unread_events(archive.index.unread_events())
-    if set_aside.databases(archive.root):
-        raise RetentionRefused(
-            "Disposal is suspended because the repository is older than its databases and a hold may be lost. "
-            "Nothing was deleted. Look for lost holds in archiver status, and place them again. Then run: "
-            "archiver reindex --accept"
-        )
-
-
-def find_plan(archive: Archive, plan_id: str) -> Disposal:
-    """Return the plan with this id and its state. Raises NotFoundError if no such plan exists."""
-    disposals = archive.index.disposals(plan_id)
-    # For an empty id, the index returns all plans.
-    if not disposals or not plan_id:
-        raise NotFoundError(
-            "Disposal plan {identity} does not exist. Nothing was changed. To list the disposal plans, run: "
-            "archiver dispose list",
-            identity=plan_id,
-        )
-    return disposals[0]
 
 
 def _find_runnable_plan(archive: Archive, plan_id: str, policy: RetentionPolicy) -> Disposal:
@@ -254,97 +257,6 @@ def _find_runnable_plan(archive: Archive, plan_id: str, policy: RetentionPolicy)
             "of, run: archiver dispose plan",
             identity=plan_id,
         ) from None
-
-
-def read_plan(archive: Archive, disposal: Disposal) -> dict[str, Any]:
-    """Return the plan written by :meth:`DisposalSelection.encode_plan`; raises StorageError if damaged."""
-    plan_event = archive.journal.read_event(disposal.commit)
-    plan: dict[str, Any] = json.loads(archive.journal.read_attachment(plan_event, PLAN_FILE))
-    return plan
-
-
-def _check_approver(archive: Archive, disposal: Disposal) -> None:
-    """Raise RetentionRefused if the plan has begun, or was made or approved by the archive's actor."""
-    actor = archive.actor
-    if disposal.begun:
-        raise RetentionRefused(
-            "Disposal {identity} has already begun. Nothing was changed. To finish the disposal, run: archiver "
-            "dispose run {identity!q}",
-            identity=disposal.identity,
-        )
-    if actor.uid == disposal.uid:
-        raise RetentionRefused(
-            "{user} created disposal plan {identity} and therefore cannot approve the plan. Nothing was changed. "
-            "Two other users of this server must approve the plan.",
-            user=actor,
-            identity=disposal.identity,
-        )
-    if any(approval.uid == actor.uid for approval in disposal.approvals):
-        raise RetentionRefused(
-            "{user} has already approved disposal plan {identity}. Nothing was changed. Another user must "
-            "approve the plan.",
-            user=actor,
-            identity=disposal.identity,
-        )
-
-
-def _check_approvals(disposal: Disposal) -> None:
-    """Raise RetentionRefused if fewer than REQUIRED_APPROVALS users, without the planner, approved the plan."""
-    missing_count = REQUIRED_APPROVALS - len({approval.uid for approval in disposal.approvals} - {disposal.uid})
-    if missing_count > 0:
-        raise RetentionRefused(
-            "Disposal plan {identity} lacks {missing} of {needed} approvals. Nothing was deleted. A user other "
-            "than the planner must approve the plan. To approve, run: archiver dispose approve {identity!q} "
-            "--reason TEXT",
-            identity=disposal.identity,
-            missing=missing_count,
-            needed=REQUIRED_APPROVALS,
-        )
-
-
-def _check_cooling_off(archive: Archive, disposal: Disposal, rules: DisposalRules) -> None:
-    """Raise RetentionRefused if the cooling-off period, in which anybody may object, has not ended yet."""
-    cooling_off_until = compute_cooling_off_end(disposal, rules)
-    if archive.compliance_time() < cooling_off_until:
-        raise RetentionRefused(
-            "Disposal plan {identity} is in its cooling-off period until {until} by the compliance clock. Nothing "
-            "was deleted. To object before then, run: archiver hold place NAME TAG --reason TEXT",
-            identity=disposal.identity,
-            until=clock.format_time(cooling_off_until),
-        )
-
-
-def compute_cooling_off_end(disposal: Disposal, rules: DisposalRules) -> datetime:
-    """Return the time, by the compliance clock, from which the deletion may begin.
-
-    The period counts from the latest approval. It is the longer of those in the plan and in today's configuration,
-    so a shorter setting does not hasten an existing plan. Raises ValueError if the plan has no approval.
-    """
-    latest_approval_time = max(clock.parse_time(approval.clock) for approval in disposal.approvals)
-    return latest_approval_time + timedelta(days=max(disposal.cooling_off_days, rules.cooling_off_days))
-
-
-def _check_selection_unchanged(archive: Archive, disposal: Disposal, policy: RetentionPolicy) -> DisposalSelection:
-    """Select again from the planned versions, and return the selection.
-
-    Raises RetentionRefused if the selection differs from the plan, because people approved other deletions.
-    """
-    tags = read_plan(archive, disposal)["versions"]
-    versions = [version for tag in tags if (version := archive.index.find_version(str(tag))) is not None]
-    selection = select_disposable(archive.index, versions, policy, archive.compliance_time())
-    if selection.plan_sha256 == disposal.plan_sha256:
-        return selection
-    change_reason = (
-        LazyMessage("{tag} cannot be disposed of now", tag=selection.retained_decisions[0].version.tag)
-        if selection.retained_decisions
-        else LazyMessage("other versions share or shared their content")
-    )
-    raise RetentionRefused(
-        "The archive has changed since disposal plan {identity} was created: {why}. Nothing was deleted. To "
-        "create a new plan, run: archiver dispose plan",
-        identity=disposal.identity,
-        why=change_reason,
-    )
 
 
 def journal_refusal(archive: Archive, command_name: str, refusal: ArchiverError, lock_timeout: float) -> None:

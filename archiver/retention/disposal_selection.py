@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from archiver.model import Submission, Version
 from archiver.retention.policy import RetentionDecision, RetentionPolicy, decide_retention
+from archiver.store.events.canonical_json import encode_canonical
 from archiver.store.index import overview
 from archiver.store.index.queries import Index
-from archiver.store.journal import canonical_json
 
 
 class VersionDecision(NamedTuple):
@@ -48,7 +48,7 @@ class DisposalSelection:
 
         People approve this digest.  A plan is refused if a new selection from its versions has another digest.
         """
-        return hashlib.sha256(canonical_json(self._describe_deletions())).hexdigest()
+        return hashlib.sha256(encode_canonical(self._describe_deletions())).hexdigest()
 
     def _describe_deletions(self) -> dict[str, Any]:
         """Return the part of the plan about deletions: ``versions`` (tags) and ``objects``, sorted.
@@ -60,9 +60,29 @@ class DisposalSelection:
             "objects": [[sha256, size] for sha256, size in sorted(self.object_sizes.items())],
         }
 
+    @property
+    def filing_names(self) -> list[str]:
+        """The names, as in refs, of the filings with versions to delete, sorted."""
+        return sorted({version.submission.filing for version, _ in self.disposable_decisions})
+
+    def part_of_filing(self, index: Index, filing_name: str) -> DisposalSelection:
+        """Return the part of this selection that is about one filing.
+
+        An object that versions of two filings have is in both parts: the disposal that comes last deletes it.
+        """
+        disposable_decisions = _decisions_of_filing(self.disposable_decisions, filing_name)
+        candidate_sizes = _divide_content(index, [version for version, _ in disposable_decisions]).candidate_sizes
+        object_sizes = {sha256: size for sha256, size in candidate_sizes.items() if sha256 in self.object_sizes}
+        return DisposalSelection(
+            disposable_decisions=disposable_decisions,
+            retained_decisions=_decisions_of_filing(self.retained_decisions, filing_name),
+            object_sizes=object_sizes,
+            shared_count=len(candidate_sizes) - len(object_sizes),
+        )
+
     def encode_plan(self) -> bytes:
         """Return the plan as canonical JSON, to be attached to the plan's journal event."""
-        return canonical_json(
+        return encode_canonical(
             {
                 **self._describe_deletions(),
                 "decisions": [
@@ -101,6 +121,11 @@ def select_disposable(
         object_sizes=object_sizes,
         shared_count=len(content_division.candidate_sizes) - len(object_sizes),
     )
+
+
+def _decisions_of_filing(decisions: Iterable[VersionDecision], filing_name: str) -> tuple[VersionDecision, ...]:
+    """Return those of ``decisions`` that are about versions of a filing."""
+    return tuple(decision for decision in decisions if decision.version.submission.filing == filing_name)
 
 
 def find_needed_objects(index: Index) -> set[str]:

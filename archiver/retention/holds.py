@@ -9,7 +9,7 @@ from archiver.errors import NotFoundError, UsageError
 from archiver.model import Event
 from archiver.store.archive import Archive
 from archiver.store.events.retention_events import HoldLifted, HoldPlaced
-from archiver.store.writer import Draft
+from archiver.store.writing.drafts import Draft
 
 #: Characters. People type the name again to lift the hold, and messages quote it. A longer name would be a reason,
 #: which has a field of its own; a much shorter limit would exclude a case number with a title.

@@ -7,10 +7,11 @@ All times are those of the compliance clock, as journalled.  Retention never cou
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo
 
 from archiver import clock
@@ -20,7 +21,9 @@ from archiver.model import Hold, Promises, Submission, UnreadEvent, Version
 from archiver.profiles import BASIS, BASIS_PROMISED, PROFILES, Profile
 from archiver.retention.unread import format_event_numbers
 from archiver.store import names
-from archiver.store.events.archive_events import RetentionPromised
+
+if TYPE_CHECKING:
+    from archiver.store.events.archive_events import RetentionPromised
 
 #: The last second that a datetime can hold: the end of periods without an end, and of periods that cannot be
 #: computed.
@@ -114,6 +117,9 @@ def _configured_profiles(config: Config) -> dict[str, tuple[str, ...]]:
     """Return the names of the configured profiles by scope; a scope without profiles is left out."""
     profiles_by_scope = {"": config.profiles}
     for filing_folder, filing_settings in config.filings.items():
+        if filing_folder.startswith("/") or not filing_folder:
+            # No folder has such a name, and an empty one would take the place of the scope of everything.
+            continue
         filing_name = names.name_as_text(os.fsencode(filing_folder))
         profiles_by_scope[filing_name] = filing_settings.profiles
         for submission_folder, profile_names in filing_settings.submissions.items():
@@ -127,6 +133,8 @@ def find_new_promises(policy: RetentionPolicy, config: Config, promises: Promise
 
     The event lists the scopes whose period is longer than promised before.
     """
+    from archiver.store.events.archive_events import RetentionPromised
+
     years_by_scope = {
         scope: max(profile.years for profile in profiles) for scope, profiles in policy.profiles_by_scope.items()
     }
@@ -142,6 +150,22 @@ def find_new_promises(policy: RetentionPolicy, config: Config, promises: Promise
         timezone=config.timezone,
         hold_while_live=policy.hold_while_live,
     )
+
+
+def split_by_filing(promise: RetentionPromised) -> list[RetentionPromised]:
+    """Return the promise of everything, and one for each filing with scopes, as each goes to another chain."""
+    scopes_by_filing: dict[str, dict[str, int]] = {}
+    for scope, years in (promise.scopes or {}).items():
+        filing_folder = names.name_from_text(scope.split("/", 1)[0])
+        scopes_by_filing.setdefault(names.ref_component(filing_folder), {})[scope] = years
+    act = secrets.token_hex(16) if scopes_by_filing else None
+    return [
+        replace(promise, scopes=None, act=act),
+        *(
+            replace(promise, scopes=scopes, filing=filing_name, act=act)
+            for filing_name, scopes in sorted(scopes_by_filing.items())
+        ),
+    ]
 
 
 @dataclass(frozen=True, slots=True)

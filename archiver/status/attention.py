@@ -16,6 +16,7 @@ from archiver.intake.scan import is_unreadable
 from archiver.retention import unread
 from archiver.status.disk_problems import find_disk_problems
 from archiver.store import names, permissions
+from archiver.store.events.event_files import FORMAT
 
 if TYPE_CHECKING:
     from archiver.status.health_report import HealthReport
@@ -132,6 +133,11 @@ def _find_journal_problems(health: HealthReport) -> Iterator[LazyMessage]:
         yield LazyMessage.define(
             "the journal cannot be continued: {problem}", code="status.journal-damaged"
         ).with_fields(problem=health.journal_problem)
+    if health.format_number < FORMAT:
+        yield LazyMessage.define(
+            "the archive has format {number}, to which this release does not write; run: archiver upgrade",
+            code="status.old-format",
+        ).with_fields(number=health.format_number)
     if health.unsigned_since:
         yield LazyMessage.define("the archive cannot be signed", code="status.unsigned")
     if health.set_aside_count:

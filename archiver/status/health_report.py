@@ -11,7 +11,6 @@ from typing import Any
 
 from archiver import clock
 from archiver.config.settings import Config
-from archiver.daemon.daily_events import UNSIGNED_SINCE_KEY
 from archiver.daemon.failures import LastProblem, read_last_problem
 from archiver.daemon.watch_state import (
     EVENTS,
@@ -37,6 +36,7 @@ from archiver.status.protection import DETECT_ONLY, assess_protection_level
 from archiver.store import lock, names
 from archiver.store.archive import Archive
 from archiver.store.clock_lag import ClockLag
+from archiver.store.events.event_files import FORMAT
 from archiver.store.git.commands import OuterSetting
 from archiver.store.index import overview
 from archiver.store.index.overview import DoubtfulMaterial, UnsubmittedChange
@@ -125,6 +125,8 @@ class HealthReport:
     lost_records: list[LostRecord]
     #: Since when the archive cannot be signed; empty if it can.
     unsigned_since: str
+    #: The number of the archive's format.
+    format_number: int
     #: Events that this release does not understand. Each may be a hold.
     unread_events: list[UnreadEvent]
     #: Problems for an administrator, the most severe first. ``status --check`` fails if there is any.
@@ -224,6 +226,7 @@ class HealthReport:
                 {"action": record.action, "object": record.object, "at": record.at} for record in self.lost_records
             ],
             "unsigned_since": self.unsigned_since or None,
+            "format": self.format_number,
             "unread_events": [
                 {"seq": event.seq, "commit": event.commit, "action": event.action or None}
                 for event in self.unread_events
@@ -262,6 +265,10 @@ def _build_report(archive: Archive, config: Config, snapshot: Snapshot) -> Healt
     filings = list(filings_from_events(archive.index.life_events()).values())
     replica = read_replica_status(archive, config)
     last_token, last_checkpoint = archive.index.last_token(), archive.index.last_checkpoint()
+    journal_problem = journal_repair.ref_problem(archive.repository)
+    # A journal without a usable ref says nothing about its format and its signed heads.
+    format_number = archive.format_number() if journal_problem is None else archive.index.format_number
+    has_heads = journal_problem is None and format_number >= FORMAT
     report = HealthReport(
         archive_folder=archive.root,
         watched_folder=config.watch,
@@ -290,12 +297,13 @@ def _build_report(archive: Archive, config: Config, snapshot: Snapshot) -> Healt
         last_checkpoint_time=last_checkpoint.time if last_checkpoint else None,
         disk_forecast=_forecast_archive_disk(archive, time_reading.wall),
         replica=replica,
-        journal_problem=journal_repair.ref_problem(archive.repository)
-        or ref_agreement.find_contradiction(archive),
+        journal_problem=journal_problem or ref_agreement.find_contradiction(archive),
         set_aside_count=len(set_aside.databases(archive.root)),
         lost_versions=accepted_loss.lost_versions(archive),
         lost_records=accepted_loss.lost_records(archive),
-        unsigned_since=snapshot.meta(UNSIGNED_SINCE_KEY) or _estimate_unsigned_since(archive),
+        unsigned_since=(archive.journal.unsigned_since() if has_heads else "")
+        or _estimate_unsigned_since(archive),
+        format_number=format_number,
         unread_events=archive.index.unread_events(),
         problems=[],
     )
@@ -312,8 +320,8 @@ def _count_pending(snapshot: Snapshot, listed_count: int) -> int:
 def _estimate_unsigned_since(archive: Archive) -> str:
     """Return the present time (RFC 3339, UTC) if the signing key is missing, otherwise an empty string.
 
-    Used until the daemon has recorded when signing first failed.  The result is empty for users other than root
-    and the archive's owner, because nobody else can see the key folder.
+    Nothing may have been journalled since the key was lost.  The result is empty for users other than root and the
+    archive's owner, because nobody else can see the key folder.
     """
     can_see_keys = os.geteuid() in (0, os.stat(archive.root).st_uid)
     if can_see_keys and not is_there(archive.keys_folder / "signing_key"):

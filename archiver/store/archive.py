@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-import io
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from archiver import clock
-from archiver.errors import ArchiverError, ConfigError, JournalDamaged, LazyMessage
-from archiver.model import Actor, JournalPoint
+from archiver.errors import ArchiverError, ConfigError, JournalDamaged, LazyMessage, StorageError
+from archiver.model import Actor
 from archiver.path_existence import is_plain_file
-from archiver.store import keys, lock, permissions, sqlite, users
+from archiver.store import archive_format, keys, lock, permissions, sqlite, users
 from archiver.store.content.objects import ContentStore
 from archiver.store.creation import new_archive
-from archiver.store.events.archive_events import ArchiveCreated
 from archiver.store.events.attached_files import SIGNERS_FILE
+from archiver.store.events.event_files import FORMAT
 from archiver.store.git import hooks, repository_format, restore_settings
 from archiver.store.git.repository import JOURNAL, Repository
 from archiver.store.index import index_files
 from archiver.store.index.queries import Index
 from archiver.store.journal import Journal, compute_compliance_time
 from archiver.store.repair import journal_repair, ref_completion, set_aside
-from archiver.store.writer import Draft, Writer
+from archiver.store.writing.chain_heads import agree_with_signed_head
+from archiver.store.writing.drafts import Draft
+from archiver.store.writing.head_signing import HeadSigner
+from archiver.store.writing.writer import HeadRule, Writer
+
+if TYPE_CHECKING:
+    from archiver.store.events.archive_events import ArchiveCreated
 
 
 class Archive:
@@ -68,6 +73,7 @@ class Archive:
             repository_format.check_readable(self.repository_path)
         self.repository = Repository(self.repository_path)
         self.journal = Journal(self.repository)
+        self.head_signer = HeadSigner(self.journal, self.keys_folder, self.spool_folder)
         self.content = ContentStore(self.repository_path / "lfs" / "objects", self.spool_folder)
         self._notify = notify or (lambda _: None)
         self._index: Index | None = None
@@ -86,6 +92,8 @@ class Archive:
         ``attachments`` are the bytes of the event's attachments by their names.  Raises Busy, StorageError or
         OSError, and removes everything that was made.
         """
+        from archiver.store.creation.first_events import draft_first_events
+
         with permissions.archive_umask(), new_archive.create_in_workspace(root) as new_folder:
             new_root = new_folder.folder
             (new_root / "spool").mkdir()
@@ -94,8 +102,8 @@ class Archive:
             with closing(cls(new_root)) as archive:
                 archive._is_new = True
                 with archive.writing(0) as writer, open(new_root / "keys" / "allowed_signers", "rb") as signers:
-                    attached_streams = {name: io.BytesIO(data) for name, data in (attachments or {}).items()}
-                    writer.append(Draft("archive", created, {SIGNERS_FILE: signers, **attached_streams}))
+                    drafts = draft_first_events(created, signers, attachments or {})
+                    writer.write_batch(drafts, head_rule=HeadRule.REQUIRED)
             new_folder.put_in_place()
             return cls(root)
 
@@ -116,6 +124,17 @@ class Archive:
             self._index = self._open_index()
         return self._index
 
+    def format_number(self) -> int:
+        """Return the number of the archive's format; 0 without events.  Raises JournalDamaged for a lost event."""
+        try:
+            return archive_format.find_number(self.journal.newest_format(), self.index.stated_format())
+        except StorageError as error:
+            raise self.journal_damage() or error from None
+
+    def check_writable(self) -> None:
+        """Raise ConfigError if the archive has a format that this release does not write, with what to do."""
+        archive_format.check_writable(self.root, self.format_number(), self.index.stated_format())
+
     def _open_index(self) -> Index:
         """Open the index, and catch up with the journal if this process may write and gets the lock in time."""
         index_path = self.root / "index.db"
@@ -124,6 +143,7 @@ class Archive:
         if (damage := self.journal_damage()) is not None:
             self._notify(damage.message)
             return self._index or self._readable_index(index_path)
+        archive_format.check_readable(self.root, self.journal.newest_format(), None)
         self._index = self._index or (  # open already if a crashed write was completed just now
             index_files.open_index_for_writing(index_path, self._notify)
             if is_writable
@@ -138,6 +158,7 @@ class Archive:
             except (ArchiverError, OSError):
                 # The lock is held, or the disk is full: the index only lacks the newest events.
                 pass
+        archive_format.check_readable(self.root, 0, self._index.stated_format())
         return self._index
 
     def _readable_index(self, index_path: Path) -> Index:
@@ -192,10 +213,6 @@ class Archive:
         """Return the text of the newest journalled ``allowed_signers``; raises StorageError if it is damaged."""
         return self.journal.read_attachment(self.journal.read_event(self.index.key_commit), SIGNERS_FILE)
 
-    def has_event(self, point: JournalPoint) -> bool:
-        """Return True if ``point``, the newest event that a database includes, is an event of this journal."""
-        return self.journal.has_event(point)
-
     def reindex(self) -> None:
         """Rebuild ``index.db`` from the journal; the caller holds the writer's lock.
 
@@ -222,7 +239,7 @@ class Archive:
         index = self._index
         if index.head_commit == self.repository.resolve(JOURNAL):
             return
-        if index.journal_point is not None and not self.has_event(index.journal_point):
+        if index.journal_point is not None and not self.journal.has_event(index.journal_point):
             self._replace_index(index)
         else:
             index.apply_events(self.journal.events_with_changes_since(index.head_commit))
@@ -274,7 +291,8 @@ class Archive:
             if not held_lock.was_clean and self.index.key_commit:
                 keys.install_next_key(self.keys_folder, self.journalled_signers())
             writer = Writer(self)
-            self._journal_restored_settings(writer)
+            if self.index.format_number == FORMAT:
+                self._journal_restored_settings(writer)
             yield writer
 
     def restore_missing_settings(self, wait_seconds: float) -> None:
@@ -321,6 +339,9 @@ class Archive:
         After a crash, refs that the journal names are made or moved forward first.
         """
         self.update_index()
+        if not agree_with_signed_head(self.index, self.journal):
+            # The writer relies on the heads of chains, and somebody else has written to the index.
+            self.reindex()
         if self._are_refs_compared:
             return
         if self._cleaned is not None:

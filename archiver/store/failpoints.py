@@ -16,6 +16,7 @@ class Step(StrEnum):
     CONTENT_SYNCED = "content synced"
     CONTENT_NAMED = "content named"
     CONTENT_DURABLE = "content durable"
+    HEAD_SIGNED = "head signed"
     GIT_OBJECTS_WRITTEN = "git objects written"
     GIT_OBJECTS_DURABLE = "git objects durable"
     REFS_MOVED = "refs moved"

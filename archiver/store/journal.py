@@ -7,119 +7,34 @@ SHA-256 of the preceding event, so that the chain of evidence does not depend on
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import datetime
 from itertools import islice
-from typing import Any
 
 from archiver import clock
 from archiver.errors import StorageError
-from archiver.model import Attachment, Change, Event, JournalPoint, Op
-from archiver.store import names
-from archiver.store.events import validation
+from archiver.model import Attachment, Change, Event, JournalPoint
+from archiver.store.event_decoding import (
+    EVENT_FILE,
+    StoredHead,
+    decode_stored_head,
+    make_stand_in_event,
+    parse_event,
+)
+from archiver.store.events import event_files
 from archiver.store.events.attached_files import CHANGES_FILE
-from archiver.store.events.event_kinds import UNREADABLE
+from archiver.store.events.change_lines import parse_change_lines
+from archiver.store.events.digests import compute_sha256
+from archiver.store.events.event_files import BODY_FILE
+from archiver.store.events.signed_head import HEAD_FILE, parse_signed_head
 from archiver.store.git.repository import JOURNAL, Repository
 
-EVENT_FILE = "event.json"
-#: ``prev`` of the first event.
-GENESIS_DIGEST = "0" * 64
 #: The lists of changes of so many events are read in one request.  Fewer would wait for git more often; more would
 #: occupy more memory.
 _READ_AHEAD_EVENTS = 50
 #: Longer lists of changes are read one at a time: one of them can have 40 MB.
 _READ_AHEAD_BYTES = 1 << 16
-
-
-def canonical_json(document: dict[str, Any]) -> bytes:
-    """Encode ``document`` as canonical JSON: sorted keys, no spaces, UTF-8, one line feed at the end.
-
-    Equal documents have equal bytes, so that their SHA-256 values can be compared.  Raises ValueError for a number
-    or a text that JSON or UTF-8 cannot represent, such as NaN, and TypeError for an object of another type.
-    """
-    json_text = json.dumps(document, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
-    return json_text.encode("utf-8") + b"\n"
-
-
-def encode_change_line(change: Change) -> bytes:
-    """Encode a change as a line of ``changes.jsonl``, for :func:`parse_change_line`; the line feed is included.
-
-    Fields that mean nothing for the kind of change, or that are empty, are left out.
-    """
-    fields: dict[str, Any] = {"op": change.op.value, "path": names.name_as_text(change.path)}
-    if change.op not in (Op.MKDIR, Op.RMDIR):
-        fields |= {"sha256": change.sha256, "size": change.size, "mtime_ns": change.mtime_ns}
-    elif change.op is Op.MKDIR:
-        fields["mtime_ns"] = change.mtime_ns
-    if change.source is not None:
-        fields["from"] = names.name_as_text(change.source)
-    if change.health:
-        fields["health"] = change.health
-    return canonical_json(fields)
-
-
-def parse_change_line(line: bytes) -> Change:
-    """Decode a line of ``changes.jsonl``; raises ValueError, KeyError or TypeError if it is not a change."""
-    fields = validation.load_json_object(line)
-    old_path = fields.get("from")
-    return Change(
-        op=Op(fields["op"]),
-        path=names.name_from_text(fields["path"]),
-        sha256=fields.get("sha256"),
-        size=fields.get("size", 0),
-        mtime_ns=fields.get("mtime_ns", 0),
-        source=None if old_path is None else names.name_from_text(old_path),
-        health=fields.get("health", ""),
-    )
-
-
-def parse_event(data: bytes, commit: str) -> Event:
-    """Decode the event in ``commit`` from ``event.json``; raises ValueError if the file is not an event."""
-    fields = validation.parse_event_document(data)
-    return Event(
-        seq=fields["seq"],
-        at=fields["at"],
-        clock=fields["clock"],
-        actor=fields["actor"],
-        action=fields["action"],
-        object=fields["object"],
-        details=fields["details"],
-        refs=fields["refs"],
-        attachments=tuple(Attachment(**item) for item in fields["attachments"]),
-        prev=fields["prev"],
-        sha256=hashlib.sha256(data).hexdigest(),
-        commit=commit,
-    )
-
-
-def _make_stand_in_event(data: bytes, commit: str, previous: Event | None) -> Event:
-    """Return an event with the action ``unreadable`` for the ``event.json`` ``data``, which cannot be decoded.
-
-    It has the number after ``previous``, and its ``sha256`` is that of ``data``, so that the chain continues.  It
-    has the clock of ``previous``: the compliance clock never runs back, and advances only with evidence.  With
-    ``previous`` None, it is the first event, and its clocks show 1970.
-    """
-    try:
-        refs = validation.read_moved_refs(validation.load_json_object(data))
-    except ValueError:
-        # The bytes are not even JSON, so that the refs that the event moved are unknown.
-        refs = {}
-    epoch_reading = clock.ClockReading(datetime(1970, 1, 1, tzinfo=UTC), "", 0, 0, shifted=True)
-    return Event(
-        seq=1 if previous is None else previous.seq + 1,
-        at=clock.format_time(epoch_reading.wall) if previous is None else previous.at,
-        clock=clock.make_evidence(epoch_reading.wall, epoch_reading) if previous is None else previous.clock,
-        actor={"uid": -1, "user": "?"},
-        action=UNREADABLE,
-        object="",
-        details={},
-        refs=refs,
-        attachments=(),
-        prev=GENESIS_DIGEST if previous is None else previous.sha256,
-        sha256=hashlib.sha256(data).hexdigest(),
-        commit=commit,
-    )
 
 
 class Journal:
@@ -146,35 +61,122 @@ class Journal:
         tip = self._repository.resolve(JOURNAL)
         return None if tip is None else self.read_event(self._repository.root_of(tip))
 
+    def newest_format(self) -> int:
+        """Return the number of the format of the newest event that states it, readable or not; 0 without events.
+
+        Raises StorageError if an event is missing.
+        """
+        commit = self._repository.resolve(JOURNAL)
+        while commit is not None:
+            try:
+                return event_files.read_format_number(self._repository.read(f"{commit}:{EVENT_FILE}"))
+            except ValueError:
+                # Not even JSON, so that it says nothing of its format.
+                commit = self._repository.first_parent(commit)
+            except KeyError:
+                raise self._damaged_event_error(commit) from None
+        return 0
+
+    def signed_heads(self) -> Iterator[StoredHead]:
+        """Yield the signed heads, newest first; none in format 1.
+
+        Raises StorageError if a commit is missing.
+        """
+        commit = self._repository.resolve(JOURNAL)
+        while commit is not None:
+            try:
+                # An event of format 1, or one that cannot be read, may be behind signed ones.
+                is_format_2 = event_files.names_body(self._repository.read(f"{commit}:{EVENT_FILE}"))
+                parent = self._repository.first_parent(commit)
+            except KeyError:
+                raise self._damaged_event_error(commit) from None
+            if is_format_2:
+                # Most events have no signed head, nor have those of a batch without a usable key.
+                with suppress(KeyError):
+                    yield decode_stored_head(self._repository.read(f"{commit}:{HEAD_FILE}"), commit)
+            commit = parent
+
+    def newest_signed_head(self) -> StoredHead | None:
+        """Return the newest signed head; None without any.  Raises as :meth:`signed_heads` does."""
+        return next(self.signed_heads(), None)
+
+    def unsigned_since(self) -> str:
+        """Return the time (RFC 3339) of the first event that no signed head covers; empty if all are covered.
+
+        Events of format 1 need none.  Raises StorageError if a commit is missing.
+        """
+        signed_head = self.newest_signed_head()
+        if signed_head is not None:
+            return next((event.at for event in self.events_since(signed_head.commit)), "")
+        return next((event.at for event in self.events_since(None) if event.chain), "")
+
+    def first_seq_after(self, signed_head: StoredHead | None) -> int | None:
+        """Return the number of the first event of format 2 that no head up to ``signed_head`` covers.
+
+        ``signed_head`` is None before the first one.  None if there is no such event yet.  Raises StorageError if
+        a commit is missing.
+        """
+        if signed_head is not None:
+            return self.read_event(signed_head.commit).seq + 1
+        return next((event.seq for event in self.events_since(None) if event.chain), None)
+
+    def accounts_for_head(self, data: bytes) -> bool:
+        """Return True if ``data`` are the bytes of a signed head here, or of one that a head names as abandoned.
+
+        Raises ValueError if they are of no head, and as :meth:`signed_heads` does.
+        """
+        wanted, digest = parse_signed_head(data), compute_sha256(data)
+        for stored_head in self.signed_heads():
+            if stored_head.data == data:
+                return True
+            if stored_head.head is None:
+                continue
+            if digest in stored_head.head.abandoned:
+                return True
+            # A head that names it covers an event of the same number, or a later one.
+            if stored_head.head.last < wanted.first:
+                break
+        return False
+
     def read_event(self, commit: str) -> Event:
         """Return the event held by ``commit``, or a stand-in if decoding fails.
 
         A stand-in takes number and clock from the last readable event before it, so further commits may be read.
         Raises StorageError if a commit or its ``event.json`` is missing.
         """
-        # From ``commit`` back to the last readable event: commits and their bytes, newest first.
-        unreadable_events: list[tuple[str, bytes]] = []
+        # From ``commit`` back to the last readable event: commits and the bytes of both files, newest first.
+        unreadable_events: list[tuple[str, bytes, bytes | None]] = []
         current_commit: str | None = commit
         event = None
         while current_commit is not None and event is None:
             try:
-                data = self._repository.read(f"{current_commit}:{EVENT_FILE}")
-                event = parse_event(data, current_commit)
+                data, body = self.read_event_files(current_commit)
+                event = parse_event(data, current_commit, body)
             except ValueError:
-                unreadable_events.append((current_commit, data))
-                current_commit = self._read_parent_commit(current_commit)
+                unreadable_events.append((current_commit, data, body))
+                current_commit = self._repository.first_parent(current_commit)
             except KeyError:
                 raise self._damaged_event_error(current_commit) from None
-        for unreadable_commit, data in reversed(unreadable_events):
-            event = _make_stand_in_event(data, unreadable_commit, event)
+        for unreadable_commit, data, body in reversed(unreadable_events):
+            event = make_stand_in_event(data, body, unreadable_commit, event)
         assert event is not None
         return event
 
-    def _read_parent_commit(self, commit: str) -> str | None:
-        """Return the first parent of a commit; None if it has none.  Raises KeyError if the commit is missing."""
-        header_lines = self._repository.read(commit).split(b"\n\n", 1)[0].split(b"\n")
-        parents = (line.removeprefix(b"parent ") for line in header_lines if line.startswith(b"parent "))
-        return next((parent.decode("ascii") for parent in parents), None)
+    def read_event_files(self, commit: str) -> tuple[bytes, bytes | None]:
+        """Return the bytes of ``event.json`` and ``body.json`` in a commit; the second is None in format 1.
+
+        Raises KeyError if the commit or one of the files is missing.  A body that was never written is empty, so
+        that its event cannot be read, and does not stop the others.
+        """
+        data = self._repository.read(f"{commit}:{EVENT_FILE}")
+        if not event_files.names_body(data):
+            return data, None
+        try:
+            return data, self._repository.read(f"{commit}:{BODY_FILE}")
+        except KeyError:
+            if BODY_FILE.encode() in self._repository.names_in(commit):
+                raise
+            return data, b""
 
     def _damaged_event_error(self, commit: str) -> StorageError:
         """Return the error for a commit that is missing, or has no ``event.json``."""
@@ -221,23 +223,46 @@ class Journal:
         end_commit = tip or self._repository.resolve(JOURNAL)
         if end_commit is None or end_commit == commit:
             return
-        commits = list(self._repository.history(end_commit, commit))
-        event_files = self._repository.read_many(f"{event_commit}:{EVENT_FILE}" for event_commit in commits)
         event = None
-        for event_commit in commits:
+        for event_commit, event_bytes, body in self._read_files(self._repository.history(end_commit, commit)):
             try:
-                event_bytes = next(event_files)
-            except KeyError:
-                raise self._damaged_event_error(event_commit) from None
-            try:
-                event = parse_event(event_bytes, event_commit)
+                event = parse_event(event_bytes, event_commit, body)
             except ValueError:
                 # A stand-in needs the preceding event: that of the last round, or before the first round the event
                 # of ``commit``, which may be a stand-in itself.
                 if event is None and commit is not None:
                     event = self.read_event(commit)
-                event = _make_stand_in_event(event_bytes, event_commit, event)
+                event = make_stand_in_event(event_bytes, body, event_commit, event)
             yield event, event_bytes
+
+    def _read_files(self, commits: Iterable[str]) -> Iterator[tuple[str, bytes, bytes | None]]:
+        """Yield each commit with the bytes of its ``event.json`` and ``body.json``; None for an event of format 1.
+
+        Raises StorageError, when the commit is reached, if a file is missing.
+        """
+        waiting = iter(commits)
+        while batch := list(islice(waiting, _READ_AHEAD_EVENTS)):
+            try:
+                data_by_commit = self._read_all(batch, EVENT_FILE)
+                commits_with_body = [oid for oid, data in data_by_commit.items() if event_files.names_body(data)]
+                bodies = self._read_all(commits_with_body, BODY_FILE)
+            except KeyError:
+                # Read one by one, up to the one with the missing file.
+                yield from ((commit, *self._read_undamaged_files(commit)) for commit in batch)
+            else:
+                yield from ((commit, data_by_commit[commit], bodies.get(commit)) for commit in batch)
+
+    def _read_all(self, commits: Sequence[str], file_name: str) -> dict[str, bytes]:
+        """Return the bytes of a file in each commit, in one request; raises KeyError if one is missing."""
+        contents = self._repository.read_many(f"{commit}:{file_name}" for commit in commits)
+        return dict(zip(commits, contents, strict=True))
+
+    def _read_undamaged_files(self, commit: str) -> tuple[bytes, bytes | None]:
+        """Return what :meth:`read_event_files` does; raises StorageError if a file is missing."""
+        try:
+            return self.read_event_files(commit)
+        except KeyError:
+            raise self._damaged_event_error(commit) from None
 
     def events_with_changes_since(
         self, commit: str | None, tip: str | None = None
@@ -307,8 +332,7 @@ class Journal:
             list_bytes = self._read_unchecked_attachment(event, CHANGES_FILE)
         if not _is_attachment(event, CHANGES_FILE, list_bytes):
             raise ValueError(f"{CHANGES_FILE} is another one")
-        for line in list_bytes.splitlines():
-            yield parse_change_line(line)
+        yield from parse_change_lines(list_bytes.splitlines())
 
 
 def compute_compliance_time(newest_event: Event | None, time_reading: clock.ClockReading) -> datetime:

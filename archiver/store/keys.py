@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from archiver.errors import StorageError
 from archiver.path_existence import is_there
+from archiver.store.events.signed_head import HEAD_NAMESPACE
 from archiver.store.fsync import sync_path
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 #: The signer's name in ``allowed_signers``, and the address in commits and tags.
 PRINCIPAL = "archiver@localhost"
 #: The namespace that git signs and verifies in, so that a signature cannot be passed off as one of a mail, say.
-_NAMESPACE = b"git"
+GIT_NAMESPACE = "git"
+#: What a line of ``allowed_signers`` lists. Up to format 1, a key signed only for git.
+_NAMESPACES, _NAMESPACES_1 = f'namespaces="{GIT_NAMESPACE},{HEAD_NAMESPACE}"', f'namespaces="{GIT_NAMESPACE}"'
 _KEY_FILE = "signing_key"
 #: The prepared key, which does not sign yet.
 _NEXT_KEY_FILE = "signing_key.new"
@@ -58,24 +61,39 @@ def prepare_next_key(keys_folder: Path, signers: bytes) -> bytes:
 def install_next_key(keys_folder: Path, signers: bytes) -> None:
     """Replace the key in use by the prepared key if ``signers`` ends with it; otherwise delete the prepared key.
 
-    ``signers`` is the journalled text of ``allowed_signers``.  Does nothing without a prepared key.  After a
-    crash, the journal may have the new key while the folder still has the old one; the recovery then calls this
-    function again.
+    ``signers`` is the journalled text of ``allowed_signers``, which the file then has as well.  After a crash, the
+    journal may have the new key while the folder still has the old one; the recovery then calls this function
+    again.  A prepared key that a crash cut while it was generated is deleted as well: no event names it, and
+    nothing could be written while it stayed.
 
-    Raises StorageError if the prepared key cannot be read, OSError if the disk cannot be written.
+    Raises OSError if the prepared key cannot be read or the disk cannot be written.
     """
     next_key_path = keys_folder / _NEXT_KEY_FILE
     if not is_there(next_key_path):
+        write_signers(keys_folder, signers)
         return
-    if not signers.endswith(_signers_line(_load_key(next_key_path))):
+    try:
+        is_in_force = signers.endswith(_signers_line(_parse_key(next_key_path, next_key_path.read_bytes())))
+    except StorageError:
+        is_in_force = False
+    if not is_in_force:
         next_key_path.unlink()
+        return
+    # The key is renamed last: until then, a crash leaves the prepared key, and this function is repeated.
+    write_signers(keys_folder, signers)
+    next_key_path.rename(keys_folder / _KEY_FILE)
+    sync_path(os.fspath(keys_folder))
+
+
+def write_signers(keys_folder: Path, signers: bytes) -> None:
+    """Replace ``allowed_signers`` durably; does nothing if it has these bytes.  Raises OSError."""
+    signers_path = keys_folder / _SIGNERS_FILE
+    if is_there(signers_path) and signers_path.read_bytes() == signers:
         return
     new_signers_path = keys_folder / "allowed_signers.new"
     new_signers_path.unlink(missing_ok=True)
     _write_new_file(new_signers_path, signers, _PUBLIC_MODE)
-    # The key is renamed last: until then, a crash leaves the prepared key, and this function is repeated.
-    new_signers_path.rename(keys_folder / _SIGNERS_FILE)
-    next_key_path.rename(keys_folder / _KEY_FILE)
+    new_signers_path.rename(signers_path)
     sync_path(os.fspath(keys_folder))
 
 
@@ -112,17 +130,31 @@ def _signers_line(key: Ed25519PrivateKey) -> bytes:
     public_bytes = key.public_key().public_bytes(
         serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
     )
-    return f'{PRINCIPAL} namespaces="git" {public_bytes.decode()}\n'.encode()
+    return f"{PRINCIPAL} {_NAMESPACES} {public_bytes.decode()}\n".encode()
+
+
+def allow_heads(signers: bytes) -> bytes:
+    """Return the text of an ``allowed_signers`` of format 1 in which the last key may sign heads as well."""
+    *earlier_lines, last_line = signers.splitlines(keepends=True)
+    return b"".join(earlier_lines) + last_line.replace(_NAMESPACES_1.encode(), _NAMESPACES.encode(), 1)
 
 
 def _load_key(path: Path) -> Ed25519PrivateKey:
     """Read a private key; raises StorageError if it is missing, damaged or not an Ed25519 key."""
+    try:
+        return _parse_key(path, path.read_bytes())
+    except OSError as error:
+        raise _unusable_key_error(path, error) from None
+
+
+def _parse_key(path: Path, key_bytes: bytes) -> Ed25519PrivateKey:
+    """Return the private key in the bytes of the file ``path``; raises StorageError as :func:`_load_key` does."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     try:
-        key = serialization.load_ssh_private_key(path.read_bytes(), password=None)
-    except (OSError, ValueError) as error:
+        key = serialization.load_ssh_private_key(key_bytes, password=None)
+    except ValueError as error:
         raise _unusable_key_error(path, error) from None
     if not isinstance(key, Ed25519PrivateKey):
         raise _unusable_key_error(path, "it is not an Ed25519 key")
@@ -152,32 +184,69 @@ def _write_new_file(path: Path, file_content: bytes, file_mode: int) -> None:
         os.fsync(file_descriptor)
 
 
+class SigningKey:
+    """A private key in memory, to make several signatures."""
+
+    def __init__(self, keys_folder: Path, *, is_next_key: bool = False) -> None:
+        """Read the key in use, or with ``is_next_key`` the prepared one.
+
+        Raises StorageError if it is missing, damaged or not an Ed25519 key.
+        """
+        from cryptography.hazmat.primitives import serialization
+
+        self._key = _load_key(keys_folder / (_NEXT_KEY_FILE if is_next_key else _KEY_FILE))
+        public_key = self._key.public_key()
+        raw_public_key = public_key.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+        self._encoded_public_key = _ssh_string(b"ssh-ed25519") + _ssh_string(raw_public_key)
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint as ``ssh-keygen -l`` prints it: ``SHA256:`` and base64 without padding."""
+        digest = hashlib.sha256(self._encoded_public_key).digest()
+        return "SHA256:" + base64.b64encode(digest).decode("ascii").rstrip("=")
+
+    def is_last_of(self, signers: bytes) -> bool:
+        """Return True if this is the key in force by ``signers``, the journalled text of ``allowed_signers``."""
+        last_line = signers.splitlines()[-1] if signers else b""
+        return base64.b64encode(self._encoded_public_key) in last_line.split()
+
+    def sign(self, message: bytes, namespace: str = GIT_NAMESPACE) -> str:
+        """Return the armored SSH signature of ``message``, ending with a line feed; it was verified once.
+
+        Raises StorageError if the signature proves wrong, for example because of broken memory.
+        """
+        from cryptography.exceptions import InvalidSignature
+
+        # PROTOCOL.sshsig puts namespace, reserved field and hash algorithm into the signed data and into the
+        # signature.
+        signing_parameters = _ssh_string(namespace.encode()) + _ssh_string(b"") + _ssh_string(b"sha512")
+        signed_data = b"SSHSIG" + signing_parameters + _ssh_string(hashlib.sha512(message).digest())
+        raw_signature = self._key.sign(signed_data)
+        try:
+            self._key.public_key().verify(raw_signature, signed_data)
+        except InvalidSignature:
+            raise StorageError(
+                "The signature is not valid right after it was made. Nothing was recorded. Check the memory of "
+                "this machine."
+            ) from None
+        signature_blob = b"".join(
+            (
+                b"SSHSIG",
+                struct.pack(">I", _SIGNATURE_VERSION),
+                _ssh_string(self._encoded_public_key),
+                signing_parameters,
+                _ssh_string(_ssh_string(b"ssh-ed25519") + _ssh_string(raw_signature)),
+            )
+        )
+        return _armor_signature(signature_blob)
+
+
 def sign_message(keys_folder: Path, message: bytes) -> str:
-    """Sign ``message`` with the key in ``keys_folder``; return the armored SSH signature, ending with a line feed.
+    """Sign ``message`` for git with the key in ``keys_folder``; return the armored SSH signature.
 
     Raises StorageError if there is no usable key.
     """
-    from cryptography.hazmat.primitives import serialization
-
-    private_key = _load_key(keys_folder / _KEY_FILE)
-    public_key = private_key.public_key()
-    raw_public_key = public_key.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
-    encoded_public_key = _ssh_string(b"ssh-ed25519") + _ssh_string(raw_public_key)
-    # PROTOCOL.sshsig puts namespace, reserved field and hash algorithm into the signed data and into the
-    # signature.
-    signing_parameters = _ssh_string(_NAMESPACE) + _ssh_string(b"") + _ssh_string(b"sha512")
-    signed_data = b"SSHSIG" + signing_parameters + _ssh_string(hashlib.sha512(message).digest())
-    encoded_signature = _ssh_string(b"ssh-ed25519") + _ssh_string(private_key.sign(signed_data))
-    signature_blob = b"".join(
-        (
-            b"SSHSIG",
-            struct.pack(">I", _SIGNATURE_VERSION),
-            _ssh_string(encoded_public_key),
-            signing_parameters,
-            _ssh_string(encoded_signature),
-        )
-    )
-    return _armor_signature(signature_blob)
+    return SigningKey(keys_folder).sign(message)
 
 
 def _ssh_string(data: bytes) -> bytes:

@@ -41,6 +41,11 @@ class Reminder:
     step: str  # name of the step, mostly with a day, such as "soon:2026-05-01"
     text: LazyMessage
 
+    @property
+    def filing(self) -> str:
+        """The name of the filing, with which ``uid`` begins: no name in a ref contains a colon."""
+        return self.uid.partition(":")[0]
+
 
 class _AddressedReminder(NamedTuple):
     """A reminder and its recipient."""

@@ -19,7 +19,7 @@ from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.events.capture_events import WatchPathChanged
 from archiver.store.index.queries import Index
-from archiver.store.writer import Draft
+from archiver.store.writing.drafts import Draft
 
 #: The most archived paths to look for in the new folder. More, and a slow share takes too long. Fewer, and folders
 #: with some equal names may pass for each other.

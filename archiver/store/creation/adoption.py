@@ -10,7 +10,7 @@ from pathlib import Path
 from archiver.errors import StorageError
 from archiver.model import Event
 from archiver.path_existence import is_plain_file, is_there
-from archiver.store import permissions
+from archiver.store import keys, permissions
 from archiver.store.archive import Archive
 from archiver.store.creation import new_archive
 from archiver.store.creation.filesystem_abilities import check_filesystem
@@ -18,7 +18,8 @@ from archiver.store.events.archive_events import ArchiveAdopted
 from archiver.store.fsync import sync_filesystem
 from archiver.store.git import hooks, repository_format
 from archiver.store.git.repository import JOURNAL, Repository
-from archiver.store.writer import Draft
+from archiver.store.writing.drafts import Draft
+from archiver.store.writing.upgrade import draft_upgrade
 
 #: Entries that an adoption adds to the clone and the keys.
 _ENTRIES_OF_COMPLETE_ARCHIVE = ("index.db", "lock", "spool")
@@ -65,7 +66,9 @@ def _adopt_clone(root: Path, adoption: ArchiveAdopted) -> Archive:
     # After a crash between the event and the end of the adoption, the journal already has the event.
     if newest_event is None or not _journals_adoption(newest_event, adoption):
         with archive.writing(0) as writer:
-            writer.append(Draft("archive", adoption))
+            writer.write_batch([*draft_upgrade(archive), Draft("archive", adoption)])
+    # Also after a crash between the batch and this step: an upgrade journals another list of keys.
+    keys.write_signers(archive.keys_folder, archive.journalled_signers())
     shutil.rmtree(workspace)
     sync_filesystem(root)
     return archive

@@ -1,4 +1,4 @@
-"""Events of the archive itself: its creation, retention promises, keys, settings, replica and losses."""
+"""Events of the archive itself: its creation and format, promises, keys, settings, replica, losses, records."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from archiver.store.events.attached_files import ROOTS_FILE, SIGNERS_FILE, AttachedFile
-from archiver.store.events.event_details import EventDetails, checked_member, noted_member
+from archiver.store.events.event_details import (
+    EventDetails,
+    act_member,
+    checked_member,
+    filing_member,
+    noted_member,
+)
 from archiver.store.events.event_kinds import Action
 from archiver.store.events.value_kinds import (
     ANYTHING,
@@ -31,6 +37,8 @@ _HOLD_WHILE_LIVE = "whether everything is retained while its filing is live"
 _WATCH_PATH = "path of the watched folder as readable text"
 _PUBLIC_KEY = "the new public key, as its line in `allowed_signers`"
 _REASON = "reason, as a person gave it"
+_KEY_REASON = "reason, only in format 1; format 2 has the event before, `key-reason`"
+_FEATURES = "features of the format that a program may lack and still"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +77,46 @@ class ArchiveCreated(RetentionPromise):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FormatStated(EventDetails):
+    """Written when an archive is created, and when `archiver upgrade` moves it to another format."""
+
+    action: ClassVar = Action.FORMAT
+    object_meaning: ClassVar = "`archive`"
+    attached_files: ClassVar = (
+        AttachedFile(SIGNERS_FILE, "only of an upgrade: every key so far, the last one for signed heads as well"),
+    )
+    number: int = field(metadata=checked_member(INTEGER, "number of the format of this event and of later ones"))
+    optional_features: Sequence[str] = field(metadata=checked_member(TEXTS, f"{_FEATURES} write", name="optional"))
+    writing_features: Sequence[str] = field(
+        metadata=checked_member(
+            TEXTS, "features without which a program only reads the archive", name="needed_to_write"
+        )
+    )
+    reading_features: Sequence[str] = field(
+        metadata=checked_member(
+            TEXTS, "features without which a program does not open the archive", name="needed_to_read"
+        )
+    )
+    release: str = field(metadata=checked_member(TEXT, "oldest release with all these features"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlierEventsCounted(EventDetails):
+    """Written for each filing by `archiver upgrade`: events of format 1 belong to no chain."""
+
+    action: ClassVar = Action.EARLIER_EVENTS
+    object_meaning: ClassVar = "name of the filing, as in refs"
+    count: int = field(metadata=checked_member(INTEGER, "number of events of format 1 about the filing"))
+    salt: str = field(metadata=checked_member(TEXT, "128 random bits in hexadecimal"))
+    digest: str = field(
+        metadata=checked_member(
+            TEXT,
+            "`sha256:` and the SHA-256 of the salt's 16 bytes and then the `event.json` of each, oldest first",
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveAdopted(RetentionPromise):
     """Written when `archiver init --adopt` creates an archive from a mirror clone and the keys."""
 
@@ -93,6 +141,8 @@ class RetentionPromised(RetentionPromise):
 
     action: ClassVar = Action.POLICY
     object_meaning: ClassVar = "`retention`"
+    filing: str | None = filing_member()
+    act: str | None = act_member()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,26 +212,35 @@ class LossAccepted(EventDetails):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRotated(EventDetails):
-    """Written when a new signing key takes over, endorsed by the old key with a signed tag."""
+    """Written when a new signing key takes over: the old key signs the head of this event."""
 
     action: ClassVar = Action.KEY_ROTATE
-    object_meaning: ClassVar = "name of the signed tag, `_checkpoints/key-<seq>`"
+    object_meaning: ClassVar = "`key`; in format 1 the name of the signed tag, `_checkpoints/key-<seq>`"
     attached_files: ClassVar = (
         AttachedFile(SIGNERS_FILE, "every key so far, one per line; the last one signs", is_required=True),
     )
     public: str = field(metadata=noted_member(TEXT, _PUBLIC_KEY))
-    reason: str = field(metadata=noted_member(TEXT, _REASON))
+    reason: str | None = field(default=None, metadata=noted_member(TEXT, _KEY_REASON, optional=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyReplaced(EventDetails):
-    """Written when a new signing key replaces a lost key, without an endorsement by the lost key."""
+    """Written when a new signing key replaces a lost key: the new key signs the head of this event."""
 
     action: ClassVar = Action.KEY_REPLACE
     object_meaning: ClassVar = "`key`"
     attached_files: ClassVar = KeyRotated.attached_files
     public: str = field(metadata=noted_member(TEXT, _PUBLIC_KEY))
-    reason: str | None = field(metadata=noted_member(TEXT, _REASON))
+    reason: str | None = field(default=None, metadata=noted_member(TEXT, _KEY_REASON, optional=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyReasonGiven(EventDetails):
+    """Written before the event of a new signing key, which is in every package and has no free text."""
+
+    action: ClassVar = Action.KEY_REASON
+    object_meaning: ClassVar = "`key`"
+    reason: str = field(metadata=checked_member(TEXT, _REASON))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,3 +250,20 @@ class KeyBackedUp(EventDetails):
     action: ClassVar = Action.KEY_BACKUP
     object_meaning: ClassVar = "`key`"
     target: str = field(metadata=noted_member(TEXT, "folder of the copy"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordAdded(EventDetails):
+    """Written for what has no effect on the archive; a kind of record that is unknown here is shown as it is."""
+
+    action: ClassVar = Action.RECORD
+    object_meaning: ClassVar = "subject of the record"
+    kind: str = field(metadata=checked_member(TEXT, "kind of the record"))
+    version: int = field(metadata=checked_member(INTEGER, "version of the kind's fields"))
+    fields: Mapping[str, Any] = field(metadata=checked_member(OBJECT, "fields of this kind"))
+    links: Sequence[Mapping[str, Any]] | None = field(
+        default=None,
+        metadata=checked_member(OBJECTS, "events, paths and digests that the record is about", optional=True),
+    )
+    filing: str | None = filing_member()
+    act: str | None = act_member()

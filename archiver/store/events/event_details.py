@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
 from typing import Any, ClassVar, NamedTuple, Protocol, Self, TypeVar
 
 from archiver.store.events.attached_files import AttachedFile
 from archiver.store.events.event_kinds import Action
-from archiver.store.events.value_kinds import ValueKind
+from archiver.store.events.value_kinds import TEXT, ValueKind
 
 Value = TypeVar("Value")
 #: The key of a field's metadata that holds its MemberRule.
 _RULE = "rule"
+#: The member of ``details`` that names the filing, as in refs, of an event whose ``object`` is something else.
+FILING_MEMBER = "of_filing"
+_FILING_MEANING = "name of the filing, as in refs, that the event is about"
+_ACT_MEANING = "id that ties the events of one act on several filings, 128 random bits in hexadecimal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,19 @@ def noted_member(
     is read: the attribute is its default then, or None. A new event lacks it only if it is ``optional`` and None.
     """
     return {_RULE: MemberRule(kind, meaning, name, is_checked=False, is_optional=optional)}
+
+
+def filing_member() -> Any:
+    """Return the field of the filing that an event is about, where ``object`` does not begin with its name.
+
+    In format 2, the event belongs to the chain of this filing.
+    """
+    return field(default=None, metadata=noted_member(TEXT, _FILING_MEANING, name=FILING_MEMBER, optional=True))
+
+
+def act_member() -> Any:
+    """Return the field of the id that ties the events of one act, which has one event for each filing."""
+    return field(default=None, metadata=noted_member(TEXT, _ACT_MEANING, optional=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

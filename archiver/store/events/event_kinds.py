@@ -9,6 +9,8 @@ class Action(StrEnum):
     """Every kind of event that this release knows; the words are a format and never change."""
 
     INIT = "init"
+    FORMAT = "format"
+    EARLIER_EVENTS = "earlier-events"
     ADOPT = "adopt"
     POLICY = "policy"
     WATCH_PATH = "watch-path"
@@ -37,6 +39,7 @@ class Action(StrEnum):
     TICK = "tick"
     KEY_ROTATE = "key-rotate"
     KEY_REPLACE = "key-replace"
+    KEY_REASON = "key-reason"
     KEY_BACKUP = "key-backup"
     RESTORE = "restore"
     EXPORT = "export"
@@ -45,6 +48,7 @@ class Action(StrEnum):
     REPLICA_INIT = "replica-init"
     REPOSITORY_SETTINGS = "repository-settings"
     RECOVER = "recover"
+    RECORD = "record"
 
 
 #: An event with another action was written by a newer release, and may be a hold.

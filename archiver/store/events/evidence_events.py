@@ -7,22 +7,39 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from archiver.store.events.attached_files import TOKEN_FILE, AttachedFile
-from archiver.store.events.event_details import EventDetails, checked_member, noted_member
+from archiver.store.events.event_details import (
+    EventDetails,
+    act_member,
+    checked_member,
+    filing_member,
+    noted_member,
+)
 from archiver.store.events.event_kinds import Action
 from archiver.store.events.value_kinds import FLAG, INTEGER, TEXT, TEXTS, TIME, nullable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointSigned(EventDetails):
-    """Written when a signed tag covers every ref: daily if anything was journalled, and on request."""
+    """Written daily if anything was journalled, and on request: its signed head is what a witness line names.
+
+    In format 1 it has a signed tag that covers every ref.
+    """
 
     action: ClassVar = Action.CHECKPOINT
-    object_meaning: ClassVar = "signed tag, `_checkpoints/<seq>`, on the preceding commit of the journal"
-    refs: int = field(metadata=noted_member(INTEGER, "number of refs that it covers"))
+    object_meaning: ClassVar = (
+        "`journal`; in format 1 the signed tag, `_checkpoints/<seq>`, on the preceding commit of the journal"
+    )
+    refs: int | None = field(
+        default=None,
+        metadata=noted_member(INTEGER, "only in format 1: number of refs that it covers", optional=True),
+    )
     refs_sha256: str | None = field(
+        default=None,
         metadata=noted_member(
-            TEXT, "SHA-256 of the lines `<oid> <ref>` of every ref, in the byte order of the names"
-        )
+            TEXT,
+            "only in format 1: SHA-256 of the lines `<oid> <ref>` of every ref, in the byte order of the names",
+            optional=True,
+        ),
     )
 
 
@@ -34,7 +51,14 @@ class TimestampReceived(EventDetails):
     object_meaning: ClassVar = "`clock`"
     attached_files: ClassVar = (AttachedFile(TOKEN_FILE, "the authority's answer (RFC 3161)"),)
     seq: int | None = field(metadata=noted_member(INTEGER, "number of the event that the token covers"))
-    event_sha256: str = field(metadata=noted_member(TEXT, "SHA-256 of that event's `event.json`"))
+    event_sha256: str | None = field(
+        default=None,
+        metadata=noted_member(TEXT, "only in format 1: SHA-256 of that event's `event.json`", optional=True),
+    )
+    head: str | None = field(
+        default=None,
+        metadata=noted_member(TEXT, "`sha256:` and the SHA-256 of the signed head with that event", optional=True),
+    )
     time: str = field(metadata=checked_member(TIME, "time in the token: the event existed before it"))
     authority: str = field(metadata=noted_member(TEXT, "URL of the authority"))
 
@@ -57,6 +81,8 @@ class VersionsRestored(EventDetails):
     versions: Sequence[str] = field(metadata=noted_member(TEXTS, "tags of the versions"))
     files: int = field(metadata=noted_member(INTEGER, "number of files in these versions"))
     bytes_written: int = field(metadata=noted_member(INTEGER, "total size of the written files in bytes"))
+    filing: str | None = filing_member()
+    act: str | None = act_member()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +109,8 @@ class PackageExported(EventDetails):
     )
     expand: bool = field(metadata=noted_member(FLAG, "whether every version in the package has all of its files"))
     versions: int = field(metadata=noted_member(INTEGER, "number of versions in the package"))
+    filing: str | None = filing_member()
+    act: str | None = act_member()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,13 @@ from datetime import date
 from typing import Any, ClassVar
 
 from archiver.store.events.attached_files import EVIDENCE, RECEIPT, AttachedFile
-from archiver.store.events.event_details import EventDetails, checked_member, noted_member
+from archiver.store.events.event_details import (
+    EventDetails,
+    act_member,
+    checked_member,
+    filing_member,
+    noted_member,
+)
 from archiver.store.events.event_kinds import Action
 from archiver.store.events.value_kinds import (
     ANYTHING,
@@ -257,3 +263,5 @@ class ReminderSent(EventDetails):
             REMINDER_STEPS, "contents of the message: `uid` of a deadline, and `step`, such as `soon:DAY`"
         )
     )
+    filing: str | None = filing_member()
+    act: str | None = act_member()

@@ -13,7 +13,13 @@ from archiver.store.events.attached_files import (
     PLAN_FILE,
     AttachedFile,
 )
-from archiver.store.events.event_details import EventDetails, checked_member, noted_member
+from archiver.store.events.event_details import (
+    EventDetails,
+    act_member,
+    checked_member,
+    filing_member,
+    noted_member,
+)
 from archiver.store.events.event_kinds import Action
 from archiver.store.events.value_kinds import DAYS, INTEGER, TEXT, TEXTS, nullable
 
@@ -68,6 +74,8 @@ class DisposalPlanned(EventDetails):
     versions: int = field(metadata=noted_member(INTEGER, "number of versions that it lists"))
     objects: int = field(metadata=noted_member(INTEGER, "number of content objects that it lists"))
     bytes: int = field(metadata=noted_member(INTEGER, "total size of these objects in bytes"))
+    filing: str | None = filing_member()
+    act: str | None = act_member()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +86,7 @@ class DisposalApproved(EventDetails):
     object_meaning: ClassVar = _PLAN_ID
     plan_sha256: str | None = field(metadata=noted_member(TEXT, _PLAN_SHA256))
     reason: str = field(metadata=checked_member(TEXT, _REASON))
+    filing: str | None = filing_member()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +99,7 @@ class DisposalBegun(EventDetails):
     versions: Sequence[str] = field(
         metadata=checked_member(TEXTS, "tags of the versions that are being disposed of")
     )
+    filing: str | None = filing_member()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +121,7 @@ class DisposalCertified(EventDetails):
             TEXTS, "SHA-256 of the planned objects that were kept, because a version needs them again"
         )
     )
+    filing: str | None = filing_member()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,7 +45,7 @@ def check_new_event(
         raise _unfit_value_error("object", LazyMessage("a control character"))
     check_new_details(details)
     try:
-        _check_details(action, details, attachment_names)
+        check_details(action, details, attachment_names)
     except ValueError as error:
         raise UsageError(
             "The journal event {action} cannot be recorded because it would not be readable ({reason}). Nothing "
@@ -194,10 +194,10 @@ def check_event_document(document: Mapping[str, Any]) -> None:
         if member_name not in document or not member_kind.accepts(document[member_name]):
             raise ValueError(f"{member_name} is missing or of another kind")
     attachment_names = [attachment["name"] for attachment in document["attachments"]]
-    _check_details(document["action"], document["details"], attachment_names)
+    check_details(document["action"], document["details"], attachment_names)
 
 
-def _check_details(action: str, details: Mapping[str, Any], attachment_names: Collection[str]) -> None:
+def check_details(action: str, details: Mapping[str, Any], attachment_names: Collection[str]) -> None:
     """Raise ValueError if a checked member or a required attachment is missing or unfit.
 
     An event of an unknown action passes, because only a newer release knows its members.
@@ -206,6 +206,22 @@ def _check_details(action: str, details: Mapping[str, Any], attachment_names: Co
     if details_class is not None:
         details_class.check_members(details)
         details_class.check_attachments(attachment_names)
+
+
+def check_known_members(action: str, details: Mapping[str, Any]) -> None:
+    """Raise ValueError for a member of ``details`` that this release does not know: it may change what others
+    mean.
+
+    Members that begin with ``x-`` pass, and so does an event of an unknown action.  Only for format 2: in format
+    1, unknown members were ignored.
+    """
+    details_class = DETAILS_BY_ACTION.get(action)
+    if details_class is None:
+        return
+    known_names = details_class.member_rules().keys()
+    for member_name in details:
+        if member_name not in known_names and not member_name.startswith("x-"):
+            raise ValueError(f"the member {member_name} is unknown")
 
 
 def read_moved_refs(document: Mapping[str, Any]) -> dict[str, str]:

@@ -2,57 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import import_module
 
-from archiver.store.events import (
-    archive_events,
-    capture_events,
-    evidence_events,
-    filing_events,
-    retention_events,
-)
 from archiver.store.events.event_details import EventDetails
+from archiver.store.events.event_kinds import Action
 
-_CLASSES: tuple[type[EventDetails], ...] = (
-    archive_events.ArchiveCreated,
-    archive_events.ArchiveAdopted,
-    archive_events.RetentionPromised,
-    capture_events.VersionCaptured,
-    capture_events.WatchPathChanged,
-    capture_events.WatchedFolderLost,
-    capture_events.WatchStalled,
-    filing_events.VersionSubmitted,
-    filing_events.FilingUpdated,
-    filing_events.FilingEnded,
-    filing_events.NoticeReceived,
-    filing_events.NoticeAnswered,
-    filing_events.ChangeNoticed,
-    filing_events.ChangeDecided,
-    filing_events.ReleaseSignalled,
-    filing_events.DisplayChecked,
-    filing_events.ReminderSent,
-    retention_events.HoldPlaced,
-    retention_events.HoldLifted,
-    retention_events.DisposalPlanned,
-    retention_events.DisposalApproved,
-    retention_events.DisposalBegun,
-    retention_events.DisposalCertified,
-    retention_events.ActRefused,
-    evidence_events.CheckpointSigned,
-    evidence_events.TimestampReceived,
-    evidence_events.ClockTicked,
-    archive_events.KeyRotated,
-    archive_events.KeyReplaced,
-    archive_events.KeyBackedUp,
-    evidence_events.VersionsRestored,
-    evidence_events.PackageExported,
-    evidence_events.ContentProtected,
-    evidence_events.DrillCompleted,
-    archive_events.ReplicaCreated,
-    archive_events.SettingsReplaced,
-    archive_events.LossAccepted,
-)
-#: Action -> class of its details, in the order of docs/journal.md. A test checks that every action has a class.
-DETAILS_BY_ACTION: Mapping[str, type[EventDetails]] = {
-    details_class.action: details_class for details_class in _CLASSES
+#: Action -> module of this package and class of its details, in the order of docs/journal.md.
+_PLACE_BY_ACTION: Mapping[str, tuple[str, str]] = {
+    Action.INIT: ("archive_events", "ArchiveCreated"),
+    Action.FORMAT: ("archive_events", "FormatStated"),
+    Action.EARLIER_EVENTS: ("archive_events", "EarlierEventsCounted"),
+    Action.ADOPT: ("archive_events", "ArchiveAdopted"),
+    Action.POLICY: ("archive_events", "RetentionPromised"),
+    Action.CAPTURE: ("capture_events", "VersionCaptured"),
+    Action.WATCH_PATH: ("capture_events", "WatchPathChanged"),
+    Action.WATCH_LOST: ("capture_events", "WatchedFolderLost"),
+    Action.WATCH_DEAF: ("capture_events", "WatchStalled"),
+    Action.SUBMIT: ("filing_events", "VersionSubmitted"),
+    Action.FILING_SET: ("filing_events", "FilingUpdated"),
+    Action.FILING_END: ("filing_events", "FilingEnded"),
+    Action.NOTICE: ("filing_events", "NoticeReceived"),
+    Action.NOTICE_ANSWER: ("filing_events", "NoticeAnswered"),
+    Action.CHANGE_QUESTION: ("filing_events", "ChangeNoticed"),
+    Action.CHANGE_DECISION: ("filing_events", "ChangeDecided"),
+    Action.SIGNAL: ("filing_events", "ReleaseSignalled"),
+    Action.DISPLAY_CHECK: ("filing_events", "DisplayChecked"),
+    Action.REMINDER: ("filing_events", "ReminderSent"),
+    Action.HOLD: ("retention_events", "HoldPlaced"),
+    Action.LIFT: ("retention_events", "HoldLifted"),
+    Action.DISPOSE_PLAN: ("retention_events", "DisposalPlanned"),
+    Action.DISPOSE_APPROVE: ("retention_events", "DisposalApproved"),
+    Action.DISPOSE_BEGIN: ("retention_events", "DisposalBegun"),
+    Action.DISPOSE_CERTIFY: ("retention_events", "DisposalCertified"),
+    Action.REFUSE: ("retention_events", "ActRefused"),
+    Action.CHECKPOINT: ("evidence_events", "CheckpointSigned"),
+    Action.TIMESTAMP: ("evidence_events", "TimestampReceived"),
+    Action.TICK: ("evidence_events", "ClockTicked"),
+    Action.KEY_ROTATE: ("archive_events", "KeyRotated"),
+    Action.KEY_REPLACE: ("archive_events", "KeyReplaced"),
+    Action.KEY_REASON: ("archive_events", "KeyReasonGiven"),
+    Action.KEY_BACKUP: ("archive_events", "KeyBackedUp"),
+    Action.RESTORE: ("evidence_events", "VersionsRestored"),
+    Action.EXPORT: ("evidence_events", "PackageExported"),
+    Action.PROTECT: ("evidence_events", "ContentProtected"),
+    Action.DRILL: ("evidence_events", "DrillCompleted"),
+    Action.REPLICA_INIT: ("archive_events", "ReplicaCreated"),
+    Action.REPOSITORY_SETTINGS: ("archive_events", "SettingsReplaced"),
+    Action.RECOVER: ("archive_events", "LossAccepted"),
+    Action.RECORD: ("archive_events", "RecordAdded"),
 }
+
+
+class _DetailsByAction(Mapping[str, type[EventDetails]]):
+    """Imports the module of a class when the class is first needed.
+
+    A command that only lists versions needs none of them, and making all of them takes longer than the listing.
+    """
+
+    def __getitem__(self, action: str) -> type[EventDetails]:
+        """Return the class for ``action``; raises KeyError for an unknown one."""
+        return _load_class(*_PLACE_BY_ACTION[action])
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield every known action."""
+        return iter(_PLACE_BY_ACTION)
+
+    def __len__(self) -> int:
+        """Return the number of known actions."""
+        return len(_PLACE_BY_ACTION)
+
+
+@cache
+def _load_class(module_name: str, class_name: str) -> type[EventDetails]:
+    """Import a module of this package; return a class of it."""
+    details_class: type[EventDetails] = getattr(import_module(f"archiver.store.events.{module_name}"), class_name)
+    return details_class
+
+
+#: A test checks that every action has a class, and that the class is for this action.
+DETAILS_BY_ACTION: Mapping[str, type[EventDetails]] = _DetailsByAction()

@@ -34,6 +34,8 @@ class FastImport:
         #: The time of the last byte that git read or wrote, in monotonic seconds.
         self.progress = clock.monotonic_seconds()
         self._staging: list[str] = []
+        #: Object id -> mark, of the commits of this stream: git does not find them by their ids yet.
+        self._marks_by_oid: dict[str, int] = {}
 
     def commit(
         self,
@@ -71,7 +73,8 @@ class FastImport:
             )
         )
         if parent is not None:
-            self._in.write(b"from %s\n" % parent.encode())
+            mark = self._marks_by_oid.get(parent)
+            self._in.write(b"from %s\n" % (parent.encode() if mark is None else b":%d" % mark))
         if fresh:
             self._in.write(b"deleteall\n")
         for path, data in files:
@@ -82,7 +85,9 @@ class FastImport:
                 self._in.write(chunk)
                 self.progress = clock.monotonic_seconds()
             self._in.write(b"\n")
-        return self._mark()
+        oid = self._mark()
+        self._marks_by_oid[oid] = self._marks
+        return oid
 
     def _file(self, path: bytes, data: bytes | None) -> None:
         """Add a file to the tree of the present commit; delete the path if ``data`` is None."""

@@ -82,10 +82,13 @@ def read(repository: Path) -> dict[str, str]:
 
 
 def read_with_loose(repository: Path) -> dict[str, str]:
-    """Return the object id of each readable ref; a ref's own file has precedence over ``packed-refs``."""
+    """Return the object id of each readable ref; a ref's own file has precedence over ``packed-refs``.
+
+    Git's lock files are left out: those of a transaction at work hold object ids as well.
+    """
     refs = read(repository)
     for folder, _, files in os.walk(repository / "refs"):
-        for path in (Path(folder, name) for name in files):
+        for path in (Path(folder, name) for name in files if not name.endswith(".lock")):
             try:
                 text = read_regular_file(path, MAX_REF_BYTES).decode("ascii").strip()
             except (OSError, ValueError):

@@ -166,6 +166,12 @@ class RepositoryReader:
         out = self.commands.run("rev-list", "--first-parent", "--max-parents=0", tip)
         return out.decode("ascii").split()[0]
 
+    def first_parent(self, commit: str) -> str | None:
+        """Return the first parent of a commit; None if it has none.  Raises as :meth:`read` does."""
+        header_lines = self.read(commit).split(b"\n\n", 1)[0].split(b"\n")
+        parents = (line.removeprefix(b"parent ") for line in header_lines if line.startswith(b"parent "))
+        return next((parent.decode("ascii") for parent in parents), None)
+
     def is_ancestor(self, old: str, new: str) -> bool:
         """Return True if ``new`` is ``old`` or a descendant of it; False also if either commit is unknown."""
         return self.commands.attempt(*_SMALL_WINDOWS, "merge-base", "--is-ancestor", old, new)[0] == 0

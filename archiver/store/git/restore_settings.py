@@ -10,13 +10,16 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from archiver.errors import StorageError
-from archiver.store.events.archive_events import SettingsReplaced
 from archiver.store.fsync import sync_filesystem, sync_path
 from archiver.store.git import hooks, repository_format
 from archiver.store.git.hooks import FOREIGN, Deviation
 from archiver.store.repair import set_aside
+
+if TYPE_CHECKING:
+    from archiver.store.events.archive_events import SettingsReplaced
 
 #: The note: a JSON list with the details of the events to be written.
 _NOTE = "settings.replaced"
@@ -59,6 +62,8 @@ def put_back(root: Path, *, foreign: bool) -> None:
 
 def noted(root: Path) -> list[SettingsReplaced]:
     """Return the events for replacements not journalled yet, one for each reason; usually none."""
+    from archiver.store.events.archive_events import SettingsReplaced
+
     try:
         with open(root / _NOTE, "rb") as stream:
             document = json.loads(stream.read(_LONGEST_BYTES))
@@ -91,6 +96,8 @@ def _replace(root: Path, deviation: Deviation) -> None:
 
 def _events(found: Sequence[Deviation]) -> list[SettingsReplaced]:
     """Return an event for each reason, to record the replacement of the found files."""
+    from archiver.store.events.archive_events import SettingsReplaced
+
     return [
         SettingsReplaced(
             replaced=[each.name for each in found if each.reason == reason],

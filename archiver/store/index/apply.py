@@ -6,28 +6,29 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
+from typing import Any
 
 from archiver.model import Change, Event
 from archiver.store.clock_lag import ClockLag
 from archiver.store.events.archive_events import (
     ArchiveAdopted,
     ArchiveCreated,
+    FormatStated,
     RetentionPromise,
     RetentionPromised,
 )
 from archiver.store.events.capture_events import WatchPathChanged
+from archiver.store.events.chain_rules import filing_of_event
+from archiver.store.events.chains import ARCHIVE_CHAIN, HOUSE_CHAIN, EventClass
+from archiver.store.events.digests import name_algorithm
+from archiver.store.events.event_details import FILING_MEMBER
 from archiver.store.events.event_kinds import ACTIONS, UNREADABLE, Action
 from archiver.store.events.evidence_events import TimestampReceived
 from archiver.store.events.filing_events import VersionSubmitted
-from archiver.store.events.retention_events import (
-    DisposalApproved,
-    DisposalBegun,
-    DisposalPlanned,
-    HoldLifted,
-    HoldPlaced,
-)
+from archiver.store.events.retention_events import HoldLifted, HoldPlaced
 from archiver.store.events.value_kinds import INTEGER
 from archiver.store.index.capture_rows import apply_capture
+from archiver.store.index.disposal_rows import APPLY_BY_DISPOSAL_ACTION
 
 #: Errors of :meth:`EventApplier.apply_event` that mean that the event is malformed or contradicts the index. A
 #: locked, full or damaged database raises other errors.
@@ -66,11 +67,11 @@ _INSERT_SUBMITTED = """
 insert into submitted (tag, version, "on", kind, number, "by", receipt, at, clock, seq)
 values (:tag, :version, :submitted_on, :kind, :number, :reported_by, :receipt, :at, :clock, :seq)
 """
-#: Inserts a disposal plan.
-_INSERT_DISPOSAL = """
-insert into disposals (
-    id, seq, "commit", at, uid, user, plan_sha256, cooling_off_days, begun, certified, certified_commit)
-values (:id, :seq, :commit, :at, :uid, :user, :plan_sha256, :cooling_off_days, null, null, null)
+#: Records the newest event of a chain. The filing of a chain is known from its first readable event on.
+_ADVANCE_CHAIN = """
+insert into chains (chain, filing, count, digest) values (:chain, :filing, :count, :digest)
+on conflict (chain) do update
+set filing = coalesce(filing, excluded.filing), count = excluded.count, digest = excluded.digest
 """
 
 
@@ -92,20 +93,22 @@ class EventApplier:
         """
         if event.action == UNREADABLE:
             raise ValueError("it cannot be read")
+        if event.action == Action.INIT and event.seq != 1:
+            raise ValueError("the archive was created before")
+        if not event.chain and self._has_chains():
+            raise ValueError("it is of format 1, behind events of format 2")
+        self._advance_chain(event)
         apply_by_action: Mapping[str, Callable[[Event], None]] = {
             Action.SUBMIT: self._apply_submission,
             Action.FILING_END: self._apply_filing_end,
             Action.HOLD: self._apply_hold,
             Action.LIFT: self._apply_lift,
             Action.TIMESTAMP: self._apply_timestamp,
-            Action.DISPOSE_PLAN: self._apply_disposal_plan,
-            Action.DISPOSE_APPROVE: self._apply_approval,
-            Action.DISPOSE_BEGIN: self._apply_disposal_begin,
-            Action.DISPOSE_CERTIFY: self._apply_certificate,
             Action.CHECKPOINT: self._apply_checkpoint,
             Action.DRILL: self._apply_drill,
             Action.REPLICA_INIT: self._apply_replica,
             Action.INIT: self._apply_creation,
+            Action.FORMAT: self._apply_format,
             Action.ADOPT: self._apply_adoption,
             Action.WATCH_PATH: self._apply_watch_path,
             Action.POLICY: self._apply_policy,
@@ -114,9 +117,12 @@ class EventApplier:
         }
         if event.action == Action.CAPTURE:
             apply_capture(self._db, event, changes)
+        elif event.action in APPLY_BY_DISPOSAL_ACTION:
+            APPLY_BY_DISPOSAL_ACTION[event.action](self._db, event)
         elif event.action in apply_by_action:
             apply_by_action[event.action](event)
-        elif event.action not in ACTIONS:
+        elif event.action not in ACTIONS and event.event_class != EventClass.NOTE:
+            # A note of a newer release has no effect, and so cannot be a hold.
             self._insert_unread_event(event, event.action)
         if event.action in _FILING_ACTIONS:
             self._record_filing_event(event)
@@ -133,10 +139,45 @@ class EventApplier:
         Disposals are refused from then on, because the event may be a hold. The caller commits.
         """
         self._insert_unread_event(event, "")
+        if event.chain:
+            self._db.execute(_ADVANCE_CHAIN, _chain_row(event, self._filing_of_new_chain(event)))
         if event.seq == 1:
             # The identity of the archive depends only on the bytes of the first event.
             self._set_meta(_ARCHIVE_ID_KEY, event.sha256[:_ARCHIVE_ID_LENGTH])
         self._set_newest_event(event)
+
+    def _has_chains(self) -> bool:
+        """Return True once an event of format 2 was applied."""
+        return self._db.execute("select 1 from chains limit 1").fetchone() is not None
+
+    def _filing_of_new_chain(self, event: Event) -> str | None:
+        """Return the filing whose chain an event that contradicts the index begins; None if it begins none.
+
+        Later events of the filing follow it there.
+        """
+        if event.action == UNREADABLE or event.chain in (ARCHIVE_CHAIN, HOUSE_CHAIN):
+            return None
+        filing_name = filing_of_event(event.action, event.object, event.details)
+        is_known = self._db.execute(
+            "select 1 from chains where filing = ? or chain = ? and filing is not null", (filing_name, event.chain)
+        )
+        return filing_name if is_known.fetchone() is None else None
+
+    def _advance_chain(self, event: Event) -> None:
+        """Record ``event`` as the newest of its chain, of which an event of format 1 has none.
+
+        Raises ValueError if the chain is that of another filing, sqlite3.IntegrityError if the filing has another
+        chain.
+        """
+        if not event.chain:
+            return
+        filing_name = None
+        if event.chain not in (ARCHIVE_CHAIN, HOUSE_CHAIN):
+            filing_name = filing_of_event(event.action, event.object, event.details)
+            chain_row = self._db.execute("select filing from chains where chain = ?", (event.chain,)).fetchone()
+            if chain_row is not None and chain_row[0] not in (None, filing_name):
+                raise ValueError("its chain is that of another filing")
+        self._db.execute(_ADVANCE_CHAIN, _chain_row(event, filing_name))
 
     def _set_newest_event(self, event: Event) -> None:
         """Record ``event`` as the newest event in the index."""
@@ -176,6 +217,16 @@ class EventApplier:
         self._set_meta(_WATCH_PATH_KEY, details.watch or "")
         self._apply_key(event)
         self._record_minimum_retention(details)
+
+    def _apply_format(self, event: Event) -> None:
+        """Record the format of this event and later ones, and the list of keys that an upgrade attaches."""
+        details = FormatStated.from_details(event.details)
+        self._set_meta("format", str(details.number))
+        # In the order of the fields of ``StatedFormat``.
+        stated = [details.number, details.writing_features, details.reading_features, details.release]
+        self._set_meta("stated_format", json.dumps(stated))
+        if event.attachments:
+            self._apply_key(event)
 
     def _apply_adoption(self, event: Event) -> None:
         """Record the watched folder and the minimum retention of an archive that was made from a mirror clone."""
@@ -265,53 +316,11 @@ class EventApplier:
 
         The event may be about a submission or a version, whose name begins with that of the filing and a slash.
         """
-        filing_name = event.object.split("/", 1)[0]
+        filing_name = event.details.get(FILING_MEMBER) or event.object.split("/", 1)[0]
         user_name = event.actor["user"] or str(event.actor["uid"])
         self._db.execute(
             "insert into life (seq, at, user, action, filing, details) values (?, ?, ?, ?, ?, ?)",
             (event.seq, event.at, user_name, event.action, filing_name, json.dumps(event.details)),
-        )
-
-    def _apply_disposal_plan(self, event: Event) -> None:
-        """Record a disposal plan, which has neither begun nor been certified yet."""
-        details = DisposalPlanned.from_details(event.details)
-        self._db.execute(
-            _INSERT_DISPOSAL,
-            {
-                "id": event.object,
-                "seq": event.seq,
-                "commit": event.commit,
-                "at": event.at,
-                "uid": event.actor["uid"],
-                "user": event.actor["user"],
-                "plan_sha256": details.plan_sha256,
-                "cooling_off_days": details.cooling_off_days,
-            },
-        )
-
-    def _apply_approval(self, event: Event) -> None:
-        """Record an approval of a disposal plan."""
-        details = DisposalApproved.from_details(event.details)
-        uid, user_name = event.actor["uid"], event.actor["user"]
-        self._db.execute(
-            "insert into approvals (disposal, uid, user, reason, at, clock, seq) values (?, ?, ?, ?, ?, ?, ?)",
-            (event.object, uid, user_name, details.reason, event.at, event.clock["time"], event.seq),
-        )
-
-    def _apply_disposal_begin(self, event: Event) -> None:
-        """Record the start of a disposal, and mark its versions as disposed of."""
-        details = DisposalBegun.from_details(event.details)
-        self._db.execute("update disposals set begun = ? where id = ?", (event.at, event.object))
-        self._db.executemany(
-            "insert into disposed (version, disposal) values (?, ?)",
-            ((tag, event.object) for tag in details.versions),
-        )
-
-    def _apply_certificate(self, event: Event) -> None:
-        """Record the completion of a disposal, and the commit with the certificate."""
-        self._db.execute(
-            "update disposals set certified = ?, certified_commit = ? where id = ?",
-            (event.at, event.commit, event.object),
         )
 
     def _apply_hold(self, event: Event) -> None:
@@ -331,3 +340,13 @@ class EventApplier:
             "update holds set lifted = ?, lift_reason = ? where name = ? and object = ? and lifted is null",
             (event.at, details.reason, details.name, event.object),
         )
+
+
+def _chain_row(event: Event, filing_name: str | None) -> dict[str, Any]:
+    """Return the row of the table ``chains`` after ``event``."""
+    return {
+        "chain": event.chain,
+        "filing": filing_name,
+        "count": event.chain_number,
+        "digest": name_algorithm("sha256", event.sha256),
+    }

@@ -9,7 +9,6 @@ from typing import Any, Self
 
 from archiver.model import Change, Event, UnreadEvent
 from archiver.store.events.event_kinds import ACTIONS
-from archiver.store.index.apply import INVALID_EVENT_ERRORS, EventApplier
 from archiver.store.index.index_schema import SCHEMA, SCHEMA_VERSION, IndexDamaged, IndexUnfinished
 from archiver.store.sqlite import (
     IN_MEMORY,
@@ -94,6 +93,9 @@ class IndexConnection:
 
         Raises sqlite3.Error if the index cannot be written.
         """
+        # Imported here because most commands find the index up to date.
+        from archiver.store.index.apply import INVALID_EVENT_ERRORS, EventApplier
+
         applier = EventApplier(self._db)
         try:
             for applied_count, (event, changes) in enumerate(events):

@@ -12,7 +12,7 @@ from __future__ import annotations
 from archiver.store.events.event_kinds import Action
 
 #: An index with another number is rebuilt. Increase it with every change of the tables or of their meaning.
-SCHEMA_VERSION = 11
+SCHEMA_VERSION = 12
 #: Statements separated by semicolons, none of which contains a semicolon.
 SCHEMA = """
 create table meta (key text primary key, value text not null) without rowid;
@@ -37,7 +37,7 @@ create table tokens (seq integer primary key, time text not null, covered_seq in
 create table disposals (
     id text primary key, seq integer not null, "commit" text not null, at text not null, uid integer not null,
     user text not null, plan_sha256 text not null, cooling_off_days integer not null,
-    begun text, certified text, certified_commit text) without rowid;
+    filing text, act text, begun text, certified text, certified_commit text) without rowid;
 create table approvals (
     disposal text not null, uid integer not null, user text not null, reason text not null,
     at text not null, clock text not null, seq integer not null);
@@ -55,6 +55,8 @@ create index life_filing on life (filing, action, seq);
 create table materials (
     submission integer not null, path blob not null, sha256 text, size integer not null,
     mtime_ns integer not null, first integer not null, until integer, health text not null);
+create table chains (
+    chain text primary key, filing text unique, count integer not null, digest text not null) without rowid;
 create table folders (name blob primary key) without rowid;
 create unique index materials_now on materials (submission, path) where until is null;
 create index materials_content on materials (sha256);

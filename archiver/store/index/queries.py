@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from archiver.model import (
     Approval,
@@ -22,11 +22,14 @@ from archiver.model import (
 )
 from archiver.store import names
 from archiver.store.clock_lag import ClockLag
-from archiver.store.events.archive_events import ReplicaCreated
+from archiver.store.events.chains import ChainHead
 from archiver.store.index.index_connection import IndexConnection
 from archiver.store.index.index_schema import COMPARABLE_RECORDS_QUERY
 from archiver.store.index.version_rows import build_material, find_submission_row, proven_time_sql, select_versions
 from archiver.store.sqlite import read_journal_point
+
+if TYPE_CHECKING:
+    from archiver.store.events.archive_events import ReplicaCreated
 
 #: The columns of the table ``holds``, in the order of the fields of :class:`archiver.model.Hold`.
 _HOLD_COLUMNS = 'name, object, reason, "by", user, placed, lifted, lift_reason'
@@ -37,6 +40,15 @@ class EventTime(NamedTuple):
 
     seq: int  # the number of the event
     time: str
+
+
+class StatedFormat(NamedTuple):
+    """What an archive states of its format."""
+
+    number: int
+    writing_features: Sequence[str]  # without one of them, a program only reads the archive
+    reading_features: Sequence[str]  # without one of them, a program does not open the archive
+    release: str  # the oldest release with all features
 
 
 class Index(IndexConnection):
@@ -63,6 +75,27 @@ class Index(IndexConnection):
         """
         return self._read_meta("archive") or ""
 
+    @property
+    def format_number(self) -> int:
+        """The number of the archive's format; 1 if no event states one."""
+        return int(self._read_meta("format") or 1)
+
+    def stated_format(self) -> StatedFormat | None:
+        """Return what the newest event that states the archive's format says; None in format 1."""
+        stated_json = self._read_meta("stated_format")
+        return None if stated_json is None else StatedFormat(*json.loads(stated_json))
+
+    def chains(self) -> dict[str, tuple[ChainHead, str | None]]:
+        """Return the newest event of each chain, and the chain's filing, by the name of the chain.
+
+        The filing is None for a chain of no filing, and for one whose events are all unreadable.
+        """
+        chain_rows = self._db.execute("select chain, count, digest, filing from chains")
+        return {
+            chain: (ChainHead(chain, count, digest), filing_name)
+            for chain, count, digest, filing_name in chain_rows
+        }
+
     def clock_lag(self) -> ClockLag:
         """Return how far the compliance clock was behind the wall clock at the newest event, and why.
 
@@ -78,6 +111,8 @@ class Index(IndexConnection):
 
     def current_replica(self) -> ReplicaCreated | None:
         """Return the address and settings of the replica that was created last; None if none was created."""
+        from archiver.store.events.archive_events import ReplicaCreated
+
         details_json = self._read_meta("replica")
         return None if details_json is None else ReplicaCreated.from_details(json.loads(details_json))
 
@@ -151,13 +186,13 @@ class Index(IndexConnection):
     def disposals(self, disposal_name: str | None = None) -> list[Disposal]:
         """Return the disposal plans, newest first; with ``disposal_name``, at most the plan with this name."""
         disposal_rows = self._db.execute(
-            'select id, seq, "commit", at, uid, user, plan_sha256, cooling_off_days, '
+            'select id, seq, "commit", at, uid, user, plan_sha256, cooling_off_days, filing, act, '
             "begun, certified, certified_commit from disposals where ? in (id, '') order by seq desc",
             (disposal_name or "",),
         ).fetchall()
-        # The approvals are the ninth field of Disposal, between the columns.
+        # The approvals are a field of Disposal between the columns.
         return [
-            Disposal(*row[:8], self._select_approvals(row[0]), *row[8:])  # type: ignore[call-arg]
+            Disposal(*row[:10], self._select_approvals(row[0]), *row[10:])  # type: ignore[call-arg]
             for row in disposal_rows
         ]
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from archiver.errors import LazyMessage
 from archiver.model import Event
-from archiver.store import sqlite
-from archiver.store.events.archive_events import LossAccepted
+from archiver.store import keys, sqlite
 from archiver.store.events.event_kinds import Action
 from archiver.store.git.ref_transaction import ANY, ZERO, RefUpdate
 from archiver.store.git.repository import JOURNAL, Repository
@@ -17,10 +16,12 @@ from archiver.store.index.queries import Index
 from archiver.store.repair import journal_repair, set_aside
 from archiver.store.repair.journal_repair import WholeEvent
 from archiver.store.repair.set_aside import LostRecord, LostVersion
-from archiver.store.writer import Draft
+from archiver.store.writing.drafts import Draft
+from archiver.store.writing.upgrade import draft_upgrade
 
 if TYPE_CHECKING:
     from archiver.store.archive import Archive
+    from archiver.store.events.archive_events import LossAccepted
 
 #: Refs that are unknown to the journal are renamed to this prefix: git keeps their objects, and their names are
 #: free.
@@ -143,16 +144,19 @@ def accept(archive: Archive, wait_seconds: float) -> tuple[Loss, Event | None]:
     """Continue from the last whole event and journal the loss; return the loss and its event, None without a loss.
 
     Unknown refs are kept below ``refs/lost``, so that no object disappears.  If the process crashes on the way,
-    the archive still refuses writing, and the loss can be accepted again.
+    the archive still refuses writing, and the loss can be accepted again; what the newest event about a loss
+    lists already gets no second event.
 
     Raises Busy if another process holds the lock after ``wait_seconds``, JournalDamaged if no event is whole,
     StorageError if git fails.
     """
     with archive.writing_for_repair(wait_seconds) as writer:
         loss = assess(archive)
-        if loss.is_empty:
+        whole_events = archive.journal.events_since(None, tip=loss.last_event.commit)
+        acceptances = [event for event in whole_events if event.action == Action.RECOVER]
+        if loss.is_empty or (acceptances and _lists_loss(acceptances[-1], loss)):
             archive.reindex()
-            if any(event.action == Action.RECOVER for event in archive.journal.events_since(None)):
+            if acceptances:
                 # An earlier run may have been killed after it wrote its event and before it had cleaned up.
                 _clean_up(archive)
             return loss, None
@@ -161,7 +165,9 @@ def accept(archive: Archive, wait_seconds: float) -> tuple[Loss, Event | None]:
         if repository.resolve(JOURNAL) != loss.last_event.commit:
             repository.move_refs([RefUpdate(JOURNAL, ANY, loss.last_event.commit)], guarded=False)
         index_path = archive.root / "index.db"
-        if (point := sqlite.read_journal_point_of_file(index_path)) is not None and not archive.has_event(point):
+        if (point := sqlite.read_journal_point_of_file(index_path)) is not None and not archive.journal.has_event(
+            point
+        ):
             # This index may be the only proof of the loss: if this process is killed before it writes the event,
             # the next one needs the index.
             set_aside.set_aside(archive.root, index_path.name)
@@ -179,7 +185,9 @@ def accept(archive: Archive, wait_seconds: float) -> tuple[Loss, Event | None]:
         ref_updates += [
             RefUpdate(ref, ZERO, oid) for ref, oid in loss.refs_to_restore.items() if ref not in loss.unknown_refs
         ]
-        event = writer.append(Draft("archive", _build_details(loss, seq)), recovered=ref_updates)
+        accepted = Draft("archive", _build_details(loss, seq))
+        event = writer.write_batch([accepted, *draft_upgrade(archive)], recovered=ref_updates)[0]
+        keys.write_signers(archive.keys_folder, archive.journalled_signers())
         _clean_up(archive)
         return loss, event
 
@@ -196,6 +204,20 @@ def _clean_up(archive: Archive) -> None:
     _drop_foreign_state(archive)
 
 
+def _lists_loss(acceptance: Event, loss: Loss) -> bool:
+    """Return True if an event has accepted just these losses, so that another one would tell of a second loss.
+
+    False for a loss without names: another one may look the same.
+    """
+    from archiver.store.events.archive_events import LossAccepted
+
+    if loss.problem is not None or not (loss.versions or loss.records):
+        return False
+    accepted = LossAccepted.from_details(acceptance.details)
+    present = LossAccepted.from_details(_build_details(loss, acceptance.seq).to_details())
+    return (accepted.lost_versions, accepted.lost_records) == (present.lost_versions, present.lost_records)
+
+
 def _object_exists(repository: Repository, oid: str) -> bool:
     """Return True if git can read the object."""
     try:
@@ -208,6 +230,8 @@ def _object_exists(repository: Repository, oid: str) -> bool:
 
 def _build_details(loss: Loss, seq: int) -> LossAccepted:
     """Return the event accepting ``loss``, with the number ``seq``."""
+    from archiver.store.events.archive_events import LossAccepted
+
     return LossAccepted(
         last_event=loss.last_event.seq,
         problem=str(loss.problem) if loss.problem else None,
@@ -227,5 +251,5 @@ def _drop_foreign_state(archive: Archive) -> None:
     """Delete ``state.db`` if it is of another history; the next capture then reads the whole watched folder."""
     path = archive.root / "state.db"
     point = sqlite.read_journal_point_of_file(path)
-    if point is not None and not archive.has_event(point):
+    if point is not None and not archive.journal.has_event(point):
         sqlite.delete_database(path)

@@ -18,10 +18,12 @@ from pathlib import Path
 from archiver.errors import JournalDamaged, LazyMessage
 from archiver.model import CHECKPOINTS, JournalPoint
 from archiver.path_existence import is_folder, is_there
+from archiver.store.event_decoding import GENESIS_DIGEST
+from archiver.store.events.event_files import read_moved_refs
 from archiver.store.git import packed_refs
 from archiver.store.git.repository import JOURNAL, Repository
 from archiver.store.index.queries import Index
-from archiver.store.journal import EVENT_FILE, GENESIS_DIGEST
+from archiver.store.journal import Journal
 from archiver.store.repair import set_aside
 
 #: The forms of the tags that this program makes.  A tag of another form was made by hand: ``verify`` reports it,
@@ -115,7 +117,7 @@ def ref_problem(repository: Repository) -> LazyMessage | None:
     tip = repository.resolve(JOURNAL)
     if tip is not None:
         try:
-            repository.read(f"{tip}:{EVENT_FILE}")
+            Journal(repository).read_event_files(tip)
             return None
         except KeyError:
             return LazyMessage.define(
@@ -207,18 +209,18 @@ def last_whole_event(repository: Repository, points: Iterable[JournalPoint | Non
 
 def _read_whole_events(repository: Repository) -> dict[str, tuple[WholeEvent, str | None, dict[str, str]]]:
     """Return the whole event, the parent and the moved refs of each commit whose past can be read completely."""
-    events_by_commit: dict[str, tuple[str | None, bytes]] = {}
+    events_by_commit: dict[str, tuple[str | None, bytes, bytes | None]] = {}
     for commit in repository.all_commits():
         try:
-            data = repository.read(f"{commit}:{EVENT_FILE}")
+            data, body = Journal(repository).read_event_files(commit)
             header_lines = repository.read(commit).split(b"\n\n", 1)[0].split(b"\n")
         except KeyError:
             # The commit is not one of the journal, or it is damaged: it holds no whole event either way.
             continue
         parents = [line[7:].decode("ascii") for line in header_lines if line.startswith(b"parent ")]
-        events_by_commit[commit] = (parents[0] if parents else None, data)
+        events_by_commit[commit] = (parents[0] if parents else None, data, body)
     children_by_parent: dict[str | None, list[str]] = {}
-    for commit, (parent, _) in events_by_commit.items():
+    for commit, (parent, _, _) in events_by_commit.items():
         children_by_parent.setdefault(parent, []).append(commit)
     whole_events: dict[str, tuple[WholeEvent, str | None, dict[str, str]]] = {}
     # Follow children from the first event on: every commit that is reached has a whole past.  Each entry is a
@@ -226,8 +228,8 @@ def _read_whole_events(repository: Repository) -> dict[str, tuple[WholeEvent, st
     pending_commits = [(commit, 1, GENESIS_DIGEST) for commit in children_by_parent.get(None, ())]
     while pending_commits:
         commit, seq, previous_digest = pending_commits.pop()
-        parent, data = events_by_commit[commit]
-        event_facts = _read_event_at(data, seq, previous_digest)
+        parent, data, body = events_by_commit[commit]
+        event_facts = _read_event_at(data, body, seq, previous_digest)
         if event_facts is not None:
             whole_events[commit] = (WholeEvent(seq, commit, event_facts[0]), parent, event_facts[1])
             digest = hashlib.sha256(data).hexdigest()
@@ -235,18 +237,22 @@ def _read_whole_events(repository: Repository) -> dict[str, tuple[WholeEvent, st
     return whole_events
 
 
-def _read_event_at(data: bytes, seq: int, previous_digest: str) -> tuple[str, dict[str, str]] | None:
+def _read_event_at(
+    data: bytes, body: bytes | None, seq: int, previous_digest: str
+) -> tuple[str, dict[str, str]] | None:
     """Return time and moved refs of an event; None if the number or ``prev`` proves the event misplaced.
+
+    ``previous_digest`` is in hexadecimal, and ``body`` None in format 1.
 
     An event that cannot be decoded is accepted, with an empty time and no refs: if the next event names its
     digest, it does belong here.
     """
     try:
         event_fields = json.loads(data)
-        if (event_fields["seq"], event_fields["prev"]) != (seq, previous_digest):
+        if (event_fields["seq"], event_fields["prev"].removeprefix("sha256:")) != (seq, previous_digest):
             return None
-        return str(event_fields["at"]), dict(event_fields["refs"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+        return str(event_fields["at"]), read_moved_refs(data, body)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         # The commit vouches for the bytes, so the event was damaged before it was written.  A stand-in replaces
         # it.
         return "", {}

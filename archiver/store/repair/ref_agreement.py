@@ -36,7 +36,7 @@ def _find_missing_event(archive: Archive, journal_tip: str | None) -> LazyMessag
     ``journal_tip`` is the newest commit of the journal; None without a journal, which is reported elsewhere.
     """
     newest_indexed_event = archive.index.journal_point
-    if journal_tip is None or newest_indexed_event is None or archive.has_event(newest_indexed_event):
+    if journal_tip is None or newest_indexed_event is None or archive.journal.has_event(newest_indexed_event):
         return None
     return LazyMessage.define(
         "its newest event is older than event {seq}, which a database records", code="journal.set-back"

@@ -1,0 +1,164 @@
+"""Read disposal plans, and check that a plan may be approved or run: approvals, cooling-off, selection."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from archiver import clock
+from archiver.errors import LazyMessage, NotFoundError, RetentionRefused
+from archiver.model import Disposal
+from archiver.retention import unread
+from archiver.retention.disposal_selection import DisposalSelection, select_disposable
+from archiver.retention.policy import RetentionPolicy
+from archiver.store.archive import Archive
+from archiver.store.events.attached_files import PLAN_FILE
+from archiver.store.repair import set_aside
+
+#: Approvals by users other than the planner. With one, two people who agree could delete; with three, a small
+#: company would not find four people.
+REQUIRED_APPROVALS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class DisposalRules:
+    """The conditions of a disposal, as configured now."""
+
+    policy: RetentionPolicy
+    cooling_off_days: int  # days between the last approval and the deletion
+
+
+def find_plan(archive: Archive, plan_id: str) -> Disposal:
+    """Return the plan with this id and its state. Raises NotFoundError if no such plan exists."""
+    disposals = archive.index.disposals(plan_id)
+    # For an empty id, the index returns all plans.
+    if not disposals or not plan_id:
+        raise NotFoundError(
+            "Disposal plan {identity} does not exist. Nothing was changed. To list the disposal plans, run: "
+            "archiver dispose list",
+            identity=plan_id,
+        )
+    return disposals[0]
+
+
+def read_plan(archive: Archive, disposal: Disposal) -> dict[str, Any]:
+    """Return the plan written by :meth:`DisposalSelection.encode_plan`; raises StorageError if damaged."""
+    plan_event = archive.journal.read_event(disposal.commit)
+    plan: dict[str, Any] = json.loads(archive.journal.read_attachment(plan_event, PLAN_FILE))
+    return plan
+
+
+def filing_of_plan(archive: Archive, disposal: Disposal) -> str:
+    """Return the filing, as in refs, to whose chain the events of a plan belong.
+
+    A plan of format 1 names none, and may be about several filings: its events go to the chain of the first
+    version.
+    """
+    if disposal.filing is not None:
+        return disposal.filing
+    first_tag = min(read_plan(archive, disposal)["versions"])
+    return str(first_tag).split("/", 1)[0]
+
+
+def refuse_unknown_holds(archive: Archive) -> None:
+    """Raise RetentionRefused if the index may lack a hold; unlike check_holds_are_known(), journal nothing."""
+    unread.refuse_unread_events(archive.index.unread_events())
+    if set_aside.databases(archive.root):
+        raise RetentionRefused(
+            "Disposal is suspended because the repository is older than its databases and a hold may be lost. "
+            "Nothing was deleted. Look for lost holds in archiver status, and place them again. Then run: "
+            "archiver reindex --accept"
+        )
+
+
+def check_approver(archive: Archive, disposal: Disposal) -> None:
+    """Raise RetentionRefused if the plan has begun, or was made or approved by the archive's actor."""
+    actor = archive.actor
+    if disposal.begun:
+        raise RetentionRefused(
+            "Disposal {identity} has already begun. Nothing was changed. To finish the disposal, run: archiver "
+            "dispose run {identity!q}",
+            identity=disposal.identity,
+        )
+    if actor.uid == disposal.uid:
+        raise RetentionRefused(
+            "{user} created disposal plan {identity} and therefore cannot approve the plan. Nothing was changed. "
+            "Two other users of this server must approve the plan.",
+            user=actor,
+            identity=disposal.identity,
+        )
+    if any(approval.uid == actor.uid for approval in disposal.approvals):
+        raise RetentionRefused(
+            "{user} has already approved disposal plan {identity}. Nothing was changed. Another user must "
+            "approve the plan.",
+            user=actor,
+            identity=disposal.identity,
+        )
+
+
+def check_approvals(disposal: Disposal) -> None:
+    """Raise RetentionRefused if fewer than REQUIRED_APPROVALS users, without the planner, approved the plan."""
+    missing_count = REQUIRED_APPROVALS - len({approval.uid for approval in disposal.approvals} - {disposal.uid})
+    if missing_count > 0:
+        raise RetentionRefused(
+            "Disposal plan {identity} lacks {missing} of {needed} approvals. Nothing was deleted. A user other "
+            "than the planner must approve the plan. To approve, run: archiver dispose approve {identity!q} "
+            "--reason TEXT",
+            identity=disposal.identity,
+            missing=missing_count,
+            needed=REQUIRED_APPROVALS,
+        )
+
+
+def check_cooling_off(archive: Archive, disposal: Disposal, rules: DisposalRules) -> None:
+    """Raise RetentionRefused if the cooling-off period, in which anybody may object, has not ended yet."""
+    cooling_off_until = compute_cooling_off_end(disposal, rules)
+    if archive.compliance_time() < cooling_off_until:
+        raise RetentionRefused(
+            "Disposal plan {identity} is in its cooling-off period until {until} by the compliance clock. Nothing "
+            "was deleted. To object before then, run: archiver hold place NAME TAG --reason TEXT",
+            identity=disposal.identity,
+            until=clock.format_time(cooling_off_until),
+        )
+
+
+def compute_cooling_off_end(disposal: Disposal, rules: DisposalRules) -> datetime:
+    """Return the time, by the compliance clock, from which the deletion may begin.
+
+    The period counts from the latest approval. It is the longer of those in the plan and in today's configuration,
+    so a shorter setting does not hasten an existing plan. Raises ValueError if the plan has no approval.
+    """
+    latest_approval_time = max(clock.parse_time(approval.clock) for approval in disposal.approvals)
+    return latest_approval_time + timedelta(days=max(disposal.cooling_off_days, rules.cooling_off_days))
+
+
+def check_selection_unchanged(archive: Archive, disposal: Disposal, policy: RetentionPolicy) -> DisposalSelection:
+    """Select again from the planned versions, and return the selection.
+
+    Raises RetentionRefused if the selection differs from the plan, because people approved other deletions.
+    """
+    tags = list(read_plan(archive, disposal)["versions"])
+    for other_plan in archive.index.disposals():
+        if disposal.act is not None and other_plan.act == disposal.act and other_plan.begun is None:
+            # Planned together: what only these plans' versions have is deleted by the one that comes last.
+            tags += read_plan(archive, other_plan)["versions"]
+    versions = [version for tag in dict.fromkeys(tags) if (version := archive.index.find_version(str(tag)))]
+    whole_selection = select_disposable(archive.index, versions, policy, archive.compliance_time())
+    selection = whole_selection
+    if disposal.filing is not None:
+        selection = whole_selection.part_of_filing(archive.index, disposal.filing)
+    if selection.plan_sha256 == disposal.plan_sha256:
+        return selection
+    change_reason = (
+        LazyMessage("{tag} cannot be disposed of now", tag=selection.retained_decisions[0].version.tag)
+        if selection.retained_decisions
+        else LazyMessage("other versions share or shared their content")
+    )
+    raise RetentionRefused(
+        "The archive has changed since disposal plan {identity} was created: {why}. Nothing was deleted. To "
+        "create a new plan, run: archiver dispose plan",
+        identity=disposal.identity,
+        why=change_reason,
+    )

@@ -1,0 +1,114 @@
+"""Decode an event from the files in its commit, in either format."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from archiver import clock
+from archiver.model import Attachment, Event
+from archiver.store.events import event_files, validation
+from archiver.store.events.chains import ChainPosition
+from archiver.store.events.event_kinds import UNREADABLE
+from archiver.store.events.signed_head import SignedHead, parse_signed_head
+
+EVENT_FILE = "event.json"
+#: ``prev`` of the first event.
+GENESIS_DIGEST = "0" * 64
+
+
+class StoredHead(NamedTuple):
+    """A signed head in the journal; its signature is not checked here."""
+
+    commit: str  # the commit of the event that it was signed with, up to which it covers everything
+    data: bytes  # of ``head.json``
+    head: SignedHead | None  # None if this release cannot read it
+
+
+def decode_stored_head(data: bytes, commit: str) -> StoredHead:
+    """Return the signed head in ``commit`` from its ``head.json``; readable or not, it has its place."""
+    try:
+        return StoredHead(commit, data, parse_signed_head(data))
+    except ValueError:
+        # Of a newer release, or damaged before it was written: verify reports it.
+        return StoredHead(commit, data, None)
+
+
+def parse_event(data: bytes, commit: str, body: bytes | None = None) -> Event:
+    """Decode the event in ``commit`` from ``event.json``, and in format 2 from ``body.json`` as well.
+
+    Raises ValueError if the files are not an event, or if the body is not the one that ``event.json`` names.
+    """
+    if body is not None:
+        return _parse_event_2(data, body, commit)
+    fields = validation.parse_event_document(data)
+    return Event(
+        seq=fields["seq"],
+        at=fields["at"],
+        clock=fields["clock"],
+        actor=fields["actor"],
+        action=fields["action"],
+        object=fields["object"],
+        details=fields["details"],
+        refs=fields["refs"],
+        attachments=tuple(Attachment(**item) for item in fields["attachments"]),
+        prev=fields["prev"],
+        sha256=hashlib.sha256(data).hexdigest(),
+        commit=commit,
+    )
+
+
+def _parse_event_2(data: bytes, body: bytes, commit: str) -> Event:
+    """Decode an event of format 2; raises ValueError as :func:`parse_event` does."""
+    visible, fields = event_files.decode_event(data, body)
+    return Event(
+        seq=visible.seq,
+        at=visible.at,
+        clock=visible.clock,
+        actor=fields.actor,
+        action=fields.action,
+        object=fields.object,
+        details=fields.details,
+        refs=fields.refs,
+        attachments=tuple(Attachment(*attachment) for attachment in fields.attachments),
+        prev=visible.prev,
+        sha256=hashlib.sha256(data).hexdigest(),
+        commit=commit,
+        chain=visible.position.chain,
+        chain_number=visible.position.number,
+        chain_prev=visible.position.previous_digest,
+        event_class=visible.event_class.value,
+    )
+
+
+def make_stand_in_event(data: bytes, body: bytes | None, commit: str, previous: Event | None) -> Event:
+    """Return an event with the action ``unreadable`` for the ``event.json`` ``data``, which cannot be decoded.
+
+    Nor can it be without its ``body``, which is None in format 1.
+
+    It has the number after ``previous``, and its ``sha256`` is that of ``data``, so that the chain continues.  It
+    has the clock of ``previous``: the compliance clock never runs back, and advances only with evidence.  With
+    ``previous`` None, it is the first event, and its clocks show 1970.
+    """
+    refs = event_files.read_moved_refs(data, body)
+    # An event of format 1 is in no chain.
+    position = event_files.read_chain_place(data) or ChainPosition("", 0, "")
+    epoch_reading = clock.ClockReading(datetime(1970, 1, 1, tzinfo=UTC), "", 0, 0, shifted=True)
+    return Event(
+        seq=1 if previous is None else previous.seq + 1,
+        at=clock.format_time(epoch_reading.wall) if previous is None else previous.at,
+        clock=clock.make_evidence(epoch_reading.wall, epoch_reading) if previous is None else previous.clock,
+        actor={"uid": -1, "user": "?"},
+        action=UNREADABLE,
+        object="",
+        details={},
+        refs=refs,
+        attachments=(),
+        prev=GENESIS_DIGEST if previous is None else previous.sha256,
+        sha256=hashlib.sha256(data).hexdigest(),
+        commit=commit,
+        chain=position.chain,
+        chain_number=position.number,
+        chain_prev=position.previous_digest,
+    )

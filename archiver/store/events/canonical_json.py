@@ -1,0 +1,29 @@
+"""Canonical JSON: equal documents have equal bytes, so that their SHA-256 values can be compared."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+
+def encode_canonical(document: Mapping[str, Any]) -> bytes:
+    """Encode ``document`` as canonical JSON: sorted keys, no spaces, UTF-8, one line feed at the end.
+
+    Raises ValueError for a number or a text that JSON or UTF-8 cannot represent, such as NaN, and TypeError for an
+    object of another type.
+    """
+    json_text = json.dumps(document, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
+    return json_text.encode("utf-8") + b"\n"
+
+
+def is_canonical(document: Mapping[str, Any], data: bytes) -> bool:
+    """Return True if ``data``, from which ``document`` was parsed, is its canonical form.
+
+    False for bytes with a repeated key, too: a parser keeps only one of the values, and another parser the other.
+    """
+    try:
+        return encode_canonical(document) == data
+    except (ValueError, TypeError):
+        # The parsed document has a value that canonical JSON cannot represent.
+        return False

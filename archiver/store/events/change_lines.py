@@ -1,0 +1,83 @@
+"""The lines of ``changes.jsonl``, the attachment of a capture that lists what its version changed.
+
+In format 2 the list begins with a header, digests name their algorithm, and nanoseconds are decimal text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from archiver.model import Change, Op
+from archiver.store import names
+from archiver.store.events import validation
+from archiver.store.events.canonical_json import encode_canonical
+from archiver.store.events.digests import name_algorithm, parse_sha256
+
+#: The first line of a list in format 2.
+HEADER = encode_canonical({"changes": 2})
+
+
+def encode_change_lines(changes: Iterable[Change]) -> Iterator[bytes]:
+    """Yield the lines of a list in format 2, each with its line feed, for :func:`parse_change_lines`.
+
+    Fields that mean nothing for the kind of change, or that are empty, are left out.
+    """
+    yield HEADER
+    for change in changes:
+        fields: dict[str, Any] = {"op": change.op.value, "path": names.name_as_text(change.path)}
+        if change.sha256 is not None:
+            fields |= {"digest": name_algorithm("sha256", change.sha256), "size": change.size}
+        if change.op not in (Op.DELETE, Op.RMDIR):
+            fields["mtime_ns"] = str(change.mtime_ns)
+        if change.source is not None:
+            fields["from"] = names.name_as_text(change.source)
+        if change.health:
+            fields["health"] = change.health
+        yield encode_canonical(fields)
+
+
+def parse_change_lines(lines: Iterable[bytes]) -> Iterator[Change]:
+    """Yield the changes of a list of either format; raises ValueError, KeyError or TypeError for another line."""
+    waiting = iter(lines)
+    first_line = next(waiting, None)
+    if first_line is None:
+        return
+    # The lines of bytes.splitlines() have lost their line feeds.
+    if first_line.rstrip(b"\n") == HEADER.rstrip(b"\n"):
+        parse = _parse_change_line
+    else:
+        parse = _parse_change_line_1
+        yield parse(first_line)
+    for line in waiting:
+        yield parse(line)
+
+
+def _parse_change_line(line: bytes) -> Change:
+    """Return the change in a line of format 2."""
+    fields = validation.load_json_object(line)
+    old_path, digest = fields.get("from"), fields.get("digest")
+    return Change(
+        op=Op(fields["op"]),
+        path=names.name_from_text(fields["path"]),
+        sha256=None if digest is None else parse_sha256(digest),
+        size=fields.get("size", 0),
+        mtime_ns=int(fields.get("mtime_ns", "0")),
+        source=None if old_path is None else names.name_from_text(old_path),
+        health=fields.get("health", ""),
+    )
+
+
+def _parse_change_line_1(line: bytes) -> Change:
+    """Return the change in a line of format 1."""
+    fields = validation.load_json_object(line)
+    old_path = fields.get("from")
+    return Change(
+        op=Op(fields["op"]),
+        path=names.name_from_text(fields["path"]),
+        sha256=fields.get("sha256"),
+        size=fields.get("size", 0),
+        mtime_ns=fields.get("mtime_ns", 0),
+        source=None if old_path is None else names.name_from_text(old_path),
+        health=fields.get("health", ""),
+    )

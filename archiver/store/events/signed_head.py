@@ -1,0 +1,92 @@
+"""The signed head: what the archive's key signs at the end of each batch of events (format 2).
+
+It states how many events there are, in the archive and in each chain.  So nobody without the key can append an
+event, leave one out, or cut the journal, and a package of one filing proves that none of its events is missing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from archiver.store.events.canonical_json import encode_canonical, is_canonical
+from archiver.store.events.digests import parse_sha256
+from archiver.store.events.validation import load_json_object
+
+HEAD_FILE = "head.json"
+HEAD_SIGNATURE_FILE = "head.sig"
+#: The namespace of the SSHSIG signature (openssh PROTOCOL.sshsig), which ``allowed_signers`` must allow for the
+#: key.
+HEAD_NAMESPACE = "archiver-head"
+
+_INTEGERS = ("format", "first", "batch", "last", "chains")
+_DIGESTS = ("archive", "event", "chain_heads", "previous_head")
+_TEXTS = ("key",)
+_MEMBERS = frozenset({*_INTEGERS, *_DIGESTS, *_TEXTS})
+#: A member that most heads do not have.
+_ABANDONED = "abandoned"
+
+
+@dataclass(frozen=True, slots=True)
+class SignedHead:
+    """The members of ``head.json``; digests are written ``sha256:<hex>``."""
+
+    #: The digest of the archive's first event.
+    archive: str
+    #: The number of the format.
+    format: int
+    #: The numbers of the first and the last event that it covers and no head before does.
+    first: int
+    last: int
+    #: The number of the first event of the batch at whose end this head was signed. Those from :attr:`first` up to
+    #: it were written earlier, without a signature, because no key was usable or because somebody had none.
+    batch: int
+    #: The digest of the last event.
+    event: str
+    #: What :func:`archiver.store.events.chains.digest_chain_heads` returns, and the number of chains.
+    chain_heads: str
+    chains: int
+    #: The fingerprint of the key, as ``ssh-keygen -l`` prints it: ``SHA256:<base64>``.
+    key: str
+    #: The digest of the ``head.json`` before; that of :data:`archiver.store.events.digests.GENESIS` in the first
+    #: one.
+    previous_head: str
+    #: Digests of heads that were signed, and whose events never came into effect because of a crash.
+    abandoned: tuple[str, ...] = ()
+
+    def encode(self) -> bytes:
+        """Return the bytes of ``head.json``, which are signed as they are."""
+        members = {name: getattr(self, name) for name in sorted(_MEMBERS)}
+        if self.abandoned:
+            members[_ABANDONED] = list(self.abandoned)
+        return encode_canonical(members)
+
+
+def parse_signed_head(data: bytes) -> SignedHead:
+    """Return the head in the bytes of a ``head.json``.
+
+    Raises ValueError if a member is missing, unknown, or of another kind, or if the bytes are not canonical.
+    Members that begin with ``x-`` are ignored.
+    """
+    document = load_json_object(data)
+    if not is_canonical(document, data):
+        raise ValueError("not canonical JSON")
+    members = {name: value for name, value in document.items() if not name.startswith("x-")}
+    abandoned = members.pop(_ABANDONED, [])
+    if members.keys() != _MEMBERS or not isinstance(abandoned, list):
+        raise ValueError("a member is missing or unknown")
+    for digest in abandoned:
+        parse_sha256(digest)
+    for name in _DIGESTS:
+        parse_sha256(members[name])
+    for name in _INTEGERS:
+        _check_count(members[name], name)
+    if not isinstance(members["key"], str) or not members["first"] <= members["batch"] <= members["last"]:
+        raise ValueError("a member is of another kind")
+    return SignedHead(**members, abandoned=tuple(abandoned))
+
+
+def _check_count(value: Any, name: str) -> None:
+    """Raise ValueError unless ``value`` is an integer from 1 that SQLite can store."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 1 << 63:
+        raise ValueError(f"{name} is no number")

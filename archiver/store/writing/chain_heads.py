@@ -1,0 +1,72 @@
+"""The newest event of each chain, from which the writer places the next events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from archiver.store.events.chain_rules import ChainKind, filing_of_event, find_chain_rule
+from archiver.store.events.chains import (
+    ChainHead,
+    ChainPosition,
+    EventClass,
+    begin_chain,
+    create_filing_chain,
+    digest_chain_heads,
+)
+from archiver.store.events.event_files import FORMAT
+from archiver.store.index.queries import Index
+from archiver.store.journal import Journal
+
+
+class ChainHeads:
+    """The heads of all chains; each batch works with a copy, which is dropped if the batch fails."""
+
+    def __init__(self, index: Index) -> None:
+        """Read the heads from ``index``, which has caught up with the journal."""
+        chains = index.chains()
+        self._heads = {chain: head for chain, (head, _) in chains.items()}
+        self._chain_by_filing = {filing: chain for chain, (_, filing) in chains.items() if filing is not None}
+
+    def place_event(
+        self, action: str, object_name: str, details: Mapping[str, Any]
+    ) -> tuple[ChainPosition, EventClass]:
+        """Return the place and the class of the next event of this kind; a filing's first event begins its chain.
+
+        Raises ValueError if the event names no filing and needs one, or if its kind belongs nowhere.
+        """
+        rule = find_chain_rule(action, details)
+        if rule is None:
+            raise ValueError(f"{action} belongs to no chain")
+        chain = rule.kind.value
+        if rule.kind is ChainKind.FILING:
+            filing_name = filing_of_event(action, object_name, details)
+            chain = self._chain_by_filing.setdefault(filing_name, create_filing_chain())
+        head = self._heads.get(chain)
+        return (begin_chain(chain) if head is None else head.following_position()), rule.event_class
+
+    def advance(self, chain: str, number: int, digest: str) -> None:
+        """Make the event of this number and digest (``sha256:<hex>``) the newest of its chain."""
+        self._heads[chain] = ChainHead(chain, number, digest)
+
+    def compute_digest(self) -> str:
+        """Return the digest over all heads that a signed head states."""
+        return digest_chain_heads(self._heads.values())
+
+    def __len__(self) -> int:
+        """Return the number of chains."""
+        return len(self._heads)
+
+
+def agree_with_signed_head(index: Index, journal: Journal) -> bool:
+    """Return True unless the newest signed head proves that the heads of chains in ``index`` are wrong.
+
+    ``index`` has caught up with the journal.  After unsigned events, nothing is compared, nor in format 1, which
+    has no chains.  Raises StorageError if a commit is missing.
+    """
+    if index.format_number < FORMAT:
+        return True
+    signed_head = journal.newest_signed_head()
+    if signed_head is None or signed_head.head is None or signed_head.commit != index.head_commit:
+        return True
+    return ChainHeads(index).compute_digest() == signed_head.head.chain_heads

@@ -1,0 +1,143 @@
+"""Sign the head of each batch of events, and remember what was signed until its events are durable.
+
+A crash between signature and move leaves a signed head whose events never come into effect.  Somebody could show
+it as a second history.  So each head lies durable in ``spool/signing`` before it is signed, and a head that never
+came into effect is named by the next one.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from archiver.errors import StorageError
+from archiver.model import Event
+from archiver.store.events.digests import GENESIS, compute_sha256, name_algorithm
+from archiver.store.events.event_files import FORMAT
+from archiver.store.events.signed_head import HEAD_NAMESPACE, SignedHead, parse_signed_head
+from archiver.store.failpoints import Step, announce_step
+from archiver.store.git.packed_refs import read_regular_file
+from archiver.store.journal import Journal
+from archiver.store.keys import SigningKey
+from archiver.store.writing.chain_heads import ChainHeads
+
+_STATEMENTS_FILE = "signing"
+
+
+class HeadFiles(NamedTuple):
+    """The bytes of a signed head and of its signature."""
+
+    head: bytes
+    signature: bytes
+
+
+class CoveredEvents(NamedTuple):
+    """What the next signed head states of the events."""
+
+    #: The digest of the archive's first event, ``sha256:<hex>``.
+    archive: str
+    #: The number of the first event of the batch.
+    batch: int
+    newest: Event
+    chain_heads: ChainHeads
+
+
+class HeadSigner:
+    """Signs heads for one archive, under the writer's lock."""
+
+    def __init__(self, journal: Journal, keys_folder: Path, spool_folder: Path) -> None:
+        """Sign with the key in ``keys_folder``; note in ``spool_folder`` what was signed."""
+        self._journal = journal
+        self._keys_folder = keys_folder
+        self._statements_path = spool_folder / _STATEMENTS_FILE
+        #: Heads that were signed and never came into effect; None until the file was read.
+        self._abandoned: tuple[str, ...] | None = None
+        #: True from a signature until the events of its head are durable.
+        self._is_effect_open = False
+
+    def sign(self, events: CoveredEvents, signers: bytes, *, with_next_key: bool = False) -> HeadFiles:
+        """Return the next head with its signature, which was verified.
+
+        ``signers`` is the journalled text of ``allowed_signers``, or with ``with_next_key`` the text that the
+        batch journals.  Raises StorageError if there is no usable key, or another one than the journal names.
+        """
+        key = SigningKey(self._keys_folder, is_next_key=with_next_key)
+        if not key.is_last_of(signers):
+            raise StorageError(
+                "The signing key {path} is not the one that the journal names. Nothing was recorded. Restore it "
+                "from a backup of the keys folder. If there is no backup, run: archiver key replace",
+                path=self._keys_folder / "signing_key",
+            )
+        previous = self._journal.newest_signed_head()
+        abandoned = self._read_abandoned()
+        head = SignedHead(
+            archive=events.archive,
+            format=FORMAT,
+            # Events that were written without a usable key are covered by the next head.
+            first=self._journal.first_seq_after(previous) or events.batch,
+            batch=events.batch,
+            last=events.newest.seq,
+            event=name_algorithm("sha256", events.newest.sha256),
+            chain_heads=events.chain_heads.compute_digest(),
+            chains=len(events.chain_heads),
+            key=key.fingerprint,
+            previous_head=GENESIS if previous is None else compute_sha256(previous.data),
+            abandoned=abandoned,
+        )
+        head_bytes = head.encode()
+        self._note_statement(head_bytes, is_appended=bool(abandoned))
+        # If the batch fails from here on, the next one finds this head in the file.
+        self._abandoned, self._is_effect_open = None, True
+        signature = key.sign(head_bytes, HEAD_NAMESPACE).encode("ascii")
+        announce_step(Step.HEAD_SIGNED)
+        return HeadFiles(head_bytes, signature)
+
+    def note_effect(self) -> None:
+        """Note that the events of a batch are durable: if its head was signed, what the head names is settled."""
+        if self._is_effect_open:
+            self._abandoned, self._is_effect_open = (), False
+
+    def _read_abandoned(self) -> tuple[str, ...]:
+        """Return the digests of the noted heads that are not in the journal; raises StorageError."""
+        if self._abandoned is None:
+            try:
+                lines = read_regular_file(self._statements_path).splitlines(keepends=True)
+            except FileNotFoundError:
+                lines = []
+            except OSError as error:
+                raise self._unusable_statements_error(error) from None
+            self._abandoned = tuple(compute_sha256(line) for line in lines if self._is_abandoned(line))
+        return self._abandoned
+
+    def _is_abandoned(self, statement: bytes) -> bool:
+        """Return True if a noted head is not in the journal, and no head there names it as abandoned."""
+        try:
+            parse_signed_head(statement)
+        except ValueError:
+            # The line was cut by a crash, so that the head was never signed.
+            return False
+        return not self._journal.accounts_for_head(statement)
+
+    def _note_statement(self, head_bytes: bytes, *, is_appended: bool) -> None:
+        """Write a head durably before it is signed; the heads in the file are kept if ``is_appended``."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        flags |= os.O_APPEND if is_appended else os.O_TRUNC
+        try:
+            descriptor = os.open(self._statements_path, flags, 0o600)
+            try:
+                # A crash may have cut the last line of the file.
+                os.write(descriptor, b"\n" + head_bytes if is_appended else head_bytes)
+                os.fdatasync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise self._unusable_statements_error(error) from None
+
+    def _unusable_statements_error(self, error: OSError) -> StorageError:
+        """Return the error for a file of statements that cannot be read or written."""
+        return StorageError(
+            "Cannot use {path} ({reason}). Nothing was recorded. Check the disk and the permissions of this file.",
+            path=self._statements_path,
+            reason=error.strerror,
+        )
