@@ -91,7 +91,6 @@ def _apply_begin(
         raise ValueError(f"{min(disposed_twice)} was disposed of before")
     journal_state.disposed_tags |= set(plan.version_tags)
     journal_state.destroyed_content |= dict.fromkeys(plan.object_sizes, event["object"])
-    _report_needed_content(event["object"], plan, journal_state, report)
 
 
 def _apply_certificate(
@@ -107,6 +106,7 @@ def _apply_certificate(
     kept_content = require_member(DisposalCertified.from_details(entry.event["details"]).kept, "kept")
     for sha256 in kept_content:
         journal_state.destroyed_content.pop(sha256, None)
+    _report_needed_content(entry.event["object"], plan, set(kept_content), journal_state, report)
     _check_certificate(entry, plan, set(kept_content), journal_state, report)
 
 
@@ -180,14 +180,20 @@ def _check_planned_versions(
 
 
 def _report_needed_content(
-    disposal_name: str, plan: DisposalPlan, journal_state: JournalState, report: VerifyReport
+    disposal_name: str,
+    plan: DisposalPlan,
+    kept_content: Set[str],
+    journal_state: JournalState,
+    report: VerifyReport,
 ) -> None:
-    """Report planned content that is also part of a version which was not disposed of (A057).
+    """Report deleted content that is also part of a version which was not disposed of (A057).
+
+    ``kept_content`` has the SHA-256 of the planned content that was kept, because a version needs it.
 
     There is one finding for each path and each span of consecutive versions with the content. The finding names
     the first of these versions that still needs the content.
     """
-    for sha256 in plan.object_sizes:
+    for sha256 in plan.object_sizes.keys() - kept_content:
         for span in journal_state.planned_content_spans.get(sha256, ()):
             tags = span.version_tags(journal_state.newest_numbers[span.branch])
             needing_tag = next((tag for tag in tags if tag not in journal_state.disposed_tags), None)

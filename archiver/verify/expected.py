@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from archiver.store.git.repository import Repository
+from archiver.verify.chain_replay import ChainReplay
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,7 @@ class JournalEntry:
     repository: Repository
     #: The journal commit that has the event and its attachments.
     commit: str
-    #: The parsed ``event.json``; docs/journal.md describes the members.
+    #: The members of the event, those of both files in format 2; docs/journal.md describes them.
     event: dict[str, Any]
 
     def read_attachment(self, file_name: str) -> bytes:
@@ -144,6 +145,17 @@ class JournalState:
     last_commit: str = ""
     #: Full name of the ref -> the object id that it must have.
     expected_refs: dict[str, str] = field(default_factory=dict)
+
+    # --- chains and signed heads of format 2
+    chain_replay: ChainReplay = field(default_factory=ChainReplay)
+    #: Number of an event -> SHA-256 of the signed head with it, in hexadecimal.
+    head_digests: dict[int, str] = field(default_factory=dict)
+    filing_by_chain: dict[str, str] = field(default_factory=dict)
+    chain_by_filing: dict[str, str] = field(default_factory=dict)
+    #: Filing -> commits of its events of format 1.
+    earlier_commits: dict[str, list[str]] = field(default_factory=dict)
+    #: The reason in the event before that of a new key; empty without one.
+    key_reason: str = ""
 
     # --- keys and authorities
     #: Lines of all keys so far, byte for byte as the file ``keys/allowed_signers`` must have them.

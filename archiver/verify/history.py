@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -23,14 +22,25 @@ from archiver import clock
 from archiver.errors import LazyMessage, StorageError
 from archiver.store.events import validation
 from archiver.store.events.attached_files import PLAN_FILE
-from archiver.store.events.event_kinds import ACTIONS, Action
+from archiver.store.events.chains import EventClass
+from archiver.store.events.event_files import (
+    BODY_FILE,
+    BodyMismatch,
+    decode_document,
+    names_body,
+    read_moved_refs,
+)
+from archiver.store.events.event_kinds import ACTIONS, UNREADABLE, Action
 from archiver.store.events.evidence_events import TimestampReceived
 from archiver.store.events.filing_events import VersionSubmitted
 from archiver.store.events.retention_events import HoldLifted, HoldPlaced
+from archiver.store.events.signed_head import HEAD_FILE, HEAD_SIGNATURE_FILE
 from archiver.store.git.repository import JOURNAL, Repository
+from archiver.verify.chain_replay import sha256_digest
 from archiver.verify.disposals import check_disposal_step
 from archiver.verify.expected import ActiveHold, ForwardReferences, JournalEntry, JournalState
 from archiver.verify.findings import VerifyReport, untranslated
+from archiver.verify.journal_commits import list_journal_commits, read_refs_between_writes
 from archiver.verify.ref_comparison import check_packed_refs, compare_refs
 from archiver.verify.refs import read_refs
 from archiver.verify.signed_events import (
@@ -38,23 +48,34 @@ from archiver.verify.signed_events import (
     check_key_change,
     check_submission,
     check_timestamp_token,
+    note_key_reason,
     pin_trust_roots,
+)
+from archiver.verify.signed_heads import (
+    check_chain_filing,
+    check_chain_place,
+    check_earlier_events,
+    check_format,
+    check_signed_head,
+    check_tail_is_signed,
+    is_format_2,
+    note_earlier_event,
 )
 from archiver.verify.versions import apply_capture, check_commits
 
 #: The digest that the first event names as that of its predecessor.
 _GENESIS_DIGEST = "0" * 64
-#: How often the refs are read until they agree. A transaction takes milliseconds, so a transaction that is still
-#: half done after a second belongs to a writer that was killed.
-_MAX_REF_READS = 10
-_REF_READ_PAUSE_SECONDS = 0.1
+#: The files in the commit of an event that are no attachments.
+_EVENT_FILES = {"event.json", BODY_FILE, HEAD_FILE, HEAD_SIGNATURE_FILE}
 
 
 class _ChainLink(NamedTuple):
     """An event at a place in the journal."""
 
     commit: str
+    seq: int
     event: dict[str, Any] | None  # None if the event cannot be read
+    may_have_head: bool = False  # True for an event of format 2, readable or not
 
 
 class _EventClock(NamedTuple):
@@ -71,18 +92,23 @@ def check_history(repository: Repository, report: VerifyReport) -> JournalState:
     empty state. Raises StorageError if git cannot be run.
     """
     journal_state = JournalState()
-    refs = _read_refs_between_writes(repository, report)
+    refs = read_refs_between_writes(repository, report)
     journal_tip = refs.get(JOURNAL)
     if journal_tip is None:
         report.add_finding("A020", JOURNAL, LazyMessage("without the journal, nothing else can be compared"))
         return journal_state
-    journal_state.journal_commits = _list_journal_commits(repository, journal_tip, report)
+    journal_state.journal_commits = list_journal_commits(repository, journal_tip, report)
     references = _collect_forward_references(repository, journal_state.journal_commits)
     for chain_link in _read_and_check_chain(repository, journal_state, report):
+        earlier_signer = journal_state.current_signer
         if chain_link.event is not None:
             entry = JournalEntry(repository, chain_link.commit, chain_link.event)
             _check_event(entry, journal_state, references, report)
+        if chain_link.may_have_head:
+            event = chain_link.event or {"seq": chain_link.seq, "action": UNREADABLE, "object": ""}
+            check_signed_head(repository, chain_link.commit, event, earlier_signer, journal_state, report)
         journal_state.last_commit = chain_link.commit
+    check_tail_is_signed(journal_state, report)
     journal_state.expected_refs[JOURNAL] = journal_tip
     # The first reading has already reported damaged refs, so the second one gets a report that is thrown away.
     refs_after = read_refs(repository.path, VerifyReport())
@@ -90,64 +116,6 @@ def check_history(repository: Repository, report: VerifyReport) -> JournalState:
     check_commits(repository, journal_state, report)
     check_packed_refs(repository, refs, journal_state, report)
     return journal_state
-
-
-def _read_refs_between_writes(repository: Repository, report: VerifyReport) -> dict[str, str]:
-    """Read the refs while no writer is moving them; return the object ids by the name of the ref.
-
-    A writer moves the journal first and the other refs right after it. So the refs are read again, for about a
-    second, until they have the values that the newest event names. If they never do, the last values are returned.
-    Reports refs that cannot be read (A023).
-    """
-    for read_number in range(_MAX_REF_READS):
-        ref_report = VerifyReport()
-        refs = read_refs(repository.path, ref_report)
-        try:
-            newest_event = validation.load_json_object(repository.read(f"{refs[JOURNAL]}:event.json"))
-            is_write_complete = all(
-                refs.get(ref) == oid for ref, oid in validation.read_moved_refs(newest_event).items()
-            )
-        except (KeyError, ValueError):
-            # There is no journal, or its newest event cannot be read. Waiting would not help.
-            is_write_complete = True
-        if is_write_complete:
-            break
-        if read_number < _MAX_REF_READS - 1:
-            time.sleep(_REF_READ_PAUSE_SECONDS)
-    report.findings += ref_report.findings
-    return refs
-
-
-def _list_journal_commits(repository: Repository, tip: str, report: VerifyReport) -> list[str]:
-    """Return the commits of the journal, oldest first, from the first commit or an unreadable one up to ``tip``.
-
-    Reports a missing or damaged commit (A030), and a commit that is no link of a chain (A031).
-    """
-    commits: list[str] = []
-    commit: str | None = tip
-    while commit is not None:
-        commits.append(commit)
-        commit = _read_parent_commit(repository, commit, report)
-    return commits[::-1]
-
-
-def _read_parent_commit(repository: Repository, commit: str, report: VerifyReport) -> str | None:
-    """Return the first parent of a journal commit; None for the first commit and for an unreadable commit.
-
-    Reports a missing or damaged commit (A030), and an object that is no commit or has several parents (A031).
-    """
-    try:
-        object_type, object_data = repository.object(commit)
-    except KeyError:
-        detail = LazyMessage("it is missing or damaged; earlier events cannot be read")
-        report.add_finding("A030", f"commit {commit}", detail)
-        return None
-    header_lines = object_data.split(b"\n\n", 1)[0].split(b"\n")
-    parents = [line.removeprefix(b"parent ") for line in header_lines if line.startswith(b"parent ")]
-    if object_type != "commit" or len(parents) > 1:
-        detail = LazyMessage("{kind}, number of parents: {count}", kind=object_type, count=len(parents))
-        report.add_finding("A031", f"commit {commit}", detail)
-    return parents[0].decode("ascii") if parents else None
 
 
 def _collect_forward_references(repository: Repository, commits: Sequence[str]) -> ForwardReferences:
@@ -158,7 +126,8 @@ def _collect_forward_references(repository: Repository, commits: Sequence[str]) 
     submitted_tags, planned_content = set(), set()
     for commit in commits:
         try:
-            event = validation.parse_event_document(repository.read(f"{commit}:event.json"))
+            event_bytes = repository.read(f"{commit}:event.json")
+            event = _decode_event(event_bytes, _read_body(repository, commit, event_bytes))
             if event["action"] == Action.SUBMIT:
                 submitted_tags.add(VersionSubmitted.from_details(event["details"]).version)
             elif event["action"] == Action.DISPOSE_PLAN:
@@ -192,12 +161,17 @@ def _read_and_check_chain(
             report.add_finding("A030", f"event {expected_seq}", _describe_event_error(commit, error))
             journal_state.event_digests.append("")
             previous_digest = ""
-            yield _ChainLink(commit, None)
+            yield _ChainLink(commit, expected_seq, None)
             continue
         journal_state.event_digests.append(hashlib.sha256(event_bytes).hexdigest())
+        if expected_seq == 1:
+            journal_state.chain_replay.first_event_digest = sha256_digest(event_bytes)
+        has_body = names_body(event_bytes)
+        if has_body or journal_state.chain_replay.newest_seq:
+            check_chain_place(event_bytes, expected_seq, journal_state, report)
         event: dict[str, Any] | None = None
         try:
-            event = _parse_event(event_bytes, journal_state)
+            event = _parse_event(event_bytes, _read_body(repository, commit, event_bytes), journal_state)
             if event["prev"] != previous_digest or event["seq"] != expected_seq:
                 short_digest = previous_digest[:12]
                 detail = LazyMessage(
@@ -206,25 +180,42 @@ def _read_and_check_chain(
                 report.add_finding("A031", f"event {event['seq']}", detail)
                 expected_seq = event["seq"]
             previous_clock = _check_clock(event, previous_clock, report)
-        except ValueError as error:
+        except BodyMismatch:
+            report.add_finding("A037", f"event {expected_seq}")
+        except (KeyError, ValueError) as error:
             report.add_finding("A030", f"event {expected_seq}", _describe_event_error(commit, error))
         previous_digest = journal_state.event_digests[-1]
-        yield _ChainLink(commit, event)
+        yield _ChainLink(commit, expected_seq, event, has_body)
 
 
-def _parse_event(event_bytes: bytes, journal_state: JournalState) -> dict[str, Any]:
-    """Parse the bytes of an event, and return its members.  Raises ValueError if the event is not valid.
+def _read_body(repository: Repository, commit: str, event_bytes: bytes) -> bytes | None:
+    """Return the bytes of an event's ``body.json``, None in format 1; raises KeyError if missing."""
+    return repository.read(f"{commit}:{BODY_FILE}") if names_body(event_bytes) else None
 
+
+def _decode_event(event_bytes: bytes, body_bytes: bytes | None) -> dict[str, Any]:
+    """Return the members of an event of either format.  Raises ValueError if the event is not valid."""
+    if body_bytes is None:
+        return validation.parse_event_document(event_bytes)
+    return decode_document(event_bytes, body_bytes)
+
+
+def _parse_event(event_bytes: bytes, body_bytes: bytes | None, journal_state: JournalState) -> dict[str, Any]:
+    """Return the members of an event.  Raises ValueError if the event is not valid.
+
+    An event of format 1 is not valid behind one of format 2: it would be in no chain, and no head would count it.
     The readable refs of an invalid event are added to ``journal_state``. Otherwise each of these refs would be
     reported as unknown, too.
     """
-    event = validation.load_json_object(event_bytes)
     try:
-        validation.check_event_document(event)
-    except ValueError:
-        journal_state.expected_refs |= validation.read_moved_refs(event)
+        if body_bytes is None and journal_state.chain_replay.heads:
+            raise ValueError("an event of format 1 behind those of format 2")
+        return _decode_event(event_bytes, body_bytes)
+    except BodyMismatch:
         raise
-    return event
+    except ValueError:
+        journal_state.expected_refs |= read_moved_refs(event_bytes, body_bytes)
+        raise
 
 
 def _check_clock(event: dict[str, Any], previous: _EventClock | None, report: VerifyReport) -> _EventClock:
@@ -272,9 +263,13 @@ def _check_event(
     action = entry.event["action"]
     try:
         _check_attachments(entry, report)
-        if action == Action.CHECKPOINT:
-            # A checkpoint covers the refs before its own event, so it is checked before they are updated.
-            check_checkpoint(entry, journal_state, report)
+        if is_format_2(entry.event):
+            check_chain_filing(entry, journal_state, report)
+        else:
+            note_earlier_event(entry.commit, entry.event, journal_state)
+            if action == Action.CHECKPOINT:
+                # A checkpoint covers the refs before its own event, so it is checked before they are updated.
+                check_checkpoint(entry, journal_state, report)
         journal_state.expected_refs |= entry.event["refs"]
         if action == Action.CAPTURE:
             report.version_count += 1
@@ -289,7 +284,7 @@ def _check_event(
             journal_state.active_holds.discard(ActiveHold(lifted_hold.name, entry.event["object"]))
         elif check := _CHECK_BY_ACTION.get(action):
             check(entry, journal_state, report)
-        elif action not in ACTIONS:
+        elif action not in ACTIONS and entry.event.get("class") != EventClass.NOTE:
             report.add_finding("A035", entry.display_name, untranslated(action))
     except (KeyError, ValueError, TypeError, AttributeError, StorageError) as error:
         report.add_finding("A030", entry.display_name, untranslated(f"{type(error).__name__}: {error}"))
@@ -299,6 +294,9 @@ def _check_event(
 _CHECK_BY_ACTION: Mapping[str, Callable[[JournalEntry, JournalState, VerifyReport], None]] = {
     Action.SUBMIT: check_submission,
     Action.TIMESTAMP: check_timestamp_token,
+    Action.FORMAT: check_format,
+    Action.EARLIER_EVENTS: check_earlier_events,
+    Action.KEY_REASON: note_key_reason,
     Action.KEY_ROTATE: check_key_change,
     Action.KEY_REPLACE: check_key_change,
     Action.DISPOSE_PLAN: check_disposal_step,
@@ -315,7 +313,7 @@ def _check_attachments(entry: JournalEntry, report: VerifyReport) -> None:
     """
     listed_attachments = {attachment["name"]: attachment for attachment in entry.event["attachments"]}
     file_names = {name.decode("utf-8", "replace") for name in entry.repository.names_in(entry.commit)}
-    attached_names = file_names - {"event.json"}
+    attached_names = file_names - _EVENT_FILES
     for name in sorted(attached_names ^ listed_attachments.keys()):
         detail = (
             LazyMessage("{name} is not listed", name=name)

@@ -8,16 +8,19 @@ from typing import Any
 
 from archiver import clock
 from archiver.errors import LazyMessage
-from archiver.store.events.archive_events import KeyReplaced
+from archiver.store.events.archive_events import KeyReasonGiven, KeyReplaced
 from archiver.store.events.attached_files import ROOTS_FILE, SIGNERS_FILE, TOKEN_FILE
 from archiver.store.events.event_details import require_member
 from archiver.store.events.event_kinds import Action
 from archiver.store.events.evidence_events import CheckpointSigned, TimestampReceived
 from archiver.store.events.filing_events import VersionSubmitted
+from archiver.store.events.signed_head import HEAD_FILE
 from archiver.store.git.repository import JOURNAL
 from archiver.verify import rfc3161
+from archiver.verify.chain_replay import sha256_digest
 from archiver.verify.expected import JournalEntry, JournalState
 from archiver.verify.findings import VerifyReport, untranslated
+from archiver.verify.signed_heads import is_format_2
 from archiver.verify.sshsig import has_valid_tag_signature
 
 _REPLACED = LazyMessage.define(
@@ -32,8 +35,11 @@ def pin_trust_roots(entry: JournalEntry, journal_state: JournalState) -> None:
     All later signatures and tokens are checked against this key and these certificates. Later events can add keys,
     but cannot change the authority. An archive may have no authority.
 
-    Raises KeyError if the attachment with the key is missing.
+    Raises KeyError if the attachment with the key is missing, ValueError for any later event: whoever appended one
+    could name a key of his.
     """
+    if entry.event["seq"] != 1:
+        raise ValueError("the archive was created before")
     journal_state.allowed_signers = journal_state.current_signer = entry.read_attachment(SIGNERS_FILE)
     if any(attachment["name"] == ROOTS_FILE for attachment in entry.event["attachments"]):
         journal_state.pinned_roots = entry.read_attachment(ROOTS_FILE)
@@ -86,7 +92,8 @@ def check_checkpoint(entry: JournalEntry, journal_state: JournalState, report: V
 
 
 def check_timestamp_token(entry: JournalEntry, journal_state: JournalState, report: VerifyReport) -> None:
-    """Check that a timestamp token covers an event of the journal and comes from the archive's authority (A047).
+    """Check that a timestamp token covers a signed head of the journal and comes from the archive's authority
+    (A047).
 
     The event of the token must state the time of the token.
 
@@ -99,9 +106,14 @@ def check_timestamp_token(entry: JournalEntry, journal_state: JournalState, repo
     covered_seq = require_member(details.seq, "seq")
     try:
         covered_commit = journal_state.journal_commits[int(covered_seq) - 1]
-        event_data = entry.repository.read(f"{covered_commit}:event.json")
+        # In format 1 the token is over the event itself.
+        covered_file = "event.json" if details.head is None else HEAD_FILE
+        covered_data = entry.repository.read(f"{covered_commit}:{covered_file}")
+        if details.head not in (None, sha256_digest(covered_data)):
+            report.add_finding("A047", entry.display_name, LazyMessage("it refers to another event"))
+            return
         token = entry.read_attachment(TOKEN_FILE)
-        proven_time = clock.format_time(rfc3161.verify_token(token, event_data, journal_state.pinned_roots))
+        proven_time = clock.format_time(rfc3161.verify_token(token, covered_data, journal_state.pinned_roots))
         if proven_time != details.time:
             report.add_finding("A047", entry.display_name, LazyMessage("its time is {time}", time=proven_time))
     except (ValueError, IndexError) as error:
@@ -130,11 +142,13 @@ def check_key_change(entry: JournalEntry, journal_state: JournalState, report: V
     added_signer = listed_signers.removeprefix(earlier_signers)
     if not listed_signers.startswith(earlier_signers) or added_signer.count(b"\n") != 1:
         report.add_finding("A048", event["object"], LazyMessage("the list of keys was rewritten"))
-    if event["action"] == Action.KEY_ROTATE:
+    if event["action"] == Action.KEY_ROTATE and not is_format_2(event):
         _check_rotation_is_signed(entry, added_signer, journal_state.current_signer, report)
-    elif event["action"] == Action.KEY_REPLACE:
-        _note_key_replacement(event, report)
     journal_state.allowed_signers, journal_state.current_signer = listed_signers, added_signer
+    # A reason is for one key: without this, a later replacement would be reported with the reason of this one.
+    reason, journal_state.key_reason = journal_state.key_reason, ""
+    if event["action"] == Action.KEY_REPLACE:
+        _note_key_replacement(event, reason, report)
 
 
 def _check_rotation_is_signed(
@@ -151,12 +165,18 @@ def _check_rotation_is_signed(
         report.add_finding("A048", entry.event["object"], LazyMessage("it is not signed with the old key"))
 
 
-def _note_key_replacement(event: Mapping[str, Any], report: VerifyReport) -> None:
+def note_key_reason(entry: JournalEntry, journal_state: JournalState, _report: VerifyReport) -> None:
+    """Keep the reason for the new key that the next event brings; raises ValueError without a reason."""
+    journal_state.key_reason = KeyReasonGiven.from_details(entry.event["details"]).reason
+
+
+def _note_key_replacement(event: Mapping[str, Any], reason_before: str, report: VerifyReport) -> None:
     """Add a note with the reason: the replacement of a lost key cannot be signed with it.
 
-    Raises ValueError if the event has no reason.
+    In format 2 the event before has the reason.  Raises ValueError without any.
     """
-    reason = require_member(KeyReplaced.from_details(event["details"]).reason, "reason")
+    reason = KeyReplaced.from_details(event["details"]).reason or reason_before
+    require_member(reason or None, "reason")
     report.add_note(
         event["object"], _REPLACED.with_fields(at=event["at"], user=event["actor"]["user"], reason=reason)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 import struct
 from typing import NamedTuple
 
@@ -15,7 +16,8 @@ _MAGIC = b"SSHSIG"
 #: Version of the format, a big-endian number of 32 bits.
 _VERSION = b"\0\0\0\1"
 #: The purpose of a signature, as git writes it. A signature for another purpose must not be accepted.
-_NAMESPACE = b"git"
+GIT_NAMESPACE = "git"
+_NAMESPACES_OPTION = re.compile(rb'namespaces="([^"]*)"')
 _KEY_TYPE = b"ssh-ed25519"
 #: Size of the length before an SSH string, a big-endian number of 32 bits.
 _LENGTH_BYTES = 4
@@ -39,11 +41,14 @@ def has_valid_tag_signature(tag_object: bytes, allowed_signers: bytes) -> bool:
     return is_valid_signature(message, begin_line + rest_of_signature, allowed_signers)
 
 
-def is_valid_signature(message: bytes, signature_file: bytes, allowed_signers: bytes) -> bool:
+def is_valid_signature(
+    message: bytes, signature_file: bytes, allowed_signers: bytes, namespace: str = GIT_NAMESPACE
+) -> bool:
     """Return True if ``signature_file`` is a valid signature of ``message`` by a key in ``allowed_signers``.
 
-    The file has the armor of OpenSSH: base64 between two marker lines. ``allowed_signers`` has the format of
-    OpenSSH's ALLOWED SIGNERS; only its Ed25519 keys are used.
+    ``namespace`` is the purpose of the signature, for which the key must be allowed.  The file has the armor of
+    OpenSSH: base64 between two marker lines. ``allowed_signers`` has the format of OpenSSH's ALLOWED SIGNERS;
+    only its Ed25519 keys are used.
 
     Returns False for a damaged signature, a signature in another format, and one for another purpose.
     """
@@ -54,9 +59,9 @@ def is_valid_signature(message: bytes, signature_file: bytes, allowed_signers: b
         return False
     signature_base64 = signature_file.removeprefix(_BEGIN).split(_END)[0]
     try:
-        parsed = _parse_signature(base64.b64decode(signature_base64, validate=False))
+        parsed = _parse_signature(base64.b64decode(signature_base64, validate=False), namespace.encode())
         digest = hashlib.new(parsed.hash_name, message).digest()
-        if parsed.public_key not in _parse_allowed_keys(allowed_signers):
+        if parsed.public_key not in _parse_allowed_keys(allowed_signers, namespace.encode()):
             return False
         # Key and signature are sequences of two SSH strings: the type, and the bytes of the algorithm.
         verifier = Ed25519PublicKey.from_public_bytes(_split_strings(parsed.public_key)[1])
@@ -68,16 +73,16 @@ def is_valid_signature(message: bytes, signature_file: bytes, allowed_signers: b
     return True
 
 
-def _parse_signature(signature_blob: bytes) -> _ParsedSignature:
+def _parse_signature(signature_blob: bytes, wanted_namespace: bytes) -> _ParsedSignature:
     """Parse the decoded bytes of an armored signature.
 
-    Raises ValueError or struct.error if they are not a signature of a git object.
+    Raises ValueError or struct.error if they are not a signature for ``wanted_namespace``.
     """
     preamble = _MAGIC + _VERSION
     if not signature_blob.startswith(preamble):
         raise ValueError("not an SSH signature")
     public_key, namespace, reserved, hash_name, signature = _split_strings(signature_blob[len(preamble) :])
-    if namespace != _NAMESPACE or hash_name not in (b"sha256", b"sha512"):
+    if namespace != wanted_namespace or hash_name not in (b"sha256", b"sha512"):
         raise ValueError("a signature for something else")
     signed_header = b"".join(_pack_string(field) for field in (namespace, reserved, hash_name))
     return _ParsedSignature(public_key, signed_header, signature, hash_name.decode("ascii"))
@@ -105,8 +110,8 @@ def _split_strings(ssh_strings: bytes) -> list[bytes]:
     return strings
 
 
-def _parse_allowed_keys(allowed_signers: bytes) -> set[bytes]:
-    """Return the Ed25519 keys in the lines of ``allowed_signers``, each as a sequence of SSH strings.
+def _parse_allowed_keys(allowed_signers: bytes, namespace: bytes) -> set[bytes]:
+    """Return the Ed25519 keys that ``allowed_signers`` allows for ``namespace``, as sequences of SSH strings.
 
     Raises binascii.Error if a key is not base64.
     """
@@ -114,6 +119,9 @@ def _parse_allowed_keys(allowed_signers: bytes) -> set[bytes]:
     for signer_line in allowed_signers.splitlines():
         # A line has principals, perhaps options, the type of the key, and the key in base64.
         columns = signer_line.split()
+        option = _NAMESPACES_OPTION.search(signer_line)
+        if option is not None and namespace not in option[1].split(b","):
+            continue
         if _KEY_TYPE in columns[:-1]:
             encoded_key = columns[columns.index(_KEY_TYPE) + 1]
             public_keys.add(base64.b64decode(encoded_key))

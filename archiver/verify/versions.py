@@ -12,6 +12,7 @@ from archiver.model import Op
 from archiver.store import names
 from archiver.store.events.attached_files import CHANGES_FILE
 from archiver.store.events.capture_events import VersionCaptured
+from archiver.store.events.digests import parse_sha256
 from archiver.store.git.repository import Repository
 from archiver.verify.disposals import update_content_spans
 from archiver.verify.expected import (
@@ -25,6 +26,8 @@ from archiver.verify.findings import VerifyReport, untranslated
 
 #: The bytes of the file ``.gitattributes``, which the first version of each submission adds.
 _ATTRIBUTES = b"materials/** filter=lfs diff=lfs merge=lfs -text\n"
+#: The first line of a list of changes in format 2.
+_CHANGES_HEADER = {"changes": 2}
 #: Algorithms of the manifest digests in a submission. Some builds of OpenSSL lack SM3.
 _MANIFEST_ALGORITHMS = {"sha256", "sm3"} & hashlib.algorithms_available
 
@@ -46,7 +49,7 @@ def apply_capture(entry: JournalEntry, journal_state: JournalState, references: 
     branch = f"refs/heads/filings/{version_tag.rsplit('/', 1)[0]}"
     commit = event["refs"][branch]
     parent_commit = journal_state.branch_heads.get(branch)
-    changes = [json.loads(change_line) for change_line in entry.read_attachment(CHANGES_FILE).splitlines()]
+    changes = _decode_changes(entry.read_attachment(CHANGES_FILE))
     journal_state.capture_times[version_tag] = event["clock"]["time"]
     journal_state.unproven_captures.append(version_tag)
     version_number = VersionCaptured.from_details(event["details"]).version
@@ -59,6 +62,17 @@ def apply_capture(entry: JournalEntry, journal_state: JournalState, references: 
     journal_state.branch_heads[branch] = commit
     if version_tag in references.submitted_tags:
         journal_state.manifest_digests[version_tag] = _compute_manifest_digests(materials)
+
+
+def _decode_changes(list_bytes: bytes) -> list[dict[str, Any]]:
+    """Return the parsed lines of ``changes.jsonl`` of either format, with the members of format 1.
+
+    Raises ValueError for a line that is not JSON, or for a digest of another algorithm.
+    """
+    lines = [json.loads(line) for line in list_bytes.splitlines()]
+    if not lines or lines[0] != _CHANGES_HEADER:
+        return lines
+    return [{**line, "sha256": parse_sha256(line["digest"])} if "digest" in line else line for line in lines[1:]]
 
 
 def _apply_changes(

@@ -45,7 +45,9 @@ def verify_archive(
         lfs_folder, journal_state.content_sizes, journal_state.destroyed_content, sample_percent, report, progress
     )
     check_disposal_outcomes(present_sha256s, journal_state, report)
-    for witness, reason in find_contradicted_witnesses(witnesses, journal_state.event_digests):
+    for witness, reason in find_contradicted_witnesses(
+        witnesses, journal_state.event_digests, journal_state.head_digests
+    ):
         report.add_finding("A046", f"event {witness.seq}", reason)
     if _read_allowed_signers(root) != journal_state.allowed_signers:
         report.add_finding("A060", "keys/allowed_signers")

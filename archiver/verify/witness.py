@@ -8,15 +8,15 @@ immudb works in the same way.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from archiver.errors import LazyMessage, UsageError
 
-#: Version of the format (1), archive id, number and SHA-256 of the checkpoint's event, compliance clock.
+#: Version of the line, archive id, number of the checkpoint's event, a SHA-256, compliance clock.
 _WITNESS_LINE = re.compile(
-    r"archiver-witness 1 (?P<archive_id>[0-9a-f]{16}) (?P<seq>[1-9][0-9]{0,11}) (?P<sha256>[0-9a-f]{64}) "
-    r"(?P<clock_time>\S{20,40})"
+    r"archiver-witness (?P<version>[12]) (?P<archive_id>[0-9a-f]{16}) (?P<seq>[1-9][0-9]{0,11}) "
+    r"(?P<sha256>[0-9a-f]{64}) (?P<clock_time>\S{20,40})"
 )
 #: Characters of an invalid line that a message quotes. A longer quotation would hide the rest of the message.
 _MAX_QUOTED_CHARACTERS = 80
@@ -30,13 +30,15 @@ class Witness:
     archive_id: str
     #: The number of the checkpoint's event in the journal.
     seq: int
-    #: The SHA-256 of the checkpoint's event. It commits to all earlier events, which are chained by their digests.
+    #: In version 2 the SHA-256 of the checkpoint's signed head, in version 1 (format 1 of archives) that of its
+    #: event. Both commit to all earlier events, which are chained by their digests.
     sha256: str
     #: The compliance clock at the checkpoint (RFC 3339).
     clock_time: str
+    version: int
 
     def __str__(self) -> str:
-        return f"archiver-witness 1 {self.archive_id} {self.seq} {self.sha256} {self.clock_time}"
+        return f"archiver-witness {self.version} {self.archive_id} {self.seq} {self.sha256} {self.clock_time}"
 
 
 def parse_witness(line: str) -> Witness:
@@ -56,16 +58,18 @@ def parse_witness(line: str) -> Witness:
         seq=int(line_match["seq"]),
         sha256=line_match["sha256"],
         clock_time=line_match["clock_time"],
+        version=int(line_match["version"]),
     )
 
 
 def find_contradicted_witnesses(
-    witnesses: Iterable[Witness], event_digests: Sequence[str]
+    witnesses: Iterable[Witness], event_digests: Sequence[str], head_digests: Mapping[int, str]
 ) -> Iterator[tuple[Witness, LazyMessage]]:
     """Yield each witness that contradicts the journal, with the reason.
 
-    ``event_digests`` has the SHA-256 of every event of the journal, oldest first. A journal that has grown since
-    the witness line was written does not contradict the line.
+    ``event_digests`` has the SHA-256 of every event of the journal, oldest first, and ``head_digests`` that of
+    each signed head by the number of its event. A journal that has grown since the witness line was written does
+    not contradict the line.
     """
     for witness in witnesses:
         if not event_digests or event_digests[0][:16] != witness.archive_id:
@@ -76,7 +80,9 @@ def find_contradicted_witnesses(
                 seq=len(event_digests),
             )
             yield witness, reason
-        elif event_digests[witness.seq - 1] != witness.sha256:
+        elif witness.sha256 != (
+            event_digests[witness.seq - 1] if witness.version == 1 else head_digests.get(witness.seq)
+        ):
             reason = LazyMessage(
                 "journal event {seq} differs: this event or an earlier event was replaced", seq=witness.seq
             )

@@ -1,0 +1,114 @@
+"""Replay the visible parts of events of format 2, and check chains and signed heads against each other.
+
+Pure, and for Python 3.8 or later with the standard library alone: the verifier of a package contains this very
+code, between two marks, and a test compares both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+# --- begin of the part that the verifier of a package contains
+
+#: Stands for the digest of what comes before the first event and the first signed head.
+GENESIS = "sha256:" + "0" * 64
+#: Members of a signed head that events do not show: the key, where its batch began, and abandoned heads.
+UNCOMPARED_MEMBERS = ("key", "batch", "abandoned")
+
+
+def sha256_digest(data: bytes) -> str:
+    """Return the SHA-256 of ``data`` as it is written in format 2."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def read_chain_place(event: dict[str, Any]) -> tuple[str, int] | None:
+    """Return chain and number of a parsed ``event.json``; None if it states no place in a chain.
+
+    Nothing else in the event needs to be readable.
+    """
+    chain, number = event.get("chain"), event.get("n")
+    is_filing_chain = isinstance(chain, str) and len(chain) == 32 and not chain.strip("0123456789abcdef")
+    if chain not in ("archive", "house") and not is_filing_chain:
+        return None
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 < number < 10**12:
+        return None
+    return str(chain), number
+
+
+class ChainReplay:
+    """Counts the events of each chain, and compares them with what events and signed heads state."""
+
+    def __init__(self) -> None:
+        """Begin before the first event of format 2."""
+        #: Name of a chain -> number and digest of its newest event.
+        self.heads: dict[str, tuple[int, str]] = {}
+        #: The digest of the archive's first event, of whichever format; the caller sets it.
+        self.first_event_digest = ""
+        #: The digest of the newest signed head, and the number of the last event that it covers; 0 without any.
+        self.head_digest = GENESIS
+        self.covered_seq = 0
+        #: Number and digest of the newest event, and the number of the first one of format 2; 0 before it.
+        self.newest_seq = 0
+        self.newest_digest = ""
+        self._first_seq = 0
+
+    def add_event(self, event: dict[str, Any], digest: str, seq: int) -> tuple[bool, bool]:
+        """Take the next event, a parsed ``event.json``; ``seq`` is its place in the journal.
+
+        Return whether its number in the chain is the next one, and whether it names the event before it there.
+        An event that states no place is in no chain, and cannot be read: both are true.
+        """
+        self.newest_seq, self.newest_digest = seq, digest
+        self._first_seq = self._first_seq or seq
+        place = read_chain_place(event)
+        if place is None:
+            return True, True
+        chain, number = place
+        count, previous_digest = self.heads.get(chain, (0, GENESIS))
+        self.heads[chain] = (number, digest)
+        return number == count + 1, event.get("chain_prev") == previous_digest
+
+    def first_uncovered_seq(self) -> int:
+        """Return the number of the first event of format 2 that no signed head covers yet."""
+        return self.covered_seq + 1 if self.covered_seq else self._first_seq
+
+    def add_head(self, head_bytes: bytes) -> list[str]:
+        """Take the signed head in the commit of the newest event; its signature is not checked here.
+
+        Return the names of the members that state something else than the events show; of all members if the head
+        cannot be read.
+        """
+        expected = {
+            "archive": self.first_event_digest,
+            "format": 2,
+            "first": self.first_uncovered_seq(),
+            "last": self.newest_seq,
+            "event": self.newest_digest,
+            "chain_heads": self.chain_heads_digest(),
+            "chains": len(self.heads),
+            "previous_head": self.head_digest,
+        }
+        self.head_digest = sha256_digest(head_bytes)
+        self.covered_seq = self.newest_seq
+        try:
+            stated = json.loads(head_bytes.decode("utf-8"))
+            differing = [name for name, value in expected.items() if stated.get(name) != value]
+            known_names = {*expected, *UNCOMPARED_MEMBERS}
+            differing += [name for name in stated if name not in known_names and not name.startswith("x-")]
+        except (ValueError, AttributeError, RecursionError):
+            # Not JSON, or no JSON object.
+            differing = list(expected)
+        return sorted(differing)
+
+    def chain_heads_digest(self) -> str:
+        """Return the digest over one line for each chain: a JSON list of its name, count and newest digest."""
+        lines = [
+            json.dumps([chain, count, digest], separators=(",", ":")) + "\n"
+            for chain, (count, digest) in sorted(self.heads.items())
+        ]
+        return sha256_digest("".join(lines).encode("ascii"))
+
+
+# --- end of the part that the verifier of a package contains
