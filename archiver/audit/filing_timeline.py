@@ -70,7 +70,8 @@ def _make_filing_marks(filing: Filing, events: Sequence[Event]) -> list[Timeline
         if event.action == Action.FILING_END and event.object == filing.name
     ]
     proof_marks = [
-        TimelineMark(event.action, clock.parse_time(event.at), event.object)
+        # In format 2, all of them are about the same object.
+        TimelineMark(event.action, clock.parse_time(event.at), f"{event.seq}" if event.chain else event.object)
         for event in events
         if event.action in (Action.CHECKPOINT, Action.TIMESTAMP)
     ]

@@ -34,6 +34,7 @@ class WrittenPackage:
     version_count: int
     file_count: int  # contents in the package
     byte_count: int  # bytes of these contents
+    filing_names: tuple[str, ...]  # as in refs, of all versions
 
 
 def export_package(
@@ -93,7 +94,11 @@ def export_package(
         shutil.rmtree(partial_path, ignore_errors=True)
         partial_zip_path.unlink(missing_ok=True)
     return WrittenPackage(
-        final_path, len(versions), package_writer.counts.content_count, package_writer.counts.content_bytes
+        final_path,
+        len(versions),
+        package_writer.counts.content_count,
+        package_writer.counts.content_bytes,
+        tuple(sorted({version.submission.filing for version in versions})),
     )
 
 
@@ -125,7 +130,12 @@ def build_export_note_arguments(written_package: WrittenPackage, export_json: Ma
         **export_json["selection"],
         versions=written_package.version_count,
     )
-    return {"action": export_details.action.value, "about": "audit", "details": export_details.to_details()}
+    return {
+        "action": export_details.action.value,
+        "about": "audit",
+        "details": export_details.to_details(),
+        "filings": written_package.filing_names,
+    }
 
 
 def _files_below(folder: Path) -> Iterator[Path]:

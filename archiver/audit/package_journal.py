@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Mapping, Set
 from typing import NamedTuple
 
 from archiver.audit.bag import BagWriter
 from archiver.audit.export_selection import ExportSelection
+from archiver.audit.journal_files import JournalFilesWriter
 from archiver.audit.portable import PortableNames
+from archiver.audit.report_model import SignedHeadCount
 from archiver.model import Attachment, Event
 from archiver.store import names
 from archiver.store.archive import Archive
@@ -22,9 +24,8 @@ from archiver.store.events.attached_files import (
     SIGNERS_FILE,
     TOKEN_FILE,
 )
-from archiver.store.events.event_kinds import UNREADABLE, Action
+from archiver.store.events.event_kinds import Action
 from archiver.store.events.filing_events import VersionSubmitted, given_paper_name
-from archiver.store.journal import EVENT_FILE, canonical_json
 
 #: Attachments without which the journal cannot be checked. Every package has them, whatever was selected.
 _PROOFS = frozenset(
@@ -38,8 +39,9 @@ _PROOFS = frozenset(
         CERTIFICATE_PAGE,
     }
 )
-#: Actions whose event has a signed tag.
-_SIGNED_ACTIONS = {Action.SUBMIT, Action.CHECKPOINT, Action.KEY_ROTATE}
+#: Actions whose event has a signed tag, in format 2 and in format 1.
+_SIGNED_ACTIONS = frozenset({Action.SUBMIT})
+_SIGNED_ACTIONS_1 = frozenset({Action.SUBMIT, Action.CHECKPOINT, Action.KEY_ROTATE})
 
 
 class WrittenReceipt(NamedTuple):
@@ -54,6 +56,7 @@ class WrittenJournal(NamedTuple):
 
     events: list[Event]  # all events, oldest first
     paper_paths: dict[int, str]  # number of an event -> path in the package of its notice, screenshot or page
+    signed_heads: SignedHeadCount | None  # None if every event is of format 1
 
 
 class PackageJournalWriter:
@@ -73,41 +76,34 @@ class PackageJournalWriter:
         self._portable_names = portable_names
 
     def write(self, submission_names: Set[str]) -> WrittenJournal:
-        """Write the journal with its signed tags and attachments.
+        """Write the journal with its signed heads, signed tags and attachments.
 
         ``submission_names`` are the selected submissions, as FILING/SUBMISSION.  The selection restricts only the
         attachments: every event is written, because a chain with gaps proves nothing.
 
-        Raises OSError if the disk cannot take the files, StorageError if an attachment is damaged.
+        Raises OSError if the disk cannot take the files, StorageError if an event or an attachment is damaged.
         """
-        journal = WrittenJournal(events=[], paper_paths={})
+        events, signed_heads = JournalFilesWriter(self._archive, self._bag_writer).write()
+        journal = WrittenJournal(events=events, paper_paths={}, signed_heads=signed_heads)
         filing_names = {submission_name.split("/", 1)[0] for submission_name in submission_names}
-        self._bag_writer.add_payload("journal.jsonl", self._journal_lines(journal.events))
         for event in journal.events:
-            if event.action == UNREADABLE:
-                event_bytes = self._archive.repository.read(f"{event.commit}:{EVENT_FILE}")
-                self._bag_writer.add_payload(f"journal/{event.seq}/{EVENT_FILE}", [event_bytes])
             for attachment in event.attachments:
                 if self._is_selected_paper(event, attachment, filing_names):
                     journal.paper_paths[event.seq] = self._write_attachment(event, attachment)
                 elif attachment.name in _PROOFS or _is_selected_change_list(event, attachment, submission_names):
                     self._write_attachment(event, attachment)
-            if event.action in _SIGNED_ACTIONS:
-                tag_object = event.refs[f"refs/tags/{event.object}"]
-                self._bag_writer.add_payload(f"tags/{event.seq}", [self._archive.repository.read(tag_object)])
+            if event.action in (_SIGNED_ACTIONS if event.chain else _SIGNED_ACTIONS_1):
+                self._write_signed_tag(event)
         self._bag_writer.add_payload("allowed_signers", [self._archive.journalled_signers()])
         return journal
 
-    def _journal_lines(self, read_events: list[Event]) -> Iterator[bytes]:
-        """Yield the lines of ``journal.jsonl``, oldest first, and append each event to ``read_events``.
-
-        The SHA-256 of a line is ``prev`` of the next event.
-        """
-        for event, event_bytes in self._archive.journal.events_with_bytes_since(None):
-            read_events.append(event)
-            # An unreadable event may contain line breaks. Its bytes go into a separate file, named by this line.
-            is_readable = event.action != UNREADABLE
-            yield event_bytes if is_readable else canonical_json({"seq": event.seq, "unreadable": event.sha256})
+    def _write_signed_tag(self, event: Event) -> None:
+        """Write the tag object of an event; a missing one is left out, and the verifier reports it."""
+        try:
+            tag_bytes = self._archive.repository.read(event.refs[f"refs/tags/{event.object}"])
+        except KeyError:
+            return
+        self._bag_writer.add_payload(f"tags/{event.seq}", [tag_bytes])
 
     def _write_attachment(self, event: Event, attachment: Attachment) -> str:
         """Write an attachment, and return its path in the package."""

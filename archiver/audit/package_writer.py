@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from datetime import datetime
-from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ from archiver import __version__, clock
 from archiver.audit.bag import BagWriter
 from archiver.audit.export_selection import ExportSelection
 from archiver.audit.package_journal import PackageJournalWriter, WrittenReceipt
+from archiver.audit.package_resources import add_resources
 from archiver.audit.portable import PortableNames
 from archiver.audit.report_model import ExportCounts, MaterialLine, Presentation, VersionLine
 from archiver.audit.shown_documents import ShownDocuments
@@ -28,11 +28,8 @@ from archiver.model import Event, Material, Version
 from archiver.retention.policy import RetentionPolicy, decide_retention
 from archiver.store import names
 from archiver.store.archive import Archive
+from archiver.store.events.canonical_json import encode_canonical
 from archiver.store.git.repository import JOURNAL
-from archiver.store.journal import canonical_json
-
-#: Files of the folder ``resources`` that every package has.
-_RESOURCES = ("verify.py", "verify.bat", "README.txt")
 
 
 class _ContentKey(NamedTuple):
@@ -93,8 +90,10 @@ class PackageWriter:
         journal_writer = PackageJournalWriter(
             self._archive, self._bag_writer, self._selection, self._portable_names
         )
-        events, paper_paths = journal_writer.write({str(version.submission) for version in versions})
-        self.counts.paper_paths.update(paper_paths)
+        journal = journal_writer.write({str(version.submission) for version in versions})
+        events = journal.events
+        self.counts.paper_paths.update(journal.paper_paths)
+        self.counts.signed_heads = journal.signed_heads
         submitted_tags = {record.tag for version in versions for record in version.submitted}
         receipt_by_tag = journal_writer.write_receipts(events, submitted_tags)
         self._add_json("versions.json", [self._describe_version(version, receipt_by_tag) for version in versions])
@@ -107,8 +106,8 @@ class PackageWriter:
         )
         report_page = self._render_report(version_lines, events, coverage_record)
         self._bag_writer.add_tag_file("report.html", report_page.encode("utf-8"))
-        self._add_resources()
-        self._bag_writer.add_tag_file("export.json", canonical_json(dict(export_json)))
+        add_resources(self._bag_writer, is_format_1=journal.signed_heads is None)
+        self._bag_writer.add_tag_file("export.json", encode_canonical(dict(export_json)))
         self._finish_and_check_copies()
         self._finish_bag(len(versions), events[-1])
 
@@ -134,12 +133,7 @@ class PackageWriter:
         return report.render(version_lines, events, coverage_record, self.counts)
 
     def _add_json(self, payload_name: str, document: Any) -> None:
-        self._bag_writer.add_payload(payload_name, [canonical_json(document)])
-
-    def _add_resources(self) -> None:
-        resource_folder = resources.files("archiver.audit").joinpath("resources")
-        for resource_name in _RESOURCES:
-            self._bag_writer.add_tag_file(resource_name, resource_folder.joinpath(resource_name).read_bytes())
+        self._bag_writer.add_payload(payload_name, [encode_canonical(document)])
 
     def _finish_bag(self, version_count: int, newest_event: Event) -> None:
         """Finish the bag, whose identifier and date are those of the newest event."""
@@ -166,7 +160,7 @@ class PackageWriter:
             for material in self._archive.index.materials(version.submission, version.number)
         ]
         list_bytes = b"".join(
-            canonical_json(
+            encode_canonical(
                 {
                     "path": material_line.path,
                     "sha256": material_line.sha256,

@@ -26,6 +26,7 @@ from archiver.model import Change, Event, SubmissionRecord, Version
 from archiver.retention.policy import RetentionPolicy
 from archiver.store import names
 from archiver.store.archive import Archive
+from archiver.store.events.capture_events import WatchPathChanged
 from archiver.store.events.event_kinds import ACTIONS, Action
 
 #: Actions in the access log: uses of the archive, refused attempts, decisions, and changes of its protection.
@@ -47,6 +48,7 @@ _LOGGED_ACTIONS = frozenset(
         Action.DISPLAY_CHECK,
         Action.REMINDER,
         Action.POLICY,
+        Action.KEY_REASON,
         Action.KEY_ROTATE,
         Action.KEY_REPLACE,
         Action.KEY_BACKUP,
@@ -55,6 +57,8 @@ _LOGGED_ACTIONS = frozenset(
         Action.RECOVER,
         Action.REPOSITORY_SETTINGS,
         Action.PROTECT,
+        Action.FORMAT,
+        Action.RECORD,
         Action.DISPOSE_PLAN,
         Action.DISPOSE_APPROVE,
         Action.DISPOSE_BEGIN,
@@ -173,12 +177,12 @@ class PackageReport:
     def _journal_variables(self, events: Sequence[Event]) -> dict[str, Any]:
         """Return the template's variables about the events; ``events`` must not be empty."""
         newest_event = events[-1]
-        # An unknown action of a newer release may belong to the access log, so it is listed too.
-        log_entries = [event for event in events if event.action in _LOGGED_ACTIONS or event.action not in ACTIONS]
+        log_entries = [event for event in events if _is_logged(event)]
         return {
             "head": newest_event,
             "today": clock.parse_time(newest_event.at).astimezone(self._policy.time_zones[0]).date(),
             "actions": Counter(event.action for event in events),
+            "key_changes": sum(event.action in (Action.KEY_ROTATE, Action.KEY_REPLACE) for event in events),
             "actors": Counter(event.actor["user"] or str(event.actor["uid"]) for event in events),
             "log": log_entries[-_MAX_LOG_ENTRIES:][::-1],
             "log_left_out": max(0, len(log_entries) - _MAX_LOG_ENTRIES),
@@ -317,6 +321,18 @@ class PackageReport:
             self._archive.index, self._archive.content, self._document_reader, old_version, shown_changes
         )
         return list(islice(comparisons, _MAX_TEXT_CHANGES))
+
+
+def _is_logged(event: Event) -> bool:
+    """Return True for an event in the access log; the events that create an archive of format 2 are left out."""
+    if event.action == Action.WATCH_PATH:
+        # A new archive has no previous folder.
+        return bool(WatchPathChanged.from_details(event.details).old_path)
+    if event.action == Action.FORMAT:
+        # Only an upgrade attaches the keys.
+        return bool(event.attachments)
+    # An unknown action of a newer release may belong to the access log, so it is listed too.
+    return event.action in _LOGGED_ACTIONS or event.action not in ACTIONS
 
 
 def _format_size(byte_count: int) -> str:

@@ -46,6 +46,14 @@ class VersionLine:
     list_path: str  # the path in the package of the list of all materials
 
 
+@dataclass(frozen=True, slots=True)
+class SignedHeadCount:
+    """The signed heads of the journal; their signatures are not verified by the export."""
+
+    count: int
+    newest_seq: int  # the last event that the newest one covers; 0 without any
+
+
 @dataclass(slots=True)
 class ExportCounts:
     """Counts and paths collected while the package is written."""
@@ -55,3 +63,4 @@ class ExportCounts:
     reading_outcomes: Counter[str] = field(default_factory=Counter)  # as ShownDocuments.outcome_counts
     #: Number of an event -> path in the package of its notice, screenshot or page.
     paper_paths: dict[int, str] = field(default_factory=dict)
+    signed_heads: SignedHeadCount | None = None  # None if every event is of format 1

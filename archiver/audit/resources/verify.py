@@ -5,26 +5,33 @@
     python3 -I -S verify.py --fill-lfs CLONE/.git/lfs/objects
 
 One file for Python 3.8 or later.  It needs only Python's standard library, no network,
-and no code of the program that wrote the archive.  It writes only to the folder of
---fill-lfs.
---witness: a witness line that was stored elsewhere ("archiver-witness 1 ...").  The
-journal of this package must contain the checkpoint of that line.  Without such a line, no
-check can distinguish this archive from a forgery signed with another key.
+and no module of the program that wrote the archive.  One part, between two marks, is the
+same text as in that program.  It writes only to the folder of --fill-lfs.
+--witness: a witness line that was stored elsewhere ("archiver-witness 2 ...").  The
+journal of this package must contain the signed head of that line (version 1: the event).
+Without such a line, no check can distinguish this archive from a forgery signed with
+another key.
 
 Exit code 0: no findings; 1: findings.
 
 The checks, in this order.  Each of them relies on the previous ones:
  1. files:    every file has the checksums in the manifests, and there is no other file
- 2. journal:  the events form one chain of SHA-256, from the first to the last
+ 2. journal:  the events form one chain of SHA-256, from the first to the last; each has
+              the body that it names, and continues the chain of its filing; the signed
+              heads count the events that are here
  3. keys:     a new signing key is appended to the earlier ones, and the old key signs
               it, unless it was lost
  4. versions: the changes in the journal add up to the list of each version, and each
               material in the package has the SHA-256 in that list
- 5. tags:     submissions, checkpoints and changes of the key have valid Ed25519
-              signatures, and a checkpoint covers all refs of its time
+ 5. tags:     submissions, and in format 1 checkpoints and changes of the key, have valid
+              Ed25519 signatures, and such a checkpoint covers all refs of its time
+    heads:    every signed head names the key of its time; the signatures are verified of
+              the newest one, and of those of new keys, timestamp tokens, and --witness
  6. disposal: the certificate of each disposal has a valid signature, and every file that a
               list marks as disposed of belongs to a version that such a certificate names
 """
+
+from __future__ import annotations
 
 import base64
 import hashlib
@@ -32,12 +39,16 @@ import json
 import os
 import struct
 import sys
+from typing import Any
 
 #: The folder of the package.
 HERE = os.path.dirname(os.path.abspath(__file__))
 #: "prev" of the first event.
 ZERO = "0" * 64
 SIGNATURE_BEGIN = b"-----BEGIN SSH SIGNATURE-----"
+#: What a signature is for: tags and certificates, and signed heads.
+GIT_NAMESPACE = b"git"
+HEAD_NAMESPACE = b"archiver-head"
 #: Algorithms of manifests.
 MANIFESTS = ("sha256", "sm3")
 #: Manifests of the files beside the folder "data".
@@ -55,12 +66,15 @@ ACTIONS = {
     "dispose-certify",
     "dispose-plan",
     "drill",
+    "earlier-events",
     "export",
     "filing-end",
     "filing-set",
+    "format",
     "hold",
     "init",
     "key-backup",
+    "key-reason",
     "key-replace",
     "key-rotate",
     "lift",
@@ -68,6 +82,7 @@ ACTIONS = {
     "notice-answer",
     "policy",
     "protect",
+    "record",
     "recover",
     "refuse",
     "reminder",
@@ -82,16 +97,56 @@ ACTIONS = {
     "watch-lost",
     "watch-path",
 }
-#: Members that every event must have, and their types.
-MEMBERS = (
-    ("seq", int),
-    ("action", str),
-    ("object", str),
-    ("details", dict),
-    ("refs", dict),
-    ("attachments", list),
-    ("prev", str),
-)
+#: Actions of events whose object begins with the name of a filing.
+FILING_ACTIONS = {
+    "capture",
+    "change-decision",
+    "change-question",
+    "display-check",
+    "earlier-events",
+    "filing-end",
+    "filing-set",
+    "hold",
+    "lift",
+    "notice",
+    "notice-answer",
+    "signal",
+    "submit",
+}
+#: Members that every event of format 1 must have, and their types.
+MEMBERS = {
+    "seq": int,
+    "action": str,
+    "object": str,
+    "details": dict,
+    "refs": dict,
+    "attachments": list,
+    "prev": str,
+}
+#: Members of an event of format 2: those of its line in journal.jsonl, and those of its line in bodies.jsonl.
+VISIBLE_MEMBERS = {
+    "format": int,
+    "seq": int,
+    "at": str,
+    "clock": dict,
+    "prev": str,
+    "chain": str,
+    "n": int,
+    "chain_prev": str,
+    "class": str,
+    "body": str,
+}
+BODY_MEMBERS = {
+    "salt": str,
+    "action": str,
+    "object": str,
+    "details": dict,
+    "actor": dict,
+    "refs": dict,
+    "attachments": list,
+}
+#: The first line of a changes.jsonl of format 2.
+CHANGES_HEADER = b'{"changes":2}'
 
 #: All messages, in English and in Chinese.
 TEXT = {
@@ -104,6 +159,45 @@ TEXT = {
         "event {0} cannot be read; everything else was checked",
         "第 {0} 个事件无法读取；其余内容均已校验",
     ),
+    "body": (
+        "the body of event {0} is missing, or is not the one that the event names",
+        "第 {0} 个事件的正文缺失，或与该事件所记不符",
+    ),
+    "bodies": ("there are more bodies than events", "正文多于事件"),
+    "place": (
+        "event {0} does not continue the chain of its filing, or of the archive",
+        "第 {0} 个事件未接续其所属备案（或档案库）的事件链",
+    ),
+    "older": (
+        "event {0} is of format 1, but an event before it is of format 2",
+        "第 {0} 个事件为格式 1，而其前已有格式 2 的事件",
+    ),
+    "earlier": (
+        "event {0} counts other events of format 1 of its filing than there are",
+        "第 {0} 个事件所计的该备案格式 1 事件与实际不符",
+    ),
+    "head": (
+        "the signed head of event {0} differs from the events: {1}",
+        "第 {0} 个事件的签名链头与各事件不符：{1}",
+    ),
+    "beyond": (
+        "a signed head counts event {0}, which the journal lacks, or is out of order",
+        "签名链头所计的第 {0} 个事件不在档案日志中，或签名链头的顺序有误",
+    ),
+    "no such head": ("there is no signed head to which the file belongs", "该文件不属于任何签名链头"),
+    "unread head": (
+        "the signed head of event {0} cannot be read; everything else was checked",
+        "第 {0} 个事件的签名链头无法读取；其余内容均已校验",
+    ),
+    "other key": (
+        "the signed head of event {0} names another key than the one in force",
+        "第 {0} 个事件的签名链头所记的密钥不是当时有效的密钥",
+    ),
+    "token": (
+        "the timestamp token covers a signed head that is not in this package",
+        "时间戳令牌所证的签名链头不在本检查包中",
+    ),
+    "signers": ("the file differs from the keys in the journal", "文件与档案日志所记的密钥不符"),
     "unknown": (
         "event {0} is of a kind that this verifier does not know: {1}",
         "本校验程序无法识别第 {0} 个事件的类型：{1}",
@@ -130,6 +224,11 @@ TEXT = {
     "unreadable": ("it cannot be read: {0}", "无法读取：{0}"),
     "no sm3": ("SM3 checksums: this Python does not support SM3", "SM3 哈希值：此 Python 不支持 SM3"),
     "unsigned": ("events from {0} on: no checkpoint covers them yet", "第 {0} 个及以后的事件：尚无签名点覆盖"),
+    "no head": ("events from {0} on: no signed head covers them", "第 {0} 个及以后的事件：无签名链头覆盖"),
+    "heads": (
+        "signatures of signed heads: {0} of {1}; later heads, whose signatures were verified, cover them",
+        "签名链头 {1} 个中 {0} 个的签名：由其后签名已校验的签名链头覆盖",
+    ),
     "tokens": (
         "timestamp tokens, {0}: check them with openssl ts -verify (README.txt)",
         "时间戳令牌，{0} 个：请用 openssl ts -verify 校验（见 README.txt）",
@@ -142,6 +241,10 @@ TEXT = {
         "event {0} replaced the signing key as lost: confirm that this was intended",
         "第 {0} 个事件以遗失为由更换了签名密钥：请确认此举属实",
     ),
+    "signed late": (
+        "events {0} to {1} were written without a signature and signed later: confirm that the key was missing then",
+        "第 {0} 至 {1} 个事件写入时未签名，事后才签名：请确认当时确实缺少密钥",
+    ),
     "left out": (
         "files left out of the package on purpose, each with its reason: {0}",
         "有意未附的材料（均载明原因）：{0} 份",
@@ -151,6 +254,10 @@ TEXT = {
     "good": (
         "Checked files: {0}, journal events: {1}, versions: {2}, signatures: {3}. No findings.",
         "已校验：文件 {0} 个，档案日志事件 {1} 个，版本 {2} 个，签名 {3} 个。未发现问题。",
+    ),
+    "good with heads": (
+        "Checked files: {0}, journal events: {1}, versions: {2}, signed heads: {4}, signatures: {3}. No findings.",
+        "已校验：文件 {0} 个，档案日志事件 {1} 个，版本 {2} 个，签名链头 {4} 个，签名 {3} 个。未发现问题。",
     ),
     "bad": ("Findings: {0}. Change nothing; save this output.", "发现问题 {0} 处。请勿更改，并保存本次输出。"),
     "filled": ("Content objects copied to {1}: {0}.", "已复制到 {1} 的内容对象：{0} 个。"),
@@ -175,10 +282,13 @@ class Checker:
         # The events of the journal, oldest first, and the SHA-256 of each.
         self.events = []
         self.event_digests = []
+        # Number of an event -> the bytes of the signed head with it, which covers the events up to this one.
+        self.heads = {}
         # Name of each disposal with a signed certificate -> tags of the versions that the certificate names.
         self.certified_tags = {}
         self.version_count = 0
         self.signature_count = 0
+        self.verified_head_count = 0
 
     def translate(self, key, *values):
         """Return a text of TEXT with the values."""
@@ -280,24 +390,132 @@ def read_lines(path):
 
 # --- 2. journal
 
+# --- begin of what the program contains as well (archiver/verify/chain_replay.py)
+
+#: Stands for the digest of what comes before the first event and the first signed head.
+GENESIS = "sha256:" + "0" * 64
+#: Members of a signed head that events do not show: the key, where its batch began, and abandoned heads.
+UNCOMPARED_MEMBERS = ("key", "batch", "abandoned")
+
+
+def sha256_digest(data: bytes) -> str:
+    """Return the SHA-256 of ``data`` as it is written in format 2."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def read_chain_place(event: dict[str, Any]) -> tuple[str, int] | None:
+    """Return chain and number of a parsed ``event.json``; None if it states no place in a chain.
+
+    Nothing else in the event needs to be readable.
+    """
+    chain, number = event.get("chain"), event.get("n")
+    is_filing_chain = isinstance(chain, str) and len(chain) == 32 and not chain.strip("0123456789abcdef")
+    if chain not in ("archive", "house") and not is_filing_chain:
+        return None
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 < number < 10**12:
+        return None
+    return str(chain), number
+
+
+class ChainReplay:
+    """Counts the events of each chain, and compares them with what events and signed heads state."""
+
+    def __init__(self) -> None:
+        """Begin before the first event of format 2."""
+        #: Name of a chain -> number and digest of its newest event.
+        self.heads: dict[str, tuple[int, str]] = {}
+        #: The digest of the archive's first event, of whichever format; the caller sets it.
+        self.first_event_digest = ""
+        #: The digest of the newest signed head, and the number of the last event that it covers; 0 without any.
+        self.head_digest = GENESIS
+        self.covered_seq = 0
+        #: Number and digest of the newest event, and the number of the first one of format 2; 0 before it.
+        self.newest_seq = 0
+        self.newest_digest = ""
+        self._first_seq = 0
+
+    def add_event(self, event: dict[str, Any], digest: str, seq: int) -> tuple[bool, bool]:
+        """Take the next event, a parsed ``event.json``; ``seq`` is its place in the journal.
+
+        Return whether its number in the chain is the next one, and whether it names the event before it there.
+        An event that states no place is in no chain, and cannot be read: both are true.
+        """
+        self.newest_seq, self.newest_digest = seq, digest
+        self._first_seq = self._first_seq or seq
+        place = read_chain_place(event)
+        if place is None:
+            return True, True
+        chain, number = place
+        count, previous_digest = self.heads.get(chain, (0, GENESIS))
+        self.heads[chain] = (number, digest)
+        return number == count + 1, event.get("chain_prev") == previous_digest
+
+    def first_uncovered_seq(self) -> int:
+        """Return the number of the first event of format 2 that no signed head covers yet."""
+        return self.covered_seq + 1 if self.covered_seq else self._first_seq
+
+    def add_head(self, head_bytes: bytes) -> list[str]:
+        """Take the signed head in the commit of the newest event; its signature is not checked here.
+
+        Return the names of the members that state something else than the events show; of all members if the head
+        cannot be read.
+        """
+        expected = {
+            "archive": self.first_event_digest,
+            "format": 2,
+            "first": self.first_uncovered_seq(),
+            "last": self.newest_seq,
+            "event": self.newest_digest,
+            "chain_heads": self.chain_heads_digest(),
+            "chains": len(self.heads),
+            "previous_head": self.head_digest,
+        }
+        self.head_digest = sha256_digest(head_bytes)
+        self.covered_seq = self.newest_seq
+        try:
+            stated = json.loads(head_bytes.decode("utf-8"))
+            differing = [name for name, value in expected.items() if stated.get(name) != value]
+            known_names = {*expected, *UNCOMPARED_MEMBERS}
+            differing += [name for name in stated if name not in known_names and not name.startswith("x-")]
+        except (ValueError, AttributeError, RecursionError):
+            # Not JSON, or no JSON object.
+            differing = list(expected)
+        return sorted(differing)
+
+    def chain_heads_digest(self) -> str:
+        """Return the digest over one line for each chain: a JSON list of its name, count and newest digest."""
+        lines = [
+            json.dumps([chain, count, digest], separators=(",", ":")) + "\n"
+            for chain, (count, digest) in sorted(self.heads.items())
+        ]
+        return sha256_digest("".join(lines).encode("ascii"))
+
+
+# --- end of what the program contains as well
+
 
 def check_journal(checker):
-    """Read all events, and check for a single chain and the right attachments.
+    """Read all events and signed heads, and check the two chains, the heads, and the attachments.
 
-    "prev" of an event is the SHA-256 of the previous line.  An event that cannot be read has no "prev", so the
-    chain is not checked there.
+    "prev" of an event is the SHA-256 of the previous line.  An event whose line cannot be read has no "prev", so
+    the chain is not checked there.
     """
+    replay = ChainReplay()
     previous_digest = ZERO
-    for number, line in enumerate(read_lines("data/journal.jsonl"), 1):
-        event = read_event(checker, number, line)
+    lines = read_lines("data/journal.jsonl")
+    bodies = read_bodies(checker, lines)
+    read_heads(checker, len(lines))
+    for number, line in enumerate(lines, 1):
+        event = read_event(checker, number, line, bodies[number - 1])
         if event["prev"] not in (previous_digest, None) or event["seq"] != number:
             checker.add_finding("data/journal.jsonl", "chain", number)
         previous_digest = event["sha256"]
         checker.events.append(event)
         checker.event_digests.append(previous_digest)
-        if event["prev"] is None:
+        check_place(checker, number, event, replay)
+        if not event["is_read"]:
             continue
-        if event["action"] not in ACTIONS:
+        if event["action"] not in ACTIONS and event.get("class") != "note":
             checker.add_finding("data/journal.jsonl", "unknown", number, event["action"])
         for item in event["attachments"]:
             path = "data/journal/%d/%s" % (event["seq"], item["name"])
@@ -309,40 +527,240 @@ def check_journal(checker):
         is_attachment_path = parts[:2] == ["data", "journal"] and len(parts) == 4
         if is_attachment_path and not has_attachment(checker, parts[2], parts[3]):
             checker.add_finding(path, "attachment", parts[2])
+    check_earlier_events(checker, lines)
 
 
-def read_event(checker, number, line):
-    """Return the event of a line of the journal, with its SHA-256 as "sha256".
+def read_bodies(checker, lines):
+    """Return the line of bodies.jsonl for each line of the journal; empty for an event of format 1.
 
-    An event that cannot be read is a finding.  In its place, return one that is about nothing, with "prev" None.
-    Its SHA-256 is that of its bytes, so that the next event can be checked.
+    A package without an event of format 2 has no such file.
     """
-    try:
-        event = json.loads(line)
-        if "unreadable" not in event:
-            for member, member_type in MEMBERS:
-                if not isinstance(event[member], member_type):
-                    raise ValueError(member)
-            return dict(event, sha256=hashlib.sha256(line + b"\n").hexdigest())
-        # The archive itself could not read this event. Its bytes are in a file, and the line states their SHA-256.
-        path = "data/journal/%d/event.json" % number
-        digest = checker.digests.get(path, "")
-        if digest != event["unreadable"]:
+    bodies = []
+    if "data/bodies.jsonl" in checker.digests:
+        bodies = read_lines("data/bodies.jsonl")
+    elif any(has_body(line) for line in lines):
+        checker.add_finding("data/bodies.jsonl", "missing")
+    if len(bodies) > len(lines):
+        checker.add_finding("data/bodies.jsonl", "bodies")
+    return bodies + [b""] * (len(lines) - len(bodies))
+
+
+def has_body(data):
+    """Return True if the bytes of an event are of format 2, so that a body belongs to them."""
+    return b'"body":"sha256:' in data and not data.startswith(b'{"action":')
+
+
+def read_heads(checker, event_count):
+    """Read the signed heads into checker.heads, oldest first; each covers a later event than the one before."""
+    newest_number = 0
+    for line in read_lines("data/heads.jsonl") if "data/heads.jsonl" in checker.digests else []:
+        try:
+            document = json.loads(line)
+            # A head that the archive itself could not read is named by the event with it.
+            number = document["seq"] if "unreadable" in document else document["last"]
+            is_later = newest_number < number <= event_count
+        except (ValueError, KeyError, TypeError, RecursionError):
+            number, is_later = "?", False
+        if not is_later:
+            checker.add_finding("data/heads.jsonl", "beyond", number)
+            continue
+        path = "data/heads/%d.json" % number
+        checker.heads[number], is_set_aside = read_stored(checker, line, path, number)
+        if is_set_aside:
+            checker.add_finding("data/heads.jsonl", "unread head", number)
+        elif path in checker.digests:
             checker.add_finding(path, "attachment", number)
-        attachments = [{"name": "event.json", "sha256": digest}]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        digest, attachments = hashlib.sha256(line + b"\n").hexdigest(), []
-    checker.add_finding("data/journal.jsonl", "unread", number)
-    return {
+        newest_number = number
+    expected_paths = {
+        "data/heads/%d.%s" % (number, suffix) for number in checker.heads for suffix in ("sig", "json")
+    }
+    for path in sorted(checker.digests):
+        if path.startswith("data/heads/") and path not in expected_paths:
+            checker.add_finding(path, "no such head")
+
+
+def read_stored(checker, line, path, number):
+    """Return the bytes of a file of the journal, and whether they are in the file "path".
+
+    "line" is the line for this file, and has its bytes.  But if the archive itself could not read the file, the
+    bytes are in "path", and the line states their SHA-256.
+    """
+    if b'"unreadable":' not in line:
+        return line + b"\n", False
+    try:
+        stated_digest = json.loads(line).get("unreadable")
+    except (ValueError, AttributeError, RecursionError):
+        stated_digest = None
+    if stated_digest is None:
+        return line + b"\n", False
+    if checker.digests.get(path) != stated_digest:
+        checker.add_finding(path, "attachment", number)
+        return b"", True
+    with open(disk_path(path), "rb") as stream:
+        return stream.read(), True
+
+
+def read_event(checker, number, line, body_line):
+    """Return the event of a line of the journal and of a line of bodies.jsonl.
+
+    It has the members of format 1, in either format, and:
+     sha256:  the SHA-256 of its bytes, so that the next event can be checked
+     visible: its parsed line in format 2, even if its body cannot be read; None in format 1
+     stated:  its parsed bytes, of whichever format; {} if they are no JSON object
+     has_body: True in format 2, as far as its bytes tell
+     is_read: False for an event that cannot be read, which is a finding.  It is about nothing, and its "prev" is
+              None if not even its line can be read.
+    """
+    data, is_set_aside = read_stored(checker, line, "data/journal/%d/event.json" % number, number)
+    body, is_body_set_aside = read_stored(checker, body_line, "data/journal/%d/body.json" % number, number)
+    names = ["event.json"] * is_set_aside + ["body.json"] * is_body_set_aside
+    event = {
         "seq": number,
         "action": "",
         "object": "",
         "details": {},
         "refs": {},
-        "attachments": attachments,
+        "attachments": [{"name": name, "sha256": ""} for name in names],
         "prev": None,
-        "sha256": digest,
     }
+    stated = load_object(data)
+    own = {"sha256": hashlib.sha256(data).hexdigest(), "stated": stated, "has_body": has_body(data)}
+    own.update(visible=None, is_read=False)
+    try:
+        if own["has_body"]:
+            if is_set_aside:
+                raise ValueError
+            event.update(read_visible(stated, data))
+            own["visible"] = stated
+            if sha256_digest(body) != event["body"]:
+                checker.add_finding("data/bodies.jsonl", "body", number)
+                return dict(event, **own)
+            if is_body_set_aside:
+                raise ValueError
+            event.update(read_body(body))
+        else:
+            if is_set_aside:
+                raise ValueError
+            if body_line:
+                checker.add_finding("data/bodies.jsonl", "body", number)
+            event = read_event_1(stated)
+        own["is_read"] = True
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        checker.add_finding("data/journal.jsonl", "unread", number)
+    return dict(event, **own)
+
+
+def load_object(data):
+    """Return the JSON object in the bytes; {} if they are none."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def read_event_1(event):
+    """Return a parsed event of format 1.  Raises ValueError or KeyError for anything else."""
+    for name, kind in MEMBERS.items():
+        if not isinstance(event[name], kind):
+            raise ValueError(name)
+    return event
+
+
+def read_visible(document, data):
+    """Return the members of an event.json of format 2, with "prev" as in format 1; data: the bytes of "document".
+
+    Raises ValueError for anything else.
+    """
+    visible = load_members(document, data, VISIBLE_MEMBERS)
+    if visible["format"] != 2 or visible["class"] not in ("act", "note") or read_chain_place(visible) is None:
+        raise ValueError("format")
+    return dict(visible, prev=without_algorithm("sha256", visible["prev"]))
+
+
+def read_body(data):
+    """Return the members of a body.json, with object ids and digests as in format 1.
+
+    Raises ValueError, KeyError, TypeError or AttributeError for anything else.
+    """
+    body = load_members(load_object(data), data, BODY_MEMBERS)
+    refs = {ref: without_algorithm("sha1", object_id) for ref, object_id in body["refs"].items()}
+    attachments = [
+        {"name": item["name"], "sha256": without_algorithm("sha256", item["digest"])}
+        for item in body["attachments"]
+    ]
+    return dict(body, refs=refs, attachments=attachments)
+
+
+def load_members(document, data, kinds):
+    """Return the members of a file of format 2 by their names.
+
+    document: the parsed bytes "data".  kinds: name -> type of each member.
+
+    Members that begin with "x-" are left out.  Raises ValueError for any other unknown member, which may change
+    what the others mean; for a missing member, or one of another type; and for a form that is not canonical, since
+    of a repeated member, one program takes the first and another the last.
+    """
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
+    members = {name: value for name, value in document.items() if not name.startswith("x-")}
+    if text.encode("utf-8") + b"\n" != data or members.keys() != kinds.keys():
+        raise ValueError("members")
+    for name, kind in kinds.items():
+        if type(members[name]) is not kind:
+            raise ValueError(name)
+    return members
+
+
+def without_algorithm(algorithm, text):
+    """Return the hexadecimal digits of a digest of format 2, such as "sha256:<hex>".
+
+    Raises ValueError for another algorithm, AttributeError for anything but a text.
+    """
+    if not text.startswith(algorithm + ":"):
+        raise ValueError(algorithm)
+    return text[len(algorithm) + 1 :]
+
+
+def check_place(checker, number, event, replay):
+    """Check the place of an event in its chain, and the signed head with it, if there is one."""
+    if number == 1:
+        replay.first_event_digest = "sha256:" + event["sha256"]
+    has_begun = replay.newest_seq > 0
+    if event["is_read"] and event["visible"] is None and has_begun:
+        checker.add_finding("data/journal.jsonl", "older", number)
+    if event["has_body"] or has_begun:
+        # An event that cannot be read has its place as well, if it states one.
+        is_next, follows = replay.add_event(event["stated"], "sha256:" + event["sha256"], number)
+        if not is_next or not follows:
+            checker.add_finding("data/journal.jsonl", "place", number)
+    if number in checker.heads:
+        first_number = replay.first_uncovered_seq()
+        differing = replay.add_head(checker.heads[number])
+        batch = member_of_head(checker.heads[number], "batch")
+        if type(batch) is not int or not first_number <= batch <= number:
+            differing.append("batch")
+        elif first_number < batch:
+            checker.add_unchecked("signed late", first_number, batch - 1)
+        if differing:
+            checker.add_finding("data/heads.jsonl", "head", number, ", ".join(differing))
+
+
+def check_earlier_events(checker, lines):
+    """Check what an upgrade states of each filing: the count, and a salted digest of its events of format 1."""
+    lines_by_filing = {}
+    for number, event in enumerate(checker.events, 1):
+        filing = event["object"].split("/", 1)[0]
+        if event["visible"] is None and event["action"] in FILING_ACTIONS:
+            lines_by_filing.setdefault(filing, []).append(lines[number - 1])
+        elif event["action"] == "earlier-events":
+            earlier_lines = lines_by_filing.get(event["object"], [])
+            details = event["details"]
+            digest = hashlib.sha256(bytes.fromhex(details["salt"]))
+            for earlier_line in earlier_lines:
+                digest.update(earlier_line + b"\n")
+            stated = (details["count"], details["digest"])
+            if stated != (len(earlier_lines), "sha256:" + digest.hexdigest()):
+                checker.add_finding("data/journal.jsonl", "earlier", event["seq"])
 
 
 def has_attachment(checker, seq, name):
@@ -399,12 +817,23 @@ def submission_of(tag):
     return tag.rsplit("/", 1)[0]
 
 
+def read_changes(lines):
+    """Return the changes in the lines of a changes.jsonl; each has its digest as "sha256", as in format 1."""
+    if lines[:1] != [CHANGES_HEADER]:
+        return [json.loads(line) for line in lines]
+    changes = [json.loads(line) for line in lines[1:]]
+    for change in changes:
+        if "digest" in change:
+            change["sha256"] = without_algorithm("sha256", change["digest"])
+    return changes
+
+
 def apply_changes(state, lines):
     """Apply the lines of a changes.jsonl to "state": path -> (SHA-256, size); the SHA-256 of a folder is None.
 
     All removals come first, because a path may be removed by one change and added again by another.
     """
-    changes = [json.loads(line) for line in lines]
+    changes = read_changes(lines)
     for change in changes:
         if change["op"] in ("delete", "rmdir"):
             state.pop(change["path"], None)
@@ -468,32 +897,40 @@ def bytes_of_path(text):
     return bytes(path)
 
 
-# --- 3. keys, 5. tags
+# --- 3. keys, 5. tags and heads
 
 
-def check_tags(checker, list_digests):
-    """Go through the journal with the refs and the signing key of each time, and check all signatures.
+def check_tags(checker, list_digests, witness):
+    """Go through the journal with the refs and the signing key of each time, and check tags and signed heads.
 
     list_digests: the tag of a version -> the digest of its list, as check_versions returns them.
+    witness: a witness line, or None.
     """
     # Full name of a ref -> object, as of the events so far.
     refs = {}
     # The file allowed_signers only grows: each new key is appended. signers is the whole file, and key is the part
-    # that the last event appended: the lines with the key in force.
+    # that the last event appended: the line with the key in force.
     signers, key = b"", b""
-    for event in checker.events:
-        action = event["action"]
-        if action == "checkpoint":
+    verified_heads = select_heads(checker, witness)
+    for number, event in enumerate(checker.events, 1):
+        action, old_key, is_format_1 = event["action"], key, event["visible"] is None
+        if action == "checkpoint" and is_format_1:
             check_checkpoint(checker, event, dict(refs, **{"refs/heads/journal": journal_commit(event)}), key)
-        if action == "key-rotate":
+        if action == "key-rotate" and is_format_1:
             check_tag(checker, event, event["object"], key)
         if action in ("init", "key-rotate", "key-replace"):
-            new_signers = read_attachment(event, "allowed_signers")
-            if not new_signers.startswith(signers):
-                checker.add_finding("data/journal/%d/allowed_signers" % event["seq"], "key")
-            signers, key = new_signers, new_signers[len(signers) :]
+            signers, key = check_new_key(checker, number, event, signers)
+        if action == "format":
+            signers, key = check_format(checker, event, signers, key)
         if action == "key-replace":
             checker.add_unchecked("lost key", event["seq"])
+        if number in checker.heads:
+            signer = old_key if action == "key-rotate" else key
+            check_head(checker, number, signer, number in verified_heads, is_rotation=action == "key-rotate")
+        elif action == "key-rotate" and not is_format_1:
+            checker.add_finding("data/heads/%d.sig" % number, "key")
+        if action == "timestamp" and not is_format_1:
+            check_token(checker, event)
         if action == "submit":
             check_tag(checker, event, event["details"]["tag"], key)
             list_digest = list_digests.get(event["details"]["version"])
@@ -503,12 +940,133 @@ def check_tags(checker, list_digests):
         if action == "dispose-certify":
             check_certificate(checker, event, key)
         refs.update(event["refs"])
-    last_checkpoint = max([event["seq"] for event in checker.events if event["action"] == "checkpoint"], default=0)
-    if last_checkpoint < len(checker.events):
-        checker.add_unchecked("unsigned", last_checkpoint + 1)
+    if checker.digests.get("data/allowed_signers") != hashlib.sha256(signers).hexdigest():
+        checker.add_finding("data/allowed_signers", "signers")
+    check_tail(checker)
     token_count = sum(event["action"] == "timestamp" for event in checker.events)
     if token_count:
         checker.add_unchecked("tokens", token_count)
+
+
+def check_new_key(checker, number, event, signers):
+    """Return the file allowed_signers and the key in force after an event that brings a key.
+
+    The first event brings the first one.  Each later one is appended as a line; in format 1, the tag that the old
+    key has signed names this line.
+    """
+    new_signers = read_attachment(event, "allowed_signers")
+    # If the file was rewritten, nobody can tell which key is new.
+    key = new_signers[len(signers) :] if new_signers.startswith(signers) else new_signers
+    is_in_place = (event["action"] == "init") == (number == 1)
+    if event["action"] == "key-rotate" and event["visible"] is None:
+        is_in_place = is_in_place and key.strip() in (read_tag(event) or b"")
+    if key.count(b"\n") != 1 or not new_signers.startswith(signers) or not is_in_place:
+        checker.add_finding("data/journal/%d/allowed_signers" % event["seq"], "key")
+    return new_signers, key
+
+
+def select_heads(checker, witness):
+    """Return the numbers of the signed heads whose signatures are verified.  All would take 10 ms each."""
+    numbers = {max(checker.heads, default=0)}
+    words = (witness or "").split()
+    if words[1:2] == ["2"] and len(words) > 3 and words[3].isdecimal():
+        numbers.add(int(words[3]))
+    for number, event in enumerate(checker.events, 1):
+        if event["action"] in ("key-rotate", "key-replace"):
+            numbers.add(number)
+        if event["action"] == "timestamp":
+            numbers.add(event["details"].get("seq"))
+    return numbers
+
+
+def check_head(checker, number, signer, is_verified, is_rotation):
+    """Check that the signed head of an event names the key "signer", and that this key signed it.
+
+    The signature is calculated only if "is_verified"; otherwise, the key and the namespace in it are compared.
+    """
+    path = "data/heads/%d.sig" % number
+    if path not in checker.digests:
+        checker.add_finding(path, "missing")
+        return
+    head = checker.heads[number]
+    with open(disk_path(path), "rb") as stream:
+        armored = stream.read()
+    if member_of_head(head, "key") not in {fingerprint(key) for key in public_keys(signer, HEAD_NAMESPACE)}:
+        checker.add_finding("data/heads.jsonl", "other key", number)
+    if is_verified:
+        is_right = is_signed(head, armored, signer, HEAD_NAMESPACE)
+    else:
+        is_right = names_signer(armored, signer, HEAD_NAMESPACE)
+    if not is_right:
+        checker.add_finding(path, "key" if is_rotation else "signature")
+    elif is_verified:
+        checker.signature_count += 1
+        checker.verified_head_count += 1
+
+
+def member_of_head(head, name):
+    """Return a member of a signed head; None if the head has no such member, or cannot be read."""
+    try:
+        return json.loads(head).get(name)
+    except (ValueError, AttributeError, RecursionError):
+        return None
+
+
+def fingerprint(public_key):
+    """Return the fingerprint of a key as "ssh-keygen -l" prints it."""
+    digest = base64.b64encode(hashlib.sha256(public_key).digest())
+    return "SHA256:" + digest.decode("ascii").rstrip("=")
+
+
+def check_format(checker, event, signers, key):
+    """Return the file allowed_signers and the key in force after an event that states the format.
+
+    An upgrade only allows the last key to sign heads as well.  An archive that was created in format 2 lists no
+    key here.  A format that this program does not know is a finding.
+    """
+    details = event["details"]
+    if details["number"] != 2 or details["needed_to_read"]:
+        checker.add_finding("data/journal.jsonl", "unknown", event["seq"], "format %s" % details["number"])
+    if not any(item["name"] == "allowed_signers" for item in event["attachments"]):
+        return signers, key
+    new_signers = read_attachment(event, "allowed_signers")
+    if not is_upgraded_list(signers, new_signers):
+        checker.add_finding("data/journal/%d/allowed_signers" % event["seq"], "key")
+    return new_signers, new_signers.rpartition(b"\n")[0].rpartition(b"\n")[2] + b"\n"
+
+
+def is_upgraded_list(old_signers, new_signers):
+    """Return True if two allowed_signers files differ at most in namespaces that the last line has gained."""
+    old_lines, new_lines = old_signers.split(b"\n"), new_signers.split(b"\n")
+    # A line feed ends the file, so that an empty text follows the last line.
+    if len(old_lines) < 2 or len(new_lines) < 2 or old_lines[:-2] != new_lines[:-2]:
+        return False
+    old_words, old_namespaces = split_namespaces(old_lines[-2])
+    new_words, new_namespaces = split_namespaces(new_lines[-2])
+    return old_words == new_words and set(old_namespaces or ()) <= set(new_namespaces or ())
+
+
+def check_token(checker, event):
+    """Check that the head that a timestamp token covers is in the package; openssl checks the token itself."""
+    head = checker.heads.get(event["details"].get("seq"), b"")
+    if sha256_digest(head) != event["details"].get("head"):
+        checker.add_finding("data/journal/%d/token.tsr" % event["seq"], "token")
+
+
+def check_tail(checker):
+    """Report the newest events if nothing signed covers them: in format 1 no checkpoint, in format 2 no head."""
+    first_number = next((number for number, event in enumerate(checker.events, 1) if event["visible"]), None)
+    if first_number is not None:
+        newest_number = max(checker.heads, default=first_number - 1)
+        if newest_number < len(checker.events):
+            checker.add_finding("data/heads.jsonl", "no head", newest_number + 1)
+        unverified_count = len(checker.heads) - checker.verified_head_count
+        if unverified_count:
+            checker.add_unchecked("heads", unverified_count, len(checker.heads))
+        return
+    last_checkpoint = max([event["seq"] for event in checker.events if event["action"] == "checkpoint"], default=0)
+    if last_checkpoint < len(checker.events):
+        checker.add_unchecked("unsigned", last_checkpoint + 1)
 
 
 def journal_commit(event):
@@ -562,31 +1120,52 @@ def check_checkpoint(checker, event, refs, key):
 
 
 def check_witness(checker, line):
-    """Check that the journal contains the checkpoint of a witness line.
+    """Check that the journal contains what a witness line names.
 
-    The line is: archiver-witness 1 ARCHIVE NUMBER SHA-256 TIME.  ARCHIVE is the beginning of the first event's
-    SHA-256, NUMBER and SHA-256 are those of the checkpoint.
+    The line is: archiver-witness VERSION ARCHIVE NUMBER SHA-256 TIME.  ARCHIVE is the beginning of the first
+    event's SHA-256, and NUMBER that of an event.  SHA-256 is that of the signed head with this event, in version 1
+    that of the event.
     """
     words = line.split()
     try:
-        archive_id, seq, digest = words[2], int(words[3]), words[4]
-        is_this_archive = words[:2] == ["archiver-witness", "1"] and archive_id == checker.event_digests[0][:16]
-        if not is_this_archive or seq < 1 or checker.event_digests[seq - 1] != digest:
+        version, archive_id, number, digest = words[1], words[2], int(words[3]), words[4]
+        if words[0] != "archiver-witness" or archive_id != checker.event_digests[0][:16] or number < 1:
             raise ValueError
-    except (ValueError, IndexError):
+        if version == "1":
+            present_digest = checker.event_digests[number - 1]
+        elif version == "2":
+            present_digest = hashlib.sha256(checker.heads[number]).hexdigest()
+        else:
+            raise ValueError
+        if present_digest != digest:
+            raise ValueError
+    except (ValueError, IndexError, KeyError):
         checker.add_finding("data/journal.jsonl", "witness")
 
 
 def newest_witness_line(checker):
-    """Return the witness line of the newest checkpoint; "-" if there is none, or if its event is altered."""
-    for event in reversed(checker.events):
-        if event["action"] == "checkpoint":
-            try:
+    """Return the witness line of the newest signed head; without any, that of the newest checkpoint of format 1.
+
+    Return "-" if there is none, or if its event is altered.
+    """
+    try:
+        archive_id = checker.event_digests[0][:16]
+        if checker.heads:
+            number = max(checker.heads)
+            digest = hashlib.sha256(checker.heads[number]).hexdigest()
+            time = checker.events[number - 1]["clock"]["time"]
+            return "archiver-witness 2 %s %d %s %s" % (archive_id, number, digest, time)
+        for event in reversed(checker.events):
+            if event["action"] == "checkpoint":
                 event_digest = checker.event_digests[event["seq"] - 1]
-                line_parts = (checker.event_digests[0][:16], event["seq"], event_digest, event["clock"]["time"])
-                return "archiver-witness 1 %s %d %s %s" % line_parts
-            except (IndexError, KeyError, TypeError):
-                return "-"
+                return "archiver-witness 1 %s %d %s %s" % (
+                    archive_id,
+                    event["seq"],
+                    event_digest,
+                    event["clock"]["time"],
+                )
+    except (IndexError, KeyError, TypeError):
+        return "-"
     return "-"
 
 
@@ -645,25 +1224,15 @@ def check_reasons(checker):
 # --- signatures: OpenSSH's SSHSIG (PROTOCOL.sshsig) over Ed25519 (RFC 8032)
 
 
-def is_signed(message, armored, signers):
+def is_signed(message, armored, signers, namespace=GIT_NAMESPACE):
     """Return True if "armored" is a signature of "message" by a key in "signers", lines of an allowed_signers
     file.
 
-    Return False for bytes that are not a signature, and for another namespace than "git".
+    Return False for bytes that are not a signature, for a signature in another namespace, and for a key that the
+    line does not allow in this namespace.
     """
     try:
-        armored_body = armored.split(SIGNATURE_BEGIN)[1].split(b"-----END")[0]
-        blob = base64.b64decode(armored_body)
-        # The magic text, and 1 as the version of the format.
-        if blob[:10] != b"SSHSIG\0\0\0\1":
-            return False
-        public_key, namespace, reserved, algorithm, signature = split_fields(blob[10:])
-        if (
-            namespace != b"git"
-            or algorithm not in (b"sha256", b"sha512")
-            or public_key not in public_keys(signers)
-        ):
-            return False
+        public_key, reserved, algorithm, signature = parse_signature(armored, signers, namespace)
         digest = hashlib.new(algorithm.decode("ascii"), message).digest()
         signed_data = b"SSHSIG" + b"".join(
             struct.pack(">I", len(field)) + field for field in (namespace, reserved, algorithm, digest)
@@ -672,6 +1241,31 @@ def is_signed(message, armored, signers):
         return ed25519_verify(split_fields(public_key)[1], signed_data, split_fields(signature)[1])
     except (ValueError, IndexError, struct.error):  # What cannot be read as a signature is not a valid one.
         return False
+
+
+def names_signer(armored, signers, namespace):
+    """Return True if "armored" names a key and a namespace as is_signed requires; nothing else is checked."""
+    try:
+        return parse_signature(armored, signers, namespace) is not None
+    except (ValueError, IndexError, struct.error):
+        return False
+
+
+def parse_signature(armored, signers, namespace):
+    """Return key, reserved bytes, hash algorithm and signature of an armored signature.
+
+    Raises ValueError, IndexError or struct.error unless it is one by a key in "signers" in this namespace.
+    """
+    blob = base64.b64decode(armored.split(SIGNATURE_BEGIN)[1].split(b"-----END")[0])
+    # The magic text, and 1 as the version of the format.
+    if blob[:10] != b"SSHSIG\0\0\0\1":
+        raise ValueError("version")
+    public_key, stated_namespace, reserved, algorithm, signature = split_fields(blob[10:])
+    if stated_namespace != namespace or algorithm not in (b"sha256", b"sha512"):
+        raise ValueError("namespace")
+    if public_key not in public_keys(signers, namespace):
+        raise ValueError("key")
+    return public_key, reserved, algorithm, signature
 
 
 def split_fields(blob):
@@ -689,14 +1283,24 @@ def split_fields(blob):
     return fields
 
 
-def public_keys(signers):
-    """Return the Ed25519 keys in lines of an allowed_signers file, as SSH structures."""
+def public_keys(signers, namespace):
+    """Return the Ed25519 keys that an allowed_signers file allows in a namespace, as SSH structures."""
     keys = set()
     for line in signers.split(b"\n"):
-        words = line.split()
-        if b"ssh-ed25519" in words[:-1]:
+        words, namespaces = split_namespaces(line)
+        if b"ssh-ed25519" in words[:-1] and (namespaces is None or namespace in namespaces):
             keys.add(base64.b64decode(words[words.index(b"ssh-ed25519") + 1]))
     return keys
+
+
+def split_namespaces(line):
+    """Return the words of a line of an allowed_signers file without its namespaces, and these.
+
+    Without the option, the key may sign in every namespace: None.
+    """
+    before, option, rest = line.partition(b'namespaces="')
+    names, _, after = rest.partition(b'"')
+    return (before + after).split(), names.split(b",") if option else None
 
 
 # The curve of RFC 8032, section 5.1. The names of one letter below are those of the RFC, and a point is a tuple of
@@ -778,7 +1382,7 @@ def check(checker, witness):
     try:
         check_journal(checker)
         list_digests = check_versions(checker)
-        check_tags(checker, list_digests)
+        check_tags(checker, list_digests, witness)
         check_receipts(checker)
         check_reasons(checker)
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
@@ -842,11 +1446,11 @@ def main(arguments):
         return 1
     if "--fill-lfs" in arguments[:-1]:
         fill_lfs(checker, arguments[arguments.index("--fill-lfs") + 1])
-    print(
-        checker.translate(
-            "good", len(checker.digests), len(checker.events), checker.version_count, checker.signature_count
-        )
-    )
+    counts = (len(checker.digests), len(checker.events), checker.version_count, checker.signature_count)
+    if checker.heads:
+        print(checker.translate("good with heads", *counts, len(checker.heads)))
+    else:
+        print(checker.translate("good", *counts))
     if checker.unchecked:
         print(checker.translate("not checked"))
         for sentence in checker.unchecked:
