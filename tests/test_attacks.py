@@ -85,8 +85,8 @@ def overwrite(path: Path, data: bytes) -> None:
 
 
 def cut_journal(site: Site) -> None:
-    """The newest events cut off, refs and index made to fit: only a witness line can tell."""
-    site.git(*UNGUARDED, "update-ref", "refs/heads/journal", "journal~1")
+    """The submission and the checkpoint after it cut off; of what made no ref, only a witness line can tell."""
+    site.git(*UNGUARDED, "update-ref", "refs/heads/journal", "journal~2")
 
 
 def swap_commit(site: Site) -> None:

@@ -92,7 +92,9 @@ def test_every_alert_and_figure_of_the_operations_manual_exists(name: str) -> No
     assert len(alerts) >= 20
     if name.endswith("operations.md"):
         # The manual has the beginning, up to what names a path or says what to do.
-        heads = {re.split(r"[:;]|, and", re.sub(r"\{(count|hours|events)\}", "N", alert))[0] for alert in alerts}
+        heads = {
+            re.split(r"[:;]|, and", re.sub(r"\{(count|hours|events|number)\}", "N", alert))[0] for alert in alerts
+        }
         assert {head for head in heads if f"| {head}" not in text} == set()
 
 

@@ -104,7 +104,7 @@ def test_the_journal_extract_is_a_chain(filled: Site) -> None:
     lines = (filled.root / "pkg/data/journal.jsonl").read_bytes().splitlines(keepends=True)
     for number, line in enumerate(lines, 1):
         event = json.loads(line)
-        assert (event["prev"], event["seq"]) == (prev, number)
+        assert (event["prev"], event["seq"]) == (f"sha256:{prev}", number)
         prev = hashlib.sha256(line).hexdigest()
     assert len(lines) >= 8
 
@@ -174,7 +174,7 @@ def test_a_full_disk_leaves_nothing_behind(filled: Site) -> None:
 
 def test_an_export_is_journalled(filled: Site) -> None:
     filled.run("audit", "--to", filled.root / "pkg")
-    event = json.loads(filled.git("show", "journal:event.json").stdout)
+    event = json.loads(filled.git("show", "journal:body.json").stdout)
     assert event["action"] == "export"
     assert event["details"]["target"] == os.fspath(filled.root / "pkg")
     filled.verified()

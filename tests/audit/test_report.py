@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -71,6 +74,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     desk(site, name)
     site.run("hold", "place", "抽查 2026", name, "--reason", "网信办抽查")
     site.run("dispose", "plan", code=4)
+    site.run("key", "rotate", "--reason", "yearly")
     site.run("drill")
     site.configure(expected={"change": ["算法变更说明"]}, sensitive={"patterns": ["*承诺书.docx"]})
     site.run("audit", "--to", site.root / "package", "--recipient", "网信办")
@@ -195,6 +199,54 @@ def test_it_says_what_an_inspector_asks(package: Path) -> None:
         "&lt;script&gt;",
     ):
         assert wanted in text, wanted
+
+
+@pytest.mark.needs("processes")
+def test_it_says_what_is_signed(package: Path) -> None:
+    text = re.sub(r"<[^>]+>", "", (package / "report.html").read_text("utf-8"))
+    heads = (package / "data/heads.jsonl").read_bytes().splitlines()
+    newest = json.loads(heads[-1])["last"]
+    assert (
+        f"签名链头：signed heads: {len(heads)} (最新的覆盖至第 {newest} 个事件the newest covers event {newest})"
+        in text
+    )
+    assert "更换签名密钥：changes of the signing key: 1" in text
+    assert "unsigned" not in text
+    assert "archiver-witness 2" in text
+    assert "更换密钥的理由" in text
+    assert "yearly" in text
+    # What an archive begins with is no use of it.
+    assert "watched folder moved" not in text
+    assert "archive format upgraded" not in text
+
+
+@pytest.mark.needs("processes")
+def test_it_says_of_an_act_on_several_filings_which_filing_each_event_is_about(site: Site) -> None:
+    for path in ("f/s/a", "g/s/a"):
+        site.write(path, "1")
+    site.catch_up()
+    site.run("audit", "--to", "first", "--recipient", "网信办")
+    site.run("audit", "--to", "second")
+    text = re.sub(r"<[^>]+>", " ", (site.root / "second/report.html").read_text("utf-8"))
+    assert re.findall(r"audit \((.)\)\s+网信办", text) == ["g", "f"]
+
+
+@pytest.mark.needs("processes")
+def test_it_says_what_no_signed_head_covers(site: Site) -> None:
+    """Without a usable key, capturing goes on, and an export makes no checkpoint."""
+    site.write("f/s/a", "1")
+    site.catch_up()
+    (site.archive / "keys/signing_key").rename(site.root / "put-away")
+    site.write("f/s/a", "2")
+    site.catch_up()
+    assert "signing key" in site.run("audit", "--to", "package").stderr
+    text = (site.root / "package/report.html").read_text("utf-8")
+    assert "later events are unsigned" in text
+    command = [sys.executable, "-I", "-S", "verify.py", "--lang", "en"]
+    done = subprocess.run(command, cwd=site.root / "package", capture_output=True, text=True)
+    assert done.returncode == 1
+    assert re.search(r"data/heads.jsonl: events from \d+ on: no signed head covers them", done.stdout)
+    assert "Findings: 1." in done.stdout
 
 
 @pytest.mark.needs("processes")

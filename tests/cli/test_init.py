@@ -95,7 +95,12 @@ def is_as_new(site: Site) -> None:
         "spool",
     ]
     assert oct(site.archive.stat().st_mode)[-4:] == "0700"
-    assert [event["action"] for event in events(site)] == ["init"]
+    commits = site.check_journal()
+    # The first two are in every package, and the path of the watched folder is in none.
+    places = [(commit.body["action"], commit.event["chain"]) for commit in commits]
+    assert places == [("init", "archive"), ("format", "archive"), ("watch-path", "house")]
+    # One head covers the batch.
+    assert [commit.head is None for commit in commits] == [True, True, False]
 
 
 def events(site: Site) -> list[dict[str, str]]:

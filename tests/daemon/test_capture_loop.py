@@ -208,6 +208,15 @@ def test_verify_beside_a_writing_daemon_finds_nothing(site: Site, daemon: subpro
         thread.join()
 
 
+def test_verify_takes_the_locks_of_a_transaction_for_no_refs(site: Site) -> None:
+    """A daemon holds them for a moment, with the ids of what it is about to make."""
+    site.write("f/s/a", "1")
+    site.catch_up()
+    for ref in ("heads/filings/f/s", "heads/filings/f/t", "tags/f/s/v2"):
+        (site.repository / "refs" / f"{ref}.lock").write_text("1" * 40 + "\n")
+    site.verified()
+
+
 @pytest.mark.needs("root", "mount")
 def test_readers_need_no_write_access(site: Site) -> None:
     site.write("f/s/a", "1")
@@ -267,7 +276,7 @@ def test_a_second_write_within_one_tick_of_the_clock_is_not_missed(site: Site) -
     from archiver.intake.capture import Capturer
 
     target = site.write("f/s/a", "one")
-    finish = Capturer.finish
+    finish = Capturer.finish_all
     written = []
 
     def finish_then_write(self: Capturer, *arguments: object) -> object:
@@ -283,7 +292,7 @@ def test_a_second_write_within_one_tick_of_the_clock_is_not_missed(site: Site) -
     archive = site.open()
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Capturer, "finish", finish_then_write)
+            patch.setattr(Capturer, "finish_all", finish_then_write)
             # ctime cannot be set: pretend that the kernel's clock did not tick.
             patch.setattr("archiver.intake.scan.StatData.from_stat_result", lambda s: _without_ctime(s))
             patch.setattr("archiver.store.content.source.StatData.from_stat_result", lambda s: _without_ctime(s))

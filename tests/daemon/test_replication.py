@@ -12,7 +12,7 @@ from archiver.daemon import replication
 from archiver.daemon.replication import Replication
 from archiver.errors import LazyMessage, message_from
 from archiver.store.events.archive_events import ReplicaCreated
-from archiver.store.writer import Draft
+from archiver.store.writing.drafts import Draft
 from tests.support.site import Site
 
 

@@ -70,8 +70,7 @@ def as_user(
 
 
 def newest(site: Site, action: str) -> Any:
-    commit = site.git("log", "-1", "--format=%H", f"--grep= {action} ", "journal").stdout.strip()
-    return json.loads(site.git("show", f"{commit}:event.json").stdout)
+    return site.events(action)[-1]
 
 
 @root_only
@@ -447,6 +446,10 @@ def test_no_member_of_the_group_writes_what_cannot_be_read_back(served: Site) ->
             assert answer["error"] == "UsageProblem", (details[:80], answer)
     for about in ("a\\nb", "a\\u0000b", "\\ud800", "a\\u007fb"):
         assert ask("note", f'{{"what":"restore","about":"{about}","details":{{}}}}')["error"] == "UsageProblem"
+    # Nor does one begin the chain of a filing that there is not.
+    for filings in ('["none"]', '["f","none"]', '["f/s"]', '[""]', '["\\udcff"]', '["f\\u0000"]'):
+        note = f'{{"what":"restore","about":"x","details":{{}},"filings":{filings}}}'
+        assert ask("note", note)["error"] == "NotFound", filings
     for reason in ("a\\u0000b", "a\\u001b[2Jb", "a\\rb", "a\\u007f", "a\\u0085b", "\\udcff"):
         hold = f'{{"name":"n","target":"f","reason":"{reason}","by":null}}'
         assert ask("hold-place", hold)["error"] == "UsageProblem", reason
@@ -455,7 +458,7 @@ def test_no_member_of_the_group_writes_what_cannot_be_read_back(served: Site) ->
     assert served.git("rev-parse", "journal").stdout == before
     # A refusal is journalled whatever was asked for.
     assert ask("dispose-run", '{"plan":"D\\u0000\\u001b"}')["error"] == "RetentionRefused"
-    assert "D%00%1B" in json.loads(served.git("show", "journal:event.json").stdout)["details"]["reason"]
+    assert "D%00%1B" in served.events()[-1]["details"]["reason"]
     served.run("log")
     served.verified()
 

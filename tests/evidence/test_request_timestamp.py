@@ -10,6 +10,7 @@ import pytest
 
 from archiver.evidence.request_timestamp import is_token_due, request_and_journal_token
 from tests.support.authority import Authority
+from tests.support.journal_model import read_journal, sha256
 from tests.support.site import Site
 
 
@@ -49,3 +50,8 @@ def test_a_checkpoint_during_the_request_is_not_covered(bare_site: Site, authori
         archive.reindex()
         assert not is_token_due(archive)
     site.verified()
+    # A token is over the newest head at the time of the request: every event up to its last one.
+    for token in site.events("timestamp"):
+        covered = read_journal(site.repository)[token["details"]["seq"] - 1]
+        assert token["details"]["head"] == sha256(covered.files["head.json"] or b"")
+        assert "event_sha256" not in token["details"]

@@ -11,7 +11,7 @@ import pytest
 
 from archiver.filings import change_detection
 from archiver.store.events.filing_events import ReleaseSignalled
-from archiver.store.writer import Draft
+from archiver.store.writing.drafts import Draft
 from tests.filings.test_filing_commands import filed
 from tests.support.site import Site
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -30,12 +29,6 @@ def end(process: subprocess.Popen[str]) -> str:
     out, _ = process.communicate(timeout=20)
     assert process.returncode == 0, out
     return out
-
-
-def journalled(site: Site, action: str) -> list[dict[str, object]]:
-    lines = site.git("log", "--format=%H %s", "journal").stdout.splitlines()
-    commits = [line.split()[0] for line in lines if line.split()[2] == action]
-    return [json.loads(site.git("show", f"{commit}:event.json").stdout) for commit in commits]
 
 
 def _latest(site: Site, submission: str) -> set[str]:
@@ -121,7 +114,7 @@ def test_a_canary_that_is_not_heard_makes_the_watch_anew(site: Site) -> None:
     wait_until(lambda: site.json("status")["watching_reason"] == "no kernel notifications arrive")
     site.write("f/s/a", "1")
     wait_until(lambda: site.tags() == ["f/s/v1"])
-    assert len(journalled(site, "watch-deaf")) == 1
+    assert len(site.events("watch-deaf")) == 1
     assert "delivers no kernel notifications" in end(daemon)
     site.verified()
 
@@ -134,8 +127,8 @@ def test_a_scan_that_finds_what_no_event_told_makes_the_watch_anew(site: Site) -
     time.sleep(2)
     site.write("f/s/a", "1")
     wait_until(lambda: site.tags() == ["f/s/v1"])
-    wait_until(lambda: journalled(site, "watch-deaf"))
-    details = journalled(site, "watch-deaf")[0]["details"]
+    wait_until(lambda: site.events("watch-deaf"))
+    details = site.events("watch-deaf")[0]["details"]
     assert details == {"path": "f/s/a", "missed": 1}
     end(daemon)
 
@@ -148,7 +141,7 @@ def test_a_healthy_watch_raises_no_alarm(site: Site) -> None:
         site.write(f"f/s/d{number}/a", str(number))
         time.sleep(0.1)
     wait_until(lambda: site.json("status")["pending"] == [] and site.tags())
-    assert journalled(site, "watch-deaf") == []
+    assert site.events("watch-deaf") == []
     assert site.json("status")["watching"] == "watched by kernel notifications and scans"
     end(daemon)
 

@@ -15,6 +15,7 @@ from tests.replica.conftest import give_keys, write_keys
 from tests.replica.proxy import http, proxied
 from tests.replica.server import ACCESS, SECRET, Server, free_base
 from tests.support.faketime import at
+from tests.support.journal_model import read_journal
 from tests.support.site import Site
 
 
@@ -25,10 +26,9 @@ def init(site: Site, url: str, endpoint: str, *more: object, code: int = 0) -> s
 
 
 def journalled(site: Site) -> str:
-    return "".join(
-        site.git("show", f"{commit}:event.json").stdout
-        for commit in site.git("rev-list", "journal").stdout.split()
-    )
+    """The text of both files of every event, and of every head."""
+    files = (file for commit in read_journal(site.repository) for file in commit.files.values())
+    return b"\n".join(file for file in files if file is not None).decode()
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from archiver import clock
+from archiver.config.loader import load_config
 from archiver.replica.bucket import ObjectVersion
 from archiver.replica.rebuild import _download_if_undamaged
 from archiver.replica.s3 import S3Bucket
@@ -94,6 +95,21 @@ def test_everything_comes_back_from_the_bucket_alone(replicated: Site, server: S
     sent = recovered.run("replica", "sync").stdout
     assert sent.startswith("Uploaded objects: 1 ")
     assert {each["code"] for each in recovered.json("verify", "--replica", code=5)["findings"]} == {"A075"}
+
+
+def test_the_configuration_names_the_folder_that_was_watched_last(
+    replicated: Site, server: Server, url: str
+) -> None:
+    restore(replicated, server, url, replicated.root / "first", "--only-history")
+    recovered = recovered_site(replicated.root / "first")
+    assert load_config(recovered.config).watch == replicated.watch
+    moved = replicated.watch.rename(replicated.root / "新的 place")
+    replicated.configure(watch={"path": os.fspath(moved)})
+    replicated.catch_up()
+    replicated.run("replica", "sync")
+    restore(replicated, server, url, replicated.root / "second", "--only-history")
+    recovered = recovered_site(replicated.root / "second")
+    assert load_config(recovered.config).watch == moved
 
 
 def test_without_the_key_it_is_readable_and_says_so(replicated: Site, server: Server, url: str) -> None:

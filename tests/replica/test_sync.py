@@ -28,7 +28,7 @@ from archiver.retention.policy import policy_in_force
 from archiver.store import lock
 from archiver.store.archive import Archive
 from archiver.store.git.repository import Repository
-from archiver.store.writer import Writer
+from archiver.store.writing.writer import Writer
 from tests.replica.conftest import give_keys
 from tests.replica.proxy import proxied
 from tests.replica.server import Server

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,15 @@ from typing import Any
 import pytest
 
 from archiver import clock
+from archiver.evidence.request_timestamp import read_authority_certificates
+from archiver.store.archive import Archive
 from archiver.store.events.attached_files import TOKEN_FILE
 from archiver.store.events.evidence_events import TimestampReceived
+from archiver.store.writing.drafts import Draft
+from archiver.verify import rfc3161
 from tests.support import faketime
 from tests.support.authority import Authority
+from tests.support.journal_model import sha256
 from tests.support.site import CHECKOUT, COMMAND, Site
 
 TEN_YEARS = 3653
@@ -165,12 +172,11 @@ def test_a_token_catches_up_and_moves_the_anchors_with_it(stamped: Site, authori
     # A stranger checks the token by the command that the package prints.
     stamped.run("audit", "--to", "package")
     text = (stamped.root / "package/README.txt").read_text("utf-8")
-    commands = " && ".join(
-        line.strip() for line in text.splitlines() if line.startswith(("    sed", "    openssl"))
-    )
-    events = (stamped.root / "package/data/journal.jsonl").read_text("utf-8").splitlines()
-    token = next(json.loads(line) for line in events if '"action":"timestamp"' in line)
-    commands = commands.replace("-n M", f"-n {token['details']['seq']}").replace("/N/", f"/{token['seq']}/")
+    how_to_check_tokens = text.partition("timestamp tokens (N")[2].splitlines()
+    commands = " && ".join([line.strip() for line in how_to_check_tokens if line.startswith("    ")][:2])
+    bodies = (stamped.root / "package/data/bodies.jsonl").read_text("utf-8").splitlines()
+    seq, token = next((n, json.loads(line)) for n, line in enumerate(bodies, 1) if '"action":"timestamp"' in line)
+    commands = commands.replace(":M,", f":{token['details']['seq']},").replace("/N/", f"/{seq}/")
     done = subprocess.run(["bash", "-c", commands], cwd=stamped.root / "package", capture_output=True, text=True)
     assert "Verification: OK" in done.stdout + done.stderr, done
     # On the wrong machine of today the clock is ahead of everything, and stays.
@@ -212,11 +218,6 @@ def test_a_token_of_another_authority_is_not_taken(stamped: Site, tmp_path: Path
 @pytest.mark.parametrize("fake", ["authority", "claim"])
 def test_a_forged_token_event_is_found(stamped: Site, tmp_path: Path, fake: str) -> None:
     """Whoever owns the archive can write the event; the pinned root tells."""
-    import io
-
-    from archiver.store.writer import Draft
-    from archiver.verify import rfc3161
-
     other = Authority(tmp_path / "other")
     if fake == "authority":
         other.days = TEN_YEARS
@@ -225,20 +226,40 @@ def test_a_forged_token_event_is_found(stamped: Site, tmp_path: Path, fake: str)
         (other.folder / "tsa.cnf").write_text(
             (other.folder / "tsa.cnf").read_text().replace("/authority", "/other")
         )
-    archive = stamped.open()
-    head = archive.journal.newest_event()
-    assert head is not None
-    data = archive.repository.read(f"{head.commit}:event.json")
-    token = rfc3161.request_token(other.url, data)
-    claimed = clock.read_clocks().wall + timedelta(days=TEN_YEARS)
-    details = TimestampReceived(
-        seq=head.seq, event_sha256=head.sha256, time=clock.format_time(claimed), authority=other.url
-    )
-    draft = Draft("clock", details, {TOKEN_FILE: io.BytesIO(token)}, proven=claimed)
-    with archive.writing(5) as writer:
-        writer.append(draft)
-    archive.close()
+    with closing(stamped.open()) as archive:
+        newest = archive.journal.newest_signed_head()
+        assert newest is not None
+        token = rfc3161.request_token(other.url, newest.data)
+        claimed = clock.read_clocks().wall + timedelta(days=TEN_YEARS)
+        journal_token(archive, token, claimed, newest.head.last, sha256(newest.data))
     other.close()
+    assert {each["code"] for each in stamped.findings()} == {"A047"}
+
+
+def journal_token(archive: Archive, token: bytes, claimed: datetime, seq: int, head: str) -> None:
+    """Write the event of a token, as somebody does who leaves out every check."""
+    details = TimestampReceived(
+        seq=seq, head=head, time=clock.format_time(claimed), authority="http://tsa.example"
+    )
+    with archive.writing(5) as writer:
+        writer.append(Draft("clock", details, {TOKEN_FILE: io.BytesIO(token)}, proven=claimed))
+
+
+@pytest.mark.needs("openssl")
+@pytest.mark.parametrize("claim", ["the newest head", "another digest"])
+def test_a_token_over_another_head_than_it_is_journalled_for_is_found(
+    stamped: Site, authority: Authority, claim: str
+) -> None:
+    """It would vouch for events that were written after it."""
+    with closing(stamped.open()) as archive:
+        newest, *_, oldest = archive.journal.signed_heads()
+        token = rfc3161.request_token(authority.url, oldest.data)
+        roots = read_authority_certificates(archive)
+        proven = rfc3161.verify_token(token, oldest.data, roots)
+        if claim == "the newest head":
+            journal_token(archive, token, proven, newest.head.last, sha256(newest.data))
+        else:
+            journal_token(archive, token, proven, oldest.head.last, sha256(newest.data))
     assert {each["code"] for each in stamped.findings()} == {"A047"}
 
 

@@ -119,6 +119,7 @@ def test_a_full_life(site: Site, tmp_path: Path) -> None:
         # "scan" stays, because two other versions hold it.
         assert (plan["objects"], plan["bytes"], plan["shared_objects"]) == (1, len("first draft"), 1)
         name = plan["plan"]
+        assert plan["plans"] == [name], "one plan for each filing that something is deleted of"
         later.run("dispose", "run", name, code=4, uid=FIRST)
         assert (
             "created disposal plan"
@@ -229,16 +230,15 @@ def test_a_plan_that_does_not_fit_the_archive_any_more_is_refused(site: Site, ch
         assert "changed" in served.run("dispose", "approve", name, "--reason", "r", code=4, uid=STRANGER).stderr
     refused = later.run("dispose", "run", name, code=4).stderr
     assert "changed" in refused
-    assert site.git("show", "journal:event.json").stdout.count('"action":"refuse"') == 1
+    assert site.events()[-1]["action"] == "refuse"
     site.verified()
     site.run("restore", "推荐/首次/v1", "--to", site.root / "back")
     again = site.git("log", "--oneline", "--grep=dispose-begin", "journal").stdout
     assert again == ""
 
 
-@pytest.mark.parametrize("step", ["index updated", "content destroyed"])
-def test_an_interrupted_disposal_is_finished_by_running_it_again(site: Site, step: str) -> None:
-    name, days = approved(site)
+def killed_at(site: Site, step: str, days: float, name: str) -> None:
+    """Kill the run of a plan at a step."""
     killer = (
         "import os, signal, sys\n"
         "def listen(event, arguments):\n"
@@ -251,6 +251,12 @@ def test_an_interrupted_disposal_is_finished_by_running_it_again(site: Site, ste
     )
     killed = subprocess.run([sys.executable, "-c", killer], cwd=CHECKOUT, capture_output=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
+
+
+@pytest.mark.parametrize("step", ["index updated", "content destroyed"])
+def test_an_interrupted_disposal_is_finished_by_running_it_again(site: Site, step: str) -> None:
+    name, days = approved(site)
+    killed_at(site, step, days, name)
     assert {each["code"] for each in site.findings()} == {"A054"}
     site.run("restore", "推荐/首次/v1", "--to", site.root / "gone", code=7)
     # Meanwhile the same bytes came in again: now they are needed.
@@ -282,17 +288,54 @@ def test_without_a_journal_nothing_is_deleted(site: Site, monkeypatch: pytest.Mo
     site.verified()
 
 
+@pytest.mark.parametrize("key", ["lost", "another"])
+def test_without_the_key_nothing_is_deleted(site: Site, tmp_path: Path, key: str) -> None:
+    """The certificate would be missing, or be signed by nobody that the journal names, for ever."""
+    name, days = approved(site)
+    signing_key = site.archive / "keys/signing_key"
+    kept = signing_key.read_bytes()
+    if key == "lost":
+        signing_key.unlink()
+    else:
+        other = Site(tmp_path / "other").init()
+        signing_key.write_bytes((other.archive / "keys/signing_key").read_bytes())
+    before = site.events()
+    refused = Later(site, days).run("dispose", "run", name, code=8).stderr
+    assert "Nothing was recorded" in refused
+    assert site.events() == before
+    signing_key.write_bytes(kept)
+    signing_key.chmod(0o600)
+    site.run("restore", "推荐/首次/v1", "--to", site.root / "back")
+    Later(site, days).run("dispose", "run", name)
+    assert len(site.verified()["notes"]) == 1
+
+
+def test_a_disposal_that_lost_its_key_halfway_is_finished_with_a_key(site: Site, tmp_path: Path) -> None:
+    name, days = approved(site)
+    killed_at(site, "content destroyed", days, name)
+    signing_key = site.archive / "keys/signing_key"
+    kept = signing_key.read_bytes()
+    other = Site(tmp_path / "other").init()
+    signing_key.write_bytes((other.archive / "keys/signing_key").read_bytes())
+    before = site.events()
+    assert "Nothing was recorded" in Later(site, days).run("dispose", "run", name, code=8).stderr
+    assert site.events() == before
+    signing_key.write_bytes(kept)
+    Later(site, days).run("dispose", "run", name)
+    assert len(site.verified()["notes"]) == 1
+
+
 def test_nothing_is_deleted_from_a_damaged_archive(site: Site) -> None:
     name, days = approved(site)
     site.git("tag", "stray", "refs/tags/推荐/首次/v2")
     refused = Later(site, days).run("dispose", "run", name, code=4).stderr
     assert "A022" in refused
-    newest = site.git("show", "journal:event.json").stdout
-    assert json.loads(newest)["action"] == "refuse"
+    newest = site.events()[-1]
+    assert newest["action"] == "refuse"
     # Where a ref is missing nothing is written at all, not even that.
     site.git(*UNGUARDED, "tag", "-d", "推荐/首次/v2")
     assert "A020" in Later(site, days).run("dispose", "run", name, code=4).stderr
-    assert site.git("show", "journal:event.json").stdout == newest
+    assert site.events()[-1] == newest
 
 
 def test_content_that_comes_in_again_after_a_disposal_is_archived_again(site: Site) -> None:
@@ -309,7 +352,7 @@ def test_content_that_comes_in_again_after_a_disposal_is_archived_again(site: Si
 def test_a_live_filing_and_a_short_time_are_refused_and_journalled(site: Site) -> None:
     for arguments in (["dispose", "plan"], ["dispose", "plan", "推荐/首次/v1"], ["dispose", "run", "D1"]):
         site.run(*arguments, code=4)
-        event = json.loads(site.git("show", "journal:event.json").stdout)
+        event = site.events()[-1]
         assert (event["action"], event["object"]) == ("refuse", " ".join(arguments[:2]))
     site.run("dispose", "approve", "D1", "--reason", "r", code=7)
     assert site.json("dispose", "list") == []

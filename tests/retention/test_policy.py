@@ -255,6 +255,17 @@ def test_profiles_for_a_filing_and_for_a_submission(site: Site) -> None:
     site.verified()
 
 
+@pytest.mark.parametrize("name", ["", "/推荐"])
+def test_a_filing_with_a_name_that_no_folder_has_changes_nothing(site: Site, name: str) -> None:
+    """Its promise could not be journalled, so that nothing was captured any more."""
+    site.configure(retention={"profiles": ["cn-archive-10"]}, filings={name: {"profiles": ["cn-archive-30"]}})
+    site.write("推荐/首次/a", "1")
+    site.catch_up()
+    assert {reason["profile"] for reason in site.json("explain", "推荐/首次/v1")["reasons"]} == {"cn-archive-10"}
+    assert all("of_filing" not in promise["details"] for promise in site.events("policy"))
+    site.verified()
+
+
 def test_a_permanent_profile_never_ends(site: Site) -> None:
     site.set("retention", "profiles", '["cn-archive-permanent"]')
     site.write("f/s/a", "1")

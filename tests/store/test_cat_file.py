@@ -89,5 +89,5 @@ def test_a_synthetic_archive_is_one_but_for_its_content(tmp_path: Path) -> None:
             text=True,
             check=True,
         ).stdout
-        == "121\n"
+        == "123\n"
     )

@@ -23,10 +23,11 @@ from archiver.store.events.event_details import GivenDetails
 from archiver.store.events.event_kinds import ACTIONS, Action
 from archiver.store.events.retention_events import HoldPlaced
 from archiver.store.git.repository import Repository
-from archiver.store.writer import Draft
+from archiver.store.writing.drafts import Draft
 from archiver.verify.whole_archive import verify_archive
 from tests.support import forged
-from tests.support.site import CHECKOUT, UNGUARDED, Site
+from tests.support.journal_model import canonical, read_journal
+from tests.support.site import CHECKOUT, Site
 
 
 def test_the_package_verifier_knows_the_same_actions() -> None:
@@ -41,7 +42,7 @@ def test_the_package_verifier_knows_the_same_actions() -> None:
 def test_an_action_of_a_newer_release_is_a_finding_and_nothing_is_disposed_of(site: Site, tmp_path: Path) -> None:
     site.write("f/s/a", "1")
     site.catch_up()
-    seq = forged.append(site, lambda event: event.update(action="keep-everything", object="f"))
+    seq = forged.append(site, forged.in_chain_of(site, "f", "keep-everything"))
     # Everything else goes on, also what is written after it.
     site.write("f/s/a", "2")
     assert "keep-everything" in site.catch_up().stderr
@@ -68,7 +69,9 @@ def test_a_release_that_knows_the_action_takes_the_event_in(site: Site) -> None:
     site.write("f/s/a", "1")
     site.catch_up()
     details = {"name": "inspection", "reason": "r", "by": None}
-    forged.append(site, lambda event: event.update(action="hold", object="f", details=details))
+    forged.append(
+        site, forged.in_chain_of(site, "f", "hold", **details), head=forged.SignedBy(site.archive / "keys")
+    )
     as_older = (
         "import sys\n"
         "from archiver.store.events import event_kinds\n"
@@ -96,9 +99,12 @@ def deep(levels: int) -> dict[str, Any]:
 
 
 def of(action: str, **details: Any) -> Callable[[dict[str, Any]], object]:
-    return lambda event: event.update(action=action, object="f", details=details)
+    """The change to an act in a chain of its own; other rules than those of chains are at stake."""
+    members = {"action": action, "object": "f", "details": details, "class": "act"}
+    return lambda event: event.update(members, chain="archive" if action == "policy" else "ab" * 16)
 
 
+NANOSECONDS = ("boottime_ns", "uptime_ns")
 NOTICE = {
     "number": 1,
     "kind": "inquiry",
@@ -111,58 +117,121 @@ NOTICE = {
     "file": None,
     "sha256": None,
 }
-#: How an event can be of no use, as bytes or as a change of a good one.
-STRANGE: dict[str, bytes | Callable[[dict[str, Any]], object]] = {
-    "980 deep, as a note was written": lambda event: event.update(details=forged.DEEP),
-    "deeper than any parser goes": b"[" * 100_000 + b"]" * 100_000,
-    "not a number": lambda event: event["details"].update(x=float("nan")),
-    "infinite": lambda event: event["details"].update(x=float("inf")),
-    "infinite by its exponent": b'{"x":1e999}',
-    "half a character": lambda event: event["details"].update(x="\ud800"),
-    "empty": b"",
-    "no JSON": b"event 4\n",
-    "not UTF-8": b'{"seq":"\xff"}\n',
-    "another document": b"{}\n",
-    "a list": b"[]",
-    "several lines": b'{\n"seq":\n4}\n\n',
-    "no details": lambda event: event.pop("details"),
-    "details of another kind": lambda event: event.update(details=[]),
-    "a time that is none": lambda event: event.update(at="soon"),
-    "a clock beyond the calendar": lambda event: event["clock"].update(time="9999-12-31T23:59:59.000000Z"),
-    "a clock without its evidence": lambda event: event["clock"].pop("boottime_ns"),
-    "an uptime that no computer adds": lambda event: event["clock"].update(uptime_ns=10**40),
-    "nobody": lambda event: event.update(actor={}),
-    "a number that SQLite has no room for": lambda event: event.update(seq=(1 << 63) - 1),
-    "a ref that is two commands": lambda event: event.update(refs={"refs/heads/a\0b": "0" * 40}),
-    "a hold without a name": of("hold", reason="r", by=None),
-    "a notice without a day": of("notice", **{**NOTICE, "received": None}),
-    "a notice with a number beyond SQLite": of("notice", **{**NOTICE, "number": 10**30}),
-    "a notice due after more days than can be counted": of("notice", **{**NOTICE, "days": 10**9}),
-    "a sheet with a day that is none": of("filing-set", fields={"issued_on": "soon"}, on="2026-01-01"),
-    "a promise in no time zone": of("policy", retention_years=3, timezone="Nowhere/City"),
-    "a promise in a folder of time zones": of("policy", retention_years=3, timezone="America"),
-    "a promise of words": of("policy", retention_years="three"),
-    "a submission of an unknown version": of(
-        "submit",
-        version="f/s/v9",
-        tag="f/s/submitted",
-        on="2026-01-01",
-        kind="first",
-        number=None,
-        by=None,
-        receipt=None,
+
+
+def data(event_json: bytes) -> dict[str, Any]:
+    return {"data": event_json}
+
+
+def body(body_json: bytes) -> dict[str, Any]:
+    return {"body": body_json}
+
+
+def changed(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    return {"change": change}
+
+
+def seen(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    return {"change_visible": change}
+
+
+def hidden(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    return {"change_body": change}
+
+
+#: How an event can be of no use: what is given to ``forged.append``.
+STRANGE: dict[str, dict[str, Any]] = {
+    "980 deep, as a note was written": changed(lambda event: event.update(details=forged.DEEP)),
+    "deeper than any parser goes": data(b"[" * 100_000 + b"]" * 100_000),
+    "not a number": changed(lambda event: event["details"].update(x=float("nan"))),
+    "infinite": changed(lambda event: event["details"].update(x=float("inf"))),
+    "infinite by its exponent": data(b'{"x":1e999}'),
+    "half a character": changed(lambda event: event["details"].update(x="\ud800")),
+    "empty": data(b""),
+    "no JSON": data(b"event 4\n"),
+    "not UTF-8": data(b'{"seq":"\xff"}\n'),
+    "another document": data(b"{}\n"),
+    "a list": data(b"[]"),
+    "several lines": data(b'{\n"seq":\n4}\n\n'),
+    "an empty body": body(b""),
+    "a body that is no JSON": body(b"body\n"),
+    "a body that is not UTF-8": body(b'{"action":"\xff"}\n'),
+    "a body deeper than any parser goes": body(b"[" * 100_000 + b"]" * 100_000),
+    "another body": {"other_body": b"{}\n"},
+    "the body of another event": {"other_body": canonical({"action": "lift", "object": "f"})},
+    "a body that is not canonical": body(b'{"action": "tick"}'),
+    "a body with a member of another release": hidden(lambda event: event.update(until="2030")),
+    "a body without its salt": hidden(lambda event: event.pop("salt")),
+    "a detail of another release": hidden(lambda event: event["details"].update(until="2030")),
+    "a visible member of another release": seen(lambda event: event.update(until="2030")),
+    "a visible member of another release that comes first": seen(lambda event: event.update(about="2030")),
+    "no class": seen(lambda event: event.pop("class")),
+    "another class": seen(lambda event: event.update({"class": "decree"})),
+    "the class of another kind of event": seen(lambda event: event.update({"class": "act"})),
+    "the chain of another kind of event": changed(lambda event: event.update(chain="archive")),
+    "no chain": seen(lambda event: event.pop("chain")),
+    "a chain that is none": changed(lambda event: event.update(chain="f")),
+    "a number in the chain that is none": seen(lambda event: event.update(n="1")),
+    "a number in the chain beyond SQLite": seen(lambda event: event.update(n=1 << 63)),
+    "no predecessor in the chain": seen(lambda event: event.update(chain_prev=None)),
+    "a digest of an unknown algorithm": seen(lambda event: event.update(body="sha3:" + "0" * 64)),
+    "a format that is none": seen(lambda event: event.update(format="two")),
+    "nanoseconds that are a number": seen(lambda event: event["clock"].update(uptime_ns=5)),
+    "no details": changed(lambda event: event.pop("details")),
+    "details of another kind": changed(lambda event: event.update(details=[])),
+    "a time that is none": changed(lambda event: event.update(at="soon")),
+    "a clock beyond the calendar": changed(
+        lambda event: event["clock"].update(time="9999-12-31T23:59:59.000000Z")
     ),
-    "a version that changes nothing that is known": of("capture", filing="f", submission="s", version=9),
-    "a plan without its list": of("dispose-plan", plan_sha256="0", cooling_off_days=7),
-    "a replica nowhere": of("replica-init", url="ftp://x", lock=True),
-    "a reminder of nothing": of("reminder", to="owner", channel=0, items=[{}]),
+    "a clock without its evidence": changed(lambda event: event["clock"].pop("boottime_ns")),
+    "an uptime that no computer adds": changed(lambda event: event["clock"].update(uptime_ns=str(10**40))),
+    "nobody": changed(lambda event: event.update(actor={})),
+    "a number that SQLite has no room for": changed(lambda event: event.update(seq=(1 << 63) - 1)),
+    "a ref that is two commands": changed(
+        lambda event: event.update(refs={"refs/heads/a\0b": f"sha1:{'0' * 40}"})
+    ),
+    "a ref to nothing known": changed(lambda event: event.update(refs={"refs/heads/a": "0" * 40})),
+    "a hold without a name": changed(of("hold", reason="r", by=None)),
+    "a notice without a day": changed(of("notice", **{**NOTICE, "received": None})),
+    "a notice with a number beyond SQLite": changed(of("notice", **{**NOTICE, "number": 10**30})),
+    "a notice due after more days than can be counted": changed(of("notice", **{**NOTICE, "days": 10**9})),
+    "a sheet with a day that is none": changed(of("filing-set", fields={"issued_on": "soon"}, on="2026-01-01")),
+    "a promise in no time zone": changed(of("policy", retention_years=3, timezone="Nowhere/City")),
+    "a promise in a folder of time zones": changed(of("policy", retention_years=3, timezone="America")),
+    "a promise of words": changed(of("policy", retention_years="three")),
+    "a submission of an unknown version": changed(
+        of(
+            "submit",
+            version="f/s/v9",
+            tag="f/s/submitted",
+            on="2026-01-01",
+            kind="first",
+            number=None,
+            by=None,
+            receipt=None,
+        )
+    ),
+    "a version that changes nothing that is known": changed(of("capture", filing="f", submission="s", version=9)),
+    "a plan without its list": changed(of("dispose-plan", plan_sha256="0", cooling_off_days=7, of_filing="f")),
+    "a plan of no filing": {
+        "change": of("dispose-plan", plan_sha256="0", cooling_off_days=7),
+        "files": {"plan.json": b'{"objects":[],"versions":[]}'},
+    },
+    "a replica nowhere": changed(
+        lambda event: event.update(
+            {"action": "replica-init", "class": "act", "details": {"url": "ftp://x", "lock": True}}
+        )
+    ),
+    "a reminder of nothing": changed(of("reminder", to="owner", channel=0, items=[{}], of_filing="f")),
+    "a format without a number": changed(
+        lambda event: event.update({"action": "format", "class": "act", "chain": "archive"})
+    ),
 }
 
 
 @pytest.mark.parametrize("name", STRANGE)
 def test_an_event_that_cannot_be_read_keeps_its_place_and_stops_nothing(site: Site, name: str) -> None:
-    strange = STRANGE[name]
-    seq = forged.append(site, data=strange) if isinstance(strange, bytes) else forged.append(site, strange)
+    seq = forged.append(site, **STRANGE[name])
     archive = site.open()
     try:
         before = archive.compliance_time()
@@ -178,15 +247,48 @@ def test_an_event_that_cannot_be_read_keeps_its_place_and_stops_nothing(site: Si
             f"event {seq} cannot be read" in str(each) for each in collect_health_report(archive, config).problems
         )
         found = {(each.code, each.object) for each in verify_archive(archive.root, archive.repository).findings}
-        # The chain, the clock and the checkpoint after it are whole.  A seal of nothing is found as well.
-        assert {code for code, _ in found} <= {"A030", "A043", "A042"}, found
-        assert any(where == f"event {seq}" for code, where in found if code == "A030") or name.startswith(
-            "a submission"
+        # Chains, clock and heads after it are whole.  A seal of nothing is found as well.
+        expected = {"A030", "A043", "A042"} if "other_body" not in STRANGE[name] else {"A037"}
+        if name == "no predecessor in the chain":
+            found.remove(("A036", f"event {seq}"))
+        assert {code for code, _ in found} <= expected, found
+        assert any(where == f"event {seq}" for code, where in found if code in ("A030", "A037")) or (
+            name.startswith("a submission")
         )
         archive.reindex()
         assert [each.seq for each in archive.index.unread_events()] == [seq]
     finally:
         archive.close()
+
+
+def test_an_event_of_format_1_behind_those_of_format_2_has_no_effect(site: Site) -> None:
+    """No chain and no head would count it, so that anybody could append it unseen."""
+    site.write("f/s/a", "1")
+    site.catch_up()
+    site.run("hold", "place", "inspection", "f", "--reason", "r")
+    newest = read_journal(site.repository)[-1]
+    event = {
+        "seq": newest.event["seq"] + 1,
+        "prev": newest.digest.removeprefix("sha256:"),
+        "at": newest.event["at"],
+        "clock": newest.event["clock"] | {name: int(newest.event["clock"][name]) for name in NANOSECONDS},
+        "actor": newest.body["actor"],
+        "action": "lift",
+        "object": "f",
+        "details": {"name": "inspection", "reason": "r", "by": None},
+        "refs": {},
+        "attachments": [],
+    }
+    seq = forged.append(site, data=canonical(event))
+    found = [(finding["code"], finding["object"]) for finding in site.findings()]
+    assert found == [("A030", f"event {seq}"), ("A038", f"event {seq}")]
+    assert f"event {seq}" in site.run("dispose", "plan", code=4).stderr
+    assert [hold["name"] for hold in site.json("hold", "list")] == ["inspection"]
+    site.write("f/s/a", "2")
+    site.catch_up()
+    assert site.tags() == ["f/s/v2", "f/s/v1"]
+    assert [(finding["code"], finding["object"]) for finding in site.findings()] == [("A030", f"event {seq}")]
+    assert site.json("status")["format"] == 2
 
 
 def test_with_an_unreadable_event_everything_but_disposals_goes_on(site: Site, tmp_path: Path) -> None:
@@ -264,26 +366,12 @@ def _check_bundles(site: Site, tmp_path: Path) -> None:
 
 
 def _spoil(site: Site, *tags: str) -> None:
-    """Put other bytes in the place of the events of these versions; the ones between and after stay."""
-    commits = site.git("rev-list", "--reverse", "journal").stdout.split()
-    site.git(*UNGUARDED, "update-ref", "refs/heads/journal", commits[0])
-    for commit in commits[1:]:
-        data = site.git("show", f"{commit}:event.json").stdout.encode()
-        event = json.loads(data)
-        if event["object"] in tags:
-            forged.append(site, data=b'{"seq":0}\n')
-        else:
-            files = {
-                item["name"]: site.git("show", f"{commit}:{item['name']}").stdout.encode()
-                for item in event["attachments"]
-            }
-            forged.append(
-                site,
-                lambda made, event=event: made.update(  # type: ignore[misc]
-                    {key: event[key] for key in ("at", "clock", "action", "object", "details", "refs")}
-                ),
-                files=files,
-            )
+    """Put other bytes in the place of the events of these versions; the others stay, and follow each other."""
+
+    def alter(_number: int, files: dict[str, bytes]) -> dict[str, bytes]:
+        return {"event.json": b'{"seq":0}\n'} if json.loads(files["body.json"])["object"] in tags else files
+
+    forged.rewrite(site, alter, is_relinked=True, key=site.archive / "keys")
 
 
 # --- what is refused before it is written
@@ -329,7 +417,7 @@ def test_what_could_not_be_read_back_is_refused_before_it_is_written(
         assert site.git("rev-parse", "journal").stdout == before
         assert not list((site.repository / "objects/pack").glob("tmp_*"))
         with archive.writing(5) as writer:
-            details = {**deep(4), "n": -(1 << 63), "名": "a\nb\t\x07"}
+            details = {"x-deep": deep(3), "x-n": -(1 << 63), "x-名": "a\nb\t\x07"}
             event = writer.append(Draft("f/s/v1", GivenDetails(Action.RESTORE, details)))
         assert archive.journal.newest_event() == event
     finally:

@@ -147,12 +147,7 @@ def lose_newest_event(site: Site) -> None:
 
 def events(site: Site, action: str) -> list[dict[str, Any]]:
     """The details of the events of that kind, oldest first."""
-    found = []
-    for commit in site.git("rev-list", "--reverse", "journal").stdout.split():
-        event = json.loads(site.git("show", f"{commit}:event.json").stdout)
-        if event["action"] == action:
-            found.append(event["details"])
-    return found
+    return [event["details"] for event in site.events(action)]
 
 
 def as_before(site: Site) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import sqlite3
 import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,8 +14,8 @@ import pytest
 
 from archiver.store.failpoints import Step
 from archiver.store.git.repository import JOURNAL
+from tests.support.killed import killed_at
 from tests.support.site import Site, wait_until
-from tests.test_crash import HOOK
 
 
 @pytest.fixture
@@ -70,6 +68,10 @@ def _lose_event(site: Site) -> None:
     _lose(_object(site, f"{JOURNAL}:event.json"))
 
 
+def _lose_body(site: Site) -> None:
+    _lose(_object(site, f"{JOURNAL}:body.json"))
+
+
 def _set_back(site: Site) -> None:
     # The event before the second capture: its version's refs go beyond it.
     _ref(site).write_text(site.git("rev-parse", f"{JOURNAL}~2").stdout)
@@ -89,6 +91,7 @@ WAYS = [
     _point_nowhere,
     _lose_commit,
     _lose_event,
+    _lose_body,
     _set_back,
     _set_back_without_log,
 ]
@@ -310,12 +313,10 @@ def test_an_empty_head_is_put_back(kept: Site) -> None:
 def test_an_acceptance_that_is_killed_is_finished_by_the_next(kept: Site, step: Step, nth: int) -> None:
     """The hold is known to the index alone: its event is gone, and it moved no other ref."""
     _lose_commit(kept)
-    code = HOOK.format(step=step.value, nth=nth)
-    command = [sys.executable, "-c", code, "--config", os.fspath(kept.config), "reindex", "--accept", "--yes"]
-    assert subprocess.run(command, cwd=kept.root, capture_output=True).returncode == -signal.SIGKILL
+    killed_at(kept, step, "reindex", "--accept", "--yes", nth=nth)
     kept.run("reindex", "--accept", "--yes")
     recovered = [event for event in _events(kept) if event.action == "recover"]
-    assert [each["object"] for each in recovered[0].details["lost_records"]] == ["审计 甲"]
+    assert [[each["object"] for each in event.details["lost_records"]] for event in recovered] == [["审计 甲"]]
     kept.catch_up()
     assert kept.json("status")["set_aside"] == 0
     kept.verified()
@@ -323,9 +324,7 @@ def test_an_acceptance_that_is_killed_is_finished_by_the_next(kept: Site, step: 
 
 def test_what_only_the_index_knows_survives_a_kill_before_the_event(kept: Site) -> None:
     _lose_commit(kept)
-    code = HOOK.format(step=Step.GIT_OBJECTS_WRITTEN.value, nth=1)
-    command = [sys.executable, "-c", code, "--config", os.fspath(kept.config), "reindex", "--accept", "--yes"]
-    assert subprocess.run(command, cwd=kept.root, capture_output=True).returncode == -signal.SIGKILL
+    killed_at(kept, Step.GIT_OBJECTS_WRITTEN, "reindex", "--accept", "--yes")
     assert "Lost: hold 审计 甲" in kept.run("status").stdout
     kept.run("reindex", "--accept", "--yes")
     assert _events(kept)[-1].details["lost_records"]

@@ -12,8 +12,8 @@ import pytest
 
 from archiver.store import maintenance
 from archiver.store.failpoints import Step
+from tests.support.killed import HOOK
 from tests.support.site import Site, tree, wait_until
-from tests.test_crash import HOOK
 
 FEW = "import archiver.store.maintenance as packing; packing._MANY_PACKS = 2\n"
 

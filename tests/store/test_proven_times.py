@@ -18,7 +18,7 @@ from archiver.store.archive import Archive
 from archiver.store.events.archive_events import ArchiveCreated
 from archiver.store.events.event_details import GivenDetails
 from archiver.store.events.event_kinds import Action
-from archiver.store.writer import Draft, Totals
+from archiver.store.writing.drafts import Draft, Totals, VersionDraft
 
 SUBMISSION = Submission("f", "s", b"f", b"s")
 steps = st.lists(st.sampled_from(["capture", "submit", "end", "token", "late token"]), min_size=1, max_size=8)
@@ -60,7 +60,8 @@ def check(archive: Archive, history: list[str]) -> None:
         if what == "capture":
             with archive.writing(5) as writer:
                 parent = latest.commit if latest else None
-                event = writer.write_version(SUBMISSION, known["capture"] + 1, parent, [], Totals(1, 1, 1, 0, 0))
+                number = known["capture"] + 1
+                event = writer.write_version(VersionDraft(SUBMISSION, number, parent, [], Totals(1, 1, 1, 0, 0)))
         elif latest is None:
             continue
         elif what == "submit":

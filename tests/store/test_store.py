@@ -23,11 +23,12 @@ from archiver.store.content.objects import ContentStore, lfs_pointer
 from archiver.store.content.root_folder import RootFolder
 from archiver.store.content.source import FileSource, SourceChanged
 from archiver.store.events.archive_events import ArchiveCreated
+from archiver.store.events.change_lines import encode_change_lines, parse_change_lines
 from archiver.store.events.event_details import GivenDetails
 from archiver.store.events.event_kinds import Action
-from archiver.store.journal import encode_change_line, parse_change_line
-from archiver.store.writer import Draft, Totals
+from archiver.store.writing.drafts import Draft, Totals, VersionDraft
 from archiver.verify.sshsig import has_valid_tag_signature
+from tests.support.journal_model import check_journal
 
 CREATED = ArchiveCreated(watch="/w", layout="{filing}/{submission}", retention_years=3, timezone="Asia/Shanghai")
 
@@ -217,24 +218,29 @@ def test_a_missing_key_is_a_clear_error(archive: Archive) -> None:
 def test_the_journal_is_a_chain_of_sha256(archive: Archive) -> None:
     with archive.writing(0) as writer:
         for number in range(3):
-            writer.append(Draft(f"n{number}", GivenDetails(Action.TICK, {"z": "中", "a": 1})))
+            writer.append(Draft(f"n{number}", GivenDetails(Action.TICK, {"x-z": "中", "x-a": 1})))
     events = list(archive.journal.events_since(None))
-    assert [event.seq for event in events] == [1, 2, 3, 4]
+    # The first three are those of a new archive.
+    assert [event.action for event in events] == ["init", "format", "watch-path", "tick", "tick", "tick"]
+    assert [event.seq for event in events] == [1, 2, 3, 4, 5, 6]
     assert events[0].prev == "0" * 64
     for before, after in zip(events, events[1:], strict=False):
         data = archive.repository.read(f"{before.commit}:event.json")
         assert after.prev == hashlib.sha256(data).hexdigest() == before.sha256
-        document = json.loads(data)
-        assert (
-            data
-            == json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode() + b"\n"
-        )
+        body = archive.repository.read(f"{before.commit}:body.json")
+        document, hidden = json.loads(data), json.loads(body)
+        for stored, parsed in ((data, document), (body, hidden)):
+            again = json.dumps(parsed, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+            assert stored == again.encode() + b"\n"
         assert set(document) == {
-            *("seq", "at", "clock", "actor", "action", "object"),
-            *("details", "refs", "attachments", "prev"),
+            *("seq", "at", "clock", "prev", "format", "body"),
+            *("chain", "n", "chain_prev", "class"),
         }
+        assert set(hidden) == {"action", "actor", "attachments", "details", "object", "refs", "salt"}
+        assert document["body"] == f"sha256:{hashlib.sha256(body).hexdigest()}"
         assert {"time", "wall", "boot_id", "boottime_ns", "uptime_ns"} <= set(document["clock"])
-        assert document["actor"]["uid"] == os.getuid()
+        assert hidden["actor"]["uid"] == os.getuid()
+    check_journal(archive.repository_path)
 
 
 CHANGES = [
@@ -249,7 +255,9 @@ CHANGES = [
     "change", [*CHANGES, Change(Op.RENAME, b"n", "11" * 32, 3, 5, b"o"), Change(Op.DELETE, b"d")]
 )
 def test_change_lines_come_back(change: Change) -> None:
-    again = parse_change_line(encode_change_line(change))
+    header, line = encode_change_lines([change])
+    assert header == b'{"changes":2}\n'
+    [again] = parse_change_lines([header, line])
     assert (again.op, again.path, again.sha256, again.source) == (
         change.op,
         change.path,
@@ -261,8 +269,17 @@ def test_change_lines_come_back(change: Change) -> None:
 def _version(archive: Archive, number: int, parent: str | None, changes: list[Change]) -> str:
     submission = Submission("f", "s", b"f", b"s")
     with archive.writing(0) as writer:
-        event = writer.write_version(submission, number, parent, changes, Totals(1, 1, 1, 0, 0))
+        event = writer.write_version(VersionDraft(submission, number, parent, changes, Totals(1, 1, 1, 0, 0)))
     return event.refs[submission.branch]
+
+
+def test_lines_of_format_1_come_back() -> None:
+    lines = [
+        b'{"mtime_ns":5,"op":"add","path":"a","sha256":"%s","size":3}\n' % (b"11" * 32),
+        b'{"op":"delete","path":"d"}',
+    ]
+    assert list(parse_change_lines(lines)) == [Change(Op.ADD, b"a", "11" * 32, 3, 5), Change(Op.DELETE, b"d")]
+    assert list(parse_change_lines([])) == []
 
 
 @pytest.mark.needs("processes")
@@ -295,7 +312,8 @@ def test_the_cost_of_a_version_does_not_read_the_others(archive: Archive) -> Non
     before = set(archive.repository_path.glob("objects/??/*"))
     _version(archive, 2, first, [Change(Op.MODIFY, b"d1/f1", "ee" * 32, 1, 1)])
     new = set(archive.repository_path.glob("objects/??/*")) - before
-    assert len(new) <= 12
+    # Pointer, three trees, commit and tag of the version; five files, tree and commit of its event.
+    assert len(new) <= 13
 
 
 def _m(path: bytes, sha: str | None, mtime: int = 0) -> Material:

@@ -15,6 +15,7 @@ import io
 import json
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -101,10 +102,22 @@ ACTS: list[tuple[str, ...]] = [
 ]
 
 
+class _CountedBytes:
+    """Bytes that look random and are the same in each run of these outputs: salts, names of chains, ids of acts."""
+
+    count = 0
+
+    def __call__(self, size: int) -> bytes:
+        type(self).count += 1
+        return hashlib.shake_128(b"%d" % self.count).digest(size)
+
+
 def run(site: Site, *arguments: str) -> tuple[int, str, str]:
     """Exit code and output of a command, in this process, at the time of READING."""
     out, err = io.StringIO(), io.StringIO()
     with (
+        mock.patch.object(secrets, "token_bytes", _CountedBytes()),
+        mock.patch.object(secrets, "token_hex", lambda size: secrets.token_bytes(size).hex()),
         mock.patch.object(clock, "read_clocks", return_value=READING),
         mock.patch.object(users, "current_user", return_value=OFFICER),
         contextlib.chdir(site.root),
@@ -145,6 +158,7 @@ def warmed(folder: Path) -> Site:
     """The golden site after the first run of this release, which takes over what an earlier one left."""
     site = unpacked(folder)
     os.umask(0o022)
+    run(site, "upgrade")
     run(site, "run", "--once", "--settle", "0")
     return site
 
@@ -159,10 +173,10 @@ def act(site: Site) -> None:
 
 def journalled(site: Site) -> list[str]:
     """The events that the acts wrote, as they lie in the journal, byte for byte."""
-    commits = site.git("log", "--reverse", "--format=%H", "journal").stdout.split()
-    return [
-        site.git("show", f"{commit}:event.json").stdout.rstrip("\n") for commit in commits[len(FACTS["events"]) :]
-    ]
+    commits = site.git("log", "--reverse", "--format=%H", "journal").stdout.split()[len(FACTS["events"]) :]
+    files = [f"{commit}:{name}" for commit in commits for name in ("event.json", "body.json", "head.json")]
+    shown = (site.git("show", file, check=False).stdout.rstrip("\n") for file in files)
+    return [line for line in shown if line]
 
 
 def packaged(site: Site) -> dict[str, str]:
@@ -200,6 +214,7 @@ def place() -> Iterator[Path]:
 def outputs() -> Iterator[tuple[str, str]]:
     """The name of every golden output, and its text as it is now."""
     with place() as folder:
+        _CountedBytes.count = 0
         yield from listings(warmed(folder / "asked"))
         site = warmed(folder / "changed")
         act(site)

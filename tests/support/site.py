@@ -17,6 +17,7 @@ from typing import Any
 
 from archiver.store.archive import Archive
 from tests.support.forked_commands import command_server
+from tests.support.journal_model import Commit, check_journal, read_journal
 from tests.support.other_user import CHECKOUT
 from tests.support.toml_text import dump_tables
 
@@ -114,6 +115,15 @@ class Site:
             text=True,
             check=check,
         )
+
+    def events(self, action: str | None = None) -> list[dict[str, Any]]:
+        """The members of both files of each event, or of those of one kind, the oldest first."""
+        events = [{**commit.body, **commit.event} for commit in read_journal(self.repository)]
+        return [event for event in events if action in (None, event["action"])]
+
+    def check_journal(self, *, is_signed: bool = True) -> list[Commit]:
+        """Assert what the model of the tests asserts of chains and heads."""
+        return check_journal(self.repository, is_signed=is_signed)
 
     def verified(self) -> dict[str, Any]:
         report = self.json("verify")

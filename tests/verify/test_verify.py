@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import random
 import shutil
-import subprocess
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +18,10 @@ from archiver.store.archive import Archive
 from archiver.verify.findings import MEANING_BY_CODE, VerifyReport
 from archiver.verify.git_objects import check_git_files, find_loose_object_problem
 from archiver.verify.whole_archive import verify_archive, verify_files_without_git
+from tests.support import forged
+from tests.support.journal_model import read_journal, replayed
 from tests.support.site import UNGUARDED, Site
+from tests.test_golden import unpacked
 from tests.verify.test_disposals import NUMBERS
 
 pytestmark = pytest.mark.needs("processes")
@@ -95,30 +97,10 @@ def content_objects(site: Site) -> list[Path]:
 
 
 def rewritten_tip(
-    site: Site, change: Callable[[dict[str, object]], None], files: dict[str, str] | None = None
+    site: Site, change: Callable[[dict[str, Any]], object], files: dict[str, bytes] | None = None
 ) -> None:
-    """Replace the journal's last event by an altered one, as an attacker with git would."""
-    event = json.loads(site.git("show", "journal:event.json").stdout)
-    change(event)
-    data = json.dumps(event, ensure_ascii=False, sort_keys=True, separators=(",", ":")) + "\n"
-    _replace_tip(site, {"event.json": data, **(files or {})})
-
-
-def _replace_tip(site: Site, files: dict[str, str]) -> None:
-    listing = []
-    for name, text in files.items():
-        (site.root / "blob").write_text(text)
-        oid = site.git("hash-object", "-w", "--no-filters", os.fspath(site.root / "blob")).stdout.strip()
-        listing.append(f"100644 blob {oid}\t{name}\n")
-    present = site.git("ls-tree", "journal").stdout.splitlines(keepends=True)
-    listing += [line for line in present if line.split("\t")[1].strip() not in files]
-    text = "".join(sorted(listing, key=lambda line: line.split("\t")[1]))
-    mktree = ["git", f"--git-dir={site.repository}", "mktree"]
-    tree = subprocess.run(mktree, input=text, capture_output=True, text=True, check=True).stdout.strip()
-    parent = site.git("rev-parse", "journal~1").stdout.strip()
-    identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
-    commit = site.git(*identity, "commit-tree", "-p", parent, "-m", "x", tree).stdout.strip()
-    site.git(*UNGUARDED, "update-ref", "refs/heads/journal", commit)
+    """Replace the journal's last event by an altered one, as an attacker with git and the key would."""
+    forged.replace_newest(site, change, files, key=site.archive / "keys")
 
 
 def _resign(site: Site) -> None:
@@ -128,10 +110,10 @@ def _resign(site: Site) -> None:
     (site.root / "tag").write_text(tag)
     oid = site.git("hash-object", "-w", "-t", "tag", os.fspath(site.root / "tag")).stdout.strip()
     site.git(*UNGUARDED, "update-ref", "refs/tags/算法/首次/submitted", oid)
-    _replay_submit(site, lambda event: event["refs"].update({"refs/tags/算法/首次/submitted": oid}))
+    _replay_submit(site, lambda event: event["refs"].update({"refs/tags/算法/首次/submitted": f"sha1:{oid}"}))
 
 
-def _replay_submit(site: Site, change: Callable[[dict[str, object]], None]) -> None:
+def _replay_submit(site: Site, change: Callable[[dict[str, Any]], object]) -> None:
     """Cut the journal back to the submission, alter it, and make the refs agree."""
     commit = site.git("log", "--format=%H", "--grep=submit", "-1", "journal").stdout.strip()
     site.git(*UNGUARDED, "update-ref", "refs/heads/journal", commit)
@@ -142,16 +124,16 @@ def _replay_submit(site: Site, change: Callable[[dict[str, object]], None]) -> N
 
 
 def _forge_checkpoint(site: Site, old: str, new: str) -> None:
-    """Alter the text of the newest checkpoint's tag, and make the event name the new one."""
-    name = site.git("tag", "-l", "_checkpoints/*").stdout.split()[-1]
+    """Alter the text of the newest checkpoint's tag, in format 1, and make the event name the new one."""
+    name = max(site.git("tag", "-l", "_checkpoints/[0-9]*").stdout.split(), key=lambda tag: int(tag.split("/")[1]))
     tag = site.git("cat-file", "tag", name).stdout
     assert old in tag
     (site.root / "tag").write_text(tag.replace(old, new))
     oid = site.git("hash-object", "-w", "-t", "tag", os.fspath(site.root / "tag")).stdout.strip()
-    commit = site.git("log", "--format=%H", "--grep=checkpoint", "-1", "journal").stdout.strip()
+    commit = site.git("log", "--format=%H", "--grep= checkpoint ", "-1", "journal").stdout.strip()
     site.git(*UNGUARDED, "update-ref", "refs/heads/journal", commit)
     site.git(*UNGUARDED, "update-ref", f"refs/tags/{name}", oid)
-    rewritten_tip(site, lambda event: event["refs"].update({f"refs/tags/{name}": oid}))
+    forged.replace_newest(site, lambda event: event["refs"].update({f"refs/tags/{name}": oid}))
 
 
 def _loose(site: Site) -> Path:
@@ -178,18 +160,20 @@ DAMAGES: dict[str, Callable[[Site], object]] = {
     "A021": lambda s: s.git(*UNGUARDED, "tag", "-f", "g/s/v1", "g/s/v2^{commit}"),
     "A022": lambda s: s.git("tag", "stray", "g/s/v1"),
     "A023": lambda s: (s.repository / "refs/tags/g/s/v2").write_text("not an object id\n"),
-    "A030": lambda s: _replace_tip(s, {"event.json": "{}"}),
-    "A031": lambda s: rewritten_tip(s, lambda event: event.update(prev="1" * 64)),
-    "A032": lambda s: _replace_tip(s, {"note": "x"}),
+    "A030": lambda s: forged.replace_newest(s, files={"event.json": b"{}"}),
+    "A031": lambda s: rewritten_tip(s, lambda event: event.update(prev=f"sha256:{'1' * 64}")),
+    "A032": lambda s: forged.replace_newest(s, files={"note": b"x"}),
     "A033": lambda s: rewritten_tip(s, lambda event: event["clock"].update(time="2001-01-01T00:00:00.000000Z")),
     "A034": lambda s: rewritten_tip(s, lambda event: event["clock"].update(time="2999-01-01T00:00:00.000000Z")),
     "A035": lambda s: rewritten_tip(s, lambda event: event.update(action="keep-everything")),
-    "A040": lambda s: rewritten_tip(s, lambda event: None, {"changes.jsonl": ""}),
+    "A036": lambda s: rewritten_tip(s, lambda event: event.update(n=event["n"] + 1)),
+    "A037": lambda s: forged.replace_newest(s, files={"body.json": b"{}"}),
+    "A038": lambda s: forged.append(s),
+    "A039": lambda s: rewritten_head(s, lambda head: head.update(chains=9)),
+    "A040": lambda s: rewritten_tip(s, lambda event: None, {"changes.jsonl": b""}),
     "A041": lambda s: _other_commit(s),
     "A042": _resign,
     "A043": lambda s: _replay_submit(s, lambda event: event["details"].update(manifest_sha256="0" * 64)),
-    "A044": lambda s: _forge_checkpoint(s, "checkpoint", "checkpoimt"),
-    "A045": lambda s: _forge_checkpoint(s, "refs-sha256 ", "refs-sha256 0"),
     "A050": lambda s: content_objects(s)[0].unlink(),
     "A051": lambda s: overwrite(content_objects(s)[0], content_objects(s)[0].read_bytes() + b"x"),
     "A052": lambda s: content_objects(s)[0].chmod(0o644),
@@ -199,10 +183,25 @@ DAMAGES: dict[str, Callable[[Site], object]] = {
 }
 
 
+#: What only archives of format 1 have: checkpoints with a tag.
+DAMAGES_1: dict[str, Callable[[Site], object]] = {
+    "A044": lambda s: _forge_checkpoint(s, "checkpoint", "checkpoimt"),
+    "A045": lambda s: _forge_checkpoint(s, "refs-sha256 ", "refs-sha256 0"),
+}
+
+
+def rewritten_head(site: Site, change: Callable[[dict[str, Any]], object]) -> None:
+    """Alter the newest head, and sign it again, as somebody with the key could."""
+    commits = read_journal(site.repository)
+    model = replayed(commits[:-1])
+    model.take(commits[-1])
+    forged.replace_newest(site, files=forged.signed_head(model, forged.SignedBy(site.archive / "keys", change)))
+
+
 def _other_commit(site: Site) -> None:
     """The event names another commit than the tag does."""
     commit = site.git("rev-parse", "g/s/v1^{commit}").stdout.strip()
-    rewritten_tip(site, lambda event: event["refs"].update({"refs/heads/filings/g/s": commit}))
+    rewritten_tip(site, lambda event: event["refs"].update({"refs/heads/filings/g/s": f"sha1:{commit}"}))
 
 
 def _alternates(site: Site) -> None:
@@ -228,7 +227,7 @@ def _rebuilt(site: Site, order: Callable[[list[str]], list[str]]) -> None:
         (lambda c: [*c[:3], *c[4:]], "A031"),
         (lambda c: [*c[:3], c[1], *c[3:]], "A031"),
         (lambda c: [*c[:3], c[4], c[3], *c[5:]], "A031"),
-        (lambda c: c[:-1], "A022"),
+        (lambda c: c[:-2], "A022"),
         (lambda c: c[1:], "A031"),
     ],
     ids=["removed", "inserted", "reordered", "truncated", "beheaded"],
@@ -236,7 +235,7 @@ def _rebuilt(site: Site, order: Callable[[list[str]], list[str]]) -> None:
 def test_events_removed_inserted_reordered_and_cut_are_found(
     copy: Site, order: Callable[[list[str]], list[str]], code: str
 ) -> None:
-    # The newest event made a ref; what makes none is seen with a witness line only.
+    # The event before it made a ref; the checkpoint itself made none, and is missed with a witness line only.
     copy.run("checkpoint")
     _rebuilt(copy, order)
     assert code in codes(copy)
@@ -255,13 +254,21 @@ def test_every_number_has_a_damage() -> None:
     elsewhere = {"A046", "A047", "A048"} | NUMBERS
     # The bucket's are in tests/replica.
     elsewhere |= {f"A07{number}" for number in range(7)}
-    assert set(DAMAGES) | elsewhere == set(MEANING_BY_CODE)
+    assert {*DAMAGES, *DAMAGES_1, *elsewhere} == set(MEANING_BY_CODE)
 
 
 @pytest.mark.parametrize("code", sorted(DAMAGES))
 def test_each_damage_is_found_by_its_number(copy: Site, code: str) -> None:
     DAMAGES[code](copy)
     assert code in codes(copy)
+
+
+@pytest.mark.parametrize("code", sorted(DAMAGES_1))
+def test_each_damage_of_format_1_is_found_by_its_number(tmp_path: Path, code: str) -> None:
+    site = unpacked(tmp_path / "golden")
+    assert codes(site) == set()
+    DAMAGES_1[code](site)
+    assert code in codes(site)
 
 
 def test_verify_exits_5_and_names_the_place(copy: Site) -> None:
