@@ -15,7 +15,9 @@ from tests.support.site import Site, wait_until
 
 def _back_up(site: Site, *names: str) -> Callable[[], None]:
     backup = site.root / "backup"
-    shutil.copytree(site.archive, backup, symlinks=True, ignore=shutil.ignore_patterns("socket", "tmp_*"))
+    shutil.copytree(
+        site.archive, backup, symlinks=True, ignore=shutil.ignore_patterns("socket", "tmp_*", "*.lock")
+    )
 
     def restore() -> None:
         for name in names:
