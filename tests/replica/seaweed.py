@@ -59,6 +59,9 @@ class Seaweed(Server):
             [
                 *(WEED, "-logtostderr", "mini", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
                 *("-master.telemetry=false", "-admin.ui=false", "-webdav=false"),
+                # A bucket takes seven volumes, empty ones too. How many there may be is otherwise reckoned
+                # from the free disk space, and a session has some fifty buckets.
+                *("-master.volumeSizeLimitMB=64", "-volume.max=2000"),
                 *("-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.config={config}"),
                 f"-s3.domainName={DOMAIN}",
                 *(f"-s3.localSocket={self.root}/s3.sock", f"-filer.localSocket={self.root}/filer.sock"),
