@@ -229,12 +229,12 @@ class SubmissionRecord:
 
 @dataclass(frozen=True, slots=True)
 class Promises:
-    """The strictest retention ever in force, from the journal. No later setting shortens a promise."""
+    """The strictest retention ever accepted, from the journal. No later setting shortens a promise."""
 
     #: Scope -> calendar years. A scope is empty (everything), the readable name of a filing's folder, or
     #: FILING/SUBMISSION in readable form.
     years: Mapping[str, int]
-    #: The names of all time zones that were ever in force.
+    #: The names of all time zones that were ever accepted.
     zones: tuple[str, ...]
     #: True if versions are kept while their filing is live.
     live: bool

@@ -208,6 +208,7 @@ def test_a_shorter_period_after_the_capture_has_no_effect(site: Site) -> None:
     site.write("f/s/a", "1")
     site.catch_up()
     before = site.json("explain", "f/s/v1")["keep_until"]
+    site.run("retention", "accept")
     site.set("retention", "years", 3)
     site.set("retention", "hold_while_live", "false")
     site.catch_up()

@@ -40,8 +40,8 @@ class ActionContext:
     def disposal_rules(self) -> DisposalRules:
         """Return the retention policy and the cooling-off period in force.
 
-        A retention period that was ever in force is a promise in the journal. The policy includes every promise,
-        because shorter periods in the settings must not shorten the retention.
+        Every accepted retention is a promise in the journal. The policy includes every promise, because shorter
+        periods in the settings must not shorten the retention.
         """
         policy = policy_in_force(self.config, self.archive.index.retention_promises())
         return DisposalRules(policy, self.config.cooling_off_days)

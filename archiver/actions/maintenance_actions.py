@@ -13,6 +13,7 @@ from archiver.actions.registry import action, unknown_action_error
 from archiver.actions.request_fields import Argument, Request, TextRule
 from archiver.errors import UsageError
 from archiver.restore import drill
+from archiver.retention.policy import accepted_policy
 from archiver.store import maintenance, names
 from archiver.store.events import validation
 from archiver.store.events.canonical_json import encode_canonical
@@ -126,7 +127,8 @@ def sync_replica(context: ActionContext, _: SyncReplica) -> dict[str, Any]:
 
     archive = context.archive
     with connect.open_replica(archive, context.config) as replica:
-        policy = context.disposal_rules.policy
+        # A lock is never shortened, so it lasts only as long as the retention that was accepted.
+        policy = accepted_policy(context.config, archive.index.retention_promises())
         sync_result = connect.sync_replica(
             archive, replica, policy, context.lock_timeout, progress=context.report_progress
         )

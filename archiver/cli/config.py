@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -26,15 +26,13 @@ _SECRET_IN_URL = re.compile(r"(?<=://)[^/?#\s]*(?=@)|(?<=\?)[^#\s]+(?=#|\Z)")
 #: User name and password in an address without a scheme, such as that of a proxy: USER:PASSWORD@HOST:PORT.
 _SECRET_BEFORE_HOST = re.compile(r"\A[^/?#\s]+:[^/?#\s]+(?=@[\w.-]+(:\d+)?/?\Z)")
 _MASK_TEXT = "***"
-#: An archive with no more events is new: init, format, and watch-path are written when it is created.
-_CREATION_EVENTS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class _SettingWarning:
     """A warning about the settings of a file that the service accepts."""
 
-    code: str  # for programs: removed-table, missing-file or new-promise
+    code: str  # for programs: removed-table, missing-file or new-promise (a retention waits for acceptance)
     message: LazyMessage
 
 
@@ -95,9 +93,7 @@ def _print_result(
                     {"code": problem.code, "key": problem.key, "message": console.translate(problem.reason)}
                     for problem in problems
                 ],
-                "warnings": [
-                    {"code": warning.code, "message": console.translate(warning.message)} for warning in warnings
-                ],
+                "warnings": _warnings_as_json(session, warnings),
             }
         )
     else:
@@ -122,6 +118,11 @@ def _print_result(
         console.info(
             "{path} is valid. To apply it to a running service, run: systemctl reload archiver", path=path
         )
+
+
+def _warnings_as_json(session: Session, warnings: Iterable[_SettingWarning]) -> list[dict[str, str]]:
+    """Return warnings for JSON."""
+    return [{"code": warning.code, "message": session.console.translate(warning.message)} for warning in warnings]
 
 
 def _find_missing_files(config: Config) -> list[_SettingWarning]:
@@ -151,10 +152,10 @@ def _find_missing_files(config: Config) -> list[_SettingWarning]:
 
 
 def _compare_with_index(config: Config) -> _CheckResult:
-    """Return a problem if the layout differs from that of the archive, and a warning for each new promise.
+    """Return a problem if the layout differs from that of the archive, and a warning for each waiting retention.
 
-    The service rejects a different layout.  A promise is a retention period or rule that was ever in force, even
-    for a second.  A promise cannot be revoked, so the user is warned before the settings come into force.
+    The service rejects a different layout.  A retention that waits is in the settings, and binds only while it
+    stands there, until a person accepts it.
 
     Returns an empty result if the index cannot be read.
     """
@@ -173,7 +174,7 @@ def _compare_with_index(config: Config) -> _CheckResult:
                 )
                 comparison.problems.append(SettingProblem("wrong-layout", "watch.layout", layout_problem))
             comparison.warnings += [
-                _SettingWarning("new-promise", message) for message in _describe_new_promises(config, index)
+                _SettingWarning("new-promise", message) for message in _describe_waiting_promise(config, index)
             ]
             return comparison
     except (ArchiverError, OSError, sqlite3.Error):
@@ -182,34 +183,18 @@ def _compare_with_index(config: Config) -> _CheckResult:
         return _CheckResult()
 
 
-def _describe_new_promises(config: Config, index: Index) -> Iterator[LazyMessage]:
-    """Yield a message for each retention period or rule that the settings would irrevocably add or extend."""
-    from archiver.profiles import PERMANENT
-    from archiver.retention.policy import find_new_promises, policy_in_force
+def _describe_waiting_promise(config: Config, index: Index) -> Iterator[LazyMessage]:
+    """Yield a message for each retention period or rule of the settings that nobody has accepted yet."""
+    from archiver.retention.promises import find_waiting_promise
 
-    promises = index.retention_promises()
-    # None if the settings promise nothing new.
-    new_promise_event = find_new_promises(policy_in_force(config, promises), config, promises)
-    years_by_scope = new_promise_event.years_by_scope if new_promise_event else {}
-    for scope, years in years_by_scope.items():
-        if years > promises.years.get(scope, 0):
-            yield LazyMessage(
-                "Once in force, this retention cannot be shortened: {scope} ({period}).",
-                scope=scope or LazyMessage("everything"),
-                period=LazyMessage("permanent")
-                if years >= PERMANENT
-                else LazyMessage.define("{years} years", singular="{years} year", count_field="years").with_fields(
-                    years=years
-                ),
-            )
-    if config.hold_while_live and not promises.live:
-        # No warning for a new archive: by default, the first run of the service makes this promise.
-        is_new_archive = index.journal_point is None or index.journal_point.seq <= _CREATION_EVENTS
-        if not is_new_archive:
-            yield LazyMessage(
-                "Once in force, this cannot be revoked: all versions of a filing are retained while the filing "
-                "is live."
-            )
+    waiting = find_waiting_promise(config, index.retention_promises())
+    for item in waiting.items if waiting else ():
+        yield LazyMessage(
+            "Not accepted yet: {scope} ({period}). Once accepted, it cannot be shortened. To see and accept it, "
+            "run: archiver retention accept",
+            scope=item.scope_name,
+            period=item.description,
+        )
 
 
 @command("Show the settings that commands use now and the service uses after a reload. Secrets are hidden.")
@@ -217,13 +202,16 @@ def _describe_new_promises(config: Config, index: Index) -> Iterator[LazyMessage
 def _show_config(session: Session, as_json: bool) -> None:
     """Print every setting, including those with their default, in the order of the documented tables.
 
-    Raises ConfigError if the file has a problem.
+    A retention that waits for acceptance is a warning, because the settings alone do not make it binding.  Raises
+    ConfigError if the file has a problem.
     """
     from archiver.config.schema import setting_values
     from archiver.config.settings import TABLE_SUMMARIES
 
     checked_file = session.check_config()
     session.use_config(checked_file.require_config())
+    # In force, but not binding: the service disposes of nothing meanwhile.
+    retention_warnings = _compare_with_index(checked_file.require_config()).warnings
     table_order, console = list(TABLE_SUMMARIES), session.console
     settings_in_order = sorted(
         setting_values(checked_file.require_config()),
@@ -243,7 +231,13 @@ def _show_config(session: Session, as_json: bool) -> None:
         for full_key, setting, configured_value in settings_in_order
     ]
     if as_json:
-        console.print_json({"path": os.path.abspath(checked_file.document.source), "settings": setting_documents})
+        console.print_json(
+            {
+                "path": os.path.abspath(checked_file.document.source),
+                "settings": setting_documents,
+                "warnings": _warnings_as_json(session, retention_warnings),
+            }
+        )
         return
     source_names = {
         "file": console.translate(LazyMessage("file")),
@@ -260,6 +254,8 @@ def _show_config(session: Session, as_json: bool) -> None:
             for setting_document in setting_documents
         ],
     )
+    for warning in retention_warnings:
+        console.warn("{warning}", warning=warning.message)
 
 
 def _hide_secrets(toml_value: Any) -> Any:

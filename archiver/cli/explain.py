@@ -11,8 +11,10 @@ from archiver.cli.session import Session, command
 from archiver.errors import LazyMessage
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from archiver.retention.explain import RetentionExplanation
-    from archiver.retention.policy import RetentionReason
+    from archiver.retention.policy import RetentionDecision, RetentionReason
 
 
 @command("Show how long a version is retained, why, and what extends retention.")
@@ -24,6 +26,7 @@ def explain_command(session: Session, tag_and_path: str, as_json: bool) -> None:
     Raises NotFoundError for an unknown version or material.
     """
     from archiver.retention.explain import explain_retention
+    from archiver.retention.policy import accepted_policy
     from archiver.store.resolve import find_version
 
     archive = session.open_archive()
@@ -31,26 +34,34 @@ def explain_command(session: Session, tag_and_path: str, as_json: bool) -> None:
     tag, _, material_path = tag_and_path.partition(":")
     version = find_version(archive, tag)
     compliance_time = archive.compliance_time()
-    explanation = explain_retention(
-        archive.index, version, material_path, session.read_retention_policy(archive), compliance_time
+    accepted = accepted_policy(session.config, archive.index.retention_promises())
+    explanation, accepted_explanation = (
+        explain_retention(archive.index, version, material_path, policy, compliance_time)
+        for policy in (session.read_retention_policy(archive), accepted)
     )
     if as_json:
-        session.console.print_json(_explanation_to_dict(version.tag, explanation))
-    else:
-        _print_explanation(session, tag_and_path, explanation)
+        session.console.print_json(
+            _explanation_to_dict(version.tag, explanation, accepted_explanation.decision.keep_until)
+        )
+        return
+    _print_explanation(session, tag_and_path, explanation)
+    if not explanation.disposals:
+        _print_how_to_extend(session, explanation.decision, accepted_explanation.decision)
 
 
-def _explanation_to_dict(tag: str, explanation: RetentionExplanation) -> dict[str, Any]:
+def _explanation_to_dict(tag: str, explanation: RetentionExplanation, accepted_until: datetime) -> dict[str, Any]:
     """Convert the decision about a version or a material's content to a dict for ``--json``.
 
     The keys must never change.  ``tag`` is the version's tag.  Times are ISO 8601: ``keep_until`` in the time zone
-    that was decisive, and ``anchor``, the event from which a retention period counts, in UTC.
+    that was decisive, and ``anchor``, the event from which a retention period counts, in UTC.  ``accepted_until``
+    is the end of the retention that cannot be withdrawn from the settings any more.
     """
     decision = explanation.decision
     return {
         "tag": tag,
         "disposable": decision.is_disposable,
         "keep_until": decision.keep_until.isoformat(),
+        "accepted_until": accepted_until.isoformat(),
         "open": [str(condition) for condition in decision.open_conditions],
         "open_codes": [condition.code for condition in decision.open_conditions],
         "reasons": [
@@ -109,12 +120,25 @@ def _print_explanation(session: Session, shown_name: str, explanation: Retention
         )
     for basis in dict.fromkeys(reason.basis for reason in decision.reasons):
         console.info("  Basis: {basis}", basis=basis)
-    if not explanation.disposals:
-        console.info(
-            "  To extend: increase retention.years or add to retention.profiles in {config}, or place a hold "
-            "(archiver hold place). Retention cannot be shortened.",
-            config=session.config.source,
+
+
+def _print_how_to_extend(session: Session, decision: RetentionDecision, accepted: RetentionDecision) -> None:
+    """Print what of the retention waits for acceptance, if anything, and how to extend the retention.
+
+    ``decision`` is by the settings and all promises, ``accepted`` by the promises alone.
+    """
+    if accepted.keep_until < decision.keep_until or accepted.is_live != decision.is_live:
+        session.console.info(
+            "  Accepted only through {until}{open}; the rest waits for acceptance. To see and accept it, run: "
+            "archiver retention accept",
+            until=accepted.keep_until.date(),
+            open=accepted.conditions_clause,
         )
+    session.console.info(
+        "  To extend: increase retention.years or add to retention.profiles in {config} and accept that (archiver "
+        "retention accept), or place a hold (archiver hold place). Accepted retention cannot be shortened.",
+        config=session.config.source,
+    )
 
 
 def _print_reasons(session: Session, explanation: RetentionExplanation) -> None:

@@ -20,8 +20,9 @@ from archiver.config.location import CURRENT_FOLDER_FILE
 from archiver.config.settings import CEILING_YEARS, LAYOUT_FILING, LAYOUT_SUBMISSION, Config
 from archiver.errors import ConfigError, LazyMessage, StorageError, UsageError
 from archiver.intake.folder.nesting import check_folders_not_nested
+from archiver.model import Promises
 from archiver.path_existence import is_folder, is_plain_file, is_there
-from archiver.store.events.archive_events import ArchiveAdopted, ArchiveCreated
+from archiver.store.events.archive_events import ArchiveAdopted, ArchiveCreated, RetentionPromised
 from archiver.store.events.attached_files import ROOTS_FILE
 
 #: The first event that this server journals: it created a new archive, or adopted a clone of one.
@@ -182,22 +183,31 @@ def _write_config_and_create_archive(
 
     If the archive cannot be created, the new configuration file is removed.  If the process is killed in between,
     the file stays, and the repeated command continues from there.  With ``has_config_file``, the file existed
-    before the command: it is neither written nor removed.
+    before the command: it is neither written nor removed.  The retention in the settings is accepted with that.
 
     ``root_certificates`` are the certificates of the timestamp authority by file name; not used for a clone, which
     contains its certificates.  Raises StorageError or Busy if the archive cannot be created, and OSError if the
     file cannot be written.
     """
+    from archiver.retention.promises import combine_with_promise, find_waiting_promise
     from archiver.store.archive import Archive
     from archiver.store.creation.adoption import adopt as adopt_clone
+
+    def find_promises(promises: Promises) -> list[RetentionPromised]:
+        """Return what the settings promise beyond ``promises`` and the first event."""
+        waiting = find_waiting_promise(settings, combine_with_promise(promises, first_event))
+        return [] if waiting is None else waiting.draft_events()
 
     if not has_config_file:
         template.write_new_config(settings.source, template.render_config(settings))
     try:
         if isinstance(first_event, ArchiveAdopted):
-            opened_archive = adopt_clone(settings.archive, first_event)
+            opened_archive = adopt_clone(settings.archive, first_event, find_promises)
         else:
-            opened_archive = Archive.create(settings.archive, first_event, root_certificates)
+            no_promises = Promises(years={}, zones=(), live=False)
+            opened_archive = Archive.create(
+                settings.archive, first_event, root_certificates, find_promises(no_promises)
+            )
     except BaseException:
         if not has_config_file:
             settings.source.unlink()

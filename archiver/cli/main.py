@@ -41,6 +41,7 @@ COMMANDS = {
     "remind": "Send the reminders that are due.",
     "notice-board": "Print the display text for websites and apps.",
     "display": "Check that the filing number is displayed.",
+    "retention": "Show the accepted retention, and accept a longer one.",
     "hold": "Manage holds, which block disposal regardless of date.",
     "dispose": "Dispose of versions after retention ends.",
     "restore": "Restore a version.",

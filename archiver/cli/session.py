@@ -126,7 +126,7 @@ class Session:
         return archive
 
     def read_retention_policy(self, archive: Archive) -> RetentionPolicy:
-        """Return the retention policy from the settings and from every retention period that was ever in force.
+        """Return the retention policy from the settings and from every retention that was ever accepted.
 
         A shorter period in the settings has no effect, because a promised retention is never shortened.
         """

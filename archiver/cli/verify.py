@@ -51,6 +51,7 @@ def verify_command(
     first.
     """
     from archiver.replica.connect import check_replica
+    from archiver.retention.policy import accepted_policy
     from archiver.verify.whole_archive import verify_archive
     from archiver.verify.witness import parse_witness
 
@@ -66,7 +67,8 @@ def verify_command(
         archive.root, archive.repository, sample_percent, witnesses, console.make_progress_display()
     )
     if with_replica or replica_sample is not None:
-        retention_policy = session.read_retention_policy(archive)
+        # Objects are locked only as long as the retention that was accepted.
+        retention_policy = accepted_policy(session.config, archive.index.retention_promises())
         check_replica(archive, session.config, retention_policy, report, replica_sample or 0.0)
     _print_report(session, report, as_json)
     if not report.is_clean:

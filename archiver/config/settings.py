@@ -40,7 +40,8 @@ TABLE_SUMMARIES: Mapping[str, LazyMessage] = {
     "watch": LazyMessage("Watched folder, and when a change becomes a version."),
     "timestamp": LazyMessage("Timestamp authority. Its certificates were pinned when the archive was created."),
     "retention": LazyMessage(
-        "Retention of versions. The longest period applies; a period in force cannot be shortened."
+        "Retention of versions. The longest period applies. A longer retention waits until a person accepts it "
+        "(`archiver retention accept`); accepted retention cannot be shortened."
     ),
     "access": LazyMessage("Groups on this server that can use the archive (default: only the archive owner)."),
     "evidence": LazyMessage("Restore drills, and checksums in manifests."),

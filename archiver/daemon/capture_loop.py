@@ -199,7 +199,7 @@ class Daemon:
     # --- start and end
 
     def _prepare_run(self) -> None:
-        """Check the archive and the folder before a run, and journal the retention promises and the clock.
+        """Check the archive and the folder before a run, warn of what needs a person, and journal the clock.
 
         Raises ConfigError for a layout or a folder of another archive, and ArchiverError, OSError or sqlite3.Error
         if the archive cannot be used.
@@ -214,7 +214,7 @@ class Daemon:
             self._archive.content.clear_spool()
         upkeep.report_unread_events(self._archive, self._report)
         self._accept_folder()
-        upkeep.journal_new_promises(self._archive, self._config, self._lock_timeout)
+        upkeep.report_waiting_promise(self._archive, self._config, self._report)
         journal_clock_daily(self._archive, self._journal_event)
 
     def _accept_folder(self) -> None:

@@ -12,7 +12,7 @@ from archiver.daemon.failures import FailureReporter
 from archiver.errors import ArchiverError, Busy, Reporter
 from archiver.replica.bucket import Bucket, TransferStopped
 from archiver.replica.connect import open_replica, sync_replica
-from archiver.retention.policy import policy_in_force
+from archiver.retention.policy import accepted_policy
 from archiver.store.archive import Archive
 
 #: The shortest time between two runs. Shorter, and captures that follow each other closely are not sent together.
@@ -113,7 +113,8 @@ class Replication:
         try:
             with open_replica(archive, self._config) as replica:
                 self._bucket = replica.bucket
-                policy = policy_in_force(self._config, archive.index.retention_promises())
+                # A lock is never shortened, so it lasts only as long as the retention that was accepted.
+                policy = accepted_policy(self._config, archive.index.retention_promises())
                 sync_replica(archive, replica, policy, lock_timeout=0, stopping=self._stopping)
         finally:
             self._bucket = None

@@ -1,4 +1,4 @@
-"""Small tasks at the daemon's start and in its idle times: promises, [sensitive] patterns, and memory."""
+"""Small tasks at the daemon's start and in its idle times: warnings, [sensitive] patterns, and memory."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from archiver.config.settings import Config
 from archiver.errors import Reporter
 from archiver.intake.pipeline import Pipeline
 from archiver.intake.snapshot import Snapshot
-from archiver.retention import unread
-from archiver.retention.policy import find_new_promises, policy_in_force, split_by_filing
+from archiver.retention import promises, unread
 from archiver.store import sensitive
 from archiver.store.archive import Archive
 from archiver.store.fsync import release_memory
-from archiver.store.writing.drafts import Draft
 
 #: With more pending files than this, the allocator keeps enough memory afterwards to make returning it worthwhile.
 _MEMORY_RELEASE_PATHS = 5000
@@ -25,17 +23,13 @@ def report_unread_events(archive: Archive, report: Reporter) -> None:
         report("Warning: {reason}", problem="journal", reason=reason)
 
 
-def journal_new_promises(archive: Archive, config: Config, lock_timeout: float) -> None:
-    """Journal the retention that the configuration promises beyond what is journalled.
+def report_waiting_promise(archive: Archive, config: Config, report: Reporter) -> None:
+    """Report that retention in the configuration waits until a person accepts it; raises sqlite3.Error.
 
-    A promise is a journalled retention period, which can be made longer but never shorter.  Raises Busy if the
-    lock is not free within ``lock_timeout`` seconds, StorageError if the archive cannot be written.
+    The daemon accepts none: a setting can be a mistake of seconds, and an accepted retention is never shortened.
     """
-    journalled_promises = archive.index.retention_promises()
-    if new_promise := find_new_promises(policy_in_force(config, journalled_promises), config, journalled_promises):
-        drafts = [Draft("retention", each) for each in split_by_filing(new_promise)]
-        with archive.writing(lock_timeout) as writer:
-            writer.write_batch(drafts)
+    if promises.find_waiting_promise(config, archive.index.retention_promises()) is not None:
+        report("Warning: {reason}", reason=promises.WAITING)
 
 
 def apply_sensitive_patterns(archive: Archive, config: Config, snapshot: Snapshot) -> None:

@@ -16,14 +16,15 @@ import time
 from collections import defaultdict
 from collections.abc import Container, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from archiver.config import template
 from archiver.config.bucket_access import BucketAccess
-from archiver.config.settings import Config
+from archiver.config.settings import CEILING_YEARS, Config
 from archiver.errors import StorageError
 from archiver.path_existence import is_there
+from archiver.profiles import FLOOR_YEARS
 from archiver.replica.bucket import Bucket, BucketProblem, ObjectMissing, ObjectVersion
 from archiver.replica.bucket_settings import settings_from_url
 from archiver.replica.object_names import CONTENT_PREFIX, parse_content_key
@@ -145,20 +146,26 @@ def _write_config(root: Path, access: BucketAccess) -> Path:
 
 
 def _build_config(root: Path, config_path: Path) -> Config:
-    """Build a configuration with the journalled watched folder, layout, and longest promised retention.
+    """Build a configuration with the journalled watched folder, layout, and retention of everything.
 
     All other settings have their defaults. The promises in the journal stay in force whatever the configuration
-    says.
+    says; it promises nothing beyond them, because nobody has decided on anything longer.
     """
     archive = Archive(root)
     try:
-        return Config(
+        promises = archive.index.retention_promises()
+        promised_years = max(promises.years.get("", FLOOR_YEARS), FLOOR_YEARS)
+        config = Config(
             source=config_path,
             archive=root,
             watch=Path(os.fsdecode(archive.index.watch_path or b"")),
             layout=archive.index.layout,
-            retention_years=max(archive.index.retention_promises().years.values(), default=3),
+            retention_years=min(promised_years, CEILING_YEARS),
+            hold_while_live=promises.live,
         )
+        if promises.zones and config.timezone not in promises.zones:
+            return replace(config, timezone=promises.zones[0])
+        return config
     finally:
         archive.close()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -131,6 +131,22 @@ def _decisions_of_filing(decisions: Iterable[VersionDecision], filing_name: str)
 def find_needed_objects(index: Index) -> set[str]:
     """Return the SHA-256 of every content object in versions that were not disposed of."""
     return _divide_content(index, []).needed_objects
+
+
+def measure_content(index: Index, version_groups: Sequence[Iterable[Version]]) -> list[int]:
+    """Return the size of the content in each group of versions; a content that a group has twice counts once."""
+    numbers_by_group: list[dict[Submission, list[int]]] = []
+    for versions in version_groups:
+        numbers: dict[Submission, list[int]] = defaultdict(list)
+        for version in versions:
+            numbers[version.submission].append(version.number)
+        numbers_by_group.append({submission: sorted(group) for submission, group in numbers.items()})
+    sizes_by_group: list[dict[str, int]] = [{} for _ in numbers_by_group]
+    for submission, sha256, size, first_number, end_number in overview.content_intervals(index):
+        for numbers_by_submission, sizes in zip(numbers_by_group, sizes_by_group, strict=True):
+            if _has_number_between(numbers_by_submission.get(submission, []), first_number, end_number):
+                sizes[sha256] = size
+    return [sum(sizes.values()) for sizes in sizes_by_group]
 
 
 def _divide_content(index: Index, disposable_versions: Iterable[Version]) -> _ContentDivision:

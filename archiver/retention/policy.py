@@ -7,23 +7,19 @@ All times are those of the compliance clock, as journalled.  Retention never cou
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from archiver import clock
 from archiver.config.settings import Config
 from archiver.errors import LazyMessage
 from archiver.model import Hold, Promises, Submission, UnreadEvent, Version
-from archiver.profiles import BASIS, BASIS_PROMISED, PROFILES, Profile
+from archiver.profiles import BASIS, BASIS_PROMISED, FLOOR_YEARS, PROFILES, Profile
 from archiver.retention.unread import format_event_numbers
 from archiver.store import names
-
-if TYPE_CHECKING:
-    from archiver.store.events.archive_events import RetentionPromised
 
 #: The last second that a datetime can hold: the end of periods without an end, and of periods that cannot be
 #: computed.
@@ -65,7 +61,8 @@ class RetentionPolicy:
     #: Scope -> profiles.  A scope is empty for everything, else a filing's folder or FILING/SUBMISSION, in
     #: readable form.
     profiles_by_scope: Mapping[str, tuple[Profile, ...]]
-    #: All time zones ever in force.  A period ends with its last day in the zone in which that day ends latest.
+    #: The time zone of the settings, and all that were ever accepted.  A period ends with its last day in the zone
+    #: in which that day ends latest.
     time_zones: tuple[ZoneInfo, ...]
     #: True if versions are kept until their filing has ended.
     hold_while_live: bool
@@ -78,17 +75,26 @@ class RetentionPolicy:
 
     def profiles_for(self, submission: Submission) -> tuple[Profile, ...]:
         """Return all profiles that apply to a submission, of which the longest period counts."""
-        filing_name = names.name_as_text(submission.filing_folder)
-        scope_names = ("", filing_name, f"{filing_name}/{names.name_as_text(submission.folder)}")
         return tuple(
-            dict.fromkeys(profile for scope in scope_names for profile in self.profiles_by_scope.get(scope, ()))
+            dict.fromkeys(
+                profile
+                for scope in scopes_of_submission(submission)
+                for profile in self.profiles_by_scope.get(scope, ())
+            )
         )
 
 
-def policy_in_force(config: Config, promises: Promises) -> RetentionPolicy:
-    """Return the policy that combines the configuration with earlier promises.
+def scopes_of_submission(submission: Submission) -> tuple[str, str, str]:
+    """Return the scopes whose periods apply to a submission: everything, its filing, and the submission."""
+    filing_name = names.name_as_text(submission.filing_folder)
+    return "", filing_name, f"{filing_name}/{names.name_as_text(submission.folder)}"
 
-    A promise applies even if the configuration now requires less.
+
+def policy_in_force(config: Config, promises: Promises) -> RetentionPolicy:
+    """Return the policy that combines the configuration with the promises.
+
+    A promise applies even if the configuration now requires less.  A longer period of the configuration applies
+    even before it is accepted, until it is withdrawn: nothing is disposed of that it would keep.
     """
     profiles_by_scope = {
         scope: [PROFILES[profile_name] for profile_name in profile_names]
@@ -96,7 +102,7 @@ def policy_in_force(config: Config, promises: Promises) -> RetentionPolicy:
     }
     _add_longer_profile(profiles_by_scope, "", Profile("years", config.retention_years, BASIS))
     for scope, years in promises.years.items():
-        _add_longer_profile(profiles_by_scope, scope, Profile("promised", years, BASIS_PROMISED))
+        _add_longer_profile(profiles_by_scope, scope, _promised_profile(years))
     zone_names = dict.fromkeys((config.timezone, *promises.zones))
     return RetentionPolicy(
         profiles_by_scope={scope: tuple(profiles) for scope, profiles in profiles_by_scope.items()},
@@ -104,6 +110,26 @@ def policy_in_force(config: Config, promises: Promises) -> RetentionPolicy:
         hold_while_live=config.hold_while_live or promises.live,
         unread_events=promises.unread,
     )
+
+
+def accepted_policy(config: Config, promises: Promises) -> RetentionPolicy:
+    """Return the policy of the promises alone, for what cannot be taken back, such as a lock in a bucket.
+
+    What the configuration requires beyond the promises may still be withdrawn.  Without a promise for everything,
+    the shortest permitted period applies, and without a promised time zone that of ``config``.
+    """
+    profiles_by_scope = {scope: (_promised_profile(years),) for scope, years in promises.years.items()}
+    return RetentionPolicy(
+        profiles_by_scope={"": (Profile("years", FLOOR_YEARS, BASIS),), **profiles_by_scope},
+        time_zones=tuple(map(ZoneInfo, promises.zones or (config.timezone,))),
+        hold_while_live=promises.live,
+        unread_events=promises.unread,
+    )
+
+
+def _promised_profile(years: int) -> Profile:
+    """Return the profile of a promise; a foreign event may promise less than the floor, which counts then."""
+    return Profile("promised", max(years, FLOOR_YEARS), BASIS_PROMISED)
 
 
 def _add_longer_profile(profiles_by_scope: dict[str, list[Profile]], scope: str, profile: Profile) -> None:
@@ -126,46 +152,6 @@ def _configured_profiles(config: Config) -> dict[str, tuple[str, ...]]:
             submission_scope = f"{filing_name}/{names.name_as_text(os.fsencode(submission_folder))}"
             profiles_by_scope[submission_scope] = profile_names
     return {scope: profile_names for scope, profile_names in profiles_by_scope.items() if profile_names}
-
-
-def find_new_promises(policy: RetentionPolicy, config: Config, promises: Promises) -> RetentionPromised | None:
-    """Return the event for the promises of ``policy`` missing from ``promises``, None if all were made before.
-
-    The event lists the scopes whose period is longer than promised before.
-    """
-    from archiver.store.events.archive_events import RetentionPromised
-
-    years_by_scope = {
-        scope: max(profile.years for profile in profiles) for scope, profiles in policy.profiles_by_scope.items()
-    }
-    longer_years = {
-        scope: years for scope, years in years_by_scope.items() if years > promises.years.get(scope, 0)
-    }
-    is_new_zone = config.timezone not in promises.zones
-    if not longer_years and not is_new_zone and policy.hold_while_live == promises.live:
-        return None
-    return RetentionPromised(
-        retention_years=years_by_scope[""],
-        scopes={scope: years for scope, years in longer_years.items() if scope},
-        timezone=config.timezone,
-        hold_while_live=policy.hold_while_live,
-    )
-
-
-def split_by_filing(promise: RetentionPromised) -> list[RetentionPromised]:
-    """Return the promise of everything, and one for each filing with scopes, as each goes to another chain."""
-    scopes_by_filing: dict[str, dict[str, int]] = {}
-    for scope, years in (promise.scopes or {}).items():
-        filing_folder = names.name_from_text(scope.split("/", 1)[0])
-        scopes_by_filing.setdefault(names.ref_component(filing_folder), {})[scope] = years
-    act = secrets.token_hex(16) if scopes_by_filing else None
-    return [
-        replace(promise, scopes=None, act=act),
-        *(
-            replace(promise, scopes=scopes, filing=filing_name, act=act)
-            for filing_name, scopes in sorted(scopes_by_filing.items())
-        ),
-    ]
 
 
 @dataclass(frozen=True, slots=True)

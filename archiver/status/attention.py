@@ -13,7 +13,7 @@ from archiver.daemon.watch_state import MISSING, PARTIAL, SCANS_ONLY, STALLED
 from archiver.errors import LazyMessage
 from archiver.intake.path_reasons import FAILED, GATHERING, OWN
 from archiver.intake.scan import is_unreadable
-from archiver.retention import unread
+from archiver.retention import promises, unread
 from archiver.status.disk_problems import find_disk_problems
 from archiver.store import names, permissions
 from archiver.store.events.event_files import FORMAT
@@ -60,6 +60,8 @@ def find_status_problems(
         yield LazyMessage.define(
             "the last full comparison of the watched folder is too long ago", code="status.scan-overdue"
         )
+    if health.waiting_promise is not None:
+        yield promises.WAITING
     yield from unread.describe_unread_events(health.unread_events)
     yield from find_disk_problems(health.archive_folder, health.disk_forecast.is_scarce)
     yield from _find_permission_problems(health, config)

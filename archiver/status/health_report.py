@@ -30,6 +30,7 @@ from archiver.intake.snapshot import PendingEntry, SkippedPath, Snapshot
 from archiver.model import UnreadEvent
 from archiver.path_existence import is_folder, is_there
 from archiver.replica.replica_status import ReplicaStatus, read_replica_status
+from archiver.retention.promises import WaitingPromise, find_waiting_promise
 from archiver.status.attention import find_status_problems
 from archiver.status.disk_forecast import DiskForecast, forecast_disk_space, growth_period_start
 from archiver.status.protection import DETECT_ONLY, assess_protection_level
@@ -129,6 +130,8 @@ class HealthReport:
     format_number: int
     #: Events that this release does not understand. Each may be a hold.
     unread_events: list[UnreadEvent]
+    #: What the settings promise beyond what was accepted; None if all of it was.
+    waiting_promise: WaitingPromise | None
     #: Problems for an administrator, the most severe first. ``status --check`` fails if there is any.
     problems: list[LazyMessage]
 
@@ -231,6 +234,9 @@ class HealthReport:
                 {"seq": event.seq, "commit": event.commit, "action": event.action or None}
                 for event in self.unread_events
             ],
+            "waiting_retention": [
+                item.as_json() for item in (self.waiting_promise.items if self.waiting_promise else ())
+            ],
             "problems": [str(problem) for problem in self.problems],
             "problem_codes": [problem.code for problem in self.problems],
         }
@@ -305,6 +311,7 @@ def _build_report(archive: Archive, config: Config, snapshot: Snapshot) -> Healt
         or _estimate_unsigned_since(archive),
         format_number=format_number,
         unread_events=archive.index.unread_events(),
+        waiting_promise=find_waiting_promise(config, archive.index.retention_promises()),
         problems=[],
     )
     report.problems.extend(find_status_problems(report, watch_state, config, time_reading.wall))

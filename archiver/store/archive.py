@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -31,7 +31,7 @@ from archiver.store.writing.head_signing import HeadSigner
 from archiver.store.writing.writer import HeadRule, Writer
 
 if TYPE_CHECKING:
-    from archiver.store.events.archive_events import ArchiveCreated
+    from archiver.store.events.archive_events import ArchiveCreated, RetentionPromised
 
 
 class Archive:
@@ -85,12 +85,16 @@ class Archive:
 
     @classmethod
     def create(
-        cls, root: Path, created: ArchiveCreated, attachments: Mapping[str, bytes] | None = None
+        cls,
+        root: Path,
+        created: ArchiveCreated,
+        attachments: Mapping[str, bytes] | None = None,
+        promised: Sequence[RetentionPromised] = (),
     ) -> Archive:
         """Create and return an archive with a key and the first event ``created``, for the caller to close.
 
-        ``attachments`` are the bytes of the event's attachments by their names.  Raises Busy, StorageError or
-        OSError, and removes everything that was made.
+        ``attachments`` are the bytes of the event's attachments by their names.  ``promised`` is the retention
+        beyond that of ``created``.  Raises Busy, StorageError or OSError, and removes everything that was made.
         """
         from archiver.store.creation.first_events import draft_first_events
 
@@ -102,7 +106,7 @@ class Archive:
             with closing(cls(new_root)) as archive:
                 archive._is_new = True
                 with archive.writing(0) as writer, open(new_root / "keys" / "allowed_signers", "rb") as signers:
-                    drafts = draft_first_events(created, signers, attachments or {})
+                    drafts = draft_first_events(created, signers, attachments or {}, promised)
                     writer.write_batch(drafts, head_rule=HeadRule.REQUIRED)
             new_folder.put_in_place()
             return cls(root)

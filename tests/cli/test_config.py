@@ -65,27 +65,37 @@ def test_a_layout_that_the_archive_was_not_made_for_is_a_problem(site: Site) -> 
     assert "{filing}/{submission}" in site.run("config", "check", code=3).stderr
 
 
-def test_a_promise_for_good_is_announced_before_it_is_made(site: Site) -> None:
-    site.set("retention", "hold_while_live", "false")
-    site.write("推荐/首次/a", "1")
-    site.catch_up()
+def test_a_retention_that_waits_for_acceptance_is_announced_until_it_is_accepted(bare_site: Site) -> None:
+    site = bare_site
+    site.config.write_text(
+        f'[archive]\npath = "{site.archive}"\n[watch]\npath = "{site.watch}"\n[retention]\nhold_while_live = false\n'
+    )
+    site.init()
     assert warnings(site) == []
     site.set("retention", "hold_while_live", "true")
     site.set("retention", "years", 5)
+    site.set("retention", "timezone", '"UTC"')
     submissions = {"首次": ["cn-archive-permanent"]}
     site.configure(filings={"推荐": {"profiles": ["cn-archive-10"], "submissions": submissions}})
-    assert [code for code, _ in warnings(site)] == ["new-promise"] * 4
-    shown = site.run("config", "check").stderr
-    for promise in (
-        "shortened: everything (5 years)",
-        "shortened: 推荐 (10 years)",
-        "shortened: 推荐/首次 (permanent)",
-        "while the filing is live",
-    ):
-        assert promise in shown
-    # The service makes them; what is promised already is no news.
+    site.write("推荐/首次/a", "1")
+    # The service makes no promise of them.
     site.catch_up()
-    assert warnings(site) == []
+    assert [code for code, _ in warnings(site)] == ["new-promise"] * 5
+    for command in (("config", "check"), ("config", "show")):
+        shown = site.run(*command).stderr
+        for promise in (
+            "Not accepted yet: everything (5 years). Once accepted, it cannot be shortened.",
+            "Not accepted yet: 推荐 (10 years)",
+            "Not accepted yet: 推荐/首次 (permanent)",
+            "Not accepted yet: everything (days end in the time zone UTC)",
+            "Not accepted yet: everything (while the filing is live)",
+            "run: archiver retention accept",
+        ):
+            assert promise in shown
+    assert site.json("config", "show")["warnings"] == site.json("config", "check")["warnings"]
+    site.run("retention", "accept", "--years", 10_000)
+    assert warnings(site) == site.json("config", "show")["warnings"] == []
+    assert site.run("config", "show").stderr == ""
 
 
 def test_a_file_that_is_named_and_missing_is_a_warning(site: Site) -> None:

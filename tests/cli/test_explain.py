@@ -31,10 +31,28 @@ def test_an_earlier_setting_is_called_that(site: Site) -> None:
     site.write("f/s/a", "1")
     site.catch_up()
     assert "(setting retention.years)" in site.run("explain", "f/s/v1").stdout
+    site.run("retention", "accept")
     site.configure(retention={"years": 3})
     assert "(earlier setting, still binding)" in site.run("explain", "f/s/v1").stdout
     assert "保存方案：此前设定的保存期限，继续有效" in site.run("--lang", "zh", "explain", "f/s/v1").stdout
     assert site.json("explain", "f/s/v1")["reasons"][-1]["profile"] == "promised"
+
+
+def test_what_waits_for_acceptance_is_not_called_binding(site: Site) -> None:
+    site.write("f/s/a", "1")
+    site.catch_up()
+    known = site.json("explain", "f/s/v1")
+    assert known["accepted_until"] == known["keep_until"]
+    assert "Accepted only" not in site.run("explain", "f/s/v1").stdout
+    site.configure(retention={"years": 10})
+    waiting = site.json("explain", "f/s/v1")
+    assert waiting["accepted_until"] == known["keep_until"] < waiting["keep_until"]
+    shown = site.run("explain", "f/s/v1").stdout
+    assert f"Accepted only through {known['keep_until'][:10]}" in shown
+    assert "run: archiver retention accept" in shown
+    site.run("retention", "accept")
+    assert site.json("explain", "f/s/v1")["accepted_until"] == waiting["keep_until"]
+    assert "Accepted only" not in site.run("explain", "f/s/v1").stdout
 
 
 def test_one_day_is_named_where_the_clocks_agree(site: Site) -> None:

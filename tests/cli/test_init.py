@@ -98,7 +98,12 @@ def is_as_new(site: Site) -> None:
     commits = site.check_journal()
     # The first two are in every package, and the path of the watched folder is in none.
     places = [(commit.body["action"], commit.event["chain"]) for commit in commits]
-    assert places == [("init", "archive"), ("format", "archive"), ("watch-path", "house")]
+    assert places == [
+        ("init", "archive"),
+        ("format", "archive"),
+        ("watch-path", "house"),
+        ("policy", "archive"),
+    ]
     # One head covers the batch.
     assert [commit.head is None for commit in commits] == [True, True, False]
 

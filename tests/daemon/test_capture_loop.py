@@ -307,11 +307,12 @@ def _without_ctime(status: os.stat_result) -> StatData:
     return StatData(status.st_size, status.st_mtime_ns, 0, status.st_ino)
 
 
-def test_a_longer_period_once_promised_stays(site: Site) -> None:
+def test_a_longer_period_once_accepted_stays(site: Site) -> None:
     site.write("f/s/a", "1")
     site.catch_up()
     site.set("retention", "years", 10)
-    site.catch_up()
+    assert "waits for acceptance" in site.catch_up().stdout
+    site.run("retention", "accept")
     site.set("retention", "years", 3)
     site.catch_up()
     version = site.json("log")[0]

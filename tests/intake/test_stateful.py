@@ -46,8 +46,13 @@ class WatchedFolder(RuleBasedStateMachine):
         self.root = Path(tempfile.mkdtemp())
         self.watch = self.root / "w"
         self.watch.mkdir()
+        # All that the settings promise: what waits for acceptance would be reported at each start.
         created = ArchiveCreated(
-            watch="w", layout="{filing}/{submission}", retention_years=3, timezone="Asia/Shanghai"
+            watch="w",
+            layout="{filing}/{submission}",
+            retention_years=3,
+            timezone="Asia/Shanghai",
+            hold_while_live=True,
         )
         self.archive = Archive.create(self.root / "a", created)
         self.config = Config(self.root / "c", self.root / "a", self.watch, maximum_delay_seconds=20)

@@ -136,6 +136,21 @@ def test_only_the_history(replicated: Site, server: Server, url: str) -> None:
     recovered.verified()
 
 
+def test_a_rebuilt_configuration_promises_nothing_new(replicated: Site, server: Server, url: str) -> None:
+    """The longest period of one filing became that of everything."""
+    replicated.configure(filings={"推荐": {"profiles": ["eu-ai-act"]}}, retention={"timezone": "UTC"})
+    replicated.run("retention", "accept")
+    accepted = replicated.json("retention", "show")["accepted"]
+    replicated.run("replica", "sync")
+    restore(replicated, server, url, replicated.root / "back", "--only-history")
+    recovered = recovered_site(replicated.root / "back")
+    settings = {each["key"]: each["value"] for each in recovered.json("config", "show")["settings"]}
+    assert settings["retention.years"] == 3
+    assert settings["watch.path"] == str(replicated.watch)
+    shown = recovered.json("retention", "show")
+    assert (shown["accepted"], shown["waiting"]) == (accepted, [])
+
+
 def test_killed_and_cut_and_run_again(replicated: Site, server: Server, url: str) -> None:
     for number in range(30):
         replicated.write(f"推荐/首次/材料{number}", os.urandom(200_000))

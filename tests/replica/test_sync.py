@@ -24,7 +24,7 @@ from archiver.replica.connect import open_replica, sync_replica
 from archiver.replica.create import create_replica, settings_from_options
 from archiver.replica.known_objects import ReplicaState, ReplicatedObject, replica_state_path
 from archiver.replica.s3 import S3Bucket
-from archiver.retention.policy import policy_in_force
+from archiver.retention.policy import accepted_policy
 from archiver.store import lock
 from archiver.store.archive import Archive
 from archiver.store.git.repository import Repository
@@ -85,7 +85,7 @@ def sync_here(site: Site) -> None:
     try:
         with open_replica(archive, config) as replica:
             sync_replica(
-                archive, replica, policy_in_force(config, archive.index.retention_promises()), lock_timeout=5
+                archive, replica, accepted_policy(config, archive.index.retention_promises()), lock_timeout=5
             )
     finally:
         archive.close()
@@ -150,7 +150,11 @@ def test_every_lock_ends_with_the_period_or_later(replicated: Site, bucket_of: O
 def test_a_lock_is_moved_later_never_sooner(
     replicated: Site, server: Server, bucket_of: OpenBucket, url: str
 ) -> None:
-    replicated.config.write_text(replicated.config.read_text("utf-8").replace("years = 3", "years = 5"), "utf-8")
+    replicated.configure(retention={"years": 5})
+    # A lock cannot be shortened, and the settings can: it waits until a person accepts them.
+    assert replicated.json("replica", "sync")["extended"] == []
+    assert replicated.json("verify", "--replica")["ok"]
+    replicated.run("retention", "accept")
     extended = replicated.json("replica", "sync")["extended"]
     assert len(extended) == 4
     assert all(each["until"] > str(clock.read_clocks().wall.year + 5) for each in extended)
@@ -161,7 +165,7 @@ def test_a_lock_is_moved_later_never_sooner(
         for listed in bucket.list_versions(object_names.CONTENT_PREFIX)
     }
     assert all(each and each.locked_until and each.locked_until > in_five_years for each in locks.values())
-    replicated.config.write_text(replicated.config.read_text("utf-8").replace("years = 5", "years = 3"), "utf-8")
+    replicated.configure(retention={"years": 3})
     assert "Extended locks: 0." in replicated.run("replica", "sync").stdout
     # Nearly three years on, what is still live is renewed long before it runs out.
     later = Later(replicated, 3 * 365 - 30)
@@ -187,7 +191,6 @@ def test_disposal_reaches_the_bucket_once_the_lock_has_ended(
 ) -> None:
     address = f"s3://{server.bucket(f'd{uuid.uuid4().hex[:20]}', lock=lock)}/x"
     give_keys(site, keys)
-    site.set("retention", "hold_while_live", "false")
     site.write("推荐/首次/材料", "first draft")
     site.catch_up()
     site.write("推荐/首次/材料", "second draft")

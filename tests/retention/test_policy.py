@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,20 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver import clock
-from archiver.config.settings import Config, FilingSettings
 from archiver.model import Hold, Promises, Submission, SubmissionRecord, Version
 from archiver.profiles import PERMANENT, PROFILES, Profile
 from archiver.retention.policy import (
     FOREVER,
     RetentionDecision,
     RetentionPolicy,
+    accepted_policy,
     compute_period_end,
     decide_content_retention,
     decide_retention,
-    find_new_promises,
     policy_in_force,
 )
-from archiver.store.events.archive_events import RetentionPromised
+from archiver.retention.promises import find_waiting_promise
+from tests.retention.promise_model import accepted, configurations, settings
 from tests.support.site import Site
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -121,39 +120,17 @@ def test_a_policy_has_a_period_for_everything() -> None:
             RetentionPolicy(scopes, (SHANGHAI,), False)
 
 
-def settings(root: Path, **changes: Any) -> Config:
-    return Config(root / "c", root / "a", root / "w", **changes)
-
-
-names_of_profiles = st.lists(st.sampled_from(sorted(PROFILES)), max_size=3).map(tuple)
-configurations = st.builds(
-    lambda years, general, filing, submission, zone, live: {
-        "retention_years": years,
-        "profiles": general,
-        "filings": {"f": FilingSettings(profiles=filing, submissions={"s": submission})},
-        "timezone": zone,
-        "hold_while_live": live,
-    },
-    st.integers(3, 40),
-    names_of_profiles,
-    names_of_profiles,
-    names_of_profiles,
-    st.sampled_from(["Asia/Shanghai", "Pacific/Kiritimati", "Pacific/Midway", "UTC"]),
-    st.booleans(),
-)
-
-
 @given(st.lists(configurations, min_size=1, max_size=6), moments, st.booleans())
 def test_no_change_of_the_configuration_moves_a_date_earlier(
     history: list[dict[str, Any]], captured: datetime, submits: bool
 ) -> None:
-    """Each configuration was in force once, and was journalled; the last one is in force now."""
+    """Each configuration was in force once, and was accepted; the last one is in force now."""
     promises = Promises({}, (), False)
     facts = version(clock.format_time(captured), *([clock.format_time(captured)] if submits else []))
     facts = replace(facts, submission=Submission("f", "s", b"f", b"s"))
     last: RetentionDecision | None = None
     for changes in history:
-        config = settings(Path("/x"), **changes)
+        config = settings(**changes)
         policy = policy_in_force(config, promises)
         decision = decide_retention(facts, policy, captured)
         if last is not None:
@@ -170,23 +147,12 @@ def test_no_change_of_the_configuration_moves_a_date_earlier(
             assert decision.keep_until.year >= captured.year + wanted - 1
         else:
             assert decision.keep_until == FOREVER
-        policy_event = find_new_promises(policy, config, promises)
-        promises = promised(promises, policy_event)
-        assert find_new_promises(policy_in_force(config, promises), config, promises) is None, (
-            "it is journalled once"
+        promises = accepted(config, promises)
+        assert find_waiting_promise(config, promises) is None, "it is accepted once"
+        assert (
+            decide_retention(facts, accepted_policy(config, promises), captured).keep_until == decision.keep_until
         )
         last = decision
-
-
-def promised(before: Promises, event: RetentionPromised | None) -> Promises:
-    """What the index makes of a policy event."""
-    if event is None:
-        return before
-    years = dict(before.years)
-    for scope, each in event.years_by_scope.items():
-        years[scope] = max(each, years.get(scope, 0))
-    zones = tuple(dict.fromkeys((*before.zones, event.timezone or "")))
-    return Promises(years, zones, before.live or bool(event.hold_while_live))
 
 
 @given(
@@ -243,7 +209,8 @@ def test_profiles_for_a_filing_and_for_a_submission(site: Site) -> None:
     reasons = site.json("explain", "推荐/首次/v1")["reasons"]
     assert {r["profile"] for r in reasons} == {"cn-algorithm-filing", "eu-ai-act"}
     assert "EU AI Act" in str(reasons)
-    # Shortened again: what was promised stays, and says so.
+    # Shortened again: what was accepted stays, and says so.
+    site.run("retention", "accept", "--years", 30)
     site.config.write_text(text, encoding="utf-8")
     site.catch_up()
     again = site.json("explain", "推荐/首次/v1")

@@ -41,7 +41,7 @@ $ archiver config show
 ```
 
 If the file has errors, `config check` lists all of them and exits with 3; a reload would keep the previous configuration.
-`config check` also warns of retention periods that a reload would make permanent, and of missing files that the settings name.
+`config check` also warns of retention that waits for acceptance (`archiver retention accept`), and of missing files that the settings name.
 `config show` lists each setting with its source, the file or the default; passwords in addresses are hidden.
 """,
             "| setting | default | value | meaning |",
@@ -71,7 +71,7 @@ $ archiver config show
 ```
 
 配置文件有误的，`config check` 列出全部错误，退出码为 3；此时重新加载沿用原有配置。
-`config check` 并提示重新加载后不得再缩短的保存期限，以及设置中指明但不存在的文件。
+`config check` 并提示待确认的保存期限（`archiver retention accept`），以及设置中指明但不存在的文件。
 `config show` 列出各项设置及其来源（配置文件或默认值）；地址中的密码不予显示。
 """,
             "| 设置 | 默认值 | 取值 | 含义 |",

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
 from archiver.errors import StorageError
-from archiver.model import Event
+from archiver.model import Event, Promises
 from archiver.path_existence import is_plain_file, is_there
 from archiver.store import keys, permissions
 from archiver.store.archive import Archive
 from archiver.store.creation import new_archive
 from archiver.store.creation.filesystem_abilities import check_filesystem
-from archiver.store.events.archive_events import ArchiveAdopted
+from archiver.store.creation.first_events import draft_promises
+from archiver.store.events.archive_events import ArchiveAdopted, RetentionPromised
 from archiver.store.fsync import sync_filesystem
 from archiver.store.git import hooks, repository_format
 from archiver.store.git.repository import JOURNAL, Repository
@@ -25,20 +27,23 @@ from archiver.store.writing.upgrade import draft_upgrade
 _ENTRIES_OF_COMPLETE_ARCHIVE = ("index.db", "lock", "spool")
 #: Nobody may write to a content object.
 _CONTENT_MODE = 0o444
+#: Returns the retention to promise with an adoption, given the promises in the journal of the clone.
+PromiseFinder = Callable[[Promises], Sequence[RetentionPromised]]
 
 
-def adopt(root: Path, adoption: ArchiveAdopted) -> Archive:
+def adopt(root: Path, adoption: ArchiveAdopted, find_promises: PromiseFinder) -> Archive:
     """Turn the mirror clone and the keys in ``root`` into an archive; return the archive, for the caller to close.
 
-    ``adoption`` are the details of the event to journal.  The clone is changed in place.  Its content and history
-    are not checked: ``verify`` does that afterwards.  After a crash, the workspace folder marks the archive as
-    unfinished, and another call with the same details completes the work.
+    ``adoption`` are the details of the event to journal, in one batch with the retention that ``find_promises``
+    returns.  The clone is changed in place.  Its content and history are not checked: ``verify`` does that
+    afterwards.  After a crash, the workspace folder marks the archive as unfinished, and another call with the
+    same details completes the work.
 
     Raises StorageError if the clone or the keys are missing or cannot be used, or if the filesystem cannot keep an
     archive; the clone is unchanged then.
     """
     with permissions.archive_umask():
-        return _adopt_clone(root, adoption)
+        return _adopt_clone(root, adoption, find_promises)
 
 
 def is_adoption_complete(root: Path, adoption: ArchiveAdopted) -> bool:
@@ -52,7 +57,7 @@ def is_adoption_complete(root: Path, adoption: ArchiveAdopted) -> bool:
         return any(_journals_adoption(event, adoption) for event in archive.journal.events_since(None))
 
 
-def _adopt_clone(root: Path, adoption: ArchiveAdopted) -> Archive:
+def _adopt_clone(root: Path, adoption: ArchiveAdopted, find_promises: PromiseFinder) -> Archive:
     """Adopt the clone, see :func:`adopt`.  The caller has set the umask of an archive."""
     _check_clone(root)
     workspace = root / new_archive.WORKSPACE
@@ -66,7 +71,9 @@ def _adopt_clone(root: Path, adoption: ArchiveAdopted) -> Archive:
     # After a crash between the event and the end of the adoption, the journal already has the event.
     if newest_event is None or not _journals_adoption(newest_event, adoption):
         with archive.writing(0) as writer:
-            writer.write_batch([*draft_upgrade(archive), Draft("archive", adoption)])
+            # The adoption is the last event, by which a repeated call recognizes the completed batch.
+            promise_drafts = draft_promises(find_promises(archive.index.retention_promises()))
+            writer.write_batch([*draft_upgrade(archive), *promise_drafts, Draft("archive", adoption)])
     # Also after a crash between the batch and this step: an upgrade journals another list of keys.
     keys.write_signers(archive.keys_folder, archive.journalled_signers())
     shutil.rmtree(workspace)

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import IO
 
 from archiver.store.archive_format import state_format
-from archiver.store.events.archive_events import ArchiveCreated
+from archiver.store.events.archive_events import ArchiveCreated, RetentionPromised
 from archiver.store.events.attached_files import SIGNERS_FILE
 from archiver.store.events.capture_events import WatchPathChanged
 from archiver.store.writing.drafts import Draft
 
 
+def draft_promises(promised: Iterable[RetentionPromised]) -> list[Draft]:
+    """Return the events that promise a retention; they go into one batch."""
+    return [Draft("retention", promise) for promise in promised]
+
+
 def draft_first_events(
-    created: ArchiveCreated, signers: IO[bytes], attachments: Mapping[str, bytes]
+    created: ArchiveCreated,
+    signers: IO[bytes],
+    attachments: Mapping[str, bytes],
+    promised: Iterable[RetentionPromised],
 ) -> list[Draft]:
     """Return the events of a new archive's first batch.
 
     ``signers`` is the open ``allowed_signers``, and ``attachments`` are the bytes of the other attachments by
-    name.
+    name.  ``promised`` is the retention beyond that of ``created``.
     """
     # The first event is in every package, so that the path of the watched folder has an event for itself.
     first_event = replace(created, watch=None)
@@ -31,4 +39,4 @@ def draft_first_events(
     ]
     if created.watch:
         drafts.append(Draft("watch", WatchPathChanged(old_path="", new_path=created.watch)))
-    return drafts
+    return drafts + draft_promises(promised)

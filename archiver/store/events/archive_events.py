@@ -133,7 +133,7 @@ class ArchiveAdopted(RetentionPromise):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionPromised(RetentionPromise):
-    """Written when the daemon loads a configuration that promises a longer retention than before.
+    """Written when a person accepts a longer retention, and by `init` for the retention in its settings.
 
     Promises never shrink. The longest retention ever journalled for a scope applies, and every journalled time
     zone counts.

@@ -14,7 +14,6 @@ from archiver.store.events.archive_events import (
     ArchiveAdopted,
     ArchiveCreated,
     FormatStated,
-    RetentionPromise,
     RetentionPromised,
 )
 from archiver.store.events.capture_events import WatchPathChanged
@@ -29,6 +28,7 @@ from archiver.store.events.retention_events import HoldLifted, HoldPlaced
 from archiver.store.events.value_kinds import INTEGER
 from archiver.store.index.capture_rows import apply_capture
 from archiver.store.index.disposal_rows import APPLY_BY_DISPOSAL_ACTION
+from archiver.store.index.promise_rows import record_promise
 
 #: Errors of :meth:`EventApplier.apply_event` that mean that the event is malformed or contradicts the index. A
 #: locked, full or damaged database raises other errors.
@@ -216,7 +216,7 @@ class EventApplier:
         self._set_meta(_CREATED_AT_KEY, event.at)
         self._set_meta(_WATCH_PATH_KEY, details.watch or "")
         self._apply_key(event)
-        self._record_minimum_retention(details)
+        record_promise(self._db, event, details)
 
     def _apply_format(self, event: Event) -> None:
         """Record the format of this event and later ones, and the list of keys that an upgrade attaches."""
@@ -232,11 +232,11 @@ class EventApplier:
         """Record the watched folder and the minimum retention of an archive that was made from a mirror clone."""
         details = ArchiveAdopted.from_details(event.details)
         self._set_meta(_WATCH_PATH_KEY, details.watch or "")
-        self._record_minimum_retention(details)
+        record_promise(self._db, event, details)
 
     def _apply_policy(self, event: Event) -> None:
         """Record a change of the retention settings, which can only lengthen retention."""
-        self._record_minimum_retention(RetentionPromised.from_details(event.details))
+        record_promise(self._db, event, RetentionPromised.from_details(event.details))
 
     def _apply_watch_path(self, event: Event) -> None:
         """Record the new path of the watched folder."""
@@ -273,23 +273,6 @@ class EventApplier:
             # The number may be any JSON value in a foreign event. Without an integer, the token covers no event.
             (event.seq, details.time, details.seq if INTEGER.accepts(details.seq) else 0),
         )
-
-    def _record_minimum_retention(self, promise: RetentionPromise) -> None:
-        """Combine a retention promise with the strictest retention that was ever in force.
-
-        A later, shorter setting must not shorten retention. So the years of a scope only grow, every time zone
-        that was ever in force is kept, and the promise to keep versions while a filing is live is never withdrawn.
-        """
-        for scope, years in promise.years_by_scope.items():
-            self._db.execute(
-                "insert into promises (scope, years) values (?, ?) "
-                "on conflict (scope) do update set years = max(years, ?)",
-                (scope, years, years),
-            )
-        if timezone := promise.timezone:
-            self._db.execute("insert or ignore into meta (key, value) values (?, '')", (f"zone:{timezone}",))
-        if promise.hold_while_live:
-            self._db.execute("insert or ignore into meta (key, value) values ('live', '')")
 
     def _apply_submission(self, event: Event) -> None:
         """Record which version was submitted to the regulator.  Raises TypeError if the version is unknown."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from archiver.store.events.event_kinds import Action
 
 #: An index with another number is rebuilt. Increase it with every change of the tables or of their meaning.
-SCHEMA_VERSION = 12
+SCHEMA_VERSION = 13
 #: Statements separated by semicolons, none of which contains a semicolon.
 SCHEMA = """
 create table meta (key text primary key, value text not null) without rowid;
@@ -42,7 +42,9 @@ create table approvals (
     disposal text not null, uid integer not null, user text not null, reason text not null,
     at text not null, clock text not null, seq integer not null);
 create table disposed (version text primary key, disposal text not null) without rowid;
-create table promises (scope text primary key, years integer not null) without rowid;
+create table promises (
+    kind text not null, name text not null, years integer not null, seq integer not null, at text not null,
+    user text not null, primary key (kind, name)) without rowid;
 create table holds (
     name text not null, object text not null, reason text not null, "by" text, user text not null,
     placed text not null, lifted text, lift_reason text);

@@ -25,6 +25,7 @@ from archiver.store.clock_lag import ClockLag
 from archiver.store.events.chains import ChainHead
 from archiver.store.index.index_connection import IndexConnection
 from archiver.store.index.index_schema import COMPARABLE_RECORDS_QUERY
+from archiver.store.index.promise_rows import AcceptedPromise, combine_promises, select_promises
 from archiver.store.index.version_rows import build_material, find_submission_row, proven_time_sql, select_versions
 from archiver.store.sqlite import read_journal_point
 
@@ -133,16 +134,12 @@ class Index(IndexConnection):
         return self._read_meta("layout") or ""
 
     def retention_promises(self) -> Promises:
-        """Return the strictest retention that was ever in force, because a promise is never shortened."""
-        scope_rows = self._db.execute("select scope, years from promises")
-        timezone_rows = self._db.execute("select key from meta where key like 'zone:%' order by key")
-        live_row = self._db.execute("select 1 from meta where key = 'live'").fetchone()
-        return Promises(
-            years=dict(scope_rows.fetchall()),
-            zones=tuple(key.removeprefix("zone:") for (key,) in timezone_rows),
-            live=live_row is not None,
-            unread=tuple(self.unread_events()),
-        )
+        """Return the strictest retention that was ever promised, because a promise is never shortened."""
+        return combine_promises(self.accepted_promises(), self.unread_events())
+
+    def accepted_promises(self) -> list[AcceptedPromise]:
+        """Return each promise with the event that made it, sorted by kind and name."""
+        return select_promises(self._db)
 
     def holds(self, include_lifted: bool = False) -> list[Hold]:
         """Return the legal holds in force, oldest first; with ``include_lifted``, the lifted ones as well."""

@@ -1,0 +1,122 @@
+"""Accept the retention that the settings promise beyond what was accepted before.
+
+A retention in the settings binds only while it stands there. An accepted one is a promise in the journal, which
+nothing shortens, so a person accepts exactly what that person was shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from archiver.actions.context import ActionContext
+from archiver.actions.registry import action
+from archiver.actions.request_fields import Argument, Request, TextRule
+from archiver.config.settings import Config
+from archiver.errors import UsageError
+from archiver.retention.promise_effects import compute_effects
+from archiver.retention.promises import (
+    RetentionItem,
+    WaitingPromise,
+    check_typed_years,
+    find_waiting_promise,
+    needs_typed_years,
+)
+from archiver.store.archive import Archive
+from archiver.store.creation.first_events import draft_promises
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowWaitingRetention(Request):
+    """A request to describe the retention that waits for acceptance; records nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptRetention(Request):
+    """A request to accept the retention that waits, as the caller was shown it."""
+
+    #: The ``promise`` of what the caller was shown.
+    promise_id: Annotated[str, Argument("promise", TextRule.LOOKED_UP)]
+    #: The longest waiting period in years, as typed by the caller; None if it was not typed.
+    typed_years: Annotated[int | None, Argument("years")] = None
+
+
+@action("retention-waiting")
+def show_waiting_retention(context: ActionContext, _: ShowWaitingRetention) -> dict[str, Any]:
+    """Return the retention that waits for acceptance, as :func:`describe_waiting_retention` does."""
+    return describe_waiting_retention(context.archive, context.config)
+
+
+@action("retention-accept")
+def accept_retention(context: ActionContext, request: AcceptRetention) -> dict[str, Any]:
+    """Journal the retention that the settings promise beyond what was accepted, in one batch.
+
+    Returns ``events``, the numbers of the new events, empty if nothing waits any more.
+
+    Raises UsageError if the waiting retention is not the one that the caller was shown, or if its years are
+    missing or wrong; nothing is recorded then.
+    """
+    archive = context.archive
+    with archive.writing(context.lock_timeout) as writer:
+        # Only now does nobody else accept anything.
+        waiting = find_waiting_promise(context.config, archive.index.retention_promises())
+        if waiting is None:
+            return {"events": []}
+        _check_shown_promise(waiting, request.promise_id)
+        check_typed_years(waiting, request.typed_years)
+        events = writer.write_batch(draft_promises(waiting.draft_events()))
+    return {"events": [event.seq for event in events]}
+
+
+def _check_shown_promise(waiting: WaitingPromise, promise_id: str) -> None:
+    """Raise UsageError unless ``promise_id`` is that of the waiting retention."""
+    if promise_id != waiting.promise_id:
+        raise UsageError(
+            "The retention that waits for acceptance has changed since it was shown. Nothing was recorded. To see "
+            "it again, run: archiver retention accept"
+        )
+
+
+def describe_accepted_retention(archive: Archive) -> list[dict[str, Any]]:
+    """Describe each accepted retention, for people and for ``--json``.
+
+    Besides ``kind``, ``scope``, ``years`` and ``timezone``, each has the number of the journal event that promised
+    it (``event``), the time of that (``at``, RFC 3339 in UTC), and who did it (``user``).
+    """
+    return [
+        {
+            **RetentionItem(promise.kind, promise.name, promise.years).as_json(),
+            "event": promise.seq,
+            "at": promise.accepted_at,
+            "user": promise.user,
+        }
+        for promise in archive.index.accepted_promises()
+    ]
+
+
+def describe_waiting_retention(archive: Archive, config: Config) -> dict[str, Any]:
+    """Describe what ``config`` promises beyond what was accepted, for people and for ``--json``.
+
+    Returns ``promise``, by which it can be accepted, None if nothing waits; ``longest_years``, the longest period
+    that waits, 0 if none does; ``needs_years``, True if these years have to be typed; and ``waiting``, a list with
+    ``kind``, ``scope``, ``years`` and ``timezone`` of each item, the numbers ``versions`` and ``bytes`` of what is
+    retained longer by it, and the last day of that (``retained_through``, ISO 8601, None without a date).
+    """
+    promises = archive.index.retention_promises()
+    waiting = find_waiting_promise(config, promises)
+    if waiting is None:
+        return {"promise": None, "longest_years": 0, "needs_years": False, "waiting": []}
+    return {
+        "promise": waiting.promise_id,
+        "longest_years": waiting.longest_years,
+        "needs_years": needs_typed_years(waiting),
+        "waiting": [
+            {
+                **effect.item.as_json(),
+                "versions": effect.version_count,
+                "bytes": effect.byte_count,
+                "retained_through": effect.retained_through.isoformat() if effect.retained_through else None,
+            }
+            for effect in compute_effects(archive.index, waiting, config, promises, archive.compliance_time())
+        ],
+    }

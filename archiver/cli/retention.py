@@ -1,0 +1,156 @@
+"""``archiver retention``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from archiver.cli.parameters import json_option
+from archiver.cli.session import Session, command, command_group
+from archiver.errors import LazyMessage, UsageError
+
+retention_command = command_group(
+    "Show the accepted retention, and accept a longer one. Accepted retention cannot be shortened."
+)
+
+
+@command("Accept a longer retention that the settings promise. Accepted retention cannot be shortened.")
+@click.option(
+    "--years",
+    "typed_years",
+    type=int,
+    metavar="N",
+    help="Longest period that waits for acceptance, in years; required over 10 years without a terminal.",
+)
+@json_option
+def _accept_retention(session: Session, typed_years: int | None, as_json: bool) -> None:
+    """Print what waits for acceptance, ask for the years of a long period, and journal the promise.
+
+    With ``--json`` or ``-q``, nothing is asked, because nothing was printed for a person to read.  Raises
+    UsageError if the years are missing or wrong; nothing is recorded then.
+    """
+    from archiver.actions.retention_actions import AcceptRetention, ShowWaitingRetention
+
+    shown = session.perform(ShowWaitingRetention())
+    if not as_json:
+        _print_waiting(session, shown)
+    events: list[int] = []
+    if shown["promise"] is not None:
+        if shown["needs_years"] and typed_years is None and not (as_json or session.is_quiet):
+            typed_years = _ask_for_years(session, shown["longest_years"])
+        accepted = session.perform(AcceptRetention(promise_id=shown["promise"], typed_years=typed_years))
+        events = accepted["events"]
+    if as_json:
+        session.console.print_json({**shown, "events": events})
+    elif events:
+        session.console.info(
+            LazyMessage.define(
+                "Accepted, and recorded as journal events {events}. To see all accepted retention, run: archiver "
+                "retention show",
+                singular=(
+                    "Accepted, and recorded as journal event {events}. To see all accepted retention, run: "
+                    "archiver retention show"
+                ),
+            ),
+            events=session.console.join(map(str, events)),
+            count=len(events),
+        )
+
+
+def _ask_for_years(session: Session, longest_years: int) -> int | None:
+    """Return the number of years that a person types at the terminal; None if stdin is no terminal.
+
+    Raises UsageError if the person types something else than a number.
+    """
+    if not sys.stdin.isatty():
+        return None
+    question = LazyMessage(
+        "Once accepted, this cannot be shortened. To accept, type the longest period in years ({years}):",
+        years=longest_years,
+    )
+    typed_text = click.prompt(session.console.translate(question), prompt_suffix=" ", err=True)
+    try:
+        return int(typed_text)
+    except ValueError:
+        raise UsageError(
+            "{text} is not a number of years. Nothing was recorded. To see what waits, run: archiver retention "
+            "show",
+            text=typed_text,
+        ) from None
+
+
+@command("Show the accepted retention, and what waits for acceptance.")
+@json_option
+def _show_retention(session: Session, as_json: bool) -> None:
+    """Print each accepted retention with the event that promised it, and what the settings promise beyond."""
+    from archiver.actions.retention_actions import describe_accepted_retention, describe_waiting_retention
+
+    archive, console = session.open_archive(), session.console
+    accepted = describe_accepted_retention(archive)
+    shown = describe_waiting_retention(archive, session.config)
+    if as_json:
+        console.print_json({"accepted": accepted, **shown})
+        return
+    console.print_table(
+        (
+            LazyMessage("Scope"),
+            LazyMessage("Retention"),
+            LazyMessage("Accepted"),
+            LazyMessage("Accepted by"),
+            LazyMessage("Journal event"),
+        ),
+        [_make_table_row(session, promise) for promise in accepted],
+    )
+    _print_waiting(session, shown)
+
+
+def _make_table_row(session: Session, promise: Mapping[str, Any]) -> tuple[object, ...]:
+    """Return an accepted retention, a member of ``accepted`` in JSON, as a row of the table for people."""
+    from archiver.retention.promises import RetentionItem
+
+    item, translate = RetentionItem.from_json(promise), session.console.translate
+    return (
+        item.scope_name if isinstance(item.scope_name, str) else translate(item.scope_name),
+        translate(item.description),
+        session.format_time(promise["at"]),
+        promise["user"],
+        promise["event"],
+    )
+
+
+def _print_waiting(session: Session, shown: Mapping[str, Any]) -> None:
+    """Print each retention that waits for acceptance, with the archived versions that it retains longer.
+
+    ``shown`` is the result of the action ``retention-waiting``.
+    """
+    from archiver.retention.promises import RetentionItem
+
+    console = session.console
+    if not shown["waiting"]:
+        console.info("No retention waits for acceptance.")
+        return
+    console.info("Waiting for acceptance:")
+    for waiting in shown["waiting"]:
+        item = RetentionItem.from_json(waiting)
+        console.info(
+            "  {scope}: {retention}{until} ({effect})",
+            scope=item.scope_name,
+            retention=item.description,
+            until=(
+                LazyMessage(", retained through {until}", until=waiting["retained_through"])
+                if waiting["retained_through"]
+                else ""
+            ),
+            effect=LazyMessage.define(
+                "{versions} versions, {bytes} bytes",
+                singular="{versions} version, {bytes} bytes",
+                count_field="versions",
+            ).with_fields(versions=waiting["versions"], bytes=waiting["bytes"]),
+        )
+
+
+for _name, _command in (("accept", _accept_retention), ("show", _show_retention)):
+    retention_command.add_command(_command, _name)

@@ -1,0 +1,83 @@
+"""Show what it means for the archived versions to accept a waiting promise.  Only reads the index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from archiver.config.settings import Config
+from archiver.model import Promises, Version
+from archiver.profiles import BASIS, Profile
+from archiver.retention.disposal_selection import measure_content
+from archiver.retention.policy import RetentionPolicy, accepted_policy, decide_retention, scopes_of_submission
+from archiver.retention.promises import RetentionItem, WaitingPromise
+from archiver.store.index.promise_rows import PromiseKind
+from archiver.store.index.queries import Index
+
+
+class Extension(NamedTuple):
+    """The versions that an item retains longer than the policy does without it."""
+
+    versions: list[Version]
+    #: The last day of the item's retention of any of them. None without versions, and for an item without a date.
+    retained_through: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class PromiseEffect:
+    """What the acceptance of one item binds, among the versions that are archived now."""
+
+    item: RetentionItem
+    #: The number of versions that are retained longer than without the acceptance.
+    version_count: int
+    #: The total size of their contents; a content counts once.
+    byte_count: int
+    #: As :attr:`Extension.retained_through`.
+    retained_through: date | None
+
+
+def compute_effects(
+    index: Index, waiting: WaitingPromise, config: Config, promises: Promises, now: datetime
+) -> list[PromiseEffect]:
+    """Return the effect of each item of ``waiting`` at ``now`` by the compliance clock, in the order of the items.
+
+    ``waiting`` is what ``config`` promises beyond ``promises``.  Versions without files, and those disposed of,
+    have nothing to retain.
+    """
+    policy = accepted_policy(config, promises)
+    versions = [version for version in index.versions() if version.files and version.disposed is None]
+    extensions = [find_extended_versions(item, versions, policy, now) for item in waiting.items]
+    byte_counts = measure_content(index, [extension.versions for extension in extensions])
+    return [
+        PromiseEffect(item, len(extension.versions), byte_count, extension.retained_through)
+        for item, extension, byte_count in zip(waiting.items, extensions, byte_counts, strict=True)
+    ]
+
+
+def find_extended_versions(
+    item: RetentionItem, versions: Iterable[Version], policy: RetentionPolicy, now: datetime
+) -> Extension:
+    """Return the versions that ``item`` retains longer than the accepted ``policy``, and until which day."""
+    if item.kind is PromiseKind.WHILE_LIVE:
+        return Extension([version for version in versions if version.live], None)
+    extended_policy = _extend_policy(item, policy)
+    longer_versions: list[Version] = []
+    longest_end: datetime | None = None
+    for version in versions:
+        if item.kind is PromiseKind.PERIOD and item.name not in scopes_of_submission(version.submission):
+            continue
+        item_end = decide_retention(version, extended_policy, now).keep_until
+        if item_end > decide_retention(version, policy, now).keep_until:
+            longer_versions.append(version)
+            longest_end = item_end if longest_end is None else max(longest_end, item_end)
+    return Extension(longer_versions, None if longest_end is None else longest_end.date())
+
+
+def _extend_policy(item: RetentionItem, policy: RetentionPolicy) -> RetentionPolicy:
+    """Return the policy with the time zone of ``item``, or with nothing but its period, which is then for all."""
+    if item.kind is PromiseKind.TIME_ZONE:
+        return replace(policy, time_zones=(*policy.time_zones, ZoneInfo(item.name)))
+    return replace(policy, profiles_by_scope={"": (Profile("years", item.years, BASIS),)})
