@@ -14,7 +14,7 @@ import pytest
 
 from archiver.store.failpoints import Step
 from tests.support.killed import killed_at, run_killed
-from tests.support.site import COMMAND, UNGUARDED, Site
+from tests.support.site import COMMAND, UNGUARDED, Site, wait_until
 
 
 def fill(site: Site, files: int = 500, mark: str = "") -> None:
@@ -173,7 +173,8 @@ def test_ctrl_c_ends_a_busy_daemon_cleanly(site: Site) -> None:
     fill(site, 300)
     for _ in range(3):
         daemon = site.start("--settle", "0")
-        time.sleep(0.6)
+        # Before that, Python itself ends it.
+        wait_until(lambda: site.json("status")["daemon"])
         daemon.send_signal(signal.SIGINT)
         out, _ = daemon.communicate(timeout=20)
         assert daemon.returncode == 0, out

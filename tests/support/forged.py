@@ -182,7 +182,7 @@ def rewrite(
         files = alter(number, files_of(site, commit.oid))
         if files is None:
             continue
-        if is_relinked and "body.json" in files:
+        if is_relinked:
             files = files | {"event.json": _relinked(model, files)}
         model.take(Commit("", {name: files.get(name) for name in ("event.json", "body.json")}))
         if "head.json" in files:
@@ -195,12 +195,16 @@ def rewrite(
 
 
 def _relinked(model: Model, files: Mapping[str, bytes]) -> bytes:
-    """Return an ``event.json`` of format 2 that follows the events of the model."""
+    """Return an ``event.json`` that follows the events of the model; bytes that are no event stay."""
     event = json.loads(files["event.json"])
     seq, digest = model.newest
-    number, chain_prev = model.place(event["chain"])
-    event |= {"seq": seq + 1, "prev": digest or NOTHING, "n": number, "chain_prev": chain_prev}
-    return canonical(event | {"body": sha256(files["body.json"])})
+    if "body.json" in files:
+        number, chain_prev = model.place(event["chain"])
+        event |= {"n": number, "chain_prev": chain_prev, "body": sha256(files["body.json"])}
+        return canonical(event | {"seq": seq + 1, "prev": digest or NOTHING})
+    if "action" not in event:
+        return files["event.json"]
+    return canonical(event | {"seq": seq + 1, "prev": (digest or NOTHING).removeprefix("sha256:")})
 
 
 def files_of(site: Site, commit: str) -> dict[str, bytes]:
