@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -196,6 +197,24 @@ def test_notes_that_cannot_be_read_leave_events_unsigned_until_they_can(one: Sit
     one.run("submit", "f/s", "--on", "2026-01-05")
     one.check_journal()
     one.verified()
+
+
+@pytest.mark.needs("root")
+def test_what_cannot_be_noted_is_not_signed(one: Site) -> None:
+    """A full disk: a head that is signed has to be known to the next process."""
+    spool = one.archive / "spool"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k,mode=700", "tmpfs", spool], check=True)
+    try:
+        (spool / "filler").write_bytes(b"x" * 4096)
+        one.run("hold", "place", "inspection", "f", "--reason", "r")
+        assert "No space left" in one.run("checkpoint", code=8).stderr
+    finally:
+        subprocess.run(["umount", "-l", spool], check=True)
+    assert [finding["code"] for finding in one.findings()] == ["A038"]
+    one.run("checkpoint")
+    one.check_journal()
+    one.verified()
+    assert abandoned(one) == []
 
 
 def test_a_head_of_a_history_that_was_lost_is_named(one: Site, tmp_path: Path) -> None:

@@ -49,6 +49,23 @@ def test_of_all_refs_only_the_journal_is_synced_and_before_it_moves(site: Site, 
 
 
 @pytest.mark.needs("strace")
+def test_what_will_be_signed_is_noted_durably_before_anything_counts(site: Site, tmp_path: Path) -> None:
+    """The file and its name: in an archive of an earlier release there is none yet."""
+    site.write("f/s/a", "1")
+    site.catch_up()
+    (site.archive / "spool/signing").unlink()
+    site.write("f/s/a", "2")
+    calls = _calls(site, tmp_path / "trace")
+    noted = next(index for index, (_, path) in enumerate(calls) if path.endswith("/spool/signing>"))
+    named = next(index for index, (_, path) in enumerate(calls) if path.endswith("/archive/spool>"))
+    moved = next(
+        index for index, (name, path) in enumerate(calls) if name.startswith("rename") and "journal" in path
+    )
+    assert calls[noted][0] == "fdatasync"
+    assert noted < named < moved
+
+
+@pytest.mark.needs("strace")
 def test_packed_refs_are_synced_before_the_single_refs_go(site: Site, tmp_path: Path) -> None:
     site.write("f/s/a", "1")
     site.catch_up()

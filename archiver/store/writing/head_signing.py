@@ -13,10 +13,12 @@ from typing import NamedTuple
 
 from archiver.errors import StorageError
 from archiver.model import Event
+from archiver.path_existence import is_there
 from archiver.store.events.digests import GENESIS, compute_sha256, name_algorithm
 from archiver.store.events.event_files import FORMAT
 from archiver.store.events.signed_head import HEAD_NAMESPACE, SignedHead, parse_signed_head
 from archiver.store.failpoints import Step, announce_step
+from archiver.store.fsync import sync_path
 from archiver.store.git.packed_refs import read_regular_file
 from archiver.store.journal import Journal
 from archiver.store.keys import SigningKey
@@ -123,14 +125,16 @@ class HeadSigner:
         """Write a head durably before it is signed; the heads in the file are kept if ``is_appended``."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         flags |= os.O_APPEND if is_appended else os.O_TRUNC
+        is_new_file = not is_there(self._statements_path, follow_links=False)
         try:
-            descriptor = os.open(self._statements_path, flags, 0o600)
-            try:
+            # Buffered, so that a full disk raises instead of cutting what is signed next.
+            with open(os.open(self._statements_path, flags, 0o600), "wb") as statements_file:
                 # A crash may have cut the last line of the file.
-                os.write(descriptor, b"\n" + head_bytes if is_appended else head_bytes)
-                os.fdatasync(descriptor)
-            finally:
-                os.close(descriptor)
+                statements_file.write(b"\n" + head_bytes if is_appended else head_bytes)
+                statements_file.flush()
+                os.fdatasync(statements_file.fileno())
+            if is_new_file:
+                sync_path(os.fspath(self._statements_path.parent))
         except OSError as error:
             raise self._unusable_statements_error(error) from None
 
