@@ -23,6 +23,7 @@ from archiver.model import Attachment, Change, Event, Op, Submission
 from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.content.objects import lfs_pointer
+from archiver.store.creation.archive_creation import create_archive
 from archiver.store.events.archive_events import ArchiveCreated
 from archiver.store.events.capture_events import VersionCaptured
 from archiver.store.events.change_lines import encode_change_lines
@@ -171,7 +172,7 @@ def make(root: Path, materials: int, submissions: int, versions: int, watch: Pat
     created = ArchiveCreated(
         watch=os.fspath(watch or root), layout="{filing}/{submission}", retention_years=3, timezone="Asia/Shanghai"
     )
-    archive = Archive.create(root, created)
+    archive = create_archive(root, created)
     generator = Generator(archive)
     each, rounds = materials // submissions, versions // submissions
     for number in range(submissions):

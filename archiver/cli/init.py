@@ -190,8 +190,8 @@ def _write_config_and_create_archive(
     file cannot be written.
     """
     from archiver.retention.promises import combine_with_promise, find_waiting_promise
-    from archiver.store.archive import Archive
     from archiver.store.creation.adoption import adopt as adopt_clone
+    from archiver.store.creation.archive_creation import create_archive
 
     def find_promises(promises: Promises) -> list[RetentionPromised]:
         """Return what the settings promise beyond ``promises`` and the first event."""
@@ -205,7 +205,7 @@ def _write_config_and_create_archive(
             opened_archive = adopt_clone(settings.archive, first_event, find_promises)
         else:
             no_promises = Promises(years={}, zones=(), live=False)
-            opened_archive = Archive.create(
+            opened_archive = create_archive(
                 settings.archive, first_event, root_certificates, find_promises(no_promises)
             )
     except BaseException:

@@ -49,7 +49,7 @@ def request_and_journal_token(archive: Archive, url: str, lock_timeout: float) -
     does not chain to a pinned one, or the archive cannot be written.  Raises Busy if the lock is still held.
     Nothing is journalled on failure.
     """
-    signed_head = archive.journal.newest_signed_head()
+    signed_head = archive.head_history.newest_signed_head()
     if signed_head is None:
         raise StorageError(
             "The journal is missing. Nothing was changed. To verify the archive, run: archiver verify"

@@ -307,7 +307,7 @@ def _build_report(archive: Archive, config: Config, snapshot: Snapshot) -> Healt
         set_aside_count=len(set_aside.databases(archive.root)),
         lost_versions=accepted_loss.lost_versions(archive),
         lost_records=accepted_loss.lost_records(archive),
-        unsigned_since=(archive.journal.unsigned_since() if has_heads else "")
+        unsigned_since=(archive.head_history.unsigned_since() if has_heads else "")
         or _estimate_unsigned_since(archive),
         format_number=format_number,
         unread_events=archive.index.unread_events(),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from archiver import clock
 from archiver.errors import ArchiverError, ConfigError, JournalDamaged, LazyMessage, StorageError
@@ -16,11 +16,11 @@ from archiver.model import Actor
 from archiver.path_existence import is_plain_file
 from archiver.store import archive_format, keys, lock, permissions, sqlite, users
 from archiver.store.content.objects import ContentStore
-from archiver.store.creation import new_archive
 from archiver.store.events.attached_files import SIGNERS_FILE
 from archiver.store.events.event_files import FORMAT
 from archiver.store.git import hooks, repository_format, restore_settings
 from archiver.store.git.repository import JOURNAL, Repository
+from archiver.store.head_history import HeadHistory
 from archiver.store.index import index_files
 from archiver.store.index.queries import Index
 from archiver.store.journal import Journal, compute_compliance_time
@@ -28,10 +28,7 @@ from archiver.store.repair import journal_repair, ref_completion, set_aside
 from archiver.store.writing.chain_heads import agree_with_signed_head
 from archiver.store.writing.drafts import Draft
 from archiver.store.writing.head_signing import HeadSigner
-from archiver.store.writing.writer import HeadRule, Writer
-
-if TYPE_CHECKING:
-    from archiver.store.events.archive_events import ArchiveCreated, RetentionPromised
+from archiver.store.writing.writer import Writer
 
 
 class Archive:
@@ -48,12 +45,14 @@ class Archive:
         actor: Actor | None = None,
         *,
         restores_settings: bool = False,
+        is_new: bool = False,
     ) -> None:
         """Open the archive at ``root``.
 
         ``notify`` receives a sentence about each repair.  ``actor`` is the user for whom the work is done; None
         stands for the user of this process.  With ``restores_settings``, the first writing replaces settings and
-        hooks of the repository that archiver did not write.
+        hooks of the repository that archiver did not write.  ``is_new``: the archive is being created and has no
+        event yet, which in any other archive is damage.
 
         Raises ConfigError if there is no archive, OSError if ``root`` cannot be examined, StorageError for a
         repository of another format, unless ``restores_settings``.
@@ -73,43 +72,16 @@ class Archive:
             repository_format.check_readable(self.repository_path)
         self.repository = Repository(self.repository_path)
         self.journal = Journal(self.repository)
-        self.head_signer = HeadSigner(self.journal, self.keys_folder, self.spool_folder)
+        self.head_history = HeadHistory(self.journal, self.repository)
+        self.head_signer = HeadSigner(self.head_history, self.keys_folder, self.spool_folder)
         self.content = ContentStore(self.repository_path / "lfs" / "objects", self.spool_folder)
         self._notify = notify or (lambda _: None)
         self._index: Index | None = None
-        self._is_new = False  # True while :meth:`create` makes the archive, which has no event yet
+        self._is_new = is_new
         self._cleaned: ref_completion.CleanUp | None = None  # None if the last writer ended cleanly
         self._are_refs_compared = False  # True once this process has compared the refs with the journal
         #: The last error of :meth:`_damage_error`, if any, by the problem that it is about.
         self._damage_by_problem: dict[LazyMessage, JournalDamaged] = {}
-
-    @classmethod
-    def create(
-        cls,
-        root: Path,
-        created: ArchiveCreated,
-        attachments: Mapping[str, bytes] | None = None,
-        promised: Sequence[RetentionPromised] = (),
-    ) -> Archive:
-        """Create and return an archive with a key and the first event ``created``, for the caller to close.
-
-        ``attachments`` are the bytes of the event's attachments by their names.  ``promised`` is the retention
-        beyond that of ``created``.  Raises Busy, StorageError or OSError, and removes everything that was made.
-        """
-        from archiver.store.creation.first_events import draft_first_events
-
-        with permissions.archive_umask(), new_archive.create_in_workspace(root) as new_folder:
-            new_root = new_folder.folder
-            (new_root / "spool").mkdir()
-            keys.create_keys(new_root / "keys")
-            Repository.create(new_root / "archive.git").close()
-            with closing(cls(new_root)) as archive:
-                archive._is_new = True
-                with archive.writing(0) as writer, open(new_root / "keys" / "allowed_signers", "rb") as signers:
-                    drafts = draft_first_events(created, signers, attachments or {}, promised)
-                    writer.write_batch(drafts, head_rule=HeadRule.REQUIRED)
-            new_folder.put_in_place()
-            return cls(root)
 
     def close(self) -> None:
         """End the git processes and close the index."""
@@ -343,7 +315,7 @@ class Archive:
         After a crash, refs that the journal names are made or moved forward first.
         """
         self.update_index()
-        if not agree_with_signed_head(self.index, self.journal):
+        if not agree_with_signed_head(self.index, self.head_history):
             # The writer relies on the heads of chains, and somebody else has written to the index.
             self.reindex()
         if self._are_refs_compared:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from datetime import datetime
 from itertools import islice
 
@@ -17,17 +16,13 @@ from archiver.errors import StorageError
 from archiver.model import Attachment, Change, Event, JournalPoint
 from archiver.store.event_decoding import (
     EVENT_FILE,
-    StoredHead,
-    decode_stored_head,
     make_stand_in_event,
     parse_event,
 )
 from archiver.store.events import event_files
 from archiver.store.events.attached_files import CHANGES_FILE
 from archiver.store.events.change_lines import parse_change_lines
-from archiver.store.events.digests import compute_sha256
 from archiver.store.events.event_files import BODY_FILE
-from archiver.store.events.signed_head import HEAD_FILE, parse_signed_head
 from archiver.store.git.repository import JOURNAL, Repository
 
 #: The lists of changes of so many events are read in one request.  Fewer would wait for git more often; more would
@@ -74,69 +69,8 @@ class Journal:
                 # Not even JSON, so that it says nothing of its format.
                 commit = self._repository.first_parent(commit)
             except KeyError:
-                raise self._damaged_event_error(commit) from None
+                raise self.damaged_event_error(commit) from None
         return 0
-
-    def signed_heads(self) -> Iterator[StoredHead]:
-        """Yield the signed heads, newest first; none in format 1.
-
-        Raises StorageError if a commit is missing.
-        """
-        commit = self._repository.resolve(JOURNAL)
-        while commit is not None:
-            try:
-                # An event of format 1, or one that cannot be read, may be behind signed ones.
-                is_format_2 = event_files.names_body(self._repository.read(f"{commit}:{EVENT_FILE}"))
-                parent = self._repository.first_parent(commit)
-            except KeyError:
-                raise self._damaged_event_error(commit) from None
-            if is_format_2:
-                # Most events have no signed head, nor have those of a batch without a usable key.
-                with suppress(KeyError):
-                    yield decode_stored_head(self._repository.read(f"{commit}:{HEAD_FILE}"), commit)
-            commit = parent
-
-    def newest_signed_head(self) -> StoredHead | None:
-        """Return the newest signed head; None without any.  Raises as :meth:`signed_heads` does."""
-        return next(self.signed_heads(), None)
-
-    def unsigned_since(self) -> str:
-        """Return the time (RFC 3339) of the first event that no signed head covers; empty if all are covered.
-
-        Events of format 1 need none.  Raises StorageError if a commit is missing.
-        """
-        signed_head = self.newest_signed_head()
-        if signed_head is not None:
-            return next((event.at for event in self.events_since(signed_head.commit)), "")
-        return next((event.at for event in self.events_since(None) if event.chain), "")
-
-    def first_seq_after(self, signed_head: StoredHead | None) -> int | None:
-        """Return the number of the first event of format 2 that no head up to ``signed_head`` covers.
-
-        ``signed_head`` is None before the first one.  None if there is no such event yet.  Raises StorageError if
-        a commit is missing.
-        """
-        if signed_head is not None:
-            return self.read_event(signed_head.commit).seq + 1
-        return next((event.seq for event in self.events_since(None) if event.chain), None)
-
-    def accounts_for_head(self, data: bytes) -> bool:
-        """Return True if ``data`` are the bytes of a signed head here, or of one that a head names as abandoned.
-
-        Raises ValueError if they are of no head, and as :meth:`signed_heads` does.
-        """
-        wanted, digest = parse_signed_head(data), compute_sha256(data)
-        for stored_head in self.signed_heads():
-            if stored_head.data == data:
-                return True
-            if stored_head.head is None:
-                continue
-            if digest in stored_head.head.abandoned:
-                return True
-            # A head that names it covers an event of the same number, or a later one.
-            if stored_head.head.last < wanted.first:
-                break
-        return False
 
     def read_event(self, commit: str) -> Event:
         """Return the event held by ``commit``, or a stand-in if decoding fails.
@@ -156,7 +90,7 @@ class Journal:
                 unreadable_events.append((current_commit, data, body))
                 current_commit = self._repository.first_parent(current_commit)
             except KeyError:
-                raise self._damaged_event_error(current_commit) from None
+                raise self.damaged_event_error(current_commit) from None
         for unreadable_commit, data, body in reversed(unreadable_events):
             event = make_stand_in_event(data, body, unreadable_commit, event)
         assert event is not None
@@ -178,7 +112,7 @@ class Journal:
                 raise
             return data, b""
 
-    def _damaged_event_error(self, commit: str) -> StorageError:
+    def damaged_event_error(self, commit: str) -> StorageError:
         """Return the error for a commit that is missing, or has no ``event.json``."""
         return StorageError(
             "Journal event {commit} in {path} is damaged or missing. Nothing was changed. Restore the repository "
@@ -262,7 +196,7 @@ class Journal:
         try:
             return self.read_event_files(commit)
         except KeyError:
-            raise self._damaged_event_error(commit) from None
+            raise self.damaged_event_error(commit) from None
 
     def events_with_changes_since(
         self, commit: str | None, tip: str | None = None

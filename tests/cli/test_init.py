@@ -105,7 +105,7 @@ def is_as_new(site: Site) -> None:
         ("policy", "archive"),
     ]
     # One head covers the batch.
-    assert [commit.head is None for commit in commits] == [True, True, False]
+    assert [commit.head is None for commit in commits] == [True, True, True, False]
 
 
 def events(site: Site) -> list[dict[str, str]]:

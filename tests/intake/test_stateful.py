@@ -17,7 +17,7 @@ from archiver import clock
 from archiver.config.settings import Config
 from archiver.daemon.capture_loop import Daemon
 from archiver.errors import LazyMessage, message_from
-from archiver.store.archive import Archive
+from archiver.store.creation.archive_creation import create_archive
 from archiver.store.events.archive_events import ArchiveCreated
 from archiver.verify.whole_archive import verify_archive
 
@@ -54,7 +54,7 @@ class WatchedFolder(RuleBasedStateMachine):
             timezone="Asia/Shanghai",
             hold_while_live=True,
         )
-        self.archive = Archive.create(self.root / "a", created)
+        self.archive = create_archive(self.root / "a", created)
         self.config = Config(self.root / "c", self.root / "a", self.watch, maximum_delay_seconds=20)
         self.history: list[tuple[str, dict[bytes, bytes]]] = []
         self.dirty = False

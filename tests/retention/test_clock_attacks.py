@@ -227,7 +227,7 @@ def test_a_forged_token_event_is_found(stamped: Site, tmp_path: Path, fake: str)
             (other.folder / "tsa.cnf").read_text().replace("/authority", "/other")
         )
     with closing(stamped.open()) as archive:
-        newest = archive.journal.newest_signed_head()
+        newest = archive.head_history.newest_signed_head()
         assert newest is not None
         token = rfc3161.request_token(other.url, newest.data)
         claimed = clock.read_clocks().wall + timedelta(days=TEN_YEARS)
@@ -252,7 +252,7 @@ def test_a_token_over_another_head_than_it_is_journalled_for_is_found(
 ) -> None:
     """It would vouch for events that were written after it."""
     with closing(stamped.open()) as archive:
-        newest, *_, oldest = archive.journal.signed_heads()
+        newest, *_, oldest = archive.head_history.signed_heads()
         token = rfc3161.request_token(authority.url, oldest.data)
         roots = read_authority_certificates(archive)
         proven = rfc3161.verify_token(token, oldest.data, roots)

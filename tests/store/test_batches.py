@@ -37,7 +37,7 @@ def test_versions_and_events_share_one_transaction(site: Site, archive: Archive)
     hold = Draft("f", HoldPlaced(name="suit", reason="court", reported_by=None))
     with archive.writing(0) as writer:
         events = writer.write_batch([version("s", 1, None, added(b"a")), hold, version("t", 1, None, added(b"b"))])
-    assert [event.seq for event in events] == [4, 5, 6]
+    assert [event.seq for event in events] == [5, 6, 7]
     assert [event.prev for event in events[1:]] == [event.sha256 for event in events[:-1]]
     assert archive.journal.newest_event() == events[-1]
     assert sorted(each.tag for each in archive.index.versions()) == ["f/s/v1", "f/t/v1"]

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from archiver.model import Change, Op, Submission
 from archiver.store.archive import Archive
+from archiver.store.creation.archive_creation import create_archive
 from archiver.store.events.archive_events import ArchiveCreated, RecordAdded
 from archiver.store.events.chains import digest_chain_heads
 from archiver.store.events.evidence_events import ClockTicked
@@ -122,9 +123,9 @@ def test_a_chain_given_to_another_filing_is_found_by_verify(two: Site) -> None:
 def test_the_index_agrees_until_it_is_edited(two: Site) -> None:
     archive = two.open()
     try:
-        assert agree_with_signed_head(archive.index, archive.journal)
+        assert agree_with_signed_head(archive.index, archive.head_history)
         edit(two, *EDITS["a digest"])
-        assert not agree_with_signed_head(archive.index, archive.journal)
+        assert not agree_with_signed_head(archive.index, archive.head_history)
     finally:
         archive.close()
 
@@ -148,7 +149,7 @@ class Writing:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.archive = Archive.create(root / "archive", CREATED)
+        self.archive = create_archive(root / "archive", CREATED)
         self.versions: dict[str, tuple[int, str | None]] = {}
         self.expected: Counter[str | None] = Counter()
         self.holds = 0

@@ -327,7 +327,7 @@ def test_an_archive_is_not_created_without_a_signature(bare_site: Site, monkeypa
     """Its first head is the one by which everything after it is known."""
     bare_site.init()
     [first, *_] = [commit for commit in bare_site.check_journal() if commit.head]
-    assert (first.head["first"], first.head["last"]) == (1, 3)  # type: ignore[index]
+    assert (first.head["first"], first.head["last"]) == (1, 4)  # type: ignore[index]
 
 
 # --- another key

@@ -15,6 +15,7 @@ from archiver.filings import end_of_filing
 from archiver.filings.submissions import SubmissionFacts, record_submission
 from archiver.model import Submission
 from archiver.store.archive import Archive
+from archiver.store.creation.archive_creation import create_archive
 from archiver.store.events.archive_events import ArchiveCreated
 from archiver.store.events.event_details import GivenDetails
 from archiver.store.events.event_kinds import Action
@@ -29,7 +30,7 @@ steps = st.lists(st.sampled_from(["capture", "submit", "end", "token", "late tok
 @given(steps)
 def test_every_anchor_is_its_clock_or_the_first_later_token(history: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        archive = Archive.create(
+        archive = create_archive(
             Path(folder) / "a", ArchiveCreated(layout="{filing}/{submission}", retention_years=3)
         )
         check(archive, history)

@@ -15,7 +15,7 @@ import pytest
 
 from archiver.intake.snapshot import Snapshot
 from archiver.replica.known_objects import ReplicaState
-from archiver.store.archive import Archive
+from archiver.store.creation.archive_creation import create_archive
 from archiver.store.index import index_files
 from archiver.store.index.index_schema import IndexDamaged
 from archiver.store.index.queries import Index
@@ -84,7 +84,7 @@ def _replica_objects(path: Path) -> object:
 @pytest.mark.needs("processes")
 def test_an_index_that_is_just_being_made_is_not_called_damaged(tmp_path: Path) -> None:
     connect(tmp_path / "index.db").close()
-    with closing(Archive.create(tmp_path / "archive", CREATED)) as archive:
+    with closing(create_archive(tmp_path / "archive", CREATED)) as archive:
         index = index_files.open_index_read_only(tmp_path / "index.db", archive.journal)
         assert index.head_commit == archive.index.head_commit
         index.close()

@@ -22,6 +22,7 @@ from archiver.store.changes import MaterialPair, compute_changes
 from archiver.store.content.objects import ContentStore, lfs_pointer
 from archiver.store.content.root_folder import RootFolder
 from archiver.store.content.source import FileSource, SourceChanged
+from archiver.store.creation.archive_creation import create_archive
 from archiver.store.events.archive_events import ArchiveCreated
 from archiver.store.events.change_lines import encode_change_lines, parse_change_lines
 from archiver.store.events.event_details import GivenDetails
@@ -42,7 +43,7 @@ def content(tmp_path: Path) -> ContentStore:
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Archive:
-    made = Archive.create(tmp_path / "archive", CREATED)
+    made = create_archive(tmp_path / "archive", CREATED)
     yield made
     made.close()
 

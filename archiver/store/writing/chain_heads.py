@@ -15,8 +15,8 @@ from archiver.store.events.chains import (
     digest_chain_heads,
 )
 from archiver.store.events.event_files import FORMAT
+from archiver.store.head_history import HeadHistory
 from archiver.store.index.queries import Index
-from archiver.store.journal import Journal
 
 
 class ChainHeads:
@@ -58,7 +58,7 @@ class ChainHeads:
         return len(self._heads)
 
 
-def agree_with_signed_head(index: Index, journal: Journal) -> bool:
+def agree_with_signed_head(index: Index, history: HeadHistory) -> bool:
     """Return True unless the newest signed head proves that the heads of chains in ``index`` are wrong.
 
     ``index`` has caught up with the journal.  After unsigned events, nothing is compared, nor in format 1, which
@@ -66,7 +66,7 @@ def agree_with_signed_head(index: Index, journal: Journal) -> bool:
     """
     if index.format_number < FORMAT:
         return True
-    signed_head = journal.newest_signed_head()
+    signed_head = history.newest_signed_head()
     if signed_head is None or signed_head.head is None or signed_head.commit != index.head_commit:
         return True
     return ChainHeads(index).compute_digest() == signed_head.head.chain_heads

@@ -20,7 +20,7 @@ from archiver.store.events.signed_head import HEAD_NAMESPACE, SignedHead, parse_
 from archiver.store.failpoints import Step, announce_step
 from archiver.store.fsync import sync_path
 from archiver.store.git.packed_refs import read_regular_file
-from archiver.store.journal import Journal
+from archiver.store.head_history import HeadHistory
 from archiver.store.keys import SigningKey
 from archiver.store.writing.chain_heads import ChainHeads
 
@@ -48,9 +48,9 @@ class CoveredEvents(NamedTuple):
 class HeadSigner:
     """Signs heads for one archive, under the writer's lock."""
 
-    def __init__(self, journal: Journal, keys_folder: Path, spool_folder: Path) -> None:
+    def __init__(self, history: HeadHistory, keys_folder: Path, spool_folder: Path) -> None:
         """Sign with the key in ``keys_folder``; note in ``spool_folder`` what was signed."""
-        self._journal = journal
+        self._history = history
         self._keys_folder = keys_folder
         self._statements_path = spool_folder / _STATEMENTS_FILE
         #: Heads that were signed and never came into effect; None until the file was read.
@@ -71,13 +71,13 @@ class HeadSigner:
                 "from a backup of the keys folder. If there is no backup, run: archiver key replace",
                 path=self._keys_folder / "signing_key",
             )
-        previous = self._journal.newest_signed_head()
+        previous = self._history.newest_signed_head()
         abandoned = self._read_abandoned()
         head = SignedHead(
             archive=events.archive,
             format=FORMAT,
             # Events that were written without a usable key are covered by the next head.
-            first=self._journal.first_seq_after(previous) or events.batch,
+            first=self._history.first_seq_after(previous) or events.batch,
             batch=events.batch,
             last=events.newest.seq,
             event=name_algorithm("sha256", events.newest.sha256),
@@ -119,7 +119,7 @@ class HeadSigner:
         except ValueError:
             # The line was cut by a crash, so that the head was never signed.
             return False
-        return not self._journal.accounts_for_head(statement)
+        return not self._history.accounts_for_head(statement)
 
     def _note_statement(self, head_bytes: bytes, *, is_appended: bool) -> None:
         """Write a head durably before it is signed; the heads in the file are kept if ``is_appended``."""
