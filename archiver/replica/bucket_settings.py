@@ -14,6 +14,8 @@ from archiver.config.bucket_access import BucketAccess
 from archiver.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
+    from archiver.config.settings import Config
+    from archiver.store.archive import Archive
     from archiver.store.events.archive_events import ReplicaCreated
 
 _URL = re.compile(r"s3://(?P<bucket_name>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>[^\s?#]*))?")
@@ -85,6 +87,15 @@ def settings_from_url(url: str, access: BucketAccess, *, uses_object_lock: bool 
         thread_count=access.max_transfers,
         uses_object_lock=uses_object_lock,
     )
+
+
+def read_replica_settings(archive: Archive, config: Config) -> BucketSettings | None:
+    """Return the settings of the replica, or None for an archive without a replica.
+
+    Raises UsageError if the journalled address or the endpoint cannot be used.
+    """
+    journalled_replica = archive.index.current_replica()
+    return None if journalled_replica is None else settings_from_journal(journalled_replica, config.replica)
 
 
 def settings_from_journal(journalled_replica: ReplicaCreated, access: BucketAccess) -> BucketSettings:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from archiver.config.settings import Config
 from archiver.errors import NotFoundError
 from archiver.replica.bucket import Bucket
-from archiver.replica.bucket_settings import BucketSettings, settings_from_journal
+from archiver.replica.bucket_settings import BucketSettings, read_replica_settings
 from archiver.replica.inventory_check import check_inventory
 from archiver.replica.known_objects import ReplicaState, replica_state_path
 from archiver.replica.parallel_transfers import Progress
@@ -29,15 +29,6 @@ class Replica:
     #: The objects known to be in the bucket.
     state: ReplicaState
     settings: BucketSettings
-
-
-def read_replica_settings(archive: Archive, config: Config) -> BucketSettings | None:
-    """Return the settings of the replica, or None for an archive without a replica.
-
-    Raises UsageError if the journalled address or the endpoint cannot be used.
-    """
-    journalled_replica = archive.index.current_replica()
-    return None if journalled_replica is None else settings_from_journal(journalled_replica, config.replica)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 from archiver import clock
 from archiver.config.settings import Config
 from archiver.errors import LazyMessage
-from archiver.replica.connect import read_replica_settings
+from archiver.replica.bucket_settings import read_replica_settings
 from archiver.replica.known_objects import ReplicaState, replica_state_path
 from archiver.store.archive import Archive
 from archiver.store.index import overview

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Iterable
-from typing import Any
 
-from archiver.store.git.fast_import import GitEnded, end_process
+from archiver.store.git.git_process import GitEnded, GitProcess
 
 _READ_BYTES = 1 << 16
 
@@ -22,8 +21,8 @@ class CatFile:
     After any error but KeyError it can only be closed.
     """
 
-    def __init__(self, process: Any, patience_seconds: float) -> None:
-        """Use a process started by GitPython; each read waits for ``patience_seconds`` at most."""
+    def __init__(self, process: GitProcess, patience_seconds: float) -> None:
+        """Use the running ``git cat-file``; each read waits for ``patience_seconds`` at most."""
         self._process = process
         self._patience = patience_seconds
         self._descriptor: int = process.stdout.fileno()
@@ -75,4 +74,4 @@ class CatFile:
 
     def close(self) -> None:
         """End the process."""
-        end_process(self._process.proc)
+        self._process.end()

@@ -1,5 +1,8 @@
 """Run git on a repository; the only module importing GitPython.
 
+GitPython starts whatever writes.  Commands that only read are started without it, because to import it takes a
+tenth of a second and runs git twice: more than all that ``archiver log`` needs of git.
+
 The settings of the system, of the user and of the repository are switched off: git obeys only our own, in a
 private directory (:mod:`archiver.store.git.private_directory`).
 """
@@ -10,14 +13,14 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
 from archiver.errors import ConfigError, StorageError
-from archiver.store.git.fast_import import end_process
+from archiver.store.git.git_process import GitProcess
 from archiver.store.git.private_directory import OBJECT_DIRECTORY, PrivateDirectory
 
 #: A git process that is silent for this long hangs, on a dead disk for example, and is killed.  A shorter time
@@ -28,11 +31,28 @@ _COPY_BYTES = 1 << 20
 _OUTER_TIMEOUT_SECONDS = 10.0
 HANGS = b"it did not answer and was ended"
 
+#: The git commands that only read.
+_READING_COMMANDS = frozenset({"cat-file", "diff-tree", "for-each-ref", "merge-base", "rev-list"})
+
 #: Switches off the settings of the system and of the user.
 _NO_OTHER_SETTINGS = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
 #: Keeps git from contacting another server: it must not fetch a missing object, with a program that the settings
 #: of the repository name.
 _SILENT = {"GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1"}
+#: The environment of every git that runs in the private directory.
+_OWN_ENVIRONMENT = {
+    **_NO_OTHER_SETTINGS,
+    **_SILENT,
+    "GIT_OBJECT_DIRECTORY": OBJECT_DIRECTORY,
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_OPTIONAL_LOCKS": "0",
+    # Replacements, grafts and shallow clones would show another history than the stored one.
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_GRAFT_FILE": os.devnull,
+    "GIT_SHALLOW_FILE": "",
+    "LANGUAGE": "C",
+    "LC_ALL": "C",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +64,7 @@ class OuterSetting:
 
 
 class GitCommands:
-    """The git commands for one repository, run through GitPython's command interface.
+    """The git commands for one repository.
 
     ``patience_seconds`` is the time for which a command may be silent before it is killed.  The owner calls
     :meth:`close`.
@@ -86,9 +106,7 @@ class GitCommands:
         try:
             import git
         except ImportError:  # GitPython cannot be imported if git is not installed.
-            raise ConfigError(
-                "git is not installed or not in PATH. Nothing was changed. Install git 2.39 or later."
-            ) from None
+            raise _missing_git_error() from None
         finally:
             for name in _NO_OTHER_SETTINGS:
                 del os.environ[name]
@@ -96,16 +114,6 @@ class GitCommands:
         interface = git.cmd.Git()
         # The constructor would expand variables in the path of a folder named "$HOME".
         interface._working_dir = os.fspath(self.path)
-        interface.update_environment(
-            **_NO_OTHER_SETTINGS,
-            GIT_TERMINAL_PROMPT="0",
-            GIT_OPTIONAL_LOCKS="0",
-            # Replacements, grafts and shallow clones would show another history than the stored one.
-            GIT_NO_REPLACE_OBJECTS="1",
-            GIT_GRAFT_FILE=os.devnull,
-            GIT_SHALLOW_FILE="",
-            LC_ALL="C",
-        )
         return interface
 
     def run(
@@ -134,54 +142,74 @@ class GitCommands:
         takes longer than ``patience_seconds`` is killed, with the exit code -1, unless ``is_long`` or ``out`` is
         given.  Raises StorageError if git cannot be started.
         """
-        # The handle is kept, because GitPython ends the process when the handle is garbage-collected.
-        handle = self.start(*arguments)
-        process: subprocess.Popen[bytes] = handle.proc
+        process = self.start(*arguments)
         try:
             if out is not None:
                 return self._stream(process, stdin or b"", out)
-            written, err = process.communicate(stdin or b"", timeout=None if is_long else self.patience_seconds)
+            timeout = None if is_long else self.patience_seconds
+            written, err = process.popen.communicate(stdin or b"", timeout=timeout)
         except subprocess.TimeoutExpired:
             return -1, b"", HANGS
         finally:
-            end_process(process)
-        return process.returncode, written, err
+            process.end()
+        return process.popen.returncode, written, err
 
-    def _stream(self, process: subprocess.Popen[bytes], stdin: bytes, out: IO[bytes]) -> tuple[int, bytes, bytes]:
+    def _stream(self, process: GitProcess, stdin: bytes, out: IO[bytes]) -> tuple[int, bytes, bytes]:
         """Feed ``stdin`` to a process and copy its output to ``out`` in chunks; return as :meth:`attempt` does.
 
         For output of gigabytes, which would not fit into memory.
         """
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stderr is not None
         # The input can be written as a whole first: the commands used here answer only when they have read all of
         # it.
         process.stdin.write(stdin)
         process.stdin.close()
         shutil.copyfileobj(process.stdout, out, _COPY_BYTES)
         err = process.stderr.read()
-        return process.wait(), b"", err
+        return process.popen.wait(), b"", err
 
-    def start(self, *arguments: str) -> Any:
-        """Start a command, and return GitPython's handle of the process, which the caller ends.
+    def start(self, *arguments: str) -> GitProcess:
+        """Start a command, and return the process, which the caller ends.
 
-        Raises StorageError if git cannot be started.
+        Raises StorageError if git cannot be started, ConfigError if it is not installed.
         """
+        command_line = self._command(arguments)
+        if _command_of(arguments) in _READING_COMMANDS:
+            return self._start_reading(command_line)
         interface = self._git
         from git.exc import GitCommandNotFound
 
         try:
-            return interface.execute(
-                self._command(arguments),
+            handle = interface.execute(
+                command_line,
                 istream=subprocess.PIPE,
                 as_process=True,
-                env=_SILENT | {"GIT_OBJECT_DIRECTORY": OBJECT_DIRECTORY},
+                env=_OWN_ENVIRONMENT,
                 # In our session, a Ctrl-C on the daemon's terminal would kill git in the middle of a version.
                 start_new_session=True,
             )
         except GitCommandNotFound as error:
             raise self.failed(_command_of(arguments), str(error).encode()) from None
+        return GitProcess(handle.proc, handle)
+
+    def _start_reading(self, command_line: list[str]) -> GitProcess:
+        """Start a command that only reads, without GitPython; otherwise as :meth:`start`."""
+        try:
+            popen = subprocess.Popen(
+                command_line,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=self.path,
+                env=os.environ | _OWN_ENVIRONMENT,
+                start_new_session=True,
+            )
+        except FileNotFoundError as error:
+            if error.filename == os.fspath(self.path):
+                raise self.failed(_command_of(command_line[2:]), str(error).encode()) from None
+            raise _missing_git_error() from None
+        except OSError as error:
+            raise self.failed(_command_of(command_line[2:]), str(error).encode()) from None
+        return GitProcess(popen)
 
     def _command(self, arguments: Iterable[str]) -> list[str]:
         """Return the complete command line; raises StorageError if the private directory cannot be made."""
@@ -235,7 +263,11 @@ class GitCommands:
         )
 
 
-def _command_of(arguments: tuple[str, ...]) -> str:
+def _missing_git_error() -> ConfigError:
+    return ConfigError("git is not installed or not in PATH. Nothing was changed. Install git 2.39 or later.")
+
+
+def _command_of(arguments: Sequence[str]) -> str:
     """Return the command's name: it follows the settings, each of which is a pair of ``-c`` and ``key=value``."""
     settings = 2 * arguments.count("-c")
     return arguments[settings]

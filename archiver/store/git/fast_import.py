@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
 import threading
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from typing import IO, Any
+from typing import IO
 
 from archiver import clock
+from archiver.store.git.git_process import GitEnded, GitProcess
 from archiver.store.keys import PRINCIPAL
 
 IDENTITY = f"archiver <{PRINCIPAL}>"
 _COPY_BYTES = 1 << 16
-
-
-class GitEnded(Exception):
-    """git closed its end of the pipe before answering."""
 
 
 class FastImport:
@@ -26,8 +21,8 @@ class FastImport:
     no ref behind.
     """
 
-    def __init__(self, process: Any) -> None:
-        """Write to a process started by GitPython."""
+    def __init__(self, process: GitProcess) -> None:
+        """Write to the running ``git fast-import``."""
         self._process = process
         self._in: IO[bytes] = process.stdin
         self._marks = 0
@@ -114,16 +109,16 @@ class FastImport:
         self._in.write(b"done\n")
         self._in.close()
         # GitPython's own wait() would raise an exception that quotes the whole command.
-        if self._process.proc.wait() != 0:
+        if self._process.popen.wait() != 0:
             raise GitEnded
 
     def end(self) -> None:
         """Kill the process, so a thread waiting for an answer gets GitEnded or BrokenPipeError."""
-        self._process.proc.kill()
+        self._process.popen.kill()
 
     def close(self) -> None:
         """End the process if still running, and close the pipes."""
-        end_process(self._process.proc)
+        self._process.end()
 
 
 class Overseer:
@@ -153,17 +148,6 @@ class Overseer:
                 self.ended_it = True
                 self._stream.end()
                 return
-
-
-def end_process(process: subprocess.Popen[bytes]) -> None:
-    """Kill a git process if still running, wait for the end, and close the pipes."""
-    if process.poll() is None:
-        process.kill()
-        process.wait()
-    for pipe in (process.stdin, process.stdout, process.stderr):
-        if pipe is not None:
-            with suppress(BrokenPipeError):
-                pipe.close()
 
 
 def _quoted(path: bytes) -> bytes:

@@ -12,11 +12,10 @@ import os
 import select
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from archiver.store.fsync import sync_path
 from archiver.store.git.commands import HANGS, GitCommands
-from archiver.store.git.fast_import import end_process
+from archiver.store.git.git_process import GitProcess
 
 #: The object id of a ref that does not exist.
 ZERO = "0" * 40
@@ -42,7 +41,7 @@ def commit_moves(commands: GitCommands, moves: Sequence[RefUpdate], durable_refs
     Raises StorageError if git refuses or does not answer, OSError if a lock file cannot be synced; no ref has
     moved then, unless git died in the middle.
     """
-    process: Any = commands.start("update-ref", "-z", "--stdin")
+    process = commands.start("update-ref", "-z", "--stdin")
     try:
         prepare = ["start", *(f"update {move.ref}\0{move.new}\0{move.old}" for move in moves), "prepare", ""]
         _send(commands, process, "\0".join(prepare).encode("utf-8"), b"prepare: ok\n")
@@ -51,10 +50,10 @@ def commit_moves(commands: GitCommands, moves: Sequence[RefUpdate], durable_refs
             sync_path(f"{os.fspath(commands.path)}/{ref}.lock")
         _send(commands, process, b"commit\0", b"commit: ok\n")
     finally:
-        end_process(process.proc)
+        process.end()
 
 
-def _send(commands: GitCommands, process: Any, request: bytes, last_answer: bytes) -> None:
+def _send(commands: GitCommands, process: GitProcess, request: bytes, last_answer: bytes) -> None:
     """Send ``request`` to git, and wait until it ends its answer with ``last_answer``; raises StorageError."""
     try:
         process.stdin.write(request)

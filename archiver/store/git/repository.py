@@ -17,7 +17,8 @@ from archiver.store.failpoints import Step, announce_step
 from archiver.store.fsync import sync_filesystem
 from archiver.store.git import hooks, repository_format
 from archiver.store.git.commands import HANGS, GitCommands, OuterSetting
-from archiver.store.git.fast_import import FastImport, GitEnded, Overseer
+from archiver.store.git.fast_import import FastImport, Overseer
+from archiver.store.git.git_process import GitEnded
 from archiver.store.git.loose_object import write_loose_object
 from archiver.store.git.ref_transaction import ZERO, RefUpdate, commit_moves
 from archiver.store.git.repository_reader import RepositoryReader

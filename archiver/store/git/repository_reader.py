@@ -12,7 +12,7 @@ from typing import IO
 from archiver.store.git import packed_refs
 from archiver.store.git.cat_file import CatFile, GitHangs
 from archiver.store.git.commands import HANGS, GitCommands
-from archiver.store.git.fast_import import GitEnded
+from archiver.store.git.git_process import GitEnded
 
 #: The number of objects requested from git at once.  Their names are a few kilobytes, which a pipe holds; with
 #: more, git and this process could wait for each other.

@@ -112,10 +112,12 @@ class Index(IndexConnection):
 
     def current_replica(self) -> ReplicaCreated | None:
         """Return the address and settings of the replica that was created last; None if none was created."""
+        details_json = self._read_meta("replica")
+        if details_json is None:
+            return None
         from archiver.store.events.archive_events import ReplicaCreated
 
-        details_json = self._read_meta("replica")
-        return None if details_json is None else ReplicaCreated.from_details(json.loads(details_json))
+        return ReplicaCreated.from_details(json.loads(details_json))
 
     @property
     def created_at(self) -> str:

@@ -17,7 +17,6 @@ from archiver.store.repair import journal_repair, set_aside
 from archiver.store.repair.journal_repair import WholeEvent
 from archiver.store.repair.set_aside import LostRecord, LostVersion
 from archiver.store.writing.drafts import Draft
-from archiver.store.writing.upgrade import draft_upgrade
 
 if TYPE_CHECKING:
     from archiver.store.archive import Archive
@@ -185,6 +184,9 @@ def accept(archive: Archive, wait_seconds: float) -> tuple[Loss, Event | None]:
         ref_updates += [
             RefUpdate(ref, ZERO, oid) for ref, oid in loss.refs_to_restore.items() if ref not in loss.unknown_refs
         ]
+        # status reads lost records with this module, and writes nothing.
+        from archiver.store.writing.upgrade import draft_upgrade
+
         accepted = Draft("archive", _build_details(loss, seq))
         event = writer.write_batch([accepted, *draft_upgrade(archive)], recovered=ref_updates)[0]
         keys.write_signers(archive.keys_folder, archive.journalled_signers())
