@@ -203,11 +203,10 @@ class GitCommands:
                 env=os.environ | _OWN_ENVIRONMENT,
                 start_new_session=True,
             )
-        except FileNotFoundError as error:
-            if error.filename == os.fspath(self.path):
-                raise self.failed(_command_of(command_line[2:]), str(error).encode()) from None
-            raise _missing_git_error() from None
         except OSError as error:
+            # The folder of the repository may be missing as well as the program.
+            if isinstance(error, FileNotFoundError) and error.filename == command_line[0]:
+                raise _missing_git_error() from None
             raise self.failed(_command_of(command_line[2:]), str(error).encode()) from None
         return GitProcess(popen)
 
