@@ -82,16 +82,24 @@ def site_on(root: Path, filesystem: str) -> Iterator[tuple[Site, CutVolume]]:
 
 def cut_once(site: Site, volume: CutVolume, chance: random.Random) -> list[str]:
     """Let the daemon capture, cut the power at a random moment, and check; return the versions it had reported."""
-    daemon = site.start("--settle", "0")
+    log_path = site.root / "daemon.log"
+    with open(log_path, "w", encoding="utf-8") as log:
+        daemon = site.start("--settle", "0", output=log)
+    # A cut before the first version would cut nothing.
+    site.write("first/first/first.txt", str(chance.random()))
+    wait_until(lambda: "Captured first/first/" in log_path.read_text("utf-8"), seconds=60)
     for number in range(40):
-        folder = f"f{chance.randrange(3)}/s{chance.randrange(4)}"
-        site.write(f"{folder}/{chance.randrange(20)}.txt", f"{number} {chance.random()}")
+        # Several submissions at the same time become one batch.
+        for submission in chance.sample(range(4), chance.randrange(1, 4)):
+            folder = f"f{chance.randrange(3)}/s{submission}"
+            site.write(f"{folder}/{chance.randrange(20)}.txt", f"{number} {chance.random()}")
         time.sleep(chance.uniform(0, 0.03))
     time.sleep(chance.uniform(0, 0.4))
     volume.cut(keep_log=chance.random() < 0.5)
     time.sleep(0.05)
     daemon.kill()
-    output = daemon.communicate()[0]
+    daemon.wait()
+    output = log_path.read_text("utf-8")
     reported = [
         line.split(" (")[0].removeprefix("Captured ") for line in output.splitlines() if "Captured " in line
     ]

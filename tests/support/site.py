@@ -13,7 +13,7 @@ import time
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from archiver.store.archive import Archive
 from tests.support.forked_commands import command_server
@@ -133,11 +133,11 @@ class Site:
     def findings(self) -> list[dict[str, str]]:
         return self.json("verify", code=5)["findings"]
 
-    def start(self, *arguments: object) -> subprocess.Popen[str]:
+    def start(self, *arguments: object, output: int | IO[str] = subprocess.PIPE) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [COMMAND, "--config", self.config, "run", *map(_argument, arguments)],
             cwd=self.root,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
         )
