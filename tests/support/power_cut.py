@@ -59,7 +59,13 @@ class CutVolume:
         """Mount the filesystem again, which replays its log; whoever used it has ended or is about to."""
         # The children of a killed daemon end a moment after it.
         wait_until(lambda: subprocess.run(["umount", self.point], capture_output=True).returncode == 0)
+        # In a mount namespace that somebody made meanwhile, the disk is still there, and still shut down.
+        wait_until(lambda: not self._is_in_use(), seconds=120)
         self._mount()
+
+    def _is_in_use(self) -> bool:
+        loop_devices = subprocess.run(["losetup", "-j", self._image], check=True, capture_output=True)
+        return bool(loop_devices.stdout)
 
     def end(self) -> None:
         subprocess.run(["umount", "-l", self.point], check=True)
