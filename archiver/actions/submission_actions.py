@@ -1,4 +1,4 @@
-"""Record submissions to the regulator."""
+"""Record submissions to the regulator, and files that are about them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from archiver.actions.context import ActionContext
 from archiver.actions.registry import action
 from archiver.actions.request_fields import Argument, Request, TextRule
 from archiver.errors import LazyMessage, NotFoundError, UsageError
-from archiver.filings.submissions import SubmissionFacts, check_version_complete, record_submission
+from archiver.filings.submissions import (
+    StatedFile,
+    SubmissionFacts,
+    attach_file,
+    check_version_complete,
+    record_submission,
+)
 from archiver.intake.capture_now import capture_now, check_submission_readable, find_changed_paths
 from archiver.model import Submission, Version
 from archiver.retention.policy import decide_retention
@@ -40,6 +46,28 @@ class SubmitVersion(Request):
     #: Why this version is signed although it may be incomplete. If ``version_number`` is None, the reason is only
     #: recorded: the newest version must be complete.
     exception_reason: Annotated[str | None, Argument("reason", is_omitted_when_empty=True)] = None
+    #: Receipts and notices in the submission folder, which are about the submission and not part of it.
+    receipt_paths: Annotated[
+        tuple[str, ...] | None, Argument("receipt_paths", TextRule.LOOKED_UP, is_omitted_when_empty=True)
+    ] = None
+    notice_paths: Annotated[
+        tuple[str, ...] | None, Argument("notice_paths", TextRule.LOOKED_UP, is_omitted_when_empty=True)
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachSubmissionFile(Request):
+    """A request to record that a captured file is about an earlier submission to the regulator."""
+
+    #: The signed tag, the version that was submitted, or FILING/SUBMISSION: then the newest submission.
+    submission_tag: Annotated[str, Argument("submission", TextRule.LOOKED_UP)]
+    #: Relative to the submission folder, as listed by ``show``.
+    path: Annotated[str, Argument("path", TextRule.LOOKED_UP)]
+    #: One of ``submission_kinds.FILE_ROLES``.
+    role: Annotated[str, Argument("role")]
+    #: The version that has the file. None: the newest one of the submission folder.
+    version_tag: Annotated[str | None, Argument("version", TextRule.LOOKED_UP)] = None
+    reported_by: Annotated[str | None, Argument("by")] = None
 
 
 @action("submit")
@@ -54,7 +82,7 @@ def submit_version(context: ActionContext, request: SubmitVersion) -> dict[str, 
     ``problem``, the reason why the checkpoint afterwards could not be signed (None if it was signed).
 
     Raises UsageError for a day in the future, an unknown kind or form of number, or a change that is not captured
-    yet; NotFoundError for an unknown submission or version; and SubmissionRefused if materials are unreadable,
+    yet; NotFoundError for an unknown submission, version, or file about the submission; and SubmissionRefused if materials are unreadable,
     lost or damaged, unless the request names a version and the reason for an exception. Nothing is recorded then.
     """
     if request.submitted_on > clock.today(context.config.zone):
@@ -78,6 +106,11 @@ def submit_version(context: ActionContext, request: SubmitVersion) -> dict[str, 
             reported_by=request.reported_by,
             number_override_reason=request.number_override_reason,
             exception_reason=exception_reason,
+            stated_files=tuple(
+                StatedFile(path, role)
+                for role, paths in (("receipt", request.receipt_paths), ("notice", request.notice_paths))
+                for path in paths or ()
+            ),
         ),
         context.lock_timeout,
         context.config.sm3,
@@ -92,6 +125,63 @@ def submit_version(context: ActionContext, request: SubmitVersion) -> dict[str, 
         "conditions": retention.conditions_clause,
         "problem": checkpoint_problem,
     }
+
+
+@action("submission-attach")
+def attach_submission_file(context: ActionContext, request: AttachSubmissionFile) -> dict[str, Any]:
+    """Record that a captured file, such as a receipt that came later, is about an earlier submission.
+
+    Returns ``submitted``, the signed tag of the submission; ``version``, the version with the file; and ``path``.
+
+    Raises NotFoundError for an unknown submission, version, or file, and UsageError if nothing was submitted, if
+    the version belongs to another filing, if the role is unknown, or if the file is recorded already. Nothing is
+    journalled then.
+    """
+    archive = context.archive
+    submitted_version, submission_tag = _find_submission_record(context, request.submission_tag)
+    if request.version_tag is None:
+        file_version = archive.index.newest_version(submitted_version.submission) or submitted_version
+    else:
+        file_version = find_version(archive, request.version_tag)
+    if file_version.submission.filing != submitted_version.submission.filing:
+        raise UsageError(
+            "{tag} and {submission} belong to different filings. Nothing was recorded.",
+            tag=file_version.tag,
+            submission=submission_tag,
+        )
+    stated_file = StatedFile(request.path, request.role)
+    attach_file(
+        archive, submission_tag, file_version, stated_file, request.reported_by, context.lock_timeout
+    )
+    return {"submitted": submission_tag, "version": file_version.tag, "path": request.path}
+
+
+def _find_submission_record(context: ActionContext, typed_name: str) -> tuple[Version, str]:
+    """Return the version of a submission to the regulator, and the signed tag of this submission.
+
+    ``typed_name`` is that tag, the tag of the version, or FILING/SUBMISSION; of several submissions the newest one
+    counts.  Raises NotFoundError if there is no such tag or folder, UsageError if nothing was submitted.
+    """
+    archive = context.archive
+    if typed_name.count("/") == 1:
+        submission = find_submission(archive, typed_name)
+        versions = archive.index.versions(submission.filing, submission.name)
+    else:
+        versions = [find_version(archive, typed_name)]
+    submitted = [(version, record) for version in versions for record in version.submitted]
+    if not submitted:
+        raise UsageError(
+            "{name} was not submitted. Nothing was recorded. To record the submission, run: archiver submit "
+            "{folder!q} --on DATE",
+            name=typed_name,
+            folder=str(versions[0].submission) if versions else typed_name,
+        )
+    named_tag = typed_name.removeprefix("refs/tags/")
+    for version, record in submitted:
+        if record.tag == named_tag:
+            return version, record.tag
+    newest_version, newest_record = max(submitted, key=lambda pair: pair[1].at)
+    return newest_version, newest_record.tag
 
 
 def _choose_version(

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from archiver import __version__, clock
 from archiver.audit.bag import BagWriter
 from archiver.audit.export_selection import ExportSelection
+from archiver.audit.file_roles import FileRoles
 from archiver.audit.package_journal import PackageJournalWriter, WrittenReceipt
 from archiver.audit.package_resources import add_resources
 from archiver.audit.portable import PortableNames
@@ -30,6 +31,7 @@ from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.events.canonical_json import encode_canonical
 from archiver.store.git.repository import JOURNAL
+from archiver.store.index.submission_files import list_submission_files
 
 
 class _ContentKey(NamedTuple):
@@ -62,6 +64,7 @@ class PackageWriter:
         self._policy = policy
         self._presentation = presentation
         self._document_reader = document_reader
+        self._file_roles = FileRoles(list_submission_files(archive.index))
         self._shown_documents = ShownDocuments(archive.content, document_reader)
         #: Path in the package of each content, with ``data/``.
         self._content_paths: dict[_ContentKey, str] = {}
@@ -156,7 +159,7 @@ class PackageWriter:
         The report describes materials only if ``is_listed``.  Retention is decided as of ``retention_time``.
         """
         material_lines = [
-            self._describe_material(version, material, is_listed)
+            self._file_roles.mark(version, material, self._describe_material(version, material, is_listed))
             for material in self._archive.index.materials(version.submission, version.number)
         ]
         list_bytes = b"".join(
@@ -178,6 +181,7 @@ class PackageWriter:
             decide_retention(version, self._policy, retention_time),
             material_lines if is_listed else [],
             f"data/{self._material_list_name(version)}",
+            self._file_roles.files_by_tag,
         )
 
     def _material_list_name(self, version: Version) -> str:
@@ -203,6 +207,7 @@ class PackageWriter:
                     "seq": receipt_by_tag[record.tag].seq,
                     "receipt": receipt_by_tag[record.tag].path,
                     **({"reason": record.reason} if record.reason else {}),
+                    **self._file_roles.describe_submission(record.tag),
                 }
                 for record in version.submitted
             ],

@@ -21,7 +21,7 @@ from archiver.filings.due.deadlines import Deadline, compute_deadlines
 from archiver.filings.expected_materials import ExpectedMaterial, find_expected
 from archiver.filings.register import Filing, filings_from_events
 from archiver.filings.submission_kinds import kind_from_folder
-from archiver.filings.version_differences import TextChange, compare_texts, compare_versions
+from archiver.filings.version_differences import TextChange, compare_submitted_versions, compare_texts
 from archiver.model import Change, Event, SubmissionRecord, Version
 from archiver.retention.policy import RetentionPolicy
 from archiver.store import names
@@ -39,6 +39,7 @@ _LOGGED_ACTIONS = frozenset(
         Action.HOLD,
         Action.LIFT,
         Action.SUBMIT,
+        Action.SUBMISSION_FILE,
         Action.FILING_END,
         Action.FILING_SET,
         Action.NOTICE,
@@ -273,7 +274,7 @@ class PackageReport:
             ),
             kind_from_folder(newest_line.version.submission.folder),
         )
-        material_paths = [material.path for material in newest_line.materials if material.sha256]
+        material_paths = [material.path for material in newest_line.materials if material.sha256 and not material.role]
         return SubmissionSection(
             name=submission_name,
             kind=submission_kind,
@@ -295,7 +296,7 @@ class PackageReport:
         )
         differences = []
         for (old_record, old_version), (new_record, new_version) in pairwise(submitted_versions):
-            changes = compare_versions(self._archive.index, old_version, new_version)
+            changes, _ = compare_submitted_versions(self._archive.index, old_version, new_version)
             differences.append(
                 SubmissionDifference(
                     old_tag=old_record.tag,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from archiver.documents.document import Document
 from archiver.errors import LazyMessage
 from archiver.model import Version
 from archiver.retention.policy import RetentionDecision
+from archiver.store.index.submission_files import SubmissionFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class MaterialLine:
     omission_reason: LazyMessage | None = None
     defect: LazyMessage | None = None  # the defect found at capture, such as a PDF cut short
     document: Document | None = None  # None if the report does not list the version's materials
+    #: What the file is to a submission that it is about and not part of, such as "receipt"; None for other files.
+    role: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,8 @@ class VersionLine:
     decision: RetentionDecision  # how long the version is kept
     materials: list[MaterialLine]  # empty if the report does not list the version's materials
     list_path: str  # the path in the package of the list of all materials
+    #: Signed tag of a submission of the archive -> the files that are about it.
+    files_by_tag: Mapping[str, Sequence[SubmissionFile]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

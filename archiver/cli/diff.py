@@ -35,15 +35,16 @@ _OPERATION_NAMES = {
 def diff_command(session: Session, old_tag: str, new_tag: str, as_json: bool, with_text: bool) -> None:
     """Print the changes from the old to the new version.
 
+    If both were submitted, files about a submission are not compared, because they are not part of it.
     With ``with_text``, also print the lines that differ in each modified document; ``--json`` never prints them.
     Raises NotFoundError for an unknown tag.
     """
-    from archiver.filings.version_differences import compare_versions
+    from archiver.filings.version_differences import compare_submitted_versions
     from archiver.store.resolve import find_version
 
     archive = session.open_archive()
     old_version, new_version = (find_version(archive, tag) for tag in (old_tag, new_tag))
-    changes = compare_versions(archive.index, old_version, new_version)
+    changes, left_out_paths = compare_submitted_versions(archive.index, old_version, new_version)
     console = session.console
     if as_json:
         console.print_json([_change_to_dict(change) for change in changes])
@@ -52,6 +53,8 @@ def diff_command(session: Session, old_tag: str, new_tag: str, as_json: bool, wi
         console.info("{old} and {new} contain the same files.", old=old_version.tag, new=new_version.tag)
     for change in changes:
         _print_change(console, change)
+    for path in left_out_paths:
+        console.info("Not compared, because it is about a submission: {path}", path=path)
     if with_text:
         _print_text_changes(console, archive, old_version, changes)
 

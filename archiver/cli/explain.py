@@ -13,8 +13,10 @@ from archiver.errors import LazyMessage
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from archiver.model import Version
     from archiver.retention.explain import RetentionExplanation
     from archiver.retention.policy import RetentionDecision, RetentionReason
+    from archiver.store.archive import Archive
 
 
 @command("Show how long a version is retained, why, and what extends retention.")
@@ -45,6 +47,8 @@ def explain_command(session: Session, tag_and_path: str, as_json: bool) -> None:
         )
         return
     _print_explanation(session, tag_and_path, explanation)
+    if material_path:
+        _print_file_role(session, archive, version, material_path)
     if not explanation.disposals:
         _print_how_to_extend(session, explanation.decision, accepted_explanation.decision)
 
@@ -76,6 +80,27 @@ def _explanation_to_dict(tag: str, explanation: RetentionExplanation, accepted_u
             for reason in decision.reasons
         ],
     }
+
+
+def _print_file_role(session: Session, archive: Archive, version: Version, material_path: str) -> None:
+    """Print of which submissions a material of ``version`` is a receipt or a notice; nothing if of none.
+
+    It is retained like the files that were submitted.
+    """
+    from archiver.filings.code_names import FILE_ROLE_NAMES, name_for_code
+    from archiver.store import names
+    from archiver.store.index.submission_files import list_submission_files
+
+    raw_path = names.name_from_text(material_path)
+    materials = archive.index.materials(version.submission, version.number)
+    sha256 = next((material.sha256 for material in materials if material.path == raw_path), None)
+    for file in list_submission_files(archive.index, version.submission.filing):
+        if file.key == (raw_path, sha256):
+            session.console.info(
+                "  About {submission}, not part of it: {role}",
+                submission=file.submission_tag,
+                role=name_for_code(file.role, FILE_ROLE_NAMES),
+            )
 
 
 def _clock_clause(session: Session, reason: RetentionReason) -> LazyMessage | str:

@@ -11,7 +11,7 @@ from archiver.cli.session import Session, command
 from archiver.errors import LazyMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from archiver.model import Version
     from archiver.retention.policy import RetentionDecision
@@ -35,7 +35,10 @@ def log_command(session: Session, filing_or_submission: str | None, as_json: boo
     policy = session.read_retention_policy(archive)
     version_decisions = [(version, decide_retention(version, policy, compliance_time)) for version in versions]
     if as_json:
-        version_documents = [_version_to_dict(version, decision) for version, decision in version_decisions]
+        files_by_tag = _collect_files_by_tag(archive, scope)
+        version_documents = [
+            _version_to_dict(version, decision, files_by_tag) for version, decision in version_decisions
+        ]
         session.console.print_json(version_documents)
     elif not version_decisions:
         session.console.info("There are no versions yet. To capture files, run: archiver run")
@@ -120,9 +123,22 @@ def _find_scope(archive: Archive, filing_or_submission: str | None) -> _VersionS
     return _VersionScope(resolve.find_filing(archive, filing_or_submission), None)
 
 
-def _version_to_dict(version: Version, decision: RetentionDecision) -> dict[str, Any]:
+def _collect_files_by_tag(archive: Archive, scope: _VersionScope) -> dict[str, list[dict[str, Any]]]:
+    """Return the files about submissions, in the form of ``--json``, by the signed tag of the submission."""
+    from archiver.store.index.submission_files import list_submission_files
+
+    files_by_tag: dict[str, list[dict[str, Any]]] = {}
+    for file in list_submission_files(archive.index, scope.filing_name):
+        files_by_tag.setdefault(file.submission_tag, []).append(file.as_json())
+    return files_by_tag
+
+
+def _version_to_dict(
+    version: Version, decision: RetentionDecision, files_by_tag: Mapping[str, list[dict[str, Any]]]
+) -> dict[str, Any]:
     """Convert a version and the decision on its retention to a dict for ``--json``.
 
+    ``files_by_tag`` are the files about submissions; only a submission with any has the member ``about``.
     The keys must never change.  Times are ISO 8601.
     """
     return {
@@ -145,6 +161,7 @@ def _version_to_dict(version: Version, decision: RetentionDecision) -> dict[str,
                 "number": submission_record.number,
             }
             | ({"reason": submission_record.reason} if submission_record.reason else {})
+            | ({"about": files_by_tag[submission_record.tag]} if submission_record.tag in files_by_tag else {})
             for submission_record in version.submitted
         ],
         "keep_until": decision.keep_until.isoformat(),

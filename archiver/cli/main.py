@@ -33,6 +33,7 @@ COMMANDS = {
     "show": "List the files of a version.",
     "diff": "Show the differences between two versions.",
     "submit": "Record the submission of a version.",
+    "submission": "Record files about earlier submissions, such as a receipt that came later.",
     "explain": "Show how long a version is retained, and why.",
     "filing": "Manage the register: facts, review status, and end of a filing.",
     "notice": "Manage the regulator's notices and their answers.",

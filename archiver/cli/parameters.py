@@ -132,6 +132,12 @@ class MaterialPattern(ObjectName):
         )
 
 
+class MaterialPath(MaterialPattern):
+    """The path of a file below a submission folder, as listings show it."""
+
+    name = "path"
+
+
 class DayParameter(click.ParamType):  # type: ignore[type-arg]
     """A day such as 2026-05-01."""
 

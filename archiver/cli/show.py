@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from archiver.cli.console import Console
     from archiver.model import Material, Version
+    from archiver.store.index.submission_files import SubmissionFile
 
 #: Digits of a SHA-256 to print in the table: enough to compare by eye, and few enough for the screen.
 _DIGEST_DIGITS = 16
@@ -25,23 +26,29 @@ _DIGEST_DIGITS = 16
 @json_option
 def show_command(session: Session, tag: str, as_json: bool) -> None:
     """Print a version's materials: the files and the empty folders. Raises NotFoundError for an unknown tag."""
+    from archiver.store.index.submission_files import files_of_version
     from archiver.store.resolve import find_version
 
     archive = session.open_archive()
     version = find_version(archive, tag)
     materials = list(archive.index.materials(version.submission, version.number))
+    submission_files = files_of_version(archive.index, version)
     if as_json:
-        session.console.print_json(_contents_to_dict(version, materials))
+        session.console.print_json(_contents_to_dict(version, materials, submission_files))
         return
     _print_version(session, version)
+    _print_submission_files(session, submission_files)
     _print_materials(session.console, materials)
 
 
-def _contents_to_dict(version: Version, materials: Sequence[Material]) -> dict[str, Any]:
+def _contents_to_dict(
+    version: Version, materials: Sequence[Material], submission_files: Sequence[SubmissionFile]
+) -> dict[str, Any]:
     """Convert a version and its materials to a dict for ``--json``, whose keys must never change.
 
     ``materials`` lists the files, and ``folders`` the empty folders.  Only files that look damaged have the member
-    ``health``.  Only a version that was submitted with a reason has the member ``submit_reasons``.
+    ``health``.  Only a version that was submitted with a reason has the member ``submit_reasons``, and only one
+    with files about its submissions has ``about``, which lists these files.
     """
     from archiver.store.names import name_as_text
 
@@ -67,7 +74,9 @@ def _contents_to_dict(version: Version, materials: Sequence[Material]) -> dict[s
         "materials": file_documents,
         "folders": [name_as_text(material.path) for material in materials if material.sha256 is None],
     }
-    return version_document | ({"submit_reasons": submit_reasons} if submit_reasons else {})
+    version_document |= {"submit_reasons": submit_reasons} if submit_reasons else {}
+    file_documents = [{"submission": file.submission_tag, **file.as_json()} for file in submission_files]
+    return version_document | ({"about": file_documents} if file_documents else {})
 
 
 def _print_version(session: Session, version: Version) -> None:
@@ -91,6 +100,20 @@ def _print_version(session: Session, version: Version) -> None:
         )
         if submission_record.reason:
             console.info("  Reason: {reason}", reason=submission_record.reason)
+
+
+def _print_submission_files(session: Session, submission_files: Sequence[SubmissionFile]) -> None:
+    """Print a line for each file that is about a submission of the version, and not part of it."""
+    from archiver.filings.code_names import FILE_ROLE_NAMES, name_for_code
+
+    for file in submission_files:
+        session.console.info(
+            "About {submission}, not part of it: {path} in {tag} ({role})",
+            submission=file.submission_tag,
+            path=file.path,
+            tag=file.version_tag,
+            role=name_for_code(file.role, FILE_ROLE_NAMES),
+        )
 
 
 def _print_materials(console: Console, materials: Sequence[Material]) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from archiver.cli.parameters import (
+    MaterialPath,
     NamedChoice,
     ObjectName,
     ReadableFile,
@@ -18,6 +20,11 @@ from archiver.cli.parameters import (
 )
 from archiver.cli.session import Session, command
 from archiver.filings.code_names import SUBMISSION_KIND_NAMES
+
+if TYPE_CHECKING:
+    from archiver.cli.console import Console
+    from archiver.model import Version
+    from archiver.store.archive import Archive
 
 
 @command(
@@ -54,6 +61,22 @@ from archiver.filings.code_names import SUBMISSION_KIND_NAMES
 @click.option(
     "--receipt", type=ReadableFile(), metavar="FILE", help=("Receipt from the portal, stored with the record.")
 )
+@click.option(
+    "--receipt-in-folder",
+    "receipt_paths",
+    type=MaterialPath(),
+    multiple=True,
+    metavar="PATH",
+    help="Receipt in the submission folder: a file about the submission, and not part of it; repeatable.",
+)
+@click.option(
+    "--notice-in-folder",
+    "notice_paths",
+    type=MaterialPath(),
+    multiple=True,
+    metavar="PATH",
+    help="Notice of the regulator in the submission folder, not part of the submission either; repeatable.",
+)
 @reported_by_option("Submitter, recorded in addition to the login name.")
 def submit_command(
     session: Session,
@@ -65,6 +88,8 @@ def submit_command(
     force: bool,
     reason: str | None,
     receipt: Path | None,
+    receipt_paths: tuple[str, ...],
+    notice_paths: tuple[str, ...],
     reported_by: str | None,
 ) -> None:
     """Sign and record the submission, then warn of any files that look damaged.
@@ -73,6 +98,7 @@ def submit_command(
     unknown submission or version.  Nothing is recorded then.
     """
     from archiver.actions.submission_actions import SubmitVersion
+    from archiver.store.resolve import find_version
 
     submission_result = session.perform(
         SubmitVersion(
@@ -85,6 +111,8 @@ def submit_command(
             receipt_name=file_name_to_record(receipt),
             reported_by=reported_by,
             exception_reason=reason,
+            receipt_paths=receipt_paths,
+            notice_paths=notice_paths,
         ),
         receipt,
     )
@@ -96,23 +124,47 @@ def submit_command(
         open=submission_result["conditions"],
     )
     session.console.warn_if_checkpoint_failed(submission_result)
-    _warn_of_damaged_files(session, submission_result["tag"])
+    archive = session.open_archive()
+    version = find_version(archive, submission_result["tag"])
+    _warn_of_earlier_files(session.console, archive, version, submission_result["submitted"])
+    _warn_of_damaged_files(session.console, archive, version)
 
 
-def _warn_of_damaged_files(session: Session, tag: str) -> None:
+def _warn_of_earlier_files(console: Console, archive: Archive, version: Version, submission_tag: str) -> None:
+    """Print a warning for each file that is signed now, and that is about an earlier submission.
+
+    Nothing is left out that the user did not state: the regulator may have received the file again.
+    """
+    from archiver.store.index.submission_files import FileKey, list_submission_files
+
+    submission_files = list_submission_files(archive.index, version.submission.filing)
+    if not submission_files:
+        return
+    own_keys = {file.key for file in submission_files if file.submission_tag == submission_tag}
+    earlier_files = {file.key: file for file in submission_files if file.key not in own_keys}
+    for material in archive.index.materials(version.submission, version.number):
+        if file := earlier_files.get(FileKey(material.path, material.sha256 or "")):
+            console.warn(
+                "{path} was signed as part of this submission, and is recorded as a file about {earlier}. If it "
+                "was not submitted, run: archiver submission attach {submitted!q} {path!q} --role {role}",
+                path=file.path,
+                earlier=file.submission_tag,
+                submitted=submission_tag,
+                role=file.role,
+            )
+
+
+def _warn_of_damaged_files(console: Console, archive: Archive, version: Version) -> None:
     """Print a warning for each file of the version that looked damaged at capture.
 
     The version stays signed, because the regulator has received it.  The user can still submit an intact file.
     """
     from archiver.documents.integrity import DEFECTS
     from archiver.store.names import name_as_text
-    from archiver.store.resolve import find_version
 
-    archive = session.open_archive()
-    version = find_version(archive, tag)
     for material in archive.index.materials(version.submission, version.number):
         if material.health:
-            session.console.warn(
+            console.warn(
                 "{path} in {tag}: {note}. The version was signed unchanged. Check the submitted file.",
                 path=name_as_text(material.path),
                 tag=version.tag,

@@ -26,6 +26,7 @@ from archiver.model import Op, Version
 from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.events.filing_events import ChangeNoticed, ReleaseSignalled
+from archiver.store.index.submission_files import FileKey, find_file_keys
 from archiver.store.sensitive import matching_pattern
 from archiver.store.writing.drafts import Draft
 
@@ -209,11 +210,17 @@ def _list_changed_paths(archive: Archive, version: Version, baseline_time: str) 
         # A numbered submission starts as a full copy of the previous one, so compare it with that.
         previous_name = f"{submission.number - 1:02}"
         old_versions = _list_versions_until(archive, submission.filing, previous_name, baseline_time)
+    # A receipt or a notice says nothing about the algorithm.
+    file_keys = find_file_keys(archive.index, [version])
     if not old_versions:
         materials = archive.index.materials(version.submission, version.number)
         # ``sha256`` is None for an empty folder.
-        return [material.path for material in materials if material.sha256]
-    changes = compare_versions(archive.index, old_versions[0], version)
+        return [
+            material.path
+            for material in materials
+            if material.sha256 and FileKey(material.path, material.sha256) not in file_keys
+        ]
+    changes = compare_versions(archive.index, old_versions[0], version, file_keys)
     return [change.path for change in changes if change.op not in (Op.MKDIR, Op.RMDIR)]
 
 

@@ -52,6 +52,10 @@ SUBMISSION_KIND_NAMES: Mapping[str, LazyMessage] = {
     "annual": LazyMessage("annual"),
     "other": LazyMessage("other"),
 }
+FILE_ROLE_NAMES: Mapping[str, LazyMessage] = {
+    "receipt": LazyMessage("receipt"),
+    "notice": LazyMessage("notice"),
+}
 NOTICE_KIND_NAMES: Mapping[str, LazyMessage] = {
     "correction": LazyMessage("correction"),
     "inquiry": LazyMessage("inquiry"),

@@ -1,9 +1,11 @@
-"""Detect the kind of a submission from the name of its folder.  Pure."""
+"""Detect the kind of a submission from the name of its folder; name the roles of files about it.  Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+#: What a file can be that is about a submission and not part of it.  The journal keeps these words.
+FILE_ROLES = ("receipt", "notice")
 #: The first match counts, so the order matters: 首次备案变更 is a change, 变更补正 a correction.
 _KEYWORDS_BY_KIND: Mapping[str, tuple[str, ...]] = {
     "correction": ("补正", "correction"),

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 
-from archiver.errors import LazyMessage, SubmissionRefused, UsageError
+from archiver.errors import LazyMessage, NotFoundError, SubmissionRefused, UsageError
 from archiver.filings.evidence_file import EvidenceFile
 from archiver.filings.filing_numbers import detect_scheme
-from archiver.filings.submission_kinds import kind_from_folder
+from archiver.filings.submission_kinds import FILE_ROLES, kind_from_folder
 from archiver.model import COMMON, KINDS, Event, Material, Submission, Version
 from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.events.attached_files import RECEIPT
 from archiver.store.events.canonical_json import encode_canonical
-from archiver.store.events.filing_events import VersionSubmitted
+from archiver.store.events.digests import name_algorithm
+from archiver.store.events.filing_events import SubmissionFileAdded, VersionSubmitted
+from archiver.store.index.submission_files import list_submission_files
 from archiver.store.writing.drafts import Draft, TagToSign
 from archiver.store.writing.writer import HeadRule
+
+
+@dataclass(frozen=True, slots=True)
+class StatedFile:
+    """A file of a submission folder that, as a person states, is about a submission and not part of it."""
+
+    path: str  # readable, relative to the submission folder
+    role: str  # one of FILE_ROLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +42,7 @@ class SubmissionFacts:
     reported_by: str | None = None  # the person who submitted, if not the archive's actor
     number_override_reason: str | None = None  # why a number of an unknown form is right; else empty or None
     exception_reason: str | None = None  # why a version that is not the newest, or incomplete, is signed
+    stated_files: tuple[StatedFile, ...] = ()  # files of the version that are about the submission
 
 
 def record_submission(
@@ -42,8 +53,12 @@ def record_submission(
     Call :func:`check_version_complete` first.  With ``with_sm3``, the SM3 of the manifest is journalled in
     addition to the SHA-256.  ``lock_timeout`` is in seconds.  Returns the event.
 
-    Raises UsageError if the filing number has no known form or the kind is unknown, Busy if the archive stays
-    locked, StorageError if it cannot be written or the tag cannot be signed.  Nothing is recorded then.
+    The manifest leaves out the files that are about the submission, which the event lists, and the tag names its
+    digest then.
+
+    Raises UsageError if the filing number has no known form, the kind is unknown, or every file is about the
+    submission; NotFoundError if the version lacks such a file; Busy if the archive stays locked; StorageError if
+    it cannot be written or the tag cannot be signed.  Nothing is recorded then.
     """
     if facts.filing_number is not None and not facts.number_override_reason:
         detect_scheme(facts.filing_number)
@@ -56,14 +71,115 @@ def record_submission(
     receipt = facts.receipt
     with archive.writing(lock_timeout) as writer:
         submission_tag = _find_unused_submission_tag(archive, version.submission)
-        manifest = hash_manifest(archive.index.materials(version.submission, version.number), with_sm3)
-        submission_details = _build_submission_details(archive, version, facts, submission_tag, manifest)
+        materials = list(archive.index.materials(version.submission, version.number))
+        stated_files = [(find_stated_file(version, materials, stated), stated) for stated in facts.stated_files]
+        submitted_materials = _leave_out(version, materials, [material for material, _ in stated_files])
+        manifest = hash_manifest(submitted_materials, with_sm3)
+        submission_details = replace(
+            _build_submission_details(archive, version, facts, submission_tag, manifest),
+            about=[_describe_stated_file(material, stated) for material, stated in stated_files] or None,
+        )
         tag_message = f"{version.tag} submitted on {facts.submitted_on.isoformat()} ({submission_details.kind})\n"
+        if stated_files:
+            # The tree of the tag's commit has these files, so the tag names what was submitted.
+            tag_message += f"manifest-sha256 {manifest.sha256}\n"
         attachments = {} if receipt is None else {receipt.attachment_name(RECEIPT): receipt.stream}
         tag = TagToSign(submission_tag, version.commit, tag_message)
         draft = Draft(submission_tag, submission_details, attachments, tag=tag)
         # The key that signs the tag has to be the journal's: a tag that another key signed is a finding for ever.
         return writer.write_batch([draft], head_rule=HeadRule.REQUIRED)[0]
+
+
+def find_stated_file(version: Version, materials: Iterable[Material], stated: StatedFile) -> Material:
+    """Return the file of ``version`` that a person stated, one of ``materials``, those of the version.
+
+    Raises NotFoundError if there is none; an empty folder is none.  Raises UsageError for an unknown role.
+    """
+    if stated.role not in FILE_ROLES:
+        raise UsageError(
+            "{role} is not a role of a file. Nothing was recorded. Choose one of: {known}",
+            role=stated.role,
+            known=", ".join(FILE_ROLES),
+        )
+    raw_path = names.name_from_text(stated.path)
+    for material in materials:
+        if material.path == raw_path and material.sha256:
+            return material
+    raise NotFoundError(
+        "{tag} contains no file {path}. Nothing was recorded. To list its files, run: archiver show {tag!q}",
+        tag=version.tag,
+        path=stated.path,
+    )
+
+
+def _leave_out(version: Version, materials: Sequence[Material], left_out: Sequence[Material]) -> list[Material]:
+    """Return the materials that were submitted, without those that are about the submission.
+
+    Raises UsageError if a file is left out twice, which may be with two roles, or if no file is left.
+    """
+    left_out_paths = {material.path for material in left_out}
+    if len(left_out_paths) < len(left_out):
+        raise UsageError(
+            "A file of {tag} is stated twice. Nothing was recorded. State each receipt and notice once.",
+            tag=version.tag,
+        )
+    submitted_materials = [material for material in materials if material.path not in left_out_paths]
+    if left_out and not any(material.sha256 for material in submitted_materials):
+        raise UsageError(
+            "Every file of {tag} is stated as a receipt or a notice, so that no submitted file is left. Nothing "
+            "was recorded.",
+            tag=version.tag,
+        )
+    return submitted_materials
+
+
+def _describe_stated_file(material: Material, stated: StatedFile) -> dict[str, str]:
+    """Return a file about a submission for the submission's event."""
+    return {
+        "path": names.name_as_text(material.path),
+        "digest": name_algorithm("sha256", material.sha256 or ""),
+        "role": stated.role,
+    }
+
+
+def attach_file(
+    archive: Archive,
+    submission_tag: str,
+    version: Version,
+    stated: StatedFile,
+    reported_by: str | None,
+    lock_timeout: float,
+) -> Event:
+    """Record that a captured file of ``version`` is about an earlier submission, and return the event.
+
+    ``submission_tag`` is the signed tag of the submission, which the index must have.  What the submission signed
+    stays as it is.
+
+    Raises NotFoundError if the version lacks the file, UsageError if the role is unknown or the file is recorded
+    already, Busy if the archive stays locked, StorageError if it cannot be written.  Nothing is recorded then.
+    """
+    with archive.writing(lock_timeout) as writer:
+        materials = archive.index.materials(version.submission, version.number)
+        material = find_stated_file(version, materials, stated)
+        described = _describe_stated_file(material, stated)
+        for known_file in list_submission_files(archive.index, version.submission.filing):
+            is_same_file = (known_file.path, known_file.sha256) == (described["path"], material.sha256)
+            if is_same_file and known_file.submission_tag == submission_tag:
+                raise UsageError(
+                    "{path} is already recorded as a file about {tag}. Nothing was recorded. To see it, run: "
+                    "archiver show {tag!q}",
+                    path=described["path"],
+                    tag=submission_tag,
+                )
+        details = SubmissionFileAdded(
+            submission=submission_tag,
+            version=version.tag,
+            path=described["path"],
+            digest=described["digest"],
+            role=stated.role,
+            reported_by=reported_by,
+        )
+        return writer.append(Draft(submission_tag, details))
 
 
 def check_version_complete(archive: Archive, version: Version) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from archiver.documents.document import Document
 from archiver.documents.document_types import PICTURE
@@ -14,6 +15,7 @@ from archiver.store import names
 from archiver.store.changes import MaterialPair, compute_changes
 from archiver.store.content.objects import ContentStore
 from archiver.store.index.queries import Index
+from archiver.store.index.submission_files import FileKey, find_file_keys
 
 #: The problem of a comparison if a document was too long to be read to its end.
 PARTIAL_COMPARISON = LazyMessage("only the beginning was compared")
@@ -73,13 +75,47 @@ def _compare_documents(change: Change, old_document: Document, new_document: Doc
     )
 
 
-def compare_versions(index: Index, old_version: Version, new_version: Version) -> list[Change]:
-    """Return the changes from ``old_version`` to ``new_version``, ordered by path.
+def compare_versions(
+    index: Index, old_version: Version, new_version: Version, left_out: Collection[FileKey] = ()
+) -> list[Change]:
+    """Return the changes from ``old_version`` to ``new_version``, ordered by path, without those of ``left_out``.
 
     The versions may belong to different submissions.
     """
-    old_materials = _materials_by_path(index, old_version)
-    new_materials = _materials_by_path(index, new_version)
+    old_materials, new_materials = (
+        {
+            path: material
+            for path, material in _materials_by_path(index, version).items()
+            if not left_out or FileKey(path, material.sha256 or "") not in left_out
+        }
+        for version in (old_version, new_version)
+    )
     paths = sorted(old_materials.keys() | new_materials.keys())
     changes = compute_changes(MaterialPair(old_materials.get(path), new_materials.get(path)) for path in paths)
     return sorted(changes, key=lambda change: change.path)
+
+
+class SubmittedDifference(NamedTuple):
+    """How two versions differ, where files about a submission are not compared."""
+
+    changes: list[Change]  # ordered by path
+    left_out_paths: list[str]  # the files about a submission that either version has; readable, sorted
+
+
+def compare_submitted_versions(index: Index, old_version: Version, new_version: Version) -> SubmittedDifference:
+    """Compare what was submitted: without the files about a submission, if both versions were submitted.
+
+    A version that was not submitted is compared as a whole, because nobody has signed what belongs to it.
+    """
+    if not (old_version.submitted and new_version.submitted):
+        return SubmittedDifference(compare_versions(index, old_version, new_version), [])
+    file_keys = find_file_keys(index, (old_version, new_version))
+    paths = {
+        path
+        for version in (old_version, new_version)
+        for path, material in (_materials_by_path(index, version).items() if file_keys else ())
+        if FileKey(path, material.sha256 or "") in file_keys
+    }
+    return SubmittedDifference(
+        compare_versions(index, old_version, new_version, file_keys), sorted(map(names.name_as_text, paths))
+    )

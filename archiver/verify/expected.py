@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from archiver.store.git.repository import Repository
 from archiver.verify.chain_replay import ChainReplay
@@ -56,6 +56,10 @@ class RecordedMaterial(NamedTuple):
     size: int  # bytes
 
 
+#: Readable path and SHA-256 of each file of a version that is about a submission, and not part of it.
+LeftOutFiles: TypeAlias = frozenset[tuple[str, str]]
+
+
 @dataclass(frozen=True, slots=True)
 class ForwardReferences:
     """Versions and content to which later events refer.
@@ -64,8 +68,9 @@ class ForwardReferences:
     versions and this content, and needs little memory for a long journal.
     """
 
-    #: Tags of versions that were submitted to the regulator. The main pass computes their manifests.
-    submitted_tags: frozenset[str]
+    #: Tag of a version that was submitted to the regulator -> for each of its submissions, the files that are about
+    #: it. The main pass computes the manifests without these.
+    left_out_by_tag: Mapping[str, frozenset[LeftOutFiles]]
     #: SHA-256 of all content in any disposal plan. The main pass records which versions have it.
     planned_content: frozenset[str]
 
@@ -176,8 +181,9 @@ class JournalState:
     materials: dict[str, dict[str, RecordedMaterial]] = field(default_factory=dict)
     #: SHA-256 -> size in bytes, of all content that was ever captured. Empty files have no content object.
     content_sizes: dict[str, int] = field(default_factory=dict)
-    #: Tag of a submitted version -> name of the algorithm -> digest of the manifest in hexadecimal.
-    manifest_digests: dict[str, dict[str, str]] = field(default_factory=dict)
+    #: Tag of a submitted version, and the files that are no part of a submission -> name of the algorithm -> digest
+    #: of the manifest in hexadecimal; nothing if the version lacks such a file.
+    manifest_digests: dict[tuple[str, LeftOutFiles], dict[str, str]] = field(default_factory=dict)
     #: Version tag -> time of the capture. If the first token after it has a later time, that time is used instead.
     capture_times: dict[str, str] = field(default_factory=dict)
     #: Tags of versions captured since the last token.

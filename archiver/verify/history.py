@@ -38,7 +38,7 @@ from archiver.store.events.signed_head import HEAD_FILE, HEAD_SIGNATURE_FILE
 from archiver.store.git.repository import JOURNAL, Repository
 from archiver.verify.chain_replay import sha256_digest
 from archiver.verify.disposals import check_disposal_step
-from archiver.verify.expected import ActiveHold, ForwardReferences, JournalEntry, JournalState
+from archiver.verify.expected import ActiveHold, ForwardReferences, JournalEntry, JournalState, LeftOutFiles
 from archiver.verify.findings import VerifyReport, untranslated
 from archiver.verify.journal_commits import list_journal_commits, read_refs_between_writes
 from archiver.verify.ref_comparison import check_packed_refs, compare_refs
@@ -50,6 +50,7 @@ from archiver.verify.signed_events import (
     check_timestamp_token,
     note_key_reason,
     pin_trust_roots,
+    read_left_out_files,
 )
 from archiver.verify.signed_heads import (
     check_chain_filing,
@@ -123,20 +124,24 @@ def _collect_forward_references(repository: Repository, commits: Sequence[str]) 
 
     Skips events that cannot be read.
     """
-    submitted_tags, planned_content = set(), set()
+    left_out_by_tag: dict[str, set[LeftOutFiles]] = {}
+    planned_content = set()
     for commit in commits:
         try:
             event_bytes = repository.read(f"{commit}:event.json")
             event = _decode_event(event_bytes, _read_body(repository, commit, event_bytes))
             if event["action"] == Action.SUBMIT:
-                submitted_tags.add(VersionSubmitted.from_details(event["details"]).version)
+                details = VersionSubmitted.from_details(event["details"])
+                left_out_by_tag.setdefault(details.version, set()).add(read_left_out_files(details))
             elif event["action"] == Action.DISPOSE_PLAN:
                 plan = json.loads(repository.read(f"{commit}:{PLAN_FILE}"))
                 planned_content |= {sha256 for sha256, _ in plan["objects"]}
         except (KeyError, ValueError, TypeError):
             # The main pass reports unreadable events.
             continue
-    return ForwardReferences(frozenset(submitted_tags), frozenset(planned_content))
+    return ForwardReferences(
+        {tag: frozenset(left_out) for tag, left_out in left_out_by_tag.items()}, frozenset(planned_content)
+    )
 
 
 def _read_and_check_chain(

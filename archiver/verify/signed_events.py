@@ -10,6 +10,7 @@ from archiver import clock
 from archiver.errors import LazyMessage
 from archiver.store.events.archive_events import KeyReasonGiven, KeyReplaced
 from archiver.store.events.attached_files import ROOTS_FILE, SIGNERS_FILE, TOKEN_FILE
+from archiver.store.events.digests import parse_sha256
 from archiver.store.events.event_details import require_member
 from archiver.store.events.event_kinds import Action
 from archiver.store.events.evidence_events import CheckpointSigned, TimestampReceived
@@ -18,7 +19,7 @@ from archiver.store.events.signed_head import HEAD_FILE
 from archiver.store.git.repository import JOURNAL
 from archiver.verify import rfc3161
 from archiver.verify.chain_replay import sha256_digest
-from archiver.verify.expected import JournalEntry, JournalState
+from archiver.verify.expected import JournalEntry, JournalState, LeftOutFiles
 from archiver.verify.findings import VerifyReport, untranslated
 from archiver.verify.signed_heads import is_format_2
 from archiver.verify.sshsig import has_valid_tag_signature
@@ -45,19 +46,28 @@ def pin_trust_roots(entry: JournalEntry, journal_state: JournalState) -> None:
         journal_state.pinned_roots = entry.read_attachment(ROOTS_FILE)
 
 
+def read_left_out_files(details: VersionSubmitted) -> LeftOutFiles:
+    """Return the files of the submitted version that are about the submission, and not part of it."""
+    return frozenset((stated["path"], parse_sha256(stated["digest"])) for stated in details.about or ())
+
+
 def check_submission(entry: JournalEntry, journal_state: JournalState, report: VerifyReport) -> None:
     """Check the signature (A042) and the manifest (A043) of a submission to the regulator.
 
     The manifest lists the materials of the submitted version. Its digest in the event must be that of the
-    materials that the journal records for the version.
+    materials that the journal records for the version, without the files that are about the submission. The tag
+    names the digest if there are such files.
 
     Raises KeyError if the signed tag is missing, ValueError if the event lacks a member.
     """
     details = VersionSubmitted.from_details(entry.event["details"])
     submission_tag, version_tag = details.tag, details.version
-    if not has_valid_tag_signature(entry.read_signed_tag(), journal_state.current_signer):
+    tag_data, left_out = entry.read_signed_tag(), read_left_out_files(details)
+    if not has_valid_tag_signature(tag_data, journal_state.current_signer):
         report.add_finding("A042", submission_tag)
-    computed_digests = journal_state.manifest_digests.get(version_tag, {})
+    if left_out and f"\nmanifest-sha256 {details.manifest_sha256}\n".encode() not in tag_data:
+        report.add_finding("A043", submission_tag, LazyMessage("its signed tag names another manifest"))
+    computed_digests = journal_state.manifest_digests.get((version_tag, left_out), {})
     if computed_digests.get("sha256") != require_member(details.manifest_sha256, "manifest_sha256"):
         report.add_finding("A043", submission_tag, untranslated(version_tag))
     signed_sm3 = details.manifest_sm3

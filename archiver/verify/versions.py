@@ -20,6 +20,7 @@ from archiver.verify.expected import (
     ForwardReferences,
     JournalEntry,
     JournalState,
+    LeftOutFiles,
     RecordedMaterial,
 )
 from archiver.verify.findings import VerifyReport, untranslated
@@ -36,7 +37,7 @@ def apply_capture(entry: JournalEntry, journal_state: JournalState, references: 
     """Apply a capture event to ``journal_state``: the expected commit, the materials, and the time of the capture.
 
     For a version that a later event submits to the regulator, the digests of its manifest, the list of its
-    materials, are computed as well.
+    materials, are computed as well, without the files that are about that submission.
 
     Raises KeyError or ValueError if the event or its list of changes is malformed, ValueError if a version with
     the same tag was captured before.
@@ -60,8 +61,8 @@ def apply_capture(entry: JournalEntry, journal_state: JournalState, references: 
         changed_blobs[b".gitattributes"] = _compute_blob_id(_ATTRIBUTES)
     journal_state.expected_commits[commit] = ExpectedCommit(version_tag, parent_commit, changed_blobs)
     journal_state.branch_heads[branch] = commit
-    if version_tag in references.submitted_tags:
-        journal_state.manifest_digests[version_tag] = _compute_manifest_digests(materials)
+    for left_out in references.left_out_by_tag.get(version_tag, ()):
+        journal_state.manifest_digests[version_tag, left_out] = _compute_manifest_digests(materials, left_out)
 
 
 def _decode_changes(list_bytes: bytes) -> list[dict[str, Any]]:
@@ -161,13 +162,19 @@ def _check_commit_and_tag(
         report.add_finding("A041", tag_name, LazyMessage("its tag points to another commit"))
 
 
-def _compute_manifest_digests(materials: Mapping[str, RecordedMaterial]) -> dict[str, str]:
+def _compute_manifest_digests(
+    materials: Mapping[str, RecordedMaterial], left_out: LeftOutFiles
+) -> dict[str, str]:
     """Compute the digests of a version's manifest, in hexadecimal, by the name of the algorithm.
 
-    The manifest has one line of canonical JSON per path, in the byte order of the paths.
+    The manifest has one line of canonical JSON per path, in the byte order of the paths, without the paths of
+    ``left_out``.  Returns nothing if the version lacks one of these files.
     """
+    left_out_paths = {path for path, _ in left_out}
+    if any(path not in materials or materials[path].sha256 != sha256 for path, sha256 in left_out):
+        return {}
     digest_by_algorithm = {algorithm: hashlib.new(algorithm) for algorithm in _MANIFEST_ALGORITHMS}
-    for path in sorted(materials, key=names.name_from_text):
+    for path in sorted(materials.keys() - left_out_paths, key=names.name_from_text):
         material = materials[path]
         members = {"path": path, "sha256": material.sha256, "size": material.size}
         canonical_json = json.dumps(members, ensure_ascii=False, sort_keys=True, separators=(",", ":"))

@@ -115,7 +115,9 @@ _BODY = {
 }
 _CHAIN_NAMES = {ChainKind.ARCHIVE: "`archive`", ChainKind.HOUSE: "`house`", ChainKind.FILING: "of the filing"}
 #: Kinds of events that format 1 does not have.
-KINDS_OF_FORMAT_2 = frozenset({Action.FORMAT, Action.EARLIER_EVENTS, Action.KEY_REASON, Action.RECORD})
+KINDS_OF_FORMAT_2 = frozenset(
+    {Action.FORMAT, Action.EARLIER_EVENTS, Action.SUBMISSION_FILE, Action.KEY_REASON, Action.RECORD}
+)
 #: Members of ``details`` that no event of format 2 has.
 MEMBERS_OF_FORMAT_1 = frozenset(
     {
@@ -134,7 +136,7 @@ def is_of_format_2(action: str, member: str) -> bool:
     return (
         action in KINDS_OF_FORMAT_2
         or member in (FILING_MEMBER, "act")
-        or (action, member) == (Action.TIMESTAMP, "head")
+        or (action, member) in ((Action.TIMESTAMP, "head"), (Action.SUBMIT, "about"))
     )
 
 

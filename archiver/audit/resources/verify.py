@@ -90,6 +90,7 @@ ACTIONS = {
     "repository-settings",
     "restore",
     "signal",
+    "submission-file",
     "submit",
     "tick",
     "timestamp",
@@ -111,6 +112,7 @@ FILING_ACTIONS = {
     "notice",
     "notice-answer",
     "signal",
+    "submission-file",
     "submit",
 }
 #: Members that every event of format 1 must have, and their types.
@@ -218,6 +220,10 @@ TEXT = {
     "tag": ("the tag is not the one recorded in the journal", "标签与档案日志所记不符"),
     "signature": ("the signature is not valid", "签名无效"),
     "seal": ("the signed manifest differs from the files of the version", "签名的清单与该版本的材料不符"),
+    "about": (
+        "versions.json lists other files about the submission than the journal",
+        "versions.json 所列该次报送的回执、通知等文件与档案日志所记不符",
+    ),
     "cover": ("the checkpoint does not cover the refs of its time", "签名点未覆盖当时的全部引用"),
     "key": ("the signing key was replaced without a signature by the old key", "更换签名密钥未经旧密钥签名"),
     "certificate": ("the signature of the certificate of destruction is not valid", "销毁证明的签名无效"),
@@ -782,11 +788,16 @@ def read_attachment(event, name):
 def check_versions(checker):
     """Replay the changes of each submission, and compare every version with its list in the package.
 
-    Return the digest of each version's list of materials, by the version's tag.
+    Return what each submission to the regulator has to sign, by the number of its event: the digest of the materials
+    of its version, without the files that are about the submission; empty if the version lacks one of these.
     """
     entries = {entry["tag"]: entry for entry in read_versions()}
     submissions = {submission_of(tag) for tag in entries}
-    list_digests, states = {}, {}
+    submit_events = {}
+    for event in checker.events:
+        if event["action"] == "submit":
+            submit_events.setdefault(event["details"]["version"], []).append(event)
+    list_digests, states, checked_tags = {}, {}, set()
     for event in checker.events:
         if event["action"] != "capture" or not any(
             item["name"] == "changes.jsonl" for item in event["attachments"]
@@ -799,10 +810,12 @@ def check_versions(checker):
         state = states.setdefault(submission_of(tag), {})
         apply_changes(state, read_attachment(event, "changes.jsonl").split(b"\n")[:-1])
         if tag in entries:
-            list_digests[tag] = digest_of_list(state)
+            for submit_event in submit_events.get(tag, []):
+                list_digests[submit_event["seq"]] = digest_of_submission(state, submit_event["details"])
             check_list(checker, entries[tag], state)
+            checked_tags.add(tag)
             checker.version_count += 1
-    for tag in sorted(entries.keys() - list_digests.keys()):
+    for tag in sorted(entries.keys() - checked_tags):
         checker.add_finding(entries[tag]["list"], "list")
     return list_digests
 
@@ -864,6 +877,19 @@ def check_list(checker, entry, state):
             checker.add_finding(entry["list"], "absent", row["path"])
 
 
+def digest_of_submission(state, details):
+    """Return the SHA-256 over what was submitted of a version: not the files that are about the submission.
+
+    Return an empty text if the version has no such file.
+    """
+    submitted = dict(state)
+    for file in details.get("about") or []:
+        sha256 = submitted.pop(file["path"], (None, 0))[0]
+        if sha256 != without_algorithm("sha256", file["digest"]):
+            return ""
+    return digest_of_list(submitted)
+
+
 def digest_of_list(state):
     """Return the SHA-256 over a version's materials, which a submission to the regulator signs.
 
@@ -903,7 +929,7 @@ def bytes_of_path(text):
 def check_tags(checker, list_digests, witness):
     """Go through the journal with the refs and the signing key of each time, and check tags and signed heads.
 
-    list_digests: the tag of a version -> the digest of its list, as check_versions returns them.
+    list_digests: the number of a submission's event -> the digest to be signed, as check_versions returns them.
     witness: a witness line, or None.
     """
     # Full name of a ref -> object, as of the events so far.
@@ -933,10 +959,7 @@ def check_tags(checker, list_digests, witness):
             check_token(checker, event)
         if action == "submit":
             check_tag(checker, event, event["details"]["tag"], key)
-            list_digest = list_digests.get(event["details"]["version"])
-            # None: the version is not in this package.
-            if list_digest is not None and list_digest != event["details"]["manifest_sha256"]:
-                checker.add_finding(event["details"]["tag"], "seal")
+            check_manifest(checker, event, list_digests.get(event["seq"]))
         if action == "dispose-certify":
             check_certificate(checker, event, key)
         refs.update(event["refs"])
@@ -946,6 +969,19 @@ def check_tags(checker, list_digests, witness):
     token_count = sum(event["action"] == "timestamp" for event in checker.events)
     if token_count:
         checker.add_unchecked("tokens", token_count)
+
+
+def check_manifest(checker, event, list_digest):
+    """Check the digest that a submission signs, which its tag names if files are left out of it.
+
+    list_digest: the digest of what was submitted; None if the version is not in this package.
+    """
+    details = event["details"]
+    stated_digest = details["manifest_sha256"]
+    named = ("\nmanifest-sha256 %s\n" % stated_digest).encode("utf-8", "surrogateescape")
+    is_named = not details.get("about") or named in (read_tag(event) or b"")
+    if not is_named or list_digest not in (None, stated_digest):
+        checker.add_finding(details["tag"], "seal")
 
 
 def check_new_key(checker, number, event, signers):
@@ -1170,9 +1206,20 @@ def newest_witness_line(checker):
 
 
 def check_receipts(checker):
-    """Check each receipt in the package against the attachments of the submission's event."""
+    """Check each receipt in the package against the attachments of the submission's event.
+
+    Check the files about a submission against its event and later ones.
+    """
+    about = {}
+    for event in checker.events:
+        for role in roles_of(event):
+            about.setdefault(role[0], set()).add(role[1:])
     for entry in read_versions():
         for submission in entry["submitted"]:
+            listed = submission.get("about", [])
+            rows = [(file["path"], file["digest"], file["role"], file["version"], file["seq"]) for file in listed]
+            if set(rows) != about.get(submission["tag"], set()):
+                checker.add_finding(submission["tag"], "about")
             if submission["receipt"] is None:
                 continue
             event = checker.events[submission["seq"] - 1]
@@ -1180,6 +1227,22 @@ def check_receipts(checker):
             receipt_digest = checker.digests.get(submission["receipt"])
             if event["object"] != submission["tag"] or receipt_digest not in attached_digests:
                 checker.add_finding(submission["receipt"], "attachment", submission["seq"])
+
+
+def roles_of(event):
+    """Return the files that an event calls a receipt or a notice of a submission.
+
+    Each is a tuple: tag of the submission, path, digest and role of the file, tag of its version, number of the event.
+    """
+    details = event["details"]
+    if event["action"] == "submission-file":
+        files, tag = [details], details["submission"]
+    elif event["action"] == "submit":
+        files, tag = details.get("about") or [], details["tag"]
+    else:
+        return []
+    version = details["version"]
+    return [(tag, file["path"], file["digest"], file["role"], version, event["seq"]) for file in files]
 
 
 # --- 6. disposal

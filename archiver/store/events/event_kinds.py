@@ -18,6 +18,7 @@ class Action(StrEnum):
     WATCH_DEAF = "watch-deaf"
     CAPTURE = "capture"
     SUBMIT = "submit"
+    SUBMISSION_FILE = "submission-file"
     FILING_SET = "filing-set"
     FILING_END = "filing-end"
     NOTICE = "notice"

@@ -20,10 +20,12 @@ from archiver.store.events.value_kinds import (
     ANYTHING,
     DAY,
     DAYS,
+    DIGEST,
     FILING_SHEET,
     FLAG,
     INTEGER,
     REMINDER_STEPS,
+    SUBMISSION_FILES,
     TEXT,
     TEXTS,
     nullable,
@@ -32,6 +34,7 @@ from archiver.store.events.value_kinds import (
 _FILING = "name of the filing, as in refs"
 _REPORTED_BY = "person who did it or for whom it was done, in addition to the user named by the kernel"
 _NUMBER_REASON = "why a number of an unknown form is correct"
+_ROLE = "`receipt` (from the portal) or `notice` (of the regulator)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +66,7 @@ class VersionSubmitted(EventDetails):
         metadata=noted_member(
             TEXT,
             "SHA-256 of the version's manifest: a line of canonical JSON with `path`, `sha256` and `size` for "
-            "each material, in the order of their raw paths",
+            "each material that is not in `about`, in the order of their raw paths",
         )
     )
     manifest_sm3: str | None = field(
@@ -76,6 +79,31 @@ class VersionSubmitted(EventDetails):
         default=None,
         metadata=checked_member(TEXT, "why this version was signed although it may be incomplete", optional=True),
     )
+    about: Sequence[Mapping[str, str]] | None = field(
+        default=None,
+        metadata=checked_member(
+            SUBMISSION_FILES,
+            f"files of the version that are about the submission and not part of it; `role`: {_ROLE}",
+            optional=True,
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmissionFileAdded(EventDetails):
+    """Written when a captured file turned out to be about an earlier submission to the regulator.
+
+    What the submission signed stays as it is.
+    """
+
+    action: ClassVar = Action.SUBMISSION_FILE
+    object_meaning: ClassVar = "signed tag of the submission"
+    submission: str = field(metadata=checked_member(TEXT, "signed tag of the submission, the event's `object`"))
+    version: str = field(metadata=checked_member(TEXT, "tag of the version that has the file"))
+    path: str = field(metadata=checked_member(TEXT, "path of the file in that version"))
+    digest: str = field(metadata=checked_member(DIGEST, "digest of the file's content"))
+    role: str = field(metadata=checked_member(TEXT, _ROLE))
+    reported_by: str | None = field(metadata=noted_member(nullable(TEXT), _REPORTED_BY, name="by"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from archiver import clock
+from archiver.store.events.digests import parse_sha256
 
 #: The integers that SQLite stores.
 SMALLEST, LARGEST = -(1 << 63), (1 << 63) - 1
@@ -27,6 +28,7 @@ _OID = re.compile(r"[0-9a-f]{40}")
 #: s3://BUCKET/PREFIX, without a query or a fragment.
 _BUCKET_URL = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[^\s?#]*)?")
 _ATTACHMENT_MEMBERS = frozenset({"name", "sha256", "size"})
+_SUBMISSION_FILE_MEMBERS = frozenset({"path", "digest", "role"})
 #: Fields of a filing's sheet whose values are days.
 _SHEET_DAYS = ("issued_on", "service_start", "service_end")
 
@@ -130,6 +132,16 @@ def _is_sheet(json_value: Any) -> bool:
     )
 
 
+def _is_submission_file(json_value: Any) -> bool:
+    """Return True if the value names a file about a submission, with no further members. Raises otherwise."""
+    return (
+        json_value.keys() == _SUBMISSION_FILE_MEMBERS
+        and bool(parse_sha256(json_value["digest"]))
+        and _is_text(json_value["path"])
+        and _is_text(json_value["role"])
+    )
+
+
 ANYTHING = ValueKind("any value", lambda _value: True)
 TEXT = ValueKind("text", _is_text)
 TEXTS = list_of(TEXT, "list of texts")
@@ -156,6 +168,10 @@ BUCKET_URL = ValueKind("s3://BUCKET/PREFIX", lambda value: _BUCKET_URL.fullmatch
 #: No user name, password or query, because the journal is permanent and must not hold secrets.
 ENDPOINT = ValueKind("URL", lambda value: _is_text(value) and not set("@?") & set(value))
 FILING_SHEET = ValueKind("object of texts and lists of texts", _is_sheet)
+DIGEST = ValueKind("digest", lambda value: bool(parse_sha256(value)))
+SUBMISSION_FILES = list_of(
+    ValueKind("object", _is_submission_file), "list of objects with path, digest and role"
+)
 REMINDER_STEPS = list_of(
     ValueKind("object", lambda value: _is_text(value["uid"]) and _is_text(value["step"])),
     "list of objects with uid and step",

@@ -21,6 +21,7 @@ _PLACE_BY_ACTION: Mapping[str, tuple[str, str]] = {
     Action.WATCH_LOST: ("capture_events", "WatchedFolderLost"),
     Action.WATCH_DEAF: ("capture_events", "WatchStalled"),
     Action.SUBMIT: ("filing_events", "VersionSubmitted"),
+    Action.SUBMISSION_FILE: ("filing_events", "SubmissionFileAdded"),
     Action.FILING_SET: ("filing_events", "FilingUpdated"),
     Action.FILING_END: ("filing_events", "FilingEnded"),
     Action.NOTICE: ("filing_events", "NoticeReceived"),

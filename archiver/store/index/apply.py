@@ -47,6 +47,7 @@ INVALID_EVENT_ERRORS = (
 _FILING_ACTIONS = frozenset(
     {
         Action.SUBMIT,
+        Action.SUBMISSION_FILE,
         Action.FILING_SET,
         Action.FILING_END,
         Action.NOTICE,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import NamedTuple
 
 from archiver.model import Material, Submission
 from archiver.store.index.queries import Index
+from archiver.store.index.submission_files import FileKey, list_submission_files
 from archiver.store.index.version_rows import build_material
 
 
@@ -112,8 +113,10 @@ def materials_in_folder(index: Index, folder: bytes) -> list[FolderMaterial]:
 def changed_since_submitted(index: Index) -> list[UnsubmittedChange]:
     """Return the submissions with changes since the last version that was submitted to the regulator.
 
-    A submission that was never submitted is left out. The result is sorted by filing and name.
+    A submission that was never submitted is left out, and so is one to which only files were added that are about
+    a submission. The result is sorted by filing and name.
     """
+    file_keys = {file.key for file in list_submission_files(index)}
     newest_numbers = dict(index.query("select submission, max(number) from versions group by 1"))
     submitted_rows = index.query(
         "select s.id, s.filing || '/' || s.name, v.number, h.tag from submitted h "
@@ -129,7 +132,21 @@ def changed_since_submitted(index: Index) -> list[UnsubmittedChange]:
         UnsubmittedChange(tag, f"{submission_name}/v{newest_numbers[submission_row]}")
         for submission_row, (submission_name, version_number, tag) in last_submitted.items()
         if newest_numbers[submission_row] > version_number
+        and (not file_keys or _has_other_changes(index, submission_row, version_number, file_keys))
     ]
+
+
+def _has_other_changes(index: Index, submission_row: int, version_number: int, left_out: Set[FileKey]) -> bool:
+    """Return True if the newest version differs from an earlier one in more than the files of ``left_out``.
+
+    The row of a material that was renamed or changed since then begins or ends after ``version_number``.
+    """
+    material_rows = index.query(
+        "select path, sha256 from materials where submission = ?1 and (first > ?2 and until is null "
+        "or first <= ?2 and until > ?2)",
+        (submission_row, version_number),
+    )
+    return any((path, sha256) not in left_out for path, sha256 in material_rows)
 
 
 def additions_since(index: Index, seq: int) -> Additions:
