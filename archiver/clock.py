@@ -36,6 +36,30 @@ class ClockState(NamedTuple):
     reading: ClockReading
 
 
+class WallClockMark(NamedTuple):
+    """By how many whole seconds the wall clock was behind at an event: it was set back, or its battery was empty.
+
+    Order comes from the journal and retention from the compliance clock, so neither depends on it. Less than a
+    second is not marked: NTP steps a clock by that much at any time, and after each such step, every event until
+    the next boot would have a mark.
+    """
+
+    behind_previous_event: int
+    behind_compliance_clock: int
+
+    @property
+    def seconds(self) -> int:
+        """The larger of both."""
+        return max(self)
+
+    def as_json(self) -> dict[str, int]:
+        """Return the mark for ``--json`` and for a package; the keys must never change."""
+        return {
+            "behind_previous_event_seconds": self.behind_previous_event,
+            "behind_compliance_clock_seconds": self.behind_compliance_clock,
+        }
+
+
 def read_clocks() -> ClockReading:
     """Read every clock once."""
     return ClockReading(
@@ -77,6 +101,21 @@ def advance_compliance_time(compliance_time: datetime, previous: ClockReading, n
         now.wall - previous.wall,
     )
     return compliance_time + max(gained_time, timedelta(0))
+
+
+def mark_wall_clock(at: str, previous_at: str | None, compliance_time: str) -> WallClockMark | None:
+    """Return by how much the wall clock was behind at an event; None if it was not.
+
+    ``at`` is the wall time of the event, ``previous_at`` that of the event before (None for the first event), and
+    ``compliance_time`` the event's compliance clock, all as journalled. Raises ValueError if one is no time.
+    """
+    wall_time = parse_time(at)
+    behind_previous = timedelta(0) if previous_at is None else parse_time(previous_at) - wall_time
+    behind_compliance = parse_time(compliance_time) - wall_time
+    mark = WallClockMark(
+        *(max(0, behind // timedelta(seconds=1)) for behind in (behind_previous, behind_compliance))
+    )
+    return mark if mark.seconds else None
 
 
 def format_time(time_to_format: datetime) -> str:

@@ -82,8 +82,9 @@ def submit_version(context: ActionContext, request: SubmitVersion) -> dict[str, 
     ``problem``, the reason why the checkpoint afterwards could not be signed (None if it was signed).
 
     Raises UsageError for a day in the future, an unknown kind or form of number, or a change that is not captured
-    yet; NotFoundError for an unknown submission, version, or file about the submission; and SubmissionRefused if materials are unreadable,
-    lost or damaged, unless the request names a version and the reason for an exception. Nothing is recorded then.
+    yet; NotFoundError for an unknown submission, version, or file about the submission; and SubmissionRefused if
+    materials are unreadable, lost or damaged, unless the request names a version and the reason for an exception.
+    Nothing is recorded then.
     """
     if request.submitted_on > clock.today(context.config.zone):
         raise UsageError(
@@ -150,9 +151,7 @@ def attach_submission_file(context: ActionContext, request: AttachSubmissionFile
             submission=submission_tag,
         )
     stated_file = StatedFile(request.path, request.role)
-    attach_file(
-        archive, submission_tag, file_version, stated_file, request.reported_by, context.lock_timeout
-    )
+    attach_file(archive, submission_tag, file_version, stated_file, request.reported_by, context.lock_timeout)
     return {"submitted": submission_tag, "version": file_version.tag, "path": request.path}
 
 

@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 from archiver import __version__, clock
 from archiver.audit.bag import BagWriter
 from archiver.audit.export_selection import ExportSelection
-from archiver.audit.file_roles import FileRoles
 from archiver.audit.package_journal import PackageJournalWriter, WrittenReceipt
 from archiver.audit.package_resources import add_resources
 from archiver.audit.portable import PortableNames
 from archiver.audit.report_model import ExportCounts, MaterialLine, Presentation, VersionLine
 from archiver.audit.shown_documents import ShownDocuments
+from archiver.audit.version_notes import VersionNotes
 from archiver.documents.integrity import DEFECTS
 from archiver.documents.reader import DocumentReader
 from archiver.errors import LazyMessage, StorageError
@@ -31,7 +31,6 @@ from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.events.canonical_json import encode_canonical
 from archiver.store.git.repository import JOURNAL
-from archiver.store.index.submission_files import list_submission_files
 
 
 class _ContentKey(NamedTuple):
@@ -64,7 +63,7 @@ class PackageWriter:
         self._policy = policy
         self._presentation = presentation
         self._document_reader = document_reader
-        self._file_roles = FileRoles(list_submission_files(archive.index))
+        self._version_notes = VersionNotes(archive.index)
         self._shown_documents = ShownDocuments(archive.content, document_reader)
         #: Path in the package of each content, with ``data/``.
         self._content_paths: dict[_ContentKey, str] = {}
@@ -159,7 +158,7 @@ class PackageWriter:
         The report describes materials only if ``is_listed``.  Retention is decided as of ``retention_time``.
         """
         material_lines = [
-            self._file_roles.mark(version, material, self._describe_material(version, material, is_listed))
+            self._version_notes.mark(version, material, self._describe_material(version, material, is_listed))
             for material in self._archive.index.materials(version.submission, version.number)
         ]
         list_bytes = b"".join(
@@ -181,7 +180,7 @@ class PackageWriter:
             decide_retention(version, self._policy, retention_time),
             material_lines if is_listed else [],
             f"data/{self._material_list_name(version)}",
-            self._file_roles.files_by_tag,
+            self._version_notes.files_by_tag,
         )
 
     def _material_list_name(self, version: Version) -> str:
@@ -198,6 +197,7 @@ class PackageWriter:
             "list": f"data/{self._material_list_name(version)}",
             "captured_at": version.captured_at,
             "commit": version.commit,
+            **self._version_notes.describe(version.tag),
             "submitted": [
                 {
                     "tag": record.tag,
@@ -207,7 +207,7 @@ class PackageWriter:
                     "seq": receipt_by_tag[record.tag].seq,
                     "receipt": receipt_by_tag[record.tag].path,
                     **({"reason": record.reason} if record.reason else {}),
-                    **self._file_roles.describe_submission(record.tag),
+                    **self._version_notes.describe(record.tag),
                 }
                 for record in version.submitted
             ],

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from archiver import clock
+from archiver.audit.clock_marks import find_clock_marks
 from archiver.audit.filing_timeline import build_filing_timeline
 from archiver.audit.report_model import ExportCounts, Presentation, VersionLine
 from archiver.audit.timeline import LABEL_WIDTH, PICTURE_WIDTH, ROW_HEIGHT, Timeline
@@ -182,6 +183,7 @@ class PackageReport:
         return {
             "head": newest_event,
             "today": clock.parse_time(newest_event.at).astimezone(self._policy.time_zones[0]).date(),
+            "clock_marks": find_clock_marks(events),
             "actions": Counter(event.action for event in events),
             "key_changes": sum(event.action in (Action.KEY_ROTATE, Action.KEY_REPLACE) for event in events),
             "actors": Counter(event.actor["user"] or str(event.actor["uid"]) for event in events),
@@ -274,7 +276,9 @@ class PackageReport:
             ),
             kind_from_folder(newest_line.version.submission.folder),
         )
-        material_paths = [material.path for material in newest_line.materials if material.sha256 and not material.role]
+        material_paths = [
+            material.path for material in newest_line.materials if material.sha256 and not material.role
+        ]
         return SubmissionSection(
             name=submission_name,
             kind=submission_kind,

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 from archiver.errors import LazyMessage
+
+if TYPE_CHECKING:
+    from archiver.clock import WallClockMark
 
 _UNITS = (
     (86400, LazyMessage.define("{count} days", singular="{count} day")),
@@ -30,3 +36,17 @@ def describe_duration(seconds: float) -> LazyMessage:
     for part in parts[1:]:
         description = LazyMessage("{longer} {shorter}", longer=description, shorter=part)
     return description
+
+
+def describe_clock_mark(mark: WallClockMark) -> Iterator[LazyMessage]:
+    """Yield a sentence for each time that the wall clock was behind."""
+    if mark.behind_previous_event:
+        yield LazyMessage(
+            "The system clock was {size} behind the previous journal event.",
+            size=describe_duration(mark.behind_previous_event),
+        )
+    if mark.behind_compliance_clock:
+        yield LazyMessage(
+            "The system clock was {size} behind the compliance clock.",
+            size=describe_duration(mark.behind_compliance_clock),
+        )

@@ -13,6 +13,7 @@ from archiver.errors import LazyMessage
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from archiver.clock import WallClockMark
     from archiver.model import Version
     from archiver.retention.policy import RetentionDecision
     from archiver.store.archive import Archive
@@ -27,6 +28,7 @@ def log_command(session: Session, filing_or_submission: str | None, as_json: boo
     Raises NotFoundError if ``filing_or_submission`` is the name of neither.
     """
     from archiver.retention.policy import decide_retention
+    from archiver.store.index.overview import clock_marks_by_tag
 
     archive = session.open_archive()
     scope = _find_scope(archive, filing_or_submission)
@@ -34,29 +36,45 @@ def log_command(session: Session, filing_or_submission: str | None, as_json: boo
     compliance_time = archive.compliance_time()
     policy = session.read_retention_policy(archive)
     version_decisions = [(version, decide_retention(version, policy, compliance_time)) for version in versions]
+    mark_by_tag = clock_marks_by_tag(archive.index)
     if as_json:
         files_by_tag = _collect_files_by_tag(archive, scope)
         version_documents = [
-            _version_to_dict(version, decision, files_by_tag) for version, decision in version_decisions
+            _version_to_dict(version, decision, files_by_tag, mark_by_tag)
+            for version, decision in version_decisions
         ]
         session.console.print_json(version_documents)
     elif not version_decisions:
         session.console.info("There are no versions yet. To capture files, run: archiver run")
     else:
-        _print_versions(session, version_decisions)
+        _print_versions(session, version_decisions, mark_by_tag)
 
 
-def _print_versions(session: Session, version_decisions: Sequence[tuple[Version, RetentionDecision]]) -> None:
+def _print_versions(
+    session: Session,
+    version_decisions: Sequence[tuple[Version, RetentionDecision]],
+    mark_by_tag: Mapping[str, WallClockMark],
+) -> None:
     """Print the versions as a table in the given order, each with the decision on its retention.
 
-    A plus sign after the day marks a version that conditions without a date also keep.  A line below the table
-    explains the mark.
+    A plus sign after the day marks a version that conditions without a date also keep, and a duration with a minus
+    sign a version with a wall clock that was behind.  Lines below the table explain the marks.
     """
+    from archiver.cli.durations import describe_duration
+
     console = session.console
     version_rows = [
         (
             version.tag,
-            session.format_time(version.captured_at),
+            console.translate(
+                LazyMessage(
+                    "{time} [-{size}]",
+                    time=session.format_time(version.captured_at),
+                    size=describe_duration(mark_by_tag[version.tag].seconds),
+                )
+            )
+            if version.tag in mark_by_tag
+            else session.format_time(version.captured_at),
             version.files,
             console.translate(_change_counts(version)),
             " ".join(submission_record.on for submission_record in version.submitted) or "-",
@@ -79,6 +97,11 @@ def _print_versions(session: Session, version_decisions: Sequence[tuple[Version,
         console.info(
             "+ at least; longer while the filing is live, while the version is the latest of its submission "
             "folder and has files, or while a hold is in force"
+        )
+    if any(version.tag in mark_by_tag for version, _ in version_decisions):
+        console.info(
+            "[-] the system clock was behind by this much: behind the previous journal event, or behind the "
+            "compliance clock. Order and retention do not depend on it"
         )
 
 
@@ -134,11 +157,15 @@ def _collect_files_by_tag(archive: Archive, scope: _VersionScope) -> dict[str, l
 
 
 def _version_to_dict(
-    version: Version, decision: RetentionDecision, files_by_tag: Mapping[str, list[dict[str, Any]]]
+    version: Version,
+    decision: RetentionDecision,
+    files_by_tag: Mapping[str, list[dict[str, Any]]],
+    mark_by_tag: Mapping[str, WallClockMark],
 ) -> dict[str, Any]:
     """Convert a version and the decision on its retention to a dict for ``--json``.
 
     ``files_by_tag`` are the files about submissions; only a submission with any has the member ``about``.
+    Only a version or a submission in ``mark_by_tag``, with a wall clock that was behind, has ``clock_mark``.
     The keys must never change.  Times are ISO 8601.
     """
     return {
@@ -162,9 +189,15 @@ def _version_to_dict(
             }
             | ({"reason": submission_record.reason} if submission_record.reason else {})
             | ({"about": files_by_tag[submission_record.tag]} if submission_record.tag in files_by_tag else {})
+            | _mark_to_dict(submission_record.tag, mark_by_tag)
             for submission_record in version.submitted
         ],
         "keep_until": decision.keep_until.isoformat(),
         "open": [str(condition) for condition in decision.open_conditions],
         "open_codes": [condition.code for condition in decision.open_conditions],
-    }
+    } | _mark_to_dict(version.tag, mark_by_tag)
+
+
+def _mark_to_dict(tag: str, mark_by_tag: Mapping[str, WallClockMark]) -> dict[str, Any]:
+    """Return the member ``clock_mark`` of a version or submission; empty if its wall clock was not behind."""
+    return {"clock_mark": mark_by_tag[tag].as_json()} if tag in mark_by_tag else {}

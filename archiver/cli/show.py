@@ -11,9 +11,10 @@ from archiver.cli.session import Session, command
 from archiver.errors import LazyMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from archiver.cli.console import Console
+    from archiver.clock import WallClockMark
     from archiver.model import Material, Version
     from archiver.store.index.submission_files import SubmissionFile
 
@@ -26,6 +27,7 @@ _DIGEST_DIGITS = 16
 @json_option
 def show_command(session: Session, tag: str, as_json: bool) -> None:
     """Print a version's materials: the files and the empty folders. Raises NotFoundError for an unknown tag."""
+    from archiver.store.index.overview import clock_marks_by_tag
     from archiver.store.index.submission_files import files_of_version
     from archiver.store.resolve import find_version
 
@@ -36,7 +38,7 @@ def show_command(session: Session, tag: str, as_json: bool) -> None:
     if as_json:
         session.console.print_json(_contents_to_dict(version, materials, submission_files))
         return
-    _print_version(session, version)
+    _print_version(session, version, clock_marks_by_tag(archive.index))
     _print_submission_files(session, submission_files)
     _print_materials(session.console, materials)
 
@@ -74,17 +76,27 @@ def _contents_to_dict(
         "materials": file_documents,
         "folders": [name_as_text(material.path) for material in materials if material.sha256 is None],
     }
-    version_document |= {"submit_reasons": submit_reasons} if submit_reasons else {}
-    file_documents = [{"submission": file.submission_tag, **file.as_json()} for file in submission_files]
-    return version_document | ({"about": file_documents} if file_documents else {})
+    about = [{"submission": file.submission_tag, **file.as_json()} for file in submission_files]
+    return (
+        version_document
+        | ({"submit_reasons": submit_reasons} if submit_reasons else {})
+        | ({"about": about} if about else {})
+    )
 
 
-def _print_version(session: Session, version: Version) -> None:
-    """Print the version's tag and capture time, the disposal if there was one, and the submissions."""
+def _print_version(session: Session, version: Version, mark_by_tag: Mapping[str, WallClockMark]) -> None:
+    """Print the version's tag and capture time, the disposal if there was one, and the submissions.
+
+    ``mark_by_tag`` are the versions and submissions with a system clock that was behind.
+    """
+    from archiver.cli.durations import describe_clock_mark
     from archiver.filings.code_names import SUBMISSION_KIND_NAMES, name_for_code
 
     console = session.console
     console.info("{tag}, captured {at}", tag=version.tag, at=session.format_time(version.captured_at))
+    if version.tag in mark_by_tag:
+        for sentence in describe_clock_mark(mark_by_tag[version.tag]):
+            console.info("  {sentence}", sentence=sentence)
     if version.disposed:
         console.info(
             "Disposed of in disposal {name}, with a certificate of destruction: content that no other version "
@@ -98,6 +110,9 @@ def _print_version(session: Session, version: Version) -> None:
             tag=submission_record.tag,
             kind=name_for_code(submission_record.kind, SUBMISSION_KIND_NAMES),
         )
+        if submission_record.tag in mark_by_tag:
+            for sentence in describe_clock_mark(mark_by_tag[submission_record.tag]):
+                console.info("  {sentence}", sentence=sentence)
         if submission_record.reason:
             console.info("  Reason: {reason}", reason=submission_record.reason)
 

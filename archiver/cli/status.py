@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: The longest lag of the compliance clock for which no causes are printed.
 _UNEXPLAINED_LAG_SECONDS = 60
+#: How far the system clock may be behind the compliance clock before it is reported.  NTP steps it by seconds.
+_SYSTEM_CLOCK_SECONDS = 60
 #: Number of deadlines to print.  More would push the state of the archive off the screen.
 _MAX_PRINTED_DEADLINES = 10
 
@@ -93,12 +95,21 @@ def _print_watched_folder(session: Session, health: HealthReport) -> None:
 
 def _print_clock(session: Session, health: HealthReport) -> None:
     """Print the compliance clock with its lag, and the times of the last timestamp and the last checkpoint."""
+    from archiver import clock
+
     console = session.console
     console.info(
         "Compliance clock: {clock} ({lag} behind the system clock)",
         clock=session.format_time(health.compliance_time),
         lag=describe_duration(health.clock_lag_seconds),
     )
+    behind = clock.parse_time(health.compliance_time) - clock.read_clocks().wall
+    if behind.total_seconds() > _SYSTEM_CLOCK_SECONDS:
+        console.info(
+            "  The system clock is {size} behind the compliance clock. New versions are marked, and their "
+            "retention is right. Set the system clock.",
+            size=describe_duration(behind.total_seconds()),
+        )
     if health.clock_lag_seconds > _UNEXPLAINED_LAG_SECONDS:
         console.info(
             "  Not counted: {off} while the machine was off or rebooting, {ahead} of clock changes. Retention "

@@ -146,7 +146,7 @@ def _warn_of_earlier_files(console: Console, archive: Archive, version: Version,
         if file := earlier_files.get(FileKey(material.path, material.sha256 or "")):
             console.warn(
                 "{path} was signed as part of this submission, and is recorded as a file about {earlier}. If it "
-                "was not submitted, run: archiver submission attach {submitted!q} {path!q} --role {role}",
+                "was not submitted, run: archiver submission attach {submitted!q} {path!q} --role {role!q}",
                 path=file.path,
                 earlier=file.submission_tag,
                 submitted=submission_tag,

@@ -6,6 +6,7 @@ code, between two marks, and a test compares both.
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 from typing import Any
@@ -35,6 +36,57 @@ def read_chain_place(event: dict[str, Any]) -> tuple[str, int] | None:
     if not isinstance(number, int) or isinstance(number, bool) or not 0 < number < 10**12:
         return None
     return str(chain), number
+
+
+def parse_microseconds(text: str) -> int:
+    """Return a time in RFC 3339 with a zone, in microseconds since 1970; raises ValueError for anything else."""
+    # Before Python 3.11, the letter Z is not understood.
+    time = datetime.datetime.fromisoformat(text[:-1] + "+00:00" if text[-1:] in ("Z", "z") else text)
+    if time.tzinfo is None:
+        raise ValueError("time without a zone")
+    epoch = datetime.datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+    return (time - epoch) // datetime.timedelta(microseconds=1)
+
+
+def largest_clock_gain(earlier: dict[str, Any], later: dict[str, Any], is_next: bool) -> int | None:
+    """Return how many microseconds the compliance clock can gain between two events; both are members "clock".
+
+    If "is_next", there is no event between them, and the clock gains the least of what all three clocks gained.
+    Otherwise the events between them are not known. The wall clock can have been set back and forth there, so that
+    only BOOTTIME and uptime bound the sum of their gains, and across a boot nothing does: None.
+    """
+    is_same_boot = bool(earlier["boot_id"]) and earlier["boot_id"] == later["boot_id"]
+    is_shifted = earlier["shifted"] or later["shifted"]
+    if is_next and (is_shifted or not is_same_boot):
+        return 0
+    if not is_same_boot:
+        return None
+    gains = [(int(later["uptime_ns"]) - int(earlier["uptime_ns"])) // 1000]
+    if not is_shifted:
+        gains.append((int(later["boottime_ns"]) - int(earlier["boottime_ns"])) // 1000)
+    if is_next:
+        gains.append(parse_microseconds(later["wall"]) - parse_microseconds(earlier["wall"]))
+    return max(0, min(gains))
+
+
+def seconds_behind(at: str, previous_at: str | None, clock: dict[str, Any]) -> tuple[int, int]:
+    """Return by how many whole seconds the wall time "at" of an event lies before two other times; 0 if after.
+
+    They are the wall time of the event before, None for the first event, and the event's own compliance clock.
+    """
+    wall = parse_microseconds(at)
+    previous = wall if previous_at is None else parse_microseconds(previous_at)
+    return max(0, (previous - wall) // 10**6), max(0, (parse_microseconds(clock["time"]) - wall) // 10**6)
+
+
+def seconds_claimed(at: str, clock: dict[str, Any]) -> int:
+    """Return by how many seconds an event claims to be earlier than its own reading of the wall clock, or 0.
+
+    A wall clock that is wrong shows in both times. Up to ten minutes are none: a program may read the clock before
+    a long copy, and write the event behind it.
+    """
+    seconds = (parse_microseconds(clock["wall"]) - parse_microseconds(at)) // 10**6
+    return seconds if seconds > 600 else 0
 
 
 class ChainReplay:

@@ -68,8 +68,8 @@ class ForwardReferences:
     versions and this content, and needs little memory for a long journal.
     """
 
-    #: Tag of a version that was submitted to the regulator -> for each of its submissions, the files that are about
-    #: it. The main pass computes the manifests without these.
+    #: Tag of a version that was submitted to the regulator -> the files about each submission. The main pass
+    #: computes the manifests without these.
     left_out_by_tag: Mapping[str, frozenset[LeftOutFiles]]
     #: SHA-256 of all content in any disposal plan. The main pass records which versions have it.
     planned_content: frozenset[str]
@@ -181,8 +181,8 @@ class JournalState:
     materials: dict[str, dict[str, RecordedMaterial]] = field(default_factory=dict)
     #: SHA-256 -> size in bytes, of all content that was ever captured. Empty files have no content object.
     content_sizes: dict[str, int] = field(default_factory=dict)
-    #: Tag of a submitted version, and the files that are no part of a submission -> name of the algorithm -> digest
-    #: of the manifest in hexadecimal; nothing if the version lacks such a file.
+    #: Tag of a submitted version, and the files about one of its submissions -> name of the algorithm -> digest of
+    #: the manifest in hexadecimal; nothing if the version lacks such a file.
     manifest_digests: dict[tuple[str, LeftOutFiles], dict[str, str]] = field(default_factory=dict)
     #: Version tag -> time of the capture. If the first token after it has a later time, that time is used instead.
     capture_times: dict[str, str] = field(default_factory=dict)

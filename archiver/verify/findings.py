@@ -45,6 +45,7 @@ MEANING_BY_CODE: Mapping[str, LazyMessage] = {
     "A046": LazyMessage("the archive does not continue the history of the witness line"),
     "A047": LazyMessage("a timestamp token is not valid"),
     "A048": LazyMessage("the signing key was replaced without a signature by the old key"),
+    "A049": LazyMessage("a journal event claims to be earlier than its reading of the system clock"),
     "A050": LazyMessage("a content object is missing"),
     "A051": LazyMessage("an object differs from what was archived"),
     "A052": LazyMessage("an object can be changed through its permissions, its owner, or another name"),
@@ -133,6 +134,8 @@ class VerifyReport:
     #: Content objects that no version of the journal names: an interrupted capture leaves some. No fault.
     unreferenced_objects: int = 0
     notes: list[VerifyNote] = field(default_factory=list)
+    #: Events whose wall clock was behind that of the event before, or behind the compliance clock. No fault.
+    marked_events: int = 0
 
     def add_finding(self, code: str, object_name: object, detail: LazyMessage | None = None) -> None:
         """Add a finding.

@@ -15,10 +15,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import Any, NamedTuple
 
-from archiver import clock
 from archiver.errors import LazyMessage, StorageError
 from archiver.store.events import validation
 from archiver.store.events.attached_files import PLAN_FILE
@@ -31,12 +29,12 @@ from archiver.store.events.event_files import (
     read_moved_refs,
 )
 from archiver.store.events.event_kinds import ACTIONS, UNREADABLE, Action
-from archiver.store.events.evidence_events import TimestampReceived
 from archiver.store.events.filing_events import VersionSubmitted
 from archiver.store.events.retention_events import HoldLifted, HoldPlaced
 from archiver.store.events.signed_head import HEAD_FILE, HEAD_SIGNATURE_FILE
 from archiver.store.git.repository import JOURNAL, Repository
 from archiver.verify.chain_replay import sha256_digest
+from archiver.verify.clocks import EventClock, check_clock, note_marks
 from archiver.verify.disposals import check_disposal_step
 from archiver.verify.expected import ActiveHold, ForwardReferences, JournalEntry, JournalState, LeftOutFiles
 from archiver.verify.findings import VerifyReport, untranslated
@@ -79,13 +77,6 @@ class _ChainLink(NamedTuple):
     may_have_head: bool = False  # True for an event of format 2, readable or not
 
 
-class _EventClock(NamedTuple):
-    """The clocks of an event, as stated by the event."""
-
-    compliance_time: datetime  # by the compliance clock, which nobody can set forward
-    reading: clock.ClockReading  # the evidence: what the clocks of the machine showed
-
-
 def check_history(repository: Repository, report: VerifyReport) -> JournalState:
     """Check the journal from the first event on, then compare the refs and versions with the journal.
 
@@ -110,6 +101,7 @@ def check_history(repository: Repository, report: VerifyReport) -> JournalState:
             check_signed_head(repository, chain_link.commit, event, earlier_signer, journal_state, report)
         journal_state.last_commit = chain_link.commit
     check_tail_is_signed(journal_state, report)
+    note_marks(report)
     journal_state.expected_refs[JOURNAL] = journal_tip
     # The first reading has already reported damaged refs, so the second one gets a report that is thrown away.
     refs_after = read_refs(repository.path, VerifyReport())
@@ -152,11 +144,11 @@ def _read_and_check_chain(
     Each event names the SHA-256 of the bytes of the previous event; these digests form the chain. So an event that
     cannot be parsed does not break the chain, but an event whose bytes are missing does.
 
-    Reports unreadable events (A030), a broken chain (A031), and wrong clocks (A033 and A034). Adds the digest of
-    each event to ``journal_state.event_digests``.
+    Reports unreadable events (A030), a broken chain (A031), and wrong clocks (A033, A034, A049). Adds the digest
+    of each event to ``journal_state.event_digests``.
     """
     previous_digest, expected_seq = _GENESIS_DIGEST, 0
-    previous_clock: _EventClock | None = None
+    previous_clock: EventClock | None = None
     for commit in journal_state.journal_commits:
         report.event_count += 1
         expected_seq += 1
@@ -184,7 +176,7 @@ def _read_and_check_chain(
                 )
                 report.add_finding("A031", f"event {event['seq']}", detail)
                 expected_seq = event["seq"]
-            previous_clock = _check_clock(event, previous_clock, report)
+            previous_clock = check_clock(event, previous_clock, report)
         except BodyMismatch:
             report.add_finding("A037", f"event {expected_seq}")
         except (KeyError, ValueError) as error:
@@ -221,40 +213,6 @@ def _parse_event(event_bytes: bytes, body_bytes: bytes | None, journal_state: Jo
     except ValueError:
         journal_state.expected_refs |= read_moved_refs(event_bytes, body_bytes)
         raise
-
-
-def _check_clock(event: dict[str, Any], previous: _EventClock | None, report: VerifyReport) -> _EventClock:
-    """Check the compliance clock of an event against the ``previous`` one, by the rule in docs/format.md.
-
-    Reports a clock that runs backwards (A033), or ahead of its evidence (A034). The evidence is in the two events;
-    no clock of this machine is used. ``previous`` is None for the first event, whose clock may have any value.
-
-    Returns the clock of this event. Raises ValueError if the event has no valid clock.
-    """
-    current = _EventClock(*clock.parse_evidence(event["clock"]))
-    if previous is None:
-        return current
-    latest_allowed_time = clock.advance_compliance_time(
-        previous.compliance_time, previous.reading, current.reading
-    )
-    if event["action"] == Action.TIMESTAMP:
-        # A timestamp token proves its time, so the compliance clock may advance to that time.
-        token_time = clock.parse_time(TimestampReceived.from_details(event["details"]).time)
-        latest_allowed_time = max(latest_allowed_time, token_time)
-    event_name, current_time = f"event {event['seq']}", clock.format_time(current.compliance_time)
-    if current.compliance_time < previous.compliance_time:
-        previous_time = clock.format_time(previous.compliance_time)
-        detail = LazyMessage(
-            "{time}, after {before} in the previous event", time=current_time, before=previous_time
-        )
-        report.add_finding("A033", event_name, detail)
-    elif current.compliance_time > latest_allowed_time:
-        latest = clock.format_time(latest_allowed_time)
-        detail = LazyMessage(
-            "{time}, but the latest time that can be proven is {latest}", time=current_time, latest=latest
-        )
-        report.add_finding("A034", event_name, detail)
-    return current
 
 
 def _check_event(

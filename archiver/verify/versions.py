@@ -162,9 +162,7 @@ def _check_commit_and_tag(
         report.add_finding("A041", tag_name, LazyMessage("its tag points to another commit"))
 
 
-def _compute_manifest_digests(
-    materials: Mapping[str, RecordedMaterial], left_out: LeftOutFiles
-) -> dict[str, str]:
+def _compute_manifest_digests(materials: Mapping[str, RecordedMaterial], left_out: LeftOutFiles) -> dict[str, str]:
     """Compute the digests of a version's manifest, in hexadecimal, by the name of the algorithm.
 
     The manifest has one line of canonical JSON per path, in the byte order of the paths, without the paths of

@@ -66,7 +66,9 @@ def test_a_submission_lists_the_files_about_it_and_signs_the_rest(site: Site) ->
     ]
     assert len(shown["materials"]) == 3
     assert [file["path"] for file in site.json("log")[0]["submitted"][0]["about"]] == ["receipt.pdf", "notice.pdf"]
-    assert "About f/s/submitted, not part of it: receipt.pdf in f/s/v1 (receipt)" in site.run("show", "f/s/v1").stdout
+    assert (
+        "About f/s/submitted, not part of it: receipt.pdf in f/s/v1 (receipt)" in site.run("show", "f/s/v1").stdout
+    )
     assert "  About f/s/submitted, not part of it: notice" in site.run("explain", "f/s/v1:notice.pdf").stdout
     assert "About" not in site.run("explain", "f/s/v1:a").stdout
     site.run("reindex")

@@ -18,13 +18,15 @@ The checks, in this order.  Each of them relies on the previous ones:
  1. files:    every file has the checksums in the manifests, and there is no other file
  2. journal:  the events form one chain of SHA-256, from the first to the last; each has
               the body that it names, and continues the chain of its filing; the signed
-              heads count the events that are here
+              heads count the events that are here; the compliance clock gains no more than
+              the clocks of the machine show
  3. keys:     a new signing key is appended to the earlier ones, and the old key signs
               it, unless it was lost
  4. versions: the changes in the journal add up to the list of each version, and each
               material in the package has the SHA-256 in that list
  5. tags:     submissions, and in format 1 checkpoints and changes of the key, have valid
-              Ed25519 signatures, and such a checkpoint covers all refs of its time
+              Ed25519 signatures; a submission signs its materials without the files that
+              are about it, and a checkpoint of format 1 covers all refs of its time
     heads:    every signed head names the key of its time; the signatures are verified of
               the newest one, and of those of new keys, timestamp tokens, and --witness
  6. disposal: the certificate of each disposal has a valid signature, and every file that a
@@ -34,6 +36,7 @@ The checks, in this order.  Each of them relies on the previous ones:
 from __future__ import annotations
 
 import base64
+import datetime
 import hashlib
 import json
 import os
@@ -198,6 +201,23 @@ TEXT = {
     "token": (
         "the timestamp token covers a signed head that is not in this package",
         "时间戳令牌所证的签名链头不在本检查包中",
+    ),
+    "clock back": (
+        "the compliance clock of event {0} is behind that of the event before",
+        "第 {0} 个事件的合规时钟早于前一事件",
+    ),
+    "clock ahead": (
+        "the compliance clock of event {0} ran ahead of its evidence",
+        "第 {0} 个事件的合规时钟快于其依据",
+    ),
+    "claimed": (
+        "event {0} claims to be earlier than its reading of the system clock: {1}, but the clock showed {2}",
+        "第 {0} 个事件所记时间早于其系统时钟读数：所记 {1}，时钟读数 {2}",
+    ),
+    "unread clock": ("the clock of event {0} cannot be read", "第 {0} 个事件的时钟无法读取"),
+    "behind": (
+        "the system clock at {0} events, which was behind, by at most {1}: order and retention do not depend on it",
+        "{0} 个事件的系统时钟（偏慢，最多 {1}）：事件顺序和保存期限均不受其影响",
     ),
     "signers": ("the file differs from the keys in the journal", "文件与档案日志所记的密钥不符"),
     "unknown": (
@@ -423,6 +443,57 @@ def read_chain_place(event: dict[str, Any]) -> tuple[str, int] | None:
     return str(chain), number
 
 
+def parse_microseconds(text: str) -> int:
+    """Return a time in RFC 3339 with a zone, in microseconds since 1970; raises ValueError for anything else."""
+    # Before Python 3.11, the letter Z is not understood.
+    time = datetime.datetime.fromisoformat(text[:-1] + "+00:00" if text[-1:] in ("Z", "z") else text)
+    if time.tzinfo is None:
+        raise ValueError("time without a zone")
+    epoch = datetime.datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+    return (time - epoch) // datetime.timedelta(microseconds=1)
+
+
+def largest_clock_gain(earlier: dict[str, Any], later: dict[str, Any], is_next: bool) -> int | None:
+    """Return how many microseconds the compliance clock can gain between two events; both are members "clock".
+
+    If "is_next", there is no event between them, and the clock gains the least of what all three clocks gained.
+    Otherwise the events between them are not known. The wall clock can have been set back and forth there, so that
+    only BOOTTIME and uptime bound the sum of their gains, and across a boot nothing does: None.
+    """
+    is_same_boot = bool(earlier["boot_id"]) and earlier["boot_id"] == later["boot_id"]
+    is_shifted = earlier["shifted"] or later["shifted"]
+    if is_next and (is_shifted or not is_same_boot):
+        return 0
+    if not is_same_boot:
+        return None
+    gains = [(int(later["uptime_ns"]) - int(earlier["uptime_ns"])) // 1000]
+    if not is_shifted:
+        gains.append((int(later["boottime_ns"]) - int(earlier["boottime_ns"])) // 1000)
+    if is_next:
+        gains.append(parse_microseconds(later["wall"]) - parse_microseconds(earlier["wall"]))
+    return max(0, min(gains))
+
+
+def seconds_behind(at: str, previous_at: str | None, clock: dict[str, Any]) -> tuple[int, int]:
+    """Return by how many whole seconds the wall time "at" of an event lies before two other times; 0 if after.
+
+    They are the wall time of the event before, None for the first event, and the event's own compliance clock.
+    """
+    wall = parse_microseconds(at)
+    previous = wall if previous_at is None else parse_microseconds(previous_at)
+    return max(0, (previous - wall) // 10**6), max(0, (parse_microseconds(clock["time"]) - wall) // 10**6)
+
+
+def seconds_claimed(at: str, clock: dict[str, Any]) -> int:
+    """Return by how many seconds an event claims to be earlier than its own reading of the wall clock, or 0.
+
+    A wall clock that is wrong shows in both times. Up to ten minutes are none: a program may read the clock before
+    a long copy, and write the event behind it.
+    """
+    seconds = (parse_microseconds(clock["wall"]) - parse_microseconds(at)) // 10**6
+    return seconds if seconds > 600 else 0
+
+
 class ChainReplay:
     """Counts the events of each chain, and compares them with what events and signed heads state."""
 
@@ -534,6 +605,7 @@ def check_journal(checker):
         if is_attachment_path and not has_attachment(checker, parts[2], parts[3]):
             checker.add_finding(path, "attachment", parts[2])
     check_earlier_events(checker, lines)
+    check_clocks(checker)
 
 
 def read_bodies(checker, lines):
@@ -749,6 +821,65 @@ def check_place(checker, number, event, replay):
             checker.add_unchecked("signed late", first_number, batch - 1)
         if differing:
             checker.add_finding("data/heads.jsonl", "head", number, ", ".join(differing))
+
+
+def check_clocks(checker):
+    """Check the clocks that each event states, and count the events with a wall clock that was behind.
+
+    Retention counts by the compliance clock, which gains only time on which the clocks of the machine agree.  Where
+    an event cannot be read, only the events around it are compared.
+    """
+    previous = None
+    sizes = []
+    for number, event in enumerate(checker.events, 1):
+        # The line of an event of format 2 is here even if its body cannot be read.
+        clock, at = event.get("clock"), event.get("at")
+        if clock is None or at is None:
+            continue
+        try:
+            size = max(seconds_behind(at, previous[2] if previous else None, clock))
+            if size:
+                sizes.append(size)
+            if seconds_claimed(at, clock):
+                checker.add_finding("data/journal.jsonl", "claimed", number, at, clock["wall"])
+            if previous:
+                check_gain(checker, event, number, previous)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            checker.add_finding("data/journal.jsonl", "unread clock", number)
+            continue
+        previous = (number, clock, at)
+    if sizes:
+        checker.add_unchecked("behind", len(sizes), describe_seconds(checker, max(sizes)))
+
+
+def check_gain(checker, event, number, previous):
+    """Check what the compliance clock gained since the event before; previous: its number, clock, and wall time."""
+    previous_number, previous_clock, _ = previous
+    gained = parse_microseconds(event["clock"]["time"]) - parse_microseconds(previous_clock["time"])
+    if gained < 0:
+        checker.add_finding("data/journal.jsonl", "clock back", number)
+        return
+    if not event["is_read"]:
+        # It may be a timestamp token, which sets the clock.
+        return
+    largest = largest_clock_gain(previous_clock, event["clock"], number == previous_number + 1)
+    if event["action"] == "timestamp":
+        # openssl checks that the token proves this time.
+        token_time = parse_microseconds(event["details"]["time"])
+        largest = max(largest or 0, token_time - parse_microseconds(previous_clock["time"]))
+    if largest is not None and gained > largest:
+        checker.add_finding("data/journal.jsonl", "clock ahead", number)
+
+
+def describe_seconds(checker, seconds):
+    """Return a duration in days, hours, minutes and seconds, of which the two largest are shown."""
+    units = ((86400, "d", "天"), (3600, "h", "小时"), (60, "min", "分钟"), (1, "s", "秒"))
+    parts = []
+    for unit_seconds, english, chinese in units:
+        count, seconds = divmod(seconds, unit_seconds)
+        if count or parts:
+            parts.append((count, (english, chinese)[checker.language_index]))
+    return " ".join("%d %s" % part for part in parts[:2] if part[0])
 
 
 def check_earlier_events(checker, lines):

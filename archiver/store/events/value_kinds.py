@@ -169,9 +169,7 @@ BUCKET_URL = ValueKind("s3://BUCKET/PREFIX", lambda value: _BUCKET_URL.fullmatch
 ENDPOINT = ValueKind("URL", lambda value: _is_text(value) and not set("@?") & set(value))
 FILING_SHEET = ValueKind("object of texts and lists of texts", _is_sheet)
 DIGEST = ValueKind("digest", lambda value: bool(parse_sha256(value)))
-SUBMISSION_FILES = list_of(
-    ValueKind("object", _is_submission_file), "list of objects with path, digest and role"
-)
+SUBMISSION_FILES = list_of(ValueKind("object", _is_submission_file), "list of objects with path, digest and role")
 REMINDER_STEPS = list_of(
     ValueKind("object", lambda value: _is_text(value["uid"]) and _is_text(value["step"])),
     "list of objects with uid and step",

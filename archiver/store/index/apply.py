@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from archiver import clock
 from archiver.model import Change, Event
 from archiver.store.clock_lag import ClockLag
 from archiver.store.events.archive_events import (
@@ -128,6 +129,7 @@ class EventApplier:
         if event.action in _FILING_ACTIONS:
             self._record_filing_event(event)
         self._update_clock_lag(event)
+        self._mark_wall_clock(event)
         self._set_newest_event(event)
 
     def _set_meta(self, key: str, value: str) -> None:
@@ -185,6 +187,7 @@ class EventApplier:
         self._set_meta("head", event.commit)
         self._set_meta("seq", str(event.seq))
         self._set_meta("digest", event.sha256)
+        self._set_meta("at", event.at)
 
     def _insert_unread_event(self, event: Event, action: str) -> None:
         """Insert an event that this release does not understand into the table ``unread``.
@@ -204,6 +207,13 @@ class EventApplier:
         lag_row = self._db.execute("select value from meta where key = 'lag'").fetchone()
         stored_lag = ClockLag(**json.loads(lag_row[0])) if lag_row is not None else ClockLag()
         self._set_meta("lag", json.dumps(asdict(stored_lag.after_event(event))))
+
+    def _mark_wall_clock(self, event: Event) -> None:
+        """Record by how much the wall clock of ``event`` was behind, if it was; see ``clock.WallClockMark``."""
+        previous_row = self._db.execute("select value from meta where key = 'at'").fetchone()
+        mark = clock.mark_wall_clock(event.at, previous_row[0] if previous_row else None, event.clock["time"])
+        if mark is not None:
+            self._db.execute("insert into clock_marks values (?, ?, ?)", (event.seq, *mark))
 
     def _apply_creation(self, event: Event) -> None:
         """Record what the creation of the archive fixes, and its first watched folder and signing key.

@@ -59,6 +59,8 @@ create table materials (
     mtime_ns integer not null, first integer not null, until integer, health text not null);
 create table chains (
     chain text primary key, filing text unique, count integer not null, digest text not null) without rowid;
+create table clock_marks (
+    seq integer primary key, behind_previous_event integer not null, behind_compliance_clock integer not null);
 create table folders (name blob primary key) without rowid;
 create unique index materials_now on materials (submission, path) where until is null;
 create index materials_content on materials (sha256);

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Set
 from typing import NamedTuple
 
+from archiver.clock import WallClockMark
 from archiver.model import Material, Submission
 from archiver.store.index.queries import Index
 from archiver.store.index.submission_files import FileKey, list_submission_files
@@ -147,6 +148,15 @@ def _has_other_changes(index: Index, submission_row: int, version_number: int, l
         (submission_row, version_number),
     )
     return any((path, sha256) not in left_out for path, sha256 in material_rows)
+
+
+def clock_marks_by_tag(index: Index) -> dict[str, WallClockMark]:
+    """Return by how much the wall clock was behind, by the tag of each version and submission where it was."""
+    mark_rows = index.query(
+        "select t.tag, m.behind_previous_event, m.behind_compliance_clock from clock_marks m "
+        "join (select seq, tag from versions union all select seq, tag from submitted) t on t.seq = m.seq"
+    )
+    return {tag: WallClockMark(*sizes) for tag, *sizes in mark_rows}
 
 
 def additions_since(index: Index, seq: int) -> Additions:

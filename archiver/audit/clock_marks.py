@@ -1,0 +1,50 @@
+"""Find the events at which the wall clock was behind, for the report.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from archiver import clock
+from archiver.model import Event
+from archiver.store.events.event_kinds import UNREADABLE, Action
+
+_UNITS = ((86400, "d", "天"), (3600, "h", "小时"), (60, "min", "分钟"), (1, "s", "秒"))
+
+
+class ShownMark(NamedTuple):
+    """By how much a wall clock was behind, in both languages of the report."""
+
+    english: str
+    chinese: str
+
+
+def find_clock_marks(events: Iterable[Event]) -> dict[int | str, ShownMark]:
+    """Return the marks by the number of the event, and by the tag of a version that it captured.
+
+    ``events`` is the whole journal, oldest first.
+    """
+    marks: dict[int | str, ShownMark] = {}
+    previous_at = None
+    for event in events:
+        mark = clock.mark_wall_clock(event.at, previous_at, event.clock["time"])
+        if mark is not None and event.action != UNREADABLE:
+            marks[event.seq] = _show(mark.seconds)
+            if event.action == Action.CAPTURE:
+                marks[event.object] = marks[event.seq]
+        previous_at = event.at
+    return marks
+
+
+def _show(seconds: int) -> ShownMark:
+    """Return a duration in its two largest units."""
+    parts: list[tuple[int, str, str]] = []
+    for unit_seconds, english, chinese in _UNITS:
+        count, seconds = divmod(seconds, unit_seconds)
+        if count or parts:
+            parts.append((count, english, chinese))
+    shown = [part for part in parts[:2] if part[0]]
+    return ShownMark(
+        " ".join(f"{count} {english}" for count, english, _ in shown),
+        " ".join(f"{count} {chinese}" for count, _, chinese in shown),
+    )
