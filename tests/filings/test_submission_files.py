@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from archiver.config import loader
+from archiver.filings.change_detection import detect_change
+from archiver.filings.register import filings_from_events
+from archiver.filings.submissions import hash_manifest
 from archiver.filings.version_differences import compare_versions
+from archiver.model import Material
+from archiver.store import names
 from archiver.store.resolve import find_version
+from archiver.verify.expected import RecordedMaterial
+from archiver.verify.versions import _compute_manifest_digests
 from tests.support import forged
-from tests.support.site import Site
+from tests.support.site import CHECKOUT, Site
+
+VERIFIER = runpy.run_path(str(CHECKOUT / "archiver/audit/resources/verify.py"))
 
 
 def manifest(**contents: str) -> str:
@@ -259,3 +272,71 @@ def test_a_package_shows_them_apart_and_its_verifier_checks_the_rest(site: Site)
     versions[0]["submitted"][0]["about"].pop()
     (package / "data/versions.json").write_text(json.dumps(versions) + "\n", "utf-8")
     assert "versions.json lists other files about the submission" in check(package).stdout
+
+
+# --- other parts that compare what was submitted
+
+
+def test_a_receipt_is_no_change_of_a_filed_algorithm(site: Site) -> None:
+    """The journal would ask for ever whether the receipt is a material change."""
+    submit(site, *STATED)
+    site.run("filing", "set", "f", "--status", "filed")
+    site.write("f/s/later.pdf", "later")
+    site.catch_up()
+    attach(site, "f/s", "later.pdf", "--role", "receipt")
+    archive, config = site.open(), loader.load_config(site.config)
+    filing = filings_from_events(archive.index.life_events())["f"]
+    assert detect_change(archive, filing, config) is None
+    archive.close()
+    site.write("f/s/a", "2")
+    site.catch_up()
+    archive = site.open()
+    change = detect_change(archive, filing, config)
+    assert change is not None
+    assert change.changed_materials == ("a",)
+    archive.close()
+
+
+def test_the_receipt_of_a_numbered_submission_lies_in_the_next_one(bare_site: Site) -> None:
+    """In this layout, the first change after a submission begins the next number."""
+    bare_site.layout = "{filing}"
+    bare_site.init()
+    bare_site.write("f/a", "1")
+    bare_site.catch_up()
+    bare_site.run("submit", "f/01", "--on", "2026-03-02")
+    bare_site.write("f/receipt.pdf", "receipt")
+    bare_site.catch_up()
+    attach(bare_site, "f/01/submitted", "receipt.pdf", "--role", "receipt", "--version", "f/02/v1")
+    (file,) = bare_site.json("show", "f/01/v1")["about"]
+    assert (file["path"], file["version"]) == ("receipt.pdf", "f/02/v1")
+    bare_site.verified()
+
+
+NAMES = st.text(alphabet="xy/%文 ", min_size=1, max_size=4)
+
+
+@given(
+    st.dictionaries(NAMES, st.tuples(st.integers(0, 3), st.integers(0, 2)), max_size=6),
+    st.sets(NAMES, max_size=3),
+)
+def test_all_three_readers_hash_the_same_rest(files: dict[str, tuple[int, int]], left_out: set[str]) -> None:
+    """The writer, ``verify``, and the verifier of a package, each with code of its own."""
+    contents = {path: hashlib.sha256(bytes([number])).hexdigest() for path, (number, _) in files.items()}
+    about = [
+        {"path": path, "digest": "sha256:" + contents.get(path, "0" * 64), "role": "receipt"} for path in left_out
+    ]
+    state = {path: (contents[path], size) for path, (_, size) in files.items()}
+    of_verifier = VERIFIER["digest_of_submission"](state, {"about": about})
+    recorded = {path: RecordedMaterial(*material) for path, material in state.items()}
+    of_verify = _compute_manifest_digests(
+        recorded, frozenset((each["path"], each["digest"].removeprefix("sha256:")) for each in about)
+    )
+    if not left_out <= files.keys():
+        assert (of_verifier, of_verify) == ("", {})
+        return
+    rest = [
+        Material(names.name_from_text(path), sha256, size, 0)
+        for path, (sha256, size) in state.items()
+        if path not in left_out
+    ]
+    assert hash_manifest(rest, with_sm3=False).sha256 == of_verifier == of_verify["sha256"]

@@ -38,10 +38,12 @@ _OTHER_MEANINGS = {
     ("archiver/daemon/capture_loop.py", "checkpoint"): "a side task of the daemon",
     ("archiver/daemon/jobs.py", "drill"): "a side task of the daemon",
     ("archiver/daemon/jobs.py", "timestamp"): "a side task of the daemon",
+    ("archiver/filings/code_names.py", "notice"): "a role of a file about a submission",
     ("archiver/filings/code_names.py", "policy"): "the basis of a deadline",
     ("archiver/filings/due/deadlines.py", "notice"): "a rule of deadlines",
     ("archiver/filings/due/rules.py", "notice"): "a rule of deadlines",
     ("archiver/filings/due/rules.py", "policy"): "the basis of a rule",
+    ("archiver/filings/submission_kinds.py", "notice"): "a role of a file about a submission",
     ("archiver/replica/existing_objects.py", "format"): "a member of a JSON document",
     ("archiver/restore/drill.py", "restore"): "what a drill is about",
     ("archiver/status/health_report.py", "format"): "a key of status --json",
@@ -171,6 +173,7 @@ def test_every_member_and_file_says_what_it_means() -> None:
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 INTEGERS = st.integers(-(1 << 63), (1 << 63) - 1)
 DAYS = st.dates(max_value=date(9000, 12, 31))
+DIGESTS = st.from_regex(r"sha256:[0-9a-f]{64}", fullmatch=True)
 STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
     "any value": st.booleans(),
     "text": TEXT,
@@ -187,6 +190,10 @@ STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
     "s3://BUCKET/PREFIX": st.just("s3://a-bucket/prefix"),
     "URL": st.sampled_from(["", "https://s3.example:9000"]),
     "object of texts and lists of texts": st.dictionaries(TEXT, TEXT | st.lists(TEXT, max_size=3), max_size=3),
+    "digest": DIGESTS,
+    "list of objects with path, digest and role": st.lists(
+        st.fixed_dictionaries({"path": TEXT, "digest": DIGESTS, "role": TEXT}), max_size=3
+    ).map(tuple),
     "list of objects with uid and step": st.lists(
         st.fixed_dictionaries({"uid": TEXT, "step": TEXT}), max_size=3
     ).map(tuple),

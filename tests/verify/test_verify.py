@@ -165,6 +165,7 @@ DAMAGES: dict[str, Callable[[Site], object]] = {
     "A032": lambda s: forged.replace_newest(s, files={"note": b"x"}),
     "A033": lambda s: rewritten_tip(s, lambda event: event["clock"].update(time="2001-01-01T00:00:00.000000Z")),
     "A034": lambda s: rewritten_tip(s, lambda event: event["clock"].update(time="2999-01-01T00:00:00.000000Z")),
+    "A049": lambda s: rewritten_tip(s, lambda event: event.update(at="2001-01-01T00:00:00.000000Z")),
     "A035": lambda s: rewritten_tip(s, lambda event: event.update(action="keep-everything")),
     "A036": lambda s: rewritten_tip(s, lambda event: event.update(n=event["n"] + 1)),
     "A037": lambda s: forged.replace_newest(s, files={"body.json": b"{}"}),
