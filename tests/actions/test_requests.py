@@ -53,7 +53,7 @@ FIRST_RELEASE = {
     "note": "what about details",
 }
 #: What later releases say besides, and leave out where there is nothing to say.
-LATER = {"submit": "reason", "note": "filings"}
+LATER = {"submit": "reason receipt_paths notice_paths", "note": "filings"}
 
 
 def wire_names(action_name: str, *, later: bool) -> str:

@@ -94,7 +94,7 @@ def test_a_package_as_it_is_passes_in_both_languages(package: Path) -> None:
 def test_it_is_one_readable_file_for_python_3_8() -> None:
     tree = ast.parse(SOURCE.read_text(encoding="utf-8"), feature_version=(3, 8))
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    assert imported <= {"base64", "hashlib", "json", "os", "struct", "sys"}
+    assert imported <= {"base64", "datetime", "hashlib", "json", "os", "struct", "sys"}
     # For the part that is the program's as well; without annotations in it, neither would be needed.
     from_modules = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     assert from_modules == ["__future__", "typing"]

@@ -27,6 +27,7 @@ def test_it_runs_with_an_old_python_and_nothing_else() -> None:
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
     assert {ast.unparse(node) for node in imports} == {
         "from __future__ import annotations",
+        "import datetime",
         "import hashlib",
         "import json",
         "from typing import Any",
