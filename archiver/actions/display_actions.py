@@ -145,7 +145,7 @@ def _journal_page_check(
         source=page_source,
         number_found=page_check.number_found,
         link_found=page_check.link_found,
-        problem=str(fetch_problem) if fetch_problem else "",
+        problem=names.cut_text(str(fetch_problem)) if fetch_problem else "",
     )
     _append_page_check(context, filing.name, event_details, page_bytes if fetch_problem is None else None)
     return {

@@ -20,9 +20,6 @@ from archiver.errors import UsageError
 from archiver.filings.typed_days import parse_day
 from archiver.store import names
 
-#: Characters of a text in a request. With a lower limit, a reason of one page is refused. With a higher limit, a
-#: document that was pasted by mistake stays in the journal.
-_MAX_TEXT_LENGTH = 4000
 #: How many characters of an unknown argument's name an error message quotes.
 _MAX_QUOTED_NAME_LENGTH = 100
 
@@ -179,19 +176,16 @@ def normalize_texts(request: RequestType) -> RequestType:
     """Return a copy of the request, in which the texts that a person typed have the form for the journal.
 
     Other texts stay unchanged. Checks all texts before the action, because an event cannot be taken back. Raises
-    UsageError if any text exceeds ``_MAX_TEXT_LENGTH`` characters, or if a typed text is not UTF-8 or contains
-    control characters.
+    UsageError if any text is too long, or if a typed text is not UTF-8 or contains control characters.
     """
     text_by_field = {
         field: field_value
         for field in request_fields(type(request))
         if isinstance(field_value := getattr(request, field.attribute_name), str)
     }
-    if any(len(text) > _MAX_TEXT_LENGTH for text in text_by_field.values()):
-        raise UsageError(
-            "A text is longer than {longest} characters. Nothing was changed. Shorten it and try again.",
-            longest=_MAX_TEXT_LENGTH,
-        )
+    for field, text in text_by_field.items():
+        if len(text) > names.MAX_TYPED_LENGTH:
+            raise names.too_long_error(field.argument.wire_name, names.MAX_TYPED_LENGTH)
     normalized_texts: dict[str, Any] = {
         field.attribute_name: names.clean_typed_text(text, field.argument.wire_name)
         for field, text in text_by_field.items()

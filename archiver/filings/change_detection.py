@@ -121,7 +121,7 @@ def _build_question_details(question_number: int, filing: Filing, change: Detect
         last_submission=newest_submission.tag if newest_submission else "",
         first_changed_on=change.first_changed_on,
         kinds=change.change_kinds,
-        materials=change.changed_materials[:_MAX_MATERIALS],
+        materials=list(map(names.cut_text, change.changed_materials[:_MAX_MATERIALS])),
         signal=change.release,
     )
 

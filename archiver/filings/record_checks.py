@@ -14,6 +14,7 @@ from archiver.filings.filing_numbers import detect_scheme
 from archiver.filings.register import ChangeQuestion, Filing, Notice
 from archiver.filings.register_codes import FIELDS, SCHEMES
 from archiver.filings.typed_days import parse_day
+from archiver.store.names import too_long_error
 
 #: Characters.  The journal keeps a sheet for ever: any name or address fits, but a pasted document does not.
 _MAX_FIELD_LENGTH = 1000
@@ -40,13 +41,13 @@ def check_field_types(changed_fields: Mapping[str, Any]) -> None:
     for field_name, field_value in changed_fields.items():
         has_several_texts = field_name == "products" and isinstance(field_value, list)
         field_texts = field_value if has_several_texts else [field_value]
-        if field_name not in FIELDS or not all(
-            isinstance(text, str) and len(text) <= _MAX_FIELD_LENGTH for text in field_texts
-        ):
+        if field_name not in FIELDS or not all(isinstance(text, str) for text in field_texts):
             raise UsageError(
                 "{name} is not a filing field, or its value is invalid. Nothing was recorded.",
                 name=str(field_name)[:_MAX_QUOTED_LENGTH],
             )
+        if any(len(text) > _MAX_FIELD_LENGTH for text in field_texts):
+            raise too_long_error(field_name, _MAX_FIELD_LENGTH)
 
 
 def check_field_values(

@@ -74,7 +74,7 @@ def run_drill(archive: Archive, max_file_count: int, lock_timeout: float) -> Dri
         versions=sorted(drill_result.version_tags),
         files=drill_result.file_count,
         bytes=drill_result.byte_count,
-        problems=drill_result.failed_materials[:_MAX_JOURNALLED_PROBLEMS],
+        problems=list(map(names.cut_text, drill_result.failed_materials[:_MAX_JOURNALLED_PROBLEMS])),
     )
     with archive.writing(lock_timeout) as writer:
         writer.append(Draft("restore", details))

@@ -42,7 +42,7 @@ from archiver.store.events.retention_events import (
     DisposalCertified,
     DisposalPlanned,
 )
-from archiver.store.names import make_displayable
+from archiver.store.names import cut_text, make_displayable
 from archiver.store.writing.drafts import Draft
 from archiver.store.writing.writer import HeadRule, Writer
 
@@ -266,7 +266,7 @@ def journal_refusal(archive: Archive, command_name: str, refusal: ArchiverError,
     """
     try:
         with archive.writing(lock_timeout) as writer:
-            writer.append(Draft(command_name, ActRefused(reason=make_displayable(str(refusal)))))
+            writer.append(Draft(command_name, ActRefused(reason=cut_text(make_displayable(str(refusal))))))
     except ArchiverError:
         # A reader without write access must see the refusal, and not the error about the journal.
         return

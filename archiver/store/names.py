@@ -12,6 +12,12 @@ import unicodedata
 from archiver.errors import UsageError
 from archiver.model import CHECKPOINTS, COMMON, UNFILED
 
+#: Characters of any text of an event. With a lower limit, the path of some material does not fit: 4,096 bytes,
+#: each of which may become three characters. With a higher one, a file can be hidden in the journal.
+MAX_TEXT_LENGTH = 16_384
+#: Characters of a text that a person typed. With a lower limit, a reason of one page is refused. With a higher
+#: limit, a document that was pasted by mistake stays in the journal.
+MAX_TYPED_LENGTH = 4_000
 #: An error quotes only the beginning of a refused text, because the whole text would hide the sentence.
 _MAX_QUOTED_CHARS = 80
 #: An escape: ``%`` and two hexadecimal digits, which stand for a byte.
@@ -87,11 +93,27 @@ def _original_bytes(char: str) -> bytes:
     return bytes([ord(char) - 0xDC00]) if 0xDC80 <= ord(char) <= 0xDCFF else char.encode("utf-8", "surrogatepass")
 
 
+def cut_text(text: str) -> str:
+    """Return ``text``, which no person typed, cut to the length that an event can hold."""
+    return text[:MAX_TEXT_LENGTH]
+
+
+def too_long_error(field: str, most_characters: int) -> UsageError:
+    """Return the error for a text of more than ``most_characters``; ``field`` is the name of the input."""
+    return UsageError(
+        "{field} cannot be recorded because it contains more than {most} characters. Nothing was recorded. "
+        "Shorten it, then try again.",
+        field=field,
+        most=f"{most_characters:,}",
+    )
+
+
 def clean_typed_text(typed_text: str, field: str) -> str:
     """Return a text typed by a person in the form to be recorded: with LF for CRLF, and a space for a tab.
 
-    Raises UsageError for bytes that are not UTF-8, and for other control characters: they are invisible, and could
-    forge lines of a listing.  ``field`` is the name of the input, with which the error message begins.
+    Raises UsageError for more than :data:`MAX_TYPED_LENGTH` characters, for bytes that are not UTF-8, and for
+    other control characters: they are invisible, and could forge lines of a listing.  ``field`` is the name of the
+    input, with which the error message begins.
     """
     try:
         # In a locale that is not UTF-8, an argument arrives as one surrogate for each byte.
@@ -103,6 +125,8 @@ def clean_typed_text(typed_text: str, field: str) -> str:
             text=typed_text[:_MAX_QUOTED_CHARS],
         ) from None
     clean_text = clean_text.replace("\r\n", "\n").replace("\t", " ")
+    if len(clean_text) > MAX_TYPED_LENGTH:
+        raise too_long_error(field, MAX_TYPED_LENGTH)
     for char in clean_text:
         if char != "\n" and unicodedata.category(char) == "Cc":
             raise UsageError(

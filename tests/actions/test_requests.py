@@ -175,7 +175,7 @@ def test_typed_texts_are_normalized_and_names_are_not() -> None:
         normalize_texts(
             decode_action_request("hold-place", {"name": "a", "target": "f", "reason": "\x1b", "by": None})
         )
-    with pytest.raises(UsageError, match="longer than 4000"):
+    with pytest.raises(UsageError, match=r"^target .* more than 4,000 characters"):
         normalize_texts(
             decode_action_request("hold-place", {"name": "a", "target": "f" * 4001, "reason": "r", "by": None})
         )

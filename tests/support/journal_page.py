@@ -18,10 +18,11 @@ from archiver.store.events.event_details import FILING_MEMBER, EventDetails
 from archiver.store.events.event_kinds import Action
 from archiver.store.events.value_kinds import ENVELOPE
 from archiver.store.events.vocabulary import DETAILS_BY_ACTION
+from archiver.store.names import MAX_TEXT_LENGTH, MAX_TYPED_LENGTH
 from tests.support.site import CHECKOUT
 
 PAGE = CHECKOUT / "docs" / "journal.md"
-HEAD = """\
+HEAD = f"""\
 # Journal events
 
 `python -m tests.support.journal_page` generates this page from `archiver/store/events/`; a test compares both.
@@ -58,6 +59,10 @@ Other members are not checked, and can be absent from older events.
 
 An unknown member makes an event of format 2 unreadable, because it may change the meaning of the others, unless its name begins with `x-`; such a member has no effect.
 In format 1, unknown members are ignored.
+
+Texts of format 2 have at most {MAX_TEXT_LENGTH:,} characters, and those that a person *typed* at most {MAX_TYPED_LENGTH:,}, of which the line feed is the only control character.
+An event beyond these bounds, or those of [format.md](format.md#bounds), is unreadable; an event of format 1 has no bounds.
+
 A kind of event that is not on this page was written by a newer release: an *act* is finding A035 and suspends all disposal, a *note* is neither.
 
 """
@@ -202,7 +207,8 @@ def _section(details_class: type[EventDetails]) -> Iterator[str]:
             checked = "yes" if rule.is_checked else ""
             meaning = rule.meaning.removeprefix("only in format 1: ")
             formats = _formats_of(action, name)
-            yield f"| `{name}` | {rule.kind.label}{absent} | {meaning} | {checked} | {formats} |"
+            typed = ", typed" if rule.is_typed else ""
+            yield f"| `{name}` | {rule.kind.label}{typed}{absent} | {meaning} | {checked} | {formats} |"
     else:
         yield "`details` is empty."
     yield ""

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from archiver.store.events.attached_files import ROOTS_FILE, SIGNERS_FILE, AttachedFile
 from archiver.store.events.event_details import (
+    MAX_LISTING_LENGTH,
     EventDetails,
     act_member,
     checked_member,
@@ -188,6 +189,7 @@ class LossAccepted(EventDetails):
     """Written when `archiver reindex --accept` continues after a loss; lists all that is known to be lost."""
 
     action: ClassVar = Action.RECOVER
+    max_details_length: ClassVar = MAX_LISTING_LENGTH
     object_meaning: ClassVar = "`archive`"
     last_event: int = field(metadata=noted_member(INTEGER, "number of the last intact event"))
     problem: str | None = field(
@@ -240,7 +242,7 @@ class KeyReasonGiven(EventDetails):
 
     action: ClassVar = Action.KEY_REASON
     object_meaning: ClassVar = "`key`"
-    reason: str = field(metadata=checked_member(TEXT, _REASON))
+    reason: str = field(metadata=checked_member(TEXT, _REASON, typed=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,11 @@ from archiver.store.events.event_kinds import Action
 from archiver.store.events.value_kinds import TEXT, ValueKind
 
 Value = TypeVar("Value")
+#: Characters of the canonical JSON of details. Lower, and 100 paths of the longest kind do not fit, each of whose
+#: characters can have six in JSON; higher, and one event can fill the memory of every reader.
+_MAX_DETAILS_LENGTH = 1 << 24
+#: The same for kinds that list what they are about, however many versions, refs or objects these are.
+MAX_LISTING_LENGTH = 1 << 26
 #: The key of a field's metadata that holds its MemberRule.
 _RULE = "rule"
 #: The member of ``details`` that names the filing, as in refs, of an event whose ``object`` is something else.
@@ -33,6 +38,8 @@ class MemberRule:
     is_checked: bool
     #: An event may lack the member. A new event lacks it if the attribute is None.
     is_optional: bool
+    #: A person typed its texts, so that in format 2 they have no control character but the line feed.
+    is_typed: bool = False
 
     def to_python(self, value: Any) -> Any:
         """Convert a value from the journal; null and a value of another kind are returned unchanged."""
@@ -56,24 +63,26 @@ class _DeclaredMember(NamedTuple):
 
 
 def checked_member(
-    kind: ValueKind, meaning: str, *, name: str | None = None, optional: bool = False
+    kind: ValueKind, meaning: str, *, name: str | None = None, optional: bool = False, typed: bool = False
 ) -> dict[str, Any]:
     """Return the metadata of a checked member: without a value of this kind, an event is unreadable.
 
-    ``name`` is the name in the journal if it differs from the attribute's. An ``optional`` member may be absent.
+    ``name`` is the name in the journal if it differs from the attribute's. An ``optional`` member may be absent. A
+    person ``typed`` the texts of the member.
     """
-    return {_RULE: MemberRule(kind, meaning, name, is_checked=True, is_optional=optional)}
+    return {_RULE: MemberRule(kind, meaning, name, is_checked=True, is_optional=optional, is_typed=typed)}
 
 
 def noted_member(
-    kind: ValueKind, meaning: str, *, name: str | None = None, optional: bool = False
+    kind: ValueKind, meaning: str, *, name: str | None = None, optional: bool = False, typed: bool = False
 ) -> dict[str, Any]:
     """Return the metadata of a noted member: written with a value of this kind, and read with any value.
 
     ``name`` is the name in the journal if it differs from the attribute's. Any event may lack the member when it
     is read: the attribute is its default then, or None. A new event lacks it only if it is ``optional`` and None.
+    A person ``typed`` the texts of the member.
     """
-    return {_RULE: MemberRule(kind, meaning, name, is_checked=False, is_optional=optional)}
+    return {_RULE: MemberRule(kind, meaning, name, is_checked=False, is_optional=optional, is_typed=typed)}
 
 
 def filing_member() -> Any:
@@ -99,6 +108,8 @@ class EventDetails:
     object_meaning: ClassVar[str]
     #: The attachments that an event of this kind may have.
     attached_files: ClassVar[tuple[AttachedFile, ...]] = ()
+    #: Characters of the details' canonical JSON in format 2.
+    max_details_length: ClassVar[int] = _MAX_DETAILS_LENGTH
 
     @classmethod
     def _own_members(cls) -> tuple[_DeclaredMember, ...]:
@@ -110,6 +121,12 @@ class EventDetails:
     def member_rules(cls) -> Mapping[str, MemberRule]:
         """Return the rule of each member, by the member's name in the journal, in the order of the attributes."""
         return {member.name: member.rule for member in cls._own_members()}
+
+    @classmethod
+    def typed_members(cls) -> tuple[str, ...]:
+        """Return the names in the journal of the members whose texts a person typed."""
+        # mypy confuses the __hash__ of the instances with that of the class.
+        return _typed_members(cls)  # type: ignore[arg-type]
 
     @classmethod
     def check_members(cls, details: Mapping[str, Any]) -> None:
@@ -178,6 +195,12 @@ def _declared_members(details_class: type[Any]) -> tuple[_DeclaredMember, ...]:
 def _checked_members(details_class: type[Any]) -> tuple[tuple[str, MemberRule], ...]:
     """Return (name in the journal, rule) for each checked member; cached, because every event read is checked."""
     return tuple((name, rule) for name, rule in details_class.member_rules().items() if rule.is_checked)
+
+
+@cache
+def _typed_members(details_class: type[Any]) -> tuple[str, ...]:
+    """Return the names in the journal of the typed members; cached, because every event read is checked."""
+    return tuple(name for name, rule in details_class.member_rules().items() if rule.is_typed)
 
 
 @dataclass(frozen=True, slots=True)

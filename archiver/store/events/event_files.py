@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from archiver.store import names
 from archiver.store.events import validation
 from archiver.store.events.canonical_json import encode_canonical, is_canonical
 from archiver.store.events.chain_rules import check_position, filing_of_event
@@ -25,7 +26,13 @@ from archiver.store.events.digests import (
     parse_sha256,
 )
 from archiver.store.events.event_kinds import Action
-from archiver.store.events.validation import check_details, check_known_members, load_json_object
+from archiver.store.events.validation import (
+    check_bounds,
+    check_details,
+    check_known_members,
+    check_value,
+    load_json_object,
+)
 from archiver.store.events.value_kinds import ACTOR, COMPLIANCE_CLOCK, EVENT_NUMBER, TIME, fits_refs
 
 FORMAT = 2
@@ -33,8 +40,6 @@ BODY_FILE = "body.json"
 #: The bytes of a salt.
 _SALT_BYTES = 16
 _SALT = re.compile(r"[0-9a-f]{32}")
-#: Longer than the path of any material, and than the names of all refs of a version.
-_MAX_OBJECT_CHARS = 16_384
 _VISIBLE_MEMBERS = frozenset({"at", "body", "chain", "chain_prev", "class", "clock", "format", "n", "prev", "seq"})
 _BODY_MEMBERS = frozenset({"action", "actor", "attachments", "details", "object", "refs", "salt"})
 _ATTACHMENT_MEMBERS = frozenset({"digest", "name", "size"})
@@ -170,12 +175,14 @@ def decode_body(data: bytes) -> BodyFields:
     if not isinstance(members["salt"], str) or not _SALT.fullmatch(members["salt"]):
         raise ValueError("salt is missing")
     for name in ("action", "object"):
-        if not isinstance(members[name], str) or len(members[name]) > _MAX_OBJECT_CHARS:
+        if not isinstance(members[name], str) or len(members[name]) > names.MAX_TEXT_LENGTH:
             raise ValueError(f"{name} is missing or too long")
     if not isinstance(members["details"], dict) or not ACTOR.accepts(members["actor"]):
         raise ValueError("details or actor are missing")
     if not isinstance(members["refs"], dict) or not isinstance(members["attachments"], list):
         raise ValueError("refs or attachments are missing")
+    for name in ("actor", "refs", "attachments"):
+        check_value(members[name], name)
     return BodyFields(
         action=members["action"],
         object=members["object"],
@@ -201,6 +208,7 @@ def decode_event(event_data: bytes, body_data: bytes) -> tuple[VisibleFields, Bo
         raise ValueError("an archive begins with the event that creates it, and with no other")
     check_details(body.action, body.details, [name for name, _, _ in body.attachments])
     check_known_members(body.action, body.details)
+    check_bounds(body.action, body.details, len(body_data))
     check_position(body.action, body.details, visible.position.chain, visible.event_class)
     if visible.position.chain not in (ARCHIVE_CHAIN, HOUSE_CHAIN):
         filing_of_event(body.action, body.object, body.details)
@@ -317,6 +325,7 @@ def _decode_clock(value: Any) -> dict[str, Any]:
         clock[name] = int(clock[name])
     if not COMPLIANCE_CLOCK.accepts(clock):
         raise ValueError("clock is of another kind")
+    check_value(clock, "clock")
     return clock
 
 

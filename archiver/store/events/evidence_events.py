@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from archiver.store.events.attached_files import TOKEN_FILE, AttachedFile
 from archiver.store.events.event_details import (
+    MAX_LISTING_LENGTH,
     EventDetails,
     act_member,
     checked_member,
@@ -76,6 +77,7 @@ class VersionsRestored(EventDetails):
     """Written when somebody restored versions."""
 
     action: ClassVar = Action.RESTORE
+    max_details_length: ClassVar = MAX_LISTING_LENGTH
     object_meaning: ClassVar = "tags of the versions, cut after 500 characters"
     target: str = field(metadata=noted_member(TEXT, "folder to which they were restored"))
     versions: Sequence[str] = field(metadata=noted_member(TEXTS, "tags of the versions"))
@@ -92,8 +94,10 @@ class PackageExported(EventDetails):
     action: ClassVar = Action.EXPORT
     object_meaning: ClassVar = "`audit`"
     target: str = field(metadata=noted_member(TEXT, "folder or zip file of the package"))
-    recipient: str | None = field(metadata=noted_member(nullable(TEXT), "person or office that receives it"))
-    reason: str | None = field(metadata=noted_member(nullable(TEXT), "reason, as a person gave it"))
+    recipient: str | None = field(
+        metadata=noted_member(nullable(TEXT), "person or office that receives it", typed=True)
+    )
+    reason: str | None = field(metadata=noted_member(nullable(TEXT), "reason, as a person gave it", typed=True))
     filings: Sequence[str] = field(metadata=noted_member(TEXTS, "selected filings, empty for all"))
     submissions: Sequence[str] = field(metadata=noted_member(TEXTS, "selected submissions, empty for all"))
     kinds: Sequence[str] = field(metadata=noted_member(TEXTS, "selected kinds of submissions, empty for all"))

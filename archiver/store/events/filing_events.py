@@ -54,8 +54,10 @@ class VersionSubmitted(EventDetails):
             TEXT, "`subject`, `first`, `correction`, `change`, `deregistration`, `inspection`, `annual` or `other`"
         )
     )
-    number: str | None = field(metadata=checked_member(nullable(TEXT), "filing number, if one was issued"))
-    reported_by: str | None = field(metadata=checked_member(nullable(TEXT), _REPORTED_BY, name="by"))
+    number: str | None = field(
+        metadata=checked_member(nullable(TEXT), "filing number, if one was issued", typed=True)
+    )
+    reported_by: str | None = field(metadata=checked_member(nullable(TEXT), _REPORTED_BY, name="by", typed=True))
     receipt: str | None = field(metadata=checked_member(nullable(TEXT), "name of the receipt's file"))
     common: str | None = field(
         metadata=noted_member(
@@ -73,11 +75,13 @@ class VersionSubmitted(EventDetails):
         default=None, metadata=noted_member(TEXT, "SM3 (GB/T 32905) of the same manifest", optional=True)
     )
     number_reason: str | None = field(
-        default=None, metadata=noted_member(TEXT, _NUMBER_REASON, name="forced", optional=True)
+        default=None, metadata=noted_member(TEXT, _NUMBER_REASON, name="forced", optional=True, typed=True)
     )
     reason: str | None = field(
         default=None,
-        metadata=checked_member(TEXT, "why this version was signed although it may be incomplete", optional=True),
+        metadata=checked_member(
+            TEXT, "why this version was signed although it may be incomplete", optional=True, typed=True
+        ),
     )
     about: Sequence[Mapping[str, str]] | None = field(
         default=None,
@@ -114,11 +118,13 @@ class FilingUpdated(EventDetails):
     object_meaning: ClassVar = _FILING
     attached_files: ClassVar = (AttachedFile(EVIDENCE, "the screenshot or letter that shows it", has_suffix=True),)
     fields: Mapping[str, str | Sequence[str]] = field(
-        metadata=checked_member(FILING_SHEET, "new and changed facts, by their names on the sheet")
+        metadata=checked_member(FILING_SHEET, "new and changed facts, by their names on the sheet", typed=True)
     )
     recorded_on: date = field(metadata=checked_member(DAY, "day on which it was seen", name="on"))
-    reported_by: str | None = field(metadata=noted_member(nullable(TEXT), _REPORTED_BY, name="by"))
-    number_reason: str | None = field(metadata=noted_member(nullable(TEXT), _NUMBER_REASON, name="forced"))
+    reported_by: str | None = field(metadata=noted_member(nullable(TEXT), _REPORTED_BY, name="by", typed=True))
+    number_reason: str | None = field(
+        metadata=noted_member(nullable(TEXT), _NUMBER_REASON, name="forced", typed=True)
+    )
     evidence: str | None = field(
         default=None, metadata=checked_member(nullable(TEXT), "name of the file that shows it", optional=True)
     )
@@ -128,7 +134,7 @@ class FilingUpdated(EventDetails):
     )
     portal_text: str | None = field(
         default=None,
-        metadata=checked_member(nullable(TEXT), "the status in the portal's own words", optional=True),
+        metadata=checked_member(nullable(TEXT), "the status in the portal's own words", optional=True, typed=True),
     )
 
     def to_details(self) -> dict[str, Any]:
@@ -160,8 +166,8 @@ class FilingEnded(EventDetails):
     action: ClassVar = Action.FILING_END
     object_meaning: ClassVar = _FILING
     ended_on: date = field(metadata=checked_member(DAY, "day of the end; no period counts from it", name="on"))
-    reason: str = field(metadata=noted_member(TEXT, "reason, as a person gave it"))
-    reported_by: str | None = field(metadata=noted_member(nullable(TEXT), _REPORTED_BY, name="by"))
+    reason: str = field(metadata=noted_member(TEXT, "reason, as a person gave it", typed=True))
+    reported_by: str | None = field(metadata=noted_member(nullable(TEXT), _REPORTED_BY, name="by", typed=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,8 +183,8 @@ class NoticeReceived(EventDetails):
             TEXT, "`correction`, `inquiry`, `refusal`, `rectification`, `inspection` or `revocation`"
         )
     )
-    issuer: str = field(metadata=checked_member(TEXT, "authority that sent it"))
-    document: str = field(metadata=checked_member(TEXT, "its document number (文号)"))
+    issuer: str = field(metadata=checked_member(TEXT, "authority that sent it", typed=True))
+    document: str = field(metadata=checked_member(TEXT, "its document number (文号)", typed=True))
     received_on: date = field(metadata=checked_member(DAY, "day of its receipt", name="received"))
     due_on: date | None = field(
         metadata=checked_member(nullable(DAY), "last day to answer, if the notice states a day", name="due")
@@ -188,8 +194,8 @@ class NoticeReceived(EventDetails):
             nullable(DAYS), "working days within which to answer, if the notice states a number", name="days"
         )
     )
-    owner: str = field(metadata=checked_member(TEXT, "role or person who has to answer"))
-    reported_by: str | None = field(metadata=noted_member(nullable(TEXT), _REPORTED_BY, name="by"))
+    owner: str = field(metadata=checked_member(TEXT, "role or person who has to answer", typed=True))
+    reported_by: str | None = field(metadata=noted_member(nullable(TEXT), _REPORTED_BY, name="by", typed=True))
     paper_name: str | None = field(
         metadata=checked_member(nullable(TEXT), "name of the notice's file", name="file")
     )
@@ -207,7 +213,7 @@ class NoticeAnswered(EventDetails):
     number: int = field(metadata=checked_member(INTEGER, "number of the notice"))
     submission: str = field(metadata=checked_member(TEXT, "submission that answers it"))
     answered_on: date = field(metadata=checked_member(DAY, "day of the answer", name="on"))
-    reported_by: str | None = field(metadata=noted_member(nullable(TEXT), _REPORTED_BY, name="by"))
+    reported_by: str | None = field(metadata=noted_member(nullable(TEXT), _REPORTED_BY, name="by", typed=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,9 +244,9 @@ class ChangeDecided(EventDetails):
     object_meaning: ClassVar = _FILING
     number: int = field(metadata=checked_member(INTEGER, "number of the change"))
     is_material: bool = field(metadata=checked_member(FLAG, "whether it is material (重大变更)", name="material"))
-    reason: str = field(metadata=checked_member(TEXT, "reason, as the person gave it"))
+    reason: str = field(metadata=checked_member(TEXT, "reason, as the person gave it", typed=True))
     decided_on: date = field(metadata=checked_member(DAY, "day of the decision", name="on"))
-    reported_by: str | None = field(metadata=checked_member(nullable(TEXT), _REPORTED_BY, name="by"))
+    reported_by: str | None = field(metadata=checked_member(nullable(TEXT), _REPORTED_BY, name="by", typed=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

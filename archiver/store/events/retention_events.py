@@ -14,6 +14,7 @@ from archiver.store.events.attached_files import (
     AttachedFile,
 )
 from archiver.store.events.event_details import (
+    MAX_LISTING_LENGTH,
     EventDetails,
     act_member,
     checked_member,
@@ -37,9 +38,9 @@ class HoldPlaced(EventDetails):
 
     action: ClassVar = Action.HOLD
     object_meaning: ClassVar = _HOLD_TARGET
-    name: str = field(metadata=checked_member(TEXT, _HOLD_NAME))
-    reason: str = field(metadata=checked_member(TEXT, _REASON))
-    reported_by: str | None = field(metadata=checked_member(nullable(TEXT), _REPORTED_BY, name="by"))
+    name: str = field(metadata=checked_member(TEXT, _HOLD_NAME, typed=True))
+    reason: str = field(metadata=checked_member(TEXT, _REASON, typed=True))
+    reported_by: str | None = field(metadata=checked_member(nullable(TEXT), _REPORTED_BY, name="by", typed=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +49,9 @@ class HoldLifted(EventDetails):
 
     action: ClassVar = Action.LIFT
     object_meaning: ClassVar = _HOLD_TARGET
-    name: str = field(metadata=checked_member(TEXT, _HOLD_NAME))
-    reason: str = field(metadata=checked_member(TEXT, _REASON))
-    reported_by: str | None = field(metadata=noted_member(nullable(TEXT), _REPORTED_BY, name="by"))
+    name: str = field(metadata=checked_member(TEXT, _HOLD_NAME, typed=True))
+    reason: str = field(metadata=checked_member(TEXT, _REASON, typed=True))
+    reported_by: str | None = field(metadata=noted_member(nullable(TEXT), _REPORTED_BY, name="by", typed=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +86,7 @@ class DisposalApproved(EventDetails):
     action: ClassVar = Action.DISPOSE_APPROVE
     object_meaning: ClassVar = _PLAN_ID
     plan_sha256: str | None = field(metadata=noted_member(TEXT, _PLAN_SHA256))
-    reason: str = field(metadata=checked_member(TEXT, _REASON))
+    reason: str = field(metadata=checked_member(TEXT, _REASON, typed=True))
     filing: str | None = filing_member()
 
 
@@ -94,6 +95,7 @@ class DisposalBegun(EventDetails):
     """Written before the first deletion; from here on, this event explains why content is missing."""
 
     action: ClassVar = Action.DISPOSE_BEGIN
+    max_details_length: ClassVar = MAX_LISTING_LENGTH
     object_meaning: ClassVar = _PLAN_ID
     plan_sha256: str = field(metadata=noted_member(TEXT, _PLAN_SHA256))
     versions: Sequence[str] = field(
@@ -107,6 +109,7 @@ class DisposalCertified(EventDetails):
     """Written after the last deletion, with the certificate of destruction."""
 
     action: ClassVar = Action.DISPOSE_CERTIFY
+    max_details_length: ClassVar = MAX_LISTING_LENGTH
     object_meaning: ClassVar = _PLAN_ID
     attached_files: ClassVar = (
         AttachedFile(CERTIFICATE_FILE, "the certificate: what was destroyed, when, by which plan and approvals"),

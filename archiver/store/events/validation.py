@@ -9,16 +9,18 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from archiver.errors import LazyMessage, UsageError
+from archiver.store import names
+from archiver.store.events.canonical_json import encode_canonical
 from archiver.store.events.value_kinds import ENVELOPE, LARGEST, SMALLEST, fits_refs
 from archiver.store.events.vocabulary import DETAILS_BY_ACTION
 
-#: How deep new ``details`` may be nested. Lower, and some record does not fit, because records need up to three
-#: levels; higher, and every reader pays for it.
-_MAX_WRITTEN_LEVELS = 4
+#: How deep ``details`` of format 2 may be nested. Lower, and some record does not fit, because records need up to
+#: three levels; higher, and every reader pays for it.
+_MAX_DETAILS_LEVELS = 4
 #: How deep an event that is read may be nested: deeper than any release writes. Without a limit, Python's parser
 #: fails at a depth that depends on its caller, so that an event was readable for one command and stopped another.
 _MAX_READ_LEVELS = 100
@@ -28,6 +30,23 @@ _MAX_PATH_LENGTH = 100
 #: A string in JSON, with its quotes and escapes.
 _JSON_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
+#: What a typed text must not have: control characters, but for the line feed.
+_TYPED_CONTROL_CHARACTER = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+
+
+class UnfitValue(ValueError):
+    """A value that no event of format 2 may have."""
+
+    def __init__(self, member_path: str, unfit_part: LazyMessage, most_characters: int = 0) -> None:
+        """Describe the value at ``member_path``, such as ``details.items.0``.
+
+        ``unfit_part`` is a noun such as "a NUL character".  ``most_characters`` is the limit of a text that is too
+        long, else 0.
+        """
+        self.member_path = member_path[:_MAX_PATH_LENGTH]
+        self.unfit_part = unfit_part
+        self.most_characters = most_characters
+        super().__init__(f"{self.member_path} contains {unfit_part}")
 
 
 # --- before an event is written
@@ -36,14 +55,17 @@ _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
 def check_new_event(
     action: str, object_name: str, details: Mapping[str, Any], attachment_names: Collection[str]
 ) -> None:
-    """Raise UsageError if some program could not read a new event back; the error names the member.
+    """Raise UsageError if some program could not read a new event back; the error names the member and the limit.
 
     ``object_name`` is the event's ``object``, and ``details`` are in the form of the journal.
     """
-    check_text(object_name, "object")
-    if _CONTROL_CHARACTER.search(object_name):
-        raise _unfit_value_error("object", LazyMessage("a control character"))
-    check_new_details(details)
+    try:
+        _check_text(object_name, "object", names.MAX_TEXT_LENGTH)
+        if _CONTROL_CHARACTER.search(object_name):
+            raise UnfitValue("object", LazyMessage("a control character"))
+        check_bounds(action, details)
+    except UnfitValue as error:
+        raise _unfit_value_error(error) from None
     try:
         check_details(action, details, attachment_names)
     except ValueError as error:
@@ -56,36 +78,79 @@ def check_new_event(
 
 
 def check_new_details(details: Mapping[str, Any]) -> None:
-    """Raise UsageError if JSON, SQLite or a parser cannot represent a new event's ``details``.
+    """Raise UsageError if JSON, SQLite or a parser cannot represent a new event's ``details``, or for a long text.
 
     The error names the member.
     """
-    _check_value(details, "details", 0)
+    try:
+        check_value(details, "details")
+    except UnfitValue as error:
+        raise _unfit_value_error(error) from None
+
+
+def _unfit_value_error(unfit_value: UnfitValue) -> UsageError:
+    """Return the error for a value that cannot be recorded."""
+    if unfit_value.most_characters:
+        return names.too_long_error(unfit_value.member_path, unfit_value.most_characters)
+    return UsageError(
+        "{field} cannot be recorded because it contains {what}. Nothing was recorded. Use plain text.",
+        field=unfit_value.member_path,
+        what=unfit_value.unfit_part,
+    )
+
+
+# --- bounds of format 2
+
+
+def check_bounds(action: str, details: Mapping[str, Any], json_size: int | None = None) -> None:
+    """Raise UnfitValue, a ValueError, for the first value of ``details`` beyond the bounds of format 2.
+
+    They bound each text, numbers, nesting, and the whole.  In what a person typed, a line feed is the only control
+    character.  Only for format 2: an event of format 1 has no bounds.
+
+    ``json_size`` is at least the number of bytes of the details as canonical JSON; None if it is not known.
+    """
+    check_value(details, "details")
+    details_class = DETAILS_BY_ACTION.get(action)
+    if details_class is None:
+        return
+    for member_name in details_class.typed_members():
+        for member_path, text in _iterate_texts(details.get(member_name), f"details.{member_name}"):
+            _check_typed_text(text, member_path)
+    most = details_class.max_details_length
+    # A character has at least one byte, so that most details of a known size need not be counted.
+    if (json_size is None or json_size > most) and len(encode_canonical(details).decode()) > most:
+        raise _too_long("details", most)
+
+
+def check_value(value: object, member_path: str) -> None:
+    """Raise UnfitValue if a value of an event, or any value in it, is beyond the bounds of format 2."""
+    _check_value(value, member_path, 0)
 
 
 def _check_value(value: object, member_path: str, depth: int) -> None:
-    """Raise UsageError if a value, or any value in it, cannot be journalled.
+    """Raise UnfitValue if a value, or any value in it, has no place in an event.
 
     ``member_path`` names the value in the error, such as ``details.items.0``. ``depth`` is the number of objects
     and lists around it.
     """
     if isinstance(value, str):
-        check_text(value, member_path)
+        _check_text(value, member_path, names.MAX_TEXT_LENGTH)
     elif isinstance(value, float):
         if not math.isfinite(value):
-            raise _unfit_value_error(member_path, LazyMessage("a number that is not finite"))
+            raise UnfitValue(member_path, LazyMessage("a number that is not finite"))
     elif isinstance(value, int):
         if not SMALLEST <= value <= LARGEST:
-            raise _unfit_value_error(member_path, LazyMessage("a number larger than 64 bits"))
+            raise UnfitValue(member_path, LazyMessage("a number larger than 64 bits"))
     elif isinstance(value, Mapping | list | tuple):
-        if depth == _MAX_WRITTEN_LEVELS:
-            raise _unfit_value_error(
-                member_path, LazyMessage("more than {levels} levels of nesting", levels=_MAX_WRITTEN_LEVELS)
+        if depth == _MAX_DETAILS_LEVELS:
+            raise UnfitValue(
+                member_path, LazyMessage("more than {levels} levels of nesting", levels=_MAX_DETAILS_LEVELS)
             )
         for member_name, member in _iterate_checked_items(value, member_path):
             _check_value(member, f"{member_path}.{member_name}", depth + 1)
     elif value is not None:
-        raise _unfit_value_error(member_path, LazyMessage("a value of type {kind}", kind=type(value).__name__))
+        raise UnfitValue(member_path, LazyMessage("a value of type {kind}", kind=type(value).__name__))
 
 
 def _iterate_checked_items(
@@ -93,35 +158,55 @@ def _iterate_checked_items(
 ) -> Iterable[tuple[Any, Any]]:
     """Return the (name, value) pairs of a mapping, or the (index, value) pairs of a list.
 
-    Raises UsageError if a name is not a text, or the text cannot be journalled.
+    Raises UnfitValue if a name is not a text, or the text cannot be journalled.
     """
     if not isinstance(value, Mapping):
         return enumerate(value)
     for member_name in value:
         if not isinstance(member_name, str):
             # JSON converts another type to text, so a different document would be read back.
-            raise _unfit_value_error(member_path, LazyMessage("a name that is not a string"))
-        check_text(member_name, member_path)
+            raise UnfitValue(member_path, LazyMessage("a name that is not a string"))
+        _check_text(member_name, member_path, names.MAX_TEXT_LENGTH)
     return value.items()
 
 
-def check_text(text: str, path: str) -> None:
-    """Raise UsageError if a text contains NUL or cannot be encoded in UTF-8; ``path`` names it in the error."""
+def _iterate_texts(value: object, member_path: str) -> Iterator[tuple[str, str]]:
+    """Yield (path, text) for each text in ``value``, for the names in it as well."""
+    if isinstance(value, str):
+        yield member_path, value
+    elif isinstance(value, Mapping):
+        for member_name, member in value.items():
+            yield member_path, member_name
+            yield from _iterate_texts(member, f"{member_path}.{member_name}")
+    elif isinstance(value, list | tuple):
+        for place, member in enumerate(value):
+            yield from _iterate_texts(member, f"{member_path}.{place}")
+
+
+def _check_text(text: str, path: str, most_characters: int) -> None:
+    """Raise UnfitValue for a text that is too long, contains NUL, or cannot be encoded in UTF-8."""
+    if len(text) > most_characters:
+        raise _too_long(path, most_characters)
     if "\0" in text:
-        raise _unfit_value_error(path, LazyMessage("a NUL character"))
+        raise UnfitValue(path, LazyMessage("a NUL character"))
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        raise _unfit_value_error(path, LazyMessage("bytes that are not UTF-8")) from None
+        raise UnfitValue(path, LazyMessage("bytes that are not UTF-8")) from None
 
 
-def _unfit_value_error(member_path: str, unfit_part: LazyMessage) -> UsageError:
-    """Return the error for the value at ``member_path``; ``unfit_part`` is a noun such as "a NUL character"."""
-    return UsageError(
-        "{field} cannot be recorded because it contains {what}. Nothing was recorded. Use plain text.",
-        field=member_path[:_MAX_PATH_LENGTH],
-        what=unfit_part,
-    )
+def _check_typed_text(text: str, path: str) -> None:
+    """Raise UnfitValue for a text that a person typed, if it is too long or has a control character."""
+    if len(text) > names.MAX_TYPED_LENGTH:
+        raise _too_long(path, names.MAX_TYPED_LENGTH)
+    if _TYPED_CONTROL_CHARACTER.search(text):
+        raise UnfitValue(path, LazyMessage("a control character"))
+
+
+def _too_long(path: str, most_characters: int) -> UnfitValue:
+    """Return the error for a text, or for details, of more than ``most_characters``."""
+    unfit_part = LazyMessage("more than {most} characters", most=f"{most_characters:,}")
+    return UnfitValue(path, unfit_part, most_characters)
 
 
 # --- after an event is read
