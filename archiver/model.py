@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from archiver.life_events import Correction
+
 #: The kinds of submissions to the regulator.
 KINDS = ("subject", "first", "correction", "change", "deregistration", "inspection", "annual", "other")
 #: The name of the submission that holds the materials directly in a filing's folder.
@@ -192,18 +194,6 @@ class UnreadEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class LifeEvent:
-    """An event in the life of a filing (备案进程): a submission, a notice, a decision, a check of the review."""
-
-    seq: int
-    at: str
-    user: str
-    action: str
-    filing: str
-    details: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
 class SubmissionRecord:
     """The record of a version that was submitted to the regulator."""
 
@@ -225,6 +215,15 @@ class SubmissionRecord:
     clock: str
     #: Why this version was submitted. None if no reason was given.
     reason: str | None = None
+    #: The number of the event.
+    seq: int = 0
+    #: Oldest first. The other fields are as the newest ones say; periods count from the record all the same.
+    corrections: tuple[Correction, ...] = ()
+
+    @property
+    def is_void(self) -> bool:
+        """True if a correction says that nothing was submitted."""
+        return any(correction.is_void for correction in self.corrections)
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,3 +347,8 @@ class Version:
     def tag(self) -> str:
         """The name of the version's tag, without ``refs/tags/``."""
         return self.submission.tag(self.number)
+
+    @property
+    def valid_submissions(self) -> tuple[SubmissionRecord, ...]:
+        """The records of ``submitted`` that are not void; retention counts from the others, too."""
+        return tuple(record for record in self.submitted if not record.is_void)

@@ -112,7 +112,7 @@ def update_filing(context: ActionContext, request: UpdateFiling) -> dict[str, An
         make_record_context(context, request.screenshot_name),
         filing_name,
         {
-            field_name: _normalize_sheet_value(field_name, field_value)
+            field_name: clean_typed_value(field_name, field_value)
             for field_name, field_value in request.changed_fields.items()
         },
         review_status=request.review_status,
@@ -124,7 +124,7 @@ def update_filing(context: ActionContext, request: UpdateFiling) -> dict[str, An
     return {"filing": filing_name}
 
 
-def _normalize_sheet_value(field_name: str, field_value: Any) -> Any:
+def clean_typed_value(field_name: str, field_value: Any) -> Any:
     """Return a value of the sheet in the form for the journal: each text is normalized, alone or in a list.
 
     Values of other types are returned unchanged, because ``records.update_sheet`` checks the types. Raises

@@ -52,7 +52,7 @@ class ExportSelection:
         return (
             (not self.filings or version.submission.filing in self.filings)
             and (not self.submissions or str(version.submission) in self.submissions)
-            and (not self.kinds or any(record.kind in self.kinds for record in version.submitted))
+            and (not self.kinds or any(record.kind in self.kinds for record in version.valid_submissions))
             and version.captured_at >= self.captured_since
             and (not self.captured_until or version.captured_at <= self.captured_until)
         )

@@ -44,7 +44,7 @@ def _make_submission_marks(version_lines: Sequence[VersionLine]) -> list[Timelin
     submitted_marks = [
         TimelineMark("submitted", clock.parse_time(record.at), f"{record.tag} {record.on}")
         for version_line in version_lines
-        for record in version_line.version.submitted
+        for record in version_line.version.valid_submissions
     ]
     hold_marks = [
         TimelineMark(
@@ -59,15 +59,21 @@ def _make_submission_marks(version_lines: Sequence[VersionLine]) -> list[Timelin
 
 
 def _make_filing_marks(filing: Filing, events: Sequence[Event]) -> list[TimelineMark]:
-    """Return the marks of a filing: its notices and ends, and the checkpoints and tokens of the whole archive."""
+    """Return the marks of a filing: notices, ends, corrections, and the whole archive's checkpoints and tokens."""
     notice_marks = [
         TimelineMark("notice", _noon_in_china(notice.received_on), f"{notice.kind} {notice.document_number}")
         for notice in filing.notices
     ]
+    void_seqs = {record.seq for record in filing.corrected_records if record.is_void}
     end_marks = [
         TimelineMark("end", clock.parse_time(event.at), event.object)
         for event in events
-        if event.action == Action.FILING_END and event.object == filing.name
+        if event.action == Action.FILING_END and event.object == filing.name and event.seq not in void_seqs
+    ]
+    correction_marks = [
+        TimelineMark("correction", clock.parse_time(correction.at), f"{record.seq} ← {correction.seq}")
+        for record in filing.corrected_records
+        for correction in record.corrections
     ]
     proof_marks = [
         # In format 2, all of them are about the same object.
@@ -75,7 +81,7 @@ def _make_filing_marks(filing: Filing, events: Sequence[Event]) -> list[Timeline
         for event in events
         if event.action in (Action.CHECKPOINT, Action.TIMESTAMP)
     ]
-    return notice_marks + end_marks + proof_marks
+    return notice_marks + end_marks + correction_marks + proof_marks
 
 
 def _noon_in_china(day: date) -> datetime:

@@ -208,6 +208,7 @@ class PackageWriter:
                     "receipt": receipt_by_tag[record.tag].path,
                     **({"reason": record.reason} if record.reason else {}),
                     **self._version_notes.describe(record.tag),
+                    **({"void": True} if record.is_void else {}),
                 }
                 for record in version.submitted
             ],

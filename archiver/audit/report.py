@@ -18,6 +18,7 @@ from archiver.documents.document import PROBLEMS
 from archiver.documents.reader import DocumentReader
 from archiver.errors import LazyMessage
 from archiver.filings import code_names
+from archiver.filings.corrections import format_value
 from archiver.filings.due.deadlines import Deadline, compute_deadlines
 from archiver.filings.expected_materials import ExpectedMaterial, find_expected
 from archiver.filings.register import Filing, filings_from_events
@@ -48,6 +49,7 @@ _LOGGED_ACTIONS = frozenset(
         Action.CHANGE_QUESTION,
         Action.CHANGE_DECISION,
         Action.DISPLAY_CHECK,
+        Action.CORRECT,
         Action.REMINDER,
         Action.POLICY,
         Action.KEY_REASON,
@@ -161,7 +163,7 @@ class PackageReport:
             policy=self._policy,
             filings=self._build_filing_sections(version_lines, events),
             lines=version_lines,
-            submitted=sum(len(version_line.version.submitted) for version_line in version_lines),
+            submitted=sum(len(version_line.version.valid_submissions) for version_line in version_lines),
             coverage=coverage,
             counts=counts,
             code_names=code_names,
@@ -214,6 +216,7 @@ class PackageReport:
             href=quote,
             shown=lambda raw_name: names.make_displayable(names.name_as_text(raw_name)),
             size=_format_size,
+            plain=format_value,
             chinese=self._presentation.to_chinese,
             called=code_names.name_for_code,
         )
@@ -270,9 +273,9 @@ class PackageReport:
         newest_line = version_lines[-1]
         submission_kind = next(
             (
-                version_line.version.submitted[-1].kind
+                version_line.version.valid_submissions[-1].kind
                 for version_line in reversed(version_lines)
-                if version_line.version.submitted
+                if version_line.version.valid_submissions
             ),
             kind_from_folder(newest_line.version.submission.folder),
         )
@@ -295,7 +298,7 @@ class PackageReport:
         entered are not used, because they can be corrected later.
         """
         submitted_versions = sorted(
-            (_SubmittedVersion(record, version) for version in versions for record in version.submitted),
+            (_SubmittedVersion(record, version) for version in versions for record in version.valid_submissions),
             key=lambda submitted: (submitted.record.at, submitted.record.tag),
         )
         differences = []

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from archiver.cli.correction_text import record_to_json
 from archiver.cli.filing_text import print_records, print_sheet
 from archiver.cli.parameters import (
     NamedChoice,
@@ -190,7 +191,11 @@ def _filing_to_dict(filing: Filing) -> dict[str, Any]:
             }
             for display_check in filing.display_checks
         ],
-    }
+    } | (
+        {"corrected": [record_to_json(record) for record in filing.corrected_records]}
+        if filing.corrected_records
+        else {}
+    )
 
 
 def _format_day(day: date | None) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from archiver.cli.correction_text import print_corrections
 from archiver.errors import LazyMessage
 from archiver.filings.code_names import (
     FIELD_NAMES,
@@ -73,6 +74,8 @@ def print_records(console: Console, filing: Filing) -> None:
             on=change.first_changed_on,
             decision=_decision_message(change.is_material),
         )
+    for record in filing.corrected_records:
+        print_corrections(console, record.seq, record.action, record.corrections)
     for display_check in filing.display_checks[-1:]:
         is_displayed = not display_check.problem and display_check.number_found and display_check.link_found
         console.info(

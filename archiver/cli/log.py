@@ -6,6 +6,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from archiver.cli.correction_text import (
+    corrections_to_json,
+    print_corrections,
+    print_submission_corrections,
+    record_to_json,
+)
 from archiver.cli.parameters import ObjectName, json_option
 from archiver.cli.session import Session, command
 from archiver.errors import LazyMessage
@@ -14,24 +20,31 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from archiver.clock import WallClockMark
-    from archiver.model import Version
+    from archiver.model import SubmissionRecord, Version
     from archiver.retention.policy import RetentionDecision
     from archiver.store.archive import Archive
 
 
 @command("List versions, newest first.")
 @click.argument("filing_or_submission", type=ObjectName(), required=False, metavar="[FILING[/SUBMISSION]]")
+@click.option(
+    "--records", "lists_records", is_flag=True, help="List the filing's records that archiver correct can correct."
+)
 @json_option
-def log_command(session: Session, filing_or_submission: str | None, as_json: bool) -> None:
+def log_command(session: Session, filing_or_submission: str | None, lists_records: bool, as_json: bool) -> None:
     """List the versions of a submission, a filing or the whole archive, and how long each is retained.
 
-    Raises NotFoundError if ``filing_or_submission`` is the name of neither.
+    With ``lists_records``, list the records of the filing, with their corrections.  Raises NotFoundError if
+    ``filing_or_submission`` is the name of neither.
     """
     from archiver.retention.policy import decide_retention
     from archiver.store.index.overview import clock_marks_by_tag
 
     archive = session.open_archive()
     scope = _find_scope(archive, filing_or_submission)
+    if lists_records:
+        _list_records(session, archive, scope.filing_name, as_json)
+        return
     versions = archive.index.versions(scope.filing_name, scope.submission_name)
     compliance_time = archive.compliance_time()
     policy = session.read_retention_policy(archive)
@@ -77,7 +90,7 @@ def _print_versions(
             else session.format_time(version.captured_at),
             version.files,
             console.translate(_change_counts(version)),
-            " ".join(submission_record.on for submission_record in version.submitted) or "-",
+            " ".join(submission_record.on for submission_record in version.valid_submissions) or "-",
             console.translate(_describe_end(version, decision)),
         )
         for version, decision in version_decisions
@@ -103,6 +116,35 @@ def _print_versions(
             "[-] the system clock was behind by this much: behind the previous journal event, or behind the "
             "compliance clock. Order and retention do not depend on it"
         )
+    for version, _ in version_decisions:
+        print_submission_corrections(console, version)
+
+
+def _list_records(session: Session, archive: Archive, filing_name: str | None, as_json: bool) -> None:
+    """List the records that can be corrected, oldest first, each with its corrections; None for all filings."""
+    from archiver.filings.code_names import RECORD_NAMES, name_for_code
+    from archiver.filings.corrections import field_name, format_value
+    from archiver.store.events.corrections import CORRECTABLE_MEMBERS, correctable_values
+
+    console = session.console
+    records = [event for event in archive.index.life_events(filing_name) if event.action in CORRECTABLE_MEMBERS]
+    if as_json:
+        console.print_json([record_to_json(record) for record in records])
+        return
+    if not records:
+        console.info("There are no records yet.")
+    for record in records:
+        values = correctable_values(record.action, record.details)
+        console.info(
+            "Event {seq}, {at}, {filing}, {kind}{void}: {fields}",
+            seq=record.seq,
+            at=session.format_time(record.at),
+            filing=record.filing,
+            kind=name_for_code(record.action, RECORD_NAMES),
+            void=LazyMessage(", void") if record.is_void else "",
+            fields=console.join(f"{field_name(name)}={format_value(value)}" for name, value in values.items()),
+        )
+        print_corrections(console, record.seq, record.action, record.corrections)
 
 
 def _describe_end(version: Version, decision: RetentionDecision) -> LazyMessage:
@@ -144,6 +186,17 @@ def _find_scope(archive: Archive, filing_or_submission: str | None) -> _VersionS
         submission = resolve.find_submission(archive, filing_or_submission)
         return _VersionScope(submission.filing, submission.name)
     return _VersionScope(resolve.find_filing(archive, filing_or_submission), None)
+
+
+def _corrections_to_dict(submission_record: SubmissionRecord) -> dict[str, Any]:
+    """Return the corrections of a submission, and the number of its event; empty if there are none."""
+    if not submission_record.corrections:
+        return {}
+    return {
+        "seq": submission_record.seq,
+        "void": submission_record.is_void,
+        "corrections": corrections_to_json(submission_record.corrections),
+    }
 
 
 def _collect_files_by_tag(archive: Archive, scope: _VersionScope) -> dict[str, list[dict[str, Any]]]:
@@ -190,6 +243,7 @@ def _version_to_dict(
             | ({"reason": submission_record.reason} if submission_record.reason else {})
             | ({"about": files_by_tag[submission_record.tag]} if submission_record.tag in files_by_tag else {})
             | _mark_to_dict(submission_record.tag, mark_by_tag)
+            | _corrections_to_dict(submission_record)
             for submission_record in version.submitted
         ],
         "keep_until": decision.keep_until.isoformat(),

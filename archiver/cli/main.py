@@ -38,6 +38,7 @@ COMMANDS = {
     "filing": "Manage the register: facts, review status, and end of a filing.",
     "notice": "Manage the regulator's notices and their answers.",
     "change": "List changes made after filing, and record whether they are material.",
+    "correct": "Correct or void a record of a filing; the journal keeps both.",
     "deadlines": "List deadlines, and what each is based on.",
     "remind": "Send the reminders that are due.",
     "notice-board": "Print the display text for websites and apps.",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from archiver.cli.correction_text import print_submission_corrections
 from archiver.cli.parameters import ObjectName, json_option
 from archiver.cli.session import Session, command
 from archiver.errors import LazyMessage
@@ -67,7 +68,7 @@ def _contents_to_dict(
     ]
     submit_reasons = {
         submission_record.tag: submission_record.reason
-        for submission_record in version.submitted
+        for submission_record in version.valid_submissions
         if submission_record.reason
     }
     version_document = {
@@ -103,7 +104,7 @@ def _print_version(session: Session, version: Version, mark_by_tag: Mapping[str,
             "needed was deleted.",
             name=version.disposed,
         )
-    for submission_record in version.submitted:
+    for submission_record in version.valid_submissions:
         console.info(
             "Submitted on {on} as {tag} ({kind})",
             on=submission_record.on,
@@ -115,6 +116,7 @@ def _print_version(session: Session, version: Version, mark_by_tag: Mapping[str,
                 console.info("  {sentence}", sentence=sentence)
         if submission_record.reason:
             console.info("  Reason: {reason}", reason=submission_record.reason)
+    print_submission_corrections(console, version)
 
 
 def _print_submission_files(session: Session, submission_files: Sequence[SubmissionFile]) -> None:

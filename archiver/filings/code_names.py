@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from archiver.errors import LazyMessage
+from archiver.store.events.event_kinds import Action
 
 STATE_NAMES: Mapping[str, LazyMessage] = {
     "draft": LazyMessage("draft"),
@@ -63,6 +64,15 @@ NOTICE_KIND_NAMES: Mapping[str, LazyMessage] = {
     "rectification": LazyMessage("rectification"),
     "inspection": LazyMessage("inspection"),
     "revocation": LazyMessage("revocation"),
+}
+#: The kinds of records that can be corrected.
+RECORD_NAMES: Mapping[str, LazyMessage] = {
+    Action.SUBMIT: LazyMessage("submission"),
+    Action.FILING_SET: LazyMessage("filing information"),
+    Action.FILING_END: LazyMessage("end of the filing"),
+    Action.NOTICE: LazyMessage("notice"),
+    Action.NOTICE_ANSWER: LazyMessage("answer to a notice"),
+    Action.CHANGE_DECISION: LazyMessage("decision on a change"),
 }
 #: The parts of an algorithm that a change can affect.
 CHANGE_KIND_NAMES: Mapping[str, LazyMessage] = {

@@ -18,6 +18,8 @@ from archiver.store.names import too_long_error
 
 #: Characters.  The journal keeps a sheet for ever: any name or address fits, but a pasted document does not.
 _MAX_FIELD_LENGTH = 1000
+#: The longest period in the rules is 30 working days, so a longer time than a year is a typing error.
+_MAX_WORKING_DAYS = 366
 #: Characters of an invalid field name that a message quotes.
 _MAX_QUOTED_LENGTH = 100
 #: Fields of the sheet that hold a day in ISO 8601.
@@ -106,12 +108,38 @@ def check_notice_answer(notice: Notice, answered_on: date) -> None:
             submission=notice.answer_submission,
         )
     if answered_on < notice.received_on:
+        raise answer_before_notice_error(notice, answered_on)
+
+
+def answer_before_notice_error(notice: Notice, answered_on: date) -> UsageError:
+    """Return the error for an answer before the day on which ``notice`` was received."""
+    return UsageError(
+        "The answer date {on} is before {received}, when notice {number} was received. Nothing was recorded. "
+        "Correct the date.",
+        on=answered_on,
+        number=notice.number,
+        received=notice.received_on,
+    )
+
+
+def check_working_days(working_days: int | None) -> None:
+    """Raise UsageError for a number of working days, stated by a notice, that must be a typing error."""
+    if working_days is not None and not 0 < working_days <= _MAX_WORKING_DAYS:
         raise UsageError(
-            "The answer date {on} is before {received}, when notice {number} was received. Nothing was recorded. "
-            "Correct the date.",
-            on=answered_on,
-            number=notice.number,
-            received=notice.received_on,
+            "{days} is not from 1 to {most} working days. Nothing was recorded.",
+            days=working_days,
+            most=_MAX_WORKING_DAYS,
+        )
+
+
+def check_due_day(due_on: date | None, received_on: date) -> None:
+    """Raise UsageError if a notice is due before it was received."""
+    if due_on is not None and due_on < received_on:
+        raise UsageError(
+            "The notice deadline {due} is before {received}, when the notice was received. Nothing was recorded. "
+            "Correct the dates.",
+            due=due_on,
+            received=received_on,
         )
 
 

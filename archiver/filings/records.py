@@ -18,11 +18,13 @@ from archiver.filings.evidence_file import EvidenceFile
 from archiver.filings.record_checks import (
     before_submission_error,
     check_change_undecided,
+    check_due_day,
     check_field_types,
     check_field_values,
     check_not_future,
     check_notice_answer,
     check_status_day,
+    check_working_days,
     unknown_code_error,
 )
 from archiver.filings.register import ChangeQuestion, Filing, Notice, filings_from_events
@@ -31,11 +33,10 @@ from archiver.model import Event
 from archiver.store.archive import Archive
 from archiver.store.events.attached_files import EVIDENCE
 from archiver.store.events.event_details import EventDetails
+from archiver.store.events.event_kinds import Action
 from archiver.store.events.filing_events import ChangeDecided, FilingUpdated, NoticeAnswered, NoticeReceived
 from archiver.store.writing.drafts import Draft
 
-#: The longest period in the rules is 30 working days, so a longer time than a year is a typing error.
-_MAX_WORKING_DAYS = 366
 _HASH_CHUNK_BYTES = 1 << 20
 
 
@@ -152,26 +153,17 @@ def add_notice(
     """
     if notice_kind not in NOTICE_KINDS:
         raise unknown_code_error(notice_kind, NOTICE_KINDS)
-    if working_days is not None and not 0 < working_days <= _MAX_WORKING_DAYS:
-        raise UsageError(
-            "{days} is not from 1 to {most} working days. Nothing was recorded.",
-            days=working_days,
-            most=_MAX_WORKING_DAYS,
-        )
+    check_working_days(working_days)
     check_not_future(received_on, context.today)
-    if due_on is not None and due_on < received_on:
-        raise UsageError(
-            "The notice deadline {due} is before {received}, when the notice was received. Nothing was recorded. "
-            "Correct the dates.",
-            due=due_on,
-            received=received_on,
-        )
+    check_due_day(due_on, received_on)
     paper_sha256 = _hash_stream(context.evidence_file.stream) if context.evidence_file else None
     with context.locked_recorder() as record:
         submissions = context.read_filing(filing_name).submissions
         if submissions and notice_kind in ("correction", "refusal") and received_on < submissions[0].submitted_on:
             raise before_submission_error(received_on, submissions[0].submitted_on, submissions[0].tag)
-        notice_number = 1 + sum(len(filing.notices) for filing in _read_all_filings(context.archive))
+        # A void notice keeps its number.
+        records = context.archive.index.life_events()
+        notice_number = 1 + sum(record.action == Action.NOTICE for record in records)
         notice = NoticeReceived(
             number=notice_number,
             kind=notice_kind,
@@ -250,6 +242,18 @@ def find_notice(archive: Archive, notice_number: int) -> Notice:
         for notice in filing.notices:
             if notice.number == notice_number:
                 return notice
+        for record in filing.corrected_records:
+            if (
+                record.action == Action.NOTICE
+                and NoticeReceived.from_details(record.details).number == notice_number
+            ):
+                raise NotFoundError(
+                    "Notice {number} is void since event {seq} ({reason}). Nothing was changed. To list the "
+                    "notices, run: archiver notice list",
+                    number=notice_number,
+                    seq=record.corrections[-1].seq,
+                    reason=record.corrections[-1].reason,
+                )
     raise NotFoundError(
         "Notice {number} does not exist. Nothing was changed. To list the notices, run: archiver notice list",
         number=notice_number,

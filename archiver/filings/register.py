@@ -12,7 +12,7 @@ from datetime import date
 from typing import Any, NamedTuple
 
 from archiver.filings.register_codes import ENDED_STATES, PENDING_STATES
-from archiver.model import LifeEvent
+from archiver.life_events import LifeEvent
 from archiver.store.events.event_kinds import Action
 from archiver.store.events.filing_events import (
     ChangeDecided,
@@ -141,6 +141,7 @@ class Filing:
     display_checks: list[DisplayCheck] = field(default_factory=list)
     signal_values: dict[str, str] = field(default_factory=dict)  # name of a signal -> last journalled value
     ended_on: date | None = None  # None while the filing is live
+    corrected_records: list[LifeEvent] = field(default_factory=list)  # by the order of the records
 
     @property
     def number(self) -> str:
@@ -165,13 +166,16 @@ class Filing:
 def filings_from_events(events: Iterable[LifeEvent]) -> dict[str, Filing]:
     """Return the filings, by name, in their state after ``events``, which are oldest first.
 
-    Events of other actions, such as reminders, do not change a filing and are ignored.
+    Events that are void have no effect, and events of other actions, such as reminders, do not change a filing.
     """
     filings: dict[str, Filing] = {}
     for event in events:
         if event.action in _APPLY_FUNCTIONS:
             filing = filings.setdefault(event.filing, Filing(event.filing))
-            _APPLY_FUNCTIONS[event.action](filing, event)
+            if event.corrections:
+                filing.corrected_records.append(event)
+            if not event.is_void:
+                _APPLY_FUNCTIONS[event.action](filing, event)
     return filings
 
 

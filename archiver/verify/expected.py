@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
+from archiver.store.events.corrections import CORRECTABLE_MEMBERS, RecordCorrected
 from archiver.store.git.repository import Repository
 from archiver.verify.chain_replay import ChainReplay
 
@@ -133,6 +134,13 @@ class UnprovenApproval(NamedTuple):
     uid: int  # the user who approved
 
 
+class CorrectableRecord(NamedTuple):
+    """An event of a filing that a correction may name."""
+
+    action: str
+    filing: str
+
+
 @dataclass(slots=True)
 class JournalState:
     """The state that the events read so far require of the archive.
@@ -161,6 +169,12 @@ class JournalState:
     earlier_commits: dict[str, list[str]] = field(default_factory=dict)
     #: The reason in the event before that of a new key; empty without one.
     key_reason: str = ""
+
+    # --- records of filings
+    #: Number of the event -> what a correction must name.
+    correctable_records: dict[int, CorrectableRecord] = field(default_factory=dict)
+    #: Numbers of the events that are void.
+    void_records: set[int] = field(default_factory=set)
 
     # --- keys and authorities
     #: Lines of all keys so far, byte for byte as the file ``keys/allowed_signers`` must have them.
@@ -202,3 +216,20 @@ class JournalState:
     destroyed_content: dict[str, str] = field(default_factory=dict)
     #: Tags of the versions in all disposals that were begun.
     disposed_tags: set[str] = field(default_factory=set)
+
+    def note_record(self, event: Mapping[str, Any]) -> None:
+        """Remember an event that a correction may name."""
+        if event["action"] in CORRECTABLE_MEMBERS:
+            filing_name = event["object"].split("/", 1)[0]
+            self.correctable_records[event["seq"]] = CorrectableRecord(event["action"], filing_name)
+
+    def apply_correction(self, event: Mapping[str, Any]) -> None:
+        """Apply a correction; raises ValueError unless it names a record of the same filing that is not void."""
+        details = RecordCorrected.from_details(event["details"])
+        expected_record = CorrectableRecord(details.corrected_action, event["object"])
+        if self.correctable_records.get(details.corrected_seq) != expected_record:
+            raise ValueError("it corrects no such event of the filing")
+        if details.corrected_seq in self.void_records:
+            raise ValueError("it corrects an event that is void")
+        if details.is_void:
+            self.void_records.add(details.corrected_seq)

@@ -234,6 +234,7 @@ def _check_event(
                 # A checkpoint covers the refs before its own event, so it is checked before they are updated.
                 check_checkpoint(entry, journal_state, report)
         journal_state.expected_refs |= entry.event["refs"]
+        journal_state.note_record(entry.event)
         if action == Action.CAPTURE:
             report.version_count += 1
             apply_capture(entry, journal_state, references)
@@ -253,9 +254,15 @@ def _check_event(
         report.add_finding("A030", entry.display_name, untranslated(f"{type(error).__name__}: {error}"))
 
 
+def _apply_correction(entry: JournalEntry, journal_state: JournalState, _report: VerifyReport) -> None:
+    """Apply the correction of a record; raises ValueError as :meth:`JournalState.apply_correction` does."""
+    journal_state.apply_correction(entry.event)
+
+
 #: Action -> check of its events. The other actions need no check, or are handled by :func:`_check_event` itself.
 _CHECK_BY_ACTION: Mapping[str, Callable[[JournalEntry, JournalState, VerifyReport], None]] = {
     Action.SUBMIT: check_submission,
+    Action.CORRECT: _apply_correction,
     Action.TIMESTAMP: check_timestamp_token,
     Action.FORMAT: check_format,
     Action.EARLIER_EVENTS: check_earlier_events,

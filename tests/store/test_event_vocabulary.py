@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archiver.store.events.canonical_json import encode_canonical
+from archiver.store.events.corrections import RecordCorrected
 from archiver.store.events.event_details import EventDetails, MemberRule
 from archiver.store.events.event_kinds import ACTIONS, UNREADABLE, Action
 from archiver.store.events.filing_events import FilingUpdated
@@ -206,7 +207,30 @@ def values_of(rule: MemberRule) -> st.SearchStrategy[Any]:
     return STRATEGIES[label] | st.none() if may_be_none else STRATEGIES[label]
 
 
+#: Corrections that their grammar allows: kind of the corrected event, new values, whether it is void.
+CORRECTIONS: list[tuple[str, dict[str, Any], bool]] = [
+    ("notice", {"received": "2026-01-01", "due": None, "days": 5}, False),
+    ("filing-set", {"fields.company": "星河", "fields.products": ["甲"], "status": "filed"}, False),
+    ("change-decision", {"material": True}, False),
+    ("filing-end", {}, True),
+]
+
+
+def corrections() -> st.SearchStrategy[EventDetails]:
+    return st.builds(
+        lambda correction, **others: RecordCorrected(
+            corrected_action=correction[0], new_values=correction[1], is_void=correction[2], **others
+        ),
+        st.sampled_from(CORRECTIONS),
+        corrected_seq=st.integers(1, 10**12 - 1),
+        reason=TEXT,
+        reported_by=st.none() | TEXT,
+    )
+
+
 def events(details_class: type[EventDetails]) -> st.SearchStrategy[EventDetails]:
+    if details_class is RecordCorrected:
+        return corrections()
     rules = details_class.member_rules().values()
     attributes = [field.name for field in dataclasses.fields(details_class)]
     given_values = {name: values_of(rule) for name, rule in zip(attributes, rules, strict=True)}

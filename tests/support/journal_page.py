@@ -121,7 +121,14 @@ _BODY = {
 _CHAIN_NAMES = {ChainKind.ARCHIVE: "`archive`", ChainKind.HOUSE: "`house`", ChainKind.FILING: "of the filing"}
 #: Kinds of events that format 1 does not have.
 KINDS_OF_FORMAT_2 = frozenset(
-    {Action.FORMAT, Action.EARLIER_EVENTS, Action.SUBMISSION_FILE, Action.KEY_REASON, Action.RECORD}
+    {
+        Action.FORMAT,
+        Action.EARLIER_EVENTS,
+        Action.SUBMISSION_FILE,
+        Action.KEY_REASON,
+        Action.RECORD,
+        Action.CORRECT,
+    }
 )
 #: Members of ``details`` that no event of format 2 has.
 MEMBERS_OF_FORMAT_1 = frozenset(
@@ -164,8 +171,11 @@ def _table(members: dict[str, _Member]) -> str:
 
 def _kinds() -> str:
     """Return the section that lists all kinds of events with their chains."""
-    counted = ", ".join(f"`{action}`" for action in DETAILS_BY_ACTION if filing_in_object(action, "filing/x"))
-    counted = counted.replace("`earlier-events`, ", "")
+    counted = ", ".join(
+        f"`{action}`"
+        for action in DETAILS_BY_ACTION
+        if filing_in_object(action, "filing/x") and action not in KINDS_OF_FORMAT_2
+    )
     rows = "".join(
         f"| [`{action}`](#{action}) | {_chain_of(action)} | {CHAIN_RULES[action].event_class} "
         f"| {'2' if action in KINDS_OF_FORMAT_2 else '1, 2'} |\n"

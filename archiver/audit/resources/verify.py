@@ -63,6 +63,7 @@ ACTIONS = {
     "change-decision",
     "change-question",
     "checkpoint",
+    "correct",
     "display-check",
     "dispose-approve",
     "dispose-begin",
@@ -118,6 +119,8 @@ FILING_ACTIONS = {
     "submission-file",
     "submit",
 }
+#: Actions of events that a correction may name.
+CORRECTABLE_ACTIONS = {"change-decision", "filing-end", "filing-set", "notice", "notice-answer", "submit"}
 #: Members that every event of format 1 must have, and their types.
 MEMBERS = {
     "seq": int,
@@ -225,6 +228,10 @@ TEXT = {
         "本校验程序无法识别第 {0} 个事件的类型：{1}",
     ),
     "attachment": ("an attachment does not match event {0}", "附件与第 {0} 个事件所记不符"),
+    "no record": (
+        "event {0} corrects event {1}, which is no such record of the same filing",
+        "第 {0} 个事件更正第 {1} 个事件，而后者不是同一备案的该类记录",
+    ),
     "list": ("the list does not match the changes in the journal", "清单与档案日志所记改动不符"),
     "material": ("a file does not match the list of its version: {0}", "材料与其版本清单不符：{0}"),
     "absent": ("a file is not in the package, and no reason is given: {0}", "检查包中缺少材料，且未说明原因：{0}"),
@@ -276,6 +283,15 @@ TEXT = {
         "有意未附的材料（均载明原因）：{0} 份",
     ),
     "disposed": ("files deleted in disposals, as certified: {0}", "已销毁的材料（均有销毁证明）：{0} 份"),
+    "corrections": (
+        "Corrected records (what the package shows is as corrected; the journal has both):",
+        "更正的记录（检查包按更正后的内容列示，档案日志载有更正前后的内容）：",
+    ),
+    "corrected": (
+        "event {0} ({1}), by event {2}: {3} ({4})",
+        "第 {0} 个事件（{1}），由第 {2} 个事件更正：{3}（{4}）",
+    ),
+    "void": ("void", "作废"),
     "not checked": ("Not checked:", "未校验："),
     "good": (
         "Checked files: {0}, journal events: {1}, versions: {2}, signatures: {3}. No findings.",
@@ -303,6 +319,8 @@ class Checker:
         self.findings = []
         # Sentences about what this program cannot check.
         self.unchecked = []
+        # Sentences about the corrections of records.
+        self.corrections = []
         # Path of each file in a manifest -> SHA-256 of its content.
         self.digests = {}
         # The events of the journal, oldest first, and the SHA-256 of each.
@@ -606,6 +624,7 @@ def check_journal(checker):
             checker.add_finding(path, "attachment", parts[2])
     check_earlier_events(checker, lines)
     check_clocks(checker)
+    check_corrections(checker)
 
 
 def read_bodies(checker, lines):
@@ -898,6 +917,53 @@ def check_earlier_events(checker, lines):
             stated = (details["count"], details["digest"])
             if stated != (len(earlier_lines), "sha256:" + digest.hexdigest()):
                 checker.add_finding("data/journal.jsonl", "earlier", event["seq"])
+
+
+def check_corrections(checker):
+    """Check that each correction names an earlier record of the same filing that is not void, and list them all."""
+    details_by_seq = {}
+    for event in checker.events:
+        if event["action"] in CORRECTABLE_ACTIONS:
+            details_by_seq[event["seq"]] = event["details"]
+        elif event["action"] == "correct":
+            try:
+                check_correction(checker, event, details_by_seq)
+            except (KeyError, TypeError, AttributeError):
+                checker.add_finding("data/journal.jsonl", "unread", event["seq"])
+
+
+def check_correction(checker, event, details_by_seq):
+    """Check one correction, and apply it.
+
+    details_by_seq: number of a record that is not void -> its details, with earlier corrections applied.
+    """
+    correction, seq = event["details"], event["details"]["corrects"]
+    record = checker.events[seq - 1] if seq in details_by_seq else {"action": "", "object": ""}
+    if (record["action"], record["object"].split("/", 1)[0]) != (correction["kind"], event["object"]):
+        checker.add_finding("data/journal.jsonl", "no record", event["seq"], seq)
+        return
+    details, changes = dict(details_by_seq[seq]), []
+    for name, new_value in correction["fields"].items():
+        if name.startswith("fields."):
+            name = name[len("fields.") :]
+            values = details["fields"] = dict(details["fields"])
+        else:
+            values = details
+        changes.append("%s %s -> %s" % (name, as_json(values.get(name)), as_json(new_value)))
+        values[name] = new_value
+    details_by_seq[seq] = details
+    if correction["void"]:
+        changes.append(checker.translate("void"))
+        del details_by_seq[seq]
+    change_text = ", ".join(changes)
+    checker.corrections.append(
+        checker.translate("corrected", seq, correction["kind"], event["seq"], change_text, correction["reason"])
+    )
+
+
+def as_json(value):
+    """Return a value in one line."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def has_attachment(checker, seq, name):
@@ -1645,6 +1711,10 @@ def main(arguments):
         print(checker.translate("good with heads", *counts, len(checker.heads)))
     else:
         print(checker.translate("good", *counts))
+    if checker.corrections:
+        print(checker.translate("corrections"))
+        for sentence in checker.corrections:
+            print("  " + sentence)
     if checker.unchecked:
         print(checker.translate("not checked"))
         for sentence in checker.unchecked:

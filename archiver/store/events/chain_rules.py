@@ -61,6 +61,8 @@ CHAIN_RULES: Mapping[str, ChainRule] = {
     Action.CAPTURE: _FILING_ACT,
     Action.SUBMIT: _FILING_ACT,
     Action.FILING_END: _FILING_ACT,
+    # The end of a filing can be void, so that an older release must not pass a correction over.
+    Action.CORRECT: _FILING_ACT,
     Action.HOLD: _FILING_ACT,
     Action.LIFT: _FILING_ACT,
     Action.DISPOSE_PLAN: _FILING_ACT,

@@ -27,6 +27,7 @@ class Action(StrEnum):
     CHANGE_DECISION = "change-decision"
     SIGNAL = "signal"
     DISPLAY_CHECK = "display-check"
+    CORRECT = "correct"
     REMINDER = "reminder"
     HOLD = "hold"
     LIFT = "lift"

@@ -30,6 +30,7 @@ _PLACE_BY_ACTION: Mapping[str, tuple[str, str]] = {
     Action.CHANGE_DECISION: ("filing_events", "ChangeDecided"),
     Action.SIGNAL: ("filing_events", "ReleaseSignalled"),
     Action.DISPLAY_CHECK: ("filing_events", "DisplayChecked"),
+    Action.CORRECT: ("corrections", "RecordCorrected"),
     Action.REMINDER: ("filing_events", "ReminderSent"),
     Action.HOLD: ("retention_events", "HoldPlaced"),
     Action.LIFT: ("retention_events", "HoldLifted"),

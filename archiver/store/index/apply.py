@@ -28,6 +28,7 @@ from archiver.store.events.filing_events import VersionSubmitted
 from archiver.store.events.retention_events import HoldLifted, HoldPlaced
 from archiver.store.events.value_kinds import INTEGER
 from archiver.store.index.capture_rows import apply_capture
+from archiver.store.index.correction_rows import apply_correction
 from archiver.store.index.disposal_rows import APPLY_BY_DISPOSAL_ACTION
 from archiver.store.index.promise_rows import record_promise
 
@@ -103,6 +104,7 @@ class EventApplier:
         apply_by_action: Mapping[str, Callable[[Event], None]] = {
             Action.SUBMIT: self._apply_submission,
             Action.FILING_END: self._apply_filing_end,
+            Action.CORRECT: self._apply_correction,
             Action.HOLD: self._apply_hold,
             Action.LIFT: self._apply_lift,
             Action.TIMESTAMP: self._apply_timestamp,
@@ -275,6 +277,10 @@ class EventApplier:
             "insert into ended (seq, filing, clock) values (?, ?, ?)",
             (event.seq, event.object, event.clock["time"]),
         )
+
+    def _apply_correction(self, event: Event) -> None:
+        """Record a correction; raises ValueError if it is about no record, or about one that is void."""
+        apply_correction(self._db, event)
 
     def _apply_timestamp(self, event: Event) -> None:
         """Record a timestamp token with the proven time and the number of the covered event."""

@@ -54,6 +54,10 @@ create table life (
     seq integer primary key, at text not null, user text not null, action text not null,
     filing text not null, details text not null);
 create index life_filing on life (filing, action, seq);
+create table corrections (
+    seq integer primary key, at text not null, user text not null, filing text not null,
+    corrects integer not null, fields text not null, void integer not null, reason text not null, "by" text);
+create index corrections_corrects on corrections (corrects);
 create table materials (
     submission integer not null, path blob not null, sha256 text, size integer not null,
     mtime_ns integer not null, first integer not null, until integer, health text not null);
@@ -67,10 +71,11 @@ create index materials_content on materials (sha256);
 create index materials_doubtful on materials (submission) where until is null and health <> '';
 create index materials_all on materials (submission, path, first);
 """
-#: Selects action, object and time of each hold, filing event and disposal plan. A database that was set aside is
-#: compared by these rows with the index, to find records that the journal lacks.
+#: Selects action, object and time of each hold, filing event, correction and disposal plan. A database that was
+#: set aside is compared by these rows with the index, to find records that the journal lacks.
 COMPARABLE_RECORDS_QUERY = f"""select '{Action.HOLD}', name || ' ' || object, placed from holds
-    union select action, filing, at from life union select '{Action.DISPOSE_PLAN}', id, at from disposals"""
+    union select action, filing, at from life union select '{Action.CORRECT}', filing, at from corrections
+    union select '{Action.DISPOSE_PLAN}', id, at from disposals"""
 
 
 class IndexDamaged(Exception):

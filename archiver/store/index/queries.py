@@ -9,12 +9,12 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from archiver.life_events import LifeEvent
 from archiver.model import (
     Approval,
     Disposal,
     Hold,
     JournalPoint,
-    LifeEvent,
     Material,
     Promises,
     Submission,
@@ -23,6 +23,7 @@ from archiver.model import (
 from archiver.store import names
 from archiver.store.clock_lag import ClockLag
 from archiver.store.events.chains import ChainHead
+from archiver.store.index.correction_rows import select_records
 from archiver.store.index.index_connection import IndexConnection
 from archiver.store.index.index_schema import COMPARABLE_RECORDS_QUERY
 from archiver.store.index.promise_rows import AcceptedPromise, combine_promises, select_promises
@@ -303,18 +304,11 @@ class Index(IndexConnection):
     def life_events(self, filing_name: str | None = None, until: str = "") -> list[LifeEvent]:
         """Return the events in the life of a filing, such as submissions and notices, oldest first.
 
-        If ``filing_name`` is None, those of all filings. With ``until``, a wall time (RFC 3339), only the events
-        recorded at this time or before; empty for all events.
+        They are as their corrections say, and void ones are among them. If ``filing_name`` is None, those of all
+        filings. With ``until``, a wall time (RFC 3339), only the events and corrections recorded at this time or
+        before; empty for all.
         """
-        event_rows = self._db.execute(
-            "select seq, at, user, action, filing, details from life "
-            "where (?1 is null or filing = ?1) and (?2 = '' or at <= ?2) order by seq",
-            (filing_name, until),
-        )
-        return [
-            LifeEvent(seq, at, user_name, action, event_filing_name, json.loads(details_json))
-            for seq, at, user_name, action, event_filing_name, details_json in event_rows
-        ]
+        return select_records(self._db, filing_name, until)
 
     def versions_with_content(self, sha256: str) -> list[Version]:
         """Return the versions with a material whose content has this SHA-256, in no particular order."""

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from archiver.model import Hold, Material, Submission, SubmissionRecord, Version
 from archiver.store.events.event_kinds import Action
 from archiver.store.events.filing_events import VersionSubmitted
+from archiver.store.index.correction_rows import fold_corrections, select_corrections
 from archiver.store.sqlite import from_stored_integer
 
 
@@ -63,11 +64,13 @@ def _next_version_sql(column: str) -> str:
 
 #: Selects versions. One of the expressions needs an explanation:
 #: - ``not exists (...)`` is 1 if the filing is live: it has not ended since its last submission to the regulator.
+#:   An end that is void does not count, while a submission that is void does: a correction shortens no retention.
 _SELECT_VERSIONS = f"""
 select v.id, s.filing, s.name, s.filing_folder, s.folder, v.number, v."commit", v.captured_at,
        {proven_time_sql("v")}, v.files, v.bytes, v.added, v.modified, v.deleted,
        {_next_version_sql(proven_time_sql("n"))}, {_next_version_sql("n.captured_at")},
-       not exists (select 1 from ended where ended.filing = s.filing and ended.seq > coalesce(
+       not exists (select 1 from ended where ended.filing = s.filing
+           and ended.seq not in (select corrects from corrections where void) and ended.seq > coalesce(
            (select max(h.seq) from life h where h.filing = s.filing and h.action = '{Action.SUBMIT}'), 0)),
        (select disposal from disposed where disposed.version = v.tag)
 from versions v join submissions s on s.id = v.submission
@@ -113,16 +116,31 @@ def _select_submission_records(
     ``condition`` and ``sql_parameters`` select the versions, see :func:`select_versions`.
     """
     submitted_by_row: dict[int, list[SubmissionRecord]] = defaultdict(list)
-    for version_row_id, details_json, *record_fields in database.execute(
-        "select h.version, (select details from life where life.seq = h.seq), "
-        f'h.tag, h."on", h.kind, h.number, h."by", h.receipt, h.at, {proven_time_sql("h")} '
+    corrections_by_seq = select_corrections(database)
+    for version_row_id, seq, details_json, tag, recorded_at, proven_time in database.execute(
+        "select h.version, h.seq, (select details from life where life.seq = h.seq), "
+        f"h.tag, h.at, {proven_time_sql('h')} "
         "from submitted h join versions v on v.id = h.version join submissions s on s.id = v.submission "
         f"where {condition} order by h.at",
         sql_parameters,
-    ):
-        # The other columns are the fields of SubmissionRecord in their order, except the last one, the reason.
-        record_fields.append(VersionSubmitted.from_details(json.loads(details_json)).reason)
-        submitted_by_row[version_row_id].append(SubmissionRecord(*record_fields))
+    ).fetchall():
+        corrected = fold_corrections(json.loads(details_json), corrections_by_seq.get(seq, ()))
+        details = VersionSubmitted.from_details(corrected.details)
+        submitted_by_row[version_row_id].append(
+            SubmissionRecord(
+                tag=tag,
+                on=details.submitted_on.isoformat(),
+                kind=details.kind,
+                number=details.number,
+                by=details.reported_by,
+                receipt=details.receipt,
+                at=recorded_at,
+                clock=proven_time,
+                reason=details.reason,
+                seq=seq,
+                corrections=corrected.corrections,
+            )
+        )
     return submitted_by_row
 
 

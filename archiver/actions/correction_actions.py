@@ -1,0 +1,62 @@
+"""Correct and void records of a filing, which stay in the journal with what corrected them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from archiver.actions.context import ActionContext
+from archiver.actions.filing_actions import clean_typed_value, make_record_context
+from archiver.actions.registry import action
+from archiver.actions.request_fields import Argument, Request
+from archiver.errors import UsageError
+from archiver.filings import corrections
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorrectRecord(Request):
+    """A request to replace fields of a record, or to void it."""
+
+    #: The number of the event of the record, or of a correction of it.
+    seq: Annotated[int, Argument("event")]
+    #: The new values as typed, by the name of the field. Products are a list of texts. Empty to void the record.
+    typed_values: Annotated[Mapping[str, Any], Argument("fields")]
+    is_void: Annotated[bool, Argument("void")]
+    reason: Annotated[str, Argument("reason")]
+    reported_by: Annotated[str | None, Argument("by")] = None
+
+
+@action("correct")
+def correct_record(context: ActionContext, request: CorrectRecord) -> dict[str, Any]:
+    """Correct a record, or void it.
+
+    Returns ``filing``, ``corrects`` (the number of the record's event), ``seq`` (that of the correction), ``kind``
+    of the record, ``void``, and ``changes`` with ``field``, ``old`` and ``new``.
+
+    Raises NotFoundError if no record has the number, and UsageError if the record is void, for a field or a value
+    that it cannot have, or without a reason. Nothing is journalled then.
+    """
+    if bool(request.typed_values) == request.is_void:
+        raise UsageError(
+            "A correction needs either --set FIELD=VALUE or --void. Nothing was recorded. Choose one of them."
+        )
+    record_context = make_record_context(context, None)
+    if request.is_void:
+        correction = corrections.void_record(record_context, request.seq, request.reason, request.reported_by)
+    else:
+        typed_values = {name: clean_typed_value(name, value) for name, value in request.typed_values.items()}
+        correction = corrections.correct_record(
+            record_context, request.seq, typed_values, request.reason, request.reported_by
+        )
+    return {
+        "filing": correction.record.filing,
+        "corrects": correction.record.seq,
+        "seq": correction.seq,
+        "kind": correction.record.action,
+        "void": request.is_void,
+        "changes": [
+            {"field": corrections.field_name(change.name), "old": change.old, "new": change.new}
+            for change in correction.changes
+        ],
+    }

@@ -1,0 +1,309 @@
+"""Correct and void records of filings: parse what was typed, check what results, and journal the correction.
+
+A correction cannot be removed from the journal either, so every check precedes it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from typing import Any, NamedTuple
+
+from archiver.errors import NotFoundError, UsageError
+from archiver.filings.filing_numbers import detect_scheme
+from archiver.filings.record_checks import (
+    answer_before_notice_error,
+    check_due_day,
+    check_field_types,
+    check_field_values,
+    check_not_future,
+    check_working_days,
+    unknown_code_error,
+)
+from archiver.filings.records import RecordContext
+from archiver.filings.register import Filing, Notice, filings_from_events
+from archiver.filings.register_codes import NOTICE_KINDS, STATES
+from archiver.filings.typed_days import parse_day
+from archiver.life_events import FieldChange, LifeEvent
+from archiver.model import KINDS
+from archiver.store.events.corrections import (
+    SHEET_PREFIX,
+    RecordCorrected,
+    accepts_value,
+    correct_details,
+    correctable_values,
+    find_member_rule,
+    read_member,
+)
+from archiver.store.events.event_kinds import Action
+from archiver.store.events.filing_events import (
+    ChangeDecided,
+    FilingEnded,
+    FilingUpdated,
+    NoticeAnswered,
+    NoticeReceived,
+    VersionSubmitted,
+)
+from archiver.store.events.value_kinds import DAY, DAYS, FLAG, INTEGER
+from archiver.store.resolve import find_submission
+
+#: Characters of a typed text that a message quotes.
+_MAX_QUOTED_LENGTH = 100
+#: The only field that is a list, even of a single text.
+_PRODUCTS = f"{SHEET_PREFIX}products"
+#: More digits than any number of days has, and no more than Python converts at once.
+_NUMBER = re.compile(r"[0-9]{1,9}")
+#: What is typed for true and false, as for ``archiver change decide --material``.
+_FLAG_WORDS = {"yes": True, "no": False}
+
+
+class RecordedCorrection(NamedTuple):
+    """A correction that was journalled."""
+
+    record: LifeEvent  # as it was before
+    seq: int  # number of the correction's event
+    changes: list[FieldChange]  # empty if the record is void now
+
+
+def find_record(events: Sequence[LifeEvent], seq: int) -> LifeEvent:
+    """Return the record with this event number, or the one that the correction with this number corrects.
+
+    Raises NotFoundError if there is none, because corrections can be made of records only.
+    """
+    for event in events:
+        if event.seq == seq or any(correction.seq == seq for correction in event.corrections):
+            if correctable_values(event.action, event.details):
+                return event
+            break
+    raise NotFoundError(
+        "Event {seq} is not a record that can be corrected. Nothing was recorded. To list the records with their "
+        "events, run: archiver log --records",
+        seq=seq,
+    )
+
+
+def correct_record(
+    context: RecordContext,
+    seq: int,
+    typed_values: Mapping[str, Any],
+    reason: str,
+    reported_by: str | None,
+) -> RecordedCorrection:
+    """Replace fields of a record, and return the correction.
+
+    ``typed_values`` maps names of fields to texts, or to a list of texts for the products.  A name is that of a
+    field of the sheet, or of a member of the event's details.
+
+    Raises NotFoundError if no record has the event number, and UsageError if the record is void, if it has no such
+    field, if a value is not valid or contradicts what else is recorded, or if nothing would change; and the errors
+    of :meth:`RecordContext.locked_recorder`.  Nothing is recorded then.
+    """
+    _check_reason(reason)
+    with context.locked_recorder() as record_event:
+        events = context.archive.index.life_events()
+        record = _find_valid_record(events, seq)
+        changes = [_parse_change(record, name, typed_value) for name, typed_value in typed_values.items()]
+        if all(change.old == change.new for change in changes):
+            raise UsageError(
+                "Event {seq} already has these values. Nothing was recorded. To see them, run: archiver log "
+                "--records {filing!q}",
+                seq=record.seq,
+                filing=record.filing,
+            )
+        new_values = {change.name: change.new for change in changes}
+        corrected_record = replace(record, details=correct_details(record.details, new_values))
+        corrected_events = [corrected_record if event is record else event for event in events]
+        filing = filings_from_events(corrected_events)[record.filing]
+        _check_corrected_record(context, corrected_record, new_values, filing)
+        event = record_event(record.filing, _make_details(record, new_values, reason, reported_by))
+    return RecordedCorrection(record, event.seq, changes)
+
+
+def void_record(context: RecordContext, seq: int, reason: str, reported_by: str | None) -> RecordedCorrection:
+    """Record that a record never applied; returns and raises as :func:`correct_record`.
+
+    What retention counts from stays: a submission that is void still begins a period.
+    """
+    _check_reason(reason)
+    with context.locked_recorder() as record_event:
+        record = _find_valid_record(context.archive.index.life_events(), seq)
+        event = record_event(record.filing, _make_details(record, {}, reason, reported_by))
+    return RecordedCorrection(record, event.seq, [])
+
+
+def field_name(member_name: str) -> str:
+    """Return the name of a field for people: fields of the sheet have no prefix there."""
+    return member_name.removeprefix(SHEET_PREFIX)
+
+
+def format_value(value: Any) -> str:
+    """Return a value of a record as a person types it; a dash for none."""
+    if isinstance(value, bool):
+        return next(word for word, flag in _FLAG_WORDS.items() if flag is value)
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "-"
+    return "-" if value in (None, "") else str(value)
+
+
+def _make_details(
+    record: LifeEvent, new_values: Mapping[str, Any], reason: str, reported_by: str | None
+) -> RecordCorrected:
+    """Return the details of the correction; a record is void without ``new_values``."""
+    return RecordCorrected(
+        corrected_seq=record.seq,
+        corrected_action=record.action,
+        new_values=new_values,
+        is_void=not new_values,
+        reason=reason,
+        reported_by=reported_by,
+    )
+
+
+def _check_reason(reason: str) -> None:
+    """Raise UsageError if no reason is given."""
+    if not reason.strip():
+        raise UsageError("A reason is required. Nothing was changed. Add --reason.")
+
+
+def _find_valid_record(events: Sequence[LifeEvent], seq: int) -> LifeEvent:
+    """Return a record as :func:`find_record` does; raises UsageError if it is void."""
+    record = find_record(events, seq)
+    for correction in record.corrections:
+        if correction.is_void:
+            raise UsageError(
+                "Event {seq} is void since event {void} ({reason}), and cannot be corrected any more. Nothing was "
+                "recorded. If it did apply, record it again.",
+                seq=record.seq,
+                void=correction.seq,
+                reason=correction.reason,
+            )
+    return record
+
+
+def _parse_change(record: LifeEvent, name: str, typed_value: Any) -> FieldChange:
+    """Return the change of one field; raises UsageError if the record has no such field, or for another value."""
+    values = correctable_values(record.action, record.details)
+    member_name = name if name in values else f"{SHEET_PREFIX}{name}"
+    if member_name not in values:
+        raise UsageError(
+            "Event {seq} has no field {name} that can be corrected. Nothing was recorded. Choose one of: {known}",
+            seq=record.seq,
+            name=name[:_MAX_QUOTED_LENGTH],
+            known=", ".join(map(field_name, values)),
+        )
+    new_value = _parse_value(record.action, member_name, typed_value)
+    if not accepts_value(record.action, member_name, new_value):
+        raise _invalid_value_error(name, typed_value)
+    return FieldChange(member_name, read_member(record.details, member_name), new_value)
+
+
+def _parse_value(action: str, member_name: str, typed_value: Any) -> Any:
+    """Return the JSON value for what was typed; raises UsageError if it is none of the field's kind.
+
+    An empty text is null where the field may be null.
+    """
+    rule = find_member_rule(action, member_name)
+    if member_name == _PRODUCTS and isinstance(typed_value, str):
+        return [typed_value] if typed_value else []
+    if member_name.startswith(SHEET_PREFIX) or rule is None or not isinstance(typed_value, str):
+        return typed_value
+    label = rule.kind.label.removesuffix(" or null")
+    if not typed_value and (rule.kind.accepts(None) or rule.is_optional):
+        return None
+    if label == DAY.label:
+        return parse_day(typed_value).isoformat()
+    if label == FLAG.label and typed_value in _FLAG_WORDS:
+        return _FLAG_WORDS[typed_value]
+    if label in (INTEGER.label, DAYS.label) and _NUMBER.fullmatch(typed_value):
+        return int(typed_value)
+    return typed_value
+
+
+def _invalid_value_error(name: str, typed_value: Any) -> UsageError:
+    """Return the error for a value that the field cannot have."""
+    return UsageError(
+        "{value} is not a value for the field {name}. Nothing was recorded. Correct it and try again.",
+        value=str(typed_value)[:_MAX_QUOTED_LENGTH],
+        name=name[:_MAX_QUOTED_LENGTH],
+    )
+
+
+def _check_corrected_record(
+    context: RecordContext, record: LifeEvent, new_values: Mapping[str, Any], filing: Filing
+) -> None:
+    """Check a record with its new values as the command that recorded it does.
+
+    ``filing`` is the filing that results.  Raises UsageError for the first value that is not valid.
+    """
+    match record.action:
+        case Action.SUBMIT:
+            _check_submission(VersionSubmitted.from_details(record.details), new_values, context.today)
+        case Action.FILING_SET:
+            _check_sheet(FilingUpdated.from_details(record.details), new_values, filing, context.today)
+        case Action.FILING_END:
+            check_not_future(FilingEnded.from_details(record.details).ended_on, context.today)
+        case Action.NOTICE:
+            _check_notice(NoticeReceived.from_details(record.details), filing, context.today)
+        case Action.NOTICE_ANSWER:
+            _check_answer(context, NoticeAnswered.from_details(record.details), filing)
+        case Action.CHANGE_DECISION:
+            check_not_future(ChangeDecided.from_details(record.details).decided_on, context.today)
+    if "reason" in new_values and record.action in (Action.FILING_END, Action.CHANGE_DECISION):
+        _check_reason(new_values["reason"])
+
+
+def _check_submission(details: VersionSubmitted, new_values: Mapping[str, Any], today: date) -> None:
+    """Check day, kind and number of a submission."""
+    check_not_future(details.submitted_on, today)
+    if details.kind not in KINDS:
+        raise unknown_code_error(details.kind, KINDS)
+    if new_values.get("number") and not details.number_reason:
+        detect_scheme(new_values["number"])
+
+
+def _check_sheet(details: FilingUpdated, new_values: Mapping[str, Any], filing: Filing, today: date) -> None:
+    """Check the day, the status and the fields of a sheet."""
+    check_not_future(details.recorded_on, today)
+    if details.status is not None and details.status not in STATES:
+        raise unknown_code_error(details.status, STATES)
+    new_fields = {field_name(name): value for name, value in new_values.items() if name.startswith(SHEET_PREFIX)}
+    check_field_types(new_fields)
+    check_field_values(filing, new_fields, details.number_reason)
+
+
+def _check_notice(details: NoticeReceived, filing: Filing, today: date) -> None:
+    """Check kind and days of a notice, and its answer against its day."""
+    if details.kind not in NOTICE_KINDS:
+        raise unknown_code_error(details.kind, NOTICE_KINDS)
+    check_not_future(details.received_on, today)
+    check_due_day(details.due_on, details.received_on)
+    check_working_days(details.working_days)
+    _check_answered_after(_find_notice(filing, details.number))
+
+
+def _check_answer(context: RecordContext, details: NoticeAnswered, filing: Filing) -> None:
+    """Check the day of an answer, and that the submission was submitted for the filing."""
+    check_not_future(details.answered_on, context.today)
+    submission = find_submission(context.archive, details.submission)
+    tags = [record.tag for record in filing.submissions]
+    if str(submission) != details.submission or not any(tag.startswith(f"{submission}/") for tag in tags):
+        raise UsageError(
+            "The submission folder {submission} was not submitted for {filing}. Nothing was recorded. To list the "
+            "submissions, run: archiver log --records {filing!q}",
+            submission=details.submission,
+            filing=filing.name,
+        )
+    _check_answered_after(_find_notice(filing, details.number))
+
+
+def _find_notice(filing: Filing, number: int) -> Notice | None:
+    """Return a notice of the filing; None if it is void."""
+    return next((notice for notice in filing.notices if notice.number == number), None)
+
+
+def _check_answered_after(notice: Notice | None) -> None:
+    """Raise UsageError if a notice was answered before it was received."""
+    if notice is not None and notice.answered_on is not None and notice.answered_on < notice.received_on:
+        raise answer_before_notice_error(notice, notice.answered_on)

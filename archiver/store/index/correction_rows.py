@@ -1,0 +1,115 @@
+"""Read and write the corrections of records in ``index.db``.
+
+The table ``life`` has each record as it was journalled; what is true now results from its corrections.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from archiver.life_events import Correction, FieldChange, LifeEvent
+from archiver.model import Event
+from archiver.store.events.corrections import RecordCorrected, correct_details, read_member
+
+
+class _CorrectionRow(NamedTuple):
+    """A row of the table ``corrections``."""
+
+    seq: int
+    at: str
+    user: str
+    by: str | None
+    reason: str
+    is_void: int
+    fields_json: str
+
+
+def apply_correction(database: sqlite3.Connection, event: Event) -> None:
+    """Record a correction.  Raises ValueError unless it is about a record of the same filing that is not void."""
+    details = RecordCorrected.from_details(event.details)
+    record_row = database.execute(
+        "select action, filing from life where seq = ?", (details.corrected_seq,)
+    ).fetchone()
+    if record_row != (details.corrected_action, event.object):
+        raise ValueError("it corrects no such event of the filing")
+    is_void = database.execute("select 1 from corrections where corrects = ? and void", (details.corrected_seq,))
+    if is_void.fetchone() is not None:
+        raise ValueError("it corrects an event that is void")
+    database.execute(
+        'insert into corrections (seq, at, user, filing, corrects, fields, void, reason, "by") '
+        "values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            event.seq,
+            event.at,
+            event.actor["user"] or str(event.actor["uid"]),
+            event.object,
+            details.corrected_seq,
+            json.dumps(details.new_values),
+            details.is_void,
+            details.reason,
+            details.reported_by,
+        ),
+    )
+
+
+class CorrectedDetails(NamedTuple):
+    """The details of a record, and what corrected them."""
+
+    details: dict[str, Any]
+    corrections: tuple[Correction, ...]  # oldest first
+
+
+def select_records(
+    database: sqlite3.Connection, filing_name: str | None = None, until: str = ""
+) -> list[LifeEvent]:
+    """Return the records of a filing, of all filings for None, as corrected; oldest first.
+
+    With ``until``, a wall time (RFC 3339), later records and corrections are left out; empty for all.
+    """
+    record_rows = database.execute(
+        "select seq, at, user, action, filing, details from life "
+        "where (?1 is null or filing = ?1) and (?2 = '' or at <= ?2) order by seq",
+        (filing_name, until),
+    ).fetchall()
+    corrections_by_seq = select_corrections(database, until)
+    return [
+        LifeEvent(
+            seq,
+            at,
+            user,
+            action,
+            filing,
+            *fold_corrections(json.loads(details_json), corrections_by_seq.get(seq, ())),
+        )
+        for seq, at, user, action, filing, details_json in record_rows
+    ]
+
+
+def select_corrections(database: sqlite3.Connection, until: str = "") -> dict[int, list[_CorrectionRow]]:
+    """Return the corrections of each record, oldest first, by the number of its event; ``until`` as above."""
+    corrections_by_seq: dict[int, list[_CorrectionRow]] = defaultdict(list)
+    for corrected_seq, *columns in database.execute(
+        'select corrects, seq, at, user, "by", reason, void, fields from corrections '
+        "where ?1 = '' or at <= ?1 order by seq",
+        (until,),
+    ):
+        corrections_by_seq[corrected_seq].append(_CorrectionRow(*columns))
+    return corrections_by_seq
+
+
+def fold_corrections(details: Mapping[str, Any], correction_rows: Sequence[_CorrectionRow]) -> CorrectedDetails:
+    """Return the details of a record with its corrections; a later correction of a member wins."""
+    corrected_details, corrections = dict(details), []
+    for row in correction_rows:
+        new_values = json.loads(row.fields_json)
+        changes = tuple(
+            FieldChange(name, read_member(corrected_details, name), new_value)
+            for name, new_value in new_values.items()
+        )
+        corrections.append(Correction(row.seq, row.at, row.user, row.by, row.reason, bool(row.is_void), changes))
+        corrected_details = correct_details(corrected_details, new_values)
+    return CorrectedDetails(corrected_details, tuple(corrections))
