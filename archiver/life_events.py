@@ -1,4 +1,4 @@
-"""The records in the life of a filing, each with its corrections."""
+"""The records in the life of a filing, and corrections of records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Correct and void records of a filing, which stay in the journal with what corrected them."""
+"""Correct and void records of a filing; the journal keeps records and corrections."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from archiver.filings import corrections
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CorrectRecord(Request):
-    """A request to replace fields of a record, or to void it."""
+    """A request to replace fields of a record, or to void the record."""
 
     #: The number of the event of the record, or of a correction of it.
     seq: Annotated[int, Argument("event")]
@@ -29,13 +29,13 @@ class CorrectRecord(Request):
 
 @action("correct")
 def correct_record(context: ActionContext, request: CorrectRecord) -> dict[str, Any]:
-    """Correct a record, or void it.
+    """Correct or void a record.
 
     Returns ``filing``, ``corrects`` (the number of the record's event), ``seq`` (that of the correction), ``kind``
     of the record, ``void``, and ``changes`` with ``field``, ``old`` and ``new``.
 
-    Raises NotFoundError if no record has the number, and UsageError if the record is void, for a field or a value
-    that it cannot have, or without a reason. Nothing is journalled then.
+    Raises NotFoundError for an unknown event, and UsageError for one that is no record or void, for a field or a
+    value that the record cannot have, or without a reason. Nothing is journalled then.
     """
     if bool(request.typed_values) == request.is_void:
         raise UsageError(

@@ -37,7 +37,7 @@ def correct_command(
 ) -> None:
     """Correct or void the record of the event ``event_number``.
 
-    Raises NotFoundError if it is no record, UsageError for a field or value that it cannot have.
+    Raises NotFoundError if there is no such event, UsageError if it is no record, or cannot have a field or value.
     """
     from archiver.actions.correction_actions import CorrectRecord
 

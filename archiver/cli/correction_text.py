@@ -24,7 +24,7 @@ def describe_changes(console: Console, changes: Iterable[tuple[str, Any, Any]]) 
 
 
 def print_corrections(console: Console, seq: int, action: str, corrections: Iterable[Correction]) -> None:
-    """Print a line for each correction of the record with the event number ``seq``: what, by whom, and why."""
+    """Print a line for each correction of the record with the event number ``seq``, with author and reason."""
     from archiver.filings.code_names import RECORD_NAMES, name_for_code
 
     for correction in corrections:

@@ -121,7 +121,7 @@ def _print_versions(
 
 
 def _list_records(session: Session, archive: Archive, filing_name: str | None, as_json: bool) -> None:
-    """List the records that can be corrected, oldest first, each with its corrections; None for all filings."""
+    """List the correctable records, oldest first, with all corrections; None for all filings."""
     from archiver.filings.code_names import RECORD_NAMES, name_for_code
     from archiver.filings.corrections import field_name, format_value
     from archiver.store.events.corrections import CORRECTABLE_MEMBERS, correctable_values
@@ -189,7 +189,7 @@ def _find_scope(archive: Archive, filing_or_submission: str | None) -> _VersionS
 
 
 def _corrections_to_dict(submission_record: SubmissionRecord) -> dict[str, Any]:
-    """Return the corrections of a submission, and the number of its event; empty if there are none."""
+    """Return the corrections of a submission, and the event number; empty without corrections."""
     if not submission_record.corrections:
         return {}
     return {

@@ -1,4 +1,4 @@
-"""Correct and void records of filings: parse what was typed, check what results, and journal the correction.
+"""Correct and void records of filings: parse the typed values, check the result, and journal the correction.
 
 A correction cannot be removed from the journal either, so every check precedes it.
 """
@@ -6,7 +6,7 @@ A correction cannot be removed from the journal either, so every check precedes 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from typing import Any, NamedTuple
@@ -28,7 +28,9 @@ from archiver.filings.register_codes import NOTICE_KINDS, STATES
 from archiver.filings.typed_days import parse_day
 from archiver.life_events import FieldChange, LifeEvent
 from archiver.model import KINDS
+from archiver.store.archive import Archive
 from archiver.store.events.corrections import (
+    CORRECTABLE_MEMBERS,
     SHEET_PREFIX,
     RecordCorrected,
     accepts_value,
@@ -60,24 +62,31 @@ _FLAG_WORDS = {"yes": True, "no": False}
 
 
 class RecordedCorrection(NamedTuple):
-    """A correction that was journalled."""
+    """A journalled correction."""
 
     record: LifeEvent  # as it was before
     seq: int  # number of the correction's event
     changes: list[FieldChange]  # empty if the record is void now
 
 
-def find_record(events: Sequence[LifeEvent], seq: int) -> LifeEvent:
-    """Return the record with this event number, or the one that the correction with this number corrects.
+def find_record(archive: Archive, seq: int) -> LifeEvent:
+    """Return the record with this event number, or the record corrected by the event with this number.
 
-    Raises NotFoundError if there is none, because corrections can be made of records only.
+    Raises NotFoundError if there is no such event, and UsageError for an event that is no record.
     """
-    for event in events:
-        if event.seq == seq or any(correction.seq == seq for correction in event.corrections):
-            if correctable_values(event.action, event.details):
-                return event
+    for record in archive.index.life_events():
+        if record.seq == seq or any(correction.seq == seq for correction in record.corrections):
+            if record.action in CORRECTABLE_MEMBERS:
+                return record
             break
-    raise NotFoundError(
+    newest = archive.index.journal_point
+    if newest is None or not 0 < seq <= newest.seq:
+        raise NotFoundError(
+            "Event {seq} does not exist. Nothing was recorded. To list the records with their events, run: "
+            "archiver log --records",
+            seq=seq,
+        )
+    raise UsageError(
         "Event {seq} is not a record that can be corrected. Nothing was recorded. To list the records with their "
         "events, run: archiver log --records",
         seq=seq,
@@ -96,14 +105,13 @@ def correct_record(
     ``typed_values`` maps names of fields to texts, or to a list of texts for the products.  A name is that of a
     field of the sheet, or of a member of the event's details.
 
-    Raises NotFoundError if no record has the event number, and UsageError if the record is void, if it has no such
-    field, if a value is not valid or contradicts what else is recorded, or if nothing would change; and the errors
-    of :meth:`RecordContext.locked_recorder`.  Nothing is recorded then.
+    Raises NotFoundError for an unknown event, and UsageError for an event that is no record, if the record is void
+    or has no such field, if a value is not valid or contradicts what else is recorded, or if nothing would change;
+    and the errors of :meth:`RecordContext.locked_recorder`.  Nothing is recorded then.
     """
     _check_reason(reason)
     with context.locked_recorder() as record_event:
-        events = context.archive.index.life_events()
-        record = _find_valid_record(events, seq)
+        record = _find_valid_record(context.archive, seq)
         changes = [_parse_change(record, name, typed_value) for name, typed_value in typed_values.items()]
         if all(change.old == change.new for change in changes):
             raise UsageError(
@@ -114,7 +122,8 @@ def correct_record(
             )
         new_values = {change.name: change.new for change in changes}
         corrected_record = replace(record, details=correct_details(record.details, new_values))
-        corrected_events = [corrected_record if event is record else event for event in events]
+        events = context.archive.index.life_events(record.filing)
+        corrected_events = [corrected_record if event.seq == record.seq else event for event in events]
         filing = filings_from_events(corrected_events)[record.filing]
         _check_corrected_record(context, corrected_record, new_values, filing)
         event = record_event(record.filing, _make_details(record, new_values, reason, reported_by))
@@ -128,18 +137,18 @@ def void_record(context: RecordContext, seq: int, reason: str, reported_by: str 
     """
     _check_reason(reason)
     with context.locked_recorder() as record_event:
-        record = _find_valid_record(context.archive.index.life_events(), seq)
+        record = _find_valid_record(context.archive, seq)
         event = record_event(record.filing, _make_details(record, {}, reason, reported_by))
     return RecordedCorrection(record, event.seq, [])
 
 
 def field_name(member_name: str) -> str:
-    """Return the name of a field for people: fields of the sheet have no prefix there."""
+    """Return the name of a field for people, without the prefix of fields of the sheet."""
     return member_name.removeprefix(SHEET_PREFIX)
 
 
 def format_value(value: Any) -> str:
-    """Return a value of a record as a person types it; a dash for none."""
+    """Return a value of a record in typed form; a dash for none."""
     if isinstance(value, bool):
         return next(word for word, flag in _FLAG_WORDS.items() if flag is value)
     if isinstance(value, list):
@@ -167,9 +176,9 @@ def _check_reason(reason: str) -> None:
         raise UsageError("A reason is required. Nothing was changed. Add --reason.")
 
 
-def _find_valid_record(events: Sequence[LifeEvent], seq: int) -> LifeEvent:
-    """Return a record as :func:`find_record` does; raises UsageError if it is void."""
-    record = find_record(events, seq)
+def _find_valid_record(archive: Archive, seq: int) -> LifeEvent:
+    """Return a record as :func:`find_record` does; raises UsageError for a void one, too."""
+    record = find_record(archive, seq)
     for correction in record.corrections:
         if correction.is_void:
             raise UsageError(
@@ -200,9 +209,10 @@ def _parse_change(record: LifeEvent, name: str, typed_value: Any) -> FieldChange
 
 
 def _parse_value(action: str, member_name: str, typed_value: Any) -> Any:
-    """Return the JSON value for what was typed; raises UsageError if it is none of the field's kind.
+    """Return the JSON value for a typed value.
 
-    An empty text is null where the field may be null.
+    An empty text is null where the field may be null, and a text of another kind than the field stays as typed.
+    Raises UsageError if a typed day is not a day.
     """
     rule = find_member_rule(action, member_name)
     if member_name == _PRODUCTS and isinstance(typed_value, str):
@@ -222,7 +232,7 @@ def _parse_value(action: str, member_name: str, typed_value: Any) -> Any:
 
 
 def _invalid_value_error(name: str, typed_value: Any) -> UsageError:
-    """Return the error for a value that the field cannot have."""
+    """Return the error for a value of another kind than the field."""
     return UsageError(
         "{value} is not a value for the field {name}. Nothing was recorded. Correct it and try again.",
         value=str(typed_value)[:_MAX_QUOTED_LENGTH],
@@ -233,7 +243,7 @@ def _invalid_value_error(name: str, typed_value: Any) -> UsageError:
 def _check_corrected_record(
     context: RecordContext, record: LifeEvent, new_values: Mapping[str, Any], filing: Filing
 ) -> None:
-    """Check a record with its new values as the command that recorded it does.
+    """Check a record with new values, as the command for new records of this kind does.
 
     ``filing`` is the filing that results.  Raises UsageError for the first value that is not valid.
     """
@@ -274,7 +284,7 @@ def _check_sheet(details: FilingUpdated, new_values: Mapping[str, Any], filing: 
 
 
 def _check_notice(details: NoticeReceived, filing: Filing, today: date) -> None:
-    """Check kind and days of a notice, and its answer against its day."""
+    """Check kind and days of a notice, and the day of an answer."""
     if details.kind not in NOTICE_KINDS:
         raise unknown_code_error(details.kind, NOTICE_KINDS)
     check_not_future(details.received_on, today)
@@ -299,7 +309,7 @@ def _check_answer(context: RecordContext, details: NoticeAnswered, filing: Filin
 
 
 def _find_notice(filing: Filing, number: int) -> Notice | None:
-    """Return a notice of the filing; None if it is void."""
+    """Return a notice of the filing; None for a void notice."""
     return next((notice for notice in filing.notices if notice.number == number), None)
 
 

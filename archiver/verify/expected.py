@@ -224,7 +224,7 @@ class JournalState:
             self.correctable_records[event["seq"]] = CorrectableRecord(event["action"], filing_name)
 
     def apply_correction(self, event: Mapping[str, Any]) -> None:
-        """Apply a correction; raises ValueError unless it names a record of the same filing that is not void."""
+        """Apply a correction; raises ValueError unless a record of the same filing, not void, is corrected."""
         details = RecordCorrected.from_details(event["details"])
         expected_record = CorrectableRecord(details.corrected_action, event["object"])
         if self.correctable_records.get(details.corrected_seq) != expected_record:

@@ -193,9 +193,15 @@ def test_what_cannot_be_corrected_is_said_and_nothing_is_recorded(
 
 
 def test_events_of_other_kinds_and_of_no_kind_are_not_records(site: Site) -> None:
-    for seq in (1, 4, 9999, 10**30):
-        said = site.run("correct", str(seq), "--void", "--reason", "r", code=7).stderr
-        assert f"Event {seq} is not a record that can be corrected" in said
+    for seq, code, sentence in (
+        (1, 2, "is not a record that can be corrected"),
+        (4, 2, "is not a record that can be corrected"),
+        (0, 7, "does not exist"),
+        (9999, 7, "does not exist"),
+        (10**30, 7, "does not exist"),
+    ):
+        said = site.run("correct", str(seq), "--void", "--reason", "r", code=code).stderr
+        assert f"Event {seq} {sentence}" in said
         assert "archiver log --records" in said
     assert "A reason is required" in site.run("correct", "5", "--void", "--reason", " ", code=2).stderr
 

@@ -1,4 +1,4 @@
-"""Corrections of records: which members of which kinds of events can be corrected, and what is true then.
+"""Corrections of records: the members that can be corrected, by the kind of event, and the values that result.
 
 A correction replaces members of an earlier event of the same filing, or voids the event.  The earlier event stays
 in the journal.  It cannot be an event that moves a ref, a key, the clock, or a retention promise, nor a hold or a
@@ -68,7 +68,7 @@ class RecordCorrected(EventDetails):
 
     @classmethod
     def check_members(cls, details: Mapping[str, Any]) -> None:
-        """Raise ValueError as for other kinds, and for a correction that the grammar of the kind refuses."""
+        """Raise ValueError as for other kinds, and for a correction against the grammar of the corrected kind."""
         # slots=True makes a second class, so super() without arguments would refer to the first one and fail.
         super(RecordCorrected, cls).check_members(details)
         if bool(details["fields"]) == details["void"]:
@@ -81,7 +81,7 @@ class RecordCorrected(EventDetails):
 
 
 def find_member_rule(action: str, member_name: str) -> MemberRule | None:
-    """Return the rule of a member that a correction of an event of this kind may replace; None for all others.
+    """Return the rule of a member, if a correction of an event of this kind may replace the member; else None.
 
     A field of the sheet has the rule of the whole sheet.
     """
@@ -104,14 +104,14 @@ def accepts_value(action: str, member_name: str, new_value: Any) -> bool:
 
 
 def read_member(details: Mapping[str, Any], member_name: str) -> Any:
-    """Return the value of a member that can be corrected; None if the event has none."""
+    """Return the value of a correctable member; None if the event has none."""
     if member_name.startswith(SHEET_PREFIX):
         return details.get(_SHEET_MEMBER, {}).get(member_name.removeprefix(SHEET_PREFIX))
     return details.get(member_name)
 
 
 def correctable_values(action: str, details: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the members of an event that can be corrected, with their values, in the order of its details.
+    """Return the correctable members of an event, with their values, in the order of the details.
 
     Empty for a kind of event that cannot be corrected.
     """

@@ -171,7 +171,7 @@ def _iterate_checked_items(
 
 
 def _iterate_texts(value: object, member_path: str) -> Iterator[tuple[str, str]]:
-    """Yield (path, text) for each text in ``value``, for the names in it as well."""
+    """Yield (path, text) for each text in ``value``, names of members included."""
     if isinstance(value, str):
         yield member_path, value
     elif isinstance(value, Mapping):
@@ -196,7 +196,7 @@ def _check_text(text: str, path: str, most_characters: int) -> None:
 
 
 def _check_typed_text(text: str, path: str) -> None:
-    """Raise UnfitValue for a text that a person typed, if it is too long or has a control character."""
+    """Raise UnfitValue for a typed text with too many characters, or with a control character."""
     if len(text) > names.MAX_TYPED_LENGTH:
         raise _too_long(path, names.MAX_TYPED_LENGTH)
     if _TYPED_CONTROL_CHARACTER.search(text):

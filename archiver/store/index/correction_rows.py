@@ -29,7 +29,7 @@ class _CorrectionRow(NamedTuple):
 
 
 def apply_correction(database: sqlite3.Connection, event: Event) -> None:
-    """Record a correction.  Raises ValueError unless it is about a record of the same filing that is not void."""
+    """Record a correction.  Raises ValueError unless a record of the same filing, not void, is corrected."""
     details = RecordCorrected.from_details(event.details)
     record_row = database.execute(
         "select action, filing from life where seq = ?", (details.corrected_seq,)
@@ -57,7 +57,7 @@ def apply_correction(database: sqlite3.Connection, event: Event) -> None:
 
 
 class CorrectedDetails(NamedTuple):
-    """The details of a record, and what corrected them."""
+    """The details of a record after all corrections, and the corrections."""
 
     details: dict[str, Any]
     corrections: tuple[Correction, ...]  # oldest first
@@ -90,7 +90,7 @@ def select_records(
 
 
 def select_corrections(database: sqlite3.Connection, until: str = "") -> dict[int, list[_CorrectionRow]]:
-    """Return the corrections of each record, oldest first, by the number of its event; ``until`` as above."""
+    """Return the corrections of each record, oldest first, by the number of the record; ``until`` as above."""
     corrections_by_seq: dict[int, list[_CorrectionRow]] = defaultdict(list)
     for corrected_seq, *columns in database.execute(
         'select corrects, seq, at, user, "by", reason, void, fields from corrections '
@@ -102,7 +102,7 @@ def select_corrections(database: sqlite3.Connection, until: str = "") -> dict[in
 
 
 def fold_corrections(details: Mapping[str, Any], correction_rows: Sequence[_CorrectionRow]) -> CorrectedDetails:
-    """Return the details of a record with its corrections; a later correction of a member wins."""
+    """Return the details of a record after all corrections; a later correction of a member wins."""
     corrected_details, corrections = dict(details), []
     for row in correction_rows:
         new_values = json.loads(row.fields_json)
