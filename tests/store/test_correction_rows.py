@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,6 +20,7 @@ from archiver.model import Event
 from archiver.profiles import BASIS, Profile
 from archiver.retention.policy import RetentionDecision, RetentionPolicy, decide_retention
 from archiver.store.index.queries import Index
+from archiver.store.repair.set_aside import lost_records
 
 FILING = "推荐"
 VERSION = f"{FILING}/首次/v1"
@@ -184,3 +188,17 @@ def test_a_correction_is_about_an_earlier_record_of_its_filing() -> None:
             index.apply_events((each, ()) for each in events)
             assert [each.seq for each in index.unread_events()] == [3]
             assert index.life_events()[0].corrections == ()
+
+
+def test_a_database_of_an_earlier_release_still_names_what_was_lost(tmp_path: Path) -> None:
+    """It has no table of corrections."""
+    set_aside = tmp_path / "set-aside"
+    set_aside.mkdir()
+    events = build_events(["notice"], [(0, None)])
+    with closing(Index(tmp_path / "index.db")) as index:
+        index.apply_events((each, ()) for each in events)
+    shutil.copy(tmp_path / "index.db", set_aside / "index.db.1")
+    assert [record.action for record in lost_records(tmp_path, ())] == ["correct", "notice"]
+    with closing(sqlite3.connect(set_aside / "index.db.1")) as database:
+        database.execute("drop table corrections")
+    assert [record.action for record in lost_records(tmp_path, ())] == ["notice"]

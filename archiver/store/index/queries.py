@@ -25,7 +25,7 @@ from archiver.store.clock_lag import ClockLag
 from archiver.store.events.chains import ChainHead
 from archiver.store.index.correction_rows import select_records
 from archiver.store.index.index_connection import IndexConnection
-from archiver.store.index.index_schema import COMPARABLE_RECORDS_QUERY
+from archiver.store.index.index_schema import COMPARABLE_RECORDS_QUERIES
 from archiver.store.index.promise_rows import AcceptedPromise, combine_promises, select_promises
 from archiver.store.index.version_rows import build_material, find_submission_row, proven_time_sql, select_versions
 from archiver.store.sqlite import read_journal_point
@@ -153,11 +153,11 @@ class Index(IndexConnection):
         return [Hold(*hold_row) for hold_row in hold_rows]
 
     def comparable_records(self) -> list[tuple[str, str, str]]:
-        """Return action, object and time of each hold, filing event and disposal plan; in no particular order.
+        """Return action, object and time of each hold, filing event, disposal plan and correction, in no order.
 
         A database that was set aside is compared by these rows, to find records that the journal lacks.
         """
-        return self._db.execute(COMPARABLE_RECORDS_QUERY).fetchall()
+        return [row for query in COMPARABLE_RECORDS_QUERIES for row in self._db.execute(query)]
 
     def last_checkpoint(self) -> EventTime | None:
         """Return number and wall clock of the newest checkpoint's event; None before the first checkpoint."""

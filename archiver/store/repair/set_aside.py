@@ -15,7 +15,7 @@ from pathlib import Path
 
 from archiver.path_existence import is_there
 from archiver.store import sqlite
-from archiver.store.index.index_schema import COMPARABLE_RECORDS_QUERY
+from archiver.store.index.index_schema import COMPARABLE_RECORDS_QUERIES
 
 FOLDER = "set-aside"
 
@@ -106,11 +106,11 @@ def lost_records(root: Path, journal_records: Container[tuple[str, str, str]]) -
     for path in databases(root):
         # An unreadable database contributes none, as in lost_versions.
         with suppress(sqlite3.Error), closing(sqlite.connect_read_only(path)) as database:
-            lost.update(
-                LostRecord(*row)
-                for row in database.execute(COMPARABLE_RECORDS_QUERY)
-                if row not in journal_records
-            )
+            for query in COMPARABLE_RECORDS_QUERIES:
+                # A database of an earlier release lacks some of the tables.
+                with suppress(sqlite3.OperationalError):
+                    rows = database.execute(query).fetchall()
+                    lost.update(LostRecord(*row) for row in rows if row not in journal_records)
     return sorted(lost)
 
 
