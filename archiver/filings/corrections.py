@@ -112,8 +112,9 @@ def correct_record(
     _check_reason(reason)
     with context.locked_recorder() as record_event:
         record = _find_valid_record(context.archive, seq)
-        changes = [_parse_change(record, name, typed_value) for name, typed_value in typed_values.items()]
-        if all(change.old == change.new for change in changes):
+        parsed_changes = [_parse_change(record, name, typed_value) for name, typed_value in typed_values.items()]
+        changes = [change for change in parsed_changes if change.old != change.new]
+        if not changes:
             raise UsageError(
                 "Event {seq} already has these values. Nothing was recorded. To see them, run: archiver log "
                 "--records {filing!q}",

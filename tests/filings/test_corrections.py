@@ -72,7 +72,8 @@ def test_a_corrected_record_is_shown_as_corrected_and_its_event_stays(site: Site
 
 def test_the_newest_correction_of_a_field_wins_and_the_others_stay(site: Site) -> None:
     """The second one names the first, as a person does who sees only that one."""
-    correct(site, "filing-set", "--set", "company=星河")
+    # A value that was right already is no correction.
+    correct(site, "filing-set", "--set", "company=星河", "--set", "products=甲")
     first = site.json("filing", "show", "推荐")["corrected"][0]["corrections"][0]["seq"]
     site.run(
         "correct",
