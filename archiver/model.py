@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
-
-from archiver.life_events import Correction
+from typing import Any, NamedTuple
 
 #: The kinds of submissions to the regulator.
 KINDS = ("subject", "first", "correction", "change", "deregistration", "inspection", "annual", "other")
@@ -193,6 +191,51 @@ class UnreadEvent:
     action: str
 
 
+class FieldChange(NamedTuple):
+    """A field of a record that a correction replaced."""
+
+    #: As in the journal; ``fields.`` and a name for a field of the sheet.
+    name: str
+    old: Any
+    new: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """A correction of a record (更正), or its voiding (作废)."""
+
+    seq: int
+    at: str
+    #: The user who recorded it.
+    user: str
+    #: The person who did it or for whom it was done. None: the user who recorded it.
+    by: str | None
+    reason: str
+    is_void: bool
+    #: Empty if the record is void.
+    changes: tuple[FieldChange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LifeEvent:
+    """An event in the life of a filing (备案进程): a submission, a notice, a decision, a check of the review."""
+
+    seq: int
+    at: str
+    user: str
+    action: str
+    filing: str
+    #: As the newest corrections say.
+    details: dict[str, Any]
+    #: Oldest first.
+    corrections: tuple[Correction, ...] = ()
+
+    @property
+    def is_void(self) -> bool:
+        """True if a correction says that the record never applied."""
+        return any(correction.is_void for correction in self.corrections)
+
+
 @dataclass(frozen=True, slots=True)
 class SubmissionRecord:
     """The record of a version that was submitted to the regulator."""
@@ -259,50 +302,6 @@ class Hold:
     lifted: str | None = None
     #: None while the hold is in force.
     lift_reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Approval:
-    """A person's consent to a disposal plan."""
-
-    uid: int
-    user: str
-    reason: str
-    #: When the plan was approved, by the wall clock.
-    at: str
-    #: When the plan was approved, by the compliance clock. If the first timestamp token after the approval has a
-    #: later time, that time is used instead.
-    clock: str
-
-
-@dataclass(frozen=True, slots=True)
-class Disposal:
-    """A disposal plan and its state."""
-
-    #: The name of the plan, ``D`` and a number.
-    identity: str
-    #: The number of the event with the plan.
-    seq: int
-    #: The journal commit of the event with the plan.
-    commit: str
-    #: When the plan was recorded, by the wall clock.
-    at: str
-    #: The user who made the plan.
-    uid: int
-    user: str
-    plan_sha256: str
-    #: Days between the last approval and the earliest deletion.
-    cooling_off_days: int
-    #: The filing, as in refs, that the plan is about. None in format 1, where a plan may be about several.
-    filing: str | None = None
-    #: Ties the plans that were made together. None for a single plan.
-    act: str | None = None
-    approvals: tuple[Approval, ...] = ()
-    #: When the deletion began. None before.
-    begun: str | None = None
-    #: When the deletion was certified. None before it is complete.
-    certified: str | None = None
-    certified_commit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,7 @@ from archiver.errors import LazyMessage
 
 if TYPE_CHECKING:
     from archiver.cli.console import Console
-    from archiver.life_events import Correction, LifeEvent
-    from archiver.model import Version
+    from archiver.model import Correction, LifeEvent, Version
 
 
 def describe_changes(console: Console, changes: Iterable[tuple[str, Any, Any]]) -> str:

@@ -14,7 +14,7 @@ from archiver.errors import LazyMessage
 
 if TYPE_CHECKING:
     from archiver.cli.console import Console
-    from archiver.model import Disposal
+    from archiver.store.index.disposal_state import Disposal
 
 #: Characters of the day at the start of an ISO 8601 time.
 _ISO_DAY_LENGTH = len("2026-05-01")

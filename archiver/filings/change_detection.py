@@ -19,7 +19,8 @@ from typing import NamedTuple
 
 from archiver import clock
 from archiver.config.settings import Config
-from archiver.filings.register import ChangeQuestion, Filing, describe_release, filings_from_events
+from archiver.filings.register import ChangeQuestion, Filing, filings_from_events
+from archiver.filings.register_codes import describe_release
 from archiver.filings.submission_kinds import kind_from_folder
 from archiver.filings.version_differences import compare_versions
 from archiver.model import Op, Version

@@ -26,8 +26,7 @@ from archiver.filings.records import RecordContext
 from archiver.filings.register import Filing, Notice, filings_from_events
 from archiver.filings.register_codes import NOTICE_KINDS, STATES
 from archiver.filings.typed_days import parse_day
-from archiver.life_events import FieldChange, LifeEvent
-from archiver.model import KINDS
+from archiver.model import KINDS, FieldChange, LifeEvent
 from archiver.store.archive import Archive
 from archiver.store.events.corrections import (
     CORRECTABLE_MEMBERS,

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, NamedTuple
 
-from archiver.filings.register_codes import ENDED_STATES, PENDING_STATES
-from archiver.life_events import LifeEvent
+from archiver.filings.register_codes import ENDED_STATES, PENDING_STATES, describe_release
+from archiver.model import LifeEvent
 from archiver.store.events.event_kinds import Action
 from archiver.store.events.filing_events import (
     ChangeDecided,
@@ -177,15 +177,6 @@ def filings_from_events(events: Iterable[LifeEvent]) -> dict[str, Filing]:
             if not event.is_void:
                 _APPLY_FUNCTIONS[event.action](filing, event)
     return filings
-
-
-def describe_release(signal_name: str, signal_value: str) -> str:
-    """Describe a new value of a signal for people: the signal's name, then the value's word, if any.
-
-    ``signal_value`` is ``DIGEST`` or ``DIGEST WORD``.
-    """
-    word = signal_value.partition(" ")[2]
-    return f"{signal_name} {word}".strip()
 
 
 def _apply_sheet_update(filing: Filing, event: LifeEvent) -> None:

@@ -44,3 +44,12 @@ FIELDS = (
     "service_end",
 )
 NOTICE_KINDS = ("correction", "inquiry", "refusal", "rectification", "inspection", "revocation")
+
+
+def describe_release(signal_name: str, signal_value: str) -> str:
+    """Describe a new value of a signal for people: the signal's name, then the value's word, if any.
+
+    ``signal_value`` is ``DIGEST`` or ``DIGEST WORD``.
+    """
+    word = signal_value.partition(" ")[2]
+    return f"{signal_name} {word}".strip()

@@ -7,11 +7,11 @@ from typing import Any
 
 from archiver import __version__, clock
 from archiver.errors import NotFoundError
-from archiver.model import Disposal
 from archiver.store import keys
 from archiver.store.archive import Archive
 from archiver.store.events.attached_files import CERTIFICATE_FILE, CERTIFICATE_PAGE, CERTIFICATE_SIGNATURE_FILE
 from archiver.store.events.canonical_json import encode_canonical
+from archiver.store.index.disposal_state import Disposal
 
 
 def build_certificate(

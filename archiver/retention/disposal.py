@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from archiver.documents.cache import DocumentCache
 from archiver.errors import ArchiverError, NotFoundError, RetentionRefused, UsageError
-from archiver.model import Disposal, Version
+from archiver.model import Version
 from archiver.retention.certificate import build_certificate
 from archiver.retention.disposal_conditions import (
     DisposalRules,
@@ -42,6 +42,7 @@ from archiver.store.events.retention_events import (
     DisposalCertified,
     DisposalPlanned,
 )
+from archiver.store.index.disposal_state import Disposal
 from archiver.store.names import cut_text, make_displayable
 from archiver.store.writing.drafts import Draft
 from archiver.store.writing.writer import HeadRule, Writer

@@ -9,12 +9,12 @@ from typing import Any
 
 from archiver import clock
 from archiver.errors import LazyMessage, NotFoundError, RetentionRefused
-from archiver.model import Disposal
 from archiver.retention import unread
 from archiver.retention.disposal_selection import DisposalSelection, select_disposable
 from archiver.retention.policy import RetentionPolicy
 from archiver.store.archive import Archive
 from archiver.store.events.attached_files import PLAN_FILE
+from archiver.store.index.disposal_state import Disposal
 from archiver.store.repair import set_aside
 
 #: Approvals by users other than the planner. With one, two people who agree could delete; with three, a small

@@ -24,7 +24,7 @@ from archiver.filings.notice_parser import parse_notice
 from archiver.filings.register import Filing, filings_from_events
 from archiver.filings.register_codes import STATES
 from archiver.i18n import translator
-from archiver.life_events import LifeEvent
+from archiver.model import LifeEvent
 
 NAME = "推荐"
 NUMBER = "网信算备110108823483901230031号"

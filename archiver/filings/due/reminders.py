@@ -21,7 +21,7 @@ from archiver.filings.due.rules import POLICY
 from archiver.filings.due.working_days import count_working_days
 from archiver.filings.register import Filing
 from archiver.filings.register_codes import PENDING_STATES
-from archiver.life_events import LifeEvent
+from archiver.model import LifeEvent
 from archiver.store.events.event_kinds import Action
 from archiver.store.events.filing_events import ReminderSent
 

@@ -11,8 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from archiver.life_events import Correction, FieldChange, LifeEvent
-from archiver.model import Event
+from archiver.model import Correction, Event, FieldChange, LifeEvent
 from archiver.store.events.corrections import RecordCorrected, correct_details, read_member
 
 

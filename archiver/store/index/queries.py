@@ -9,12 +9,10 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from archiver.life_events import LifeEvent
 from archiver.model import (
-    Approval,
-    Disposal,
     Hold,
     JournalPoint,
+    LifeEvent,
     Material,
     Promises,
     Submission,
@@ -24,6 +22,7 @@ from archiver.store import names
 from archiver.store.clock_lag import ClockLag
 from archiver.store.events.chains import ChainHead
 from archiver.store.index.correction_rows import select_records
+from archiver.store.index.disposal_state import Approval, Disposal
 from archiver.store.index.index_connection import IndexConnection
 from archiver.store.index.index_schema import COMPARABLE_RECORDS_QUERIES
 from archiver.store.index.promise_rows import AcceptedPromise, combine_promises, select_promises
