@@ -11,7 +11,7 @@ from archiver.actions.filing_actions import clean_typed_value, make_record_conte
 from archiver.actions.registry import action
 from archiver.actions.request_fields import Argument, Request
 from archiver.errors import UsageError
-from archiver.filings import corrections
+from archiver.filings import record_corrections
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +43,12 @@ def correct_record(context: ActionContext, request: CorrectRecord) -> dict[str, 
         )
     record_context = make_record_context(context, None)
     if request.is_void:
-        correction = corrections.void_record(record_context, request.seq, request.reason, request.reported_by)
+        correction = record_corrections.void_record(
+            record_context, request.seq, request.reason, request.reported_by
+        )
     else:
         typed_values = {name: clean_typed_value(name, value) for name, value in request.typed_values.items()}
-        correction = corrections.correct_record(
+        correction = record_corrections.correct_record(
             record_context, request.seq, typed_values, request.reason, request.reported_by
         )
     return {
@@ -56,7 +58,7 @@ def correct_record(context: ActionContext, request: CorrectRecord) -> dict[str, 
         "kind": correction.record.action,
         "void": request.is_void,
         "changes": [
-            {"field": corrections.field_name(change.name), "old": change.old, "new": change.new}
+            {"field": record_corrections.field_name(change.name), "old": change.old, "new": change.new}
             for change in correction.changes
         ],
     }

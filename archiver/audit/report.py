@@ -18,9 +18,9 @@ from archiver.documents.document import PROBLEMS
 from archiver.documents.reader import DocumentReader
 from archiver.errors import LazyMessage
 from archiver.filings import code_names
-from archiver.filings.corrections import format_value
 from archiver.filings.due.deadlines import Deadline, compute_deadlines
 from archiver.filings.expected_materials import ExpectedMaterial, find_expected
+from archiver.filings.record_corrections import format_value
 from archiver.filings.register import Filing, filings_from_events
 from archiver.filings.submission_kinds import kind_from_folder
 from archiver.filings.version_differences import TextChange, compare_submitted_versions, compare_texts

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def describe_changes(console: Console, changes: Iterable[tuple[str, Any, Any]]) -> str:
     """Return the changes of a correction, each a name with the old and the new value, in one line."""
-    from archiver.filings.corrections import field_name, format_value
+    from archiver.filings.record_corrections import field_name, format_value
 
     return console.join(
         f"{field_name(name)} {format_value(old_value)} -> {format_value(new_value)}"
@@ -40,7 +40,7 @@ def print_corrections(console: Console, seq: int, action: str, corrections: Iter
 
 def corrections_to_json(corrections: Iterable[Correction]) -> list[dict[str, Any]]:
     """Convert corrections for ``--json``, whose keys must never change; times are RFC 3339 in UTC."""
-    from archiver.filings.corrections import field_name
+    from archiver.filings.record_corrections import field_name
 
     return [
         {
@@ -72,7 +72,7 @@ def record_to_json(record: LifeEvent) -> dict[str, Any]:
 
     ``fields`` are as the newest corrections say.
     """
-    from archiver.filings.corrections import field_name
+    from archiver.filings.record_corrections import field_name
     from archiver.store.events.corrections import correctable_values
 
     values = correctable_values(record.action, record.details)

@@ -123,7 +123,7 @@ def _print_versions(
 def _list_records(session: Session, archive: Archive, filing_name: str | None, as_json: bool) -> None:
     """List the correctable records, oldest first, with all corrections; None for all filings."""
     from archiver.filings.code_names import RECORD_NAMES, name_for_code
-    from archiver.filings.corrections import field_name, format_value
+    from archiver.filings.record_corrections import field_name, format_value
     from archiver.store.events.corrections import CORRECTABLE_MEMBERS, correctable_values
 
     console = session.console
