@@ -91,3 +91,18 @@ def test_a_synthetic_archive_is_one_but_for_its_content(tmp_path: Path) -> None:
         ).stdout
         == "123\n"
     )
+
+
+def test_refs_that_were_packed_twice_within_a_second_are_seen(site: Site) -> None:
+    """Git compares size, inode and whole seconds of the packed refs; here only the journal's object id differs."""
+    archive = site.open()
+    with archive.writing(0):
+        archive.repository.pack_refs()
+    newest = archive.repository.resolve("refs/heads/journal")
+    assert newest is not None
+    packed = site.repository / "packed-refs"
+    before = site.git("rev-parse", f"{newest}^").stdout.strip()
+    for old, oid in [(newest, before), (before, newest)] * 2:
+        packed.write_text(packed.read_text().replace(old, oid))
+        assert archive.repository.resolve("refs/heads/journal") == oid
+    archive.close()

@@ -38,6 +38,16 @@ def is_whole(repository: Path) -> bool:
         return False
 
 
+def read_state(repository: Path) -> tuple[int, ...]:
+    """Return what changes whenever the file is written or replaced; empty without a readable file."""
+    try:
+        status = os.stat(repository / NAME)
+    except OSError:
+        # Git creates the file when it first packs refs; one that cannot be read is for git to report.
+        return ()
+    return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
 # Cached, because each writing asks, and only maintenance changes the file.
 @lru_cache(maxsize=4)
 def _is_whole(path: Path, *_state: int) -> bool:

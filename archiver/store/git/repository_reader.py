@@ -40,12 +40,15 @@ class RepositoryReader:
         self.path = path
         self.commands = GitCommands(path)
         self._reader: CatFile | None = None
+        #: The state of the packed refs when a ref was last looked up.
+        self._packed_refs_state: tuple[int, ...] = ()
 
     def resolve(self, ref: str) -> str | None:
         """Return the object id of a ref, given by the full name; None if no such ref exists.
 
         Raises StorageError if git fails.
         """
+        self._end_reader_of_old_refs()
         try:
             return self._ask(ref)[0]
         except _GitDied as error:
@@ -60,6 +63,17 @@ class RepositoryReader:
             return self._ask(ref)[0]
         except KeyError:
             return None
+
+    def _end_reader_of_old_refs(self) -> None:
+        """End the reader if the packed refs were written since, as git may keep to those that it has read.
+
+        It compares size, inode and whole seconds, and all of them are often the same if the file is written twice
+        within a second.  The journal would seem to lack its newest events then.
+        """
+        state = packed_refs.read_state(self.path)
+        if state != self._packed_refs_state:
+            self._end_reader()
+            self._packed_refs_state = state
 
     def refs(self) -> dict[str, str]:
         """Return the object id of each ref by its full name; raises StorageError if git fails."""
@@ -263,7 +277,11 @@ class RepositoryReader:
 
     def close(self) -> None:
         """End the process for reading, and remove the private directory; the next read makes both again."""
+        self._end_reader()
+        self.commands.close()
+
+    def _end_reader(self) -> None:
+        """End the process for reading; the next read starts another one."""
         if self._reader is not None:
             self._reader.close()
             self._reader = None
-        self.commands.close()
