@@ -158,14 +158,14 @@ class Archive:
                 problem = None
         return None if problem is None else self._damage_error(problem)
 
-    def last_whole_event(self) -> journal_repair.WholeEvent | None:
+    def last_whole_event(self, after: str | None = None) -> journal_repair.WholeEvent | None:
         """Return the newest event with a whole past, from which the archive can continue; None if there is none.
 
-        Slow: reads every commit.
+        With ``after``, the commit of an event, only it and what continues from it count.  Slow: reads all commits.
         """
         database_paths = (self.root / "index.db", self.root / "state.db")
         points = [sqlite.read_journal_point_of_file(path) for path in database_paths]
-        return journal_repair.last_whole_event(self.repository, points)
+        return journal_repair.last_whole_event(self.repository, points, after)
 
     def _damage_error(self, problem: LazyMessage) -> JournalDamaged:
         """Return the error for a journal with ``problem``; cached, as finding the last whole event is slow."""

@@ -139,6 +139,24 @@ def test_a_repository_put_back_under_a_running_daemon_is_completed(
     }
 
 
+def test_what_is_written_after_a_restore_stays_in_force(monday: Site) -> None:
+    """The ref of the journal comes from a backup; the packed refs still name a later event, of the lost history."""
+    ref = monday.repository / "refs/heads/journal"
+    of_backup = ref.read_bytes()
+    monday.run("hold", "place", "旧一", "甲", "--reason", "lost")
+    monday.run("hold", "place", "旧二", "甲", "--reason", "lost")
+    monday.run("maintain")
+    ref.write_bytes(of_backup)
+    monday.run("hold", "place", "新", "甲", "--reason", "placed after the restore")
+    accepted = monday.run("reindex", "--accept", "--yes").stdout
+    assert "Lost: hold 旧二 甲" in accepted
+    assert "Lost: hold 新 甲" not in accepted
+    archive = monday.open()
+    assert [hold.name for hold in archive.index.holds()] == ["新"]
+    archive.close()
+    monday.run("verify")
+
+
 def test_a_lost_hold_and_a_lost_handing_in_are_listed_and_nothing_is_disposed_of(monday: Site) -> None:
     restore = _back_up(monday, "archive.git")
     monday.run("submit", "甲/首次", "--on", "2026-01-05")

@@ -12,6 +12,7 @@ from archiver.store import keys, sqlite
 from archiver.store.events.event_kinds import Action
 from archiver.store.git.ref_transaction import ANY, ZERO, RefUpdate
 from archiver.store.git.repository import JOURNAL, Repository
+from archiver.store.index import index_files
 from archiver.store.index.queries import Index
 from archiver.store.repair import journal_repair, set_aside
 from archiver.store.repair.journal_repair import WholeEvent
@@ -93,7 +94,7 @@ def assess(archive: Archive) -> Loss:
     """
     repository = archive.repository
     problem = journal_repair.ref_problem(repository)
-    last_event = archive.last_whole_event()
+    last_event = (_find_last_event_in_use(archive) if problem is None else None) or archive.last_whole_event()
     if last_event is None:
         raise journal_repair.damage_error(
             repository.path, problem or LazyMessage.define("it contains no event", code="journal.empty"), None
@@ -137,6 +138,24 @@ def assess(archive: Archive) -> Loss:
     loss.records = sorted(lost_records.union(set_aside.lost_records(archive.root, journal_records)))
     loss.newest_seq = max([loss.newest_seq, *set_aside.newest_events(archive.root)])
     return loss
+
+
+def _find_last_event_in_use(archive: Archive) -> WholeEvent | None:
+    """Return the last whole event that continues the journal as it is; None if refs contradict the journal.
+
+    Without a contradiction, capture may have gone on after the loss.  A longer history, in a database set aside or
+    in a packed ref, must not take the place of what was acknowledged since.
+    """
+    repository = archive.repository
+    tip = repository.resolve(JOURNAL)
+    last_event = archive.last_whole_event(after=tip)
+    if tip is None or last_event is None:
+        # Some event before the newest one is damaged.
+        return None
+    # As the writer compares them, but up to the journal as it is, which an older index may not have reached.
+    with closing(index_files.build_index_in_memory(archive.journal, tip)) as index:
+        problem = journal_repair.compare_refs(repository.refs(), index).problem
+    return last_event if problem is None else None
 
 
 def accept(archive: Archive, wait_seconds: float) -> tuple[Loss, Event | None]:

@@ -176,8 +176,12 @@ def _is_unknown(ref: str, oid: str, expected: Mapping[str, str], newest_seq: int
     return _VERSION_TAG.fullmatch(ref) is not None and ref not in expected
 
 
-def last_whole_event(repository: Repository, points: Iterable[JournalPoint | None] = ()) -> WholeEvent | None:
+def last_whole_event(
+    repository: Repository, points: Iterable[JournalPoint | None] = (), after: str | None = None
+) -> WholeEvent | None:
     """Find the newest event readable together with all earlier events; None if no such event exists.
+
+    With ``after``, the commit of an event, only this event and those that continue from it are considered.
 
     A process that died may have left commits of events that never became part of the journal.  So an event is
     preferred if there is evidence for it or for an event after it: the journal's ref named it, according to ref
@@ -195,6 +199,14 @@ def last_whole_event(repository: Repository, points: Iterable[JournalPoint | Non
         tags = {ref: oid for ref, oid in moved_refs.items() if ref.startswith(_TAG_PREFIX)}
         if tags and all(refs.get(ref) == oid for ref, oid in tags.items()):
             hint_commits.add(commit)
+    if after is not None:
+        hint_commits.add(after)
+        # A parent comes before its children.
+        continuing_commits: set[str] = set()
+        for commit, (_, parent, _) in whole_events.items():
+            if commit == after or parent in continuing_commits:
+                continuing_commits.add(commit)
+        whole_events = {commit: whole_events[commit] for commit in continuing_commits}
     counted_commits: set[str] = set()
     for commit in hint_commits:
         ancestor: str | None = commit
