@@ -10,7 +10,7 @@ TESTS ?= tests
 # "make unit COVERAGE=--cov=archiver" measures which lines and branches ran, as CI does.
 COVERAGE ?=
 
-.PHONY: demo run unit test test-ceph test-platforms lint bench bench-full soak clean
+.PHONY: demo run unit test test-ceph test-platforms lint bench bench-full soak model clean
 
 demo:
 	@sh scripts/prepare.sh
@@ -66,6 +66,12 @@ soak:
 	@sh scripts/prepare.sh test
 	$(BIN)/python -m tests.support.soak --seconds 1800
 	$(BIN)/python -m tests.support.soak --seconds 5 --kills 1000
+
+# Random work on archives beside a model of them: docs/test-model.md. Two hours.
+MODEL ?=
+model:
+	@sh scripts/prepare.sh test
+	$(BIN)/python -m tests.model $(MODEL)
 
 clean:
 	rm -rf $(VENV)

@@ -1,0 +1,160 @@
+"""The acts of the program that the machine performs, as functions of an open archive."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from datetime import date
+
+from archiver.actions.context import ActionContext
+from archiver.actions.disposal_actions import (
+    ApproveDisposal,
+    PlanDisposal,
+    RunDisposal,
+    approve_disposal,
+    plan_disposal,
+    run_disposal,
+)
+from archiver.actions.submission_actions import SubmitVersion, submit_version
+from archiver.config.settings import Config
+from archiver.daemon.daily_events import journal_clock_daily
+from archiver.errors import ArchiverError
+from archiver.filings.records import RecordContext, update_sheet
+from archiver.intake.affected_groups import groups_of
+from archiver.intake.capture import CaptureJob, Capturer
+from archiver.intake.folder.access import open_access
+from archiver.intake.ignore import IgnoreRules
+from archiver.intake.layout import Group
+from archiver.intake.scan import Scanner
+from archiver.intake.seed_snapshot import seed_snapshot
+from archiver.intake.snapshot import State, open_snapshot
+from archiver.intake.version_drafting import VersionDrafter
+from archiver.model import COMMON
+from archiver.retention.policy import find_new_promises, policy_in_force, split_by_filing
+from archiver.store.archive import Archive
+from archiver.store.content.source import StatData
+from archiver.store.events.evidence_events import ClockTicked
+from archiver.store.repair import accepted_loss
+from archiver.store.writing.drafts import Draft, VersionDraft
+from tests.model.program import Act
+
+
+def capture(config: Config, submissions: Sequence[str], drafts: Sequence[Draft] = ()) -> Act:
+    """Capture what has changed in these submissions, in one batch, as the daemon does with what has settled.
+
+    With ``drafts``, the batch has these events as well, before the last version.
+    """
+
+    def act(archive: Archive) -> None:
+        access = open_access(config.watch, archive.root)
+        snapshot = open_snapshot(archive, 0)
+        capturer = Capturer(archive, snapshot, access, config, threading.Event())
+        try:
+            seed_snapshot(snapshot, archive.index)
+            scan_result = Scanner(access, IgnoreRules(config.ignore)).scan(snapshot)
+            states_by_group: dict[Group, dict[bytes, State]] = {}
+            for path, state in scan_result.changed.items():
+                for group in groups_of(path, snapshot.archived_state(path), state, config.layout):
+                    states_by_group.setdefault(group, {})[path] = state
+            groups = [group for group in map(_group, submissions) if group in states_by_group]
+            jobs = [capturer.stage(group, states_by_group[group]) for group in groups]
+            if drafts:
+                _write_mixed_batch(archive, config, jobs, drafts)
+                return
+            for outcome in capturer.finish_all(jobs, 0):
+                if isinstance(outcome, ArchiverError):
+                    raise outcome
+                assert [*outcome.unstable, *outcome.held, *outcome.unreadable] == []
+        finally:
+            capturer.close()
+            snapshot.close()
+            access.close()
+
+    return act
+
+
+def _group(submission: str) -> Group:
+    filing, name = submission.encode().split(b"/")
+    return Group(filing, b"" if name == COMMON.encode() else name)
+
+
+def _write_mixed_batch(
+    archive: Archive, config: Config, jobs: Sequence[CaptureJob], events: Sequence[Draft]
+) -> None:
+    """Write the versions and other events in one batch; ``state.db`` does not learn of it."""
+    read_jobs = [(job, job.read.result()) for job in jobs]
+    with archive.writing(0) as writer:
+        drafter = VersionDrafter(archive, config.layout)
+        versions: list[VersionDraft] = []
+        for job, read in read_jobs:
+            settled: dict[bytes, State] = {path: copy.stat_data for path, copy in read.staged.items()}
+            settled |= {path: state for path, state in job.states.items() if not isinstance(state, StatData)}
+            draft, _ = drafter.make_draft(job.group, settled, read.staged)
+            versions += [draft] if draft is not None else []
+        writer.write_batch([*versions[:-1], *events, *versions[-1:]])
+
+
+def append(draft: Draft) -> Act:
+    def act(archive: Archive) -> None:
+        with archive.writing(0) as writer:
+            writer.append(draft)
+
+    return act
+
+
+def submit(config: Config, submission: str, number: int | None, day: date, reason: str | None) -> Act:
+    request = SubmitVersion(
+        submission_name=submission, version_number=number, submitted_on=day, exception_reason=reason
+    )
+    return lambda archive: submit_version(ActionContext(archive, config, 0), request)
+
+
+def record_sheet(filing: str, responsible: str, today: date) -> Act:
+    return lambda archive: update_sheet(RecordContext(archive, 0, today), filing, {"responsible": responsible})
+
+
+tick = append(Draft("clock", ClockTicked()))
+
+
+def tick_if_due(archive: Archive) -> None:
+    def journal_event(draft: Draft) -> None:
+        append(draft)(archive)
+
+    journal_clock_daily(archive, journal_event)
+
+
+def promise(config: Config) -> Act:
+    """Journal the retention that the settings promise beyond what was promised before."""
+
+    def act(archive: Archive) -> None:
+        promises = archive.index.retention_promises()
+        new_promise = find_new_promises(policy_in_force(config, promises), config, promises)
+        if new_promise is not None:
+            with archive.writing(0) as writer:
+                writer.write_batch([Draft("retention", each) for each in split_by_filing(new_promise)])
+
+    return act
+
+
+def plan(config: Config, tags: Sequence[str]) -> Act:
+    return lambda archive: plan_disposal(ActionContext(archive, config, 0), PlanDisposal(tags=tuple(tags)))
+
+
+def approve(config: Config, plan_id: str) -> Act:
+    request = ApproveDisposal(plan_id=plan_id, reason="期满")
+    return lambda archive: approve_disposal(ActionContext(archive, config, 0), request)
+
+
+def dispose(config: Config, plan_id: str) -> Act:
+    return lambda archive: run_disposal(ActionContext(archive, config, 0), RunDisposal(plan_id=plan_id))
+
+
+def reindex(archive: Archive) -> None:
+    with archive.writing(0):
+        archive.reindex()
+
+
+def accept_loss(archive: Archive) -> None:
+    """Accept what is lost, as the command does after its question."""
+    accepted_loss.assess(archive)
+    accepted_loss.accept(archive, 0)

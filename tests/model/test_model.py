@@ -1,0 +1,32 @@
+"""About 2,000 steps of the model; ``make model`` does more."""
+
+from __future__ import annotations
+
+import os
+import random
+from unittest import TestCase
+
+import pytest
+from hypothesis import seed, settings
+
+from tests.model.archives import GoldenArchive, NewArchive
+from tests.model.machine import ArchiveMachine
+
+#: Another one with each run; a failure shows it, and the blob with which it is reproduced.
+SEED = int(os.environ.get("MODEL_SEED") or random.randrange(1 << 32))
+
+
+def make_test(machine: type[ArchiveMachine], examples: int, steps: int) -> type[TestCase]:
+    test_case = seed(SEED)(machine).TestCase
+    test_case.settings = settings(max_examples=examples, stateful_step_count=steps, deadline=None)
+    return pytest.mark.timeout(900)(pytest.mark.needs("processes")(test_case))
+
+
+#: Few and long runs: what goes wrong needs a past. The golden archive has one, which makes each act slower.
+TestNewArchive = make_test(NewArchive, 15, 100)
+TestGoldenArchive = make_test(GoldenArchive, 10, 50)
+
+
+@pytest.fixture(autouse=True)
+def _shown_seed() -> None:
+    print(f"MODEL_SEED={SEED}")
