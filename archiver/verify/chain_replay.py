@@ -15,7 +15,8 @@ from typing import Any
 
 #: Stands for the digest of what comes before the first event and the first signed head.
 GENESIS = "sha256:" + "0" * 64
-#: Members of a signed head that events do not show: the key, where its batch began, and abandoned heads.
+#: Members of a signed head that events do not show: the key, where its batch began, and abandoned heads. Of the
+#: last, only that none of them is in the journal is checked.
 UNCOMPARED_MEMBERS = ("key", "batch", "abandoned")
 
 
@@ -105,6 +106,9 @@ class ChainReplay:
         self.newest_seq = 0
         self.newest_digest = ""
         self._first_seq = 0
+        #: The digests of all signed heads, and those that any of them names as abandoned.
+        self.all_head_digests: set[str] = set()
+        self.abandoned_digests: set[str] = set()
 
     def add_event(self, event: dict[str, Any], digest: str, seq: int) -> tuple[bool, bool]:
         """Take the next event, a parsed ``event.json``; ``seq`` is its place in the journal.
@@ -130,7 +134,8 @@ class ChainReplay:
         """Take the signed head in the commit of the newest event; its signature is not checked here.
 
         Return the names of the members that state something else than the events show; of all members if the head
-        cannot be read.
+        cannot be read.  ``abandoned`` is one of them if the head is named as abandoned, or names one that is in
+        the journal.
         """
         expected = {
             "archive": self.first_event_digest,
@@ -144,13 +149,18 @@ class ChainReplay:
         }
         self.head_digest = sha256_digest(head_bytes)
         self.covered_seq = self.newest_seq
+        self.all_head_digests.add(self.head_digest)
         try:
             stated = json.loads(head_bytes.decode("utf-8"))
             differing = [name for name, value in expected.items() if stated.get(name) != value]
             known_names = {*expected, *UNCOMPARED_MEMBERS}
             differing += [name for name in stated if name not in known_names and not name.startswith("x-")]
-        except (ValueError, AttributeError, RecursionError):
-            # Not JSON, or no JSON object.
+            abandoned = set(stated.get("abandoned", []))
+            self.abandoned_digests |= abandoned
+            if self.head_digest in self.abandoned_digests or abandoned & self.all_head_digests:
+                differing.append("abandoned")
+        except (ValueError, AttributeError, TypeError, RecursionError):
+            # Not JSON, or no JSON object, or something abandoned that is no list of texts.
             differing = list(expected)
         return sorted(differing)
 

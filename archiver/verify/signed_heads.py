@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from archiver.errors import LazyMessage
+from archiver.path_existence import is_plain_file
 from archiver.store.events.archive_events import EarlierEventsCounted
 from archiver.store.events.attached_files import SIGNERS_FILE
 from archiver.store.events.chain_rules import filing_in_object, filing_of_event
@@ -20,10 +22,11 @@ from archiver.store.events.signed_head import (
     parse_signed_head,
 )
 from archiver.store.events.validation import load_json_object
-from archiver.store.git.repository import Repository
+from archiver.store.git.repository import JOURNAL, Repository
 from archiver.verify.chain_replay import sha256_digest
 from archiver.verify.expected import JournalEntry, JournalState
 from archiver.verify.findings import VerifyReport, untranslated
+from archiver.verify.refs import read_refs
 from archiver.verify.sshsig import is_valid_signature
 
 _SIGNED_LATE = LazyMessage.define(
@@ -31,6 +34,15 @@ _SIGNED_LATE = LazyMessage.define(
     "then",
     code="note.signed-late",
 )
+_HEAD_NOT_IN_JOURNAL = LazyMessage.define(
+    "the key signed a head of event {seq} that is not in the journal: writing was interrupted, or the newest "
+    "events were removed. Compare the archive with a witness line",
+    code="note.head-not-in-journal",
+)
+#: The file in which a writer notes each head before signing it, below the archive's folder.
+_NOTED_HEADS = "spool/signing"
+#: A file of that many bytes would hold hundreds of heads; a writer notes one, and those of interrupted batches.
+_MAX_NOTED_BYTES = 1 << 20
 
 
 def is_format_2(event: Mapping[str, Any]) -> bool:
@@ -97,6 +109,8 @@ def check_signed_head(
         # Most events have none: the newest one of their batch does.
         if event["action"] == Action.KEY_ROTATE:
             report.add_finding("A048", event["object"], LazyMessage("it is not signed with the old key"))
+        elif event["action"] == Action.KEY_REPLACE:
+            report.add_finding("A048", event["object"], LazyMessage("it is not signed with the new key"))
         return
     first_uncovered = journal_state.chain_replay.first_uncovered_seq()
     differing_members = journal_state.chain_replay.add_head(head_bytes)
@@ -163,6 +177,45 @@ def check_tail_is_signed(journal_state: JournalState, report: VerifyReport) -> N
     if replay.covered_seq != replay.newest_seq:
         detail = LazyMessage("unsigned from event {seq} on", seq=replay.first_uncovered_seq())
         report.add_finding("A038", f"event {replay.newest_seq}", detail)
+
+
+def read_noted_heads(root: Path) -> list[bytes]:
+    """Return the heads that were noted before they were signed; none if the file is missing or cannot be read.
+
+    Read them before the journal: the events of each of them are there by then, unless a writer is at work.
+    """
+    path = root / _NOTED_HEADS
+    try:
+        if not is_plain_file(path):
+            return []
+        with open(path, "rb") as stream:
+            lines = stream.read(_MAX_NOTED_BYTES).splitlines(keepends=True)
+    except OSError:
+        # Only the archive's owner can read the file, but others can verify the archive.
+        return []
+    return [line for line in lines if line.strip() and line.endswith(b"\n")]
+
+
+def note_missing_heads(
+    noted_heads: Iterable[bytes], repository: Repository, journal_state: JournalState, report: VerifyReport
+) -> None:
+    """Add a note for each noted head that is not in the journal, and that no head there names as abandoned.
+
+    It is no finding: after a crash between the signature and the move of the refs, the next head names it. If a
+    writer has moved the journal since the check began, nothing is compared.
+    """
+    replay = journal_state.chain_replay
+    for head_bytes in noted_heads:
+        digest = sha256_digest(head_bytes)
+        if digest in replay.all_head_digests or digest in replay.abandoned_digests:
+            continue
+        try:
+            head = parse_signed_head(head_bytes)
+        except ValueError:
+            # The line was cut by a crash, so that the head was never signed.
+            continue
+        if read_refs(repository.path, VerifyReport()).get(JOURNAL) == journal_state.expected_refs.get(JOURNAL):
+            report.add_note(_NOTED_HEADS, _HEAD_NOT_IN_JOURNAL.with_fields(seq=head.last))
 
 
 def _allow_heads(signers: bytes) -> bytes:

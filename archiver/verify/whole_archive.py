@@ -15,6 +15,7 @@ from archiver.verify.disposals import check_disposal_outcomes
 from archiver.verify.findings import VerifyReport
 from archiver.verify.git_objects import check_git_files, check_git_repository
 from archiver.verify.history import check_history
+from archiver.verify.signed_heads import note_missing_heads, read_noted_heads
 from archiver.verify.witness import Witness, find_contradicted_witnesses
 
 
@@ -39,7 +40,9 @@ def verify_archive(
     report = VerifyReport()
     check_access_modes(root, report)
     check_git_repository(repository, report)
+    noted_heads = read_noted_heads(root)
     journal_state = check_history(repository, report)
+    note_missing_heads(noted_heads, repository, journal_state, report)
     lfs_folder = repository.path / "lfs"
     present_sha256s = check_content_objects(
         lfs_folder, journal_state.content_sizes, journal_state.destroyed_content, sample_percent, report, progress

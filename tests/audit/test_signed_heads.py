@@ -62,6 +62,12 @@ def test_a_batch_begins_with_an_event_of_its_head(forged: ForgedJournal, batch: 
     assert forged.link().findings() == [(HEADS, sentence("head", number, "batch"))]
 
 
+def test_a_head_of_the_package_that_is_named_as_abandoned_is_found(forged: ForgedJournal) -> None:
+    number, earlier_head = forged.head_numbers[-1], forged.package.lines(HEADS)[-2]
+    forged.head_changes[number] = {"abandoned": [digest(earlier_head)]}
+    assert forged.link().findings() == [(HEADS, sentence("head", number, "abandoned"))]
+
+
 def test_events_that_were_signed_late_are_listed_as_unchecked(site: Site) -> None:
     """Somebody without the key may have written them, and the next head covers them."""
     site.write("f/s/a", "1")
@@ -227,6 +233,18 @@ def test_a_replaced_key_is_listed_as_unchecked(tmp_path: Path) -> None:
     (number,) = package.action_numbers("key-replace")
     assert sentence("lost key", number) in package.checker.unchecked
     assert package.checker.verified_head_count == 2
+
+
+def test_a_replaced_key_without_a_head_is_found(tmp_path: Path) -> None:
+    site = make_site(tmp_path)
+    site.run("key", "replace", "--reason", "lost in the move")
+    site.run("audit", "--to", "package")
+    package = AlteredPackage(site.root / "package")
+    (number,) = package.action_numbers("key-replace")
+    place = package.head_numbers().index(number)
+    package.write_lines(HEADS, [line for n, line in enumerate(package.lines(HEADS)) if n != place])
+    package.remove(f"data/heads/{number}.sig")
+    assert (f"data/heads/{number}.sig", sentence("key")) in package.findings()
 
 
 def test_other_keys_beside_the_journal_are_found(

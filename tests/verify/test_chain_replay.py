@@ -198,6 +198,31 @@ def test_what_events_do_not_show_is_not_compared(name: str) -> None:
     assert pair.head(**{name: ["anything"]}) == []
 
 
+def test_a_head_that_is_named_as_abandoned_is_no_head_of_the_journal() -> None:
+    """Whichever of both comes first."""
+    pair = Pair()
+    pair.add("house")
+    assert pair.head() == []
+    present = pair.replay.head_digest
+    pair.add("house")
+    assert pair.head(abandoned=[present]) == ["abandoned"]
+    # The fault is named once.
+    pair.add("house")
+    assert pair.head() == []
+    pair.add("house")
+    later = canonical(pair.model.next_head("SHA256:key", pair.model.newest[0]))
+    pair.replay.abandoned_digests.add(sha256_digest(later))
+    assert pair.replay.add_head(later) == ["abandoned"]
+
+
+@pytest.mark.parametrize("value", [None, 1, [["list"]], [{}]])
+def test_something_abandoned_that_is_no_list_of_texts_differs(value: Any) -> None:
+    pair = Pair()
+    pair.add("house")
+    head = {**pair.model.next_head("SHA256:key", pair.model.newest[0]), "abandoned": value}
+    assert pair.replay.add_head(canonical(head)) == sorted(MEMBERS)
+
+
 def test_an_unknown_member_is_named() -> None:
     pair = Pair()
     pair.add("house")

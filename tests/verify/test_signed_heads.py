@@ -16,8 +16,8 @@ from archiver.store import keys
 from archiver.verify.whole_archive import verify_archive
 from tests.support import forged
 from tests.support.forged import SignedBy, append, in_chain_of
-from tests.support.journal_model import NOTHING, Commit, canonical, filing_of, read_journal, replayed
-from tests.support.site import Site
+from tests.support.journal_model import NOTHING, Commit, canonical, filing_of, read_journal, replayed, sha256
+from tests.support.site import UNGUARDED, Site
 from tests.test_golden import unpacked
 
 pytestmark = pytest.mark.needs("processes")
@@ -278,6 +278,38 @@ def test_a_head_that_is_not_canonical_is_found(site: Site) -> None:
     assert ("A039", f"event {len(commits)}") in found(site)
 
 
+def test_a_head_of_the_journal_that_is_named_as_abandoned_is_found(site: Site) -> None:
+    """One of both is a second history, and only its signer knows which."""
+    present = read_journal(site.repository)[-1].files["head.json"] or b""
+    seq = append(site, hold(site), head=the_key(site, lambda head: head.update(abandoned=[sha256(present)])))
+    assert found(site) == [("A039", f"event {seq}")]
+
+
+def notes(site: Site) -> list[tuple[str, str]]:
+    """Code and object of each note."""
+    return [(note["code"], note["object"]) for note in site.json("verify", code=None)["notes"]]
+
+
+def test_a_noted_head_whose_events_are_gone_is_a_note(site: Site) -> None:
+    """It is one after a crash as well, and the next head names it then."""
+    assert notes(site) == []
+    site.git(*UNGUARDED, "update-ref", "refs/heads/journal", "refs/heads/journal~1")
+    assert found(site) == []
+    assert notes(site) == [("note.head-not-in-journal", "spool/signing")]
+    noted = (site.archive / "spool/signing").read_bytes()
+    append(site, hold(site), head=the_key(site, lambda head: head.update(abandoned=[sha256(noted)])))
+    assert notes(site) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"cut", b'{"archive":"sha256:00"}\n', b"\xff\n"])
+def test_what_was_cut_in_the_file_of_noted_heads_was_never_signed(site: Site, content: bytes) -> None:
+    (site.archive / "spool/signing").write_bytes(content)
+    assert notes(site) == []
+    (site.archive / "spool/signing").unlink()
+    (site.archive / "spool/signing").mkdir()
+    assert notes(site) == []
+
+
 def test_an_abandoned_head_is_no_finding(site: Site) -> None:
     append(site, hold(site), head=the_key(site, lambda head: head.update(abandoned=[f"sha256:{'1' * 64}"])))
     assert found(site) == []
@@ -440,6 +472,17 @@ def test_a_replaced_key_is_a_note_with_its_reason_and_the_new_key_is_in_force(si
     assert [each for each in found(site) if each[0] != "A060"] == [("A039", f"event {seq}")]
     report = site.json("verify", code=5)
     assert "fire" in next(note["message"] for note in report["notes"] if note["code"] == "note.key-replaced")
+
+
+@pytest.mark.parametrize("is_signed_later", [False, True])
+def test_a_replaced_key_that_the_new_one_did_not_sign_is_found(site: Site, is_signed_later: bool) -> None:
+    append(
+        site, lambda event: event.update({"action": "key-reason", "object": "key", "details": {"reason": "fire"}})
+    )
+    append(site, **_rotation(_signers(site, other_key(site)), action="key-replace"))
+    if is_signed_later:
+        append(site, hold(site), head=SignedBy(other_key(site)))
+    assert ("A048", "key") in found(site)
 
 
 def test_a_replaced_key_without_a_reason_is_a_finding(site: Site) -> None:
