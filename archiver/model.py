@@ -92,7 +92,8 @@ class Op(StrEnum):
 class Change:
     """A line of ``changes.jsonl``: how a version differs from the previous version at a path.
 
-    Digest, size and times are those of the new state. They have their defaults for a deletion and for a folder.
+    Digest, size and times are those of the new state, but for a deletion digest and size are those of the deleted
+    file. A time that is not recorded, and digest and size of a folder, have their defaults.
     """
 
     op: Op
