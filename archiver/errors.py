@@ -235,6 +235,16 @@ class SubmissionRefused(RetentionRefused):
     wire_name = "SubmissionRefused"
 
 
+class FileRestrictedError(RetentionRefused):
+    """The files were captured by mistake and restricted, so they are restored only on an explicit request.
+
+    The exit code is that of RetentionRefused: a rule of the archive, and not a fault, forbids the action.
+    """
+
+    code = "filerestricted"
+    wire_name = "FileRestricted"
+
+
 class FindingsPresent(ArchiverError):
     """``verify`` has findings."""
 

@@ -13,6 +13,7 @@ from archiver.actions.registry import action, unknown_action_error
 from archiver.actions.request_fields import Argument, Request, TextRule
 from archiver.errors import UsageError
 from archiver.restore import drill
+from archiver.retention import file_restriction
 from archiver.retention.policy import accepted_policy
 from archiver.store import maintenance, names
 from archiver.store.events import validation
@@ -101,13 +102,17 @@ def run_restore_drill(context: ActionContext, request: RunRestoreDrill) -> dict[
 def pack_repository(context: ActionContext, _: PackRepository) -> dict[str, Any]:
     """Move loose git objects into packs, and merge small packs.
 
-    Returns ``objects``, the number of packed objects, and ``packs``, the decrease in the number of packs.
+    Also withdraws rights to restricted content that a crash or a copy left too wide.
+
+    Returns ``objects``, the number of packed objects, ``packs``, the decrease in the number of packs, and
+    ``open``, the SHA-256 of the restricted content that others can still read.
 
     Raises Busy if another process keeps writing, and StorageError if git cannot write. An object is removed only
     after its copy is on disk, so an interruption loses nothing.
     """
     packing_result = maintenance.maintain(context.archive, context.lock_timeout)
-    return {"objects": packing_result.objects, "packs": packing_result.packs}
+    still_open = file_restriction.enforce_restrictions(context.archive)
+    return {"objects": packing_result.objects, "packs": packing_result.packs, "open": still_open}
 
 
 @action("replica-sync")
@@ -116,8 +121,9 @@ def sync_replica(context: ActionContext, _: SyncReplica) -> dict[str, Any]:
 
     Returns ``done``, a summary for people; ``sent`` and ``bytes``, the number and the total size of the uploads;
     ``holds`` and ``deleted``, the numbers of changed holds and deleted objects; ``extended``, the extended locks;
-    ``locked``, the disposed content objects that a lock still protects; and ``missing``, the SHA-256 of content
-    that both the archive and the bucket lack. Every ``until`` is RFC 3339 in UTC.
+    ``locked``, the content objects that were disposed of, or are ``restricted``, and that a lock still protects;
+    and ``missing``, the SHA-256 of content that both the archive and the bucket lack. Every ``until`` is RFC 3339
+    in UTC.
 
     Raises NotFoundError if the archive has no replica, ConfigError if boto3 or the credentials are missing, and
     StorageError if the bucket fails. After a failure, completed uploads stay recorded and are not repeated.
@@ -144,7 +150,8 @@ def sync_replica(context: ActionContext, _: SyncReplica) -> dict[str, Any]:
         ],
         "locked": [
             {"sha256": sha256, "until": clock.format_time(locked_until)}
-            for sha256, locked_until in sorted(sync_result.still_locked)
+            | ({"restricted": True} if is_restricted else {})
+            for sha256, locked_until, is_restricted in sorted(sync_result.still_locked)
         ],
         "missing": sync_result.missing_content,
     }

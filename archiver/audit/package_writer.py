@@ -31,6 +31,7 @@ from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.events.canonical_json import encode_canonical
 from archiver.store.git.repository import JOURNAL
+from archiver.store.index.restrictions import place_of_material, restrictions_by_place
 
 
 class _ContentKey(NamedTuple):
@@ -64,6 +65,7 @@ class PackageWriter:
         self._presentation = presentation
         self._document_reader = document_reader
         self._version_notes = VersionNotes(archive.index)
+        self._restriction_by_place = restrictions_by_place(archive.index)
         self._shown_documents = ShownDocuments(archive.content, document_reader)
         #: Path in the package of each content, with ``data/``.
         self._content_paths: dict[_ContentKey, str] = {}
@@ -235,10 +237,14 @@ class PackageWriter:
     def _omission_reason(self, version: Version, material: Material) -> LazyMessage | None:
         """Return why the package does not hold a material's content; None if it does.
 
+        A restriction comes before the patterns of the selection, because the verifier finds it in the journal.
         An empty material is in the package even after a disposal, because nothing had to be deleted.
         """
         if version.disposed and material.size:
             return LazyMessage("disposed of under certificate {name}", name=version.disposed)
+        restriction = self._restriction_by_place.get(place_of_material(version, material))
+        if restriction is not None:
+            return LazyMessage("restricted: {reason}", reason=restriction.reason)
         return self._selection.omission_reason(material.path)
 
     def _content_key(self, version: Version, sha256: str) -> _ContentKey:

@@ -30,6 +30,7 @@ from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.events.capture_events import WatchPathChanged
 from archiver.store.events.event_kinds import ACTIONS, Action
+from archiver.store.index.restrictions import Restriction, list_restrictions
 
 #: Actions in the access log: uses of the archive, refused attempts, decisions, and changes of its protection.
 _LOGGED_ACTIONS = frozenset(
@@ -40,6 +41,8 @@ _LOGGED_ACTIONS = frozenset(
         Action.DRILL,
         Action.HOLD,
         Action.LIFT,
+        Action.RESTRICT,
+        Action.UNRESTRICT,
         Action.SUBMIT,
         Action.SUBMISSION_FILE,
         Action.FILING_END,
@@ -171,6 +174,7 @@ class PackageReport:
             width=PICTURE_WIDTH,
             label=LABEL_WIDTH,
             row=ROW_HEIGHT,
+            restrictions=self._list_restrictions(version_lines),
             drill=next((event for event in reversed(events) if event.action == Action.DRILL), None),
             checkpoint=self._archive.index.last_checkpoint(),
             **self._journal_variables(events),
@@ -203,6 +207,12 @@ class PackageReport:
             "disposals": archive_index.disposals(),
             "token": archive_index.last_token(),
         }
+
+    def _list_restrictions(self, version_lines: Sequence[VersionLine]) -> list[Restriction]:
+        """Return the restrictions of files of the filings in the package, oldest first, lifted ones included."""
+        filing_names = {version_line.version.submission.filing for version_line in version_lines}
+        restrictions = list_restrictions(self._archive.index, include_lifted=True)
+        return [restriction for restriction in restrictions if restriction.filing in filing_names]
 
     def _load_template(self) -> Any:
         """Return the template of the page, with all filters."""

@@ -29,6 +29,8 @@ def explain_command(session: Session, tag_and_path: str, as_json: bool) -> None:
     """
     from archiver.retention.explain import explain_retention
     from archiver.retention.policy import accepted_policy
+    from archiver.store.index.restrictions import restricted_files
+    from archiver.store.names import name_as_text, name_from_text
     from archiver.store.resolve import find_version
 
     archive = session.open_archive()
@@ -41,14 +43,29 @@ def explain_command(session: Session, tag_and_path: str, as_json: bool) -> None:
         explain_retention(archive.index, version, material_path, policy, compliance_time)
         for policy in (session.read_retention_policy(archive), accepted)
     )
+    restrictions = restricted_files(archive.index).get(version.tag, [])
+    if material_path:
+        restrictions = [each for each in restrictions if each.path == name_from_text(material_path)]
     if as_json:
-        session.console.print_json(
-            _explanation_to_dict(version.tag, explanation, accepted_explanation.decision.keep_until)
+        explanation_document = _explanation_to_dict(
+            version.tag, explanation, accepted_explanation.decision.keep_until
         )
+        restricted_documents = [restriction.as_json() for restriction in restrictions]
+        if restricted_documents:
+            explanation_document["restricted"] = restricted_documents
+        session.console.print_json(explanation_document)
         return
     _print_explanation(session, tag_and_path, explanation)
     if material_path:
         _print_file_role(session, archive, version, material_path)
+    for restriction in restrictions:
+        session.console.info(
+            "  Restricted: {path} (by {user} on {at}: {reason}). Retention is unchanged.",
+            path=name_as_text(restriction.path),
+            user=restriction.by or restriction.user,
+            at=session.format_time(restriction.restricted_at),
+            reason=restriction.reason,
+        )
     if not explanation.disposals:
         _print_how_to_extend(session, explanation.decision, accepted_explanation.decision)
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from archiver.model import SubmissionRecord, Version
     from archiver.retention.policy import RetentionDecision
     from archiver.store.archive import Archive
+    from archiver.store.index.restrictions import Restriction
 
 
 @command("List versions, newest first.")
@@ -39,6 +40,7 @@ def log_command(session: Session, filing_or_submission: str | None, lists_record
     """
     from archiver.retention.policy import decide_retention
     from archiver.store.index.overview import clock_marks_by_tag
+    from archiver.store.index.restrictions import restricted_files
 
     archive = session.open_archive()
     scope = _find_scope(archive, filing_or_submission)
@@ -50,10 +52,12 @@ def log_command(session: Session, filing_or_submission: str | None, lists_record
     policy = session.read_retention_policy(archive)
     version_decisions = [(version, decide_retention(version, policy, compliance_time)) for version in versions]
     mark_by_tag = clock_marks_by_tag(archive.index)
+    restrictions_by_tag = restricted_files(archive.index)
     if as_json:
         files_by_tag = _collect_files_by_tag(archive, scope)
         version_documents = [
             _version_to_dict(version, decision, files_by_tag, mark_by_tag)
+            | _restrictions_to_dict(restrictions_by_tag.get(version.tag, ()))
             for version, decision in version_decisions
         ]
         session.console.print_json(version_documents)
@@ -61,6 +65,25 @@ def log_command(session: Session, filing_or_submission: str | None, lists_record
         session.console.info("There are no versions yet. To capture files, run: archiver run")
     else:
         _print_versions(session, version_decisions, mark_by_tag)
+        _print_restrictions(session, [version.tag for version in versions], restrictions_by_tag)
+
+
+def _print_restrictions(
+    session: Session, tags: Sequence[str], restrictions_by_tag: Mapping[str, Sequence[Restriction]]
+) -> None:
+    """Print a line for each restriction that covers files of the versions with ``tags``."""
+    from archiver.store.names import name_as_text
+
+    restrictions = {each for tag in tags for each in restrictions_by_tag.get(tag, ())}
+    for restriction in sorted(restrictions):
+        session.console.info(
+            "Restricted: {path} of {filing} (by {user} on {at}: {reason})",
+            path=name_as_text(restriction.path),
+            filing=restriction.filing,
+            user=restriction.by or restriction.user,
+            at=session.format_time(restriction.restricted_at),
+            reason=restriction.reason,
+        )
 
 
 def _print_versions(
@@ -207,6 +230,11 @@ def _collect_files_by_tag(archive: Archive, scope: _VersionScope) -> dict[str, l
     for file in list_submission_files(archive.index, scope.filing_name):
         files_by_tag.setdefault(file.submission_tag, []).append(file.as_json())
     return files_by_tag
+
+
+def _restrictions_to_dict(restrictions: Sequence[Restriction]) -> dict[str, Any]:
+    """Return the member ``restricted`` of a version; empty without restricted files."""
+    return {"restricted": [restriction.as_json() for restriction in restrictions]} if restrictions else {}
 
 
 def _version_to_dict(

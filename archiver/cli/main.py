@@ -45,6 +45,8 @@ COMMANDS = {
     "display": "Check that the filing number is displayed.",
     "retention": "Show the accepted retention, and accept a longer one.",
     "hold": "Manage holds, which block disposal regardless of date.",
+    "restrict": "Restrict files captured by mistake; retention is unchanged.",
+    "unrestrict": "End the restriction of files.",
     "dispose": "Dispose of versions after retention ends.",
     "restore": "Restore a version.",
     "verify": "Verify the archive with separate code.",

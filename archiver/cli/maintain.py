@@ -26,6 +26,12 @@ def maintain_command(session: Session, restore_settings: bool) -> None:
         objects=pack_result["objects"],
         packs=pack_result["packs"],
     )
+    for sha256 in pack_result.get("open", ()):
+        session.console.warn(
+            "Others can still read the restricted content {sha256}, because its permissions cannot be changed. If "
+            "it has the immutable flag, run as root: archiver protect --off",
+            sha256=sha256,
+        )
 
 
 def _restore_settings(session: Session) -> None:

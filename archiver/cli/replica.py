@@ -102,6 +102,13 @@ def _sync_replica(session: Session, as_json: bool) -> None:
                 "Locked until {until}: {object}", until=extended_lock["until"], object=extended_lock["object"]
             )
     for locked_object in sync_result["locked"]:
+        if locked_object.get("restricted"):
+            console.info(
+                "Restricted, locked in the bucket until {until}: {sha256}",
+                until=locked_object["until"],
+                sha256=locked_object["sha256"],
+            )
+            continue
         console.info(
             "Deleted locally, locked in the bucket until {until}: {sha256}",
             until=locked_object["until"],
@@ -158,6 +165,7 @@ def _rebuild_archive(
     """
     from archiver.config.bucket_access import BucketAccess
     from archiver.replica.rebuild import rebuild_from_url
+    from archiver.store.names import name_as_text
 
     console = session.console
     bucket_access = BucketAccess(
@@ -180,6 +188,15 @@ def _rebuild_archive(
     )
     for sha256 in rebuild_result.missing_content:
         console.info("Missing in the bucket: {sha256}", sha256=sha256)
+    for restriction in rebuild_result.missing_restricted:
+        console.info(
+            "Restricted, and so not in the bucket: {path} of {filing} ({reason}). If the old server still has it, "
+            "copy the object {sha256} from there.",
+            path=name_as_text(restriction.path),
+            filing=restriction.filing,
+            reason=restriction.reason,
+            sha256=restriction.sha256,
+        )
     if key_folder is None:
         console.info(
             "The signing key is never replicated. Copy its backup to {path}.", path=target_folder / "keys"

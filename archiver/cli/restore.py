@@ -8,11 +8,14 @@ import click
 
 from archiver.cli.parameters import MaterialPattern, NamedChoice, ObjectName
 from archiver.cli.session import Session, command
-from archiver.errors import ArchiverError, LazyMessage, UsageError
+from archiver.errors import ArchiverError, FileRestrictedError, LazyMessage, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from archiver.cli.console import Console
     from archiver.restore.restoration import Overwrite, PlacedVersion, RestorePlan
+    from archiver.restore.target_folder import RestoreItem
     from archiver.store.archive import Archive
 
 
@@ -38,6 +41,12 @@ _OVERWRITE_NAMES = {
     show_default=True,
     help="Handling of files that already exist.",
 )
+@click.option(
+    "--restricted",
+    "with_restricted",
+    is_flag=True,
+    help="Restore restricted files, too; only the archive owner can read them.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the restore plan; write nothing.")
 def restore_command(
     session: Session,
@@ -46,6 +55,7 @@ def restore_command(
     globs: tuple[str, ...],
     at_time: str | None,
     overwrite: str,
+    with_restricted: bool,
     dry_run: bool,
 ) -> None:
     """Compare the selected materials with the target, write them, and journal the restore.
@@ -54,6 +64,9 @@ def restore_command(
     the archive, or if files differ and ``overwrite`` is ``never``; nothing is written then.  Raises NotFoundError
     if nothing matches, and StorageError for damaged content.  A failure to journal is only a warning, because the
     restore is complete by then.
+
+    Unless ``with_restricted``, restricted files are left out: FileRestrictedError is raised after all others are
+    restored, or at once if there are no others.
     """
     from pathlib import Path
 
@@ -69,10 +82,44 @@ def restore_command(
         for item in restoration.list_restore_items(archive, version, globs, subfolder)
     ]
     version_tags = [placed_version.version.tag for placed_version in placed_versions]
+    restricted_items = [item for item in items_to_restore if item.restriction is not None]
+    if with_restricted:
+        restoration.check_restricted_are_readable(archive.content, restricted_items)
+    else:
+        items_to_restore = [item for item in items_to_restore if item.restriction is None]
+    refusal = None if with_restricted or not restricted_items else _build_refusal(session, restricted_items)
+    if refusal is not None and not items_to_restore:
+        raise refusal
     restore_plan = restoration.plan_restore(target_folder, version_tags, items_to_restore)
     _print_comparison(session.console, restore_plan)
     if not dry_run:
         _restore_and_journal(session, archive, restore_plan, restoration.Overwrite(overwrite))
+    if refusal is not None:
+        raise refusal
+
+
+def _build_refusal(session: Session, restricted_items: Sequence[RestoreItem]) -> FileRestrictedError:
+    """Print each restricted file that is left out, with the reason, and return the error to raise at the end."""
+    from archiver.store.names import name_as_text
+
+    for item in restricted_items:
+        if item.restriction is not None:
+            session.console.warn(
+                "Restricted: {path} ({reason})",
+                path=name_as_text(item.path),
+                reason=item.restriction.reason,
+            )
+    return FileRestrictedError(
+        LazyMessage.define(
+            "{count} restricted files were not restored. To restore them, too, the archive owner repeats the "
+            "command with --restricted.",
+            singular=(
+                "{count} restricted file was not restored. To restore it, too, the archive owner repeats the "
+                "command with --restricted."
+            ),
+        ),
+        count=len(restricted_items),
+    )
 
 
 def _print_comparison(console: Console, restore_plan: RestorePlan) -> None:

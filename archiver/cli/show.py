@@ -29,6 +29,7 @@ _DIGEST_DIGITS = 16
 def show_command(session: Session, tag: str, as_json: bool) -> None:
     """Print a version's materials: the files and the empty folders. Raises NotFoundError for an unknown tag."""
     from archiver.store.index.overview import clock_marks_by_tag
+    from archiver.store.index.restrictions import place_of_material, restrictions_by_place
     from archiver.store.index.submission_files import files_of_version
     from archiver.store.resolve import find_version
 
@@ -36,22 +37,33 @@ def show_command(session: Session, tag: str, as_json: bool) -> None:
     version = find_version(archive, tag)
     materials = list(archive.index.materials(version.submission, version.number))
     submission_files = files_of_version(archive.index, version)
+    restriction_by_place = restrictions_by_place(archive.index)
+    reason_by_path = {
+        material.path: restriction.reason
+        for material in materials
+        if (restriction := restriction_by_place.get(place_of_material(version, material)))
+    }
     if as_json:
-        session.console.print_json(_contents_to_dict(version, materials, submission_files))
+        session.console.print_json(_contents_to_dict(version, materials, submission_files, reason_by_path))
         return
     _print_version(session, version, clock_marks_by_tag(archive.index))
     _print_submission_files(session, submission_files)
     _print_materials(session.console, materials)
+    _print_restricted_files(session.console, reason_by_path)
 
 
 def _contents_to_dict(
-    version: Version, materials: Sequence[Material], submission_files: Sequence[SubmissionFile]
+    version: Version,
+    materials: Sequence[Material],
+    submission_files: Sequence[SubmissionFile],
+    reason_by_path: Mapping[bytes, str],
 ) -> dict[str, Any]:
     """Convert a version and its materials to a dict for ``--json``, whose keys must never change.
 
     ``materials`` lists the files, and ``folders`` the empty folders.  Only files that look damaged have the member
-    ``health``.  Only a version that was submitted with a reason has the member ``submit_reasons``, and only one
-    with files about its submissions has ``about``, which lists these files.
+    ``health``, and only restricted files have ``restricted``, the reason, which ``reason_by_path`` has.  Only a
+    version that was submitted with a reason has the member ``submit_reasons``, and only one with files about its
+    submissions has ``about``, which lists these files.
     """
     from archiver.store.names import name_as_text
 
@@ -63,6 +75,7 @@ def _contents_to_dict(
             "mtime_ns": material.mtime_ns,
         }
         | ({"health": material.health} if material.health else {})
+        | ({"restricted": reason_by_path[material.path]} if material.path in reason_by_path else {})
         for material in materials
         if material.sha256
     ]
@@ -152,3 +165,11 @@ def _print_materials(console: Console, materials: Sequence[Material]) -> None:
         if material.health:
             defect_note = DEFECTS[material.health]
             console.info("Possibly damaged: {path}: {note}", path=name_as_text(material.path), note=defect_note)
+
+
+def _print_restricted_files(console: Console, reason_by_path: Mapping[bytes, str]) -> None:
+    """Print a line for each restricted file, with the reason."""
+    from archiver.store.names import name_as_text
+
+    for path, reason in reason_by_path.items():
+        console.info("Restricted: {path} ({reason})", path=name_as_text(path), reason=reason)

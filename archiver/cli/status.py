@@ -23,6 +23,8 @@ _UNEXPLAINED_LAG_SECONDS = 60
 _SYSTEM_CLOCK_SECONDS = 60
 #: Number of deadlines to print.  More would push the state of the archive off the screen.
 _MAX_PRINTED_DEADLINES = 10
+#: Number of restricted files to print.  ``--json`` has all of them.
+_MAX_PRINTED_RESTRICTIONS = 10
 
 
 @command("Show health, pending changes, skipped files with reasons, protection level, and clock.")
@@ -131,6 +133,7 @@ def _print_files(session: Session, health: HealthReport) -> None:
             "Changed since submission: {tag} (submitted: {submitted})", tag=newest_tag, submitted=submitted_tag
         )
     _print_damaged_files(session, health)
+    _print_restrictions(session, health)
     for pending_path, pending_since in health.pending_paths:
         console.info(
             "Pending: {path}: {reason} (since {since})",
@@ -196,6 +199,26 @@ def _print_damaged_files(session: Session, health: HealthReport) -> None:
             path=name_as_text(material.path),
             tag=tag,
             note=DEFECTS[material.health],
+        )
+
+
+def _print_restrictions(session: Session, health: HealthReport) -> None:
+    """Print the restricted files; if there are more than ``_MAX_PRINTED_RESTRICTIONS``, also their number."""
+    from archiver.store.names import name_as_text
+
+    for restriction in health.restrictions[:_MAX_PRINTED_RESTRICTIONS]:
+        session.console.info(
+            "Restricted: {path} of {filing} (by {user} on {at}: {reason})",
+            path=name_as_text(restriction.path),
+            filing=restriction.filing,
+            user=restriction.by or restriction.user,
+            at=session.format_time(restriction.restricted_at),
+            reason=restriction.reason,
+        )
+    if len(health.restrictions) > _MAX_PRINTED_RESTRICTIONS:
+        session.console.info(
+            LazyMessage.define("Restricted: {count} files in total", singular="Restricted: {count} file in total"),
+            count=len(health.restrictions),
         )
 
 

@@ -95,6 +95,7 @@ class Daemon:
             self._capturer = Capturer(archive, self._snapshot, self._access, config, self._stopping)
             open_resources.callback(self._capturer.close)
             upkeep.apply_sensitive_patterns(archive, config, self._snapshot)
+            upkeep.enforce_restrictions(archive, report)
             #: Closes all of these; empty after :meth:`close`.
             self._open_resources = open_resources.pop_all()
         self._jobs = JobRunner(config, report, lock_timeout)

@@ -8,7 +8,7 @@ from archiver.config.settings import Config
 from archiver.errors import Reporter
 from archiver.intake.pipeline import Pipeline
 from archiver.intake.snapshot import Snapshot
-from archiver.retention import promises, unread
+from archiver.retention import file_restriction, promises, unread
 from archiver.store import sensitive
 from archiver.store.archive import Archive
 from archiver.store.fsync import release_memory
@@ -41,6 +41,21 @@ def apply_sensitive_patterns(archive: Archive, config: Config, snapshot: Snapsho
     if encoded_patterns != (snapshot.meta("sensitive") or "[]"):
         sensitive.withdraw_group_access(archive.index, archive.content, config.sensitive)
         snapshot.set_meta("sensitive", encoded_patterns)
+
+
+def enforce_restrictions(archive: Archive, report: Reporter) -> None:
+    """Let only the owner read restricted files, which a crash, a restored backup, or a clone may have left open.
+
+    Reports the content whose rights cannot be changed.  Raises sqlite3.Error, or OSError if cached text cannot be
+    removed.
+    """
+    for sha256 in file_restriction.enforce_restrictions(archive):
+        report(
+            "Others can still read the restricted content {sha256}, because its permissions cannot be changed. If "
+            "it has the immutable flag, run as root: archiver protect --off",
+            problem="restriction",
+            sha256=sha256,
+        )
 
 
 class MemoryReleaser:

@@ -15,10 +15,13 @@ from archiver.store import names
 from archiver.store.changes import MaterialPair, compute_changes
 from archiver.store.content.objects import ContentStore
 from archiver.store.index.queries import Index
+from archiver.store.index.restrictions import restrictions_by_place
 from archiver.store.index.submission_files import FileKey, find_file_keys
 
 #: The problem of a comparison if a document was too long to be read to its end.
 PARTIAL_COMPARISON = LazyMessage("only the beginning was compared")
+#: The problem of a comparison if a restriction covers the old or the new content.
+RESTRICTED = LazyMessage("the file is restricted, so its text is not shown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +43,19 @@ def compare_texts(
     """Yield the differing lines of each document that ``changes`` modify, compared with ``old_version``.
 
     Skips pictures, and files of a type that the reader does not know.  Each step opens two documents in a child
-    process, so a caller that needs few results should stop early.
+    process, so a caller that needs few results should stop early.  A restricted document is not opened, whatever
+    the filing of the new version.
 
     Raises OSError if a content object cannot be opened.
     """
     old_materials = _materials_by_path(index, old_version)
+    restricted_files = {(place.path, place.sha256) for place in restrictions_by_place(index)}
     for change in changes:
         old_material = old_materials.get(change.path)
         if change.op is not Op.MODIFY or old_material is None or not old_material.sha256 or not change.sha256:
+            continue
+        if not restricted_files.isdisjoint({(change.path, old_material.sha256), (change.path, change.sha256)}):
+            yield TextChange(change, [], RESTRICTED)
             continue
         # Content objects have no suffix, so the reader needs the name of the material.
         filename = names.name_as_text(change.path)

@@ -25,6 +25,8 @@ from archiver.store.archive import Archive
 from archiver.store.content.objects import StagedCopy
 from archiver.store.content.source import StatData
 from archiver.store.failpoints import Step, announce_step
+from archiver.store.index import restrictions
+from archiver.store.index.restrictions import FilePlace
 from archiver.store.sensitive import matching_pattern
 from archiver.store.writing.drafts import VersionDraft
 from archiver.workers import WorkerProblem
@@ -126,6 +128,8 @@ class Capturer:
         )
         self._layout = config.layout
         self._sensitive = config.sensitive
+        #: What is restricted now. Read by the threads, and replaced as a whole whenever a group is staged.
+        self._restricted_places: Container[FilePlace] = frozenset()
         self._drafter = VersionDrafter(archive, config.layout)
 
     def stage(
@@ -137,6 +141,7 @@ class Capturer:
         their files are read while this one is finished.  A file that a process has open for writing is left out
         unless it is among ``overdue``.
         """
+        self._restricted_places = restrictions.restrictions_by_place(self._archive.index)
         files = [(path, state) for path, state in states.items() if isinstance(state, StatData)]
         small = [each for each in files if each[1].size <= _SMALL_BYTES]
         read_small = self._read
@@ -274,10 +279,11 @@ class Capturer:
         return whole
 
     def _marked(self, path: bytes, staged: StagedCopy) -> StagedCopy:
-        """Return ``staged``, marked as private if a [sensitive] pattern matches the material's path."""
-        if not self._sensitive or not matching_pattern(locate_path(path, self._layout)[1], self._sensitive):
-            return staged
-        return replace(staged, is_private=True)
+        """Return ``staged``, marked as private if a [sensitive] pattern or a restriction covers the material."""
+        group, material_path = locate_path(path, self._layout)
+        place = FilePlace(group.submission().filing, material_path, staged.sha256)
+        is_private = place in self._restricted_places or matching_pattern(material_path, self._sensitive) != ""
+        return replace(staged, is_private=True) if is_private else staged
 
     def _read(self, paths: list[bytes], overdue: Container[bytes]) -> StagingResult:
         return self._reader.read(paths, overdue)

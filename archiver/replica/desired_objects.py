@@ -17,6 +17,7 @@ from archiver.replica.known_objects import ReplicatedObject
 from archiver.retention.policy import RetentionPolicy, compute_period_end, decide_retention
 from archiver.store.index import overview
 from archiver.store.index.queries import Index
+from archiver.store.index.restrictions import restricted_content
 
 #: A lock whose desired end moves with every day is renewed once it is this much too short. With a lower value each
 #: object costs more requests, which the provider charges for. With a higher one the bucket guarantees that much
@@ -43,6 +44,14 @@ class DesiredObject(NamedTuple):
     is_open_ended: bool
     #: True if a legal hold is in force.
     needs_legal_hold: bool
+    #: True if the content is restricted: it is not sent, and a copy in the bucket is no longer locked and is
+    #: deleted as soon as the lock and the legal hold have ended.
+    is_restricted: bool = False
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """True if a copy in the bucket has to go although the archive keeps the content."""
+        return self.is_restricted and not self.needs_legal_hold
 
 
 class ObjectStates(NamedTuple):
@@ -54,7 +63,7 @@ class ObjectStates(NamedTuple):
 
     def has_short_lock(self, now: datetime) -> bool:
         """Return True if a lock has to be placed, or the lock has to be extended."""
-        return is_lock_too_short(self.recorded.locked_until, self.desired, now)
+        return not self.desired.is_restricted and is_lock_too_short(self.recorded.locked_until, self.desired, now)
 
     def must_change_hold(self, *, may_lift: bool) -> bool:
         """Return True if the legal hold has to be placed, or has to be lifted and ``may_lift`` allows it."""
@@ -76,8 +85,8 @@ def compute_desired_objects(
     """Return the desired state of the content of all versions except the disposed ones, by SHA-256.
 
     Content shared by several versions must satisfy the retention of each version. Empty files are left out: they
-    have no content object. ``compliance_time`` is the present time of the compliance clock, by which
-    retention is decided and which nobody can set forward.
+    have no content object. Restricted content is included, and marked. ``compliance_time`` is the present time of
+    the compliance clock, by which retention is decided and which nobody can set forward.
     """
     retention_by_submission = _decide_retention_by_submission(index, policy, compliance_time)
     desired_by_sha256: dict[str, DesiredObject] = {}
@@ -91,6 +100,8 @@ def compute_desired_objects(
                 desired_by_sha256[sha256] = _combine_strictest(
                     desired_by_sha256.get(sha256), DesiredObject(size, *retention)
                 )
+    for sha256 in restricted_content(index) & desired_by_sha256.keys():
+        desired_by_sha256[sha256] = desired_by_sha256[sha256]._replace(is_restricted=True)
     return desired_by_sha256
 
 

@@ -32,10 +32,12 @@ from archiver.replica.parallel_transfers import Progress, split_into_batches
 from archiver.replica.rebuild_history import rebuild_history
 from archiver.replica.s3 import S3Bucket
 from archiver.retention.disposal_selection import find_needed_objects
+from archiver.retention.file_restriction import enforce_restrictions
 from archiver.store import permissions
 from archiver.store.archive import Archive
 from archiver.store.fsync import sync_filesystem
 from archiver.store.index import overview
+from archiver.store.index.restrictions import Restriction, list_restrictions, restricted_content
 
 #: Objects between two syncs of the filesystem. With fewer objects, the syncs take longer than the downloads. With
 #: more, an interrupted rebuild downloads more objects a second time.
@@ -62,6 +64,8 @@ class RebuildResult:
     byte_count: int = 0
     #: The SHA-256 of each content object of which the bucket has no undamaged version, sorted.
     missing_content: tuple[str, ...] = ()
+    #: The restrictions of the content that the bucket lacks because it is restricted; not in ``missing_content``.
+    missing_restricted: tuple[Restriction, ...] = ()
 
 
 def rebuild_from_url(
@@ -127,6 +131,7 @@ def rebuild_archive(
                 rebuild_result = _download_content(
                     bucket, archive, thread_count, progress, rebuild_result.event_count
                 )
+                enforce_restrictions(archive)
             sync_filesystem(root)
             return rebuild_result
         finally:
@@ -249,7 +254,14 @@ def _download_content(
             progress(handled_bytes, total_bytes)
     byte_count = total_bytes - sum(absent_sizes[sha256] for sha256 in missing_content)
     object_count = len(absent_sizes) - len(missing_content)
-    return RebuildResult(event_count, object_count, byte_count, tuple(missing_content))
+    withheld = restricted_content(archive.index).intersection(missing_content)
+    return RebuildResult(
+        event_count,
+        object_count,
+        byte_count,
+        tuple(sha256 for sha256 in missing_content if sha256 not in withheld),
+        tuple(each for each in list_restrictions(archive.index) if each.sha256 in withheld),
+    )
 
 
 def _list_content_versions(bucket: Bucket, sha256s: Container[str]) -> dict[str, list[ObjectVersion]]:

@@ -33,6 +33,7 @@ from archiver.replica.sync_result import ExtendedLock, LockedContent, SyncResult
 from archiver.retention.policy import RetentionPolicy
 from archiver.store import lock
 from archiver.store.archive import Archive
+from archiver.store.index.restrictions import restricted_content
 
 #: Objects between two records of progress. With fewer, replica.db is committed more often. With more, a crash
 #: repeats more requests, though no upload: the next sync lists the bucket and finds the objects that arrived.
@@ -150,10 +151,13 @@ class Replicator:
         unsent_content = [
             _UnsentContent(sha256, desired)
             for sha256, desired in desired_content.items()
-            if not is_sent(sha256, desired.size)
+            if not desired.is_restricted and not is_sent(sha256, desired.size)
         ]
         total_bytes, handled_bytes = sum(content.desired.size for content in unsent_content), 0
-        for batch in split_into_batches(unsent_content, _BATCH_SIZE):
+        for unsent_batch in split_into_batches(unsent_content, _BATCH_SIZE):
+            # A lock cannot be taken back, and the sync may run for hours: ask again what is restricted by now.
+            restricted_digests = restricted_content(self._archive.index)
+            batch = [content for content in unsent_batch if content.sha256 not in restricted_digests]
             uploads = self._transfer_in_parallel(lambda content: self._upload_content(content, now), batch)
             sent_objects = [
                 (object_names.content_key(content.sha256), uploaded)
@@ -163,7 +167,7 @@ class Replicator:
             self._state.record_objects(sent_objects)
             self._result.sent_count += len(sent_objects)
             self._result.sent_bytes += sum(uploaded.size for _, uploaded in sent_objects)
-            handled_bytes += sum(content.desired.size for content in batch)
+            handled_bytes += sum(content.desired.size for content in unsent_batch)
             self._progress(handled_bytes, total_bytes)
 
     def _upload_content(self, content: _UnsentContent, now: datetime) -> ReplicatedObject | None:
@@ -300,7 +304,7 @@ class Replicator:
     # --- disposal
 
     def _delete_disposed_content(self, desired_content: Mapping[str, DesiredObject], now: datetime) -> None:
-        """Delete content that no version needs any more after a disposal, once its lock has ended.
+        """Delete content that no version needs any more, or that is restricted, once its lock has ended.
 
         A legal hold is lifted at once. While the bucket enforces a lock, the object is listed in the result
         instead, and the next sync tries again. Nothing is deleted or lifted while the journal has an event of an
@@ -313,12 +317,16 @@ class Replicator:
             return
         for key, recorded in self._state.objects_below(object_names.CONTENT_PREFIX).items():
             sha256 = object_names.parse_content_key(key)
-            if sha256 is None or sha256 in desired_content:
+            desired = desired_content.get(sha256) if sha256 is not None else None
+            if sha256 is None or (desired is not None and not desired.is_withdrawn):
                 continue
             if recorded.has_legal_hold:
                 recorded = self._lift_hold(key, recorded)
             if recorded.locked_until is not None and recorded.locked_until > now:
-                self._result.still_locked.append(LockedContent(sha256, recorded.locked_until))
+                self._result.still_locked.append(LockedContent(sha256, recorded.locked_until, desired is not None))
+                continue
+            if desired is not None and not self._archive.content.is_intact(sha256, desired.size):
+                # Restricted content stays archived, and this copy may be the last undamaged one.
                 continue
             self._state.delete_object_records([key])
             try:
@@ -326,7 +334,8 @@ class Replicator:
             except RequestForbidden:
                 # The lock has not ended by the bucket's clock, or somebody extended it.
                 self._state.record_objects([(key, recorded)])
-                self._result.still_locked.append(LockedContent(sha256, recorded.locked_until or now))
+                lock_end = recorded.locked_until or now
+                self._result.still_locked.append(LockedContent(sha256, lock_end, desired is not None))
                 continue
             self._result.deleted_count += 1
 

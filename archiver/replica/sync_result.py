@@ -18,12 +18,14 @@ class ExtendedLock(NamedTuple):
 
 
 class LockedContent(NamedTuple):
-    """Content disposed of in the archive, which the bucket cannot delete yet because of the lock."""
+    """Content disposed of or restricted, which the bucket cannot delete yet because of the lock."""
 
     sha256: str
     #: The recorded end of the lock. If there is none, but the bucket still refused to delete, the time of the
     #: sync.
     locked_until: datetime
+    #: True if the archive still has the content, which is restricted.
+    is_restricted: bool = False
 
 
 @dataclass(slots=True)

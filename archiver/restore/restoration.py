@@ -15,13 +15,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from archiver.errors import LazyMessage, NotFoundError, StorageError, UsageError
+from archiver.errors import FileRestrictedError, LazyMessage, NotFoundError, StorageError, UsageError
 from archiver.model import Submission, Version
+from archiver.path_existence import is_there
 from archiver.restore.target_folder import RestoreItem, TargetFolder
 from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.content.objects import ContentStore
 from archiver.store.events.evidence_events import VersionsRestored
+from archiver.store.index.restrictions import place_of_material, restrictions_by_place
 
 #: Characters of the event's object. The action that journals the note cuts it at the same length.
 _MAX_ABOUT_CHARACTERS = 500
@@ -105,11 +107,13 @@ def list_restore_items(
             name=version.disposed,
         )
     restore_items = []
+    restriction_by_place = restrictions_by_place(archive.index)
     for material in archive.index.materials(version.submission, version.number):
         if globs and not any(_matches_glob(material.path, glob) for glob in globs):
             continue
         target_path = subfolder + b"/" + material.path if subfolder else material.path
-        restore_items.append(RestoreItem(_check_stays_in_target(target_path), material))
+        restriction = restriction_by_place.get(place_of_material(version, material))
+        restore_items.append(RestoreItem(_check_stays_in_target(target_path), material, restriction))
     if globs and not restore_items:
         raise NotFoundError(
             "No file of {tag} matches {globs}. Nothing was changed. To list the files, run: archiver show {tag!q}",
@@ -117,6 +121,21 @@ def list_restore_items(
             globs=", ".join(globs),
         )
     return restore_items
+
+
+def check_restricted_are_readable(content: ContentStore, items: Iterable[RestoreItem]) -> None:
+    """Raise FileRestrictedError if this user may not read the content of a restricted file.
+
+    Only the archive owner may.  Nothing was written yet, so the user learns of it before a part is restored.
+    """
+    for item in items:
+        content_path = content.path(item.material.sha256 or "")
+        if is_there(content_path) and not os.access(content_path, os.R_OK):
+            raise FileRestrictedError(
+                "{path} is restricted, and only the archive owner can read it. Nothing was changed. Run the "
+                "command as the archive owner, or without --restricted.",
+                path=names.name_as_text(item.path),
+            )
 
 
 def _matches_glob(path: bytes, glob: str) -> bool:
@@ -263,6 +282,12 @@ def build_restore_note_arguments(plan: RestorePlan, bytes_written: int) -> dict[
         versions=plan.version_tags,
         files=len(plan.new_files) + len(plan.differing_files) + len(plan.same_files),
         bytes_written=bytes_written,
+        restricted=[
+            names.name_as_text(item.path)
+            for item in (*plan.new_files, *plan.differing_files, *plan.same_files)
+            if item.restriction is not None
+        ]
+        or None,
     )
     # The details list all versions, so the object of the event may lack some of them.
     about = ", ".join(plan.version_tags)[:_MAX_ABOUT_CHARACTERS]

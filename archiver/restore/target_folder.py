@@ -19,9 +19,12 @@ from archiver.model import Material
 from archiver.store import names
 from archiver.store.content.objects import ContentStore
 from archiver.store.fsync import begin_write_out
+from archiver.store.index.restrictions import Restriction
 
 #: The mode of a restored file, before the umask of the user takes rights away.
 _NEW_FILE_MODE = 0o666
+#: The mode of a restored file that is restricted: whoever asked for it decides who else may read it.
+_NEW_RESTRICTED_MODE = 0o600
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,8 @@ class RestoreItem:
     #: Relative to the target, with slashes.
     path: bytes
     material: Material
+    #: The restriction that covers the file; None for a file that everybody with access to the archive may read.
+    restriction: Restriction | None = None
 
 
 class TargetFolder:
@@ -145,7 +150,8 @@ class TargetFolder:
         with self._open_parent(item.path) as (parent_fd, entry_name):
             temporary_name = b".archiver-restore-%d-%d" % (os.getpid(), threading.get_ident())
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-            file_fd = os.open(temporary_name, flags, _NEW_FILE_MODE, dir_fd=parent_fd)
+            file_mode = _NEW_FILE_MODE if item.restriction is None else _NEW_RESTRICTED_MODE
+            file_fd = os.open(temporary_name, flags, file_mode, dir_fd=parent_fd)
             is_renamed = False
             try:
                 with open(file_fd, "wb", buffering=0) as stream:

@@ -1,15 +1,19 @@
-"""Find problems with the archive's disk, as far as detectable without writing."""
+"""Find problems with the archive's disk, as far as detectable without writing, and forecast when it is full."""
 
 from __future__ import annotations
 
 import os
 import stat
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
+from archiver import clock
 from archiver.daemon.failures import ALARM_FILE_NAME
 from archiver.errors import LazyMessage
+from archiver.status.disk_forecast import DiskForecast, forecast_disk_space, growth_period_start
 from archiver.store import lock
+from archiver.store.archive import Archive
 
 #: A version needs some inodes for each of its files. With fewer free inodes, the capture of a large folder would
 #: fail. A higher limit would cause warnings on small disks that are in order.
@@ -52,3 +56,21 @@ def _accepts_new_files(archive_folder: Path, folder_name: str) -> bool:
         return False
     is_writable = folder_stat.st_mode & stat.S_IRWXU == stat.S_IRWXU
     return stat.S_ISDIR(folder_stat.st_mode) and is_writable and folder_stat.st_uid == root_stat.st_uid
+
+
+def forecast_archive_disk(archive: Archive, now: datetime) -> DiskForecast:
+    """Forecast at ``now`` when the archive's filesystem will be full, from the content captured so far.
+
+    Raises OSError if the archive's folder cannot be read.
+    """
+    filesystem = os.statvfs(archive.root)
+    first_capture = archive.index.first_capture_time()
+    growth_start = growth_period_start(clock.parse_time(first_capture) if first_capture else None, now)
+    grown_bytes = archive.index.new_content_bytes(clock.format_time(growth_start)) if growth_start else 0
+    return forecast_disk_space(
+        free_bytes=filesystem.f_bavail * filesystem.f_frsize,
+        total_bytes=filesystem.f_blocks * filesystem.f_frsize,
+        grown_bytes=grown_bytes,
+        growth_start=growth_start,
+        now=now,
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,8 @@ from archiver.path_existence import is_folder, is_there
 from archiver.replica.replica_status import ReplicaStatus, read_replica_status
 from archiver.retention.promises import WaitingPromise, find_waiting_promise
 from archiver.status.attention import find_status_problems
-from archiver.status.disk_forecast import DiskForecast, forecast_disk_space, growth_period_start
+from archiver.status.disk_forecast import DiskForecast
+from archiver.status.disk_problems import forecast_archive_disk
 from archiver.status.protection import DETECT_ONLY, assess_protection_level
 from archiver.store import lock, names
 from archiver.store.archive import Archive
@@ -41,6 +42,7 @@ from archiver.store.events.event_files import FORMAT
 from archiver.store.git.commands import OuterSetting
 from archiver.store.index import overview
 from archiver.store.index.overview import DoubtfulMaterial, UnsubmittedChange
+from archiver.store.index.restrictions import Restriction, list_restrictions
 from archiver.store.repair import accepted_loss, journal_repair, ref_agreement, set_aside
 from archiver.store.repair.set_aside import LostRecord, LostVersion
 
@@ -91,6 +93,8 @@ class HealthReport:
     changed_since_submitted: list[UnsubmittedChange]
     #: Materials of newest versions that looked damaged when they were captured.
     doubtful_materials: list[DoubtfulMaterial]
+    #: The restrictions in force of files that were captured by mistake.
+    restrictions: list[Restriction]
     #: Open deadlines of all filings, by date.
     open_deadlines: list[Deadline]
     #: Public pages on which the filing number or its link was missing.
@@ -183,6 +187,7 @@ class HealthReport:
                 {"tag": tag, "path": names.name_as_text(material.path), "health": material.health}
                 for tag, material in self.doubtful_materials
             ],
+            "restricted": [restriction.as_json() for restriction in self.restrictions],
             "next": [
                 {
                     "filing": deadline.filing,
@@ -290,6 +295,7 @@ def _build_report(archive: Archive, config: Config, snapshot: Snapshot) -> Healt
         submission_count=len(archive.index.submissions()),
         changed_since_submitted=overview.changed_since_submitted(archive.index),
         doubtful_materials=overview.doubtful_materials(archive.index),
+        restrictions=list_restrictions(archive.index),
         open_deadlines=compute_open_deadlines(filings),
         display_alerts=[alert.message for filing in filings for alert in find_display_alerts(filing)],
         unrecorded_papers=find_unrecorded_papers(archive, config.desk.notice_folder_name, filings),
@@ -301,7 +307,7 @@ def _build_report(archive: Archive, config: Config, snapshot: Snapshot) -> Healt
         clock_lag=archive.index.clock_lag().after_evidence(clock.make_evidence(compliance_time, time_reading)),
         last_token_time=last_token.time if last_token else None,
         last_checkpoint_time=last_checkpoint.time if last_checkpoint else None,
-        disk_forecast=_forecast_archive_disk(archive, time_reading.wall),
+        disk_forecast=forecast_archive_disk(archive, time_reading.wall),
         replica=replica,
         journal_problem=journal_problem or ref_agreement.find_contradiction(archive),
         set_aside_count=len(set_aside.databases(archive.root)),
@@ -340,21 +346,3 @@ def _read_watch_reason(snapshot: Snapshot) -> LazyMessage | None:
     """Return the reason recorded by the daemon for the watch's state, None without one."""
     reason_code = snapshot.meta("watching_why")
     return watch_reason_message(reason_code, snapshot.meta("watching_value")) if reason_code else None
-
-
-def _forecast_archive_disk(archive: Archive, now: datetime) -> DiskForecast:
-    """Forecast at ``now`` when the archive's filesystem will be full, from the content captured so far.
-
-    Raises OSError if the archive's folder cannot be read.
-    """
-    filesystem = os.statvfs(archive.root)
-    first_capture = archive.index.first_capture_time()
-    growth_start = growth_period_start(clock.parse_time(first_capture) if first_capture else None, now)
-    grown_bytes = archive.index.new_content_bytes(clock.format_time(growth_start)) if growth_start else 0
-    return forecast_disk_space(
-        free_bytes=filesystem.f_bavail * filesystem.f_frsize,
-        total_bytes=filesystem.f_blocks * filesystem.f_frsize,
-        grown_bytes=grown_bytes,
-        growth_start=growth_start,
-        now=now,
-    )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 from contextlib import suppress
+from typing import NamedTuple
 
-from archiver.errors import LazyMessage, NotFoundError
-from archiver.model import Submission, Version
+from archiver.errors import LazyMessage, NotFoundError, UsageError
+from archiver.model import Material, Submission, Version
 from archiver.store.archive import Archive
-from archiver.store.names import is_utf8, ref_component
+from archiver.store.names import is_utf8, name_from_text, ref_component
 
 #: More suggestions would hide the sentence in front of them.
 _MAX_SUGGESTIONS = 3
@@ -30,6 +31,38 @@ def find_version(archive: Archive, tag: str) -> Version:
         "Version {tag} does not exist.{near}",
         tag=tag,
         near=_suggest_similar(tag, archive.index.all_tags()),
+    )
+
+
+class FileInVersion(NamedTuple):
+    """A file of a version."""
+
+    version: Version
+    material: Material
+
+
+def find_file(archive: Archive, tag_and_path: str) -> FileInVersion:
+    """Return the file that a person named as TAG:PATH; the path is relative to the folder of the submission.
+
+    Raises UsageError without a path, and NotFoundError if the version does not exist or has no such file.
+    """
+    # A ref cannot contain a colon, so the first colon ends the tag.
+    tag, _, path_text = tag_and_path.partition(":")
+    if not path_text:
+        raise UsageError(
+            "{name} names no file. Nothing was changed. Name a file as TAG:PATH. To list the files of a version, "
+            "run: archiver show TAG",
+            name=tag_and_path,
+        )
+    version = find_version(archive, tag)
+    raw_path = name_from_text(path_text)
+    for material in archive.index.materials(version.submission, version.number):
+        if material.path == raw_path and material.sha256 is not None:
+            return FileInVersion(version, material)
+    raise NotFoundError(
+        "{tag} contains no file {path}. To list its files, run: archiver show {tag!q}",
+        tag=version.tag,
+        path=path_text,
     )
 
 

@@ -72,7 +72,7 @@ class ForwardReferences:
     #: Tag of a version that was submitted to the regulator -> the files about each submission. The main pass
     #: computes the manifests without these.
     left_out_by_tag: Mapping[str, frozenset[LeftOutFiles]]
-    #: SHA-256 of all content in any disposal plan. The main pass records which versions have it.
+    #: SHA-256 of all content in any disposal plan or restriction. The main pass records which versions have it.
     planned_content: frozenset[str]
 
 
@@ -99,7 +99,7 @@ class DisposalPlan:
 class PlannedContentSpan:
     """Consecutive versions of a submission that have the same content at the same path.
 
-    Spans are recorded only for content in a disposal plan.
+    Spans are recorded only for content in a disposal plan or a restriction.
     """
 
     #: The ref of the submission's branch.
@@ -212,6 +212,8 @@ class JournalState:
     unproven_approvals: list[UnprovenApproval] = field(default_factory=list)
     #: SHA-256 of planned content -> the versions that have it, a span for each path.
     planned_content_spans: dict[str, list[PlannedContentSpan]] = field(default_factory=dict)
+    #: The restrictions in force: filing, path, and SHA-256.
+    restricted_places: set[tuple[str, str, str]] = field(default_factory=set)
     #: SHA-256 of content that may be missing -> name of the disposal that destroyed it.
     destroyed_content: dict[str, str] = field(default_factory=dict)
     #: Tags of the versions in all disposals that were begun.

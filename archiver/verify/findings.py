@@ -55,6 +55,7 @@ MEANING_BY_CODE: Mapping[str, LazyMessage] = {
     "A056": LazyMessage("a version was disposed of before its retention ended"),
     "A057": LazyMessage("content that a version needs was deleted"),
     "A058": LazyMessage("an object certified as destroyed still exists"),
+    "A059": LazyMessage("others than the archive owner can read a restricted file"),
     "A060": LazyMessage("the list of allowed signers does not match the journal"),
     "A061": LazyMessage("file permissions are too broad"),
     "A070": LazyMessage("the replica is incomplete"),

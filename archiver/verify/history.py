@@ -21,6 +21,7 @@ from archiver.errors import LazyMessage, StorageError
 from archiver.store.events import validation
 from archiver.store.events.attached_files import PLAN_FILE
 from archiver.store.events.chains import EventClass
+from archiver.store.events.digests import parse_sha256
 from archiver.store.events.event_files import (
     BODY_FILE,
     BodyMismatch,
@@ -41,6 +42,7 @@ from archiver.verify.findings import VerifyReport, untranslated
 from archiver.verify.journal_commits import list_journal_commits, read_refs_between_writes
 from archiver.verify.ref_comparison import check_packed_refs, compare_refs
 from archiver.verify.refs import read_refs
+from archiver.verify.restricted_files import apply_restriction
 from archiver.verify.signed_events import (
     check_checkpoint,
     check_key_change,
@@ -112,7 +114,7 @@ def check_history(repository: Repository, report: VerifyReport) -> JournalState:
 
 
 def _collect_forward_references(repository: Repository, commits: Sequence[str]) -> ForwardReferences:
-    """Return the submitted versions and the planned content that the events in ``commits`` name.
+    """Return the submitted versions, and the planned or restricted content, that the events in ``commits`` name.
 
     Skips events that cannot be read.
     """
@@ -125,6 +127,8 @@ def _collect_forward_references(repository: Repository, commits: Sequence[str]) 
             if event["action"] == Action.SUBMIT:
                 details = VersionSubmitted.from_details(event["details"])
                 left_out_by_tag.setdefault(details.version, set()).add(read_left_out_files(details))
+            elif event["action"] == Action.RESTRICT:
+                planned_content.add(parse_sha256(event["details"]["digest"]))
             elif event["action"] == Action.DISPOSE_PLAN:
                 plan = json.loads(repository.read(f"{commit}:{PLAN_FILE}"))
                 planned_content |= {sha256 for sha256, _ in plan["objects"]}
@@ -269,6 +273,8 @@ _CHECK_BY_ACTION: Mapping[str, Callable[[JournalEntry, JournalState, VerifyRepor
     Action.KEY_REASON: note_key_reason,
     Action.KEY_ROTATE: check_key_change,
     Action.KEY_REPLACE: check_key_change,
+    Action.RESTRICT: apply_restriction,
+    Action.UNRESTRICT: apply_restriction,
     Action.DISPOSE_PLAN: check_disposal_step,
     Action.DISPOSE_APPROVE: check_disposal_step,
     Action.DISPOSE_BEGIN: check_disposal_step,

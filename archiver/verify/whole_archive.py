@@ -15,6 +15,7 @@ from archiver.verify.disposals import check_disposal_outcomes
 from archiver.verify.findings import VerifyReport
 from archiver.verify.git_objects import check_git_files, check_git_repository
 from archiver.verify.history import check_history
+from archiver.verify.restricted_files import check_restricted_files
 from archiver.verify.signed_heads import note_missing_heads, read_noted_heads
 from archiver.verify.witness import Witness, find_contradicted_witnesses
 
@@ -47,6 +48,7 @@ def verify_archive(
     present_sha256s = check_content_objects(
         lfs_folder, journal_state.content_sizes, journal_state.destroyed_content, sample_percent, report, progress
     )
+    check_restricted_files(root, lfs_folder, journal_state, report)
     check_disposal_outcomes(present_sha256s, journal_state, report)
     for witness, reason in find_contradicted_witnesses(
         witnesses, journal_state.event_digests, journal_state.head_digests

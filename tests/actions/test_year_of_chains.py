@@ -130,6 +130,8 @@ def live_through_a_year(site: Site, authority: Authority) -> None:
     on(
         90,
         ("hold", "place", f"检查 {PERSON}", RIGHT, "--reason", reason_of_right),
+        ("restrict", f"{first}/v2:数据来源清单.xlsx", "--reason", reason_of_left),
+        ("unrestrict", f"{first}/v2:数据来源清单.xlsx", "--reason", reason_of_left),
         ("restore", f"{first}/v1", "--to", site.root / f"back of {LEFT}"),
         ("audit", "--to", site.root / "package", "--recipient", PERSON, "--reason", "spot check"),
         ("drill", "--files", "3"),
@@ -203,6 +205,7 @@ def check_the_year_was_full(journal: list[Stored]) -> dict[str, str]:
         "filing": {
             *("policy", "capture", "submit", "filing-set", "filing-end", "notice", "notice-answer"),
             *("change-question", "change-decision", "signal", "display-check", "reminder", "hold", "lift"),
+            *("restrict", "unrestrict"),
             *("restore", "export", "dispose-plan", "dispose-approve", "dispose-begin", "dispose-certify"),
         },
     }

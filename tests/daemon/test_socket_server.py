@@ -90,6 +90,17 @@ def test_an_officer_acts_and_the_journal_names_her(served: Site, tmp_path: Path)
     as_user(served, OFFICER, "hold", "place", "inspection", "f", "--reason", "spot check")
     assert newest(served, "hold")["actor"]["uid"] == OFFICER
     as_user(served, OFFICER, "hold", "lift", "inspection", "--reason", "over")
+    [listed] = served.json("show", "f/s/v1")["materials"]
+    path = listed["path"]
+    as_user(served, OFFICER, "restrict", f"f/s/v1:{path}", "--reason", "saved here by mistake")
+    assert newest(served, "restrict")["actor"]["uid"] == OFFICER
+    refused = tmp_path / "refused"
+    refused.mkdir()
+    os.chown(refused, OFFICER, GID)
+    as_user(served, OFFICER, "restore", "f/s/v1", "--to", refused, code=4)
+    as_user(served, OFFICER, "restore", "f/s/v1", "--to", refused, "--restricted", code=4)
+    assert list(refused.iterdir()) == [], "only the owner can read it"
+    as_user(served, OFFICER, "unrestrict", f"f/s/v1:{path}", "--reason", "it belongs here")
     as_user(served, OFFICER, "checkpoint", "--print")
     as_user(served, OFFICER, "filing", "end", "f", "--on", "2026-01-02", "--reason", "closed")
     target = tmp_path / "back"

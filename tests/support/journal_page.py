@@ -128,6 +128,8 @@ KINDS_OF_FORMAT_2 = frozenset(
         Action.KEY_REASON,
         Action.RECORD,
         Action.CORRECT,
+        Action.RESTRICT,
+        Action.UNRESTRICT,
     }
 )
 #: Members of ``details`` that no event of format 2 has.
@@ -148,7 +150,8 @@ def is_of_format_2(action: str, member: str) -> bool:
     return (
         action in KINDS_OF_FORMAT_2
         or member in (FILING_MEMBER, "act")
-        or (action, member) in ((Action.TIMESTAMP, "head"), (Action.SUBMIT, "about"))
+        or (action, member)
+        in ((Action.TIMESTAMP, "head"), (Action.SUBMIT, "about"), (Action.RESTORE, "restricted"))
     )
 
 

@@ -30,7 +30,8 @@ The checks, in this order.  Each of them relies on the previous ones:
     heads:    every signed head names the key of its time; the signatures are verified of
               the newest one, and of those of new keys, timestamp tokens, and --witness
  6. disposal: the certificate of each disposal has a valid signature, and every file that a
-              list marks as disposed of belongs to a version that such a certificate names
+              list marks as disposed of belongs to a version that such a certificate names;
+              the journal restricts every file that a list marks as restricted
 """
 
 from __future__ import annotations
@@ -93,11 +94,13 @@ ACTIONS = {
     "replica-init",
     "repository-settings",
     "restore",
+    "restrict",
     "signal",
     "submission-file",
     "submit",
     "tick",
     "timestamp",
+    "unrestrict",
     "watch-deaf",
     "watch-lost",
     "watch-path",
@@ -115,9 +118,11 @@ FILING_ACTIONS = {
     "lift",
     "notice",
     "notice-answer",
+    "restrict",
     "signal",
     "submission-file",
     "submit",
+    "unrestrict",
 }
 #: Actions of events that a correction may name.
 CORRECTABLE_ACTIONS = {"change-decision", "filing-end", "filing-set", "notice", "notice-answer", "submit"}
@@ -281,6 +286,14 @@ TEXT = {
     "left out": (
         "files left out of the package on purpose, each with its reason: {0}",
         "有意未附的材料（均载明原因）：{0} 份",
+    ),
+    "restricted": (
+        "file restricted by the company, so it is archived, but not in the package: {0}, {1}, SHA-256 {2} ({3})",
+        "备案主体限制查阅的文件，仍在档案库中保存，未附于检查包：{0}，{1}，SHA-256 {2}（{3}）",
+    ),
+    "not restricted": (
+        "the journal does not restrict a file that the list marks as restricted: {0}",
+        "清单标为限制查阅的文件，档案日志中并无相应的限制：{0}",
     ),
     "disposed": ("files deleted in disposals, as certified: {0}", "已销毁的材料（均有销毁证明）：{0} 份"),
     "corrections": (
@@ -1472,23 +1485,53 @@ def check_reasons(checker):
 
     The lists are not signed, so "disposed of" counts only if a signed certificate names the version.  The
     certificate lists the objects that were destroyed, but not content that another version still has, so the
-    version decides.  Whether something was left out on purpose, nobody can check.
+    version decides.  "restricted" counts only if the journal restricts this content at this path of the filing,
+    for the same reason.  Whether something else was left out on purpose, nobody can check.
     """
     omitted_count = disposed_count = 0
+    reason_by_place = read_restrictions(checker)
+    restricted_places = set()
     for entry in read_versions():
         for line in read_lines(entry["list"]):
             row = json.loads(line)
             reason = row.get("why") or ""
-            if not reason.startswith("disposed"):
+            place = (entry["tag"].split("/", 1)[0], row["path"], row["sha256"])
+            if reason.startswith("restricted:"):
+                if place in reason_by_place and reason == "restricted: %s" % reason_by_place[place]:
+                    restricted_places.add(place)
+                else:
+                    checker.add_finding(entry["list"], "not restricted", row["path"])
+            elif not reason.startswith("disposed"):
                 omitted_count += bool(reason)
             elif entry["tag"] in checker.certified_tags.get(reason.rsplit(" ", 1)[-1], ()):
                 disposed_count += 1
             else:
                 checker.add_finding(entry["list"], "unexplained", row["path"])
+    for place in sorted(restricted_places):
+        # A line feed in the reason could forge a line of the output.
+        reason = "".join(char if char.isprintable() else " " for char in reason_by_place[place])
+        checker.add_unchecked("restricted", *place, reason)
     if omitted_count:
         checker.add_unchecked("left out", omitted_count)
     if disposed_count:
         checker.add_unchecked("disposed", disposed_count)
+
+
+def read_restrictions(checker):
+    """Return the reason of each restriction in force at the end of the journal: (filing, path, SHA-256) -> reason."""
+    reason_by_place = {}
+    for event in checker.events:
+        if not event["is_read"] or event["action"] not in ("restrict", "unrestrict"):
+            continue
+        details = event["details"]
+        digest = without_algorithm("sha256", details["digest"])
+        place = (event["object"].split("/", 1)[0], details["path"], digest)
+        if event["action"] == "restrict":
+            # A second restriction of the same content at the same path changes nothing.
+            reason_by_place.setdefault(place, details["reason"])
+        else:
+            reason_by_place.pop(place, None)
+    return reason_by_place
 
 
 # --- signatures: OpenSSH's SSHSIG (PROTOCOL.sshsig) over Ed25519 (RFC 8032)

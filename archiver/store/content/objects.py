@@ -232,6 +232,14 @@ class ContentStore:
         """Let only the archive's owner read an object; raises OSError if it is missing or immutable."""
         os.chmod(self._object_path(sha256), _OWNER_MODE)
 
+    def share_with_group(self, sha256: str) -> None:
+        """Let the reading group read an object again; raises OSError if it is missing or immutable."""
+        os.chmod(self._object_path(sha256), _SHARED_MODE)
+
+    def is_open_to_others(self, sha256: str) -> bool:
+        """Return True if others than the archive's owner may read an object; raises OSError if it is missing."""
+        return os.stat(self._object_path(sha256)).st_mode & _SHARED_MODE & ~_OWNER_MODE != 0
+
     def _publish_objects(self, spool_paths: dict[str, str]) -> None:
         """Rename copies to objects that do not exist yet; ``spool_paths`` has the copy of each SHA-256.
 

@@ -65,6 +65,8 @@ CHAIN_RULES: Mapping[str, ChainRule] = {
     Action.CORRECT: _FILING_ACT,
     Action.HOLD: _FILING_ACT,
     Action.LIFT: _FILING_ACT,
+    Action.RESTRICT: _FILING_ACT,
+    Action.UNRESTRICT: _FILING_ACT,
     Action.DISPOSE_PLAN: _FILING_ACT,
     Action.DISPOSE_APPROVE: _FILING_ACT,
     Action.DISPOSE_BEGIN: _FILING_ACT,

@@ -31,6 +31,8 @@ class Action(StrEnum):
     REMINDER = "reminder"
     HOLD = "hold"
     LIFT = "lift"
+    RESTRICT = "restrict"
+    UNRESTRICT = "unrestrict"
     DISPOSE_PLAN = "dispose-plan"
     DISPOSE_APPROVE = "dispose-approve"
     DISPOSE_BEGIN = "dispose-begin"

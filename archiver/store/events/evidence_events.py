@@ -83,6 +83,10 @@ class VersionsRestored(EventDetails):
     versions: Sequence[str] = field(metadata=noted_member(TEXTS, "tags of the versions"))
     files: int = field(metadata=noted_member(INTEGER, "number of files in these versions"))
     bytes_written: int = field(metadata=noted_member(INTEGER, "total size of the written files in bytes"))
+    restricted: Sequence[str] | None = field(
+        default=None,
+        metadata=noted_member(TEXTS, "paths in that folder of the files that are restricted", optional=True),
+    )
     filing: str | None = filing_member()
     act: str | None = act_member()
 

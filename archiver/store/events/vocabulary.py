@@ -34,6 +34,8 @@ _PLACE_BY_ACTION: Mapping[str, tuple[str, str]] = {
     Action.REMINDER: ("filing_events", "ReminderSent"),
     Action.HOLD: ("retention_events", "HoldPlaced"),
     Action.LIFT: ("retention_events", "HoldLifted"),
+    Action.RESTRICT: ("restriction_events", "FileRestricted"),
+    Action.UNRESTRICT: ("restriction_events", "RestrictionLifted"),
     Action.DISPOSE_PLAN: ("retention_events", "DisposalPlanned"),
     Action.DISPOSE_APPROVE: ("retention_events", "DisposalApproved"),
     Action.DISPOSE_BEGIN: ("retention_events", "DisposalBegun"),

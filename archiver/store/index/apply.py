@@ -31,6 +31,7 @@ from archiver.store.index.capture_rows import apply_capture
 from archiver.store.index.correction_rows import apply_correction
 from archiver.store.index.disposal_rows import APPLY_BY_DISPOSAL_ACTION
 from archiver.store.index.promise_rows import record_promise
+from archiver.store.index.restriction_rows import APPLY_BY_RESTRICTION_ACTION
 
 #: Errors of :meth:`EventApplier.apply_event` that mean that the event is malformed or contradicts the index. A
 #: locked, full or damaged database raises other errors.
@@ -123,6 +124,8 @@ class EventApplier:
             apply_capture(self._db, event, changes)
         elif event.action in APPLY_BY_DISPOSAL_ACTION:
             APPLY_BY_DISPOSAL_ACTION[event.action](self._db, event)
+        elif event.action in APPLY_BY_RESTRICTION_ACTION:
+            APPLY_BY_RESTRICTION_ACTION[event.action](self._db, event)
         elif event.action in apply_by_action:
             apply_by_action[event.action](event)
         elif event.action not in ACTIONS and event.event_class != EventClass.NOTE:

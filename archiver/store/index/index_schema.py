@@ -50,6 +50,12 @@ create table holds (
     placed text not null, lifted text, lift_reason text);
 create unique index holds_now on holds (name, object) where lifted is null;
 create index holds_object on holds (object);
+create table restrictions (
+    seq integer primary key, filing text not null, path blob not null, sha256 text not null, reason text not null,
+    "by" text, user text not null, at text not null, lifted text, lift_reason text);
+create unique index restrictions_now on restrictions (filing, path, sha256) where lifted is null;
+create table exports (
+    seq integer primary key, at text not null, target text not null, recipient text, filings text not null);
 create table life (
     seq integer primary key, at text not null, user text not null, action text not null,
     filing text not null, details text not null);

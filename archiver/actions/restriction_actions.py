@@ -1,0 +1,158 @@
+"""Restrict files that were captured by mistake, and end restrictions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from archiver import clock
+from archiver.actions.context import ActionContext
+from archiver.actions.registry import action
+from archiver.actions.request_fields import Argument, Request, TextRule
+from archiver.errors import UsageError
+from archiver.replica.known_objects import ReplicaState, replica_state_path
+from archiver.replica.object_names import content_key
+from archiver.retention import file_restriction
+from archiver.store import names
+from archiver.store.archive import Archive
+from archiver.store.index import restrictions
+from archiver.store.resolve import FileInVersion, find_file
+
+#: Files of one request. Each of them is an event, and all are written in one batch.
+_MAX_FILES = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestrictFiles(Request):
+    """A request to restrict files."""
+
+    #: TAG:PATH of each file.
+    files: Annotated[tuple[str, ...], Argument("files", TextRule.LOOKED_UP)]
+    reason: Annotated[str, Argument("reason")]
+    reported_by: Annotated[str | None, Argument("by")] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnrestrictFiles(Request):
+    """A request to end the restrictions of files."""
+
+    #: TAG:PATH of each file.
+    files: Annotated[tuple[str, ...], Argument("files", TextRule.LOOKED_UP)]
+    reason: Annotated[str, Argument("reason")]
+    reported_by: Annotated[str | None, Argument("by")] = None
+
+
+@action("restrict")
+def restrict_files(context: ActionContext, request: RestrictFiles) -> dict[str, Any]:
+    """Restrict files, all or none, and withdraw the reading group's access to their content.
+
+    Returns ``files``, with the following for each file:
+
+    - ``filing``, ``path``, and ``sha256``;
+    - ``versions``, the tags of the versions that have the content at this path;
+    - ``elsewhere``, the unrestricted places with the same content (``path``, and the tags ``first`` and ``last``);
+    - ``other_contents``, the tags of the versions that have other, unrestricted content at this path;
+    - ``replica``, the copy in the bucket as of the last sync (``until``, the end of its lock, or None), or None;
+    - ``exports``, the packages exported since the first of these versions (``seq``, ``at``, ``target``,
+      ``recipient``);
+    - ``is_open``, True if others may still read the content because its rights cannot be changed.
+
+    Raises NotFoundError for an unknown version or file, and UsageError for a file without content, one that is
+    restricted already, more than ``_MAX_FILES`` files, or a blank reason. Nothing is journalled then.
+    """
+    archive = context.archive
+    files = _find_files(archive, request.files)
+    file_restriction.restrict_files(archive, files, request.reason, request.reported_by, context.lock_timeout)
+    still_open = set(file_restriction.enforce_restrictions(archive))
+    return {"files": [_describe_restricted(archive, file, still_open) for file in _without_repetition(files)]}
+
+
+@action("unrestrict")
+def unrestrict_files(context: ActionContext, request: UnrestrictFiles) -> dict[str, Any]:
+    """End the restrictions of files, all or none, and return the reading group's access to their content.
+
+    Returns ``files``, with ``filing``, ``path`` and ``sha256`` of each file, and ``is_closed``, True if the rights
+    to its content cannot be changed.
+
+    Raises NotFoundError for an unknown version or file or one that is not restricted, and UsageError for more than
+    ``_MAX_FILES`` files or a blank reason. Nothing is journalled then.
+    """
+    archive = context.archive
+    files = _find_files(archive, request.files)
+    file_restriction.unrestrict_files(archive, files, request.reason, request.reported_by, context.lock_timeout)
+    digests = [file.material.sha256 or "" for file in files]
+    unchanged = file_restriction.restore_access(archive, digests, context.config.sensitive)
+    return {
+        "files": [
+            _describe_file(file) | {"is_closed": file.material.sha256 in unchanged}
+            for file in _without_repetition(files)
+        ]
+    }
+
+
+def _find_files(archive: Archive, typed_names: tuple[str, ...]) -> list[FileInVersion]:
+    """Return the files that a person named as TAG:PATH.
+
+    Raises NotFoundError for an unknown version or file, UsageError without any, or for too many.
+    """
+    if not 0 < len(typed_names) <= _MAX_FILES:
+        raise UsageError(
+            "Name at least one file, and at most {longest} files. Nothing was changed.", longest=_MAX_FILES
+        )
+    return [find_file(archive, typed_name) for typed_name in typed_names]
+
+
+def _without_repetition(files: list[FileInVersion]) -> Iterator[FileInVersion]:
+    """Yield the files; one that is named twice, for example in two versions, only once."""
+    yield from {file_restriction.place_of_file(file): file for file in files}.values()
+
+
+def _describe_file(file: FileInVersion) -> dict[str, Any]:
+    """Return the members of a result that name the file."""
+    return {
+        "filing": file.version.submission.filing,
+        "path": names.name_as_text(file.material.path),
+        "sha256": file.material.sha256,
+    }
+
+
+def _describe_restricted(archive: Archive, file: FileInVersion, still_open: set[str]) -> dict[str, Any]:
+    """Return what the result of a restriction says of a file: what it covers, and where else its content is."""
+    sha256 = file.material.sha256 or ""
+    filing_name, path, _ = file_restriction.place_of_file(file)
+    places = restrictions.places_of_content(archive.index, sha256)
+    covered_places = [place for place in places if (place.filing, place.path) == (filing_name, path)]
+    tags = [tag for place in covered_places for tag in place.tags]
+    capture_time_by_tag = {version.tag: version.captured_at for version in archive.index.versions(filing_name)}
+    return _describe_file(file) | {
+        "versions": tags,
+        "elsewhere": [
+            {"path": names.name_as_text(place.path), "first": place.tags[0], "last": place.tags[-1]}
+            for place in places
+            if not place.is_restricted
+        ],
+        "other_contents": restrictions.tags_with_other_content(archive.index, filing_name, path, sha256),
+        "replica": _find_replicated_copy(archive, sha256),
+        "exports": [
+            export._asdict()
+            for export in restrictions.exports_of_filing(
+                archive.index, filing_name, min(capture_time_by_tag[tag] for tag in tags)
+            )
+        ],
+        "is_open": sha256 in still_open,
+    }
+
+
+def _find_replicated_copy(archive: Archive, sha256: str) -> dict[str, Any] | None:
+    """Return the copy of a content in the bucket, as the last sync recorded it; None without one."""
+    if archive.index.current_replica() is None:
+        return None
+    state = ReplicaState(replica_state_path(archive.root), read_only=True)
+    try:
+        recorded = state.objects_below(content_key(sha256)).get(content_key(sha256))
+    finally:
+        state.close()
+    if recorded is None:
+        return None
+    return {"until": clock.format_time(recorded.locked_until) if recorded.locked_until else None}

@@ -1,0 +1,158 @@
+"""Restrict files that were captured by mistake, such as a payroll saved in the folder of a filing.
+
+A restricted file stays archived as long as its version does, and everybody sees that it exists.  But only the
+archive owner can read it, and only on request; it is in no inspection package, and not in the replica.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from archiver.documents.cache import DocumentCache
+from archiver.errors import NotFoundError, UsageError
+from archiver.model import Event
+from archiver.store import names
+from archiver.store.archive import Archive
+from archiver.store.events.digests import name_algorithm
+from archiver.store.events.restriction_events import FileRestricted, RestrictionLifted
+from archiver.store.index import restrictions
+from archiver.store.index.restrictions import FilePlace
+from archiver.store.resolve import FileInVersion
+from archiver.store.sensitive import matching_pattern
+from archiver.store.writing.drafts import Draft
+
+
+def place_of_file(file: FileInVersion) -> FilePlace:
+    """Return what a restriction of this file covers."""
+    return restrictions.place_of_material(file.version, file.material)
+
+
+def restrict_files(
+    archive: Archive, files: Sequence[FileInVersion], reason: str, reported_by: str | None, lock_timeout: float
+) -> list[Event]:
+    """Journal a restriction of each file, all or none, and return the events.
+
+    The restrictions are in force once they are journalled.  :func:`enforce_restrictions` withdraws the rights to
+    the content; after a crash in between, the service does so at its next start.  ``reported_by`` is the person
+    for whom it is done, if not the archive's actor.
+
+    Raises UsageError if a file is empty, disposed of, or restricted already, or if the reason is blank; Busy if
+    the archive is still locked after ``lock_timeout`` seconds; StorageError if it cannot be written.  Nothing is
+    journalled then.
+    """
+    _check_reason(reason)
+    for version, material in files:
+        if not material.size or version.disposed:
+            raise UsageError(
+                "{path} in {tag} has no content to restrict. Nothing was changed.",
+                path=names.name_as_text(material.path),
+                tag=version.tag,
+            )
+    with archive.writing(lock_timeout) as writer:
+        restrictions_in_force = restrictions.restrictions_by_place(archive.index)
+        for file in files:
+            if place_of_file(file) in restrictions_in_force:
+                raise UsageError(
+                    "{path} in {tag} is already restricted. Nothing was changed.",
+                    path=names.name_as_text(file.material.path),
+                    tag=file.version.tag,
+                )
+        return writer.write_batch(
+            [
+                Draft(
+                    tag,
+                    FileRestricted(path=path_text, digest=digest, reason=reason, reported_by=reported_by),
+                )
+                for tag, path_text, digest in _describe_once(files)
+            ]
+        )
+
+
+def unrestrict_files(
+    archive: Archive, files: Sequence[FileInVersion], reason: str, reported_by: str | None, lock_timeout: float
+) -> list[Event]:
+    """Journal the end of the restriction of each file, all or none, and return the events.
+
+    :func:`restore_access` returns the rights to the content.  ``reported_by`` is the person for whom it is done,
+    if not the archive's actor.
+
+    Raises NotFoundError if a file is not restricted, UsageError if the reason is blank, Busy if the archive is
+    still locked after ``lock_timeout`` seconds, StorageError if it cannot be written.  Nothing is journalled then.
+    """
+    _check_reason(reason)
+    with archive.writing(lock_timeout) as writer:
+        restrictions_in_force = restrictions.restrictions_by_place(archive.index)
+        for file in files:
+            if place_of_file(file) not in restrictions_in_force:
+                raise NotFoundError(
+                    "{path} in {tag} is not restricted. Nothing was changed. To list the restricted files, run: "
+                    "archiver status",
+                    path=names.name_as_text(file.material.path),
+                    tag=file.version.tag,
+                )
+        return writer.write_batch(
+            [
+                Draft(
+                    tag,
+                    RestrictionLifted(path=path_text, digest=digest, reason=reason, reported_by=reported_by),
+                )
+                for tag, path_text, digest in _describe_once(files)
+            ]
+        )
+
+
+def _describe_once(files: Sequence[FileInVersion]) -> Iterator[tuple[str, str, str]]:
+    """Yield tag, path and digest, as they are journalled, of each file; a place that was named twice only once."""
+    for file in {place_of_file(file): file for file in files}.values():
+        digest = name_algorithm("sha256", file.material.sha256 or "")
+        yield file.version.tag, names.name_as_text(file.material.path), digest
+
+
+def _check_reason(reason: str) -> None:
+    """Raise UsageError if the reason is blank."""
+    if not reason.strip():
+        raise UsageError("A reason is required. Nothing was changed. Add --reason.")
+
+
+def enforce_restrictions(archive: Archive) -> list[str]:
+    """Let only the owner read the content that is restricted as a whole, and remove its cached text.
+
+    Returns the SHA-256 of each content that others may still read, because it cannot be changed: it is immutable,
+    or this process does not own it.  Content that the archive lacks is skipped.  Safe to repeat.  Raises OSError
+    if cached text cannot be removed.
+    """
+    restricted_digests = restrictions.restricted_content(archive.index)
+    still_open = []
+    for sha256 in sorted(restricted_digests):
+        try:
+            if archive.content.is_open_to_others(sha256):
+                archive.content.restrict_to_owner(sha256)
+        except FileNotFoundError:
+            # It was disposed of, or is not rebuilt yet; `verify` reports what is lost.
+            continue
+        except OSError:
+            still_open.append(sha256)
+    DocumentCache(archive.root).remove_entries(restricted_digests)
+    return still_open
+
+
+def restore_access(
+    archive: Archive, sha256_digests: Sequence[str], sensitive_patterns: Sequence[str]
+) -> list[str]:
+    """Let the reading group read contents again of which a restriction has ended.
+
+    A content is skipped if it is still restricted as a whole, or if one of ``sensitive_patterns`` matches a path
+    of it.  Returns the SHA-256 of each content whose rights cannot be changed.
+    """
+    restricted_digests = restrictions.restricted_content(archive.index)
+    unchanged = []
+    for sha256 in dict.fromkeys(sha256_digests):
+        paths = [place.path for place in restrictions.places_of_content(archive.index, sha256)]
+        if sha256 in restricted_digests or any(matching_pattern(path, sensitive_patterns) for path in paths):
+            continue
+        try:
+            archive.content.share_with_group(sha256)
+        except OSError:
+            # Missing or immutable: the caller names it.
+            unchanged.append(sha256)
+    return unchanged

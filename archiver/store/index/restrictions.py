@@ -1,0 +1,175 @@
+"""Query the index for restricted files: files that were captured by mistake.
+
+A *restriction* covers one content at one path, in all versions of a filing.  The same content at another path, or
+in another filing, is not covered, and stays as it is: a content is *restricted* as a whole only while every place
+that holds it is.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from archiver.model import Material, Version
+from archiver.store.index.index_connection import IndexConnection
+from archiver.store.names import name_as_text
+
+#: The columns of the table ``restrictions``, in the order of the fields of :class:`Restriction`.
+_COLUMNS = 'seq, filing, path, sha256, reason, "by", user, at, lifted, lift_reason'
+#: An SQL expression: the version ``v`` has the material ``m`` of the submission ``s``, and was not disposed of.
+_HOLDS_MATERIAL = """
+v.submission = m.submission and v.number >= m.first and (m.until is null or v.number < m.until)
+and v.tag not in (select version from disposed)
+"""
+#: An SQL expression: a restriction in force covers the material ``m`` of the submission ``s``.
+_IS_COVERED = """
+exists (select 1 from restrictions r where r.lifted is null and r.filing = s.filing and r.path = m.path
+    and r.sha256 = m.sha256)
+"""
+#: Selects the places of a content: name of the submission, filing, path, first and last version, and whether a
+#: restriction covers them.
+_PLACES_QUERY = f"""
+select s.filing, s.name, m.path, min(v.number), max(v.number), {_IS_COVERED}
+from materials m join submissions s on s.id = m.submission join versions v on {_HOLDS_MATERIAL}
+where m.sha256 = ? group by m.rowid order by 1, 2, 3, 4
+"""
+#: Selects the contents all of whose places are covered by restrictions in force.
+_WHOLLY_COVERED_QUERY = f"""
+select distinct c.sha256 from restrictions c where c.lifted is null and not exists (
+    select 1 from materials m join submissions s on s.id = m.submission
+    where m.sha256 = c.sha256 and not {_IS_COVERED} and exists (select 1 from versions v where {_HOLDS_MATERIAL}))
+"""
+
+
+class FilePlace(NamedTuple):
+    """A content at a path of a filing: what a restriction covers."""
+
+    filing: str  # as in refs
+    path: bytes  # relative to the folder of the submission
+    sha256: str
+
+
+class Restriction(NamedTuple):
+    """A restriction, in force or lifted.  Times are RFC 3339 in UTC, by the wall clock."""
+
+    seq: int  # the number of the event
+    filing: str
+    path: bytes
+    sha256: str
+    reason: str
+    by: str | None  # the person for whom it was done, if not the user
+    user: str
+    restricted_at: str
+    lifted_at: str | None  # None while it is in force
+    lift_reason: str | None
+
+    @property
+    def place(self) -> FilePlace:
+        """What the restriction covers."""
+        return FilePlace(self.filing, self.path, self.sha256)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the restriction as an object of ``--json``, whose keys must never change."""
+        return {
+            "seq": self.seq,
+            "filing": self.filing,
+            "path": name_as_text(self.path),
+            "sha256": self.sha256,
+            "reason": self.reason,
+            "by": self.by,
+            "user": self.user,
+            "at": self.restricted_at,
+        }
+
+
+class ContentPlace(NamedTuple):
+    """Consecutive versions of a submission that hold a content at the same path.
+
+    The first and the last of them were not disposed of.
+    """
+
+    filing: str
+    submission_name: str  # without the filing
+    path: bytes
+    first_version: int
+    last_version: int
+    is_restricted: int  # 1 if a restriction in force covers the place, otherwise 0
+
+    @property
+    def tags(self) -> list[str]:
+        """The tags of these versions, oldest first."""
+        prefix = f"{self.filing}/{self.submission_name}/v"
+        return [f"{prefix}{number}" for number in range(self.first_version, self.last_version + 1)]
+
+
+class RecordedExport(NamedTuple):
+    """An inspection package that was exported, as the journal records it."""
+
+    seq: int
+    at: str
+    target: str
+    recipient: str | None
+
+
+def place_of_material(version: Version, material: Material) -> FilePlace:
+    """Return what a restriction of a material of a version covers; no restriction covers an empty folder."""
+    return FilePlace(version.submission.filing, material.path, material.sha256 or "")
+
+
+def list_restrictions(index: IndexConnection, *, include_lifted: bool = False) -> list[Restriction]:
+    """Return the restrictions in force, oldest first; with ``include_lifted``, the lifted ones as well."""
+    condition = "1" if include_lifted else "lifted is null"
+    rows = index.query(f"select {_COLUMNS} from restrictions where {condition} order by seq")
+    return [Restriction(*row) for row in rows]
+
+
+def restrictions_by_place(index: IndexConnection) -> dict[FilePlace, Restriction]:
+    """Return the restrictions in force by what they cover."""
+    return {restriction.place: restriction for restriction in list_restrictions(index)}
+
+
+def restricted_content(index: IndexConnection) -> frozenset[str]:
+    """Return the SHA-256 of each content that is restricted at every place that holds it."""
+    return frozenset(row[0] for row in index.query(_WHOLLY_COVERED_QUERY))
+
+
+def places_of_content(index: IndexConnection, sha256: str) -> list[ContentPlace]:
+    """Return where versions hold a content, sorted by filing, submission, path and version."""
+    return [ContentPlace(*columns) for columns in index.query(_PLACES_QUERY, (sha256,))]
+
+
+def restricted_files(index: IndexConnection) -> dict[str, list[Restriction]]:
+    """Return the restrictions that cover files of a version, by the version's tag."""
+    by_tag: dict[str, list[Restriction]] = {}
+    for restriction in list_restrictions(index):
+        for place in places_of_content(index, restriction.sha256):
+            if (place.filing, place.path) == (restriction.filing, restriction.path):
+                for tag in place.tags:
+                    by_tag.setdefault(tag, []).append(restriction)
+    return by_tag
+
+
+def exports_of_filing(index: IndexConnection, filing_name: str, since: str) -> list[RecordedExport]:
+    """Return the packages exported at ``since`` (RFC 3339, UTC) or later that may hold files of a filing."""
+    export_rows = index.query(
+        "select seq, at, target, recipient, filings from exports where at >= ? order by seq", (since,)
+    )
+    return [
+        RecordedExport(*columns)
+        for *columns, filings_json in export_rows
+        if filing_name in (json.loads(filings_json) or (filing_name,))
+    ]
+
+
+def tags_with_other_content(index: IndexConnection, filing_name: str, path: bytes, sha256: str) -> list[str]:
+    """Return the tags of the versions of a filing that have other content at this path, in the order of capture.
+
+    A restriction of the content ``sha256`` does not cover them, unless they have one of their own.
+    """
+    tag_rows = index.query(
+        f"select distinct v.tag, v.seq from materials m join submissions s on s.id = m.submission "
+        f"join versions v on {_HOLDS_MATERIAL} where s.filing = ? and m.path = ? and m.sha256 <> ? and m.size > 0 "
+        f"and not {_IS_COVERED} order by v.seq",
+        (filing_name, path, sha256),
+    )
+    return [tag for tag, _ in tag_rows]
