@@ -109,7 +109,7 @@ def live_through_a_year(site: Site, authority: Authority) -> None:
     reason_of_left, reason_of_right, reason_of_all = (
         f"{PERSON} asked for {filings}" for filings in (LEFT, RIGHT, f"{LEFT} and {RIGHT}")
     )
-    on(0, ("submit", first, "--on", "2026-03-20", "--by", PERSON))
+    on(0, ("retention", "accept"), ("submit", first, "--on", "2026-03-20", "--by", PERSON))
     on(
         1,
         ("filing", "set", LEFT, "--number", NUMBER, "--issued-on", "2026-03-25", "--published-at", LINK),
