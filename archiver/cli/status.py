@@ -215,6 +215,8 @@ def _print_restrictions(session: Session, health: HealthReport) -> None:
             at=session.format_time(restriction.restricted_at),
             reason=restriction.reason,
         )
+        if restriction.sha256 not in health.restricted_content:
+            session.console.info("  The same content is also archived elsewhere, without a restriction.")
     if len(health.restrictions) > _MAX_PRINTED_RESTRICTIONS:
         session.console.info(
             LazyMessage.define("Restricted: {count} files in total", singular="Restricted: {count} file in total"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from archiver.config.settings import Config
+from archiver.daemon.failures import report_system_error
 from archiver.errors import Reporter
 from archiver.intake.pipeline import Pipeline
 from archiver.intake.snapshot import Snapshot
@@ -46,10 +47,16 @@ def apply_sensitive_patterns(archive: Archive, config: Config, snapshot: Snapsho
 def enforce_restrictions(archive: Archive, report: Reporter) -> None:
     """Let only the owner read restricted files, which a crash, a restored backup, or a clone may have left open.
 
-    Reports the content whose rights cannot be changed.  Raises sqlite3.Error, or OSError if cached text cannot be
-    removed.
+    Reports the content whose rights cannot be changed, and cached text that cannot be removed.  Raises
+    sqlite3.Error.
     """
-    for sha256 in file_restriction.enforce_restrictions(archive):
+    try:
+        still_open = file_restriction.enforce_restrictions(archive)
+    except OSError as error:
+        # Only the owner can read the cache, and the next start tries again: capture must not wait for that.
+        report_system_error(report, error, archive.root, problem="restriction")
+        return
+    for sha256 in still_open:
         report(
             "Others can still read the restricted content {sha256}, because its permissions cannot be changed. If "
             "it has the immutable flag, run as root: archiver protect --off",

@@ -42,7 +42,7 @@ from archiver.store.events.event_files import FORMAT
 from archiver.store.git.commands import OuterSetting
 from archiver.store.index import overview
 from archiver.store.index.overview import DoubtfulMaterial, UnsubmittedChange
-from archiver.store.index.restrictions import Restriction, list_restrictions
+from archiver.store.index.restrictions import Restriction, list_restrictions, restricted_content
 from archiver.store.repair import accepted_loss, journal_repair, ref_agreement, set_aside
 from archiver.store.repair.set_aside import LostRecord, LostVersion
 
@@ -95,6 +95,8 @@ class HealthReport:
     doubtful_materials: list[DoubtfulMaterial]
     #: The restrictions in force of files that were captured by mistake.
     restrictions: list[Restriction]
+    #: SHA-256 of each content of them that is restricted at every place that has it.
+    restricted_content: frozenset[str]
     #: Open deadlines of all filings, by date.
     open_deadlines: list[Deadline]
     #: Public pages on which the filing number or its link was missing.
@@ -187,7 +189,10 @@ class HealthReport:
                 {"tag": tag, "path": names.name_as_text(material.path), "health": material.health}
                 for tag, material in self.doubtful_materials
             ],
-            "restricted": [restriction.as_json() for restriction in self.restrictions],
+            "restricted": [
+                {**restriction.as_json(), "elsewhere": restriction.sha256 not in self.restricted_content}
+                for restriction in self.restrictions
+            ],
             "next": [
                 {
                     "filing": deadline.filing,
@@ -296,6 +301,7 @@ def _build_report(archive: Archive, config: Config, snapshot: Snapshot) -> Healt
         changed_since_submitted=overview.changed_since_submitted(archive.index),
         doubtful_materials=overview.doubtful_materials(archive.index),
         restrictions=list_restrictions(archive.index),
+        restricted_content=restricted_content(archive.index),
         open_deadlines=compute_open_deadlines(filings),
         display_alerts=[alert.message for filing in filings for alert in find_display_alerts(filing)],
         unrecorded_papers=find_unrecorded_papers(archive, config.desk.notice_folder_name, filings),

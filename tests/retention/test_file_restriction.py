@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from archiver.retention.file_restriction import enforce_restrictions
+from archiver.store.content.objects import ContentStore
 from archiver.store.index.restrictions import list_restrictions
 from tests.support.site import Site
 
@@ -142,6 +145,8 @@ def test_the_same_content_elsewhere_stays_and_is_named(filled: Site) -> None:
     [export] = restricted["exports"]
     assert (Path(export["target"]).name, export["recipient"]) == ("before", "网信办")
     assert mode_of(site, sha256) == 0o444
+    assert [each["elsewhere"] for each in site.json("status")["restricted"]] == [True]
+    assert "also archived elsewhere" in site.run("status").stdout
     text = site.run("restrict", "g/s/v2:copy.txt", "--reason", REASON).stdout
     assert "Not restricted" not in text
     assert mode_of(site, sha256) == 0o400
@@ -283,6 +288,24 @@ def test_the_verifier_does_not_believe_a_list(filled: Site, why: str) -> None:
     seal_again(package)
     output = check_package(package, code=1)
     assert "does not restrict" in output
+
+
+def test_content_whose_mode_cannot_be_changed_is_named(filled: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    sha256 = digest_of(filled, "f/s/v1", "payroll.txt")
+    restrict(filled, "f/s/v1:payroll.txt")
+    content = filled.repository / "lfs/objects" / sha256[:2] / sha256[2:4] / sha256
+    content.chmod(0o444)
+
+    def refuse(_: ContentStore, sha256: str) -> None:
+        # What the kernel says of an immutable file.
+        raise PermissionError(errno.EPERM, "Operation not permitted", sha256)
+
+    monkeypatch.setattr(ContentStore, "restrict_to_owner", refuse)
+    archive = filled.open()
+    assert enforce_restrictions(archive) == [sha256]
+    content.unlink()
+    assert enforce_restrictions(archive) == [], "what is lost is named by verify"
+    archive.close()
 
 
 def test_open_permissions_are_a_finding_and_maintenance_closes_them(filled: Site) -> None:
