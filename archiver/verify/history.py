@@ -31,6 +31,7 @@ from archiver.store.events.event_files import (
 )
 from archiver.store.events.event_kinds import ACTIONS, UNREADABLE, Action
 from archiver.store.events.filing_events import VersionSubmitted
+from archiver.store.events.restriction_events import FileRestricted
 from archiver.store.events.retention_events import HoldLifted, HoldPlaced
 from archiver.store.events.signed_head import HEAD_FILE, HEAD_SIGNATURE_FILE
 from archiver.store.git.repository import JOURNAL, Repository
@@ -128,7 +129,7 @@ def _collect_forward_references(repository: Repository, commits: Sequence[str]) 
                 details = VersionSubmitted.from_details(event["details"])
                 left_out_by_tag.setdefault(details.version, set()).add(read_left_out_files(details))
             elif event["action"] == Action.RESTRICT:
-                planned_content.add(parse_sha256(event["details"]["digest"]))
+                planned_content.add(parse_sha256(FileRestricted.from_details(event["details"]).digest))
             elif event["action"] == Action.DISPOSE_PLAN:
                 plan = json.loads(repository.read(f"{commit}:{PLAN_FILE}"))
                 planned_content |= {sha256 for sha256, _ in plan["objects"]}

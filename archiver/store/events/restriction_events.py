@@ -5,18 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from archiver.store.events.digests import parse_sha256
 from archiver.store.events.event_details import EventDetails, checked_member, noted_member
 from archiver.store.events.event_kinds import Action
-from archiver.store.events.value_kinds import TEXT, ValueKind, nullable
+from archiver.store.events.value_kinds import DIGEST, TEXT, nullable
 
 _VERSION_TAG = "tag of a version that has the file"
 _PATH = "path of the file, relative to the folder of the submission"
 _DIGEST = "digest of the content"
 _REASON = "reason, as a person gave it"
 _REPORTED_BY = "person for whom it was done, in addition to the user named by the kernel"
-#: The digest of a content, with the name of the algorithm.
-_SHA256 = ValueKind("sha256:<hex>", parse_sha256)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +27,7 @@ class FileRestricted(EventDetails):
     action: ClassVar = Action.RESTRICT
     object_meaning: ClassVar = _VERSION_TAG
     path: str = field(metadata=checked_member(TEXT, _PATH))
-    digest: str = field(metadata=checked_member(_SHA256, _DIGEST))
+    digest: str = field(metadata=checked_member(DIGEST, _DIGEST))
     reason: str = field(metadata=checked_member(TEXT, _REASON))
     reported_by: str | None = field(metadata=noted_member(nullable(TEXT), _REPORTED_BY, name="by"))
 
@@ -42,6 +39,6 @@ class RestrictionLifted(EventDetails):
     action: ClassVar = Action.UNRESTRICT
     object_meaning: ClassVar = _VERSION_TAG
     path: str = field(metadata=checked_member(TEXT, _PATH))
-    digest: str = field(metadata=checked_member(_SHA256, _DIGEST))
+    digest: str = field(metadata=checked_member(DIGEST, _DIGEST))
     reason: str = field(metadata=checked_member(TEXT, _REASON))
     reported_by: str | None = field(metadata=noted_member(nullable(TEXT), _REPORTED_BY, name="by"))
