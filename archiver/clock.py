@@ -118,6 +118,26 @@ def mark_wall_clock(at: str, previous_at: str | None, compliance_time: str) -> W
     return mark if mark.seconds else None
 
 
+def measure_waiting(previous: ClockReading, now: ClockReading, credit_per_boot: timedelta) -> timedelta:
+    """Return how long something waited between two readings; for periods that prove nothing.
+
+    Within one boot this is the least of the times that BOOTTIME, uptime and wall time gained, so setting the wall
+    clock forward ends no period. Across boots it is the gain of wall time, but at most the uptime of the present
+    boot and ``credit_per_boot``. So a machine that starts often makes progress, and a wrong clock at a start ends
+    no period either. Unlike :func:`advance_compliance_time`, this also counts inside a time namespace. Never
+    negative.
+    """
+    wall_gain = now.wall - previous.wall
+    boottime_gain = timedelta(microseconds=(now.boottime_ns - previous.boottime_ns) // 1000)
+    uptime_gain = timedelta(microseconds=(now.uptime_ns - previous.uptime_ns) // 1000)
+    if previous.boot_id == now.boot_id and boottime_gain >= timedelta(0):
+        # A container may count its own uptime, which begins again with the container.
+        gains = [wall_gain, boottime_gain, *([uptime_gain] if uptime_gain >= timedelta(0) else [])]
+        return max(min(gains), timedelta(0))
+    present_boot = timedelta(microseconds=(now.uptime_ns or now.boottime_ns) // 1000)
+    return max(min(wall_gain, present_boot + credit_per_boot), timedelta(0))
+
+
 def format_time(time_to_format: datetime) -> str:
     """Return a time as RFC 3339 in UTC with microseconds, the form of all journalled times."""
     return time_to_format.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

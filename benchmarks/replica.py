@@ -71,7 +71,9 @@ class Site:
         self.keys.write_text(f"[default]\naws_access_key_id={ACCESS}\naws_secret_access_key={SECRET}\n")
         self.keys.chmod(0o600)
         self.call(f"init --archive {folder}/archive --watch {self.watch}")
-        self.config.write_text(self.config.read_text() + f'[replica]\ncredentials = "{self.keys}"\n')
+        self.config.write_text(
+            self.config.read_text() + f'[replica]\ngrace_hours = 0\ncredentials = "{self.keys}"\n'
+        )
 
     def line(self, words: str) -> str:
         return f"{COMMAND} -q --config {self.config} {words}"
@@ -148,7 +150,7 @@ def nothing_to_do(folder: Path, server: Seaweed, count: int) -> None:
     archive.close()
     config = place / "archiver.toml"
     config.write_text(
-        f'[archive]\npath = "{place}/archive"\n[watch]\npath = "{place}/watched"\n[replica]\ncredentials = "{folder}/bucket-keys"\n'
+        f'[archive]\npath = "{place}/archive"\n[watch]\npath = "{place}/watched"\n[replica]\ngrace_hours = 0\ncredentials = "{folder}/bucket-keys"\n'
     )
     line = f"{COMMAND} -q --config {config}"
     run(f"{line} reindex")

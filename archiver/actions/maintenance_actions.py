@@ -54,6 +54,9 @@ class PackRepository(Request):
 class SyncReplica(Request):
     """A request to replicate to the bucket."""
 
+    #: True: new content is not held back.
+    ends_grace_period: Annotated[bool | None, Argument("now", is_omitted_when_empty=True)] = None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRestoreDrill(Request):
@@ -116,14 +119,15 @@ def pack_repository(context: ActionContext, _: PackRepository) -> dict[str, Any]
 
 
 @action("replica-sync")
-def sync_replica(context: ActionContext, _: SyncReplica) -> dict[str, Any]:
+def sync_replica(context: ActionContext, request: SyncReplica) -> dict[str, Any]:
     """Upload everything the bucket lacks, extend the locks, and delete the disposed content.
 
     Returns ``done``, a summary for people; ``sent`` and ``bytes``, the number and the total size of the uploads;
     ``holds`` and ``deleted``, the numbers of changed holds and deleted objects; ``extended``, the extended locks;
     ``locked``, the content objects that were disposed of, or are ``restricted``, and that a lock still protects;
-    and ``missing``, the SHA-256 of content that both the archive and the bucket lack. Every ``until`` is RFC 3339
-    in UTC.
+    ``missing``, the SHA-256 of content that both the archive and the bucket lack; and ``held_back``, the new
+    content that was not sent yet: number and size of the ``objects``, and ``until``, when the last one is sent.
+    Every ``until`` is RFC 3339 in UTC.
 
     Raises NotFoundError if the archive has no replica, ConfigError if boto3 or the credentials are missing, and
     StorageError if the bucket fails. After a failure, completed uploads stay recorded and are not repeated.
@@ -136,8 +140,14 @@ def sync_replica(context: ActionContext, _: SyncReplica) -> dict[str, Any]:
         # A lock is never shortened, so it lasts only as long as the retention that was accepted.
         policy = accepted_policy(context.config, archive.index.retention_promises())
         sync_result = connect.sync_replica(
-            archive, replica, policy, context.lock_timeout, progress=context.report_progress
+            archive,
+            replica,
+            policy,
+            context.lock_timeout,
+            ends_grace_period=bool(request.ends_grace_period),
+            progress=context.report_progress,
         )
+    held_back = sync_result.held_back
     return {
         "done": sync_result.describe(),
         "sent": sync_result.sent_count,
@@ -154,6 +164,11 @@ def sync_replica(context: ActionContext, _: SyncReplica) -> dict[str, Any]:
             for sha256, locked_until, is_restricted in sorted(sync_result.still_locked)
         ],
         "missing": sync_result.missing_content,
+        "held_back": {
+            "objects": held_back.object_count if held_back else 0,
+            "bytes": held_back.byte_count if held_back else 0,
+            "until": clock.format_time(held_back.last_release) if held_back else None,
+        },
     }
 
 

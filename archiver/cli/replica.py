@@ -5,7 +5,9 @@ An object is *locked* if the bucket refuses to delete it before a certain time.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -79,17 +81,18 @@ def _init_replica(session: Session, url: str, endpoint: str, region: str, style:
 
 
 @command("Upload missing data, update locks and holds, and delete disposed objects.")
+@click.option("--now", is_flag=True, help="Upload new content, too, which is otherwise held back.")
 @json_option
-def _sync_replica(session: Session, as_json: bool) -> None:
+def _sync_replica(session: Session, now: bool, as_json: bool) -> None:
     """Upload everything the bucket lacks, and print what was done or could not be done.
 
     Also extends locks, updates holds, and deletes the content that was disposed of.  With ``-v``, also prints each
-    lock that was extended.  Raises ConfigError without a bucket in the settings, and StorageError if the bucket
-    fails; what was sent until then stays recorded.
+    lock that was extended.  With ``--now``, new content is not held back.  Raises ConfigError without a bucket in
+    the settings, and StorageError if the bucket fails; what was sent until then stays recorded.
     """
     from archiver.actions.maintenance_actions import SyncReplica
 
-    sync_result = session.perform(SyncReplica())
+    sync_result = session.perform(SyncReplica(ends_grace_period=now))
     # "done" is a message for people, which JSON does not contain.
     summary, console = sync_result.pop("done"), session.console
     if as_json:
@@ -114,11 +117,31 @@ def _sync_replica(session: Session, as_json: bool) -> None:
             until=locked_object["until"],
             sha256=locked_object["sha256"],
         )
+    _print_held_back(session, sync_result["held_back"])
     for sha256 in sync_result["missing"]:
         console.info(
             "Damaged or missing locally and in the replica: {sha256}. To verify the archive, run: archiver verify",
             sha256=sha256,
         )
+
+
+def _print_held_back(session: Session, held_back: Mapping[str, Any]) -> None:
+    """Print how much new content the sync has left out, and until when; print nothing if there is none."""
+    if not held_back["objects"]:
+        return
+    session.console.info(
+        LazyMessage.define(
+            "New content held back until {at}: {count} objects ({megabytes} MB). To upload it immediately, run: "
+            "archiver replica sync --now",
+            singular=(
+                "New content held back until {at}: {count} object ({megabytes} MB). To upload it immediately, "
+                "run: archiver replica sync --now"
+            ),
+        ),
+        at=session.format_time(held_back["until"]),
+        count=held_back["objects"],
+        megabytes=f"{held_back['bytes'] / 1e6:.1f}",
+    )
 
 
 @command("Rebuild the archive from the bucket. Rerun to resume.")
@@ -186,8 +209,17 @@ def _rebuild_archive(
         bytes=rebuild_result.byte_count,
         path=target_folder,
     )
+    held_back_files = {held_back.sha256: held_back for held_back in rebuild_result.held_back_files}
     for sha256 in rebuild_result.missing_content:
-        console.info("Missing in the bucket: {sha256}", sha256=sha256)
+        if held_back := held_back_files.get(sha256):
+            console.info(
+                "Missing in the bucket, probably held back because it was new: {tag}:{path} ({sha256})",
+                tag=held_back.version_tag,
+                path=name_as_text(held_back.path),
+                sha256=sha256,
+            )
+        else:
+            console.info("Missing in the bucket: {sha256}", sha256=sha256)
     for restriction in rebuild_result.missing_restricted:
         console.info(
             "Restricted, and so not in the bucket: {path} of {filing} ({reason}). If the old server still has it, "

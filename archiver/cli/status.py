@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from archiver import clock
 from archiver.cli.durations import describe_duration
 from archiver.cli.parameters import json_option
 from archiver.cli.session import Session, command
@@ -239,7 +240,7 @@ def _print_lost_versions(session: Session, health: HealthReport) -> None:
 
 
 def _print_replica(session: Session, replica: ReplicaStatus | None) -> None:
-    """Print the state of the replica and the files that it lacks; print nothing if ``replica`` is None."""
+    """Print the state of the replica, what it lacks, and what is held back; nothing if ``replica`` is None."""
     if replica is None:
         return
     console = session.console
@@ -247,6 +248,12 @@ def _print_replica(session: Session, replica: ReplicaStatus | None) -> None:
         console.info("Replica: {url} (no Object Lock: bucket users can delete it)", url=replica.url)
     if replica.synced_at is None:
         console.info("Replica: {url} (no sync completed yet)", url=replica.url)
+    elif replica.lag.waiting_since is None and replica.lag.held_back:
+        console.info(
+            "Replica: {url} (complete except for new content, {at})",
+            url=replica.url,
+            at=session.format_time(replica.synced_at),
+        )
     elif replica.lag.waiting_since is None:
         console.info("Replica: {url} (complete, {at})", url=replica.url, at=session.format_time(replica.synced_at))
     else:
@@ -260,6 +267,20 @@ def _print_replica(session: Session, replica: ReplicaStatus | None) -> None:
             materials=replica.lag.material_count,
             megabytes=f"{replica.lag.byte_count / 1e6:.1f}",
             at=session.format_time(replica.lag.waiting_since),
+        )
+    if held_back := replica.lag.held_back:
+        console.info(
+            LazyMessage.define(
+                "  Held back until {at}, and so stored only here: {count} new objects ({megabytes} MB). To upload "
+                "them immediately, run: archiver replica sync --now",
+                singular=(
+                    "  Held back until {at}, and so stored only here: {count} new object ({megabytes} MB). To "
+                    "upload it immediately, run: archiver replica sync --now"
+                ),
+            ),
+            at=session.format_time(clock.format_time(held_back.last_release)),
+            count=held_back.object_count,
+            megabytes=f"{held_back.byte_count / 1e6:.1f}",
         )
 
 

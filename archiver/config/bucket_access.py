@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from archiver.config import value_types as types
 from archiver.config.schema import setting
 from archiver.errors import LazyMessage
+
+#: A week. Longer, and the replica would be no protection against the loss of the server for most of the work.
+LONGEST_GRACE_HOURS = 168
+_GRACE_HOURS = replace(
+    types.number(0),
+    requirement=LazyMessage("must be a number from 0 to {most}", most=LONGEST_GRACE_HOURS),
+    accepts=lambda hours: types.number(0).accepts(hours) and hours <= LONGEST_GRACE_HOURS,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +85,15 @@ class BucketAccess:
         types.TRANSFERS,
         default=8,
         summary=LazyMessage("Number of concurrent transfers, at most 64."),
+    )
+    grace_hours: float = setting(
+        "replica.grace_hours",
+        _GRACE_HOURS,
+        default=24.0,
+        summary=LazyMessage(
+            "Hours for which the replica holds back new content, which a lock would keep for years if it was "
+            "saved by mistake (0: none). A submission ends the period."
+        ),
     )
     alert_hours: float = setting(
         "replica.alert_hours",

@@ -133,7 +133,8 @@ class Daemon:
 
     def measure_gauges(self) -> Gauges:
         """Measure the gauges for the metrics; raises OSError or sqlite3.Error if the archive cannot be read."""
-        return measure_gauges(self._archive, self._snapshot, self.pipeline, self._watched_folder.state)
+        watch_state = self._watched_folder.state
+        return measure_gauges(self._archive, self._config, self._snapshot, self.pipeline, watch_state)
 
     def remember_problem(self, code: str, message: LazyMessage) -> None:
         """Keep a problem, with its code, for ``archiver status``; safe on every thread."""

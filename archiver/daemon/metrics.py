@@ -42,9 +42,12 @@ class Gauges:
     replica_behind_materials: int
     replica_behind_bytes: int
     replica_behind_since: float
+    replica_held_back_bytes: int
 
 
-def measure_gauges(archive: Archive, snapshot: Snapshot, pipeline: Pipeline, watch_state_code: str) -> Gauges:
+def measure_gauges(
+    archive: Archive, config: Config, snapshot: Snapshot, pipeline: Pipeline, watch_state_code: str
+) -> Gauges:
     """Measure the current gauges; raises OSError or sqlite3.Error if the archive cannot be read.
 
     ``watch_state_code`` is one of the states in :mod:`archiver.daemon.watch_state`.
@@ -54,7 +57,7 @@ def measure_gauges(archive: Archive, snapshot: Snapshot, pipeline: Pipeline, wat
     newest_event = archive.journal.newest_event()
     last_checkpoint = index.last_checkpoint()
     last_checkpoint_time = last_checkpoint[1] if last_checkpoint else None
-    replication_lag = read_replication_lag(archive)
+    replication_lag = read_replication_lag(archive, config)
     version_count = index.version_count()
     return Gauges(
         versions=version_count,
@@ -70,6 +73,7 @@ def measure_gauges(archive: Archive, snapshot: Snapshot, pipeline: Pipeline, wat
         replica_behind_materials=replication_lag.material_count,
         replica_behind_bytes=replication_lag.byte_count,
         replica_behind_since=_unix_seconds(replication_lag.waiting_since),
+        replica_held_back_bytes=replication_lag.held_back.byte_count if replication_lag.held_back else 0,
     )
 
 
@@ -91,7 +95,8 @@ _HELP_TEXTS = {
     "free_bytes": "Free space of the archive's filesystem.",
     "replica_behind_materials": "Materials that the replica does not have yet.",
     "replica_behind_bytes": "Bytes of content that the replica does not have yet.",
-    "replica_behind_since": "When the oldest of them was captured, Unix time; 0: nothing is missing.",
+    "replica_behind_since": "Since when the oldest of them has been waiting, Unix time; 0: nothing is missing.",
+    "replica_held_back_bytes": "Bytes of new content that the replica does not have yet on purpose.",
 }
 
 

@@ -12,6 +12,7 @@ from archiver.daemon.failures import FailureReporter
 from archiver.errors import ArchiverError, Busy, Reporter
 from archiver.replica.bucket import Bucket, TransferStopped
 from archiver.replica.connect import open_replica, sync_replica
+from archiver.replica.sync_result import HeldBackContent
 from archiver.retention.policy import accepted_policy
 from archiver.store.archive import Archive
 
@@ -78,7 +79,7 @@ class Replication:
         ``journal_head`` is the newest commit of the journal at the start: later events need another run.
         """
         try:
-            self._replicate_once()
+            held_back = self._replicate_once()
         except TransferStopped:
             # The daemon stops.  The first run after the next start continues from here.
             pass
@@ -97,14 +98,21 @@ class Replication:
         else:
             self._replicated_commit, self._failure_count = journal_head, 0
             self._postpone_next_run(_MIN_INTERVAL_SECONDS)
-            self._next_check_at = clock.monotonic_seconds() + _MAX_INTERVAL_SECONDS
+            next_check = _MAX_INTERVAL_SECONDS
+            if held_back is not None:
+                # The grace period of some content ends: that is no event, but it has to be sent then.
+                wait = (held_back.first_release - clock.read_clocks().wall).total_seconds()
+                next_check = max(min(next_check, wait + 1), _MIN_INTERVAL_SECONDS)
+            self._next_check_at = clock.monotonic_seconds() + next_check
 
     def _postpone_next_run(self, seconds: float) -> None:
         """Begin no run within the next ``seconds``, whatever is journalled until then."""
         self._earliest_run_at = clock.monotonic_seconds() + seconds
 
-    def _replicate_once(self) -> None:
+    def _replicate_once(self) -> HeldBackContent | None:
         """Bring the bucket up to date; open the archive and the connection for this run, and close them again.
+
+        Returns the new content that is held back.
 
         Raises Busy at once if another process replicates, TransferStopped after :meth:`stop`, and ArchiverError,
         OSError or sqlite3.Error for any other expected failure.
@@ -115,7 +123,7 @@ class Replication:
                 self._bucket = replica.bucket
                 # A lock is never shortened, so it lasts only as long as the retention that was accepted.
                 policy = accepted_policy(self._config, archive.index.retention_promises())
-                sync_replica(archive, replica, policy, lock_timeout=0, stopping=self._stopping)
+                return sync_replica(archive, replica, policy, lock_timeout=0, stopping=self._stopping).held_back
         finally:
             self._bucket = None
             # An error from closing the database must not replace the error that ended the run.

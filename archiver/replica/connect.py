@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 from archiver.config.settings import Config
 from archiver.errors import NotFoundError
@@ -29,6 +30,8 @@ class Replica:
     #: The objects known to be in the bucket.
     state: ReplicaState
     settings: BucketSettings
+    #: For how long new content is held back.
+    grace_period: timedelta
 
 
 @contextmanager
@@ -51,7 +54,7 @@ def open_replica(archive: Archive, config: Config) -> Iterator[Replica]:
 
     state = ReplicaState(replica_state_path(archive.root))
     try:
-        yield Replica(S3Bucket(settings), state, settings)
+        yield Replica(S3Bucket(settings), state, settings, timedelta(hours=config.replica.grace_hours))
     finally:
         state.close()
 
@@ -62,13 +65,15 @@ def sync_replica(
     policy: RetentionPolicy,
     lock_timeout: float,
     *,
+    ends_grace_period: bool = False,
     stopping: threading.Event | None = None,
     progress: Progress = lambda _sent, _total: None,
 ) -> SyncResult:
     """Bring the bucket up to date with the archive, with the settings of ``replica``.
 
-    Waits up to ``lock_timeout`` seconds for another sync to end. Once ``stopping`` is set, no further transfer is
-    begun. ``progress`` counts the bytes of content, and is called in the caller's thread.
+    With ``ends_grace_period``, new content is not held back. Waits up to ``lock_timeout`` seconds for another sync
+    to end. Once ``stopping`` is set, no further transfer is begun. ``progress`` counts the bytes of content, and
+    is called in the caller's thread.
 
     Raises the errors of :meth:`Replicator.sync`.
     """
@@ -78,6 +83,7 @@ def sync_replica(
         replica.state,
         uses_object_lock=replica.settings.uses_object_lock,
         thread_count=replica.settings.thread_count,
+        grace_period=timedelta(0) if ends_grace_period else replica.grace_period,
         stopping=stopping,
         progress=progress,
     )
@@ -102,5 +108,6 @@ def check_replica(
             report,
             uses_object_lock=replica.settings.uses_object_lock,
             thread_count=replica.settings.thread_count,
+            grace_period=replica.grace_period,
             sample_percent=sample_percent,
         )

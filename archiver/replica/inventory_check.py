@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ from archiver import clock
 from archiver.errors import LazyMessage, StorageError
 from archiver.replica import object_names
 from archiver.replica.bucket import Bucket, BucketProblem, ObjectInfo, ObjectMissing, ObjectVersion
-from archiver.replica.desired_objects import DesiredObject, compute_desired_objects
+from archiver.replica.desired_objects import DesiredObject, compute_desired_objects, may_be_held_back
 from archiver.retention.policy import RetentionPolicy
 from archiver.store.archive import Archive
 from archiver.verify.findings import WRONG_SIZE, Finding, VerifyReport
@@ -51,16 +51,18 @@ def check_inventory(
     uses_object_lock: bool,
     thread_count: int,
     sample_percent: float,
+    grace_period: timedelta = timedelta(0),
 ) -> None:
     """Add a finding to ``report`` for each difference between the bucket and the archive.
 
     ``sample_percent`` (0 to 100) of the content objects, chosen at random, are downloaded and hashed as well.
     ``uses_object_lock`` is False for a bucket that was accepted without object lock: its locks and holds are not
-    checked.
+    checked. Content that the bucket lacks because it is new, and held back for ``grace_period``, is noted.
 
     Raises BucketProblem if the bucket does not answer a request.
     """
-    desired_by_sha256 = compute_desired_objects(archive.index, policy, archive.compliance_time())
+    compliance_time, wall_time = archive.compliance_time(), clock.read_clocks().wall
+    desired_by_sha256 = compute_desired_objects(archive.index, policy, compliance_time)
     listed_versions = _list_versions_by_key(bucket)
     _check_delete_markers(listed_versions, report)
     stored_versions = {
@@ -74,9 +76,16 @@ def check_inventory(
         for sha256, desired in desired_by_sha256.items()
         if not desired.is_restricted
     }
+    held_back: list[DesiredObject] = []
     for key in sorted(expected_content.keys() - stored_versions.keys()):
-        report.add_finding("A070", key)  # an object is missing
-    content_check = _ContentCheck(bucket, uses_object_lock, sample_percent, clock.read_clocks().wall)
+        desired = expected_content[key].desired
+        if may_be_held_back(desired, grace_period, compliance_time, wall_time):
+            held_back.append(desired)
+        else:
+            report.add_finding("A070", key)  # an object is missing
+    if held_back:
+        report.add_note("replica", _describe_held_back(held_back))
+    content_check = _ContentCheck(bucket, uses_object_lock, sample_percent, wall_time)
     present_keys = sorted(expected_content.keys() & stored_versions.keys())
     with ThreadPoolExecutor(thread_count) as pool:
         for start in range(0, len(present_keys), _BATCH_SIZE):
@@ -86,6 +95,19 @@ def check_inventory(
             ):
                 report.findings += findings
     _check_history(archive, bucket, stored_versions, report, uses_object_lock=uses_object_lock)
+
+
+def _describe_held_back(held_back: Collection[DesiredObject]) -> LazyMessage:
+    """Return the note about content that the bucket lacks because of the grace period."""
+    note = LazyMessage.define(
+        "{count} content objects ({megabytes} MB) are not in the replica yet, because new content is held back.",
+        singular=(
+            "{count} content object ({megabytes} MB) is not in the replica yet, because new content is held back."
+        ),
+        code="note.held-back",
+    )
+    megabytes = sum(desired.size for desired in held_back) / 1e6
+    return note.with_fields(count=len(held_back), megabytes=f"{megabytes:.1f}")
 
 
 def _list_versions_by_key(bucket: Bucket) -> _Inventory:

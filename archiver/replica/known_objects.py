@@ -5,21 +5,24 @@ The database is derived data. If it is lost, the next sync lists the bucket and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from archiver import clock
 from archiver.store.sqlite import open_or_recreate, open_read_only_or_empty
 
-_SCHEMA_VERSION = 2
+_SCHEMA_VERSION = 3
 #: The last code point of Unicode. No key contains it, so it sorts after all keys with the same prefix.
 _LAST_CHARACTER = "\U0010ffff"
 _SCHEMA = """
 create table objects (
     key text primary key, version text not null, size integer not null, until text, held integer not null)
     without rowid;
+create table unsent (key text primary key, size integer not null, waited real not null) without rowid;
 create table meta (key text primary key, value text not null) without rowid;
 """
 # Keys of the table meta. A key without a row reads as an empty string.
@@ -31,6 +34,8 @@ _UNFINISHED_KEY = "unfinished"
 _SYNCED_AT_KEY = "synced_at"
 #: The number of the newest event in the bucket.
 _LAST_SENT_EVENT_KEY = "seq"
+#: The clocks at which the column ``waited`` of the table unsent was right, as JSON.
+_MEASURED_AT_KEY = "clocks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,15 @@ class ReplicatedObject:
     #: None for an object without a lock.
     locked_until: datetime | None
     has_legal_hold: bool
+
+
+class UnsentContent(NamedTuple):
+    """A content object that the last sync found in no record, because of its grace period or of a failure."""
+
+    #: In bytes.
+    size: int
+    #: How much of its grace period it had waited at the clocks of :meth:`ReplicaState.waits_measured_at`.
+    waited: timedelta
 
 
 def replica_state_path(archive_root: Path) -> Path:
@@ -115,6 +129,31 @@ class ReplicaState:
         """Delete the records of the objects with these keys. Keys without a record are ignored."""
         with self._database:
             self._database.executemany("delete from objects where key = ?", ((key,) for key in keys))
+
+    # --- content that waits
+
+    def unsent_content(self) -> dict[str, UnsentContent]:
+        """Return the content that waited at the last sync and is still in no record, as a dict by key."""
+        unsent_rows = self._database.execute(
+            "select key, size, waited from unsent where key not in (select key from objects)"
+        )
+        return {key: UnsentContent(size, timedelta(seconds=waited)) for key, size, waited in unsent_rows}
+
+    def waits_measured_at(self) -> clock.ClockReading | None:
+        """Return the clocks at which the waits of :meth:`unsent_content` were right; None before any sync."""
+        stored_clocks = self._read_meta(_MEASURED_AT_KEY)
+        return clock.parse_evidence(json.loads(stored_clocks)).reading if stored_clocks else None
+
+    def record_unsent(self, unsent: Mapping[str, UnsentContent], measured_at: clock.ClockReading) -> None:
+        """Replace the records of content that waits, by key, and of the clocks at which its waits are right."""
+        unsent_rows = ((key, content.size, content.waited.total_seconds()) for key, content in unsent.items())
+        stored_clocks = json.dumps(clock.make_evidence(measured_at.wall, measured_at))
+        with self._database:
+            self._database.execute("delete from unsent")
+            self._database.executemany("insert into unsent (key, size, waited) values (?, ?, ?)", unsent_rows)
+            self._database.execute(
+                "insert or replace into meta (key, value) values (?, ?)", (_MEASURED_AT_KEY, stored_clocks)
+            )
 
     # --- progress
 

@@ -27,6 +27,7 @@ from archiver.path_existence import is_there
 from archiver.profiles import FLOOR_YEARS
 from archiver.replica.bucket import Bucket, BucketProblem, ObjectMissing, ObjectVersion
 from archiver.replica.bucket_settings import settings_from_url
+from archiver.replica.desired_objects import HeldBackFile, find_held_back_files
 from archiver.replica.object_names import CONTENT_PREFIX, parse_content_key
 from archiver.replica.parallel_transfers import Progress, split_into_batches
 from archiver.replica.rebuild_history import rebuild_history
@@ -66,6 +67,8 @@ class RebuildResult:
     missing_content: tuple[str, ...] = ()
     #: The restrictions of the content that the bucket lacks because it is restricted; not in ``missing_content``.
     missing_restricted: tuple[Restriction, ...] = ()
+    #: The first file of each of these objects that was probably held back: it was new when the history ends.
+    held_back_files: tuple[HeldBackFile, ...] = ()
 
 
 def rebuild_from_url(
@@ -261,6 +264,7 @@ def _download_content(
         byte_count,
         tuple(sha256 for sha256 in missing_content if sha256 not in withheld),
         tuple(each for each in list_restrictions(archive.index) if each.sha256 in withheld),
+        tuple(find_held_back_files(archive, [sha256 for sha256 in missing_content if sha256 not in withheld])),
     )
 
 

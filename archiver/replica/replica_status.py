@@ -9,22 +9,29 @@ from typing import Any
 from archiver import clock
 from archiver.config.settings import Config
 from archiver.errors import LazyMessage
+from archiver.replica import object_names
 from archiver.replica.bucket_settings import read_replica_settings
-from archiver.replica.known_objects import ReplicaState, replica_state_path
+from archiver.replica.desired_objects import describe_held_back, measure_waiting_gain
+from archiver.replica.known_objects import ReplicaState, UnsentContent, replica_state_path
+from archiver.replica.sync_result import HeldBackContent
 from archiver.store.archive import Archive
 from archiver.store.index import overview
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicationLag:
-    """The part of the archive that is not in the bucket yet."""
+    """The part of the archive that is not in the bucket, although it should be."""
 
-    #: Added and modified materials of the versions whose events were not sent.
+    #: Added and modified materials of the versions whose events were not sent, and the content whose grace period
+    #: has ended.
     material_count: int = 0
-    #: Bytes of new content in these versions.
+    #: Bytes of new content in these versions, and of that content.
     byte_count: int = 0
-    #: When the oldest of these versions was captured (RFC 3339). None: the bucket has every version.
+    #: Since when the oldest of them has been waiting: a version since its capture, content since its grace period
+    #: ended (RFC 3339). None: the bucket has everything that it should have.
     waiting_since: str | None = None
+    #: New content that the bucket lacks only because of its grace period. None: nothing is held back.
+    held_back: HeldBackContent | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +53,21 @@ class ReplicaStatus:
             "bytes": self.lag.byte_count,
             "since": self.lag.waiting_since,
         }
-        return {"url": self.url, "locks": self.uses_object_lock, "synced_at": self.synced_at, "behind": behind}
+        held_back = self.lag.held_back
+        return {
+            "url": self.url,
+            "locks": self.uses_object_lock,
+            "synced_at": self.synced_at,
+            "behind": behind,
+            "held_back": {
+                "objects": held_back.object_count if held_back else 0,
+                "bytes": held_back.byte_count if held_back else 0,
+                "until": clock.format_time(held_back.last_release) if held_back else None,
+            },
+        }
 
     def overdue_problem(self, now: datetime, alert_hours: float) -> LazyMessage | None:
-        """Return a message for users if a version has waited for ``alert_hours`` or longer, otherwise None."""
+        """Return a message for users if something has waited for ``alert_hours`` or longer, otherwise None."""
         waiting_since = self.lag.waiting_since
         if waiting_since is None or now - clock.parse_time(waiting_since) < timedelta(hours=alert_hours):
             return None
@@ -68,13 +86,13 @@ def read_replica_status(archive: Archive, config: Config) -> ReplicaStatus | Non
     state = ReplicaState(replica_state_path(archive.root), read_only=True)
     try:
         return ReplicaStatus(
-            settings.url, settings.uses_object_lock, state.last_sync_time(), _measure_lag(archive, state)
+            settings.url, settings.uses_object_lock, state.last_sync_time(), _measure_lag(archive, config, state)
         )
     finally:
         state.close()
 
 
-def read_replication_lag(archive: Archive) -> ReplicationLag:
+def read_replication_lag(archive: Archive, config: Config) -> ReplicationLag:
     """Return how far the bucket is behind. An archive without a replica has no lag.
 
     Creates no ``replica.db``. If it is missing or damaged, everything counts as not sent.
@@ -83,12 +101,38 @@ def read_replication_lag(archive: Archive) -> ReplicationLag:
         return ReplicationLag()
     state = ReplicaState(replica_state_path(archive.root), read_only=True)
     try:
-        return _measure_lag(archive, state)
+        return _measure_lag(archive, config, state)
     finally:
         state.close()
 
 
-def _measure_lag(archive: Archive, state: ReplicaState) -> ReplicationLag:
-    """Return the lag after the newest event that was sent."""
-    material_count, new_bytes, first_captured_at = overview.additions_since(archive.index, state.last_sent_event())
-    return ReplicationLag(material_count, new_bytes, first_captured_at)
+def _measure_lag(archive: Archive, config: Config, state: ReplicaState) -> ReplicationLag:
+    """Return the lag: the versions after the newest event that was sent, and older content that waits."""
+    grace_period = timedelta(hours=config.replica.grace_hours)
+    last_sent_event = state.last_sent_event()
+    material_count, new_bytes, first_captured_at = overview.additions_since(archive.index, last_sent_event)
+    time_reading = clock.read_clocks()
+    gain = measure_waiting_gain(state.waits_measured_at(), time_reading, grace_period)
+    # A submission ends the grace period, and the last sync did not know of these.
+    submitted_at = {
+        object_names.content_key(sha256): at
+        for sha256, at in overview.contents_submitted_since(archive.index, last_sent_event).items()
+    }
+    waiting_since = [first_captured_at] if first_captured_at else []
+    held_back: dict[str, UnsentContent] = {}
+    for key, unsent in state.unsent_content().items():
+        content = unsent._replace(waited=unsent.waited + gain)
+        if key not in submitted_at and content.waited < grace_period:
+            held_back[key] = content
+            continue
+        material_count += 1
+        new_bytes += content.size
+        waiting_since.append(
+            submitted_at.get(key) or clock.format_time(time_reading.wall - (content.waited - grace_period))
+        )
+    return ReplicationLag(
+        material_count,
+        new_bytes,
+        min(waiting_since, default=None),
+        describe_held_back(held_back, grace_period, time_reading.wall),
+    )

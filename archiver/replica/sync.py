@@ -1,7 +1,7 @@
 """Bringing the bucket up to date with the archive: upload, lock, hold, and delete after disposals.
 
 Content is sent before the history that names it. So even after a crash, the bucket has all content that the
-history in the bucket names.
+history in the bucket names, except for new content, which is held back for a grace period.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -24,6 +24,7 @@ from archiver.replica.desired_objects import (
     compute_desired_history_state,
     compute_desired_objects,
     compute_lock_end,
+    hold_back_new_content,
 )
 from archiver.replica.existing_objects import claim_prefix, record_listed_bundles, record_listed_content
 from archiver.replica.known_objects import ReplicaState, ReplicatedObject
@@ -42,7 +43,7 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
-class _UnsentContent(NamedTuple):
+class _ContentToSend(NamedTuple):
     """A content object to upload."""
 
     sha256: str
@@ -63,20 +64,23 @@ class Replicator:
         *,
         uses_object_lock: bool,
         thread_count: int,
+        grace_period: timedelta = timedelta(0),
         stopping: threading.Event | None = None,
         progress: Progress = lambda _sent, _total: None,
     ) -> None:
         """Prepare a sync of ``archive`` with ``bucket``, whose known objects ``state`` holds.
 
         ``uses_object_lock`` is False for a bucket that was accepted without object lock: nothing is locked or held
-        there. Objects are transferred on ``thread_count`` threads. Once ``stopping`` is set, no transfer is begun
-        any more. ``progress`` is called after each batch with the bytes of content handled so far and in total.
+        there. Objects are transferred on ``thread_count`` threads. New content is held back for ``grace_period``.
+        Once ``stopping`` is set, no transfer is begun any more. ``progress`` is called after each batch with the
+        bytes of content handled so far and in total.
         """
         self._archive = archive
         self._bucket = bucket
         self._state = state
         self._uses_object_lock = uses_object_lock
         self._thread_count = thread_count
+        self._grace_period = grace_period
         self._stopping = stopping or threading.Event()
         self._progress = progress
         self._result = SyncResult()
@@ -99,23 +103,28 @@ class Replicator:
     def _sync_under_lock(self, policy: RetentionPolicy) -> SyncResult:
         """Run all steps of a sync in order. The caller holds the lock on ``replica.lock``.
 
-        A sync that fails leaves the state marked as unfinished, so the next one begins with a listing of the
-        bucket.
+        A sync that fails leaves the state marked as unfinished, so the next one lists the bucket first.
         """
         index = self._archive.index
         # Read the head before the desired content: later events may name content that this sync does not send.
         journal_head = index.head_commit
         # An event of an unknown kind may be a hold. Nothing is lifted or deleted until a release understands it.
         self._may_lift_and_delete = not index.unread_events()
-        now = clock.read_clocks().wall
-        desired_content = compute_desired_objects(index, policy, self._archive.compliance_time())
+        time_reading, compliance_time = clock.read_clocks(), self._archive.compliance_time()
+        now = time_reading.wall
+        desired_content = compute_desired_objects(index, policy, compliance_time)
         if not self._state.has_complete_records():
             self._record_listed_objects(now)
         self._state.begin_sync()
-        self._send_content(desired_content, now)
+        division = hold_back_new_content(
+            desired_content, self._state, compliance_time, time_reading, self._grace_period
+        )
+        self._result.held_back = division.held_back_summary
+        self._send_content(division.released, now)
         self._update_content_locks(desired_content, now)
         self._send_history(journal_head, compute_desired_history_state(desired_content, now), now)
         self._delete_disposed_content(desired_content, now)
+        self._state.record_unsent(division.held_back, time_reading)
         self._state.finish_sync(clock.read_clocks().wall)
         return self._result
 
@@ -148,13 +157,13 @@ class Replicator:
             recorded = recorded_objects.get(object_names.content_key(sha256))
             return recorded is not None and recorded.size == expected_size
 
-        unsent_content = [
-            _UnsentContent(sha256, desired)
+        content_to_send = [
+            _ContentToSend(sha256, desired)
             for sha256, desired in desired_content.items()
             if not desired.is_restricted and not is_sent(sha256, desired.size)
         ]
-        total_bytes, handled_bytes = sum(content.desired.size for content in unsent_content), 0
-        for unsent_batch in split_into_batches(unsent_content, _BATCH_SIZE):
+        total_bytes, handled_bytes = sum(content.desired.size for content in content_to_send), 0
+        for unsent_batch in split_into_batches(content_to_send, _BATCH_SIZE):
             # A lock cannot be taken back, and the sync may run for hours: ask again what is restricted by now.
             restricted_digests = restricted_content(self._archive.index)
             batch = [content for content in unsent_batch if content.sha256 not in restricted_digests]
@@ -170,16 +179,15 @@ class Replicator:
             handled_bytes += sum(content.desired.size for content in unsent_batch)
             self._progress(handled_bytes, total_bytes)
 
-    def _upload_content(self, content: _UnsentContent, now: datetime) -> ReplicatedObject | None:
+    def _upload_content(self, content: _ContentToSend, now: datetime) -> ReplicatedObject | None:
         """Upload a content object and return its record, or None if the archive lacks the content as well."""
         path = self._archive.content.path(content.sha256)
         if not is_there(path):
             # One missing file must not keep the others from being sent. ``verify`` reports it as a finding.
             self._result.missing_content.append(content.sha256)
             return None
-        return self._upload_with_lock(
-            object_names.content_key(content.sha256), path, content.sha256, content.desired, now
-        )
+        key = object_names.content_key(content.sha256)
+        return self._upload_with_lock(key, path, content.sha256, content.desired, now)
 
     def _upload_with_lock(
         self, key: str, source: Path, sha256: str, desired: DesiredObject, now: datetime

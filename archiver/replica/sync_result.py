@@ -28,6 +28,16 @@ class LockedContent(NamedTuple):
     is_restricted: bool = False
 
 
+class HeldBackContent(NamedTuple):
+    """The content that a sync left out because of its grace period."""
+
+    object_count: int
+    byte_count: int
+    #: When the first and the last of these objects may be sent, by the wall clock.
+    first_release: datetime
+    last_release: datetime
+
+
 @dataclass(slots=True)
 class SyncResult:
     """The work of a sync, and the objects the sync could not send or delete. The lists are in no order."""
@@ -42,6 +52,8 @@ class SyncResult:
     #: Content objects that were deleted.
     deleted_count: int = 0
     still_locked: list[LockedContent] = field(default_factory=list)
+    #: None if nothing is held back.
+    held_back: HeldBackContent | None = None
     #: The SHA-256 of content that neither the archive nor the bucket has.
     missing_content: list[str] = field(default_factory=list)
 

@@ -53,7 +53,7 @@ FIRST_RELEASE = {
     "note": "what about details",
 }
 #: What later releases say besides, and leave out where there is nothing to say.
-LATER = {"submit": "reason receipt_paths notice_paths", "note": "filings"}
+LATER = {"submit": "reason receipt_paths notice_paths", "note": "filings", "replica-sync": "now"}
 
 
 def wire_names(action_name: str, *, later: bool) -> str:
@@ -88,7 +88,7 @@ def field_values(field: RequestField) -> st.SearchStrategy[Any]:
     values: Mapping[object, st.SearchStrategy[Any]] = {
         str: texts,
         int: st.integers(-(10**9), 10**9),
-        bool: st.booleans(),
+        bool: st.just(True) if field.argument.is_omitted_when_empty else st.booleans(),
         date: st.dates(date(2000, 1, 1), date(9000, 12, 31)),
         tuple: st.lists(st.text(max_size=10), min_size=int(field.argument.is_omitted_when_empty), max_size=3).map(
             tuple

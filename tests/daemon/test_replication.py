@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
+from archiver import clock
 from archiver.config.loader import load_config
 from archiver.daemon import replication
 from archiver.daemon.replication import Replication
 from archiver.errors import LazyMessage, message_from
+from archiver.replica.sync_result import HeldBackContent
 from archiver.store.events.archive_events import ReplicaCreated
 from archiver.store.writing.drafts import Draft
 from tests.support.site import Site
@@ -47,3 +50,16 @@ def test_a_fault_of_the_program_is_told_and_waits_as_any_failure(
         "with your report."
     ]
     assert "ZeroDivisionError: a fault of the program" in log.read_text()
+
+
+def test_the_end_of_a_grace_period_makes_a_run_due(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is journalled at that moment, and content that is due is missing in the bucket."""
+    now = clock.read_clocks().wall
+    released_soon = HeldBackContent(1, 5, now + timedelta(minutes=2), now + timedelta(hours=20))
+    runner = Replication(load_config(site.config), lambda *_, **__: None)
+    monkeypatch.setattr(Replication, "_replicate_once", lambda _: released_soon)
+    runner._run_replication("a commit")
+    assert 100 < runner._next_check_at - clock.monotonic_seconds() < 130
+    monkeypatch.setattr(Replication, "_replicate_once", lambda _: None)
+    runner._run_replication("a commit")
+    assert runner._next_check_at - clock.monotonic_seconds() > 3500

@@ -68,7 +68,8 @@ def write_keys(path: Path, access: str, secret: str) -> Path:
 
 
 def give_keys(site: Site, keys: Path) -> None:
-    site.configure(replica={"credentials": keys})
+    # Without a grace period, each sync sends everything; test_grace_period.py has one.
+    site.configure(replica={"credentials": keys, "grace_hours": 0})
 
 
 @pytest.fixture

@@ -92,7 +92,7 @@ def test_everything_comes_back_from_the_bucket_alone(replicated: Site, server: S
     # And it is an archive like any other: it goes on.
     recovered.write("推荐/首次/自评估 报告", "third draft")
     recovered.catch_up()
-    sent = recovered.run("replica", "sync").stdout
+    sent = recovered.run("replica", "sync", "--now").stdout
     assert sent.startswith("Uploaded objects: 1 ")
     assert {each["code"] for each in recovered.json("verify", "--replica", code=5)["findings"]} == {"A075"}
 

@@ -433,6 +433,21 @@ def test_a_slow_bucket_delays_neither_versions_nor_the_end(plain: Site, server: 
         process.stdout.close()
 
 
+def test_a_person_sends_new_content_at_once(replicated: Site) -> None:
+    replicated.configure(replica={"grace_hours": 24})
+    replicated.write("推荐/首次/新", "new")
+    replicated.catch_up()
+    done = replicated.run("replica", "sync").stdout
+    assert "1 object (0.0 MB)" in done
+    assert "archiver replica sync --now" in done
+    report = replicated.json("verify", "--replica-sample", "100")
+    assert report["ok"]
+    assert [note["code"] for note in report["notes"]] == ["note.held-back"]
+    sent = replicated.json("replica", "sync", "--now")
+    assert (sent["sent"], sent["held_back"]) == (1, {"objects": 0, "bytes": 0, "until": None})
+    assert replicated.json("verify", "--replica-sample", "100")["notes"] == []
+
+
 def test_an_unreachable_bucket_is_told_once_in_a_while(plain: Site, server: Server, url: str) -> None:
     with proxied(server.base) as proxy:
         plain.run("replica", "init", "--url", url, "--endpoint", proxy.endpoint)

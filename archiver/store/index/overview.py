@@ -9,7 +9,7 @@ from archiver.clock import WallClockMark
 from archiver.model import Material, Submission
 from archiver.store.index.queries import Index
 from archiver.store.index.submission_files import FileKey, list_submission_files
-from archiver.store.index.version_rows import build_material
+from archiver.store.index.version_rows import build_material, proven_time_sql
 
 
 class ContentInterval(NamedTuple):
@@ -48,6 +48,14 @@ class UnsubmittedChange(NamedTuple):
 
     submitted_tag: str  # the signed tag of the last submission
     newest_tag: str  # the tag of the newest version
+
+
+class FirstCapture(NamedTuple):
+    """The first file with a content."""
+
+    version_tag: str
+    path: bytes
+    proven_time: str  # from which the content's retention runs (RFC 3339, UTC)
 
 
 class Additions(NamedTuple):
@@ -157,6 +165,30 @@ def clock_marks_by_tag(index: Index) -> dict[str, WallClockMark]:
         "join (select seq, tag from versions union all select seq, tag from submitted) t on t.seq = m.seq"
     )
     return {tag: WallClockMark(*sizes) for tag, *sizes in mark_rows}
+
+
+def first_capture(index: Index, sha256: str) -> FirstCapture | None:
+    """Return the first file with the content ``sha256``; None if no version has it."""
+    capture_rows = index.query(
+        f"select v.tag, m.path, {proven_time_sql('v')} from materials m join versions v "
+        "on v.submission = m.submission and v.number = m.first where m.sha256 = ? order by v.seq, m.path limit 1",
+        (sha256,),
+    )
+    return next((FirstCapture(*row) for row in capture_rows), None)
+
+
+def contents_submitted_since(index: Index, seq: int) -> dict[str, str]:
+    """Return the content of versions submitted after the event number ``seq``: SHA-256 -> time of the submission.
+
+    The time (RFC 3339, UTC) is that of the first of these submissions.
+    """
+    submitted_rows = index.query(
+        "select m.sha256, min(h.at) from submitted h join versions v on v.id = h.version "
+        "join materials m on m.submission = v.submission and m.first <= v.number "
+        "and (m.until is null or m.until > v.number) where h.seq > ? and m.size > 0 group by 1",
+        (seq,),
+    )
+    return dict(submitted_rows)
 
 
 def additions_since(index: Index, seq: int) -> Additions:
