@@ -16,7 +16,7 @@ from archiver.audit.copy_pool import CopyPool
 from archiver.audit.export_selection import ExportSelection
 from archiver.audit.package_writer import PackageWriter
 from archiver.audit.report_model import Presentation
-from archiver.documents.cache import DocumentCache
+from archiver.documents.cache import open_document_cache
 from archiver.documents.reader import DocumentReader
 from archiver.errors import StorageError, UsageError
 from archiver.path_existence import is_folder, is_there
@@ -72,7 +72,7 @@ def export_package(
     try:
         partial_path.mkdir(parents=True)
         bag_writer = BagWriter(partial_path, copy_pool, ("sha256", "sm3") if sm3 else ("sha256",))
-        with DocumentReader(DocumentCache(archive.root)) as document_reader:
+        with DocumentReader(open_document_cache(archive)) as document_reader:
             package_writer = PackageWriter(archive, bag_writer, selection, policy, presentation, document_reader)
             package_writer.start_copies(versions)
             sign_journal()

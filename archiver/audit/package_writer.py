@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from archiver import __version__, clock
@@ -24,7 +23,7 @@ from archiver.audit.version_notes import VersionNotes
 from archiver.documents.integrity import DEFECTS
 from archiver.documents.reader import DocumentReader
 from archiver.errors import LazyMessage, StorageError
-from archiver.intake.snapshot import SkippedPath, Snapshot
+from archiver.intake.snapshot import SkippedPath, open_snapshot_read_only
 from archiver.model import Event, Material, Version
 from archiver.retention.policy import RetentionPolicy, decide_retention
 from archiver.store import names
@@ -330,7 +329,7 @@ class PackageWriter:
 
         ``compared_at`` is the time of the last scan of the whole watched folder, None before the first.
         """
-        snapshot = Snapshot(Path(self._archive.root, "state.db"), read_only=True)
+        snapshot = open_snapshot_read_only(self._archive)
         try:
             return {
                 "compared_at": snapshot.meta("last_scan") or None,

@@ -93,12 +93,12 @@ def _print_text_changes(
 
     ``changes`` are the changes from ``old_version`` to the newer version; only modifications are considered.
     """
-    from archiver.documents.cache import DocumentCache
+    from archiver.documents.cache import open_document_cache
     from archiver.documents.reader import DocumentReader
     from archiver.filings.version_differences import compare_texts
     from archiver.store.names import name_as_text
 
-    with DocumentReader(DocumentCache(archive.root)) as reader:
+    with DocumentReader(open_document_cache(archive)) as reader:
         for text_change in compare_texts(archive.index, archive.content, reader, old_version, changes):
             console.print_line("")
             console.print_line(name_as_text(text_change.change.path))

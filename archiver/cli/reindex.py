@@ -25,12 +25,16 @@ if TYPE_CHECKING:
 def reindex_command(session: Session, accepts_loss: bool, is_confirmed: bool) -> None:
     """Rebuild the index and print the number of versions.
 
-    With ``accepts_loss``, continue after a damaged journal instead, as :func:`_accept_loss` does.
+    With ``accepts_loss``, continue after a damaged journal instead, as :func:`_accept_loss` does.  Without it,
+    raises StorageError, and rebuilds nothing, if a database shows that an older journal was put in place.
     """
+    from archiver.store.repair.foreign_index import check_journal_is_complete
+
     archive = session.open_archive()
     if accepts_loss:
         _accept_loss(session, is_confirmed=is_confirmed)
         return
+    check_journal_is_complete(archive)
     with archive.writing(session.lock_timeout):
         archive.reindex()
     version_count = archive.index.version_count()

@@ -3,6 +3,10 @@
 The cache holds text of materials.  Therefore only the owner can read it, and a disposal removes the entries of the
 content that it deletes.  An entry that another user could have written is not used, because a report would show it
 as content of the archive.
+
+A file in the folder names the archive, its newest event, and the number of disposals when the entries were made.
+The entries of another archive, of a history that the journal lacks, or from before a disposal, are not believed:
+another program may have made them, or they hold text that was destroyed. The owner's next process deletes them.
 """
 
 from __future__ import annotations
@@ -13,18 +17,61 @@ import shutil
 import stat
 import tempfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from archiver.documents.document import Document
+from archiver.model import JournalPoint
 from archiver.path_existence import is_there
 
+if TYPE_CHECKING:
+    from archiver.store.archive import Archive
+
 CACHE_FOLDER = "documents"
+#: Names the origin of the entries, as JSON.
+_ORIGIN_FILE = "origin.json"
 #: Part of each file name. Raised when a release reads documents differently, so that old entries are not found.
 _FORMAT_VERSION = 1
 #: The fastest level of zlib: most entries are read only a few times, so a smaller file saves little.
 _COMPRESSION_LEVEL = 1
+
+
+@dataclass(frozen=True, slots=True)
+class CacheOrigin:
+    """The archive and its state when the entries of a cache were made."""
+
+    #: The newest event.
+    point: JournalPoint
+    #: How many disposals had been certified.
+    disposal_count: int
+
+
+def open_document_cache(archive: Archive) -> DocumentCache:
+    """Return the document cache of ``archive``, emptied or unused if its entries are not to be believed.
+
+    Raises StorageError if the journal cannot be read.
+    """
+    document_cache = DocumentCache(archive.root)
+    present_origin = present_cache_origin(archive)
+    if present_origin is not None:
+        document_cache.bind(
+            present_origin,
+            lambda origin: (
+                origin.disposal_count == present_origin.disposal_count and archive.journal.has_event(origin.point)
+            ),
+        )
+    return document_cache
+
+
+def present_cache_origin(archive: Archive) -> CacheOrigin | None:
+    """Return the origin of entries that are made now; None for an archive without events."""
+    point = archive.index.journal_point
+    if point is None:
+        return None
+    return CacheOrigin(point, sum(1 for disposal in archive.index.disposals() if disposal.certified))
 
 
 class DocumentCache:
@@ -38,6 +85,64 @@ class DocumentCache:
         """Use the cache below ``archive_folder``, created by :meth:`put`."""
         self._archive_folder = archive_folder
         self._cache_folder = archive_folder / CACHE_FOLDER
+        #: False for entries of another origin that this process cannot delete.
+        self._is_believed = True
+
+    def bind(self, origin: CacheOrigin, is_valid: Callable[[CacheOrigin], bool]) -> None:
+        """Delete all entries unless ``is_valid`` accepts their origin, and record ``origin`` as the new one.
+
+        If they cannot be deleted, because another user or a full disk is in the way, no entry is used. Never
+        raises OSError.
+        """
+        recorded_origin = self._read_origin()
+        self._is_believed = recorded_origin is not None and is_valid(recorded_origin)
+        if recorded_origin == origin and self._is_believed:
+            return
+        try:
+            if self._owner_uid() != os.geteuid():
+                return
+            if not self._is_believed and is_there(self._cache_folder, follow_links=False):
+                shutil.rmtree(self._cache_folder)
+            self._ensure_private_folder(self._cache_folder)
+            self._write_origin(origin)
+        except OSError:
+            # The entries stay. Without their origin they are not used, and each document is read again.
+            return
+        self._is_believed = True
+
+    def renew(self, origin: CacheOrigin | None) -> None:
+        """Record ``origin`` for the entries that are there, which a disposal has left; never raises OSError."""
+        # Without the record, the next process deletes the entries, and reads the documents again.
+        with suppress(OSError):
+            if origin is not None and self._is_believed and self._owner_uid() == os.geteuid():
+                self._write_origin(origin)
+
+    def _read_origin(self) -> CacheOrigin | None:
+        """Return the recorded origin; None if there is none that only the owner can have written."""
+        try:
+            if not self._is_trusted(self._cache_folder / _ORIGIN_FILE):
+                return None
+            members = json.loads((self._cache_folder / _ORIGIN_FILE).read_bytes())
+            point = JournalPoint(members["archive"], members["seq"], members["digest"], members["head"])
+            return CacheOrigin(point, members["disposals"])
+        except (OSError, ValueError, TypeError, KeyError):
+            # The file is missing, damaged or of another release: nothing shows where the entries are from.
+            return None
+
+    def _write_origin(self, origin: CacheOrigin) -> None:
+        """Record the origin, in one rename; raises OSError."""
+        point = origin.point
+        members = {
+            "archive": point.archive_id,
+            "seq": point.seq,
+            "digest": point.sha256,
+            "head": point.commit,
+            "disposals": origin.disposal_count,
+        }
+        temporary_fd, temporary_path = tempfile.mkstemp(dir=self._cache_folder)
+        with os.fdopen(temporary_fd, "wb") as origin_file:
+            origin_file.write(json.dumps(members).encode("ascii"))
+        os.rename(temporary_path, self._cache_folder / _ORIGIN_FILE)
 
     def get(self, sha256: str, document_type: str, with_text: bool) -> Document | None:
         """Return the document cached for the content ``sha256``; None if there is no trustworthy entry.
@@ -48,7 +153,7 @@ class DocumentCache:
         """
         entry_path = self._entry_path(sha256, document_type, with_text)
         try:
-            if not self._is_trusted(entry_path):
+            if not self._is_believed or not self._is_trusted(entry_path):
                 return None
             return Document.from_json(json.loads(zlib.decompress(entry_path.read_bytes())))
         except (OSError, ValueError, TypeError, KeyError, zlib.error):
@@ -64,7 +169,7 @@ class DocumentCache:
         entry_path = self._entry_path(sha256, document.kind, with_text)
         # Without the entry, the document is only read once more.
         with suppress(OSError):
-            if self._owner_uid() != os.geteuid():
+            if self._owner_uid() != os.geteuid() or not self._is_believed:
                 # The owner could not remove a file that root creates here.
                 return
             for folder in (self._cache_folder, entry_path.parent):

@@ -24,7 +24,7 @@ from archiver.intake.layout import Group, group_of_submission, locate_path
 from archiver.intake.path_reasons import UNREADABLE_FILE, UNREADABLE_FOLDER
 from archiver.intake.scan import Scanner, ScanResult, is_unreadable
 from archiver.intake.seed_snapshot import seed_snapshot
-from archiver.intake.snapshot import SkippedPath, Snapshot, State, open_snapshot
+from archiver.intake.snapshot import SkippedPath, Snapshot, State, open_snapshot, open_snapshot_read_only
 from archiver.model import Material, Submission
 from archiver.store import names
 from archiver.store.archive import Archive
@@ -40,7 +40,7 @@ def find_changed_paths(archive: Archive, config: Config, submission: Submission)
     ``state.db`` cannot be read.
     """
     access = open_access(config.watch, archive.root)
-    snapshot = Snapshot(archive.root / "state.db", read_only=True)
+    snapshot = open_snapshot_read_only(archive)
     try:
         group = group_of_submission(submission)
         scan_result = _scan_group(snapshot, access, config, group)
@@ -56,7 +56,7 @@ def scan_read_only(archive: Archive, config: Config) -> ScanResult:
     Raises FileNotFoundError if the watched folder is missing, and otherwise as :func:`find_changed_paths`.
     """
     access = open_access(config.watch, archive.root)
-    snapshot = Snapshot(archive.root / "state.db", read_only=True)
+    snapshot = open_snapshot_read_only(archive)
     try:
         return Scanner(access, IgnoreRules(config.ignore)).scan(snapshot)
     finally:
@@ -72,7 +72,7 @@ def check_submission_readable(archive: Archive, config: Config, submission: Subm
     Raises SubmissionRefused if a path cannot be read, and otherwise as :func:`find_changed_paths`.
     """
     access = open_access(config.watch, archive.root)
-    snapshot = Snapshot(archive.root / "state.db", read_only=True)
+    snapshot = open_snapshot_read_only(archive)
     try:
         _readable_changes(snapshot, access, config, submission)
     finally:

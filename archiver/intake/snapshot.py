@@ -19,6 +19,7 @@ from archiver.store.archive import Archive
 from archiver.store.content.source import StatData
 from archiver.store.repair import set_aside
 from archiver.store.sqlite import (
+    IN_MEMORY,
     file_identity,
     from_stored_integer,
     open_or_recreate,
@@ -88,7 +89,7 @@ class Snapshot:
         """
         self._path = path
         self._database = (
-            open_read_only_or_empty(path, _SCHEMA)
+            open_read_only_or_empty(path, _SCHEMA, _SCHEMA_VERSION)
             if read_only
             else open_or_recreate(path, _SCHEMA, _SCHEMA_VERSION)
         )
@@ -203,6 +204,13 @@ class Snapshot:
                 "delete from skipped where path = ? and source = 'read'", ((path,) for path in states)
             )
 
+    def bind(self, point: JournalPoint) -> None:
+        """Delete everything, and record ``point`` as the :attr:`journal_point`, for rows that name no archive."""
+        with self._database:
+            for table in ("entries", "captured", "skipped", "pending", "meta"):
+                self._database.execute(f"delete from {table}")
+            write_journal_point(self._database, point)
+
     # --- messages for status
 
     def note_scan(
@@ -294,12 +302,27 @@ def open_snapshot(archive: Archive, lock_timeout: float) -> Snapshot:
     with contextlib.ExitStack() as open_resources:
         snapshot = open_resources.enter_context(contextlib.closing(Snapshot(path)))
         if not is_from_other_history(archive, snapshot):
+            if snapshot.journal_point is None and (point := archive.index.journal_point) is not None:
+                # It is new, or nothing shows that it is of this archive.
+                snapshot.bind(point)
             # The caller closes the snapshot.
             open_resources.pop_all()
             return snapshot
     with archive.writing(lock_timeout):
         set_aside.set_aside(archive.root, path.name)
     return Snapshot(path)
+
+
+def open_snapshot_read_only(archive: Archive) -> Snapshot:
+    """Open the archive's ``state.db`` to read, for the caller to close; empty if it is of another history.
+
+    If the journal is damaged, the file is believed, because nothing can be compared.  Raises sqlite3.Error.
+    """
+    snapshot = Snapshot(archive.root / "state.db", read_only=True)
+    if archive.journal_damage() is None and is_from_other_history(archive, snapshot):
+        snapshot.close()
+        return Snapshot(IN_MEMORY, read_only=True)
+    return snapshot
 
 
 def is_from_other_history(archive: Archive, snapshot: Snapshot) -> bool:

@@ -13,7 +13,7 @@ from archiver.errors import NotFoundError
 from archiver.replica.bucket import Bucket
 from archiver.replica.bucket_settings import BucketSettings, read_replica_settings
 from archiver.replica.inventory_check import check_inventory
-from archiver.replica.known_objects import ReplicaState, replica_state_path
+from archiver.replica.known_objects import ReplicaState, open_state
 from archiver.replica.parallel_transfers import Progress
 from archiver.replica.sync import Replicator
 from archiver.replica.sync_result import SyncResult
@@ -52,7 +52,7 @@ def open_replica(archive: Archive, config: Config) -> Iterator[Replica]:
     # Importing boto3 takes longer than most commands, and only the replica needs it.
     from archiver.replica.s3 import S3Bucket
 
-    state = ReplicaState(replica_state_path(archive.root))
+    state = open_state(archive, settings)
     try:
         yield Replica(S3Bucket(settings), state, settings, timedelta(hours=config.replica.grace_hours))
     finally:

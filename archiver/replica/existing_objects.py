@@ -154,6 +154,20 @@ def record_listed_content(
     state.delete_object_records(absent_keys)
 
 
+def has_unrecorded_bundles(bucket: Bucket, state: ReplicaState) -> bool:
+    """Return True if the bucket has a bundle after the newest recorded one, which a copy of ``state`` has sent.
+
+    An older copy of ``replica.db`` was put in place then, or a sync crashed, and other records may be wrong, too.
+    Raises BucketProblem if the bucket fails.
+    """
+    newest_span = object_names.find_newest_span(state.objects_below(object_names.HISTORY_PREFIX))
+    newest_recorded_key = object_names.bundle_key(newest_span) if newest_span else ""
+    return any(
+        not version.is_delete_marker and state.find_object(version.key) is None
+        for version in bucket.list_versions(object_names.HISTORY_PREFIX, newest_recorded_key)
+    )
+
+
 def record_listed_bundles(
     archive: Archive, bucket: Bucket, state: ReplicaState, newest_span: EventSpan | None
 ) -> EventSpan | None:

@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from archiver import clock
-from archiver.store.sqlite import open_or_recreate, open_read_only_or_empty
+from archiver.model import JournalPoint
+from archiver.replica.bucket_settings import BucketSettings
+from archiver.store.archive import Archive
+from archiver.store.sqlite import (
+    IN_MEMORY,
+    open_or_recreate,
+    open_read_only_or_empty,
+    read_journal_point,
+    write_journal_point,
+)
 
 _SCHEMA_VERSION = 3
 #: The last code point of Unicode. No key contains it, so it sorts after all keys with the same prefix.
@@ -33,7 +42,9 @@ _UNFINISHED_KEY = "unfinished"
 #: When a sync last sent everything (RFC 3339).
 _SYNCED_AT_KEY = "synced_at"
 #: The number of the newest event in the bucket.
-_LAST_SENT_EVENT_KEY = "seq"
+_LAST_SENT_EVENT_KEY = "sent"
+#: The bucket that has the objects. The keys of the journal point are those of :mod:`archiver.store.sqlite`.
+_BUCKET_KEY = "bucket"
 #: The clocks at which the column ``waited`` of the table unsent was right, as JSON.
 _MEASURED_AT_KEY = "clocks"
 
@@ -79,7 +90,7 @@ class ReplicaState:
         Raises sqlite3.Error for any other failure.
         """
         self._database = (
-            open_read_only_or_empty(path, _SCHEMA)
+            open_read_only_or_empty(path, _SCHEMA, _SCHEMA_VERSION)
             if read_only
             else open_or_recreate(path, _SCHEMA, _SCHEMA_VERSION)
         )
@@ -87,6 +98,37 @@ class ReplicaState:
     def close(self) -> None:
         """Close the database."""
         self._database.close()
+
+    @classmethod
+    def empty(cls) -> ReplicaState:
+        """Return a state in memory without any record, for reading."""
+        return cls(IN_MEMORY, read_only=True)
+
+    # --- the archive and the bucket
+
+    @property
+    def journal_point(self) -> JournalPoint | None:
+        """Return the newest event of the journal when the records were made; None if nothing is recorded."""
+        return read_journal_point(self._database)
+
+    @property
+    def bucket_address(self) -> str:
+        """Return the address of the bucket that has the objects; empty if nothing is recorded."""
+        return self._read_meta(_BUCKET_KEY)
+
+    def bind(self, point: JournalPoint, bucket_address: str) -> None:
+        """Record to which journal and to which bucket the records belong."""
+        with self._database:
+            write_journal_point(self._database, point)
+            self._database.execute(
+                "insert or replace into meta (key, value) values (?, ?)", (_BUCKET_KEY, bucket_address)
+            )
+
+    def forget_everything(self) -> None:
+        """Delete all records: the next sync lists the bucket."""
+        with self._database:
+            for table in ("objects", "unsent", "meta"):
+                self._database.execute(f"delete from {table}")
 
     # --- objects
 
@@ -201,3 +243,32 @@ def _build_object(version_id: str, size: int, locked_until: str | None, has_lega
     return ReplicatedObject(
         version_id, size, clock.parse_time(locked_until) if locked_until else None, bool(has_legal_hold)
     )
+
+
+def open_state(archive: Archive, settings: BucketSettings, *, read_only: bool = False) -> ReplicaState:
+    """Open ``replica.db``, for the caller to close.
+
+    The records of another archive, another history of this one, or another bucket are not believed: content that
+    they name would never be sent. They are deleted, or with ``read_only`` left alone, and the state is empty.
+
+    Raises sqlite3.Error if the file cannot be used, StorageError if the journal cannot be read.
+    """
+    state = ReplicaState(replica_state_path(archive.root), read_only=read_only)
+    bucket_address = f"{settings.endpoint_url} {settings.url}"
+    recorded_point, newest_point = state.journal_point, archive.index.journal_point
+    is_believed = (
+        recorded_point is not None
+        and state.bucket_address == bucket_address
+        # Beside a damaged journal nothing can be compared, and nothing is sent.
+        and (archive.journal_damage() is not None or archive.journal.has_event(recorded_point))
+    )
+    if read_only:
+        if is_believed:
+            return state
+        state.close()
+        return ReplicaState.empty()
+    if not is_believed:
+        state.forget_everything()
+    if newest_point is not None:
+        state.bind(newest_point, bucket_address)
+    return state

@@ -12,7 +12,7 @@ from archiver.errors import LazyMessage
 from archiver.replica import object_names
 from archiver.replica.bucket_settings import read_replica_settings
 from archiver.replica.desired_objects import describe_held_back, measure_waiting_gain
-from archiver.replica.known_objects import ReplicaState, UnsentContent, replica_state_path
+from archiver.replica.known_objects import ReplicaState, UnsentContent, open_state
 from archiver.replica.sync_result import HeldBackContent
 from archiver.store.archive import Archive
 from archiver.store.index import overview
@@ -78,12 +78,12 @@ class ReplicaStatus:
 def read_replica_status(archive: Archive, config: Config) -> ReplicaStatus | None:
     """Return the status of the replica, or None for an archive without a replica.
 
-    Creates no ``replica.db``. If it is missing or damaged, everything counts as not sent.
+    Creates no ``replica.db``. If it is missing, damaged or not believed, everything counts as not sent.
     """
     settings = read_replica_settings(archive, config)
     if settings is None:
         return None
-    state = ReplicaState(replica_state_path(archive.root), read_only=True)
+    state = open_state(archive, settings, read_only=True)
     try:
         return ReplicaStatus(
             settings.url, settings.uses_object_lock, state.last_sync_time(), _measure_lag(archive, config, state)
@@ -93,17 +93,9 @@ def read_replica_status(archive: Archive, config: Config) -> ReplicaStatus | Non
 
 
 def read_replication_lag(archive: Archive, config: Config) -> ReplicationLag:
-    """Return how far the bucket is behind. An archive without a replica has no lag.
-
-    Creates no ``replica.db``. If it is missing or damaged, everything counts as not sent.
-    """
-    if archive.index.current_replica() is None:
-        return ReplicationLag()
-    state = ReplicaState(replica_state_path(archive.root), read_only=True)
-    try:
-        return _measure_lag(archive, config, state)
-    finally:
-        state.close()
+    """Return how far the bucket is behind, see :func:`read_replica_status`. Without a replica there is no lag."""
+    replica_status = read_replica_status(archive, config)
+    return ReplicationLag() if replica_status is None else replica_status.lag
 
 
 def _measure_lag(archive: Archive, config: Config, state: ReplicaState) -> ReplicationLag:

@@ -26,7 +26,12 @@ from archiver.replica.desired_objects import (
     compute_lock_end,
     hold_back_new_content,
 )
-from archiver.replica.existing_objects import claim_prefix, record_listed_bundles, record_listed_content
+from archiver.replica.existing_objects import (
+    claim_prefix,
+    has_unrecorded_bundles,
+    record_listed_bundles,
+    record_listed_content,
+)
 from archiver.replica.known_objects import ReplicaState, ReplicatedObject
 from archiver.replica.object_names import EventSpan
 from archiver.replica.parallel_transfers import Progress, run_in_parallel, split_into_batches
@@ -113,7 +118,7 @@ class Replicator:
         time_reading, compliance_time = clock.read_clocks(), self._archive.compliance_time()
         now = time_reading.wall
         desired_content = compute_desired_objects(index, policy, compliance_time)
-        if not self._state.has_complete_records():
+        if not self._state.has_complete_records() or has_unrecorded_bundles(self._bucket, self._state):
             self._record_listed_objects(now)
         self._state.begin_sync()
         division = hold_back_new_content(

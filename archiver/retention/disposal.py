@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from archiver.documents.cache import DocumentCache
+from archiver.documents.cache import open_document_cache, present_cache_origin
 from archiver.errors import ArchiverError, NotFoundError, RetentionRefused, UsageError
 from archiver.model import Version
 from archiver.retention.certificate import build_certificate
@@ -212,7 +212,8 @@ def _delete_and_certify(archive: Archive, writer: Writer, plan_id: str) -> Dispo
     deletable_sizes = {sha256: size for sha256, size in plan["objects"] if sha256 not in needed_digests}
     kept_digests = [sha256 for sha256, _ in plan["objects"] if sha256 in needed_digests]
     archive.content.destroy_objects(deletable_sizes)
-    DocumentCache(archive.root).remove_entries(deletable_sizes)
+    document_cache = open_document_cache(archive)
+    document_cache.remove_entries(deletable_sizes)
     deleted_bytes = sum(deletable_sizes.values())
     details = DisposalCertified(
         plan_sha256=disposal.plan_sha256,
@@ -225,6 +226,7 @@ def _delete_and_certify(archive: Archive, writer: Writer, plan_id: str) -> Dispo
     attachments = {file_name: io.BytesIO(file_bytes) for file_name, file_bytes in certificate_files.items()}
     # Another key than the journal's would sign a certificate that is a finding for ever.
     writer.write_batch([Draft(plan_id, details, attachments)], head_rule=HeadRule.REQUIRED)
+    document_cache.renew(present_cache_origin(archive))
     return DisposalResult(plan_id, len(deletable_sizes), deleted_bytes, len(kept_digests))
 
 

@@ -26,7 +26,7 @@ from archiver.filings.due.deadlines import Deadline, compute_open_deadlines
 from archiver.filings.due.reminders import find_display_alerts
 from archiver.filings.register import filings_from_events
 from archiver.filings.unrecorded_papers import UnrecordedPaper, find_unrecorded_papers
-from archiver.intake.snapshot import PendingEntry, SkippedPath, Snapshot
+from archiver.intake.snapshot import PendingEntry, SkippedPath, Snapshot, open_snapshot_read_only
 from archiver.model import UnreadEvent
 from archiver.path_existence import is_folder, is_there
 from archiver.replica.replica_status import ReplicaStatus, read_replica_status
@@ -259,7 +259,7 @@ def collect_health_report(archive: Archive, config: Config) -> HealthReport:
 
     Raises StorageError or OSError if the archive cannot be read.
     """
-    snapshot = Snapshot(archive.root / "state.db", read_only=True)
+    snapshot = open_snapshot_read_only(archive)
     try:
         return _build_report(archive, config, snapshot)
     finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -24,7 +23,7 @@ from archiver.store.head_history import HeadHistory
 from archiver.store.index import index_files
 from archiver.store.index.queries import Index
 from archiver.store.journal import Journal, compute_compliance_time
-from archiver.store.repair import journal_repair, ref_completion, set_aside
+from archiver.store.repair import foreign_index, journal_repair, ref_completion
 from archiver.store.writing.chain_heads import agree_with_signed_head
 from archiver.store.writing.drafts import Draft
 from archiver.store.writing.head_signing import HeadSigner
@@ -80,7 +79,7 @@ class Archive:
         self._is_new = is_new
         self._cleaned: ref_completion.CleanUp | None = None  # None if the last writer ended cleanly
         self._are_refs_compared = False  # True once this process has compared the refs with the journal
-        #: The last error of :meth:`_damage_error`, if any, by the problem that it is about.
+        #: The last error of :meth:`damage_error`, if any, by the problem that it is about.
         self._damage_by_problem: dict[LazyMessage, JournalDamaged] = {}
 
     def close(self) -> None:
@@ -123,7 +122,9 @@ class Archive:
         self._index = self._index or (  # open already if a crashed write was completed just now
             index_files.open_index_for_writing(index_path, self._notify)
             if is_writable
-            else index_files.open_index_read_only(index_path, self.journal)
+            else foreign_index.open_believed_index(
+                index_files.open_index_read_only(index_path, self.journal), self.journal, self._notify
+            )
         )
         if is_writable and self._index.head_commit != self.repository.resolve(JOURNAL):
             try:
@@ -132,8 +133,8 @@ class Archive:
             except JournalDamaged as damaged:
                 self._notify(damaged.message)
             except (ArchiverError, OSError):
-                # The lock is held, or the disk is full: the index only lacks the newest events.
-                pass
+                # The lock is held, or the disk is full: the index only lacks the newest events, if it is ours.
+                self._index = foreign_index.open_believed_index(self._index, self.journal, self._notify)
         archive_format.check_readable(self.root, 0, self._index.stated_format())
         return self._index
 
@@ -156,7 +157,7 @@ class Archive:
         if problem is not None and not lock.is_marked_clean(self.root / "lock"):
             with suppress(ArchiverError, OSError), self.writing(0):
                 problem = None
-        return None if problem is None else self._damage_error(problem)
+        return None if problem is None else self.damage_error(problem)
 
     def last_whole_event(self, after: str | None = None) -> journal_repair.WholeEvent | None:
         """Return the newest event with a whole past, from which the archive can continue; None if there is none.
@@ -167,7 +168,7 @@ class Archive:
         points = [sqlite.read_journal_point_of_file(path) for path in database_paths]
         return journal_repair.last_whole_event(self.repository, points, after)
 
-    def _damage_error(self, problem: LazyMessage) -> JournalDamaged:
+    def damage_error(self, problem: LazyMessage) -> JournalDamaged:
         """Return the error for a journal with ``problem``; cached, as finding the last whole event is slow."""
         if problem not in self._damage_by_problem:
             last_event = self.last_whole_event()
@@ -210,42 +211,16 @@ class Archive:
         index_path = self.root / "index.db"
         if self._index is None:
             self._index = index_files.open_index_for_writing(index_path, self._notify)
-        elif self._index.is_file_replaced:
+        elif self._index.is_file_replaced or self._index.path != index_path:
             self._index.reopen(at=index_path)
         index = self._index
         if index.head_commit == self.repository.resolve(JOURNAL):
             return
-        if index.journal_point is not None and not self.journal.has_event(index.journal_point):
-            self._replace_index(index)
+        point = index.journal_point
+        if point is not None and not self.journal.has_event(point):
+            foreign_index.replace_index(self, index, point, self._notify)
         else:
             index.apply_events(self.journal.events_with_changes_since(index.head_commit))
-
-    def _replace_index(self, index: Index) -> None:
-        """Set aside an index of another history, and replace it by a new index of this journal.
-
-        Raises JournalDamaged if refs contradict the journal, and changes nothing then: the index may be right.
-        """
-        index_path = self.root / "index.db"
-        with tempfile.TemporaryDirectory(dir=self.spool_folder) as scratch_folder:
-            new_index = Index(Path(scratch_folder, "index.db"))
-            try:
-                new_index.apply_events(self.journal.events_with_changes_since(None))
-                problem = journal_repair.compare_refs(self.repository.refs(), new_index).problem
-            finally:
-                new_index.close()
-            if problem is not None:
-                raise self._damage_error(problem)
-            index.close()
-            aside_path = set_aside.set_aside(self.root, "index.db")
-            sqlite.replace_database(new_index.path, index_path)
-        index.reopen(at=index_path)
-        self._notify(
-            LazyMessage(
-                "The index did not match the journal. The old index was moved to {path}, and a new index was "
-                "created. To see what is missing, run: archiver status",
-                path=aside_path,
-            )
-        )
 
     @contextmanager
     def writing(self, wait_seconds: float) -> Iterator[Writer]:
@@ -324,7 +299,7 @@ class Archive:
             ref_completion.complete_refs(self.repository, self.journal, self._cleaned, self._notify)
         problem = journal_repair.compare_refs(self.repository.refs(), self.index).problem
         if problem is not None:
-            raise self._damage_error(problem)
+            raise self.damage_error(problem)
         self._are_refs_compared = True
 
     def repository_identity(self) -> tuple[int, int] | None:

@@ -108,17 +108,21 @@ def _open_with_schema(path: Path, schema: str, version: int) -> sqlite3.Connecti
     return database
 
 
-def open_read_only_or_empty(path: Path, schema: str) -> sqlite3.Connection:
+def open_read_only_or_empty(path: Path, schema: str, version: int) -> sqlite3.Connection:
     """Open a derived database read-only, for the caller to close.
 
-    If the database is missing, damaged, or just being made by another process, return an empty one in memory with
-    the tables of ``schema``, which must include ``meta``.  Raises sqlite3.Error for any other failure.
+    If the database is missing, damaged, of another version, or just being made by another process, return an empty
+    one in memory with the tables of ``schema``, which must include ``meta``.  Raises sqlite3.Error for any other
+    failure.
     """
     if is_there(path):
         try:
             database = connect_read_only(path)
             with close_on_error(database):
                 database.execute("select count(*) from meta").fetchone()
+                (stored_version,) = database.execute("pragma user_version").fetchone()
+                if stored_version != version:
+                    raise sqlite3.DatabaseError(f"schema {stored_version}")
             return database
         except sqlite3.DatabaseError as error:
             # A damaged database is left alone here: a process that may write replaces it.

@@ -74,7 +74,7 @@ def lost_versions(archive: Archive) -> list[LostVersion]:
     if not set_aside.databases(archive.root):
         return []
     commits_by_tag = {version.tag: version.commit for version in archive.index.versions()}
-    return set_aside.lost_versions(archive.root, commits_by_tag)
+    return set_aside.lost_versions(archive.root, archive.index.archive_id, commits_by_tag)
 
 
 def lost_records(archive: Archive) -> list[set_aside.LostRecord]:
@@ -84,7 +84,7 @@ def lost_records(archive: Archive) -> list[set_aside.LostRecord]:
     """
     if not set_aside.databases(archive.root):
         return []
-    return set_aside.lost_records(archive.root, set(archive.index.comparable_records()))
+    return set_aside.lost_records(archive.root, archive.index.archive_id, set(archive.index.comparable_records()))
 
 
 def assess(archive: Archive) -> Loss:
@@ -100,6 +100,7 @@ def assess(archive: Archive) -> Loss:
             repository.path, problem or LazyMessage.define("it contains no event", code="journal.empty"), None
         )
     events = list(archive.journal.events_since(None, tip=last_event.commit))
+    archive_id = events[0].sha256
     expected = journal_repair.expected_refs((event.commit, event.refs) for event in events)
     refs_by_tag = {event.object: event.refs for event in events if event.action == Action.CAPTURE}
     ref_repair = journal_repair.plan_ref_repair(journal_repair.readable_refs(repository), expected)
@@ -123,7 +124,7 @@ def assess(archive: Archive) -> Loss:
     commits_by_tag = {
         tag: oid for tag, refs in refs_by_tag.items() for ref, oid in refs.items() if ref.startswith("refs/heads/")
     }
-    lost_by_tag = {lost.tag: lost for lost in set_aside.lost_versions(archive.root, commits_by_tag)}
+    lost_by_tag = {lost.tag: lost for lost in set_aside.lost_versions(archive.root, archive_id, commits_by_tag)}
     for version in index.versions():
         if commits_by_tag.get(version.tag) != version.commit:
             lost_by_tag[version.tag] = LostVersion(version.tag, version.captured_at)
@@ -135,8 +136,8 @@ def assess(archive: Archive) -> Loss:
         whole_index.apply_events(archive.journal.events_with_changes_since(None, last_event.commit))
         journal_records = set(whole_index.comparable_records())
     lost_records = {LostRecord(*record) for record in index.comparable_records() if record not in journal_records}
-    loss.records = sorted(lost_records.union(set_aside.lost_records(archive.root, journal_records)))
-    loss.newest_seq = max([loss.newest_seq, *set_aside.newest_events(archive.root)])
+    loss.records = sorted(lost_records.union(set_aside.lost_records(archive.root, archive_id, journal_records)))
+    loss.newest_seq = max([loss.newest_seq, *set_aside.newest_events(archive.root, archive_id)])
     return loss
 
 

@@ -79,14 +79,26 @@ def databases(root: Path) -> list[Path]:
         return []
 
 
-def lost_versions(root: Path, commits_by_tag: Mapping[str, str]) -> list[LostVersion]:
-    """Return the versions in databases set aside that the journal lacks, sorted by tag.
+def databases_of_archive(root: Path, archive_id: str) -> list[Path]:
+    """Return the databases set aside, except those that name another archive: they prove no loss of this one.
+
+    ``archive_id`` is the digest of the first event, or the beginning of the digest that a JournalPoint has.
+    """
+    return [
+        path
+        for path in databases(root)
+        if (point := sqlite.read_journal_point_of_file(path)) is None or archive_id.startswith(point.archive_id)
+    ]
+
+
+def lost_versions(root: Path, archive_id: str, commits_by_tag: Mapping[str, str]) -> list[LostVersion]:
+    """Return the versions in databases of the archive set aside that the journal lacks, sorted by tag.
 
     ``commits_by_tag`` has the commit of each version in the journal.  An unreadable database contributes none, but
     :func:`databases` lists it.
     """
     lost_by_tag: dict[str, LostVersion] = {}
-    for path in databases(root):
+    for path in databases_of_archive(root, archive_id):
         # An unreadable database contributes none.
         with suppress(sqlite3.Error):
             for tag, commit, captured_at in _read_versions(path):
@@ -97,13 +109,15 @@ def lost_versions(root: Path, commits_by_tag: Mapping[str, str]) -> list[LostVer
     return [lost_by_tag[tag] for tag in sorted(lost_by_tag)]
 
 
-def lost_records(root: Path, journal_records: Container[tuple[str, str, str]]) -> list[LostRecord]:
-    """Return the records in databases set aside that the journal lacks, sorted.
+def lost_records(
+    root: Path, archive_id: str, journal_records: Container[tuple[str, str, str]]
+) -> list[LostRecord]:
+    """Return the records in databases of the archive set aside that the journal lacks, sorted.
 
     ``journal_records`` are the records of the journal: action, object and time of each.
     """
     lost: set[LostRecord] = set()
-    for path in databases(root):
+    for path in databases_of_archive(root, archive_id):
         # An unreadable database contributes none, as in lost_versions.
         with suppress(sqlite3.Error), closing(sqlite.connect_read_only(path)) as database:
             for query in COMPARABLE_RECORDS_QUERIES:
@@ -114,9 +128,9 @@ def lost_records(root: Path, journal_records: Container[tuple[str, str, str]]) -
     return sorted(lost)
 
 
-def newest_events(root: Path) -> list[int]:
-    """Return the number of the newest event in each database set aside, as far as they can be read."""
-    points = [sqlite.read_journal_point_of_file(path) for path in databases(root)]
+def newest_events(root: Path, archive_id: str) -> list[int]:
+    """Return the number of the newest event in each database of the archive set aside that can be read."""
+    points = [sqlite.read_journal_point_of_file(path) for path in databases_of_archive(root, archive_id)]
     return [point.seq for point in points if point is not None]
 
 
