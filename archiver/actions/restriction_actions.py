@@ -118,7 +118,7 @@ def _describe_file(file: FileInVersion) -> dict[str, Any]:
 
 
 def _describe_restricted(archive: Archive, file: FileInVersion, still_open: set[str]) -> dict[str, Any]:
-    """Return what the result of a restriction says of a file: what it covers, and where else its content is."""
+    """Describe the restriction of a file: the covered versions, and other places of the same content."""
     sha256 = file.material.sha256 or ""
     filing_name, path, _ = file_restriction.place_of_file(file)
     places = restrictions.places_of_content(archive.index, sha256)

@@ -49,7 +49,7 @@ def show_waiting_retention(context: ActionContext, _: ShowWaitingRetention) -> d
 
 @action("retention-accept")
 def accept_retention(context: ActionContext, request: AcceptRetention) -> dict[str, Any]:
-    """Journal the retention that the settings promise beyond what was accepted, in one batch.
+    """Journal the configured retention that nobody has accepted yet, in one batch.
 
     Returns ``events``, the numbers of the new events, empty if nothing waits any more.
 

@@ -200,17 +200,7 @@ class PackageWriter:
             "commit": version.commit,
             **self._version_notes.describe(version.tag),
             "submitted": [
-                {
-                    "tag": record.tag,
-                    "on": record.on,
-                    "kind": record.kind,
-                    "number": record.number,
-                    "seq": receipt_by_tag[record.tag].seq,
-                    "receipt": receipt_by_tag[record.tag].path,
-                    **({"reason": record.reason} if record.reason else {}),
-                    **self._version_notes.describe(record.tag),
-                    **({"void": True} if record.is_void else {}),
-                }
+                self._version_notes.describe_submission(record, receipt_by_tag[record.tag])
                 for record in version.submitted
             ],
         }

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from archiver import clock
+from archiver.audit.access_log import is_logged
 from archiver.audit.clock_marks import find_clock_marks
 from archiver.audit.filing_timeline import build_filing_timeline
 from archiver.audit.report_model import ExportCounts, Presentation, VersionLine
@@ -28,50 +29,9 @@ from archiver.model import Change, Event, SubmissionRecord, Version
 from archiver.retention.policy import RetentionPolicy
 from archiver.store import names
 from archiver.store.archive import Archive
-from archiver.store.events.capture_events import WatchPathChanged
-from archiver.store.events.event_kinds import ACTIONS, Action
+from archiver.store.events.event_kinds import Action
 from archiver.store.index.restrictions import Restriction, list_restrictions
 
-#: Actions in the access log: uses of the archive, refused attempts, decisions, and changes of its protection.
-_LOGGED_ACTIONS = frozenset(
-    [
-        Action.EXPORT,
-        Action.RESTORE,
-        Action.REFUSE,
-        Action.DRILL,
-        Action.HOLD,
-        Action.LIFT,
-        Action.RESTRICT,
-        Action.UNRESTRICT,
-        Action.SUBMIT,
-        Action.SUBMISSION_FILE,
-        Action.FILING_END,
-        Action.FILING_SET,
-        Action.NOTICE,
-        Action.NOTICE_ANSWER,
-        Action.CHANGE_QUESTION,
-        Action.CHANGE_DECISION,
-        Action.DISPLAY_CHECK,
-        Action.CORRECT,
-        Action.REMINDER,
-        Action.POLICY,
-        Action.KEY_REASON,
-        Action.KEY_ROTATE,
-        Action.KEY_REPLACE,
-        Action.KEY_BACKUP,
-        Action.ADOPT,
-        Action.WATCH_PATH,
-        Action.RECOVER,
-        Action.REPOSITORY_SETTINGS,
-        Action.PROTECT,
-        Action.FORMAT,
-        Action.RECORD,
-        Action.DISPOSE_PLAN,
-        Action.DISPOSE_APPROVE,
-        Action.DISPOSE_BEGIN,
-        Action.DISPOSE_CERTIFY,
-    ]
-)
 #: With more rows a browser becomes slow. The package contains the whole journal.
 _MAX_LOG_ENTRIES = 2000
 #: Changes shown of one comparison. Nobody reads more, and the package contains the lists of both versions.
@@ -185,7 +145,7 @@ class PackageReport:
     def _journal_variables(self, events: Sequence[Event]) -> dict[str, Any]:
         """Return the template's variables about the events; ``events`` must not be empty."""
         newest_event = events[-1]
-        log_entries = [event for event in events if _is_logged(event)]
+        log_entries = [event for event in events if is_logged(event)]
         return {
             "head": newest_event,
             "today": clock.parse_time(newest_event.at).astimezone(self._policy.time_zones[0]).date(),
@@ -339,18 +299,6 @@ class PackageReport:
             self._archive.index, self._archive.content, self._document_reader, old_version, shown_changes
         )
         return list(islice(comparisons, _MAX_TEXT_CHANGES))
-
-
-def _is_logged(event: Event) -> bool:
-    """Return True for an event in the access log; the events that create an archive of format 2 are left out."""
-    if event.action == Action.WATCH_PATH:
-        # A new archive has no previous folder.
-        return bool(WatchPathChanged.from_details(event.details).old_path)
-    if event.action == Action.FORMAT:
-        # Only an upgrade attaches the keys.
-        return bool(event.attachments)
-    # An unknown action of a newer release may belong to the access log, so it is listed too.
-    return event.action in _LOGGED_ACTIONS or event.action not in ACTIONS
 
 
 def _format_size(byte_count: int) -> str:

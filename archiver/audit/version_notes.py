@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from archiver.audit.package_journal import WrittenReceipt
 from archiver.audit.report_model import MaterialLine
-from archiver.model import Material, Version
+from archiver.model import Material, SubmissionRecord, Version
 from archiver.store.index.overview import clock_marks_by_tag
 from archiver.store.index.queries import Index
 from archiver.store.index.submission_files import FileKey, SubmissionFile, list_submission_files
@@ -44,3 +45,17 @@ class VersionNotes:
         if tag in self._clock_marks:
             members["clock_mark"] = self._clock_marks[tag].as_json()
         return members
+
+    def describe_submission(self, record: SubmissionRecord, receipt: WrittenReceipt) -> dict[str, Any]:
+        """Return the object for a submission in ``versions.json``, with the receipt as written to the package."""
+        return {
+            "tag": record.tag,
+            "on": record.on,
+            "kind": record.kind,
+            "number": record.number,
+            "seq": receipt.seq,
+            "receipt": receipt.path,
+            **({"reason": record.reason} if record.reason else {}),
+            **self.describe(record.tag),
+            **({"void": True} if record.is_void else {}),
+        }

@@ -40,7 +40,7 @@ def restrict_command(
 
 
 def _print_restricted_file(session: Session, restricted_file: Mapping[str, Any]) -> None:
-    """Print what the restriction of a file covers, and what is outside it: other places, copies, and packages."""
+    """Print the scope of a file's restriction, and where the content remains: other places, copies, packages."""
     console = session.console
     console.info(
         LazyMessage.define(

@@ -85,7 +85,7 @@ def _ask_for_years(session: Session, longest_years: int) -> int | None:
 @command("Show the accepted retention, and what waits for acceptance.")
 @json_option
 def _show_retention(session: Session, as_json: bool) -> None:
-    """Print each accepted retention with the event that promised it, and what the settings promise beyond."""
+    """Print each accepted retention with its journal event, and longer retention in the settings."""
     from archiver.actions.retention_actions import describe_accepted_retention, describe_waiting_retention
 
     archive, console = session.open_archive(), session.console
@@ -122,7 +122,7 @@ def _make_table_row(session: Session, promise: Mapping[str, Any]) -> tuple[objec
 
 
 def _print_waiting(session: Session, shown: Mapping[str, Any]) -> None:
-    """Print each retention that waits for acceptance, with the archived versions that it retains longer.
+    """Print each retention waiting for acceptance, with the archived versions retained longer.
 
     ``shown`` is the result of the action ``retention-waiting``.
     """

@@ -240,7 +240,7 @@ def _print_lost_versions(session: Session, health: HealthReport) -> None:
 
 
 def _print_replica(session: Session, replica: ReplicaStatus | None) -> None:
-    """Print the state of the replica, what it lacks, and what is held back; nothing if ``replica`` is None."""
+    """Print the state of the replica, with missing and held-back content; nothing if ``replica`` is None."""
     if replica is None:
         return
     console = session.console

@@ -96,8 +96,7 @@ class Daemon:
             open_resources.callback(self._capturer.close)
             upkeep.apply_sensitive_patterns(archive, config, self._snapshot)
             upkeep.enforce_restrictions(archive, report)
-            #: Closes all of these; empty after :meth:`close`.
-            self._open_resources = open_resources.pop_all()
+            self._open_resources = open_resources.pop_all()  # closes all of these; empty after :meth:`close`
         self._jobs = JobRunner(config, report, lock_timeout)
         self._replication = Replication(config, report)
         quiet_seconds = config.settle_seconds if settle_seconds is None else settle_seconds

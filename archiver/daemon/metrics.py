@@ -204,7 +204,7 @@ class Metrics:
 
 
 def _replace_public_file(path: Path, file_content: bytes) -> None:
-    """Replace a file atomically by one that all users can read, so that no reader sees an incomplete file.
+    """Replace a file atomically by a file readable for all users; no reader sees an incomplete file.
 
     Raises OSError if that fails; the old file stays in place.
     """

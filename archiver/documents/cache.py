@@ -183,7 +183,7 @@ class DocumentCache:
                 entry_path.unlink()
 
     def _ensure_private_folder(self, folder: Path) -> None:
-        """Ensure that ``folder`` exists and that only the archive's owner can write to it.
+        """Create ``folder`` if necessary, writable only for the archive's owner.
 
         A folder or file at this path that another user owns or can write to is deleted, and replaced by an empty
         folder.  Raises OSError if that fails.

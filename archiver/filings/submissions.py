@@ -25,7 +25,7 @@ from archiver.store.writing.writer import HeadRule
 
 @dataclass(frozen=True, slots=True)
 class StatedFile:
-    """A file of a submission folder that, as a person states, is about a submission and not part of it."""
+    """A file of a submission folder stated to be about a submission, and not part of the submission."""
 
     path: str  # readable, relative to the submission folder
     role: str  # one of FILE_ROLES
@@ -91,7 +91,7 @@ def record_submission(
 
 
 def find_stated_file(version: Version, materials: Iterable[Material], stated: StatedFile) -> Material:
-    """Return the file of ``version`` that a person stated, one of ``materials``, those of the version.
+    """Return the stated file of ``version``, one of its ``materials``.
 
     Raises NotFoundError if there is none; an empty folder is none.  Raises UsageError for an unknown role.
     """
@@ -113,7 +113,7 @@ def find_stated_file(version: Version, materials: Iterable[Material], stated: St
 
 
 def _leave_out(version: Version, materials: Sequence[Material], left_out: Sequence[Material]) -> list[Material]:
-    """Return the materials that were submitted, without those that are about the submission.
+    """Return the submitted materials, without the files about the submission.
 
     Raises UsageError if a file is left out twice, which may be with two roles, or if no file is left.
     """

@@ -196,7 +196,7 @@ class Capturer:
     def _write_groups(
         self, read_groups: Sequence[_ReadGroup], wait_seconds: float
     ) -> dict[int, CaptureResult | ArchiverError]:
-        """Write one version for each group that has changed, in one batch; return the outcomes by position.
+        """Write one version for each changed group, in one batch; return the outcomes by position.
 
         Raises as :meth:`finish` does; no version was made then.
         """
@@ -231,7 +231,7 @@ class Capturer:
         return outcomes
 
     def _complete(self, group: _ReadGroup, outcome: CaptureResult) -> None:
-        """Record in the snapshot what was archived of a group, and complete its outcome."""
+        """Record the archived files of a group in the snapshot, and complete the outcome."""
         outcome.fresh = [path for path, item in group.read.staged.items() if item.is_racy]
         racy_states = dict.fromkeys(outcome.fresh, StatData.unknown())
         self._remember(group.attempt.group, group.settled | racy_states, outcome)

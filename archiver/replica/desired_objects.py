@@ -60,12 +60,12 @@ class DesiredObject(NamedTuple):
     is_open_ended: bool
     #: True if a legal hold is in force.
     needs_legal_hold: bool
-    #: True if the content is restricted: it is not sent, and a copy in the bucket is no longer locked and is
-    #: deleted as soon as the lock and the legal hold have ended.
-    is_restricted: bool = False
     #: When the content was captured first, by the compliance clock. None if no grace period applies: to content of
     #: a submitted version, and to history.
     new_since: datetime | None = None
+    #: True if the content is restricted: it is not sent, and a copy in the bucket is no longer locked and is
+    #: deleted as soon as the lock and the legal hold have ended.
+    is_restricted: bool = False
 
     @property
     def is_withdrawn(self) -> bool:
@@ -90,6 +90,13 @@ class ObjectStates(NamedTuple):
         return has_hold != needs_hold and (needs_hold or may_lift)
 
 
+class ContentToSend(NamedTuple):
+    """A content object to upload."""
+
+    sha256: str
+    desired: DesiredObject
+
+
 class ContentDivision(NamedTuple):
     """The content of the archive, as a sync treats it."""
 
@@ -102,7 +109,7 @@ class ContentDivision(NamedTuple):
 
 
 class HeldBackFile(NamedTuple):
-    """A file without content in the bucket, which was so new that the replica may have held it back."""
+    """A file without content in the bucket, possibly held back as new."""
 
     version_tag: str
     path: bytes

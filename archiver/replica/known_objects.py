@@ -62,7 +62,7 @@ class ReplicatedObject:
 
 
 class UnsentContent(NamedTuple):
-    """A content object that the last sync found in no record, because of its grace period or of a failure."""
+    """A content object not sent by the last sync, because of the grace period or a failure."""
 
     #: In bytes.
     size: int
@@ -187,7 +187,7 @@ class ReplicaState:
         return clock.parse_evidence(json.loads(stored_clocks)).reading if stored_clocks else None
 
     def record_unsent(self, unsent: Mapping[str, UnsentContent], measured_at: clock.ClockReading) -> None:
-        """Replace the records of content that waits, by key, and of the clocks at which its waits are right."""
+        """Replace the records of waiting content, by key, and the clock reading of the recorded waits."""
         unsent_rows = ((key, content.size, content.waited.total_seconds()) for key, content in unsent.items())
         stored_clocks = json.dumps(clock.make_evidence(measured_at.wall, measured_at))
         with self._database:
@@ -204,7 +204,7 @@ class ReplicaState:
         return bool(self._read_meta(_LISTED_KEY)) and not self._read_meta(_UNFINISHED_KEY)
 
     def mark_bucket_listed(self) -> None:
-        """Record that the bucket was listed to the end, so that all its content is recorded."""
+        """Record that the listing of the bucket is complete."""
         self._set_meta({_LISTED_KEY: "1"})
 
     def begin_sync(self) -> None:

@@ -20,7 +20,7 @@ from archiver.store.index import overview
 
 @dataclass(frozen=True, slots=True)
 class ReplicationLag:
-    """The part of the archive that is not in the bucket, although it should be."""
+    """The part of the archive missing from the bucket."""
 
     #: Added and modified materials of the versions whose events were not sent, and the content whose grace period
     #: has ended.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from archiver import clock
 from archiver.path_existence import is_there
@@ -19,6 +19,7 @@ from archiver.replica import object_names
 from archiver.replica.bucket import Bucket, RequestForbidden
 from archiver.replica.bundles import write_bundle
 from archiver.replica.desired_objects import (
+    ContentToSend,
     DesiredObject,
     ObjectStates,
     compute_desired_history_state,
@@ -46,13 +47,6 @@ from archiver.store.index.restrictions import restricted_content
 _BATCH_SIZE = 500
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
-
-
-class _ContentToSend(NamedTuple):
-    """A content object to upload."""
-
-    sha256: str
-    desired: DesiredObject
 
 
 class Replicator:
@@ -163,7 +157,7 @@ class Replicator:
             return recorded is not None and recorded.size == expected_size
 
         content_to_send = [
-            _ContentToSend(sha256, desired)
+            ContentToSend(sha256, desired)
             for sha256, desired in desired_content.items()
             if not desired.is_restricted and not is_sent(sha256, desired.size)
         ]
@@ -184,7 +178,7 @@ class Replicator:
             handled_bytes += sum(content.desired.size for content in unsent_batch)
             self._progress(handled_bytes, total_bytes)
 
-    def _upload_content(self, content: _ContentToSend, now: datetime) -> ReplicatedObject | None:
+    def _upload_content(self, content: ContentToSend, now: datetime) -> ReplicatedObject | None:
         """Upload a content object and return its record, or None if the archive lacks the content as well."""
         path = self._archive.content.path(content.sha256)
         if not is_there(path):
@@ -267,7 +261,7 @@ class Replicator:
     # --- history
 
     def _send_history(self, journal_head: str | None, desired: DesiredObject, now: datetime) -> None:
-        """Upload the events that the bucket lacks as a single git bundle, then renew locks that expire too early.
+        """Upload missing events as a single git bundle, then renew locks with too early an end.
 
         ``journal_head`` is the commit of the last event to send, or None if the index is empty. ``desired`` is the
         desired state of all bundles. Safe to repeat after a crash: a bundle that was uploaded but not recorded is
@@ -278,19 +272,14 @@ class Replicator:
         """
         recorded_span = object_names.find_newest_span(self._state.objects_below(object_names.HISTORY_PREFIX))
         newest_span = record_listed_bundles(self._archive, self._bucket, self._state, recorded_span)
-        if journal_head is not None and self._has_unsent_events(newest_span, journal_head):
+        if journal_head is not None and (
+            newest_span is None or self._archive.journal.read_event(journal_head).seq > newest_span.last_seq
+        ):
             newest_span = self._upload_bundle(newest_span, journal_head, desired, now)
         if newest_span is not None:
             self._state.set_last_sent_event(newest_span.last_seq)
         if self._uses_object_lock:
             self._renew_history_locks(desired, now)
-
-    def _has_unsent_events(self, newest_span: EventSpan | None, journal_head: str) -> bool:
-        """Return True if the event of the commit ``journal_head`` is in no bundle yet.
-
-        ``newest_span`` is the span of events of the newest bundle, None without bundles.
-        """
-        return newest_span is None or self._archive.journal.read_event(journal_head).seq > newest_span.last_seq
 
     def _upload_bundle(
         self, newest_span: EventSpan | None, journal_head: str, desired: DesiredObject, now: datetime
@@ -317,7 +306,7 @@ class Replicator:
     # --- disposal
 
     def _delete_disposed_content(self, desired_content: Mapping[str, DesiredObject], now: datetime) -> None:
-        """Delete content that no version needs any more, or that is restricted, once its lock has ended.
+        """Delete restricted content, and content without a version, after the end of the lock.
 
         A legal hold is lifted at once. While the bucket enforces a lock, the object is listed in the result
         instead, and the next sync tries again. Nothing is deleted or lifted while the journal has an event of an

@@ -29,7 +29,7 @@ class LockedContent(NamedTuple):
 
 
 class HeldBackContent(NamedTuple):
-    """The content that a sync left out because of its grace period."""
+    """The content left out of a sync because of the grace period."""
 
     object_count: int
     byte_count: int

@@ -66,7 +66,7 @@ class DisposalSelection:
         return sorted({version.submission.filing for version, _ in self.disposable_decisions})
 
     def part_of_filing(self, index: Index, filing_name: str) -> DisposalSelection:
-        """Return the part of this selection that is about one filing.
+        """Return the part of this selection for one filing.
 
         An object that versions of two filings have is in both parts: the disposal that comes last deletes it.
         """
@@ -124,7 +124,7 @@ def select_disposable(
 
 
 def _decisions_of_filing(decisions: Iterable[VersionDecision], filing_name: str) -> tuple[VersionDecision, ...]:
-    """Return those of ``decisions`` that are about versions of a filing."""
+    """Return the ``decisions`` on versions of a filing."""
     return tuple(decision for decision in decisions if decision.version.submission.filing == filing_name)
 
 

@@ -115,7 +115,7 @@ def _check_reason(reason: str) -> None:
 
 
 def enforce_restrictions(archive: Archive) -> list[str]:
-    """Let only the owner read the content that is restricted as a whole, and remove its cached text.
+    """Make fully restricted content readable for the owner only, and remove cached text.
 
     Returns the SHA-256 of each content that others may still read, because it cannot be changed: it is immutable,
     or this process does not own it.  Content that the archive lacks is skipped.  Safe to repeat.  Raises OSError

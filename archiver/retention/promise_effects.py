@@ -1,4 +1,4 @@
-"""Show what it means for the archived versions to accept a waiting promise.  Only reads the index."""
+"""Show the effect of a waiting promise on the archived versions. Only reads the index."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from archiver.store.index.queries import Index
 
 
 class Extension(NamedTuple):
-    """The versions that an item retains longer than the policy does without it."""
+    """The versions with a longer retention because of an item."""
 
     versions: list[Version]
     #: The last day of the item's retention of any of them. None without versions, and for an item without a date.
@@ -28,7 +28,7 @@ class Extension(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PromiseEffect:
-    """What the acceptance of one item binds, among the versions that are archived now."""
+    """The versions archived now whose retention becomes binding when an item is accepted."""
 
     item: RetentionItem
     #: The number of versions that are retained longer than without the acceptance.

@@ -1,4 +1,4 @@
-"""Find what the settings promise beyond what was accepted, and check how it is accepted.  Pure.
+"""Find the part of the configured retention that nobody has accepted yet, and check an acceptance. Pure.
 
 A *promise* is a retention in the journal, which nothing shortens.  A longer retention in the settings *waits*
 until a person accepts it, and binds until then only while it stands in the settings.
@@ -84,7 +84,7 @@ class RetentionItem:
 
 @dataclass(frozen=True, slots=True)
 class WaitingPromise:
-    """Everything that the settings promise beyond what was accepted."""
+    """All configured retention waiting for acceptance."""
 
     #: Never empty. Periods first, that of everything before all others.
     items: tuple[RetentionItem, ...]
@@ -95,7 +95,7 @@ class WaitingPromise:
 
     @property
     def promise_id(self) -> str:
-        """The digest of the items, by which a person accepts exactly what that person was shown."""
+        """The digest of the items: a person accepts exactly the items shown."""
         items = [[item.kind, item.name, item.years] for item in self.items]
         return f"sha256:{hashlib.sha256(encode_canonical({'items': items})).hexdigest()}"
 
@@ -130,7 +130,7 @@ def combine_with_promise(promises: Promises, promise: RetentionPromise) -> Promi
 
 
 def find_waiting_promise(config: Config, promises: Promises) -> WaitingPromise | None:
-    """Return what ``config`` promises beyond ``promises``; None if all of it was accepted.
+    """Return the configured retention beyond ``promises``; None if everything was accepted.
 
     A period that a promise for more than its scope covers, or a longer one that waits, promises nothing.
     """
@@ -178,7 +178,7 @@ def _split_by_filing(promise: RetentionPromised, years_by_scope: Mapping[str, in
 
 
 def needs_typed_years(waiting: WaitingPromise) -> bool:
-    """Return True if the promise is so long that a person has to type its years."""
+    """Return True if the promise is long enough for a person to have to type the years."""
     return waiting.longest_years > UNCONFIRMED_YEARS
 
 

@@ -64,7 +64,7 @@ class HeadHistory:
         return next((event.seq for event in self._journal.events_since(None) if event.chain), None)
 
     def accounts_for_head(self, data: bytes) -> bool:
-        """Return True if ``data`` are the bytes of a signed head here, or of one that a head names as abandoned.
+        """Return True if ``data`` are the bytes of a signed head in the journal, or of a head named as abandoned.
 
         Raises ValueError if they are of no head, and as :meth:`signed_heads` does.
         """

@@ -57,7 +57,7 @@ class Journal:
         return None if tip is None else self.read_event(self._repository.root_of(tip))
 
     def newest_format(self) -> int:
-        """Return the number of the format of the newest event that states it, readable or not; 0 without events.
+        """Return the newest stated number of the format, even by an unreadable event; 0 without events.
 
         Raises StorageError if an event is missing.
         """

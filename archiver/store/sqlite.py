@@ -168,7 +168,7 @@ def is_damage_error(error: sqlite3.DatabaseError) -> bool:
 
 
 def read_journal_point(database: sqlite3.Connection) -> JournalPoint | None:
-    """Return the newest journal event that a database includes; None if it includes no event.
+    """Return the newest journal event in a database; None without events.
 
     Raises sqlite3.Error, for example if the table ``meta`` is missing, and ValueError if the stored number of the
     event is not a number.
@@ -183,7 +183,7 @@ def read_journal_point(database: sqlite3.Connection) -> JournalPoint | None:
 
 
 def read_journal_point_of_file(database_path: Path) -> JournalPoint | None:
-    """Return the newest journal event that a database file includes; None if it includes none or is unusable.
+    """Return the newest journal event in a database file; None for an empty or unusable database.
 
     Opens the file only during the call, and writes nothing.
     """

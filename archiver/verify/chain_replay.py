@@ -91,7 +91,7 @@ def seconds_claimed(at: str, clock: dict[str, Any]) -> int:
 
 
 class ChainReplay:
-    """Counts the events of each chain, and compares them with what events and signed heads state."""
+    """Counts the events of each chain, and compares the counts with the statements of events and signed heads."""
 
     def __init__(self) -> None:
         """Begin before the first event of format 2."""

@@ -65,7 +65,7 @@ def check_restricted_files(
 
 
 def _is_restricted_everywhere(sha256: str, journal_state: JournalState) -> bool:
-    """Return True if each version with this content that was not disposed of is restricted where it has it."""
+    """Return True if the content is restricted in every remaining version, at every path."""
     for span in journal_state.planned_content_spans.get(sha256, ()):
         place = (span.branch.removeprefix(_BRANCH_PREFIX).split("/", 1)[0], span.path, sha256)
         tags = span.version_tags(journal_state.newest_numbers[span.branch])

@@ -47,7 +47,7 @@ def pin_trust_roots(entry: JournalEntry, journal_state: JournalState) -> None:
 
 
 def read_left_out_files(details: VersionSubmitted) -> LeftOutFiles:
-    """Return the files of the submitted version that are about the submission, and not part of it."""
+    """Return the files of the submitted version about the submission, which are not part of the submission."""
     return frozenset((stated["path"], parse_sha256(stated["digest"])) for stated in details.about or ())
 
 

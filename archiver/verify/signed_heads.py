@@ -77,7 +77,7 @@ def check_chain_place(event_bytes: bytes, seq: int, journal_state: JournalState,
 
 
 def check_chain_filing(entry: JournalEntry, journal_state: JournalState, report: VerifyReport) -> None:
-    """Check that a filing has one chain, and a chain one filing (A036); raises ValueError without a filing."""
+    """Check that filings and chains match one to one (A036); raises ValueError without a filing."""
     event = entry.event
     chain = event["chain"]
     if chain in (ARCHIVE_CHAIN, HOUSE_CHAIN):
@@ -97,7 +97,7 @@ def check_signed_head(
     journal_state: JournalState,
     report: VerifyReport,
 ) -> None:
-    """Check the signed head in the commit of an event, if there is one (A039, A048).
+    """Check the signed head in the commit of an event, if any (A039, A048).
 
     ``earlier_signer`` is the line of the key that was in force before the event: it has to sign the event that
     replaces it, unless it was lost.
@@ -138,13 +138,13 @@ def check_signed_head(
 
 
 def _note_late_signature(head: SignedHead, event_name: str, first_uncovered: int, report: VerifyReport) -> None:
-    """Add a note if a head covers events from before its batch: nobody signed them when they were written."""
+    """Add a note if a head covers events from before its batch, which were written without a signature."""
     if first_uncovered < head.batch:
         report.add_note(event_name, _SIGNED_LATE.with_fields(first=first_uncovered, last=head.batch - 1))
 
 
 def check_format(entry: JournalEntry, journal_state: JournalState, report: VerifyReport) -> None:
-    """Check the list of keys that an upgrade attaches: it only allows the last key to sign heads (A048).
+    """Check the list of keys attached to an upgrade: the only difference allows the last key to sign heads (A048).
 
     Raises KeyError if the list is missing.
     """
@@ -158,7 +158,7 @@ def check_format(entry: JournalEntry, journal_state: JournalState, report: Verif
 
 
 def check_earlier_events(entry: JournalEntry, journal_state: JournalState, report: VerifyReport) -> None:
-    """Compare what an upgrade states of a filing's events of format 1 with these events (A036).
+    """Compare an upgrade's statement of a filing's events of format 1 with these events (A036).
 
     Raises KeyError if one of them is missing, ValueError if the event lacks a member.
     """
@@ -180,7 +180,7 @@ def check_tail_is_signed(journal_state: JournalState, report: VerifyReport) -> N
 
 
 def read_noted_heads(root: Path) -> list[bytes]:
-    """Return the heads that were noted before they were signed; none if the file is missing or cannot be read.
+    """Return the heads noted before signing; none if the file is missing or cannot be read.
 
     Read them before the journal: the events of each of them are there by then, unless a writer is at work.
     """
@@ -199,7 +199,7 @@ def read_noted_heads(root: Path) -> list[bytes]:
 def note_missing_heads(
     noted_heads: Iterable[bytes], repository: Repository, journal_state: JournalState, report: VerifyReport
 ) -> None:
-    """Add a note for each noted head that is not in the journal, and that no head there names as abandoned.
+    """Add a note for each noted head missing from the journal and not named there as abandoned.
 
     It is no finding: after a crash between the signature and the move of the refs, the next head names it. If a
     writer has moved the journal since the check began, nothing is compared.

@@ -527,7 +527,7 @@ def seconds_claimed(at: str, clock: dict[str, Any]) -> int:
 
 
 class ChainReplay:
-    """Counts the events of each chain, and compares them with what events and signed heads state."""
+    """Counts the events of each chain, and compares the counts with the statements of events and signed heads."""
 
     def __init__(self) -> None:
         """Begin before the first event of format 2."""
@@ -842,7 +842,7 @@ def without_algorithm(algorithm, text):
 
 
 def check_place(checker, number, event, replay):
-    """Check the place of an event in its chain, and the signed head with it, if there is one."""
+    """Check an event's place in the chain, and the signed head in the same commit, if any."""
     if number == 1:
         replay.first_event_digest = "sha256:" + event["sha256"]
     has_begun = replay.newest_seq > 0
@@ -943,7 +943,7 @@ def check_earlier_events(checker, lines):
 
 
 def check_corrections(checker):
-    """Check that each correction names an earlier record of the same filing that is not void, and list them all."""
+    """Check that each correction names an earlier valid record of the same filing, and list all corrections."""
     details_by_seq = {}
     for event in checker.events:
         if event["action"] in CORRECTABLE_ACTIONS:
@@ -1192,7 +1192,7 @@ def check_tags(checker, list_digests, witness):
 
 
 def check_manifest(checker, event, list_digest):
-    """Check the digest that a submission signs, which its tag names if files are left out of it.
+    """Check the digest signed with a submission; the tag names the digest if files are left out.
 
     list_digest: the digest of what was submitted; None if the version is not in this package.
     """
@@ -1236,7 +1236,7 @@ def select_heads(checker, witness):
 
 
 def check_head(checker, number, signer, is_verified, is_rotation):
-    """Check that the signed head of an event names the key "signer", and that this key signed it.
+    """Check that the signed head of an event names and was signed by the key "signer".
 
     The signature is calculated only if "is_verified"; otherwise, the key and the namespace in it are compared.
     """

@@ -15,7 +15,7 @@ from archiver.store.writing.drafts import Draft
 
 
 def draft_promises(promised: Iterable[RetentionPromised]) -> list[Draft]:
-    """Return the events that promise a retention; they go into one batch."""
+    """Return the events of a retention promise, for one batch."""
     return [Draft("retention", promise) for promise in promised]
 
 

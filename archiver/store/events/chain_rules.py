@@ -132,7 +132,7 @@ def filing_in_object(action: str, object_name: str) -> str | None:
 
 
 def check_position(action: str, details: Mapping[str, Any], chain: str, event_class: EventClass) -> None:
-    """Raise ValueError if an event is in a chain, or of a class, that is not that of its kind.
+    """Raise ValueError if the chain or the class of an event does not fit the kind.
 
     An event of an unknown kind passes, because only a newer release knows its place.
     """

@@ -94,7 +94,7 @@ def filing_member() -> Any:
 
 
 def act_member() -> Any:
-    """Return the field of the id that ties the events of one act, which has one event for each filing."""
+    """Return the field of the shared id of all events of one act, one for each filing."""
     return field(default=None, metadata=noted_member(TEXT, _ACT_MEANING, optional=True))
 
 
@@ -230,7 +230,7 @@ class WritableDetails(Protocol):
 
 
 def require_member(value: Value | None, name: str) -> Value:
-    """Return ``value``, that of a noted member that the caller requires. Raises ValueError if it is None.
+    """Return ``value`` of a noted member, required by the caller. Raises ValueError if it is None.
 
     ``name`` is the member's name, for the error.
     """

@@ -61,7 +61,7 @@ class EventFiles(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class VisibleFields:
-    """What ``event.json`` says, in the form in which the program works with it."""
+    """The content of ``event.json``, decoded."""
 
     seq: int
     at: str
@@ -77,7 +77,7 @@ class VisibleFields:
 
 @dataclass(frozen=True, slots=True)
 class BodyFields:
-    """What ``body.json`` says, in the form in which the program works with it."""
+    """The content of ``body.json``, decoded."""
 
     action: str
     object: str
@@ -216,7 +216,7 @@ def decode_event(event_data: bytes, body_data: bytes) -> tuple[VisibleFields, Bo
 
 
 def decode_document(event_data: bytes, body_data: bytes) -> dict[str, Any]:
-    """Return an event of format 2 as a document with the members of format 1, and those of its chain.
+    """Return an event of format 2 as a document with the members of format 1 and of the chain.
 
     Raises ValueError as :func:`decode_event` does.
     """
@@ -268,7 +268,7 @@ def names_body(data: bytes) -> bool:
 
 
 def read_chain_place(data: bytes) -> ChainPosition | None:
-    """Return the place in its chain that an ``event.json`` states, even if nothing else in it is readable.
+    """Return the place in the chain as stated in an ``event.json``, even if the rest is unreadable.
 
     None for an event of format 1, and for one that states no place: it is in no chain.
     :mod:`archiver.verify.chain_replay` has the same rule, so that both count the same events.

@@ -237,7 +237,7 @@ class GitCommands:
         return [] if answer is None else os.fsdecode(answer).split("\n")
 
     def _ask_outer_git(self, *arguments: str) -> bytes | None:
-        """Return what git prints with the settings of the system and of the user; None if it fails or hangs."""
+        """Return git's output under the settings of the system and of the user; None if git fails or hangs."""
         try:
             done = subprocess.run(
                 ["git", f"--git-dir={os.fspath(self.path)}", *arguments],

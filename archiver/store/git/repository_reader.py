@@ -65,7 +65,7 @@ class RepositoryReader:
             return None
 
     def _end_reader_of_old_refs(self) -> None:
-        """End the reader if the packed refs were written since, as git may keep to those that it has read.
+        """End the reader if the packed refs were written since, because git may still use the old ones.
 
         It compares size, inode and whole seconds, and all of them are often the same if the file is written twice
         within a second.  The journal would seem to lack its newest events then.

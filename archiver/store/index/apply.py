@@ -221,7 +221,7 @@ class EventApplier:
             self._db.execute("insert into clock_marks values (?, ?, ?)", (event.seq, *mark))
 
     def _apply_creation(self, event: Event) -> None:
-        """Record what the creation of the archive fixes, and its first watched folder and signing key.
+        """Record the permanent settings of a new archive, with the first watched folder and signing key.
 
         Fixed are the identity, the folder layout, the time of creation, and the minimum retention. Only the first
         event of the journal is of this kind. Raises ValueError if the details are malformed.
@@ -282,7 +282,7 @@ class EventApplier:
         )
 
     def _apply_correction(self, event: Event) -> None:
-        """Record a correction; raises ValueError if it is about no record, or about one that is void."""
+        """Record a correction; raises ValueError if the corrected event is not a record, or is void."""
         apply_correction(self._db, event)
 
     def _apply_timestamp(self, event: Event) -> None:

@@ -45,7 +45,7 @@ class AcceptedPromise(NamedTuple):
 
 
 def record_promise(database: sqlite3.Connection, event: Event, promise: RetentionPromise) -> None:
-    """Combine the retention that ``event`` promises with the strictest one that was promised before.
+    """Combine the retention promised by ``event`` with the strictest earlier promise.
 
     A later, shorter promise must not shorten retention.  So the years of a scope only grow, every promised time
     zone is kept, and the promise to keep versions while a filing is live is never withdrawn.

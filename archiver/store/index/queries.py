@@ -44,7 +44,7 @@ class EventTime(NamedTuple):
 
 
 class StatedFormat(NamedTuple):
-    """What an archive states of its format."""
+    """The newest statement of an archive's format."""
 
     number: int
     writing_features: Sequence[str]  # without one of them, a program only reads the archive
@@ -82,7 +82,7 @@ class Index(IndexConnection):
         return int(self._read_meta("format") or 1)
 
     def stated_format(self) -> StatedFormat | None:
-        """Return what the newest event that states the archive's format says; None in format 1."""
+        """Return the newest statement of the archive's format; None in format 1."""
         stated_json = self._read_meta("stated_format")
         return None if stated_json is None else StatedFormat(*json.loads(stated_json))
 

@@ -124,12 +124,12 @@ def list_restrictions(index: IndexConnection, *, include_lifted: bool = False) -
 
 
 def restrictions_by_place(index: IndexConnection) -> dict[FilePlace, Restriction]:
-    """Return the restrictions in force by what they cover."""
+    """Return the restrictions in force by filing, path and digest."""
     return {restriction.place: restriction for restriction in list_restrictions(index)}
 
 
 def restricted_content(index: IndexConnection) -> frozenset[str]:
-    """Return the SHA-256 of each content that is restricted at every place that holds it."""
+    """Return the SHA-256 of all content that is restricted everywhere."""
     return frozenset(row[0] for row in index.query(_WHOLLY_COVERED_QUERY))
 
 

@@ -1,4 +1,4 @@
-"""Query the index for the files that are about a submission to the regulator, and not part of it."""
+"""Query the index for files about a submission to the regulator, which are not part of the submission."""
 
 from __future__ import annotations
 

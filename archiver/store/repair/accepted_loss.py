@@ -227,7 +227,7 @@ def _clean_up(archive: Archive) -> None:
 
 
 def _lists_loss(acceptance: Event, loss: Loss) -> bool:
-    """Return True if an event has accepted just these losses, so that another one would tell of a second loss.
+    """Return True if an event has accepted exactly these losses, and another event would report a second loss.
 
     False for a loss without names: another one may look the same.
     """

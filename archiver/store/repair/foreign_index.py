@@ -1,4 +1,4 @@
-"""Recognize an ``index.db`` of another archive, or of a history that the journal lacks, and replace it.
+"""Recognize and replace an ``index.db`` of another archive or of another history.
 
 The second one shows that an older backup of the journal was put in place. The index may be the only trace of what
 was lost: so that is reported before anything is rebuilt, and the old file is kept until a person accepts the loss.
@@ -92,7 +92,7 @@ def replace_index(
 
 
 def check_journal_is_complete(archive: Archive) -> None:
-    """Ensure that no database of this archive has an event that the journal lacks; reads the files only.
+    """Check that no database of this archive is ahead of the journal; only reads files.
 
     Raises StorageError that names the event, before an index is rebuilt from the shorter journal. A damaged
     journal raises nothing here.

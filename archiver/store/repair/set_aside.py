@@ -80,7 +80,7 @@ def databases(root: Path) -> list[Path]:
 
 
 def databases_of_archive(root: Path, archive_id: str) -> list[Path]:
-    """Return the databases set aside, except those that name another archive: they prove no loss of this one.
+    """Return the databases set aside, except databases of another archive, which prove no loss of this one.
 
     ``archive_id`` is the digest of the first event, or the beginning of the digest that a JournalPoint has.
     """

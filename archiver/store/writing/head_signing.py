@@ -1,4 +1,4 @@
-"""Sign the head of each batch of events, and remember what was signed until its events are durable.
+"""Sign the head of each batch of events, and remember signed heads until the events are durable.
 
 A crash between signature and move leaves a signed head whose events never come into effect.  Somebody could show
 it as a second history.  So each head lies durable in ``spool/signing`` before it is signed, and a head that never
@@ -96,7 +96,7 @@ class HeadSigner:
         return HeadFiles(head_bytes, signature)
 
     def note_effect(self) -> None:
-        """Note that the events of a batch are durable: if its head was signed, what the head names is settled."""
+        """Note that the events of a batch are durable, and with a signed head its statements are settled."""
         if self._is_effect_open:
             self._abandoned, self._is_effect_open = (), False
 
@@ -113,7 +113,7 @@ class HeadSigner:
         return self._abandoned
 
     def _is_abandoned(self, statement: bytes) -> bool:
-        """Return True if a noted head is not in the journal, and no head there names it as abandoned."""
+        """Return True if a noted head is missing from the journal and not named there as abandoned."""
         try:
             parse_signed_head(statement)
         except ValueError:
