@@ -272,7 +272,7 @@ def test_a_package_shows_both_and_its_verifier_lists_the_corrections(site: Site,
     assert done.returncode == 0, done.stdout
     seq = number_of(site, "notice")
     assert f"event {seq} (notice), by event" in done.stdout
-    assert 'received "2026-03-10" -> "2026-03-09" (typing error)' in done.stdout
+    assert 'received "2026-03-10" -> "2026-03-09" ("typing error")' in done.stdout
     (version,) = json.loads((package / "data/versions.json").read_text("utf-8"))
     assert version["submitted"][0]["void"] is True
 

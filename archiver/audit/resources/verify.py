@@ -972,16 +972,15 @@ def check_correction(checker, event, details_by_seq):
             values = details["fields"] = dict(details["fields"])
         else:
             values = details
-        changes.append("%s %s -> %s" % (name, as_json(values.get(name)), as_json(new_value)))
+        changes.append("%s %s -> %s" % (as_json(name)[1:-1], as_json(values.get(name)), as_json(new_value)))
         values[name] = new_value
     details_by_seq[seq] = details
     if correction["void"]:
         changes.append(checker.translate("void"))
         del details_by_seq[seq]
-    change_text = ", ".join(changes)
-    checker.corrections.append(
-        checker.translate("corrected", seq, correction["kind"], event["seq"], change_text, correction["reason"])
-    )
+    # In JSON, a forged text cannot move the cursor of a terminal.
+    texts = (", ".join(changes), as_json(correction["reason"]))
+    checker.corrections.append(checker.translate("corrected", seq, correction["kind"], event["seq"], *texts))
 
 
 def as_json(value):
