@@ -30,8 +30,10 @@ from measure import Run, run
 from peers import COMMAND
 
 from archiver import clock
+from archiver.config.loader import load_config
 from archiver.replica import object_names
-from archiver.replica.known_objects import ReplicaState, ReplicatedObject
+from archiver.replica.connect import open_state, read_replica_settings
+from archiver.replica.known_objects import ReplicatedObject
 from archiver.store.archive import Archive
 from archiver.store.index import overview
 from tests.replica.seaweed import Seaweed
@@ -156,7 +158,9 @@ def nothing_to_do(folder: Path, server: Seaweed, count: int) -> None:
     run(f"{line} reindex")
     run(f"{line} replica init --url s3://{server.bucket('known')}/x --endpoint {server.endpoint}")
     archive = Archive(place / "archive")
-    state = ReplicaState(place / "archive/replica.db")
+    settings = read_replica_settings(archive, load_config(config))
+    assert settings is not None
+    state = open_state(archive, settings)
     contents = {sha: size for _, sha, size, _, _ in overview.content_intervals(archive.index)}
     far = clock.read_clocks().wall + timedelta(days=4 * 365)
     state.record_objects(
