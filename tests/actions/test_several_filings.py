@@ -142,7 +142,7 @@ def test_a_promise_goes_to_the_filings_that_it_is_made_for(two: Site) -> None:
             RIGHT: {"submissions": {"首次": ["cn-archive-30"], "年度": ["sec-17a4"]}},
         }
     )
-    two.catch_up()
+    two.run("retention", "accept", "--years", "30")
     promises = check_one_each(two, "policy")
     assert promises[LEFT].details["scopes"] == {LEFT: 10}
     assert promises[RIGHT].details["scopes"] == {f"{RIGHT}/首次": 30, f"{RIGHT}/年度": 6}
@@ -163,7 +163,7 @@ def test_a_promise_goes_to_the_filings_that_it_is_made_for(two: Site) -> None:
 
 def test_a_promise_for_a_filing_without_versions_begins_its_chain(site: Site) -> None:
     site.configure(filings={LEFT: {"profiles": ["cn-archive-10"]}})
-    site.catch_up()
+    site.run("retention", "accept")
     site.write(f"{LEFT}/首次/报告", "1")
     site.catch_up()
     promise, capture = (
