@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,58 @@ def test_a_batch_that_fails_without_a_crash_leaves_a_head_to_be_named(one: Site)
             assert abandoned(one) == [sha256(statement)]
     finally:
         archive.close()
+    one.check_journal()
+    one.verified()
+
+
+def test_a_head_that_another_process_left_is_named_by_one_that_has_signed_before(one: Site) -> None:
+    """The service and a command write in turn, and the command is killed."""
+    with closing(one.open()) as archive:
+        with archive.writing(5) as writer:
+            writer.append(_tick())
+        killed_at(one, Step.HEAD_SIGNED, "hold", "place", "inspection", "f", "--reason", "r")
+        statement = noted(one)[-1]
+        assert sha256(statement) not in head_digests(one)
+        with archive.writing(5) as writer:
+            writer.append(_tick())
+    assert abandoned(one) == [sha256(statement)]
+    one.check_journal()
+    one.verified()
+
+
+def test_an_unsigned_batch_does_not_settle_the_head_of_one_that_failed(one: Site) -> None:
+    lock = one.repository / "refs/heads/journal.lock"
+    with closing(one.open()) as archive, archive.writing(5) as writer:
+        lock.write_text("")
+        with pytest.raises(Exception, match="update-ref"):
+            writer.append(_tick())
+        lock.unlink()
+        [statement] = noted(one)
+        _lose(one)
+        writer.append(_tick())
+        restore_key(one)
+        writer.append(_tick())
+    assert abandoned(one) == [sha256(statement)]
+    one.check_journal()
+    one.verified()
+
+
+def test_a_service_that_fails_for_days_does_not_fill_the_disk_with_heads(one: Site) -> None:
+    """Each attempt signs a head, which names all before it: together they would grow with the square."""
+    lock, size, statements = one.repository / "refs/heads/journal.lock", 0, set[bytes]()
+    with closing(one.open()) as archive, archive.writing(5) as writer:
+        lock.write_text("")
+        for _ in range(60):
+            with pytest.raises(Exception, match="update-ref"):
+                writer.append(_tick())
+            statements.add(noted(one)[-1])
+            size = max(size, (one.archive / "spool/signing").stat().st_size)
+        lock.unlink()
+        writer.append(_tick())
+    assert len(statements) == 60
+    assert set(abandoned(one)) == set(map(sha256, statements))
+    assert len(abandoned(one)) == 60
+    assert size < 20 * max(map(len, statements))
     one.check_journal()
     one.verified()
 

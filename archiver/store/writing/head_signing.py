@@ -14,6 +14,7 @@ from typing import NamedTuple
 from archiver.errors import StorageError
 from archiver.model import Event
 from archiver.path_existence import is_there
+from archiver.store.event_decoding import StoredHead
 from archiver.store.events.digests import GENESIS, compute_sha256, name_algorithm
 from archiver.store.events.event_files import FORMAT
 from archiver.store.events.signed_head import HEAD_NAMESPACE, SignedHead, parse_signed_head
@@ -25,6 +26,8 @@ from archiver.store.keys import SigningKey
 from archiver.store.writing.chain_heads import ChainHeads
 
 _STATEMENTS_FILE = "signing"
+#: With more lines in that file, the next head takes the place of all of them. It names them anyway.
+_MAX_STATEMENTS = 16
 
 
 class HeadFiles(NamedTuple):
@@ -53,10 +56,6 @@ class HeadSigner:
         self._history = history
         self._keys_folder = keys_folder
         self._statements_path = spool_folder / _STATEMENTS_FILE
-        #: Heads that were signed and never came into effect; None until the file was read.
-        self._abandoned: tuple[str, ...] | None = None
-        #: True from a signature until the events of its head are durable.
-        self._is_effect_open = False
 
     def sign(self, events: CoveredEvents, signers: bytes, *, with_next_key: bool = False) -> HeadFiles:
         """Return the next head with its signature, which was verified.
@@ -72,7 +71,9 @@ class HeadSigner:
                 path=self._keys_folder / "signing_key",
             )
         previous = self._history.newest_signed_head()
-        abandoned = self._read_abandoned()
+        # Read again each time: another process may have signed since, and crashed.
+        statements = self._read_statements()
+        abandoned = self._find_abandoned(statements, previous)
         head = SignedHead(
             archive=events.archive,
             format=FORMAT,
@@ -88,53 +89,71 @@ class HeadSigner:
             abandoned=abandoned,
         )
         head_bytes = head.encode()
-        self._note_statement(head_bytes, is_appended=bool(abandoned))
+        self._note_statement(head_bytes, len(statements) if abandoned else 0)
         # If the batch fails from here on, the next one finds this head in the file.
-        self._abandoned, self._is_effect_open = None, True
         signature = key.sign(head_bytes, HEAD_NAMESPACE).encode("ascii")
         announce_step(Step.HEAD_SIGNED)
         return HeadFiles(head_bytes, signature)
 
-    def note_effect(self) -> None:
-        """Note that the events of a batch are durable, and with a signed head its statements are settled."""
-        if self._is_effect_open:
-            self._abandoned, self._is_effect_open = (), False
+    def _read_statements(self) -> list[bytes]:
+        """Return the lines of the noted heads, oldest first; raises StorageError."""
+        try:
+            return read_regular_file(self._statements_path).splitlines(keepends=True)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise self._unusable_statements_error(error) from None
 
-    def _read_abandoned(self) -> tuple[str, ...]:
-        """Return the digests of the noted heads that are not in the journal; raises StorageError."""
-        if self._abandoned is None:
+    def _find_abandoned(self, statements: list[bytes], newest_head: StoredHead | None) -> tuple[str, ...]:
+        """Return the digests of the noted heads that are not in the journal, and of those that they name.
+
+        ``newest_head`` is the newest head in the journal, mostly the only one that is noted.
+        """
+        abandoned: dict[str, None] = {}
+        for line in statements:
+            if newest_head is not None and line == newest_head.data:
+                continue
             try:
-                lines = read_regular_file(self._statements_path).splitlines(keepends=True)
-            except FileNotFoundError:
-                lines = []
+                head = parse_signed_head(line)
+            except ValueError:
+                # The line was cut by a crash, so that the head was never signed.
+                continue
+            if not self._history.accounts_for_head(line):
+                abandoned |= dict.fromkeys((*head.abandoned, compute_sha256(line)))
+        return tuple(abandoned)
+
+    def _note_statement(self, head_bytes: bytes, statement_count: int) -> None:
+        """Write a head durably before it is signed, behind the ``statement_count`` heads that are noted.
+
+        Raises StorageError.
+        """
+        if statement_count > _MAX_STATEMENTS:
+            # The new head names all of them. A service that fails for days would fill the disk otherwise.
+            new_path = self._statements_path.with_name(f"{_STATEMENTS_FILE}.new")
+            self._write_statement(new_path, head_bytes, os.O_TRUNC)
+            try:
+                new_path.rename(self._statements_path)
+                sync_path(os.fspath(self._statements_path.parent))
             except OSError as error:
                 raise self._unusable_statements_error(error) from None
-            self._abandoned = tuple(compute_sha256(line) for line in lines if self._is_abandoned(line))
-        return self._abandoned
+        elif statement_count:
+            # A crash may have cut the last line of the file.
+            self._write_statement(self._statements_path, b"\n" + head_bytes, os.O_APPEND)
+        else:
+            self._write_statement(self._statements_path, head_bytes, os.O_TRUNC)
 
-    def _is_abandoned(self, statement: bytes) -> bool:
-        """Return True if a noted head is missing from the journal and not named there as abandoned."""
-        try:
-            parse_signed_head(statement)
-        except ValueError:
-            # The line was cut by a crash, so that the head was never signed.
-            return False
-        return not self._history.accounts_for_head(statement)
-
-    def _note_statement(self, head_bytes: bytes, *, is_appended: bool) -> None:
-        """Write a head durably before it is signed; the heads in the file are kept if ``is_appended``."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        flags |= os.O_APPEND if is_appended else os.O_TRUNC
-        is_new_file = not is_there(self._statements_path, follow_links=False)
+    def _write_statement(self, path: Path, data: bytes, flag: int) -> None:
+        """Write ``data`` durably to ``path``, with ``O_TRUNC`` or ``O_APPEND``; raises StorageError."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | flag
+        is_new_file = not is_there(path, follow_links=False)
         try:
             # Buffered, so that a full disk raises instead of cutting what is signed next.
-            with open(os.open(self._statements_path, flags, 0o600), "wb") as statements_file:
-                # A crash may have cut the last line of the file.
-                statements_file.write(b"\n" + head_bytes if is_appended else head_bytes)
+            with open(os.open(path, flags, 0o600), "wb") as statements_file:
+                statements_file.write(data)
                 statements_file.flush()
                 os.fdatasync(statements_file.fileno())
             if is_new_file:
-                sync_path(os.fspath(self._statements_path.parent))
+                sync_path(os.fspath(path.parent))
         except OSError as error:
             raise self._unusable_statements_error(error) from None
 

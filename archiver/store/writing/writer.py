@@ -103,7 +103,6 @@ class Writer:
             archive.journal.newest_event(), clock.read_clocks(), ChainHeads(archive.index), archive.actor
         )
         recovered_refs = {update.ref: update.new for update in recovered if update.new != ZERO}
-        signer = archive.head_signer
         signers = self._signers_in_force(drafts, head_rule)
         with ExitStack() as lists, archive.repository.importing() as stream:
             for number, draft in enumerate(drafts, 1):
@@ -115,7 +114,6 @@ class Writer:
                     self._add_event(stream, draft, recovered_refs if number == 1 else {}, batch, head)
         batch.old_oids |= {update.ref: update.old for update in recovered}
         self._move(batch, [update for update in recovered if update.new == ZERO], guarded=not recovered)
-        signer.note_effect()
         return batch.events
 
     def _signers_in_force(self, drafts: Sequence[Draft | VersionDraft], head_rule: HeadRule) -> bytes:
