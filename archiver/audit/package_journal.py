@@ -39,6 +39,8 @@ _PROOFS = frozenset(
         CERTIFICATE_PAGE,
     }
 )
+#: Actions whose event can bring the list of keys.
+_KEY_ACTIONS = frozenset({Action.INIT, Action.FORMAT, Action.KEY_ROTATE, Action.KEY_REPLACE})
 #: Actions whose event has a signed tag, in format 2 and in format 1.
 _SIGNED_ACTIONS = frozenset({Action.SUBMIT})
 _SIGNED_ACTIONS_1 = frozenset({Action.SUBMIT, Action.CHECKPOINT, Action.KEY_ROTATE})
@@ -94,8 +96,18 @@ class PackageJournalWriter:
                     self._write_attachment(event, attachment)
             if event.action in (_SIGNED_ACTIONS if event.chain else _SIGNED_ACTIONS_1):
                 self._write_signed_tag(event)
-        self._bag_writer.add_payload("allowed_signers", [self._archive.journalled_signers()])
+        self._bag_writer.add_payload("allowed_signers", [self._read_signers(events)])
         return journal
+
+    def _read_signers(self, events: list[Event]) -> bytes:
+        """Return the list of keys after ``events``: the index may have a newer one, of an event since.
+
+        Raises StorageError if it is damaged or missing.
+        """
+        for event in reversed(events):
+            if event.action in _KEY_ACTIONS and any(item.name == SIGNERS_FILE for item in event.attachments):
+                return self._archive.journal.read_attachment(event, SIGNERS_FILE)
+        return self._archive.journalled_signers()
 
     def _write_signed_tag(self, event: Event) -> None:
         """Write the tag object of an event; a missing one is left out, and the verifier reports it."""
