@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from archiver.config import template
+from archiver.config import template, value_types
 from archiver.config.bucket_access import BucketAccess
 from archiver.config.settings import CEILING_YEARS, Config
 from archiver.errors import StorageError
@@ -171,8 +171,10 @@ def _build_config(root: Path, config_path: Path) -> Config:
             retention_years=min(promised_years, CEILING_YEARS),
             hold_while_live=promises.live,
         )
-        if promises.zones and config.timezone not in promises.zones:
-            return replace(config, timezone=promises.zones[0])
+        # A zone that this system lacks would make the configuration invalid.
+        known_zones = [zone for zone in promises.zones if value_types.TIME_ZONE.accepts(zone)]
+        if known_zones and config.timezone not in known_zones:
+            return replace(config, timezone=known_zones[0])
         return config
     finally:
         archive.close()

@@ -6,12 +6,14 @@ All times are those of the compliance clock, as journalled.  Retention never cou
 
 from __future__ import annotations
 
+import io
 import os
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from archiver import clock
 from archiver.config.settings import Config
@@ -24,6 +26,12 @@ from archiver.store import names
 #: The last second that a datetime can hold: the end of periods without an end, and of periods that cannot be
 #: computed.
 FOREVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+
+#: A time zone without a change, 12 hours behind UTC, in the form of the database (TZif, RFC 8536): counts of its
+#: parts, then the offset in seconds and the abbreviation.
+_LATEST_ZONE = (
+    b"TZif" + bytes(16) + struct.pack(">6l", 0, 0, 0, 0, 1, 4) + struct.pack(">lbB", -12 * 3600, 0, 0) + b"-12\0"
+)
 
 _FILING_LIVE = LazyMessage.define("the filing is live", code="open.filing-live")
 _PRESENT_STATE = LazyMessage.define(
@@ -106,7 +114,7 @@ def policy_in_force(config: Config, promises: Promises) -> RetentionPolicy:
     zone_names = dict.fromkeys((config.timezone, *promises.zones))
     return RetentionPolicy(
         profiles_by_scope={scope: tuple(profiles) for scope, profiles in profiles_by_scope.items()},
-        time_zones=tuple(ZoneInfo(zone_name) for zone_name in zone_names),
+        time_zones=tuple(map(find_time_zone, zone_names)),
         hold_while_live=config.hold_while_live or promises.live,
         unread_events=promises.unread,
     )
@@ -121,10 +129,22 @@ def accepted_policy(config: Config, promises: Promises) -> RetentionPolicy:
     profiles_by_scope = {scope: (_promised_profile(years),) for scope, years in promises.years.items()}
     return RetentionPolicy(
         profiles_by_scope={"": (Profile("years", FLOOR_YEARS, BASIS),), **profiles_by_scope},
-        time_zones=tuple(map(ZoneInfo, promises.zones or (config.timezone,))),
+        time_zones=tuple(map(find_time_zone, promises.zones or (config.timezone,))),
         hold_while_live=promises.live,
         unread_events=promises.unread,
     )
+
+
+def find_time_zone(zone_name: str) -> ZoneInfo:
+    """Return the time zone of a promise; one that this system lacks is taken for that whose days end latest.
+
+    Systems without a time zone database, and those that have dropped old names, lack some.
+    """
+    try:
+        return ZoneInfo(zone_name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        # ZoneInfo raises all of these: for a name that the database lacks, a path outside of it, a folder in it.
+        return ZoneInfo.from_file(io.BytesIO(_LATEST_ZONE), key=zone_name)
 
 
 def _promised_profile(years: int) -> Profile:

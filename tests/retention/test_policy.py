@@ -20,6 +20,7 @@ from archiver.retention.policy import (
     compute_period_end,
     decide_content_retention,
     decide_retention,
+    find_time_zone,
     policy_in_force,
 )
 from archiver.retention.promises import find_waiting_promise
@@ -37,6 +38,16 @@ def version(captured: str, *submitted: str) -> Version:
 
 def policy(years: int = 3, hold: bool = False) -> RetentionPolicy:
     return RetentionPolicy({"": (Profile("house", years, "basis"),)}, (SHANGHAI,), hold)
+
+
+@pytest.mark.parametrize("zone_name", ["Nowhere/City", "America", "../localtime"])
+@given(moments, st.integers(3, 30))
+def test_a_time_zone_that_this_system_lacks_ends_a_day_latest(
+    zone_name: str, anchor: datetime, years: int
+) -> None:
+    zone = find_time_zone(zone_name)
+    assert zone.key == zone_name
+    assert compute_period_end(anchor, years, zone) >= compute_period_end(anchor, years, ZoneInfo("Etc/GMT+12"))
 
 
 @given(moments, st.integers(3, 30))
