@@ -73,7 +73,7 @@ def _check_shown_promise(waiting: WaitingPromise, promise_id: str) -> None:
     if promise_id != waiting.promise_id:
         raise UsageError(
             "The retention that waits for acceptance has changed since it was shown. Nothing was recorded. To see "
-            "it again, run: archiver retention accept"
+            "it again, run: archiver retention show"
         )
 
 
