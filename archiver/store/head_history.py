@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 
 from archiver.store.event_decoding import EVENT_FILE, StoredHead, decode_stored_head
 from archiver.store.events import event_files
@@ -33,15 +32,20 @@ class HeadHistory:
                 parent = self._repository.first_parent(commit)
             except KeyError:
                 raise self._journal.damaged_event_error(commit) from None
-            if is_format_2:
-                # Most events have no signed head, nor have those of a batch without a usable key.
-                with suppress(KeyError):
-                    yield decode_stored_head(self._repository.read(f"{commit}:{HEAD_FILE}"), commit)
+            if is_format_2 and (stored_head := self.signed_head_in(commit)) is not None:
+                yield stored_head
             commit = parent
 
     def newest_signed_head(self) -> StoredHead | None:
         """Return the newest signed head; None without any.  Raises as :meth:`signed_heads` does."""
         return next(self.signed_heads(), None)
+
+    def signed_head_in(self, commit: str) -> StoredHead | None:
+        """Return the signed head in the commit of an event; None if it has none, as most have."""
+        try:
+            return decode_stored_head(self._repository.read(f"{commit}:{HEAD_FILE}"), commit)
+        except KeyError:  # Also of an event that is missing, which whoever reads the journal reports.
+            return None
 
     def unsigned_since(self) -> str:
         """Return the time (RFC 3339) of the first event that no signed head covers; empty if all are covered.

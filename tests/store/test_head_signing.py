@@ -15,6 +15,7 @@ import pytest
 
 from archiver.store import keys
 from archiver.store.failpoints import Step
+from archiver.store.head_history import HeadHistory
 from archiver.verify.sshsig import is_valid_signature
 from tests.support.journal_model import Commit, read_journal, sha256
 from tests.support.killed import BATCH_STEPS, killed_at, run_killed
@@ -352,6 +353,22 @@ def test_without_a_usable_key_capture_goes_on_unsigned_until_the_next_head_cover
     assert one.json("status")["unsigned_since"] is None
     one.run("submit", "f/s", "--on", "2026-01-05")
     one.verified()
+
+
+def test_without_a_key_nobody_looks_for_a_head_further_and_further_back(
+    one: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For months of unsigned events, that would take longer with each."""
+    _lose(one)
+    one.run("hold", "place", "inspection", "f", "--reason", "r")
+
+    def look(history: HeadHistory) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(HeadHistory, "signed_heads", look)
+    with closing(one.open()) as archive, archive.writing(5) as writer:
+        writer.append(_tick())
+    one.check_journal(is_signed=False)
 
 
 def test_a_missing_key_is_seen_before_anything_is_written_without_it(one: Site) -> None:

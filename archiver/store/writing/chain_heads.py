@@ -62,11 +62,12 @@ def agree_with_signed_head(index: Index, history: HeadHistory) -> bool:
     """Return True unless the newest signed head proves that the heads of chains in ``index`` are wrong.
 
     ``index`` has caught up with the journal.  After unsigned events, nothing is compared, nor in format 1, which
-    has no chains.  Raises StorageError if a commit is missing.
+    has no chains.
     """
-    if index.format_number < FORMAT:
+    if index.format_number < FORMAT or index.head_commit is None:
         return True
-    signed_head = history.newest_signed_head()
-    if signed_head is None or signed_head.head is None or signed_head.commit != index.head_commit:
+    # Not the newest one there is: behind a lost key, every writing would look for it further back.
+    signed_head = history.signed_head_in(index.head_commit)
+    if signed_head is None or signed_head.head is None:
         return True
     return ChainHeads(index).compute_digest() == signed_head.head.chain_heads
