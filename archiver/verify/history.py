@@ -230,14 +230,14 @@ def _check_event(
     """
     action = entry.event["action"]
     try:
+        # Whatever the event lacks: an upgrade has counted it.
+        note_earlier_event(entry.commit, entry.event, journal_state)
         _check_attachments(entry, report)
         if is_format_2(entry.event):
             check_chain_filing(entry, journal_state, report)
-        else:
-            note_earlier_event(entry.commit, entry.event, journal_state)
-            if action == Action.CHECKPOINT:
-                # A checkpoint covers the refs before its own event, so it is checked before they are updated.
-                check_checkpoint(entry, journal_state, report)
+        elif action == Action.CHECKPOINT:
+            # A checkpoint covers the refs before its own event, so it is checked before they are updated.
+            check_checkpoint(entry, journal_state, report)
         journal_state.expected_refs |= entry.event["refs"]
         journal_state.note_record(entry.event)
         if action == Action.CAPTURE:

@@ -52,6 +52,8 @@ def is_format_2(event: Mapping[str, Any]) -> bool:
 
 def note_earlier_event(commit: str, event: Mapping[str, Any], journal_state: JournalState) -> None:
     """Remember the commit of an event of format 1 for the count that an upgrade states of its filing."""
+    if is_format_2(event):
+        return
     filing_name = filing_in_object(event["action"], event["object"])
     if filing_name is not None:
         journal_state.earlier_commits.setdefault(filing_name, []).append(commit)

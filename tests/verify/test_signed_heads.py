@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from archiver.store import keys
+from archiver.store.git.repository import Repository
 from archiver.verify.whole_archive import verify_archive
 from tests.support import forged
 from tests.support.forged import SignedBy, append, in_chain_of
@@ -542,6 +543,22 @@ def test_an_earlier_event_that_was_left_out_is_found_by_the_count_of_its_filing(
     stated = next(event["seq"] for event in upgraded.events("earlier-events") if event["object"] == filing)
     forged.rewrite(upgraded, _leave_out(seq), is_relinked=True, key=upgraded.archive / "keys")
     assert ("A036", f"event {stated - 1}") in found(upgraded)
+
+
+def test_an_earlier_event_without_its_attachment_counts(upgraded: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The event is there, and that its list of changes is damaged is found once."""
+    commit = next(each for each in read_journal(upgraded.repository) if each.body["action"] == "capture")
+    read = Repository.read
+
+    def read_without(self: Repository, name: str) -> bytes:
+        if name == f"{commit.oid}:changes.jsonl":
+            raise KeyError(name)
+        return read(self, name)
+
+    monkeypatch.setattr(Repository, "read", read_without)
+    codes = {code for code, _ in found(upgraded)}
+    assert "A030" in codes
+    assert "A036" not in codes
 
 
 # --- checked by others
