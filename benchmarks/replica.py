@@ -32,8 +32,8 @@ from peers import COMMAND
 from archiver import clock
 from archiver.config.loader import load_config
 from archiver.replica import object_names
-from archiver.replica.connect import open_state, read_replica_settings
-from archiver.replica.known_objects import ReplicatedObject
+from archiver.replica.bucket_settings import read_replica_settings
+from archiver.replica.known_objects import ReplicatedObject, open_state
 from archiver.store.archive import Archive
 from archiver.store.index import overview
 from tests.replica.seaweed import Seaweed
