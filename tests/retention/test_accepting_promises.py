@@ -325,7 +325,7 @@ def test_other_settings_than_those_shown_are_not_accepted(captured: Site) -> Non
         shown = perform_action(context, ShowWaitingRetention())
         captured.configure(retention={"years": 9})
         changed = ActionContext(archive, load_config(captured.config), 5.0)
-        with pytest.raises(UsageError, match="has changed since it was shown.*retention show"):
+        with pytest.raises(UsageError, match=r"has changed since it was shown.*retention show"):
             perform_action(changed, AcceptRetention(promise_id=shown["promise"]))
         assert events(captured) == before
         # Twice the same, as if two people had been asked at once.
