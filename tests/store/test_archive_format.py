@@ -95,11 +95,17 @@ READING = {
     "audit": "--to {out}/package",
     "config check": "",
     "config show": "",
+    "retention show": "",
 }
 #: Every command that writes to the archive.
 WRITING = {
     "run": "--once --settle 0",
     "submit": "推荐/变更 --on 2025-06-20",
+    "submission attach": "推荐/变更/submitted 模型%20说明.txt --role receipt",
+    "correct": "23 --void --reason x",
+    "restrict": "推荐/首次/v1:共用.txt --reason x",
+    "unrestrict": "推荐/首次/v1:共用.txt --reason x",
+    "retention accept": "",
     "filing end": "推荐 --on 2025-06-22 --reason x",
     "filing set": "推荐 --responsible 李娜 --on 2025-06-22",
     "notice add": "推荐 --kind inspection --received 2025-06-21 --due 2025-07-01",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 
 import pytest
 
@@ -29,8 +30,9 @@ def version(name: str, number: int, parent: str | None, changes: Sequence[Change
 
 
 @pytest.fixture
-def archive(site: Site) -> Archive:
-    return site.open()
+def archive(site: Site) -> Iterator[Archive]:
+    with closing(site.open()) as opened:
+        yield opened
 
 
 def test_versions_and_events_share_one_transaction(site: Site, archive: Archive) -> None:
@@ -42,7 +44,6 @@ def test_versions_and_events_share_one_transaction(site: Site, archive: Archive)
     assert archive.journal.newest_event() == events[-1]
     assert sorted(each.tag for each in archive.index.versions()) == ["f/s/v1", "f/t/v1"]
     assert [each.name for each in archive.index.holds()] == ["suit"]
-    archive.close()
     site.verified()
 
 
@@ -53,7 +54,6 @@ def test_two_versions_of_one_submission_follow_each_other(site: Site, archive: A
         parent = first.refs["refs/heads/filings/f/s"]
         second = writer.write_batch([version("s", 2, parent, added(b"b")), version("t", 1, None, added(b"x"))])[0]
     assert archive.repository.resolve("refs/heads/filings/f/s") == second.refs["refs/heads/filings/f/s"]
-    archive.close()
     site.verified()
     assert {each["path"] for each in site.json("show", "f/s/v2")["materials"]} == {"a", "b"}
 
@@ -64,7 +64,6 @@ def test_a_draft_that_cannot_be_read_back_keeps_the_whole_batch_out(site: Site, 
     with archive.writing(0) as writer, pytest.raises(UsageError):
         writer.write_batch([version("s", 1, None, added(b"a")), unfit])
     assert archive.repository.refs() == before
-    archive.close()
     site.verified()
 
 
