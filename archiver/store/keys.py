@@ -10,6 +10,7 @@ import base64
 import hashlib
 import os
 import struct
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,7 +71,9 @@ def install_next_key(keys_folder: Path, signers: bytes) -> None:
     """
     next_key_path = keys_folder / _NEXT_KEY_FILE
     if not is_there(next_key_path):
-        write_signers(keys_folder, signers)
+        # The list is derived from the journal: where the folder is read-only, an old list must stop no writing.
+        with suppress(OSError):
+            write_signers(keys_folder, signers)
         return
     try:
         is_in_force = signers.endswith(_signers_line(_parse_key(next_key_path, next_key_path.read_bytes())))
@@ -83,6 +86,16 @@ def install_next_key(keys_folder: Path, signers: bytes) -> None:
     write_signers(keys_folder, signers)
     next_key_path.rename(keys_folder / _KEY_FILE)
     sync_path(os.fspath(keys_folder))
+
+
+def check_folder_writable(keys_folder: Path) -> None:
+    """Raise StorageError if this process cannot write to the keys folder, for example on a read-only mount."""
+    if not os.access(keys_folder, os.W_OK):
+        raise StorageError(
+            "The keys folder {path} cannot be written. Nothing was changed. Make it writable, then run this "
+            "again.",
+            path=keys_folder,
+        )
 
 
 def write_signers(keys_folder: Path, signers: bytes) -> None:

@@ -8,7 +8,8 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -384,3 +385,41 @@ def test_an_adoption_that_is_killed_is_finished_by_the_next(cloned: Site, step: 
     adopt(cloned)
     commits = check_upgraded(cloned)
     assert [commit.body["action"] for commit in commits].count("adopt") == 1
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Mount the folder onto itself, so that nobody can write to it, root included."""
+    subprocess.run(["mount", "--bind", folder, folder], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", folder], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+@pytest.mark.needs("root")
+def test_keys_that_cannot_be_written_stop_it_before_it_begins(golden: Site) -> None:
+    before = refs(golden)
+    with read_only(golden.archive / "keys"):
+        assert "cannot be written. Nothing was changed" in golden.run("upgrade", code=8).stderr
+    assert refs(golden) == before
+    golden.run("upgrade")
+    check_upgraded(golden)
+
+
+@pytest.mark.needs("root")
+def test_an_old_list_of_keys_that_cannot_be_written_stops_no_writing(golden: Site) -> None:
+    """The list in the folder is a copy; the journal's counts."""
+    signers = golden.archive / "keys/allowed_signers"
+    old_list = signers.read_bytes()
+    golden.run("upgrade")
+    signers.write_bytes(old_list)
+    # As after a crash: the next writer looks at the keys again.
+    (golden.archive / "lock").write_bytes(b"")
+    with read_only(golden.archive / "keys"):
+        golden.run("hold", "place", "inspection", "推荐", "--reason", "r")
+    golden.run("hold", "place", "inspection 2", "推荐", "--reason", "r")
+    (golden.archive / "lock").write_bytes(b"")
+    golden.run("hold", "place", "inspection 3", "推荐", "--reason", "r")
+    check_upgraded(golden)

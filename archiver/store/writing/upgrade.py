@@ -38,6 +38,7 @@ def upgrade(archive: Archive, lock_timeout: float) -> int | None:
         drafts = draft_upgrade(archive)
         format_seq = None
         if drafts:
+            keys.check_folder_writable(archive.keys_folder)
             format_seq = writer.write_batch(drafts, head_rule=HeadRule.REQUIRED)[0].seq
         else:
             archive.check_writable()
