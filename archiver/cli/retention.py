@@ -45,6 +45,8 @@ def _accept_retention(session: Session, typed_years: int | None, as_json: bool) 
         events = accepted["events"]
     if as_json:
         session.console.print_json({**shown, "events": events})
+    elif shown["promise"] is not None and not events:
+        session.console.info("This retention has already been accepted. Nothing was recorded.")
     elif events:
         session.console.info(
             LazyMessage.define(

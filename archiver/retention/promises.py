@@ -30,8 +30,7 @@ UNCONFIRMED_YEARS = 10
 
 #: The warning of ``status`` and of the service's log.
 WAITING = LazyMessage.define(
-    "a longer retention in the settings waits for acceptance; to see and accept it, run: archiver retention "
-    "accept",
+    "a longer retention in the settings waits for acceptance; to see it, run: archiver retention show",
     code="status.promise-waiting",
 )
 
