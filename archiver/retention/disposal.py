@@ -18,6 +18,7 @@ from archiver.retention.certificate import build_certificate
 from archiver.retention.disposal_conditions import (
     DisposalRules,
     check_approvals,
+    check_approvals_are_signed,
     check_approver,
     check_cooling_off,
     check_selection_unchanged,
@@ -144,7 +145,7 @@ def approve_plan(
 
     Raises NotFoundError if there is no such plan, and UsageError if ``reason`` is blank. Raises RetentionRefused
     if the actor made or already approved the plan, if the deletion has begun, or if the plan would select
-    something else by now. That refusal is journalled.
+    something else by now. That refusal is journalled. Raises StorageError if the key cannot sign the approval.
     """
     if not reason.strip():
         raise UsageError("A reason is required. Nothing was changed. Add --reason.")
@@ -157,7 +158,8 @@ def approve_plan(
             details = DisposalApproved(
                 plan_sha256=disposal.plan_sha256, reason=reason, filing=filing_of_plan(archive, disposal)
             )
-            writer.append(Draft(plan_id, details))
+            # Whoever can write to the repository could add an approval without a signature, so none counts.
+            writer.write_batch([Draft(plan_id, details)], head_rule=HeadRule.REQUIRED)
             return find_plan(archive, plan_id)
     except RetentionRefused as refusal:
         journal_refusal(archive, "dispose approve", refusal, lock_timeout)
@@ -185,6 +187,7 @@ def run_plan(archive: Archive, plan_id: str, rules: DisposalRules, lock_timeout:
                 )
             if disposal.begun is None:
                 check_approvals(disposal)
+                check_approvals_are_signed(archive, disposal)
                 check_cooling_off(archive, disposal, rules)
                 selection = check_selection_unchanged(archive, disposal, rules.policy)
                 tags = [version.tag for version, _ in selection.disposable_decisions]

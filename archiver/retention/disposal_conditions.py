@@ -13,9 +13,13 @@ from archiver.retention import unread
 from archiver.retention.disposal_selection import DisposalSelection, select_disposable
 from archiver.retention.policy import RetentionPolicy
 from archiver.store.archive import Archive
+from archiver.store.event_decoding import StoredHead
 from archiver.store.events.attached_files import PLAN_FILE
+from archiver.store.events.event_kinds import Action
+from archiver.store.events.signed_head import HEAD_NAMESPACE, HEAD_SIGNATURE_FILE
 from archiver.store.index.disposal_state import Disposal
 from archiver.store.repair import set_aside
+from archiver.verify.sshsig import is_valid_signature
 
 #: Approvals by users other than the planner. With one, two people who agree could delete; with three, a small
 #: company would not find four people.
@@ -110,6 +114,41 @@ def check_approvals(disposal: Disposal) -> None:
             missing=missing_count,
             needed=REQUIRED_APPROVALS,
         )
+
+
+def check_approvals_are_signed(archive: Archive, disposal: Disposal) -> None:
+    """Raise RetentionRefused if an approval was written without a signature.
+
+    Somebody who can write to the repository can append an approval, and the next signed head covers it.  So only
+    an approval counts that is in the batch of a head with a valid signature by a key of the archive.  In format 1,
+    no approval was signed.  Raises StorageError if the journal is damaged.
+    """
+    signed_batches = []
+    for stored_head in archive.head_history.signed_heads():
+        head = stored_head.head
+        if head is not None and head.last < disposal.seq:
+            break
+        if head is not None and _has_valid_signature(archive, stored_head):
+            signed_batches.append(range(head.batch, head.last + 1))
+    for event in archive.journal.events_since(disposal.commit):
+        is_approval = event.action == Action.DISPOSE_APPROVE and event.object == disposal.identity
+        if is_approval and event.chain and not any(event.seq in batch for batch in signed_batches):
+            raise RetentionRefused(
+                "The approval of disposal plan {identity} by {user} (journal event {seq}) was written without a "
+                "signature. Nothing was deleted. To create a new plan, run: archiver dispose plan",
+                identity=disposal.identity,
+                user=event.actor,
+                seq=event.seq,
+            )
+
+
+def _has_valid_signature(archive: Archive, stored_head: StoredHead) -> bool:
+    """Return True if a key of the archive, in force or replaced, signed the head."""
+    try:
+        signature = archive.repository.read(f"{stored_head.commit}:{HEAD_SIGNATURE_FILE}")
+    except KeyError:
+        return False
+    return is_valid_signature(stored_head.data, signature, archive.journalled_signers(), HEAD_NAMESPACE)
 
 
 def check_cooling_off(archive: Archive, disposal: Disposal, rules: DisposalRules) -> None:

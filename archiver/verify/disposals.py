@@ -22,6 +22,7 @@ from archiver.store.events.event_kinds import Action
 from archiver.store.events.retention_events import DisposalApproved, DisposalCertified, DisposalPlanned
 from archiver.verify.expected import DisposalPlan, JournalEntry, JournalState, PlannedContentSpan, UnprovenApproval
 from archiver.verify.findings import VerifyReport, untranslated
+from archiver.verify.signed_heads import is_format_2
 from archiver.verify.sshsig import is_valid_signature
 
 #: The code of the finding for a disposal without a valid certificate. A disposal that is still at work has none
@@ -74,6 +75,8 @@ def _apply_approval(event: Mapping[str, Any], plan: DisposalPlan, journal_state:
     uid = event["actor"]["uid"]
     if uid != plan.planner_uid and require_member(approval.plan_sha256, "plan_sha256") == plan.plan_sha256:
         plan.approval_times.setdefault(uid, event["clock"]["time"])
+        if is_format_2(event):
+            plan.approval_seqs.setdefault(uid, event["seq"])
         journal_state.unproven_approvals.append(UnprovenApproval(event["object"], uid))
 
 
@@ -85,6 +88,7 @@ def _apply_begin(
     Raises ValueError if one of the versions was disposed of before. No content is recorded as destroyed then.
     """
     _check_approvals(event, plan, report)
+    _check_signed_approvals(event, plan, journal_state, report)
     _check_planned_versions(event, plan, journal_state, report)
     plan.is_begun = True
     if disposed_twice := journal_state.disposed_tags & set(plan.version_tags):
@@ -152,6 +156,19 @@ def _check_approvals(begin_event: Mapping[str, Any], plan: DisposalPlan, report:
                 "it began before its cooling-off period ended at {time}", time=clock.format_time(earliest_begin)
             )
             report.add_finding("A055", disposal_name, detail)
+
+
+def _check_signed_approvals(
+    begin_event: Mapping[str, Any], plan: DisposalPlan, journal_state: JournalState, report: VerifyReport
+) -> None:
+    """Report each approval that was written without a signature (A055); format 1 has no signed heads.
+
+    Somebody without the key can append an approval, and the head of the next batch covers it.
+    """
+    for seq in plan.approval_seqs.values():
+        if not any(seq in batch for batch in journal_state.signed_batches):
+            detail = LazyMessage("its approval in event {seq} was written without a signature", seq=seq)
+            report.add_finding("A055", begin_event["object"], detail)
 
 
 def _check_planned_versions(

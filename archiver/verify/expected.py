@@ -91,6 +91,8 @@ class DisposalPlan:
     #: User id -> compliance clock (RFC 3339) of the first approval. If the first timestamp token after the
     #: approval has a later time, that time is used instead.
     approval_times: dict[int, str] = field(default_factory=dict)
+    #: User id -> number of the event of format 2 with the first approval.
+    approval_seqs: dict[int, int] = field(default_factory=dict)
     is_begun: bool = False
     is_certified: bool = False
 
@@ -161,6 +163,8 @@ class JournalState:
 
     # --- chains and signed heads of format 2
     chain_replay: ChainReplay = field(default_factory=ChainReplay)
+    #: The numbers of the events of each batch whose head has a valid signature, oldest first.
+    signed_batches: list[range] = field(default_factory=list)
     #: Number of an event -> SHA-256 of the signed head with it, in hexadecimal.
     head_digests: dict[int, str] = field(default_factory=dict)
     filing_by_chain: dict[str, str] = field(default_factory=dict)

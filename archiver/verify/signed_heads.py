@@ -116,8 +116,10 @@ def check_signed_head(
         return
     first_uncovered = journal_state.chain_replay.first_uncovered_seq()
     differing_members = journal_state.chain_replay.add_head(head_bytes)
+    signed_batch = range(0)
     try:
         head = parse_signed_head(head_bytes)
+        signed_batch = range(head.batch, head.last + 1)
         _note_late_signature(head, event_name, first_uncovered, report)
     except ValueError as error:
         # What the replay does not compare may be wrong as well, such as the batch.
@@ -132,6 +134,7 @@ def check_signed_head(
         # An empty signature is not valid.
         signature = b""
     if is_valid_signature(head_bytes, signature, signer, HEAD_NAMESPACE):
+        journal_state.signed_batches.append(signed_batch)
         return
     if event["action"] == Action.KEY_ROTATE:
         report.add_finding("A048", event["object"], LazyMessage("it is not signed with the old key"))

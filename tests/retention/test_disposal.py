@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.forged import SignedBy, append, in_chain_of
 from tests.support.other_user import become_user
 from tests.support.site import CHECKOUT, UNGUARDED, Site, open_the_way, tree, wait_until
 
@@ -130,7 +131,7 @@ def test_a_full_life(site: Site, tmp_path: Path) -> None:
         later.run("dispose", "run", name, code=4, uid=FIRST)
         later.run("dispose", "approve", name, "--reason", "legal agrees", uid=SECOND)
         assert "cooling-off period" in later.run("dispose", "run", name, code=4, uid=SECOND).stderr
-        assert site.verified()["notes"] == []
+        assert site.verified_notes() == []
     with Served(site, FOUR_YEARS + 6.9) as later:
         later.run("dispose", "run", name, code=4, uid=SECOND)
     with Served(site, FOUR_YEARS + 7.1) as later:
@@ -145,8 +146,7 @@ def test_a_full_life(site: Site, tmp_path: Path) -> None:
 
 
 def check_what_is_left(site: Site, name: str, tmp_path: Path) -> None:
-    report = site.verified()
-    assert report["notes"] == [
+    assert site.verified_notes() == [
         {
             "object": name,
             "message": f"1 object was deleted in disposal {name}, with a certificate of destruction",
@@ -264,14 +264,14 @@ def test_an_interrupted_disposal_is_finished_by_running_it_again(site: Site, ste
         site.write("活/首次/新", "first draft")
         Later(site, days).run("run", "--once", "--settle", "0.05")
     done = Later(site, days).run("dispose", "run", name).stdout
-    report = site.verified()
+    notes = site.verified_notes()
     if step == "index updated":
         assert "needed again" in done
         site.run("restore", "活/首次", "--path", "新", "--to", site.root / "new", code=7)
         site.run("restore", "活/首次/v2", "--path", "新", "--to", site.root / "new")
-        assert report["notes"] == []
+        assert notes == []
     else:
-        assert len(report["notes"]) == 1
+        assert len(notes) == 1
 
 
 def test_without_a_journal_nothing_is_deleted(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,7 +307,70 @@ def test_without_the_key_nothing_is_deleted(site: Site, tmp_path: Path, key: str
     signing_key.chmod(0o600)
     site.run("restore", "推荐/首次/v1", "--to", site.root / "back")
     Later(site, days).run("dispose", "run", name)
-    assert len(site.verified()["notes"]) == 1
+    assert len(site.verified_notes()) == 1
+
+
+def forge_approval(site: Site, name: str) -> int:
+    """Append the second approval with plain git, as somebody with write access and without the key."""
+    first = next(event for event in reversed(site.events()) if event["action"] == "dispose-approve")
+    change = in_chain_of(site, "推荐", "dispose-approve", **first["details"])
+
+    def as_another(event: dict[str, Any]) -> None:
+        change(event)
+        event.update(object=name, actor={"uid": SECOND, "user": "second"}, clock=first["clock"])
+
+    return append(site, as_another)
+
+
+def test_an_approval_that_nobody_signed_counts_for_nothing(site: Site) -> None:
+    end(site)
+    with Served(site, FOUR_YEARS) as later:
+        name = later.json("dispose", "plan", uid=PLANNER)["plan"]
+        later.run("dispose", "approve", name, "--reason", "period over", uid=FIRST)
+    seq = forge_approval(site, name)
+    later = Later(site, FOUR_YEARS + 8)
+    # What is written next is signed, and its head covers the forged event.
+    later.run("checkpoint")
+    refused = later.run("dispose", "run", name, code=4).stderr
+    assert f"(journal event {seq}) was written without a signature" in refused
+    assert "dispose-begin" not in [event["action"] for event in site.events()]
+    site.run("restore", "推荐/首次/v1", "--to", site.root / "back")
+
+
+def test_a_disposal_with_an_approval_that_nobody_signed_is_a_finding(site: Site) -> None:
+    """As a program would have run it that does not ask for the signature."""
+    end(site)
+    with Served(site, FOUR_YEARS) as later:
+        plan = later.json("dispose", "plan", uid=PLANNER)
+        later.run("dispose", "approve", plan["plan"], "--reason", "period over", uid=FIRST)
+    seq = forge_approval(site, plan["plan"])
+    approval = next(event for event in site.events() if event["action"] == "dispose-approve")["details"]
+    versions = [each["tag"] for each in plan["going"]]
+    begun = {"plan_sha256": approval["plan_sha256"], "of_filing": approval["of_filing"], "versions": versions}
+    change = in_chain_of(site, "推荐", "dispose-begin", **begun)
+    append(
+        site,
+        lambda event: (change(event), event.update(object=plan["plan"])),
+        head=SignedBy(site.archive / "keys"),
+    )
+    details = [
+        each["message"] for each in site.findings() if (each["code"], each["object"]) == ("A055", plan["plan"])
+    ]
+    assert any(f"its approval in event {seq} was written without a signature" in each for each in details)
+
+
+def test_without_the_key_nothing_is_approved(site: Site) -> None:
+    end(site)
+    with Served(site, FOUR_YEARS) as later:
+        name = later.json("dispose", "plan", uid=PLANNER)["plan"]
+        signing_key = site.archive / "keys/signing_key"
+        kept = signing_key.rename(site.root / "signing_key")
+        assert (
+            "Nothing was recorded"
+            in later.run("dispose", "approve", name, "--reason", "r", code=8, uid=FIRST).stderr
+        )
+        kept.rename(signing_key)
+        later.run("dispose", "approve", name, "--reason", "r", uid=FIRST)
 
 
 def test_a_disposal_that_lost_its_key_halfway_is_finished_with_a_key(site: Site, tmp_path: Path) -> None:
@@ -322,7 +385,7 @@ def test_a_disposal_that_lost_its_key_halfway_is_finished_with_a_key(site: Site,
     assert site.events() == before
     signing_key.write_bytes(kept)
     Later(site, days).run("dispose", "run", name)
-    assert len(site.verified()["notes"]) == 1
+    assert len(site.verified_notes()) == 1
 
 
 def test_nothing_is_deleted_from_a_damaged_archive(site: Site) -> None:
@@ -344,7 +407,7 @@ def test_content_that_comes_in_again_after_a_disposal_is_archived_again(site: Si
     later.run("dispose", "run", name)
     site.write("活/首次/新", "first draft")
     later.run("run", "--once", "--settle", "0.05")
-    assert site.verified()["notes"] == []
+    assert site.verified_notes() == []
     later.run("restore", "活/首次/v2", "--to", site.root / "back")
     assert (site.root / "back/新").read_text() == "first draft"
 

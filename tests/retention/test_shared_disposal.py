@@ -108,7 +108,7 @@ def test_the_disposal_that_comes_last_deletes_what_both_have(two: TwoFilings, or
     assert two.destroyed(plans[first]) == {digest_of(OWN[first]): True, digest_of(SHARED): False}
     assert two.has_object(SHARED)
     assert not two.has_object(OWN[first])
-    assert [note["object"] for note in two.site.verified()["notes"]] == [plans[first]]
+    assert [note["object"] for note in two.site.verified_notes()] == [plans[first]]
     # What is left of the other filing is whole.
     two.site.run("restore", f"{last}/首次/v1", "--to", two.site.root / "back")
     assert (two.site.root / "back/执照").read_bytes() == SHARED
@@ -117,7 +117,7 @@ def test_the_disposal_that_comes_last_deletes_what_both_have(two: TwoFilings, or
     assert "needed again" not in two.dispose(plans[last]).stdout
     assert two.destroyed(plans[last]) == {digest_of(OWN[last]): True, digest_of(SHARED): True}
     assert not two.has_object(SHARED)
-    assert {note["object"]: note["message"].split()[0] for note in two.site.verified()["notes"]} == {
+    assert {note["object"]: note["message"].split()[0] for note in two.site.verified_notes()} == {
         plans[first]: "1",
         plans[last]: "2",
     }
@@ -182,7 +182,7 @@ def test_a_hold_on_one_filing_stops_the_other_only_if_it_needs_its_content(
     for filing in (LEFT, RIGHT) if is_content_shared else (RIGHT,):
         two.dispose(plans[filing])
     assert not two.has_object(SHARED)
-    assert len(two.site.verified()["notes"]) == 2
+    assert len(two.site.verified_notes()) == 2
 
 
 def test_with_the_other_filing_on_hold_a_new_plan_leaves_it_the_content(two: TwoFilings) -> None:
