@@ -64,16 +64,16 @@ def _git_process(path: Path) -> int | None:
     ``git cat-file`` only reads, and does not count.
     """
     wanted = os.path.realpath(path)
-    for entry in os.scandir("/proc"):
-        if not entry.name.isdigit():
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
             continue
         try:
             if (
-                os.readlink(f"/proc/{entry.name}/cwd") == wanted
-                and os.path.basename(os.readlink(f"/proc/{entry.name}/exe")).startswith("git")
-                and b"cat-file" not in Path(f"/proc/{entry.name}/cmdline").read_bytes()
+                os.readlink(f"/proc/{name}/cwd") == wanted
+                and os.path.basename(os.readlink(f"/proc/{name}/exe")).startswith("git")
+                and b"cat-file" not in Path(f"/proc/{name}/cmdline").read_bytes()
             ):
-                return int(entry.name)
+                return int(name)
         except OSError:
             # The process has ended, or belongs to another user.
             continue
