@@ -7,7 +7,7 @@ import hashlib
 import json
 import struct
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -64,12 +64,19 @@ def _check_chain(state: ReferenceState, event: RawEvent) -> None:
         assert others in ([], [event.filing]), f"{event}: its chain is that of {others}"
 
 
-def check_head(
-    earlier: ReferenceState, state: ReferenceState, event: RawEvent, abandoned: Collection[str]
-) -> None:
+class AbandonedHeads(NamedTuple):
+    """The heads that were signed in vain, by their digests."""
+
+    #: Before the act: the next head must name them.
+    earlier: Collection[str]
+    #: During the act and the recovery after it: a head after them must name them.
+    recent: Collection[str]
+
+
+def check_head(earlier: ReferenceState, state: ReferenceState, event: RawEvent, abandoned: AbandonedHeads) -> None:
     """Check the signed head in the commit of ``event``, which is the newest one of ``state``.
 
-    ``earlier`` is the state before the batch, and ``abandoned`` are the heads that were signed in vain.
+    ``earlier`` is the state before the batch.
     """
     head = json.loads(event.files["head.json"])
     lines = [
@@ -88,7 +95,9 @@ def check_head(
         "previous_head": earlier.head_digest,
     }
     assert {name: head[name] for name in expected} == expected, f"{event}: signed head"
-    assert set(head.get("abandoned", [])) == set(abandoned), f"{event}: abandoned heads"
+    named = set(head.get("abandoned", []))
+    assert set(abandoned.earlier) <= named, f"{event}: abandoned heads are missing"
+    assert named <= {*abandoned.earlier, *abandoned.recent}, f"{event} names abandoned heads that there are not"
 
 
 def check_signature(event: RawEvent, public_key: str) -> None:

@@ -21,7 +21,7 @@ from archiver.store.failpoints import Step
 from tests.model import starting_points
 from tests.model.comparison import check_effect, check_expected, compare_all, compare_cheaply, names_of
 from tests.model.expectations import ANY_ERROR, HOUSE, Batch, Expectation, ExpectedEvent
-from tests.model.journal_rules import check_event, check_head, check_signature
+from tests.model.journal_rules import AbandonedHeads, check_event, check_head, check_signature
 from tests.model.program import Act, Crash, CrashKind, Outcome, Program
 from tests.model.raw_journal import ObjectReader, RawEvent, read_journal_ref, sha256_of
 from tests.model.reference import ReferenceState
@@ -141,18 +141,25 @@ class ArchiveMachine(RuleBasedStateMachine):
             # A capture publishes its content objects first.
             self.world.has_leftovers = True
         abandoned, is_signed = self.world.heads_signed_in_vain(), self.world.is_key_usable()
+        #: Signed by this act and by what recovers the archive, which may write an event that names them.
+        new_abandoned: set[str] = set()
         outcome = self.program.perform(act, user, crash)
         if outcome.is_crashed:
             StepCounter.crashes += 1
             self.world.has_leftovers = True
+            new_abandoned |= self.world.heads_signed_in_vain()
             if not is_repair:
-                self.program.recover(crash.again if crash is not None else None)
+                if crash is not None and crash.again is not None:
+                    self.program.recover_and_crash(crash.again)
+                    new_abandoned |= self.world.heads_signed_in_vain()
+                self.program.recover()
         elif expectation.error != ANY_ERROR:
             assert outcome.error == expectation.error, f"{outcome} instead of {expectation}"
         is_unchanged = outcome.is_crashed and is_repair and self._is_journal_behind()
         events = [] if is_unchanged else self.reader.events_after(self.state.commit)
-        abandoned -= {sha256_of(event.files["head.json"]) for event in events if "head.json" in event.files}
-        self._take_in(events, expectation.batches, not outcome.is_crashed, is_signed, abandoned)
+        written = {sha256_of(event.files["head.json"]) for event in events if "head.json" in event.files}
+        heads = AbandonedHeads(abandoned - written, new_abandoned - written)
+        self._take_in(events, expectation.batches, not outcome.is_crashed, is_signed, heads)
         if not (outcome.is_crashed and is_repair):
             compare_cheaply(self.world, self.program.open())
         self.is_in_act = False
@@ -164,7 +171,7 @@ class ArchiveMachine(RuleBasedStateMachine):
         batches: Sequence[Batch],
         is_whole: bool,
         is_signed: bool,
-        abandoned: set[str],
+        abandoned: AbandonedHeads,
     ) -> None:
         """Check the new events against the expected batches, of which a crash may have left out the last ones."""
         rest = list(events)
@@ -191,7 +198,7 @@ class ArchiveMachine(RuleBasedStateMachine):
             if "head.json" in newest.files:
                 check_head(before, self.state, newest, abandoned)
                 check_signature(newest, self.state.keys[-1] if batch.is_signed_by_new_key else key)
-                abandoned = set()
+                abandoned = AbandonedHeads(set(), abandoned.recent)
             # The next writer installs a key that the journal names.
             is_signed |= batch.is_signed_by_new_key
             rest = rest[count:]

@@ -201,9 +201,10 @@ class MishapRules(ArchiveMachine):
             # The refs may be as they should be by now, so that there is nothing more to be said.
             deviations = _find_deviations(read_refs(self.world.repository), self.state)
             is_journal_behind = is_journal_behind and bool(deviations)
+        if self.world.set_aside or is_journal_behind:
+            self.compare_soon()
         self.world.set_aside.clear()
         self.settle()
-        self.compare_soon()
 
     @rule()
     def lose_index(self) -> None:

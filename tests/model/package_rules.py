@@ -6,11 +6,13 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
+from unittest.mock import patch
 
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
+from jinja2 import Environment
 
 from archiver.audit.copy_pool import CopyPool, FinishedCopy
 from archiver.audit.copy_worker import CopyPaths, copy_files
@@ -25,6 +27,9 @@ from archiver.store.content.copier import Copier
 from tests.model.expectations import Expectation
 from tests.model.machine import ArchiveMachine
 from tests.model.program import Act
+
+_compile_template = Environment.compile
+_compiled_templates: dict[str, CodeType] = {}
 
 
 class PackageRules(ArchiveMachine):
@@ -53,9 +58,19 @@ def _export(config: Config, filings: Sequence[str], target: Path) -> Act:
         policy = policy_in_force(config, archive.index.retention_promises())
         record = build_export_record(archive, selection, None, None)
         presentation = Presentation("zh", _to_text, {})
-        export_package(archive, _DirectCopies(), selection, target, policy, record, presentation)
+        with patch.object(Environment, "compile", _compile_once):
+            export_package(archive, _DirectCopies(), selection, target, policy, record, presentation)
 
     return act
+
+
+def _compile_once(
+    environment: Environment, source: str, name: str | None = None, filename: str | None = None
+) -> CodeType:
+    """Return the compiled template, which takes longer to compile than all the rest of a package to write."""
+    if source not in _compiled_templates:
+        _compiled_templates[source] = _compile_template(environment, source, name, filename)
+    return _compiled_templates[source]
 
 
 def _to_text(message: LazyMessage) -> str:

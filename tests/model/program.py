@@ -145,11 +145,13 @@ class Program:
             self.close()
             return Outcome(is_crashed=True)
 
-    def recover(self, crash: Crash | None = None) -> None:
-        """Do what the next writer does first after a crash, and may crash meanwhile itself."""
-        if crash is not None:
-            self.perform(_write_nothing, users.current_user(), crash)
+    def recover(self) -> None:
+        """Do what the next writer does first after a crash."""
         _write_nothing(self.open())
+
+    def recover_and_crash(self, crash: Crash) -> None:
+        """Begin to do what the next writer does first, and crash again."""
+        self.perform(_write_nothing, users.current_user(), crash)
 
     def _call(self, act: Act, user: Actor) -> Outcome:
         archive = self.open()
