@@ -102,7 +102,7 @@ class DocumentCache:
             if self._owner_uid() != os.geteuid():
                 return
             if not self._is_believed and is_there(self._cache_folder, follow_links=False):
-                shutil.rmtree(self._cache_folder)
+                _remove(self._cache_folder)
             self._ensure_private_folder(self._cache_folder)
             self._write_origin(origin)
         except OSError:
@@ -189,10 +189,7 @@ class DocumentCache:
         folder.  Raises OSError if that fails.
         """
         if is_there(folder, follow_links=False) and not self._only_owner_can_write(folder):
-            if stat.S_ISDIR(os.lstat(folder).st_mode):
-                shutil.rmtree(folder)
-            else:
-                os.unlink(folder)
+            _remove(folder)
         folder.mkdir(mode=0o700, exist_ok=True)
 
     def _is_trusted(self, entry_path: Path) -> bool:
@@ -242,3 +239,11 @@ def _certainly_exists(path: Path) -> bool:
     except OSError:
         # An entry dropped without need is read again. An entry kept by mistake would outlive its content.
         return False
+
+
+def _remove(path: Path) -> None:
+    """Delete a folder with all that is in it, or a file or link; raises OSError."""
+    if stat.S_ISDIR(os.lstat(path).st_mode):
+        shutil.rmtree(path)
+    else:
+        os.unlink(path)

@@ -30,7 +30,7 @@ from archiver.intake.seed_snapshot import seed_snapshot
 from archiver.intake.snapshot import State, open_snapshot
 from archiver.intake.version_drafting import VersionDrafter
 from archiver.model import COMMON
-from archiver.retention.policy import find_new_promises, policy_in_force, split_by_filing
+from archiver.retention.promises import find_waiting_promise
 from archiver.store.archive import Archive
 from archiver.store.content.source import StatData
 from archiver.store.events.evidence_events import ClockTicked
@@ -124,14 +124,14 @@ def tick_if_due(archive: Archive) -> None:
 
 
 def promise(config: Config) -> Act:
-    """Journal the retention that the settings promise beyond what was promised before."""
+    """Accept the retention of the settings beyond what was accepted before."""
 
     def act(archive: Archive) -> None:
         promises = archive.index.retention_promises()
-        new_promise = find_new_promises(policy_in_force(config, promises), config, promises)
-        if new_promise is not None:
+        waiting = find_waiting_promise(config, promises)
+        if waiting is not None:
             with archive.writing(0) as writer:
-                writer.write_batch([Draft("retention", each) for each in split_by_filing(new_promise)])
+                writer.write_batch([Draft("retention", each) for each in waiting.draft_events()])
 
     return act
 

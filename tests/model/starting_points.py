@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from archiver.config.settings import Config
-from archiver.store.archive import Archive
+from archiver.store.creation.archive_creation import create_archive
 from archiver.store.events.archive_events import ArchiveCreated
 from tests.model import acts
 from tests.model.simulated_clocks import SimulatedClocks
@@ -70,7 +70,7 @@ def _new_archive(folder: Path) -> Path:
         timezone="Asia/Shanghai",
     )
     with SimulatedClocks(_BEGIN).installed():
-        archive = Archive.create(root / "archive", created)
+        archive = create_archive(root / "archive", created)
         acts.promise(make_config(root))(archive)
         archive.close()
     return Path(shutil.move(root, folder / "template" / "new"))

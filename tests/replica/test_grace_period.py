@@ -16,15 +16,23 @@ from hypothesis import strategies as st
 from archiver import clock
 from archiver.config.loader import load_config
 from archiver.replica.bucket import Bucket, BucketProblem, ObjectInfo, ObjectMissing, ObjectVersion
+from archiver.replica.bucket_settings import read_replica_settings
 from archiver.replica.desired_objects import DesiredObject, may_be_held_back, measure_wait
 from archiver.replica.inventory_check import check_inventory
-from archiver.replica.known_objects import ReplicaState, ReplicatedObject, UnsentContent, replica_state_path
+from archiver.replica.known_objects import (
+    ReplicaState,
+    ReplicatedObject,
+    UnsentContent,
+    open_state,
+    replica_state_path,
+)
 from archiver.replica.object_names import CONTENT_PREFIX, content_key
 from archiver.replica.rebuild import rebuild_archive
 from archiver.replica.replica_status import ReplicationLag, read_replication_lag
 from archiver.replica.sync import Replicator
 from archiver.replica.sync_result import SyncResult
 from archiver.retention.policy import accepted_policy
+from archiver.store.archive import Archive
 from archiver.store.events.archive_events import ReplicaCreated
 from archiver.store.writing.drafts import Draft
 from archiver.verify.findings import VerifyReport
@@ -138,10 +146,15 @@ class Replicated:
         with closing(site.open()) as archive, archive.writing(5) as writer:
             writer.append(Draft("replica", ReplicaCreated(url="s3://a-bucket/x", lock=False)))
 
+    def _open_state(self, archive: Archive) -> ReplicaState:
+        settings = read_replica_settings(archive, load_config(self.site.config))
+        assert settings is not None
+        return open_state(archive, settings)
+
     def sync(self, grace_period: timedelta = DAY) -> SyncResult:
         with (
             closing(self.site.open()) as archive,
-            closing(ReplicaState(replica_state_path(archive.root))) as state,
+            closing(self._open_state(archive)) as state,
         ):
             replicator = Replicator(
                 archive, self.bucket, state, uses_object_lock=False, thread_count=1, grace_period=grace_period

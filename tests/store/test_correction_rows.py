@@ -198,7 +198,7 @@ def test_a_database_of_an_earlier_release_still_names_what_was_lost(tmp_path: Pa
     with closing(Index(tmp_path / "index.db")) as index:
         index.apply_events((each, ()) for each in events)
     shutil.copy(tmp_path / "index.db", set_aside / "index.db.1")
-    assert [record.action for record in lost_records(tmp_path, ())] == ["correct", "notice"]
+    assert [record.action for record in lost_records(tmp_path, "", ())] == ["correct", "notice"]
     with closing(sqlite3.connect(set_aside / "index.db.1")) as database:
         database.execute("drop table corrections")
-    assert [record.action for record in lost_records(tmp_path, ())] == ["notice"]
+    assert [record.action for record in lost_records(tmp_path, "", ())] == ["notice"]

@@ -130,6 +130,11 @@ class Site:
         assert report["ok"]
         return report
 
+    def forget_databases(self) -> None:
+        """Remove what would show that the journal was another one before."""
+        for name in ("index.db", "state.db"):
+            (self.archive / name).unlink(missing_ok=True)
+
     def verified_notes(self) -> list[dict[str, str]]:
         """What verify notes of a whole archive besides the clocks, which some tests move back and forth."""
         return [note for note in self.verified()["notes"] if note["code"] != "note.system-clock-behind"]

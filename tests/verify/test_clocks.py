@@ -205,6 +205,7 @@ def test_an_earlier_day_than_the_clock_showed_is_a_finding(site: Site) -> None:
     site.write("f/s/a", "1")
     site.catch_up()
     forged.replace_newest(site, a_day_earlier, key=site.archive / "keys")
+    site.forget_databases()
     site.run("reindex")
     assert [finding["code"] for finding in site.findings()] == ["A049"]
     site.run("audit", "--to", "package")
@@ -248,6 +249,7 @@ def test_the_verifier_of_a_package_checks_the_compliance_clock(
     site.write("f/s/a", "1")
     site.catch_up()
     forged.replace_newest(site, ahead(seconds), key=site.archive / "keys")
+    site.forget_databases()
     site.run("reindex")
     assert [finding["code"] for finding in site.findings()] == [code]
     site.run("audit", "--to", "package")

@@ -251,8 +251,8 @@ def test_a_packed_ref_that_a_loose_one_overrides_is_looked_at_too(copy: Site) ->
 
 
 def test_every_number_has_a_damage() -> None:
-    # Witness lines, tokens, keys and disposals are tested in modules of their own.
-    elsewhere = {"A046", "A047", "A048"} | NUMBERS
+    # Witness lines, tokens, keys, disposals and restrictions are tested in modules of their own.
+    elsewhere = {"A046", "A047", "A048", "A059"} | NUMBERS
     # The bucket's are in tests/replica.
     elsewhere |= {f"A07{number}" for number in range(7)}
     assert {*DAMAGES, *DAMAGES_1, *elsewhere} == set(MEANING_BY_CODE)

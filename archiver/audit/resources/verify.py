@@ -110,6 +110,7 @@ FILING_ACTIONS = {
     "capture",
     "change-decision",
     "change-question",
+    "correct",
     "display-check",
     "earlier-events",
     "filing-end",

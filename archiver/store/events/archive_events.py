@@ -256,7 +256,7 @@ class KeyBackedUp(EventDetails):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordAdded(EventDetails):
-    """A record without effect on the archive; a record of an unknown kind is shown unchanged."""
+    """Written for a record without effect on the archive; a record of an unknown kind is shown unchanged."""
 
     action: ClassVar = Action.RECORD
     object_meaning: ClassVar = "subject of the record"

@@ -107,7 +107,7 @@ def check_journal_is_complete(archive: Archive) -> None:
             continue
         if _is_of_archive(archive.journal, point):
             raise StorageError(
-                "{reason} Nothing was rebuilt. To see what is missing, and to continue without it, run: archiver "
+                "{reason} Nothing was changed. To see what is missing, and to continue without it, run: archiver "
                 "reindex --accept",
                 reason=describe(archive.journal, point),
             )
