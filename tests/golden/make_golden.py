@@ -1,11 +1,12 @@
 """The golden archive and the golden inspection package, made once with the release of their time.
 
-    python tests/golden/make_golden.py COMMIT
+    python tests/golden/make_golden.py FOLDER COMMIT
 
 Run as root (it works in /srv) with the Python of a virtual environment in which the release to be kept is
 installed with its test extra; COMMIT is the commit of that release.  It writes ``archive.tar.gz``,
-``package.zip`` and ``facts.json`` beside itself.  All three are committed, and never made again with a later
+``package.zip`` and ``facts.json`` into FOLDER.  All three are committed, and never made again with a later
 release: tests/test_golden.py shows that a later release reads, checks and continues what an earlier one wrote.
+Those of format 1, beside this file, were made with this script as it was in commit 2e4fd1f.
 
 The folder is fixed, because ``init`` journals the watched path: a random one would end up in an archive that is
 kept for good.  The clocks are those of 2022 to 2025, so that a disposal fits in and nothing lies in the future.
@@ -58,7 +59,7 @@ model = ["*模型*"]
 [filings."推荐"]
 signals = ["/srv/archiver-golden/papers/VERSION"]
 """
-#: Added to the settings for a while: what was promised once goes on counting.
+#: Added to the settings for a while: what was accepted once goes on counting.
 LONGER = 'profiles = ["cn-archive-10"]\n'
 README = """\
 This is a golden archive of archiver's own tests. Its signing keys are MADE FOR TESTS: they are public, they
@@ -202,6 +203,8 @@ def first_filings(maker: Maker) -> None:
     write("Search engine/" + "补充材料" * 20 + "/材料", "a folder of 240 bytes: its ref is cut")
     write("备案".encode("gbk") + b"/" + "首次".encode("gbk") + b"/" + "材料.txt".encode("gbk"), "GBK 文件名\n")
     write("退役/首次/自评估.txt", "to be disposed of\n")
+    write("推荐/首次/工资表.txt", "saved in the wrong folder\n")
+    write("推荐/首次/合同.txt", "restricted for a while\n")
     write("退役/首次/共用.txt", "shared with a filing that stays\n")
     write("推荐/首次/共用.txt", "shared with a filing that stays\n")
     write("试验/首次/材料.txt", "planned, not disposed of\n")
@@ -225,6 +228,9 @@ def first_year(maker: Maker) -> str:
     status = ("--status", "under_review", "--portal-text", "审核中", "--evidence", picture)
     maker.run("filing", "set", "推荐", *status, user=OFFICER)
     maker.run("dispose", "plan", "推荐/首次/v1", code=4, user=OFFICER)
+    mistaken = ("推荐/首次/v1:工资表.txt", "推荐/首次/v1:合同.txt")
+    maker.run("restrict", *mistaken, "--reason", "误存 工资表", "--by", "陈杰", user=OFFICER)
+    maker.run("unrestrict", mistaken[1], "--reason", "合同 属于 备案材料", user=OFFICER)
 
     maker.at("2022-03-10T09:00")
     maker.write("推荐/首次/算法安全自评估 报告.txt", "第二稿\n模型：甲\n风险：低\n")
@@ -241,8 +247,9 @@ def first_year(maker: Maker) -> str:
     maker.run("hold", "place", "补正 2022", "推荐", "--reason", "补正期间 不得销毁", "--by", "法务", user=LAWYER)
     maker.at("2022-03-16T09:00")
     maker.write("推荐/补正/补正说明.txt", "已补正\n")
+    maker.write("推荐/补正/系统回执.txt", "受理回执\n")
     maker.capture()
-    maker.submit("推荐/补正", "2022-03-16")
+    maker.submit("推荐/补正", "2022-03-16", "--receipt-in-folder", "系统回执.txt")
     maker.run("notice", "answer", "1", "--submission", "推荐/补正", user=OFFICER)
     # The whole first filing was handed in a second time, with the corrections.
     maker.submit("推荐/首次", "2022-03-16", "--receipt", maker.paper("回执 2.txt", "second receipt\n"))
@@ -250,6 +257,13 @@ def first_year(maker: Maker) -> str:
     maker.at("2022-03-20T09:00")
     maker.run("key", "rotate", "--reason", "yearly, for the tests")
     maker.run("key", "backup", "--to", PAPERS / "key, for tests")
+    maker.run("checkpoint")
+    # The key was missing for a day.
+    key, kept = ARCHIVE / "keys/signing_key", PAPERS / "signing_key"
+    key.rename(kept)
+    maker.write("推荐/补正/补正说明.txt", "已补正，写入时没有密钥\n")
+    maker.capture()
+    kept.rename(key)
     maker.run("checkpoint")
 
     maker.at("2022-04-10T09:00")
@@ -274,6 +288,14 @@ def first_year(maker: Maker) -> str:
     maker.run("change", "decide", "2", "--material", "yes", "--reason", "新模型", user=HEAD)
     maker.submit("推荐/变更", "2022-06-01", "--number", NUMBER)
     maker.run("filing", "set", "推荐", "--status", "filed", "--portal-text", "变更通过", user=OFFICER)
+    maker.write("推荐/变更/受理通知.txt", "变更 受理通知\n")
+    maker.capture()
+    maker.run(
+        "submission", "attach", "推荐/变更", "受理通知.txt", "--role", "notice", "--by", "王敏", user=OFFICER
+    )
+    seqs = {record["kind"]: record["seq"] for record in maker.json("log", "--records", "推荐")}
+    maker.run("correct", seqs["notice"], "--set", "issuer=市网信办", "--reason", "看错 公章", user=OFFICER)
+    maker.run("correct", seqs["change-decision"], "--void", "--reason", "记错 备案", "--by", "王敏", user=HEAD)
     maker.run("hold", "lift", "补正 2022", "推荐", "--reason", "补正完成", user=LAWYER)
     maker.run("maintain")
     return maker.run("checkpoint", "--print").strip()
@@ -289,14 +311,16 @@ def later_years(maker: Maker) -> None:
     maker.run("hold", "place", "诉讼 2023", "Search engine/first filing", "--reason", "a lawsuit", user=LAWYER)
     text = CONFIG.read_text("utf-8")
     CONFIG.write_text(text + LONGER, "utf-8")
-    maker.capture()
+    maker.run("retention", "accept", user=LAWYER)
     CONFIG.write_text(text, "utf-8")
     inspection = ("--kind", "inspection", "--received", "2022-09-05", "--due", "2022-09-30", "--owner", "李娜")
     maker.at("2022-09-05T09:00")
     maker.run("notice", "add", "Search engine", *inspection, user=LAWYER)
+    (ARCHIVE / "keys/signing_key").unlink()
+    maker.run("key", "replace", "--reason", "lost with the old server", user=SERVICE)
     maker.write("推荐/通知/约谈通知.txt", "a paper that no notice names yet\n")
     maker.capture()
-    maker.run("restore", "推荐/首次/v1", "--to", PAPERS / "restored", user=LAWYER)
+    maker.run("restore", "推荐/首次/v1", "--to", PAPERS / "restored", code=4, user=LAWYER)
     export = ("--recipient", "网信办 检查组", "--reason", "spot check", "--filing", "推荐")
     maker.run("audit", "--to", PAPERS / "inspection 2022", *export, user=LAWYER)
     tag = ("git", "-c", f"safe.directory={ARCHIVE}/archive.git", "-C", ARCHIVE / "archive.git", "tag", "-d")
@@ -390,8 +414,8 @@ def facts(maker: Maker, commit: str, lines: list[str]) -> dict[str, Any]:
 def authority(first: datetime) -> Iterator[Any]:
     """The time-stamp authority of the tests, with certificates of the time of ``first``."""
     sys.path.insert(0, os.fspath(HERE.parent.parent))
-    from tests import faketime
-    from tests.authority import Authority
+    from tests.support import faketime
+    from tests.support.authority import Authority
 
     before = dict(os.environ)
     os.environ.update(faketime.at((first - clock.read_clocks().wall).total_seconds() / 86400 - 30))
@@ -402,8 +426,9 @@ def authority(first: datetime) -> Iterator[Any]:
     made.close()
 
 
-def main(commit: str) -> None:
+def main(kept_in: Path, commit: str) -> None:
     os.umask(0o022)
+    kept_in.mkdir(exist_ok=True)
     for folder in (TOP, WATCH, PAPERS):
         # Raises where it is there: nothing of anybody's is overwritten.
         folder.mkdir()
@@ -412,12 +437,12 @@ def main(commit: str) -> None:
         with authority(maker.now) as maker.authority:
             lines = make(maker)
         said = facts(maker, commit, lines)
-        (HERE / "facts.json").write_text(json.dumps(said, ensure_ascii=False, indent=1) + "\n", "utf-8")
+        (kept_in / "facts.json").write_text(json.dumps(said, ensure_ascii=False, indent=1) + "\n", "utf-8")
         (TOP / "README").write_text(README, "utf-8")
-        shutil.copy(TOP / "package.zip", HERE / "package.zip")
+        shutil.copy(TOP / "package.zip", kept_in / "package.zip")
         pack = ["tar", "-C", TOP, "--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--format=pax"]
         kept = ["README", "archive", "archiver.toml", "materials"]
-        subprocess.run([*pack, "-czf", HERE / "archive.tar.gz", *kept], check=True)
+        subprocess.run([*pack, "-czf", kept_in / "archive.tar.gz", *kept], check=True)
     finally:
         shutil.rmtree(TOP)
 
@@ -425,4 +450,4 @@ def main(commit: str) -> None:
 if __name__ == "__main__":
     if sys.argv[1] == "--act":
         sys.exit(act(sys.argv[2:]))
-    main(sys.argv[1])
+    main(Path(sys.argv[1]).absolute(), sys.argv[2])
