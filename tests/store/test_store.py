@@ -108,7 +108,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_archived_torn(content: Cont
     stop = threading.Event()
 
     def write() -> None:
-        while not stop.is_set():
+        while not stop.wait(0.0005):
             with open(source, "ab") as stream:
                 stream.write(b"y")
 
