@@ -281,6 +281,8 @@ def expect_approval(world: World, plan: ReferencePlan, uid: int) -> Expectation:
     )
     if is_refused:
         return refusal("dispose approve")
+    if not world.is_key_usable():
+        return Expectation(error="StorageError")
     filing = filing_of_plan(plan)
     return one_event(ExpectedEvent("dispose-approve", plan.identity, filing, {"of_filing": filing}))
 
