@@ -171,7 +171,7 @@ def test_the_service_accepts_nothing(captured: Site) -> None:
         ("time-zone", None, None),
     ]
     checked = site.run("status", "--check", code=9).stderr
-    assert "run: archiver retention accept" in checked
+    assert "run: archiver retention show" in checked
     assert "待确认" in site.run("--lang", "zh", "status", "--check", code=9).stderr
     site.configure(
         retention={"years": 3, "timezone": "Asia/Shanghai"}, filings={"推荐": {"profiles": [], "submissions": {}}}
