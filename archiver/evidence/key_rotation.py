@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from archiver.errors import StorageError, UsageError
+from archiver.errors import StorageError
 from archiver.model import Event
 from archiver.store import keys, names
 from archiver.store.archive import Archive
@@ -31,8 +31,7 @@ def replace_signing_key(archive: Archive, reason: str, *, is_old_key_lost: bool,
     cannot be recorded, StorageError if the journal is missing, the old key cannot sign or the archive cannot be
     written, and Busy if the lock is still held.  The old key stays in use then.
     """
-    if not reason.strip():
-        raise UsageError("A reason is required. Nothing was changed. Add --reason.")
+    names.check_reason(reason)
     reason = names.clean_typed_text(reason, "reason")
     with archive.writing(lock_timeout) as writer:
         newest_event = archive.journal.newest_event()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import date
 
-from archiver.errors import UsageError
 from archiver.model import Event
+from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.events.filing_events import FilingEnded
 from archiver.store.writing.drafts import Draft
@@ -23,8 +23,7 @@ def end_filing(
     Raises UsageError if ``reason`` is blank, Busy if the archive is still locked after ``lock_timeout`` seconds,
     StorageError if it cannot be written.  Nothing is recorded then.
     """
-    if not reason.strip():
-        raise UsageError("A reason is required. Nothing was changed. Add --reason.")
+    names.check_reason(reason)
     with archive.writing(lock_timeout) as writer:
         return writer.append(
             Draft(filing_name, FilingEnded(ended_on=ended_on, reason=reason, reported_by=reported_by))

@@ -27,6 +27,7 @@ from archiver.filings.register import Filing, Notice, filings_from_events
 from archiver.filings.register_codes import NOTICE_KINDS, STATES
 from archiver.filings.typed_days import parse_day
 from archiver.model import KINDS, FieldChange, LifeEvent
+from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.events.corrections import (
     CORRECTABLE_MEMBERS,
@@ -56,7 +57,7 @@ _MAX_QUOTED_LENGTH = 100
 _PRODUCTS = f"{SHEET_PREFIX}products"
 #: More digits than any number of days has, and no more than Python converts at once.
 _NUMBER = re.compile(r"[0-9]{1,9}")
-#: What is typed for true and false, as for ``archiver change decide --material``.
+#: The words for true and false, as in ``archiver change decide --material``.
 _FLAG_WORDS = {"yes": True, "no": False}
 
 
@@ -108,7 +109,7 @@ def correct_record(
     or has no such field, if a value is not valid or contradicts what else is recorded, or if nothing would change;
     and the errors of :meth:`RecordContext.locked_recorder`.  Nothing is recorded then.
     """
-    _check_reason(reason)
+    names.check_reason(reason)
     with context.locked_recorder() as record_event:
         record = _find_valid_record(context.archive, seq)
         parsed_changes = [_parse_change(record, name, typed_value) for name, typed_value in typed_values.items()]
@@ -135,7 +136,7 @@ def void_record(context: RecordContext, seq: int, reason: str, reported_by: str 
 
     What retention counts from stays: a submission that is void still begins a period.
     """
-    _check_reason(reason)
+    names.check_reason(reason)
     with context.locked_recorder() as record_event:
         record = _find_valid_record(context.archive, seq)
         event = record_event(record.filing, _make_details(record, {}, reason, reported_by))
@@ -168,12 +169,6 @@ def _make_details(
         reason=reason,
         reported_by=reported_by,
     )
-
-
-def _check_reason(reason: str) -> None:
-    """Raise UsageError if no reason is given."""
-    if not reason.strip():
-        raise UsageError("A reason is required. Nothing was changed. Add --reason.")
 
 
 def _find_valid_record(archive: Archive, seq: int) -> LifeEvent:
@@ -261,7 +256,7 @@ def _check_corrected_record(
         case Action.CHANGE_DECISION:
             check_not_future(ChangeDecided.from_details(record.details).decided_on, context.today)
     if "reason" in new_values and record.action in (Action.FILING_END, Action.CHANGE_DECISION):
-        _check_reason(new_values["reason"])
+        names.check_reason(new_values["reason"])
 
 
 def _check_submission(details: VersionSubmitted, new_values: Mapping[str, Any], today: date) -> None:

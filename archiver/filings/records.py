@@ -30,6 +30,7 @@ from archiver.filings.record_checks import (
 from archiver.filings.register import ChangeQuestion, Filing, Notice, filings_from_events
 from archiver.filings.register_codes import NOTICE_KINDS, STATES
 from archiver.model import Event
+from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.events.attached_files import EVIDENCE
 from archiver.store.events.event_details import EventDetails
@@ -217,8 +218,7 @@ def decide_change(
     Raises NotFoundError if the change does not exist, UsageError if ``reason`` is blank or the change is already
     decided; and the errors of :meth:`RecordContext.locked_recorder`.  Nothing is recorded then.
     """
-    if not reason.strip():
-        raise UsageError("A reason is required. Nothing was changed. Add --reason.")
+    names.check_reason(reason)
     decision_details = ChangeDecided(
         number=question_number,
         is_material=is_material,

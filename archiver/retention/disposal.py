@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from archiver.documents.cache import open_document_cache, present_cache_origin
-from archiver.errors import ArchiverError, NotFoundError, RetentionRefused, UsageError
+from archiver.errors import ArchiverError, NotFoundError, RetentionRefused
 from archiver.model import Version
 from archiver.retention.certificate import build_certificate
 from archiver.retention.disposal_conditions import (
@@ -44,7 +44,7 @@ from archiver.store.events.retention_events import (
     DisposalPlanned,
 )
 from archiver.store.index.disposal_state import Disposal
-from archiver.store.names import cut_text, make_displayable
+from archiver.store.names import check_reason, cut_text, make_displayable
 from archiver.store.writing.drafts import Draft
 from archiver.store.writing.writer import HeadRule, Writer
 
@@ -147,8 +147,7 @@ def approve_plan(
     if the actor made or already approved the plan, if the deletion has begun, or if the plan would select
     something else by now. That refusal is journalled. Raises StorageError if the key cannot sign the approval.
     """
-    if not reason.strip():
-        raise UsageError("A reason is required. Nothing was changed. Add --reason.")
+    check_reason(reason)
     try:
         with archive.writing(lock_timeout) as writer:
             refuse_unknown_holds(archive)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from archiver.errors import NotFoundError, UsageError
 from archiver.model import Event
+from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.events.retention_events import HoldLifted, HoldPlaced
 from archiver.store.writing.drafts import Draft
@@ -80,5 +81,4 @@ def _check_name_and_reason(hold_name: str, reason: str) -> None:
             "A hold needs a name of at most {longest} printable characters. Nothing was changed.",
             longest=_MAX_NAME_LENGTH,
         )
-    if not reason.strip():
-        raise UsageError("A reason is required. Nothing was changed. Add --reason.")
+    names.check_reason(reason)

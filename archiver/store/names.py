@@ -108,6 +108,12 @@ def too_long_error(field: str, most_characters: int) -> UsageError:
     )
 
 
+def check_reason(reason: str) -> None:
+    """Raise UsageError if a person gave no reason, or a blank one, for an event that needs it."""
+    if not reason.strip():
+        raise UsageError("A reason is required. Nothing was changed. Add --reason.")
+
+
 def clean_typed_text(typed_text: str, field: str) -> str:
     """Return a text typed by a person in the form to be recorded: with LF for CRLF, and a space for a tab.
 
