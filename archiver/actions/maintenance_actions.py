@@ -134,6 +134,7 @@ def sync_replica(context: ActionContext, request: SyncReplica) -> dict[str, Any]
     """
     # Imported here because boto3 takes longer to load than any other action takes to run.
     from archiver.replica import connect
+    from archiver.replica.sync_result import held_back_to_json
 
     archive = context.archive
     with connect.open_replica(archive, context.config) as replica:
@@ -147,7 +148,6 @@ def sync_replica(context: ActionContext, request: SyncReplica) -> dict[str, Any]
             ends_grace_period=bool(request.ends_grace_period),
             progress=context.report_progress,
         )
-    held_back = sync_result.held_back
     return {
         "done": sync_result.describe(),
         "sent": sync_result.sent_count,
@@ -164,11 +164,7 @@ def sync_replica(context: ActionContext, request: SyncReplica) -> dict[str, Any]
             for sha256, locked_until, is_restricted in sorted(sync_result.still_locked)
         ],
         "missing": sync_result.missing_content,
-        "held_back": {
-            "objects": held_back.object_count if held_back else 0,
-            "bytes": held_back.byte_count if held_back else 0,
-            "until": clock.format_time(held_back.last_release) if held_back else None,
-        },
+        "held_back": held_back_to_json(sync_result.held_back),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -11,7 +11,8 @@ from archiver.actions.context import ActionContext
 from archiver.actions.registry import action
 from archiver.actions.request_fields import Argument, Request, TextRule
 from archiver.errors import UsageError
-from archiver.replica.known_objects import ReplicaState, replica_state_path
+from archiver.replica.bucket_settings import read_replica_settings
+from archiver.replica.known_objects import open_state
 from archiver.replica.object_names import content_key
 from archiver.retention import file_restriction
 from archiver.store import names
@@ -65,7 +66,7 @@ def restrict_files(context: ActionContext, request: RestrictFiles) -> dict[str, 
     files = _find_files(archive, request.files)
     file_restriction.restrict_files(archive, files, request.reason, request.reported_by, context.lock_timeout)
     still_open = set(file_restriction.enforce_restrictions(archive))
-    return {"files": [_describe_restricted(archive, file, still_open) for file in _without_repetition(files)]}
+    return {"files": [_describe_restricted(context, file, still_open) for file in files]}
 
 
 @action("unrestrict")
@@ -83,16 +84,11 @@ def unrestrict_files(context: ActionContext, request: UnrestrictFiles) -> dict[s
     file_restriction.unrestrict_files(archive, files, request.reason, request.reported_by, context.lock_timeout)
     digests = [file.material.sha256 or "" for file in files]
     unchanged = file_restriction.restore_access(archive, digests, context.config.sensitive)
-    return {
-        "files": [
-            _describe_file(file) | {"is_closed": file.material.sha256 in unchanged}
-            for file in _without_repetition(files)
-        ]
-    }
+    return {"files": [_describe_file(file) | {"is_closed": file.material.sha256 in unchanged} for file in files]}
 
 
 def _find_files(archive: Archive, typed_names: tuple[str, ...]) -> list[FileInVersion]:
-    """Return the files that a person named as TAG:PATH.
+    """Return the files that a person named as TAG:PATH; a place that is named twice, as in two versions, once.
 
     Raises NotFoundError for an unknown version or file, UsageError without any, or for too many.
     """
@@ -100,12 +96,8 @@ def _find_files(archive: Archive, typed_names: tuple[str, ...]) -> list[FileInVe
         raise UsageError(
             "Name at least one file, and at most {longest} files. Nothing was changed.", longest=_MAX_FILES
         )
-    return [find_file(archive, typed_name) for typed_name in typed_names]
-
-
-def _without_repetition(files: list[FileInVersion]) -> Iterator[FileInVersion]:
-    """Yield the files; one that is named twice, for example in two versions, only once."""
-    yield from {file_restriction.place_of_file(file): file for file in files}.values()
+    files = [find_file(archive, typed_name) for typed_name in typed_names]
+    return list({file_restriction.place_of_file(file): file for file in files}.values())
 
 
 def _describe_file(file: FileInVersion) -> dict[str, Any]:
@@ -117,8 +109,9 @@ def _describe_file(file: FileInVersion) -> dict[str, Any]:
     }
 
 
-def _describe_restricted(archive: Archive, file: FileInVersion, still_open: set[str]) -> dict[str, Any]:
+def _describe_restricted(context: ActionContext, file: FileInVersion, still_open: set[str]) -> dict[str, Any]:
     """Describe the restriction of a file: the covered versions, and other places of the same content."""
+    archive = context.archive
     sha256 = file.material.sha256 or ""
     filing_name, path, _ = file_restriction.place_of_file(file)
     places = restrictions.places_of_content(archive.index, sha256)
@@ -133,7 +126,7 @@ def _describe_restricted(archive: Archive, file: FileInVersion, still_open: set[
             if not place.is_restricted
         ],
         "other_contents": restrictions.tags_with_other_content(archive.index, filing_name, path, sha256),
-        "replica": _find_replicated_copy(archive, sha256),
+        "replica": _find_replicated_copy(context, sha256),
         "exports": [
             export._asdict()
             for export in restrictions.exports_of_filing(
@@ -144,15 +137,14 @@ def _describe_restricted(archive: Archive, file: FileInVersion, still_open: set[
     }
 
 
-def _find_replicated_copy(archive: Archive, sha256: str) -> dict[str, Any] | None:
+def _find_replicated_copy(context: ActionContext, sha256: str) -> dict[str, Any] | None:
     """Return the copy of a content in the bucket, as the last sync recorded it; None without one."""
-    if archive.index.current_replica() is None:
+    archive = context.archive
+    settings = read_replica_settings(archive, context.config)
+    if settings is None:
         return None
-    state = ReplicaState(replica_state_path(archive.root), read_only=True)
-    try:
-        recorded = state.objects_below(content_key(sha256)).get(content_key(sha256))
-    finally:
-        state.close()
+    with closing(open_state(archive, settings, read_only=True)) as state:
+        recorded = state.find_object(content_key(sha256))
     if recorded is None:
         return None
     return {"until": clock.format_time(recorded.locked_until) if recorded.locked_until else None}

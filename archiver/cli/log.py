@@ -13,6 +13,7 @@ from archiver.cli.correction_text import (
     record_to_json,
 )
 from archiver.cli.parameters import ObjectName, json_option
+from archiver.cli.restriction_text import print_restriction
 from archiver.cli.session import Session, command
 from archiver.errors import LazyMessage
 
@@ -72,18 +73,9 @@ def _print_restrictions(
     session: Session, tags: Sequence[str], restrictions_by_tag: Mapping[str, Sequence[Restriction]]
 ) -> None:
     """Print a line for each restriction that covers files of the versions with ``tags``."""
-    from archiver.store.names import name_as_text
-
     restrictions = {each for tag in tags for each in restrictions_by_tag.get(tag, ())}
     for restriction in sorted(restrictions):
-        session.console.info(
-            "Restricted: {path} of {filing} (by {user} on {at}: {reason})",
-            path=name_as_text(restriction.path),
-            filing=restriction.filing,
-            user=restriction.by or restriction.user,
-            at=session.format_time(restriction.restricted_at),
-            reason=restriction.reason,
-        )
+        print_restriction(session, restriction)
 
 
 def _print_versions(

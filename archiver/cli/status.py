@@ -10,6 +10,7 @@ import click
 from archiver import clock
 from archiver.cli.durations import describe_duration
 from archiver.cli.parameters import json_option
+from archiver.cli.restriction_text import print_restriction
 from archiver.cli.session import Session, command
 from archiver.errors import LazyMessage, Unhealthy
 
@@ -205,17 +206,8 @@ def _print_damaged_files(session: Session, health: HealthReport) -> None:
 
 def _print_restrictions(session: Session, health: HealthReport) -> None:
     """Print the restricted files; if there are more than ``_MAX_PRINTED_RESTRICTIONS``, also their number."""
-    from archiver.store.names import name_as_text
-
     for restriction in health.restrictions[:_MAX_PRINTED_RESTRICTIONS]:
-        session.console.info(
-            "Restricted: {path} of {filing} (by {user} on {at}: {reason})",
-            path=name_as_text(restriction.path),
-            filing=restriction.filing,
-            user=restriction.by or restriction.user,
-            at=session.format_time(restriction.restricted_at),
-            reason=restriction.reason,
-        )
+        print_restriction(session, restriction)
         if restriction.sha256 not in health.restricted_content:
             session.console.info("  The same content is also archived elsewhere, without a restriction.")
     if len(health.restrictions) > _MAX_PRINTED_RESTRICTIONS:

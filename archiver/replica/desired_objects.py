@@ -182,11 +182,11 @@ def _combine_strictest(combined_so_far: DesiredObject | None, added: DesiredObje
         keep_until=max(combined_so_far.keep_until, added.keep_until),
         is_open_ended=combined_so_far.is_open_ended or added.is_open_ended,
         needs_legal_hold=combined_so_far.needs_legal_hold or added.needs_legal_hold,
-        new_since=_earliest(combined_so_far.new_since, added.new_since),
+        new_since=_combine_new_since(combined_so_far.new_since, added.new_since),
     )
 
 
-def _earliest(first: datetime | None, second: datetime | None) -> datetime | None:
+def _combine_new_since(first: datetime | None, second: datetime | None) -> datetime | None:
     """Return the earlier time, or None if either is None: a submission of one version is enough."""
     return None if first is None or second is None else min(first, second)
 

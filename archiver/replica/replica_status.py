@@ -13,7 +13,7 @@ from archiver.replica import object_names
 from archiver.replica.bucket_settings import read_replica_settings
 from archiver.replica.desired_objects import describe_held_back, measure_waiting_gain
 from archiver.replica.known_objects import ReplicaState, UnsentContent, open_state
-from archiver.replica.sync_result import HeldBackContent
+from archiver.replica.sync_result import HeldBackContent, held_back_to_json
 from archiver.store.archive import Archive
 from archiver.store.index import overview
 
@@ -53,17 +53,12 @@ class ReplicaStatus:
             "bytes": self.lag.byte_count,
             "since": self.lag.waiting_since,
         }
-        held_back = self.lag.held_back
         return {
             "url": self.url,
             "locks": self.uses_object_lock,
             "synced_at": self.synced_at,
             "behind": behind,
-            "held_back": {
-                "objects": held_back.object_count if held_back else 0,
-                "bytes": held_back.byte_count if held_back else 0,
-                "until": clock.format_time(held_back.last_release) if held_back else None,
-            },
+            "held_back": held_back_to_json(self.lag.held_back),
         }
 
     def overdue_problem(self, now: datetime, alert_hours: float) -> LazyMessage | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from archiver import clock
 from archiver.errors import LazyMessage
 
 
@@ -36,6 +37,15 @@ class HeldBackContent(NamedTuple):
     #: When the first and the last of these objects may be sent, by the wall clock.
     first_release: datetime
     last_release: datetime
+
+
+def held_back_to_json(held_back: HeldBackContent | None) -> dict[str, Any]:
+    """Return the member ``held_back`` of ``status`` and ``replica sync`` with ``--json``."""
+    return {
+        "objects": held_back.object_count if held_back else 0,
+        "bytes": held_back.byte_count if held_back else 0,
+        "until": clock.format_time(held_back.last_release) if held_back else None,
+    }
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ archive owner can read it, and only on request; it is in no inspection package, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from archiver.documents.cache import DocumentCache
 from archiver.errors import NotFoundError, UsageError
@@ -34,13 +34,13 @@ def restrict_files(
 
     The restrictions are in force once they are journalled.  :func:`enforce_restrictions` withdraws the rights to
     the content; after a crash in between, the service does so at its next start.  ``reported_by`` is the person
-    for whom it is done, if not the archive's actor.
+    for whom it is done, if not the archive's actor.  Each of ``files`` is another place.
 
     Raises UsageError if a file is empty, disposed of, or restricted already, or if the reason is blank; Busy if
     the archive is still locked after ``lock_timeout`` seconds; StorageError if it cannot be written.  Nothing is
     journalled then.
     """
-    _check_reason(reason)
+    names.check_reason(reason)
     for version, material in files:
         if not material.size or version.disposed:
             raise UsageError(
@@ -57,15 +57,7 @@ def restrict_files(
                     path=names.name_as_text(file.material.path),
                     tag=file.version.tag,
                 )
-        return writer.write_batch(
-            [
-                Draft(
-                    tag,
-                    FileRestricted(path=path_text, digest=digest, reason=reason, reported_by=reported_by),
-                )
-                for tag, path_text, digest in _describe_once(files)
-            ]
-        )
+        return writer.write_batch(_draft_events(FileRestricted, files, reason, reported_by))
 
 
 def unrestrict_files(
@@ -74,12 +66,12 @@ def unrestrict_files(
     """Journal the end of the restriction of each file, all or none, and return the events.
 
     :func:`restore_access` returns the rights to the content.  ``reported_by`` is the person for whom it is done,
-    if not the archive's actor.
+    if not the archive's actor.  Each of ``files`` is another place.
 
     Raises NotFoundError if a file is not restricted, UsageError if the reason is blank, Busy if the archive is
     still locked after ``lock_timeout`` seconds, StorageError if it cannot be written.  Nothing is journalled then.
     """
-    _check_reason(reason)
+    names.check_reason(reason)
     with archive.writing(lock_timeout) as writer:
         restrictions_in_force = restrictions.restrictions_by_place(archive.index)
         for file in files:
@@ -90,28 +82,28 @@ def unrestrict_files(
                     path=names.name_as_text(file.material.path),
                     tag=file.version.tag,
                 )
-        return writer.write_batch(
-            [
-                Draft(
-                    tag,
-                    RestrictionLifted(path=path_text, digest=digest, reason=reason, reported_by=reported_by),
-                )
-                for tag, path_text, digest in _describe_once(files)
-            ]
+        return writer.write_batch(_draft_events(RestrictionLifted, files, reason, reported_by))
+
+
+def _draft_events(
+    details_class: type[FileRestricted] | type[RestrictionLifted],
+    files: Sequence[FileInVersion],
+    reason: str,
+    reported_by: str | None,
+) -> list[Draft]:
+    """Return an event for each file."""
+    return [
+        Draft(
+            file.version.tag,
+            details_class(
+                path=names.name_as_text(file.material.path),
+                digest=name_algorithm("sha256", file.material.sha256 or ""),
+                reason=reason,
+                reported_by=reported_by,
+            ),
         )
-
-
-def _describe_once(files: Sequence[FileInVersion]) -> Iterator[tuple[str, str, str]]:
-    """Yield tag, path and digest, as they are journalled, of each file; a place that was named twice only once."""
-    for file in {place_of_file(file): file for file in files}.values():
-        digest = name_algorithm("sha256", file.material.sha256 or "")
-        yield file.version.tag, names.name_as_text(file.material.path), digest
-
-
-def _check_reason(reason: str) -> None:
-    """Raise UsageError if the reason is blank."""
-    if not reason.strip():
-        raise UsageError("A reason is required. Nothing was changed. Add --reason.")
+        for file in files
+    ]
 
 
 def enforce_restrictions(archive: Archive) -> list[str]:

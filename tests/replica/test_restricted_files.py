@@ -22,6 +22,15 @@ def keys_in(bucket_of: OpenBucket, url: str) -> set[str]:
     return {listed.key for listed in bucket_of(url).list_versions(object_names.CONTENT_PREFIX)}
 
 
+def replicate_payroll(site: Site, server: Server, url: str) -> str:
+    """Save the payroll in the wrong folder, and replicate it; return the tag of the version."""
+    site.write("推荐/首次/工资表", "payroll")
+    site.catch_up()
+    site.run("replica", "init", "--url", url, "--endpoint", server.endpoint)
+    site.run("replica", "sync")
+    return site.tags()[0]
+
+
 def test_a_file_restricted_in_time_is_never_sent(
     plain: Site, server: Server, bucket_of: OpenBucket, url: str, tmp_path: Path
 ) -> None:
@@ -52,11 +61,7 @@ def test_a_copy_that_is_locked_already_is_named_and_goes_when_the_lock_ends(
     plain: Site, server: Server, bucket_of: OpenBucket, url: str
 ) -> None:
     site = plain
-    site.write("推荐/首次/工资表", "payroll")
-    site.catch_up()
-    site.run("replica", "init", "--url", url, "--endpoint", server.endpoint)
-    site.run("replica", "sync")
-    tag = site.tags()[0]
+    tag = replicate_payroll(site, server, url)
     key = object_names.content_key(digest_of(site, tag, "工资表"))
     site.run("hold", "place", "抽查", "推荐", "--reason", "spot check")
     [restricted] = site.json("restrict", f"{tag}:工资表", "--reason", "误存")["files"]
@@ -101,11 +106,7 @@ def test_what_is_rebuilt_from_the_bucket_is_closed_as_well(
     plain: Site, server: Server, url: str, tmp_path: Path
 ) -> None:
     site = plain
-    site.write("推荐/首次/工资表", "payroll")
-    site.catch_up()
-    site.run("replica", "init", "--url", url, "--endpoint", server.endpoint)
-    site.run("replica", "sync")
-    tag = site.tags()[0]
+    tag = replicate_payroll(site, server, url)
     sha256 = digest_of(site, tag, "工资表")
     site.run("restrict", f"{tag}:工资表", "--reason", "误存")
     site.run("replica", "sync")

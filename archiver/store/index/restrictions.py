@@ -65,7 +65,7 @@ class Restriction(NamedTuple):
 
     @property
     def place(self) -> FilePlace:
-        """What the restriction covers."""
+        """The filing, path and content that the restriction covers."""
         return FilePlace(self.filing, self.path, self.sha256)
 
     def as_json(self) -> dict[str, Any]:
