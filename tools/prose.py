@@ -34,7 +34,7 @@ _SAFETY_SENTENCES = {
 }
 _SAFETY = re.compile(
     r"\b(?:Nothing|No [a-z]+(?: [a-z]+)?) (?:was|were|is|has been) "
-    r"(?:changed|recorded|deleted|lost|written|made|created|removed|sent|restored|done)\b[^.]*\."
+    r"(?:changed|recorded|deleted|lost|written|made|created|removed|sent|restored|rebuilt|done)\b[^.]*\."
 )
 #: A number and what it counts, such as "{count} files"; but no limit, such as "more than {value} bytes", never 1.
 _COUNT = re.compile(

@@ -35,7 +35,7 @@ class MaterialLine:
     omission_reason: LazyMessage | None = None
     defect: LazyMessage | None = None  # the defect found at capture, such as a PDF cut short
     document: Document | None = None  # None if the report does not list the version's materials
-    #: What the file is to a submission that it is about and not part of, such as "receipt"; None for other files.
+    #: The role of a file about a submission, such as "receipt"; None for a file that is part of the version.
     role: str | None = None
 
 

@@ -1,4 +1,4 @@
-"""What a package says of versions and submissions besides their files: files about them, and wrong clocks."""
+"""Add to the versions and submissions of a package: the files about submissions, and clocks that were behind."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-#: What a file can be that is about a submission and not part of it.  The journal keeps these words.
+#: The roles of files about a submission, which are not part of it.  The journal keeps these words.
 FILE_ROLES = ("receipt", "notice")
 #: The first match counts, so the order matters: 首次备案变更 is a change, 变更补正 a correction.
 _KEYWORDS_BY_KIND: Mapping[str, tuple[str, ...]] = {

@@ -128,7 +128,7 @@ class Capturer:
         )
         self._layout = config.layout
         self._sensitive = config.sensitive
-        #: What is restricted now. Read by the threads, and replaced as a whole whenever a group is staged.
+        #: The restricted places. Read by the threads, and replaced as a whole whenever a group is staged.
         self._restricted_places: Container[FilePlace] = frozenset()
         self._drafter = VersionDrafter(archive, config.layout)
 
@@ -280,6 +280,8 @@ class Capturer:
 
     def _marked(self, path: bytes, staged: StagedCopy) -> StagedCopy:
         """Return ``staged``, marked as private if a [sensitive] pattern or a restriction covers the material."""
+        if not self._sensitive and not self._restricted_places:
+            return staged
         group, material_path = locate_path(path, self._layout)
         place = FilePlace(group.submission().filing, material_path, staged.sha256)
         is_private = place in self._restricted_places or matching_pattern(material_path, self._sensitive) != ""

@@ -123,12 +123,12 @@ def check_approvals_are_signed(archive: Archive, disposal: Disposal) -> None:
     an approval counts that is in the batch of a head with a valid signature by a key of the archive.  In format 1,
     no approval was signed.  Raises StorageError if the journal is damaged.
     """
-    signed_batches = []
+    signers, signed_batches = archive.journalled_signers(), []
     for stored_head in archive.head_history.signed_heads():
         head = stored_head.head
         if head is not None and head.last < disposal.seq:
             break
-        if head is not None and _has_valid_signature(archive, stored_head):
+        if head is not None and _has_valid_signature(archive, stored_head, signers):
             signed_batches.append(range(head.batch, head.last + 1))
     for event in archive.journal.events_since(disposal.commit):
         is_approval = event.action == Action.DISPOSE_APPROVE and event.object == disposal.identity
@@ -142,13 +142,13 @@ def check_approvals_are_signed(archive: Archive, disposal: Disposal) -> None:
             )
 
 
-def _has_valid_signature(archive: Archive, stored_head: StoredHead) -> bool:
-    """Return True if a key of the archive, in force or replaced, signed the head."""
+def _has_valid_signature(archive: Archive, stored_head: StoredHead, signers: bytes) -> bool:
+    """Return True if a key of ``signers``, all keys of the archive, signed the head."""
     try:
         signature = archive.repository.read(f"{stored_head.commit}:{HEAD_SIGNATURE_FILE}")
     except KeyError:
         return False
-    return is_valid_signature(stored_head.data, signature, archive.journalled_signers(), HEAD_NAMESPACE)
+    return is_valid_signature(stored_head.data, signature, signers, HEAD_NAMESPACE)
 
 
 def check_cooling_off(archive: Archive, disposal: Disposal, rules: DisposalRules) -> None:

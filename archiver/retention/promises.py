@@ -47,7 +47,7 @@ class RetentionItem:
 
     @property
     def scope_name(self) -> str | LazyMessage:
-        """What the retention applies to, for people."""
+        """The scope of the retention, for people."""
         scope = self.name if self.kind is PromiseKind.PERIOD else ""
         return scope or LazyMessage("everything")
 

@@ -136,7 +136,7 @@ class HealthReport:
     format_number: int
     #: Events that this release does not understand. Each may be a hold.
     unread_events: list[UnreadEvent]
-    #: What the settings promise beyond what was accepted; None if all of it was.
+    #: The configured retention that nobody has accepted yet; None without any.
     waiting_promise: WaitingPromise | None
     #: Problems for an administrator, the most severe first. ``status --check`` fails if there is any.
     problems: list[LazyMessage]

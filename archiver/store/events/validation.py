@@ -30,7 +30,7 @@ _MAX_PATH_LENGTH = 100
 #: A string in JSON, with its quotes and escapes.
 _JSON_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
-#: What a typed text must not have: control characters, but for the line feed.
+#: Control characters other than the line feed, which a typed text must not have.
 _TYPED_CONTROL_CHARACTER = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 

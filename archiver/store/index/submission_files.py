@@ -48,7 +48,7 @@ class SubmissionFile(NamedTuple):
 
     @property
     def key(self) -> FileKey:
-        """What :func:`find_file_keys` returns of the file."""
+        """The path and content of the file, by which comparisons leave it out."""
         return FileKey(names.name_from_text(self.path), self.sha256)
 
     def as_json(self) -> dict[str, Any]:

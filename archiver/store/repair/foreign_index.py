@@ -116,7 +116,7 @@ def check_journal_is_complete(archive: Archive) -> None:
 def _is_of_archive(journal: Journal, point: JournalPoint) -> bool:
     """Return True if ``point`` names the archive of ``journal``, whose digest is that of its first event.
 
-    Slow for a long journal, because all commits are listed. Raises StorageError if the journal cannot be read.
+    Slow for a long journal, which Git walks back to its first commit. Raises StorageError if it cannot be read.
     """
-    first_event = next(journal.events_since(None), None)
+    first_event = journal.first_event()
     return first_event is not None and first_event.sha256.startswith(point.archive_id)
