@@ -176,3 +176,16 @@ def test_a_lost_hold_and_a_lost_handing_in_are_listed_and_nothing_is_disposed_of
     assert event.details["lost_records"] == lost
     assert monday.json("status")["lost_records"] == []
     assert "a hold may be lost" not in monday.run("dispose", "plan", code=4).stderr
+
+
+def test_a_lost_restriction_is_listed(monday: Site) -> None:
+    """Otherwise nobody is told that a file captured by mistake is in the next package again."""
+    restore = _back_up(monday, "archive.git")
+    monday.run("restrict", "甲/首次/v1:报告.md", "--reason", "payroll")
+    restore()
+    monday.catch_up()
+    assert [each["object"] for each in monday.json("status")["lost_records"] if each["action"] == "restrict"] == [
+        "甲"
+    ]
+    assert "Lost: restrict 甲" in monday.run("reindex", "--accept", "--yes").stdout
+    assert monday.json("status")["restricted"] == []

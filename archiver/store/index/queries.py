@@ -152,7 +152,7 @@ class Index(IndexConnection):
         return [Hold(*hold_row) for hold_row in hold_rows]
 
     def comparable_records(self) -> list[tuple[str, str, str]]:
-        """Return action, object and time of each hold, filing event, disposal plan and correction, in no order.
+        """Return the rows of all COMPARABLE_RECORDS_QUERIES: action, object and time of each record, in no order.
 
         A database that was set aside is compared by these rows, to find records that the journal lacks.
         """
