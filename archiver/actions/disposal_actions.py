@@ -17,7 +17,7 @@ from archiver.actions.registry import action
 from archiver.actions.request_fields import Argument, Request, TextRule
 from archiver.errors import LazyMessage, RetentionRefused
 from archiver.model import Version
-from archiver.retention import disposal, disposal_conditions
+from archiver.retention import disposal, disposal_conditions, file_restriction
 from archiver.retention.policy import RetentionDecision
 from archiver.store.resolve import find_version
 from archiver.verify.disposals import UNCERTIFIED_DISPOSAL
@@ -143,12 +143,16 @@ def run_disposal(context: ActionContext, request: RunDisposal) -> dict[str, Any]
     disposal.check_holds_are_known(context.archive, "dispose run", context.lock_timeout)
     _require_clean_verification(context, request.plan_id)
     run_result = disposal.run_plan(context.archive, request.plan_id, context.disposal_rules, context.lock_timeout)
+    checkpoint_problem = try_make_checkpoint(context)
+    # A version that is gone may have had the only unrestricted place of a content. `verify` reports content that
+    # cannot be closed (A059).
+    file_restriction.enforce_restrictions(context.archive)
     return {
         "certificate": run_result.plan_id,
         "objects": run_result.object_count,
         "bytes": run_result.byte_count,
         "kept": run_result.needed_count,
-        "problem": try_make_checkpoint(context),
+        "problem": checkpoint_problem,
     }
 
 

@@ -412,6 +412,21 @@ def test_content_that_comes_in_again_after_a_disposal_is_archived_again(site: Si
     assert (site.root / "back/新").read_text() == "first draft"
 
 
+def test_content_whose_last_open_place_is_disposed_of_is_closed(site: Site) -> None:
+    """The service may not start again for months, and until then the next disposal would be refused for A059."""
+    site.write("活/首次/工资表", "first draft")
+    site.catch_up()
+    site.run("restrict", "活/首次/v2:工资表", "--reason", "payroll")
+    name, days = approved(site)
+    [listed] = [each for each in site.json("show", "活/首次/v2")["materials"] if each["path"] == "工资表"]
+    sha256 = listed["sha256"]
+    content = site.repository / "lfs/objects" / sha256[:2] / sha256[2:4] / sha256
+    assert content.stat().st_mode & 0o777 == 0o444, "another filing has it, without a restriction"
+    Later(site, days).run("dispose", "run", name)
+    assert content.stat().st_mode & 0o777 == 0o400
+    site.verified()
+
+
 def test_a_live_filing_and_a_short_time_are_refused_and_journalled(site: Site) -> None:
     for arguments in (["dispose", "plan"], ["dispose", "plan", "推荐/首次/v1"], ["dispose", "run", "D1"]):
         site.run(*arguments, code=4)
