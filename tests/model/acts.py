@@ -15,6 +15,7 @@ from archiver.actions.disposal_actions import (
     plan_disposal,
     run_disposal,
 )
+from archiver.actions.retention_actions import AcceptRetention, accept_retention
 from archiver.actions.submission_actions import SubmitVersion, submit_version
 from archiver.config.settings import Config
 from archiver.daemon.daily_events import journal_clock_daily
@@ -30,7 +31,6 @@ from archiver.intake.seed_snapshot import seed_snapshot
 from archiver.intake.snapshot import State, open_snapshot
 from archiver.intake.version_drafting import VersionDrafter
 from archiver.model import COMMON
-from archiver.retention.promises import find_waiting_promise
 from archiver.store.archive import Archive
 from archiver.store.content.source import StatData
 from archiver.store.events.evidence_events import ClockTicked
@@ -123,17 +123,10 @@ def tick_if_due(archive: Archive) -> None:
     journal_clock_daily(archive, journal_event)
 
 
-def promise(config: Config) -> Act:
-    """Accept the retention of the settings beyond what was accepted before."""
-
-    def act(archive: Archive) -> None:
-        promises = archive.index.retention_promises()
-        waiting = find_waiting_promise(config, promises)
-        if waiting is not None:
-            with archive.writing(0) as writer:
-                writer.write_batch([Draft("retention", each) for each in waiting.draft_events()])
-
-    return act
+def accept(config: Config, promise_id: str, typed_years: int | None) -> Act:
+    """Accept the longer retention of the settings, of which a person was shown the part that waited."""
+    request = AcceptRetention(promise_id=promise_id, typed_years=typed_years)
+    return lambda archive: accept_retention(ActionContext(archive, config, 0), request)
 
 
 def plan(config: Config, tags: Sequence[str]) -> Act:

@@ -6,15 +6,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize
 
 from tests.model import starting_points
-from tests.model.disposal_rules import DisposalRules
 from tests.model.machine import crashes
 from tests.model.mishap_rules import MishapRules
 from tests.model.package_rules import PackageRules
 from tests.model.program import Crash
+from tests.model.retention_setting_rules import RetentionSettingRules
 from tests.model.world import World
 
 
-class AllRules(DisposalRules, MishapRules, PackageRules):
+class AllRules(RetentionSettingRules, MishapRules, PackageRules):
     """The rules of every machine; a new module of rules is added here."""
 
 

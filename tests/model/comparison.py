@@ -15,6 +15,7 @@ from archiver.store.index.index_files import build_index_in_memory
 from archiver.store.index.queries import Index
 from archiver.store.names import name_as_text
 from archiver.verify.whole_archive import verify_archive
+from tests.model.accepted_retention import compare_accepted_retention, compare_retention_answers
 from tests.model.expectations import ARCHIVE, HOUSE, ExpectedEvent
 from tests.model.raw_journal import RawEvent, read_refs, sha256_of
 from tests.model.reference import ReferenceState, ReferenceVersion
@@ -165,15 +166,15 @@ def compare_cheaply(world: World, archive: Archive) -> None:
 
 def compare_retention(world: World, archive: Archive, config: Config) -> None:
     """Compare what ``explain`` says of each version: until when it is kept, and whether it can be disposed of now."""
-    state, years, index = world.state, world.years_by_scope, archive.index
+    state, terms, index = world.state, world.terms, archive.index
     assert archive.compliance_time() == world.now
     policy = policy_in_force(config, index.retention_promises())
     for version in index.versions():
         reference = state.versions[version.tag]
         decision = explain_retention(index, version, "", policy, world.now).decision
-        assert decision.keep_until == keep_until(state, reference, years), version.tag
+        assert decision.keep_until == keep_until(state, reference, terms), version.tag
         is_allowed = decision.is_disposable and bool(reference.files) and not reference.disposed
-        assert is_allowed == is_disposable(state, reference, world.now, years), version.tag
+        assert is_allowed == is_disposable(state, reference, world.now, terms), version.tag
 
 
 def compare_all(world: World, archive: Archive, config: Config, *, also_rebuilt: bool) -> None:
@@ -186,6 +187,8 @@ def compare_all(world: World, archive: Archive, config: Config, *, also_rebuilt:
         with closing(build_index_in_memory(archive.journal, world.state.commit)) as rebuilt_index:
             compare_index(rebuilt_index, world.state)
     compare_findings(world, archive)
+    compare_accepted_retention(world, archive, config)
+    compare_retention_answers(world)
 
 
 def names_of(events: Sequence[RawEvent]) -> str:

@@ -50,12 +50,23 @@ class DisposalRules(EverydayRules):
     )
     def dispose_of_all(self, number: int, leaves_out: str, crash: Crash | None) -> None:
         """The whole way from two versions to the deletion of the first, perhaps without one of the conditions."""
+        self.supersede(number)
+        self.end_and_wait(number, years_pass=leaves_out != "years")
+        self.dispose_of_disposable(leaves_out, crash)
+
+    def supersede(self, number: int) -> None:
+        """Capture a few versions of a submission."""
         for data in (b"1", b"shared", b"22"):
             self.write_file(self.submission(number), "a", data + str(self.act_count % 3).encode())
             self.capture_one(number=number, crash=None)
+
+    def end_and_wait(self, number: int, *, years_pass: bool) -> None:
         self.end(number=number, crash=None)
-        if leaves_out != "years":
+        if years_pass:
             self.world.clocks.let_pass(LONG_ENOUGH)
+
+    def dispose_of_disposable(self, leaves_out: str, crash: Crash | None) -> None:
+        """Dispose of what may be deleted now, perhaps without one of the conditions."""
         self.plan(choices=[], user=USERS[1], crash=None)
         for plan in [plan for plan in self.state.plans.values() if not plan.approvals and not plan.is_begun]:
             if plan.planner != USERS[1].uid:

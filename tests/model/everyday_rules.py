@@ -29,7 +29,7 @@ users = st.sampled_from(USERS)
 LONG_ENOUGH = timedelta(days=3 * 366 + 2)
 _SPANS = [
     *(timedelta(seconds=1), timedelta(minutes=7), timedelta(days=1, seconds=1), timedelta(days=8)),
-    *(timedelta(days=400), LONG_ENOUGH),
+    *(timedelta(days=400), LONG_ENOUGH, 2 * LONG_ENOUGH),
 ]
 spans = st.sampled_from(_SPANS)
 wall_errors = st.sampled_from([-span for span in _SPANS] + [10 * LONG_ENOUGH, -10 * LONG_ENOUGH, *_SPANS])
@@ -37,7 +37,7 @@ numbers = st.integers(0, 4)
 
 
 class EverydayRules(ArchiveMachine):
-    """Files, captures, submissions, records, holds, promises, and the clock."""
+    """Files, captures, submissions, records, holds, and the clock."""
 
     def submission(self, number: int) -> str:
         return self.submissions[number % len(self.submissions)]
@@ -154,12 +154,6 @@ class EverydayRules(ArchiveMachine):
             expectations.one_event(event),
             crash=crash,
         )
-
-    @rule(number=numbers, crash=crashes())
-    def promise_longer(self, number: int, crash: Crash | None) -> None:
-        self.promise(self.filing(number), "sec-17a4", 6)
-        expectation = expectations.expect_promise(self.world)
-        self.perform(acts.promise(self.config), expectation, crash=crash)
 
     @rule(crash=crashes())
     def checkpoint(self, crash: Crash | None) -> None:

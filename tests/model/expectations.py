@@ -165,19 +165,6 @@ def expect_tick(world: World) -> Expectation:
     return one_event(ExpectedEvent("tick", "clock", ARCHIVE)) if is_due else Expectation()
 
 
-def expect_promise(world: World) -> Expectation:
-    """Expect an event for everything, and one for each filing, if the settings promise more than before."""
-    promised, years = world.state.years_by_scope, world.years_by_scope
-    longer = {scope: value for scope, value in years.items() if value > promised.get(scope, 0)}
-    if not longer and world.state.keeps_live and "Asia/Shanghai" in world.state.time_zones:
-        return Expectation()
-    events = [ExpectedEvent("policy", "retention", ARCHIVE, {"retention_years": years[""]})]
-    for filing in sorted({scope.split("/")[0] for scope in longer if scope}):
-        scopes = {scope: value for scope, value in longer.items() if scope.split("/")[0] == filing}
-        events.append(ExpectedEvent("policy", "retention", filing, {"scopes": scopes, "of_filing": filing}))
-    return Expectation([Batch(events)])
-
-
 # --- keys and formats
 
 
@@ -249,7 +236,7 @@ def expect_plan(world: World, tags: Sequence[str]) -> Expectation:
     considered = list(tags) or list(state.versions)
     if world.set_aside:
         return refusal("dispose plan")
-    selection = Selection(state, considered, world.now, world.years_by_scope)
+    selection = Selection(state, considered, world.now, world.terms)
     if not selection.versions:
         is_anything_left = any(not state.versions[tag].disposed for tag in considered)
         return refusal("dispose plan", REFUSED if is_anything_left else "NotFoundError")
@@ -277,7 +264,7 @@ def expect_approval(world: World, plan: ReferencePlan, uid: int) -> Expectation:
         or plan.is_begun
         or uid == plan.planner
         or uid in plan.approvals
-        or not is_plan_unchanged(world.state, plan, world.now, world.years_by_scope)
+        or not is_plan_unchanged(world.state, plan, world.now, world.terms)
     )
     if is_refused:
         return refusal("dispose approve")
@@ -297,7 +284,7 @@ def expect_disposal(world: World, plan: ReferencePlan) -> Expectation:
         is_allowed = (
             len(approvers) >= 2
             and world.now >= cooling_off_end(state, plan)
-            and is_plan_unchanged(state, plan, world.now, world.years_by_scope)
+            and is_plan_unchanged(state, plan, world.now, world.terms)
         )
         if not is_allowed:
             return refusal("dispose run")

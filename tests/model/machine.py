@@ -7,14 +7,13 @@ import os
 import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine
 
-from archiver.config.settings import Config, FilingSettings
+from archiver.config.settings import Config
 from archiver.model import Actor
 from archiver.store import maintenance
 from archiver.store.failpoints import Step
@@ -91,7 +90,7 @@ class ArchiveMachine(RuleBasedStateMachine):
         self.resources.enter_context(self.world.clocks.installed())
         # Otherwise no archive of a run has so many packs that they are merged.
         self.resources.enter_context(patch.object(maintenance, "_MANY_PACKS", 3))
-        self.config: Config = starting_points.make_config(self.world.root)
+        self.config: Config = self.world.settings.write(self.world.root)
         self.program = Program(self.world.archive)
         self.reader = ObjectReader(self.world.repository)
         self.act_count = 0
@@ -214,7 +213,7 @@ class ArchiveMachine(RuleBasedStateMachine):
             StepCounter.disposals += 1
             for tag in event.details["versions"]:
                 version = self.state.versions[tag]
-                check_true_age(self.state, version, self.world.clocks.elapsed)
+                check_true_age(self.state, version, self.world.clocks.elapsed, self.world.terms)
                 assert not holds_on(self.state, version), f"{tag} was disposed of under a hold"
         if event.action == "dispose-certify":
             plan = self.state.plans[event.object]
@@ -253,11 +252,9 @@ class ArchiveMachine(RuleBasedStateMachine):
         self.reader.close()
         self.reader = ObjectReader(self.world.repository)
 
-    def promise(self, filing: str, profile: str, years: int) -> None:
-        """Configure a retention profile for a filing."""
-        settings = {**self.config.filings, filing: FilingSettings(profiles=(profile,))}
-        self.config = replace(self.config, filings=settings)
-        self.world.configured_years[filing] = years
+    def write_settings(self) -> None:
+        """Write the settings, as a person who has changed them."""
+        self.config = self.world.settings.write(self.world.root)
 
     def write_file(self, submission: str, name: str, data: bytes) -> None:
         """Write a file of the watched folder, unless a folder is in the way."""

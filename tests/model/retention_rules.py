@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from tests.model.reference import Anchor, ReferencePlan, ReferenceState, ReferenceVersion
 
-#: No three calendar years are shorter.
-SHORTEST_RETENTION = timedelta(days=3 * 365)
+#: No calendar year is shorter.
+_SHORTEST_YEAR = timedelta(days=365)
+#: The end of a period that ends after the year 9999.
+_FOREVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+
+
+class RetentionTerms(NamedTuple):
+    """The periods by scope, in calendar years, and the time zones in which their last days end."""
+
+    years_by_scope: Mapping[str, int]
+    time_zones: Collection[str]
+
+    def years_of(self, version: ReferenceVersion) -> int:
+        """Return the longest period of everything, of the filing, and of the submission."""
+        scopes = ("", version.filing, version.submission)
+        return max(self.years_by_scope.get(scope, 0) for scope in scopes)
 
 
 def compliance_time(event_clock: dict[str, Any], reading: dict[str, Any]) -> datetime:
@@ -42,13 +56,11 @@ def anchors_of(state: ReferenceState, version: ReferenceVersion) -> list[Anchor]
     return [version.captured, *version.submitted, *superseded, *state.ends.get(version.filing, [])]
 
 
-def keep_until(state: ReferenceState, version: ReferenceVersion, years_by_scope: dict[str, int]) -> datetime:
-    scopes = ("", version.filing, version.submission)
-    years = max(years_by_scope.get(scope, 0) for scope in scopes)
+def keep_until(state: ReferenceState, version: ReferenceVersion, terms: RetentionTerms) -> datetime:
     return max(
-        _end_of_period(proven_time(state, anchor), years, ZoneInfo(zone))
+        _end_of_period(proven_time(state, anchor), terms.years_of(version), ZoneInfo(zone))
         for anchor in anchors_of(state, version)
-        for zone in state.time_zones
+        for zone in terms.time_zones
     )
 
 
@@ -56,6 +68,8 @@ def _end_of_period(start: datetime, years: int, zone: ZoneInfo) -> datetime:
     day = start.astimezone(zone).date()
     is_leap_day = (day.month, day.day) == (2, 29)
     last_year = day.year + years
+    if last_year > _FOREVER.year:
+        return _FOREVER
     has_leap_day = last_year % 4 == 0 and (last_year % 100 != 0 or last_year % 400 == 0)
     last_day = date(last_year, 3, 1) if is_leap_day and not has_leap_day else date(last_year, day.month, day.day)
     return datetime.combine(last_day, time(23, 59, 59), zone)
@@ -71,9 +85,7 @@ def is_live(state: ReferenceState, filing: str) -> bool:
     return last_end <= state.last_submit.get(filing, 0)
 
 
-def is_disposable(
-    state: ReferenceState, version: ReferenceVersion, now: datetime, years_by_scope: dict[str, int]
-) -> bool:
+def is_disposable(state: ReferenceState, version: ReferenceVersion, now: datetime, terms: RetentionTerms) -> bool:
     is_latest = state.next_version(version) is None
     return (
         bool(version.files)
@@ -81,18 +93,16 @@ def is_disposable(
         and not is_latest
         and not is_live(state, version.filing)
         and not holds_on(state, version)
-        and now > keep_until(state, version, years_by_scope)
+        and now > keep_until(state, version, terms)
     )
 
 
 class Selection:
     """What may be disposed of now, of some versions."""
 
-    def __init__(
-        self, state: ReferenceState, tags: Iterable[str], now: datetime, years_by_scope: dict[str, int]
-    ) -> None:
+    def __init__(self, state: ReferenceState, tags: Iterable[str], now: datetime, terms: RetentionTerms) -> None:
         versions = [state.versions[tag] for tag in tags if tag in state.versions]
-        self.versions = [each for each in versions if is_disposable(state, each, now, years_by_scope)]
+        self.versions = [each for each in versions if is_disposable(state, each, now, terms)]
         going = {version.tag for version in self.versions}
         needed = needed_objects(state, going)
         self.objects = {
@@ -124,15 +134,13 @@ def needed_objects(state: ReferenceState, going: Collection[str] = ()) -> set[st
     }
 
 
-def is_plan_unchanged(
-    state: ReferenceState, plan: ReferencePlan, now: datetime, years_by_scope: dict[str, int]
-) -> bool:
+def is_plan_unchanged(state: ReferenceState, plan: ReferencePlan, now: datetime, terms: RetentionTerms) -> bool:
     """Return True if the plan would select the same versions and objects now."""
     tags = list(plan.versions)
     for other in state.plans.values():
         if plan.act is not None and other.act == plan.act and not other.is_begun:
             tags += other.versions
-    selection = Selection(state, dict.fromkeys(tags), now, years_by_scope)
+    selection = Selection(state, dict.fromkeys(tags), now, terms)
     return selection.plan_of(plan.filing) == (plan.versions, plan.objects)
 
 
@@ -141,11 +149,15 @@ def cooling_off_end(state: ReferenceState, plan: ReferencePlan) -> datetime:
     return latest + timedelta(days=plan.cooling_off_days)
 
 
-def check_true_age(state: ReferenceState, version: ReferenceVersion, elapsed: timedelta) -> None:
-    """Raise AssertionError if less than three years have really passed since any anchor of the version."""
+def check_true_age(
+    state: ReferenceState, version: ReferenceVersion, elapsed: timedelta, terms: RetentionTerms
+) -> None:
+    """Raise AssertionError if less than the version's years have really passed since any anchor of it."""
     for anchor in anchors_of(state, version):
         age = elapsed - anchor.elapsed
-        assert age >= SHORTEST_RETENTION, f"{version.tag} was disposed of {age} after event {anchor.seq}"
+        assert age >= terms.years_of(version) * _SHORTEST_YEAR, (
+            f"{version.tag} was disposed of {age} after event {anchor.seq}"
+        )
 
 
 def parse_utc(text: str) -> datetime:

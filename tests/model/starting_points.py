@@ -10,10 +10,8 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
-from archiver.config.settings import Config
-from archiver.store.creation.archive_creation import create_archive
-from archiver.store.events.archive_events import ArchiveCreated
-from tests.model import acts
+from tests.model.commands import run_command
+from tests.model.settings_file import ConfiguredRetention
 from tests.model.simulated_clocks import SimulatedClocks
 from tests.model.world import FolderFiles, World
 
@@ -24,6 +22,8 @@ GOLDEN_SUBMISSIONS = ("推荐/首次", "推荐/补正", "退役/首次", "甲/�
 _MEMORY = Path("/dev/shm")
 #: A run takes a few megabytes with its backups; containers often have 64 MB there, which other tests may use.
 _NEEDED_BYTES = 1 << 30
+#: The retention profiles in the settings at `init`, by scope.
+NEW_PROFILES = {"丙": "sec-17a4"}
 NEW_SUBMISSIONS = ("甲/首次", "甲/_common", "乙/首次", "乙/补正", "丙/s")
 
 
@@ -44,12 +44,6 @@ def remove_work_folder() -> None:
     work_folder.cache_clear()
 
 
-def make_config(root: Path) -> Config:
-    return Config(
-        root / "archiver.toml", root / "archive", root / "materials", settle_seconds=0, maximum_delay_seconds=20
-    )
-
-
 def _replace_folder(name: str) -> Path:
     """Return an empty folder for the archive of one run."""
     root = work_folder() / name
@@ -63,16 +57,11 @@ def _new_archive(folder: Path) -> Path:
     """Make a new archive once, to be copied for each run."""
     root = _replace_folder("run")
     (root / "materials").mkdir()
-    created = ArchiveCreated(
-        watch=os.fspath(root / "materials"),
-        layout="{filing}/{submission}",
-        retention_years=3,
-        timezone="Asia/Shanghai",
-    )
+    ConfiguredRetention(dict(NEW_PROFILES)).write(root)
     with SimulatedClocks(_BEGIN).installed():
-        archive = create_archive(root / "archive", created)
-        acts.promise(make_config(root))(archive)
-        archive.close()
+        run_command(
+            root, "init", "--archive", os.fspath(root / "archive"), "--watch", os.fspath(root / "materials")
+        )
     return Path(shutil.move(root, folder / "template" / "new"))
 
 
@@ -84,7 +73,9 @@ def begin_new(clocks: SimulatedClocks | None = None) -> World:
     world = World(root, clocks or SimulatedClocks(_BEGIN + timedelta(hours=1)))
     # On the same boot as the archive's first events, an hour later.
     world.clocks.since_boot += timedelta(hours=1)
+    world.settings.profiles |= NEW_PROFILES
     world.state = world.read_state()
+    assert world.state.years_by_scope == world.settings.years_by_scope, "`init` has not accepted its settings"
     return world
 
 

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 from tests.model.journal_rules import public_key_of
 from tests.model.raw_journal import JOURNAL, ObjectReader, read_loose_refs, read_packed_refs, sha256_of
 from tests.model.reference import Materials, ReferenceState
-from tests.model.retention_rules import compliance_time
+from tests.model.retention_rules import RetentionTerms, compliance_time
+from tests.model.settings_file import ConfiguredRetention
 from tests.model.simulated_clocks import SimulatedClocks
 
 #: The name of the submission with the files directly in a filing's folder.
@@ -47,8 +48,7 @@ class World:
     state: ReferenceState = field(default_factory=ReferenceState)
     #: What the watched folder holds, by submission as in refs, such as ``甲/首次`` or ``甲/_common``.
     folder: dict[str, FolderFiles] = field(default_factory=dict)
-    #: Years of retention by scope, by the settings.
-    configured_years: dict[str, int] = field(default_factory=lambda: {"": 3})
+    settings: ConfiguredRetention = field(default_factory=ConfiguredRetention)
     cooling_off_days: int = 7
     #: Databases of a lost history; disposals are suspended while there are any.
     set_aside: list[LostHistory] = field(default_factory=list)
@@ -123,13 +123,19 @@ class World:
         return state
 
     @property
-    def years_by_scope(self) -> dict[str, int]:
-        """The longest of what is configured and what was promised."""
-        scopes = self.configured_years.keys() | self.state.years_by_scope.keys()
-        return {
-            scope: max(self.configured_years.get(scope, 0), self.state.years_by_scope.get(scope, 0))
-            for scope in scopes
+    def accepted_terms(self) -> RetentionTerms:
+        """What nothing can withdraw any more."""
+        return RetentionTerms(self.state.years_by_scope, self.state.time_zones)
+
+    @property
+    def terms(self) -> RetentionTerms:
+        """What was accepted, and what the settings say beyond that, whether or not it was accepted."""
+        configured, accepted = self.settings.years_by_scope, self.state.years_by_scope
+        years = {
+            scope: max(configured.get(scope, 0), accepted.get(scope, 0))
+            for scope in configured.keys() | accepted.keys()
         }
+        return RetentionTerms(years, self.state.time_zones | {self.settings.time_zone})
 
     def is_key_usable(self) -> bool:
         """Return True if the key that the journal names last is there, or is installed by the next writer."""
