@@ -8,7 +8,7 @@ retention, chains and signatures by rules of its own.
 - *Machine*: draws acts, performs them on the program, and compares.
 
 A new kind of event needs an act (``acts``), its effect (``ReferenceState._apply_...``), what it must append or why it
-is refused (``expectations``, or a module of its subject such as ``accepted_retention``), and a rule in the module of rules
+is refused (``expectations``, or a module of its subject such as ``corrections``), and a rule in the module of rules
 where it belongs, or in a new one that ``archives`` adds to the machines.  What the event changes about retention goes
 into ``retention_rules``, what it changes about the program's answers into ``comparison``, which calls the modules of
 the subjects, and a finding that it may leave into ``World.expected_findings``.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 from archiver.actions.context import ActionContext
+from archiver.actions.correction_actions import CorrectRecord, correct_record
 from archiver.actions.disposal_actions import (
     ApproveDisposal,
     PlanDisposal,
@@ -127,6 +128,12 @@ def accept(config: Config, promise_id: str, typed_years: int | None) -> Act:
     """Accept the longer retention of the settings, of which a person was shown the part that waited."""
     request = AcceptRetention(promise_id=promise_id, typed_years=typed_years)
     return lambda archive: accept_retention(ActionContext(archive, config, 0), request)
+
+
+def correct(config: Config, seq: int, typed_values: Mapping[str, str], reason: str) -> Act:
+    """Correct a record; void it without values."""
+    request = CorrectRecord(seq=seq, typed_values=typed_values, is_void=not typed_values, reason=reason)
+    return lambda archive: correct_record(ActionContext(archive, config, 0), request)
 
 
 def plan(config: Config, tags: Sequence[str]) -> Act:

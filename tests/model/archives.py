@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize
 
 from tests.model import starting_points
+from tests.model.correction_rules import CorrectionRules
 from tests.model.machine import crashes
 from tests.model.mishap_rules import MishapRules
 from tests.model.package_rules import PackageRules
@@ -14,7 +15,7 @@ from tests.model.retention_setting_rules import RetentionSettingRules
 from tests.model.world import World
 
 
-class AllRules(RetentionSettingRules, MishapRules, PackageRules):
+class AllRules(CorrectionRules, RetentionSettingRules, MishapRules, PackageRules):
     """The rules of every machine; a new module of rules is added here."""
 
 

@@ -16,6 +16,7 @@ from archiver.store.index.queries import Index
 from archiver.store.names import name_as_text
 from archiver.verify.whole_archive import verify_archive
 from tests.model.accepted_retention import compare_accepted_retention, compare_retention_answers
+from tests.model.corrections import compare_correction_answers, compare_corrections
 from tests.model.expectations import ARCHIVE, HOUSE, ExpectedEvent
 from tests.model.raw_journal import RawEvent, read_refs, sha256_of
 from tests.model.reference import ReferenceState, ReferenceVersion
@@ -58,6 +59,8 @@ def check_effect(expected: ExpectedEvent, event: RawEvent, state: ReferenceState
     if event.action in ("format", "key-rotate", "key-replace"):
         assert state.signers.splitlines()[: len(before.keys) - 1] == before.signers.splitlines()[:-1], event
         assert state.keys[: len(before.keys)] == before.keys, f"{event} lost a key"
+    if event.action == "correct":
+        assert event.refs == {}, f"{event} moves refs"
     if event.action == "dispose-certify":
         names = {"certificate.json", "certificate.json.sig", "certificate.html"}
         assert names <= event.files.keys(), f"{event} lacks a certificate"
@@ -162,6 +165,7 @@ def compare_cheaply(world: World, archive: Archive) -> None:
     """Compare what takes a few milliseconds, after each act."""
     compare_refs(world)
     compare_index(archive.index, world.state)
+    compare_corrections(world, archive)
 
 
 def compare_retention(world: World, archive: Archive, config: Config) -> None:
@@ -188,6 +192,7 @@ def compare_all(world: World, archive: Archive, config: Config, *, also_rebuilt:
             compare_index(rebuilt_index, world.state)
     compare_findings(world, archive)
     compare_accepted_retention(world, archive, config)
+    compare_correction_answers(world)
     compare_retention_answers(world)
 
 

@@ -17,6 +17,7 @@ from archiver.store.events.evidence_events import ClockTicked
 from archiver.store.events.retention_events import HoldPlaced
 from archiver.store.writing.drafts import Draft
 from tests.model import acts, expectations
+from tests.model.corrections import is_sheet_contradictory
 from tests.model.expectations import ARCHIVE, Expectation, ExpectedEvent
 from tests.model.machine import CAPTURING, USERS, ArchiveMachine, crashes
 from tests.model.program import Crash
@@ -121,8 +122,9 @@ class EverydayRules(ArchiveMachine):
     def record_sheet(self, number: int, responsible: str, user: Actor, crash: Crash | None) -> None:
         filing = self.filing(number)
         event = ExpectedEvent("filing-set", filing, filing, {"fields": {"responsible": responsible}})
-        act = acts.record_sheet(filing, responsible, self.day)
-        self.perform(act, expectations.one_event(event), user=user, crash=crash)
+        is_refused = is_sheet_contradictory(self.state, filing)
+        expectation = Expectation(error="UsageError") if is_refused else expectations.one_event(event)
+        self.perform(acts.record_sheet(filing, responsible, self.day), expectation, user=user, crash=crash)
 
     def _object(self, choice: int) -> str:
         """Return a filing, a submission, or a version."""

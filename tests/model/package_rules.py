@@ -58,6 +58,9 @@ class PackageRules(ArchiveMachine):
         assert sorted(file for file, _ in checker.findings) == sorted(expected_files), checker.findings
         assert checker.version_count == len(versions)
         assert checker.verified_head_count <= len(checker.heads)
+        assert len(checker.corrections) == sum(
+            len(record.corrections) for record in self.state.correctable.values()
+        )
 
 
 def _export(config: Config, filings: Sequence[str], target: Path) -> Act:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from tests.model.raw_journal import RawEvent, sha256_of
+from tests.model.reference_records import ReferenceCorrection, ReferenceRecord
 
 #: The materials of a version: digest in hexadecimal and size by path; None for an empty folder.
 Materials = dict[str, tuple[str, int] | None]
@@ -28,7 +29,9 @@ _COUNTED_ACTS = frozenset(
         "lift",
     ]
 )
-#: The acts that a lost database proves, besides holds and plans.
+#: The acts that a correction may name.
+_CORRECTABLE_ACTS = frozenset(["submit", "filing-set", "filing-end", "notice", "notice-answer", "change-decision"])
+#: The acts that a lost database proves, besides holds, plans, and corrections.
 _LIFE_ACTS = _COUNTED_ACTS - {"capture", "hold", "lift"} | {"reminder"}
 
 
@@ -131,6 +134,8 @@ class ReferenceState:
     ends: dict[str, list[Anchor]] = field(default_factory=dict)
     #: When each hold in force was placed, by its name and object.
     holds: dict[tuple[str, str], str] = field(default_factory=dict)
+    #: The records that can be corrected, by the number of their event, in the order of the journal.
+    correctable: dict[int, ReferenceRecord] = field(default_factory=dict)
     plans: dict[str, ReferencePlan] = field(default_factory=dict)
     #: The plan by which each object was destroyed that was not captured again since.
     destroyed: dict[str, str] = field(default_factory=dict)
@@ -143,7 +148,7 @@ class ReferenceState:
     accepted_loss: dict[str, Any] = field(default_factory=dict)
     #: The events of format 1 of each filing.
     counted_events: dict[str, list[bytes]] = field(default_factory=dict)
-    #: Action, object and time of holds, of events in the life of a filing, and of plans.
+    #: Action, object and time of holds, of events in the life of a filing, of plans, and of corrections.
     records: set[tuple[str, str, str]] = field(default_factory=set)
 
     def newest(self, submission: str) -> ReferenceVersion | None:
@@ -171,8 +176,12 @@ class ReferenceState:
         anchor = Anchor(event.seq, event.clock["time"], elapsed)
         if (apply_act := getattr(self, f"_apply_{event.action.replace('-', '_')}", None)) is not None:
             apply_act(event, anchor)
-        if event.action in _LIFE_ACTS:
+        if event.action in _LIFE_ACTS or event.action == "correct":
             self.records.add((event.action, event.filing, event.at))
+        if event.action in _CORRECTABLE_ACTS:
+            self.correctable[event.seq] = ReferenceRecord(
+                event.seq, event.at, event.action, event.filing, event.details
+            )
 
     def _apply_chain(self, event: RawEvent) -> None:
         chain = event.visible["chain"]
@@ -238,6 +247,19 @@ class ReferenceState:
 
     def _apply_lift(self, event: RawEvent, _: Anchor) -> None:
         self.holds.pop((event.details["name"], event.object), None)
+
+    def _apply_correct(self, event: RawEvent, _: Anchor) -> None:
+        details = event.details
+        record = self.correctable[details["corrects"]]
+        assert (record.action, record.filing) == (details["kind"], event.object), (
+            f"{event} corrects another record"
+        )
+        assert not record.is_void, f"{event} corrects a void record"
+        record.corrections.append(
+            ReferenceCorrection(
+                event.seq, event.at, details["reason"], details["by"], details["void"], details["fields"]
+            )
+        )
 
     def _apply_timestamp(self, event: RawEvent, _: Anchor) -> None:
         self.tokens.append((event.seq, event.details["time"]))

@@ -81,7 +81,9 @@ def holds_on(state: ReferenceState, version: ReferenceVersion) -> list[str]:
 
 
 def is_live(state: ReferenceState, filing: str) -> bool:
-    last_end = max((anchor.seq for anchor in state.ends.get(filing, [])), default=-1)
+    """Return True unless the filing has ended since its last submission; an end that is void does not count."""
+    ends = [anchor.seq for anchor in state.ends.get(filing, []) if not state.correctable[anchor.seq].is_void]
+    last_end = max(ends, default=-1)
     return last_end <= state.last_submit.get(filing, 0)
 
 
