@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from datetime import date
+from typing import Any
 
 from archiver.actions.context import ActionContext
 from archiver.actions.correction_actions import CorrectRecord, correct_record
@@ -16,6 +17,8 @@ from archiver.actions.disposal_actions import (
     plan_disposal,
     run_disposal,
 )
+from archiver.actions.maintenance_actions import PackRepository, pack_repository
+from archiver.actions.restriction_actions import RestrictFiles, UnrestrictFiles, restrict_files, unrestrict_files
 from archiver.actions.retention_actions import AcceptRetention, accept_retention
 from archiver.actions.submission_actions import SubmitVersion, submit_version
 from archiver.config.settings import Config
@@ -32,6 +35,7 @@ from archiver.intake.seed_snapshot import seed_snapshot
 from archiver.intake.snapshot import State, open_snapshot
 from archiver.intake.version_drafting import VersionDrafter
 from archiver.model import COMMON
+from archiver.retention import file_restriction
 from archiver.store.archive import Archive
 from archiver.store.content.source import StatData
 from archiver.store.events.evidence_events import ClockTicked
@@ -130,10 +134,34 @@ def accept(config: Config, promise_id: str, typed_years: int | None) -> Act:
     return lambda archive: accept_retention(ActionContext(archive, config, 0), request)
 
 
+def restrict(config: Config, files: Sequence[str], reason: str, described: list[dict[str, Any]]) -> Act:
+    """Restrict files, and add to ``described`` what the program says of each."""
+
+    def act(archive: Archive) -> None:
+        request = RestrictFiles(files=tuple(files), reason=reason)
+        described.extend(restrict_files(ActionContext(archive, config, 0), request)["files"])
+
+    return act
+
+
+def unrestrict(config: Config, files: Sequence[str]) -> Act:
+    request = UnrestrictFiles(files=tuple(files), reason="检查")
+    return lambda archive: unrestrict_files(ActionContext(archive, config, 0), request)
+
+
 def correct(config: Config, seq: int, typed_values: Mapping[str, str], reason: str) -> Act:
     """Correct a record; void it without values."""
     request = CorrectRecord(seq=seq, typed_values=typed_values, is_void=not typed_values, reason=reason)
     return lambda archive: correct_record(ActionContext(archive, config, 0), request)
+
+
+def maintain(config: Config) -> Act:
+    return lambda archive: pack_repository(ActionContext(archive, config, 0), PackRepository())
+
+
+def enforce_restrictions(archive: Archive) -> None:
+    """Do what the service does at its start: what only the owner may read is closed again."""
+    assert file_restriction.enforce_restrictions(archive) == []
 
 
 def plan(config: Config, tags: Sequence[str]) -> Act:

@@ -11,11 +11,12 @@ from tests.model.machine import crashes
 from tests.model.mishap_rules import MishapRules
 from tests.model.package_rules import PackageRules
 from tests.model.program import Crash
+from tests.model.restriction_rules import RestrictionRules
 from tests.model.retention_setting_rules import RetentionSettingRules
 from tests.model.world import World
 
 
-class AllRules(CorrectionRules, RetentionSettingRules, MishapRules, PackageRules):
+class AllRules(CorrectionRules, RestrictionRules, RetentionSettingRules, MishapRules, PackageRules):
     """The rules of every machine; a new module of rules is added here."""
 
 

@@ -20,6 +20,7 @@ from tests.model.corrections import compare_correction_answers, compare_correcti
 from tests.model.expectations import ARCHIVE, HOUSE, ExpectedEvent
 from tests.model.raw_journal import RawEvent, read_refs, sha256_of
 from tests.model.reference import ReferenceState, ReferenceVersion
+from tests.model.restrictions import compare_restricted_answers, compare_restrictions
 from tests.model.retention_rules import anchors_of, holds_on, is_disposable, is_live, keep_until, proven_time
 from tests.model.world import World
 
@@ -59,7 +60,7 @@ def check_effect(expected: ExpectedEvent, event: RawEvent, state: ReferenceState
     if event.action in ("format", "key-rotate", "key-replace"):
         assert state.signers.splitlines()[: len(before.keys) - 1] == before.signers.splitlines()[:-1], event
         assert state.keys[: len(before.keys)] == before.keys, f"{event} lost a key"
-    if event.action == "correct":
+    if event.action in ("correct", "restrict", "unrestrict"):
         assert event.refs == {}, f"{event} moves refs"
     if event.action == "dispose-certify":
         names = {"certificate.json", "certificate.json.sig", "certificate.html"}
@@ -165,6 +166,7 @@ def compare_cheaply(world: World, archive: Archive) -> None:
     """Compare what takes a few milliseconds, after each act."""
     compare_refs(world)
     compare_index(archive.index, world.state)
+    compare_restrictions(world, archive)
     compare_corrections(world, archive)
 
 
@@ -192,6 +194,7 @@ def compare_all(world: World, archive: Archive, config: Config, *, also_rebuilt:
             compare_index(rebuilt_index, world.state)
     compare_findings(world, archive)
     compare_accepted_retention(world, archive, config)
+    compare_restricted_answers(world)
     compare_correction_answers(world)
     compare_retention_answers(world)
 

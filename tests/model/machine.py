@@ -17,7 +17,7 @@ from archiver.config.settings import Config
 from archiver.model import Actor
 from archiver.store import maintenance
 from archiver.store.failpoints import Step
-from tests.model import starting_points
+from tests.model import acts, starting_points
 from tests.model.comparison import check_effect, check_expected, compare_all, compare_cheaply, names_of
 from tests.model.expectations import ANY_ERROR, HOUSE, Batch, Expectation, ExpectedEvent
 from tests.model.journal_rules import AbandonedHeads, check_event, check_head, check_signature
@@ -145,7 +145,7 @@ class ArchiveMachine(RuleBasedStateMachine):
         outcome = self.program.perform(act, user, crash)
         if outcome.is_crashed:
             StepCounter.crashes += 1
-            self.world.has_leftovers = True
+            self.world.has_leftovers = self.world.may_have_open_content = True
             new_abandoned |= self.world.heads_signed_in_vain()
             if not is_repair:
                 if crash is not None and crash.again is not None:
@@ -233,6 +233,8 @@ class ArchiveMachine(RuleBasedStateMachine):
     def compare(self, *, also_rebuilt: bool) -> None:
         """Compare everything, which takes long."""
         self.is_in_act = True
+        acts.enforce_restrictions(self.program.open())
+        self.world.may_have_open_content = False
         compare_all(self.world, self.program.open(), self.config, also_rebuilt=also_rebuilt)
         self.is_in_act = False
 

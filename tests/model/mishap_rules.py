@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from archiver.evidence.key_rotation import replace_signing_key
-from archiver.store import maintenance
 from archiver.store.writing.upgrade import upgrade
 from tests.model import acts, expectations
 from tests.model.expectations import Expectation
@@ -119,6 +118,7 @@ class MishapRules(ArchiveMachine):
         shutil.rmtree(self.world.archive)
         shutil.copytree(backup.folder, self.world.archive, symlinks=True)
         self.world.state, self.world.set_aside = copy.deepcopy(backup.state), list(backup.set_aside)
+        self.world.may_have_open_content = True
         self.reopen()
         self.accept_loss(crash=crash)
 
@@ -133,6 +133,7 @@ class MishapRules(ArchiveMachine):
         shutil.rmtree(self.world.repository)
         shutil.copytree(backup.folder / "archive.git", self.world.repository, symlinks=True)
         self._go_back_to(backup)
+        self.world.may_have_open_content = True
         self.reopen()
         self.program.recover()
         self.compare_soon()
@@ -155,6 +156,7 @@ class MishapRules(ArchiveMachine):
         # Or a version captured again in the same second would be the same commit, and prove a lost event.
         self.world.clocks.let_pass(timedelta(seconds=2))
         _copy_over(backup.folder / "archive.git", self.world.repository)
+        self.world.may_have_open_content = True
         self.reopen()
         refs = read_refs(self.world.repository)
         if refs[JOURNAL] == backup.state.commit and not _find_deviations(refs, backup.state):
@@ -241,7 +243,9 @@ class MishapRules(ArchiveMachine):
 
     @rule(crash=crashes(MAINTAINING))
     def maintain(self, crash: Crash | None) -> None:
-        self.perform(lambda archive: maintenance.maintain(archive, 0), Expectation(), crash=crash)
+        outcome = self.perform(acts.maintain(self.config), Expectation(), crash=crash)
+        if not outcome.is_crashed:
+            self.world.may_have_open_content = False
 
     @rule(crash=crashes())
     def reindex(self, crash: Crash | None) -> None:

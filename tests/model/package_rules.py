@@ -27,6 +27,7 @@ from archiver.store.content.copier import Copier
 from tests.model.expectations import Expectation
 from tests.model.machine import ArchiveMachine
 from tests.model.program import Act
+from tests.model.restrictions import compare_package
 
 _compile_template = Environment.compile
 _compiled_templates: dict[str, CodeType] = {}
@@ -44,6 +45,7 @@ class PackageRules(ArchiveMachine):
         self.perform(_export(self.config, chosen, target), Expectation(), is_for_any_format=True)
         checker = _check_package(target)
         versions = [version for version in self.state.versions.values() if not chosen or version.filing in chosen]
+        compare_package(self.state, versions, target)
         shutil.rmtree(target)
         is_unsigned = self.state.format > 1 and self.state.covered_seq != self.state.seq
         expected_files = ["data/heads.jsonl"] if is_unsigned else []

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from tests.model.raw_journal import RawEvent, sha256_of
-from tests.model.reference_records import ReferenceCorrection, ReferenceRecord
+from tests.model.reference_records import Place, ReferenceCorrection, ReferenceRecord, ReferenceRestriction
 
 #: The materials of a version: digest in hexadecimal and size by path; None for an empty folder.
 Materials = dict[str, tuple[str, int] | None]
@@ -31,7 +31,7 @@ _COUNTED_ACTS = frozenset(
 )
 #: The acts that a correction may name.
 _CORRECTABLE_ACTS = frozenset(["submit", "filing-set", "filing-end", "notice", "notice-answer", "change-decision"])
-#: The acts that a lost database proves, besides holds, plans, and corrections.
+#: The acts that a lost database proves, besides holds, plans, corrections, and restrictions.
 _LIFE_ACTS = _COUNTED_ACTS - {"capture", "hold", "lift"} | {"reminder"}
 
 
@@ -134,6 +134,8 @@ class ReferenceState:
     ends: dict[str, list[Anchor]] = field(default_factory=dict)
     #: When each hold in force was placed, by its name and object.
     holds: dict[tuple[str, str], str] = field(default_factory=dict)
+    #: The restrictions in force, the oldest one of each place.
+    restrictions: dict[Place, ReferenceRestriction] = field(default_factory=dict)
     #: The records that can be corrected, by the number of their event, in the order of the journal.
     correctable: dict[int, ReferenceRecord] = field(default_factory=dict)
     plans: dict[str, ReferencePlan] = field(default_factory=dict)
@@ -148,7 +150,7 @@ class ReferenceState:
     accepted_loss: dict[str, Any] = field(default_factory=dict)
     #: The events of format 1 of each filing.
     counted_events: dict[str, list[bytes]] = field(default_factory=dict)
-    #: Action, object and time of holds, of events in the life of a filing, of plans, and of corrections.
+    #: Action, object and time of holds, of events in the life of a filing, of plans, corrections, and restrictions.
     records: set[tuple[str, str, str]] = field(default_factory=set)
 
     def newest(self, submission: str) -> ReferenceVersion | None:
@@ -176,7 +178,7 @@ class ReferenceState:
         anchor = Anchor(event.seq, event.clock["time"], elapsed)
         if (apply_act := getattr(self, f"_apply_{event.action.replace('-', '_')}", None)) is not None:
             apply_act(event, anchor)
-        if event.action in _LIFE_ACTS or event.action == "correct":
+        if event.action in _LIFE_ACTS or event.action in ("correct", "restrict"):
             self.records.add((event.action, event.filing, event.at))
         if event.action in _CORRECTABLE_ACTS:
             self.correctable[event.seq] = ReferenceRecord(
@@ -248,6 +250,12 @@ class ReferenceState:
     def _apply_lift(self, event: RawEvent, _: Anchor) -> None:
         self.holds.pop((event.details["name"], event.object), None)
 
+    def _apply_restrict(self, event: RawEvent, _: Anchor) -> None:
+        self.restrictions.setdefault(_place_of(event), ReferenceRestriction(event.seq, event.details["reason"]))
+
+    def _apply_unrestrict(self, event: RawEvent, _: Anchor) -> None:
+        self.restrictions.pop(_place_of(event), None)
+
     def _apply_correct(self, event: RawEvent, _: Anchor) -> None:
         details = event.details
         record = self.correctable[details["corrects"]]
@@ -294,3 +302,7 @@ class ReferenceState:
 
     def _apply_recover(self, event: RawEvent, _: Anchor) -> None:
         self.accepted_loss = {name: event.details[name] for name in ("lost_versions", "lost_records")}
+
+
+def _place_of(event: RawEvent) -> Place:
+    return Place(event.filing, event.details["path"], event.details["digest"].removeprefix("sha256:"))

@@ -1,9 +1,25 @@
-"""Records that can be corrected, as the events so far say."""
+"""Restricted files and correctable records, as the events so far say."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+
+
+class Place(NamedTuple):
+    """A content at a path of a filing's submissions: what a restriction covers."""
+
+    filing: str
+    path: str
+    #: In hexadecimal.
+    digest: str
+
+
+class ReferenceRestriction(NamedTuple):
+    """A restriction in force."""
+
+    seq: int
+    reason: str
 
 
 class ReferenceCorrection(NamedTuple):

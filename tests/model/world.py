@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from tests.model.journal_rules import public_key_of
 from tests.model.raw_journal import JOURNAL, ObjectReader, read_loose_refs, read_packed_refs, sha256_of
 from tests.model.reference import Materials, ReferenceState
+from tests.model.restricted_places import closed_content
 from tests.model.retention_rules import RetentionTerms, compliance_time
 from tests.model.settings_file import ConfiguredRetention
 from tests.model.simulated_clocks import SimulatedClocks
@@ -56,6 +57,10 @@ class World:
     elapsed_by_event: dict[str, timedelta] = field(default_factory=dict)
     #: True once a crash may have left content objects and copies that no version names.
     has_leftovers: bool = False
+    #: True while a crash or a restored backup may have left restricted content open to others.
+    may_have_open_content: bool = False
+    #: The digest of all content that was ever closed to others, in whatever history.
+    once_closed: set[str] = field(default_factory=set)
 
     @property
     def archive(self) -> Path:
@@ -153,8 +158,11 @@ class World:
         heads = {sha256_of(line) for line in lines if _is_json(line)}
         return heads - self.state.known_heads
 
+    def content_path(self, digest: str) -> Path:
+        return self.repository / "lfs" / "objects" / digest[:2] / digest[2:4] / digest
+
     def has_content(self, digest: str) -> bool:
-        return (self.repository / "lfs" / "objects" / digest[:2] / digest[2:4] / digest).exists()
+        return self.content_path(digest).exists()
 
     def expected_findings(self) -> set[tuple[str, str]]:
         """Return code and object of each finding that ``verify`` must have, and no other."""
@@ -166,6 +174,11 @@ class World:
             ("A058", digest)
             for digest, plan in state.destroyed.items()
             if state.plans[plan].is_certified and self.has_content(digest)
+        }
+        findings |= {
+            ("A059", digest)
+            for digest in closed_content(state)
+            if self.has_content(digest) and self.content_path(digest).stat().st_mode & 0o077
         }
         signers = self.keys / "allowed_signers"
         if not signers.exists() or signers.read_bytes() != state.signers:
