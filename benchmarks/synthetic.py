@@ -27,7 +27,7 @@ from archiver.store.creation.archive_creation import create_archive
 from archiver.store.events.archive_events import ArchiveCreated
 from archiver.store.events.capture_events import VersionCaptured
 from archiver.store.events.change_lines import encode_change_lines
-from archiver.store.git.fast_import import IDENTITY
+from archiver.store.git.object_writer import IDENTITY
 from archiver.store.git.repository import JOURNAL
 from archiver.store.writing.chain_heads import ChainHeads
 from archiver.store.writing.event_batch import EventBatch

@@ -1,61 +1,83 @@
-"""Housekeeping of the repository: loose objects and refs into packs, packs into one; nothing is ever pruned.
+"""Housekeeping of the repository: loose objects and single refs into packs, small packs into larger ones.
 
-Without it every version would leave about ten files of a few hundred bytes, each taking a
-block of the disk, and everything that looks at all refs would open a file for each.
+Nothing is ever pruned.  Each batch of versions is a small pack, and git looks for an object in one pack after the
+other; each single ref is a file, which everything that looks at all refs opens.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from archiver.store.archive import Archive
+from archiver.store.git.pack_index import PackSize, list_packs
 
-#: At a time, under the writer's lock: about a second.
-_BATCH = 20_000
-#: In one of the 256 folders; git's own housekeeping looks at the same one.
-_MANY_IN_ONE = 8
+#: The number of loose objects packed at a time, under the writer's lock: about a second.
+_BATCH_OBJECTS = 20_000
+#: So many loose objects in one of the 256 folders are worth packing; git's own housekeeping counts the same one.
+_MANY_IN_ONE_FOLDER = 8
+#: So many packs are worth merging.
 _MANY_PACKS = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """What was put together."""
+    """The work of a housekeeping run."""
 
+    #: The number of loose objects that were packed.
     objects: int
+    #: The number of packs that became parts of others.
     packs: int
 
 
 def is_wanted(repository: Path) -> bool:
-    """Whether there is enough to do; quick."""
+    """Return True if there is enough to do; quick."""
     try:
-        loose = len(list((repository / "objects/17").iterdir()))
+        loose_count = len(list((repository / "objects/17").iterdir()))
     except OSError:
-        loose = 0
-    return loose >= _MANY_IN_ONE or _packs(repository) >= _MANY_PACKS
+        # Usually there is no such folder: new objects are written into packs.
+        loose_count = 0
+    if loose_count >= _MANY_IN_ONE_FOLDER:
+        return True
+    pack_count = sum(1 for _ in repository.glob("objects/pack/*.idx"))
+    # Reading the sizes takes longer than counting.
+    return pack_count >= _MANY_PACKS and len(choose_small_packs(list_packs(repository))) > 1
 
 
 def maintain(archive: Archive, wait_seconds: float) -> Packed:
-    """Pack loose objects and refs in batches, so writers wait for a batch at most; raises as Archive.writing.
+    """Pack loose objects, refs and small packs; a writer waits for a part of the work at most.
 
-    Whatever ends it in between leaves objects twice, never none of them.
+    Whatever ends it in between leaves some objects twice, and none of them never.  Raises as
+    :meth:`Archive.writing` does, and StorageError if git fails.
     """
     objects = 0
-    while batch := list(islice(archive.repository.loose_objects(), _BATCH)):
+    while batch := list(islice(archive.repository.loose_objects(), _BATCH_OBJECTS)):
         with archive.writing(wait_seconds):
             archive.repository.pack_objects(batch)
         objects += len(batch)
-        if len(batch) < _BATCH:
+        if len(batch) < _BATCH_OBJECTS:
             break
     with archive.writing(wait_seconds):
         archive.repository.pack_refs()
-    packs = _packs(archive.repository_path)
-    if packs >= _MANY_PACKS:
-        with archive.writing(wait_seconds):
-            archive.repository.merge_packs()
-    return Packed(objects, packs - _packs(archive.repository_path))
+    with archive.writing(wait_seconds):
+        small_packs = choose_small_packs(list_packs(archive.repository_path))
+        if small_packs:
+            archive.repository.merge_packs([pack.name for pack in small_packs])
+    return Packed(objects, max(len(small_packs) - 1, 0))
 
 
-def _packs(repository: Path) -> int:
-    return sum(1 for _ in (repository / "objects/pack").glob("*.pack"))
+def choose_small_packs(packs: Sequence[PackSize]) -> Sequence[PackSize]:
+    """Return the packs to merge, so that each pack has at least twice the objects of all smaller ones; pure.
+
+    An object is copied only when its pack grows by half at least, and the number of packs grows with the logarithm
+    of the number of objects.  Empty if there is nothing to merge.
+    """
+    ordered = sorted(packs, key=lambda pack: (pack.objects, pack.name))
+    merged_count = smaller_objects = 0
+    for count, pack in enumerate(ordered, 1):
+        if pack.objects < 2 * smaller_objects:
+            merged_count = count
+        smaller_objects += pack.objects
+    return ordered[:merged_count]

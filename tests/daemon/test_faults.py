@@ -219,7 +219,7 @@ exec {git} "$@"
 """
 
 
-@pytest.mark.parametrize("command", ["fast-import", "update-ref", "cat-file"])
+@pytest.mark.parametrize("command", ["update-ref", "cat-file"])
 @pytest.mark.parametrize("act", ["exec sleep 1000", "kill -9 $$", "exit 1"])
 def test_a_git_that_hangs_or_dies(site: Site, tmp_path: Path, command: str, act: str) -> None:
     site.set("watch", "maximum_delay_seconds", 3)

@@ -279,7 +279,7 @@ def test_without_a_journal_nothing_is_deleted(site: Site, monkeypatch: pytest.Mo
     objects = set((site.repository / "lfs/objects").rglob("*"))
     wrapper = site.root / "bin" / "git"
     wrapper.parent.mkdir()
-    wrapper.write_text(f'#!/bin/sh\ncase "$*" in *fast-import*) exit 1 ;; esac\nexec {shutil.which("git")} "$@"\n')
+    wrapper.write_text(f'#!/bin/sh\ncase "$*" in *update-ref*) exit 1 ;; esac\nexec {shutil.which("git")} "$@"\n')
     wrapper.chmod(0o755)
     monkeypatch.setenv("PATH", f"{wrapper.parent}:{os.environ['PATH']}")
     Later(site, days).run("dispose", "run", name, code=8)

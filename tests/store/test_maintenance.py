@@ -9,13 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from archiver.store import maintenance
 from archiver.store.failpoints import Step
+from archiver.store.git.pack_index import PackSize
 from tests.support.killed import HOOK
+from tests.support.loose_objects import unpack_all
 from tests.support.site import Site, tree, wait_until
-
-FEW = "import archiver.store.maintenance as packing; packing._MANY_PACKS = 2\n"
 
 
 def versions(site: Site, start: int, count: int) -> None:
@@ -28,6 +30,10 @@ def loose(site: Site) -> int:
     objects = [p for p in site.repository.glob("objects/[0-9a-f][0-9a-f]/*") if p.is_file()]
     refs = [p for p in site.repository.joinpath("refs").rglob("*") if p.is_file()]
     return len(objects) + len(refs)
+
+
+def packs(site: Site) -> list[Path]:
+    return list(site.repository.glob("objects/pack/*.pack"))
 
 
 def everything(site: Site) -> tuple[str, ...]:
@@ -43,8 +49,9 @@ def test_everything_is_there_afterwards_in_few_files(site: Site) -> None:
     first = archive.journal.newest_event()
     assert first is not None
     before, held = everything(site), tree(site.repository / "lfs")
-    assert loose(site) > 60
+    assert len(packs(site)) > 6
     site.run("maintain")
+    assert len(packs(site)) < 3
     assert everything(site) == before
     assert tree(site.repository / "lfs") == held
     assert loose(site) == 0
@@ -76,15 +83,14 @@ def test_what_nobody_points_at_stays_too(site: Site) -> None:
         assert site.git("cat-file", "blob", oid).stdout == body
 
 
-def test_packs_become_one(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(maintenance, "_MANY_PACKS", 3)
+def test_packs_become_few(site: Site) -> None:
     for start in range(0, 8, 2):
         versions(site, start, 2)
         archive = site.open()
         maintenance.maintain(archive, 5)
         archive.close()
     before = everything(site)
-    assert len(list(site.repository.glob("objects/pack/*.pack"))) <= 3
+    assert len(packs(site)) <= 3
     site.verified()
     versions(site, 8, 1)
     site.verified()
@@ -93,7 +99,7 @@ def test_packs_become_one(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("step", "nth"),
-    [(Step.OBJECTS_PACKED, 1), (Step.REFS_PACKED, 1), *((Step.PACKS_MERGED, nth) for nth in (1, 2, 3))],
+    [(Step.REFS_PACKED, 1), *((Step.PACKS_MERGED, nth) for nth in (1, 2, 3))],
 )
 def test_a_kill_loses_nothing(site: Site, step: Step, nth: int) -> None:
     for start in (0, 2):
@@ -101,7 +107,7 @@ def test_a_kill_loses_nothing(site: Site, step: Step, nth: int) -> None:
         if start == 0:
             site.run("maintain")
     before = everything(site)
-    code = FEW + HOOK.format(step=step.value, nth=nth)
+    code = HOOK.format(step=step.value, nth=nth)
     command = [sys.executable, "-c", code, "--config", os.fspath(site.config), "maintain"]
     done = subprocess.run(command, cwd=site.root, capture_output=True, timeout=60)
     assert done.returncode == -signal.SIGKILL, done.stderr
@@ -112,6 +118,42 @@ def test_a_kill_loses_nothing(site: Site, step: Step, nth: int) -> None:
     site.verified()
 
 
+def test_loose_objects_become_a_pack_wherever_it_is_killed(site: Site) -> None:
+    """Archives of earlier releases have many of them."""
+    versions(site, 0, 2)
+    unpack_all(site)
+    before = everything(site)
+    assert loose(site) > 20
+    for step in (Step.OBJECTS_PACKED, None):
+        code = HOOK.format(step=step and step.value, nth=1)
+        command = [sys.executable, "-c", code, "--config", os.fspath(site.config), "maintain"]
+        done = subprocess.run(command, cwd=site.root, capture_output=True, timeout=60)
+        assert done.returncode == (-signal.SIGKILL if step else 0), done.stderr
+        assert everything(site) == before
+        site.verified()
+    assert loose(site) == 0
+
+
+def test_a_pack_of_somebody_else_stays_as_it_is(site: Site) -> None:
+    versions(site, 0, 3)
+    kept = packs(site)[0]
+    kept.with_suffix(".keep").write_text("")
+    for _ in range(2):
+        site.run("maintain")
+    assert kept in packs(site)
+    assert len(packs(site)) == 2
+
+
+@given(st.lists(st.integers(1, 1000), max_size=60))
+def test_afterwards_each_pack_has_twice_the_objects_of_all_smaller_ones(sizes: list[int]) -> None:
+    packs_before = [PackSize(f"pack-{number}", size) for number, size in enumerate(sizes)]
+    chosen = maintenance.choose_small_packs(packs_before)
+    assert len(chosen) != 1
+    left = sorted(pack.objects for pack in packs_before if pack not in chosen)
+    left = sorted([*left, sum(pack.objects for pack in chosen)] if chosen else left)
+    assert all(size >= 2 * sum(left[:number]) for number, size in enumerate(left) if number)
+
+
 def test_kills_at_any_moment_lose_nothing(site: Site) -> None:
     versions(site, 0, 4)
     before = set(everything(site))
@@ -120,7 +162,7 @@ def test_kills_at_any_moment_lose_nothing(site: Site) -> None:
             [
                 sys.executable,
                 "-c",
-                FEW + "from archiver.cli.main import run; run()",
+                "from archiver.cli.main import run; run()",
                 "--config",
                 site.config,
                 "maintain",

@@ -20,6 +20,7 @@ from archiver.verify.git_objects import check_git_files, find_loose_object_probl
 from archiver.verify.whole_archive import verify_archive, verify_files_without_git
 from tests.support import forged
 from tests.support.journal_model import read_journal, replayed
+from tests.support.loose_objects import unpack_all
 from tests.support.site import UNGUARDED, Site
 from tests.test_golden import unpacked
 from tests.verify.test_disposals import NUMBERS
@@ -137,7 +138,12 @@ def _forge_checkpoint(site: Site, old: str, new: str) -> None:
 
 
 def _loose(site: Site) -> Path:
+    unpack_all(site)
     return sorted(site.repository.glob("objects/[0-9a-f][0-9a-f]/*"))[0]
+
+
+def _damage(path: Path) -> None:
+    overwrite(path, b"y" + path.read_bytes()[1:])
 
 
 def _pack(site: Site) -> Path:
@@ -155,7 +161,7 @@ DAMAGES: dict[str, Callable[[Site], object]] = {
     ),
     "A010": lambda s: _loose(s).unlink(),
     "A011": lambda s: overwrite(_pack(s), _pack(s).read_bytes()[:-1]),
-    "A012": lambda s: overwrite(_loose(s), b"y" + _loose(s).read_bytes()[1:]),
+    "A012": lambda s: _damage(_loose(s)),
     "A020": lambda s: s.git(*UNGUARDED, "tag", "-d", "g/s/v1"),
     "A021": lambda s: s.git(*UNGUARDED, "tag", "-f", "g/s/v1", "g/s/v2^{commit}"),
     "A022": lambda s: s.git("tag", "stray", "g/s/v1"),

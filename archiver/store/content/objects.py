@@ -20,6 +20,7 @@ from archiver.errors import StorageError
 from archiver.path_existence import is_folder
 from archiver.store.content.copier import Copier, WriteFailed
 from archiver.store.content.source import Source, SourceChanged, StatData
+from archiver.store.disk_errors import disk_write_error
 from archiver.store.failpoints import Step, announce_step
 from archiver.store.fsync import sync_filesystem, sync_path
 from archiver.store.permissions import clear_immutable_flag
@@ -48,7 +49,7 @@ class StagedCopy:
     sha256: str
     #: The stat data of the source when it was opened.
     stat_data: StatData
-    #: None for an empty file, for which no object is stored.
+    #: None for an empty file, for which no object is stored, and once the object is published.
     spool_path: str | None
     #: True if the source changed just before it was read: a second change may have the same ctime.  The stat data
     #: would not show that change, so the file must be read again (git calls such an entry racily clean).
@@ -146,7 +147,7 @@ class ContentStore:
         try:
             spool_descriptor, spool_path = tempfile.mkstemp(dir=self.spool_folder)
         except OSError as error:
-            raise self._disk_write_error(error) from error
+            raise disk_write_error(self.spool_folder, error) from error
         is_complete = False
         try:
             sha256 = self._copy_and_hash(source, spool_descriptor, heartbeat)
@@ -180,7 +181,7 @@ class ContentStore:
             copied_bytes = copier.copy(source.readinto, spool_descriptor, expected_size, [digest], check_progress)
             copier.wait()
         except WriteFailed as error:
-            raise self._disk_write_error(error) from error
+            raise disk_write_error(self.spool_folder, error) from error
         if copied_bytes != expected_size:
             raise SourceChanged
         return digest.hexdigest()
@@ -213,17 +214,20 @@ class ContentStore:
                 if copy.is_private:
                     self._restrict_copy_to_owner(copy)
                 if copy.sha256 in spool_paths or self.has_object(copy.sha256, copy.stat_data.size):
-                    os.unlink(copy.spool_path)
+                    # An attempt that failed before may have published it.
+                    with suppress(FileNotFoundError):
+                        os.unlink(copy.spool_path)
                 else:
                     spool_paths[copy.sha256] = copy.spool_path
             if spool_paths:
                 self._publish_objects(spool_paths)
         except OSError as error:
-            raise self._disk_write_error(error) from error
+            raise disk_write_error(self.spool_folder, error) from error
 
     def _restrict_copy_to_owner(self, copy: StagedCopy) -> None:
         """Restrict a copy, and any object with the same bytes, to the archive's owner."""
-        os.chmod(copy.spool_path or "", _OWNER_MODE)
+        with suppress(FileNotFoundError):
+            os.chmod(copy.spool_path or "", _OWNER_MODE)
         with suppress(OSError):
             # Usually there is no object yet.  One that exists may be that of a material that is not sensitive.
             self.restrict_to_owner(copy.sha256)
@@ -343,12 +347,3 @@ class ContentStore:
         with open(self.path(sha256), "rb") as object_file:
             while chunk := object_file.read(CHUNK_BYTES):
                 yield chunk
-
-    def _disk_write_error(self, error: OSError) -> StorageError:
-        """Return the StorageError to raise if the archive's disk could not be written because of ``error``."""
-        return StorageError(
-            "Cannot write to the archive disk at {path} ({reason}). No archived data was lost. Free up space or "
-            "repair the disk; capture then resumes automatically.",
-            path=self.spool_folder,
-            reason=error.strerror,
-        )

@@ -31,10 +31,7 @@ def _leftovers(path: Path) -> Iterator[Path]:
     yield from path.glob("*.lock")
     # git writes the packed refs here, and fails as long as the file is there.
     yield from path.glob("packed-refs.new")
-    yield from path.glob("fast_import_crash_*")
     yield from (path / "objects" / "pack").glob("tmp_*")
-    # fast-import guards its pack with a .keep between two of its renames.
-    yield from (path / "objects" / "pack").glob("*.keep")
     yield from (path / "objects").glob("[0-9a-f][0-9a-f]/tmp_obj_*")
     # No ref of ours ends in .lock, because such names are encoded in refs: these files are git's own.
     for folder, _, files in os.walk(path / "refs"):

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from archiver.errors import LazyMessage, StorageError
+from archiver.store.disk_errors import disk_write_error
 from archiver.store.failpoints import Step, announce_step
 from archiver.store.fsync import sync_filesystem
-from archiver.store.git import hooks, repository_format
-from archiver.store.git.commands import HANGS, GitCommands, OuterSetting
-from archiver.store.git.fast_import import FastImport, Overseer
-from archiver.store.git.git_process import GitEnded
-from archiver.store.git.loose_object import write_loose_object
+from archiver.store.git import hooks, pack_index, repository_format
+from archiver.store.git.commands import GitCommands, OuterSetting
+from archiver.store.git.object_writer import ObjectWriter
+from archiver.store.git.pack_file import PackWriter
 from archiver.store.git.ref_transaction import ZERO, RefUpdate, commit_moves
 from archiver.store.git.repository_reader import RepositoryReader
 
@@ -104,36 +104,30 @@ class Repository(RepositoryReader):
         sync_filesystem(self.path)
 
     @contextmanager
-    def importing(self) -> Iterator[FastImport]:
-        """Yield the stream into a ``git fast-import``; the objects are durable when the block ends.
+    def writing_objects(self) -> Iterator[ObjectWriter]:
+        """Yield a writer of objects, which are durable when the block ends; raises StorageError.
 
-        Raises StorageError if git fails or makes no progress.
+        If the block raises, nothing is written.
         """
-        process = self.commands.start("fast-import", "--quiet", "--done", "--date-format=raw")
-        stream = FastImport(process)
-        overseer = Overseer(stream, self.commands.patience_seconds)
+        pack = PackWriter(os.fspath(self.path / "objects"))
         try:
-            yield stream
-            stream.finish()
-        except (BrokenPipeError, GitEnded):
-            raise self.commands.failed(
-                "fast-import", HANGS if overseer.ended_it else process.stderr.read()
-            ) from None
+            yield ObjectWriter(pack, self._read_tree)
+            pack.finish()
+            announce_step(Step.GIT_OBJECTS_WRITTEN)
+            # The names of the pack and of its index must be durable, too, before a ref points to an object.
+            sync_filesystem(self.path)
+        except OSError as error:
+            raise disk_write_error(self.path, error) from error
         finally:
-            overseer.dismiss()
-            stream.close()
-        announce_step(Step.GIT_OBJECTS_WRITTEN)
-        # The names of loose objects and packs must be durable, too, before a ref points to an object.
-        sync_filesystem(self.path)
+            pack.discard()
         announce_step(Step.GIT_OBJECTS_DURABLE)
 
-    def write_tag(self, body: bytes) -> str:
-        """Write a tag object with the bytes ``body``; return its id.  Raises OSError.
-
-        The tagged commit need not be readable yet: an import may still be writing it.  The object is durable when
-        that import ends.
-        """
-        return write_loose_object(os.fspath(self.path / "objects"), "tag", body)
+    def _read_tree(self, name: str) -> bytes:
+        """Return the bytes of a tree; raises StorageError if git cannot read it."""
+        try:
+            return self.read(name)
+        except KeyError:
+            raise self.commands.failed("cat-file", f"no tree {name}".encode()) from None
 
     def move_refs(self, updates: Iterable[RefUpdate], *, guarded: bool = True) -> None:
         """Move refs in a single transaction, in the given order, and return once durable.
@@ -210,14 +204,24 @@ class Repository(RepositoryReader):
             sync_filesystem(self.path)
             announce_step(Step.REFS_PACKED)
 
-    def merge_packs(self) -> None:
-        """Write the objects of all packs to a single pack, and delete the packs made superfluous.
+    def merge_packs(self, names: Sequence[str]) -> None:
+        """Write the objects of the packs ``names`` to a single pack, and delete these packs.
 
-        Raises StorageError if git fails.
+        No object is lost, even after a crash on the way.  Raises StorageError if git fails, and OSError or
+        ValueError if the index of a pack cannot be read; nothing is deleted then.
         """
-        for arguments in (("write",), ("repack", "--batch-size=0"), ("expire",)):
-            status, _, err = self.commands.attempt("multi-pack-index", *arguments, is_long=True)
-            if status != 0:
-                raise self.commands.failed("multi-pack-index", err)
-            announce_step(Step.PACKS_MERGED)
-            sync_filesystem(self.path)
+        stdin = "".join(f"{name}.pack\n" for name in names).encode("ascii")
+        arguments = ("pack-objects", "--stdin-packs", "--quiet", "--threads=1", "objects/pack/pack")
+        new_name = f"pack-{self.commands.run(*arguments, stdin=stdin, is_long=True).decode('ascii').strip()}"
+        announce_step(Step.PACKS_MERGED)
+        sync_filesystem(self.path)
+        held_oids = pack_index.read_oids(self.path, new_name)
+        folder = self.path / "objects" / "pack"
+        # It would name packs that are gone; earlier releases made it, and git reads each index without it.
+        (folder / "multi-pack-index").unlink(missing_ok=True)
+        for name in names:
+            if name != new_name and pack_index.read_oids(self.path, name) <= held_oids:
+                # The index first: a pack without an index is not there for git, an index without a pack is damage.
+                for suffix in (".idx", ".rev", ".pack"):
+                    (folder / f"{name}{suffix}").unlink(missing_ok=True)
+                announce_step(Step.PACKS_MERGED)

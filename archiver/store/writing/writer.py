@@ -24,7 +24,7 @@ from archiver.store.events.event_files import BODY_FILE
 from archiver.store.events.event_kinds import Action
 from archiver.store.events.signed_head import HEAD_FILE, HEAD_SIGNATURE_FILE
 from archiver.store.failpoints import Step, announce_step
-from archiver.store.git.fast_import import IDENTITY, FastImport
+from archiver.store.git.object_writer import IDENTITY, FileContent, ObjectWriter
 from archiver.store.git.ref_transaction import ZERO, RefUpdate
 from archiver.store.git.repository import JOURNAL
 from archiver.store.writing.chain_heads import ChainHeads
@@ -104,14 +104,14 @@ class Writer:
         )
         recovered_refs = {update.ref: update.new for update in recovered if update.new != ZERO}
         signers = self._signers_in_force(drafts, head_rule)
-        with ExitStack() as lists, archive.repository.importing() as stream:
+        with ExitStack() as lists, archive.repository.writing_objects() as objects:
             for number, draft in enumerate(drafts, 1):
                 head = _HeadToSign(signers, head_rule) if number == len(drafts) else None
                 if isinstance(draft, VersionDraft):
                     lines = lists.enter_context(tempfile.TemporaryFile(dir=archive.spool_folder))
-                    self._add_version(stream, draft, lines, batch, head)
+                    self._add_version(objects, draft, lines, batch, head)
                 else:
-                    self._add_event(stream, draft, recovered_refs if number == 1 else {}, batch, head)
+                    self._add_event(objects, draft, recovered_refs if number == 1 else {}, batch, head)
         batch.old_oids |= {update.ref: update.old for update in recovered}
         self._move(batch, [update for update in recovered if update.new == ZERO], guarded=not recovered)
         return batch.events
@@ -132,7 +132,7 @@ class Writer:
 
     def _add_event(
         self,
-        stream: FastImport,
+        objects: ObjectWriter,
         draft: Draft,
         recovered_refs: Mapping[str, str],
         batch: EventBatch,
@@ -143,13 +143,13 @@ class Writer:
         if draft.tag is not None:
             body = _tag_body(draft.tag.name, draft.tag.commit, draft.tag.text, batch.seconds)
             body += keys.sign_message(self._archive.keys_folder, body).encode("ascii")
-            refs[f"refs/tags/{draft.tag.name}"] = self._archive.repository.write_tag(body)
-        event = self._write_event(stream, draft, refs, batch, head)
+            refs[f"refs/tags/{draft.tag.name}"] = objects.write_tag(body)
+        event = self._write_event(objects, draft, refs, batch, head)
         batch.add(event, (), dict.fromkeys(refs, ZERO))
 
     def _add_version(
         self,
-        stream: FastImport,
+        objects: ObjectWriter,
         draft: VersionDraft,
         lines: IO[bytes],
         batch: EventBatch,
@@ -175,19 +175,19 @@ class Writer:
             deleted=totals.deleted,
         )
         lines.writelines(encode_change_lines(draft.changes))
-        is_whole = draft.whole is not None
-        tree = _tree_files(draft.parent, draft.changes) if draft.whole is None else _tree_files(None, draft.whole)
-        commit = stream.commit(message, batch.seconds, draft.parent, tree, fresh=is_whole)
+        base = draft.parent if draft.whole is None else None
+        files = _tree_files(base, draft.changes if draft.whole is None else draft.whole)
+        commit = objects.write_version(message, batch.seconds, draft.parent, base, files)
         refs = {
             submission.branch: commit,
-            f"refs/tags/{tag}": self._archive.repository.write_tag(_tag_body(tag, commit, message, batch.seconds)),
+            f"refs/tags/{tag}": objects.write_tag(_tag_body(tag, commit, message, batch.seconds)),
         }
-        event = self._write_event(stream, Draft(tag, details, {CHANGES_FILE: lines}), refs, batch, head)
+        event = self._write_event(objects, Draft(tag, details, {CHANGES_FILE: lines}), refs, batch, head)
         batch.add(event, draft.changes, {submission.branch: draft.parent or ZERO, f"refs/tags/{tag}": ZERO})
 
     def _write_event(
         self,
-        stream: FastImport,
+        objects: ObjectWriter,
         draft: Draft,
         refs: Mapping[str, str],
         batch: EventBatch,
@@ -202,17 +202,19 @@ class Writer:
         parent = batch.newest
         prepared = batch.prepare_event(draft.object, draft.details, refs, list(attachments.values()), draft.proven)
         batch.advance_chain(prepared.event)
-        files = [(EVENT_FILE.encode(), prepared.files.event), (BODY_FILE.encode(), prepared.files.body)]
+        files: dict[bytes, FileContent] = {
+            EVENT_FILE.encode(): prepared.files.event,
+            BODY_FILE.encode(): prepared.files.body,
+        }
         if head is not None and (head_files := self._sign_head(batch, prepared, head)) is not None:
-            files += [(HEAD_FILE.encode(), head_files.head), (HEAD_SIGNATURE_FILE.encode(), head_files.signature)]
+            files |= {HEAD_FILE.encode(): head_files.head, HEAD_SIGNATURE_FILE.encode(): head_files.signature}
+        files |= {name.encode(): (file, attachments[name].size) for name, file in draft.attachments.items()}
         event = prepared.event
-        commit = stream.commit(
+        commit = objects.write_commit(
             f"{event.seq} {event.action} {event.object}\n",
             batch.seconds,
             None if parent is None else parent.commit,
             files,
-            {name: (file, attachments[name].size) for name, file in draft.attachments.items()},
-            fresh=True,
         )
         return replace(event, commit=commit)
 

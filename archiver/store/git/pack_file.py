@@ -1,0 +1,197 @@
+"""Write new objects straight into a pack with its index, without starting git.
+
+A version is about 15 objects of a few hundred bytes.  As loose objects they would take 15 blocks of the disk, and
+``git fast-import`` takes longer than all other work on a version of few files.  The formats are those of
+gitformat-pack(5): pack version 2 without deltas, index version 2.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import struct
+import zlib
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import IO, NamedTuple
+
+_TYPE_NUMBERS = {"commit": 1, "tree": 2, "blob": 3, "tag": 4}
+_PACK_MAGIC = b"PACK"
+_PACK_VERSION = 2
+_INDEX_MAGIC = b"\xfftOc"
+_INDEX_VERSION = 2
+#: Magic, version, and number of objects.
+_HEADER = struct.Struct(">4sLL")
+#: In the index, offsets from here on stand in a table of 8-byte numbers.
+_LARGE_OFFSET = 1 << 31
+_CHUNK_BYTES = 1 << 20
+#: Level 1 is a third faster than the default, for 2 % more bytes of objects as small as ours.
+_COMPRESSION_LEVEL = 1
+#: The modes and names that git itself would use; ``interrupted_write`` removes what a crash leaves.
+_MODE = 0o444
+_TEMPORARY_NAME = "tmp_pack_"
+
+
+class _PackEntry(NamedTuple):
+    """An object in a pack."""
+
+    oid: bytes
+    crc32: int  # of the bytes in the pack
+    offset: int
+
+
+class PackWriter:
+    """Writes one pack into a repository; ended by :meth:`finish` or :meth:`discard`.
+
+    Nothing is in the repository before :meth:`finish`.  Every method may raise OSError.
+    """
+
+    def __init__(self, objects_folder: str) -> None:
+        """Begin a pack for the repository whose objects are in ``objects_folder``."""
+        self._folder = f"{objects_folder}/pack"
+        self._temporary_path = f"{self._folder}/{_TEMPORARY_NAME}{secrets.token_hex(6)}"
+        #: By the hexadecimal object id.
+        self._entries: dict[str, _PackEntry] = {}
+        self._file: IO[bytes] | None = None
+        self._size = _HEADER.size
+
+    def add(self, kind: str, body: bytes) -> str:
+        """Write an object of ``kind``, such as ``tree``, unless this pack has it; return its id."""
+        oid = hashlib.sha1(b"%s %d\0%s" % (kind.encode("ascii"), len(body), body), usedforsecurity=False)
+        if oid.hexdigest() not in self._entries:
+            stored = _object_header(kind, len(body)) + zlib.compress(body, _COMPRESSION_LEVEL)
+            self._entries[oid.hexdigest()] = _PackEntry(oid.digest(), zlib.crc32(stored), self._size)
+            self._write(stored)
+        return oid.hexdigest()
+
+    def add_stream(self, kind: str, body: IO[bytes], size: int) -> str:
+        """Write an object whose ``size`` bytes are read from ``body``, without holding them in memory."""
+        if size <= _CHUNK_BYTES:
+            return self.add(kind, body.read(size))
+        oid = hashlib.sha1(b"%s %d\0" % (kind.encode("ascii"), size), usedforsecurity=False)
+        compressor = zlib.compressobj(_COMPRESSION_LEVEL)
+        stored, offset = _object_header(kind, size), self._size
+        crc32 = zlib.crc32(stored)
+        self._write(stored)
+        while size > 0:
+            chunk = body.read(min(size, _CHUNK_BYTES))
+            if not chunk:
+                raise EOFError("the object is shorter than announced")
+            size -= len(chunk)
+            oid.update(chunk)
+            stored = compressor.compress(chunk) + (b"" if size else compressor.flush())
+            crc32 = zlib.crc32(stored, crc32)
+            self._write(stored)
+        if oid.hexdigest() in self._entries:
+            # Only now is it known, and a pack must have an object once.
+            self._truncate(offset)
+        else:
+            self._entries[oid.hexdigest()] = _PackEntry(oid.digest(), crc32, offset)
+        return oid.hexdigest()
+
+    def finish(self) -> None:
+        """Make the objects readable; the caller syncs the filesystem to make their names durable.
+
+        The bytes are durable before the names: otherwise a power cut could leave a damaged pack under its name.
+        """
+        if self._file is None:
+            return
+        entries = sorted(self._entries.values())
+        self._file.seek(0)
+        self._file.write(_HEADER.pack(_PACK_MAGIC, _PACK_VERSION, len(entries)))
+        self._file.seek(0)
+        digest = hashlib.file_digest(self._file, "sha1").digest()  # type: ignore[arg-type]
+        self._file.seek(0, os.SEEK_END)
+        self._file.write(digest)
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._file = None
+        # With all bytes of the pack in its name, a pack never replaces another one with the same objects.
+        name = digest.hex()
+        index_path = f"{self._temporary_path}.idx"
+        _write_index(index_path, entries, digest)
+        try:
+            os.rename(self._temporary_path, f"{self._folder}/pack-{name}.pack")
+            # Git looks for indexes: the pack must be there before its index.
+            os.rename(index_path, f"{self._folder}/pack-{name}.idx")
+        except OSError:
+            with suppress(OSError):
+                os.unlink(index_path)
+            raise
+
+    def discard(self) -> None:
+        """Remove what was written, unless the pack is finished; may be called at any time."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        with suppress(OSError):
+            os.unlink(self._temporary_path)
+
+    def _write(self, data: bytes) -> None:
+        """Append ``data`` to the pack; the first call creates the file."""
+        if self._file is None:
+            os.makedirs(self._folder, exist_ok=True)
+            descriptor = os.open(self._temporary_path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
+            self._file = open(descriptor, "w+b")  # noqa: SIM115
+            # The number of objects is written at the end.
+            self._file.write(_HEADER.pack(_PACK_MAGIC, _PACK_VERSION, 0))
+        self._file.write(data)
+        self._size += len(data)
+
+    def _truncate(self, size: int) -> None:
+        """Remove everything from the offset ``size`` on."""
+        assert self._file is not None
+        self._file.seek(size)
+        self._file.truncate()
+        self._size = size
+
+
+def _object_header(kind: str, size: int) -> bytes:
+    """Return the type and the size of an object, as they precede the compressed bytes in a pack."""
+    # Four bits of the size follow the type, then seven in each byte.  The highest bit says that another follows.
+    header = bytearray()
+    byte, size = _TYPE_NUMBERS[kind] << 4 | size & 0xF, size >> 4
+    while size:
+        header.append(byte | 0x80)
+        byte, size = size & 0x7F, size >> 7
+    header.append(byte)
+    return bytes(header)
+
+
+def _write_index(path: str, entries: Sequence[_PackEntry], pack_digest: bytes) -> None:
+    """Write the index of a pack durably; ``entries`` are sorted by object id."""
+    fan_out, count = [0] * 256, 0
+    for entry in entries:
+        fan_out[entry.oid[0]] += 1
+    for byte, entry_count in enumerate(fan_out):
+        count += entry_count
+        fan_out[byte] = count
+    large_offsets = [entry.offset for entry in entries if entry.offset >= _LARGE_OFFSET]
+    positions = {offset: position for position, offset in enumerate(large_offsets)}
+    offsets = [
+        entry.offset if entry.offset < _LARGE_OFFSET else _LARGE_OFFSET | positions[entry.offset]
+        for entry in entries
+    ]
+    data = b"".join(
+        (
+            struct.pack(">4sL256L", _INDEX_MAGIC, _INDEX_VERSION, *fan_out),
+            *(entry.oid for entry in entries),
+            struct.pack(f">{len(entries)}L", *(entry.crc32 for entry in entries)),
+            struct.pack(f">{len(entries)}L", *offsets),
+            struct.pack(f">{len(large_offsets)}Q", *large_offsets),
+            pack_digest,
+        )
+    )
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
+    try:
+        with open(descriptor, "wb") as index_file:
+            index_file.write(data)
+            index_file.write(hashlib.sha1(data, usedforsecurity=False).digest())
+            index_file.flush()
+            os.fsync(index_file.fileno())
+    except OSError:
+        with suppress(OSError):
+            os.unlink(path)
+        raise
