@@ -25,11 +25,12 @@ from archiver.store.events.event_details import FILING_MEMBER
 from archiver.store.events.event_kinds import ACTIONS, UNREADABLE, Action
 from archiver.store.events.evidence_events import TimestampReceived
 from archiver.store.events.filing_events import VersionSubmitted
-from archiver.store.events.retention_events import HoldLifted, HoldPlaced
 from archiver.store.events.value_kinds import INTEGER
 from archiver.store.index.capture_rows import apply_capture
 from archiver.store.index.correction_rows import apply_correction
 from archiver.store.index.disposal_rows import APPLY_BY_DISPOSAL_ACTION
+from archiver.store.index.hold_rows import APPLY_BY_HOLD_ACTION
+from archiver.store.index.meta_values import MetaValues
 from archiver.store.index.promise_rows import record_promise
 from archiver.store.index.restriction_rows import APPLY_BY_RESTRICTION_ACTION
 
@@ -62,6 +63,12 @@ _FILING_ACTIONS = frozenset(
         Action.REMINDER,
     }
 )
+#: The events whose tables have a module of their own.
+_APPLY_TO_OWN_TABLES: Mapping[str, Callable[[sqlite3.Connection, Event], None]] = {
+    **APPLY_BY_DISPOSAL_ACTION,
+    **APPLY_BY_HOLD_ACTION,
+    **APPLY_BY_RESTRICTION_ACTION,
+}
 # Keys of the table ``meta``. The properties of ``Index`` with these names read the values.
 _ARCHIVE_ID_KEY, _LAYOUT_KEY, _CREATED_AT_KEY, _WATCH_PATH_KEY = "archive", "layout", "made", "watch"
 #: Digits of the first event's SHA-256 that identify the archive.
@@ -85,9 +92,18 @@ class EventApplier:
     def __init__(self, database: sqlite3.Connection) -> None:
         """Prepare to write to ``database``, which must have the tables of the index.  It is not closed here."""
         self._db = database
+        self._meta = MetaValues(database)
+        #: After the last event; None if it has to be read from the table ``meta``.
+        self._clock_lag: ClockLag | None = None
+
+    def flush(self) -> None:
+        """Write what is common to all events so far; the caller calls this before each commit."""
+        if self._clock_lag is not None:
+            self._meta.set("lag", json.dumps(asdict(self._clock_lag)))
+        self._meta.flush()
 
     def apply_event(self, event: Event, changes: Iterable[Change]) -> None:
-        """Write the rows of ``event``.  The caller commits.
+        """Write the rows of ``event``.  The caller calls :meth:`flush` and commits.
 
         ``changes`` are the changes of the version that a capture event records; other events have none. An event
         of an unknown kind goes to the table ``unread``, and no disposal is allowed while that table has a row.
@@ -95,6 +111,16 @@ class EventApplier:
         Raises one of :data:`INVALID_EVENT_ERRORS` if the event is malformed or contradicts the index. Then the
         caller has to roll back and call :meth:`record_unreadable_event`.
         """
+        meta_changes, clock_lag = self._meta.changes(), self._clock_lag
+        try:
+            self._apply_rows(event, changes)
+        except BaseException:
+            self._meta.restore(meta_changes)
+            self._clock_lag = clock_lag
+            raise
+
+    def _apply_rows(self, event: Event, changes: Iterable[Change]) -> None:
+        """Write the rows of ``event``; raises one of :data:`INVALID_EVENT_ERRORS`."""
         if event.action == UNREADABLE:
             raise ValueError("it cannot be read")
         if event.action == Action.INIT and event.seq != 1:
@@ -106,8 +132,6 @@ class EventApplier:
             Action.SUBMIT: self._apply_submission,
             Action.FILING_END: self._apply_filing_end,
             Action.CORRECT: self._apply_correction,
-            Action.HOLD: self._apply_hold,
-            Action.LIFT: self._apply_lift,
             Action.TIMESTAMP: self._apply_timestamp,
             Action.CHECKPOINT: self._apply_checkpoint,
             Action.DRILL: self._apply_drill,
@@ -122,10 +146,8 @@ class EventApplier:
         }
         if event.action == Action.CAPTURE:
             apply_capture(self._db, event, changes)
-        elif event.action in APPLY_BY_DISPOSAL_ACTION:
-            APPLY_BY_DISPOSAL_ACTION[event.action](self._db, event)
-        elif event.action in APPLY_BY_RESTRICTION_ACTION:
-            APPLY_BY_RESTRICTION_ACTION[event.action](self._db, event)
+        elif event.action in _APPLY_TO_OWN_TABLES:
+            _APPLY_TO_OWN_TABLES[event.action](self._db, event)
         elif event.action in apply_by_action:
             apply_by_action[event.action](event)
         elif event.action not in ACTIONS and event.event_class != EventClass.NOTE:
@@ -137,21 +159,18 @@ class EventApplier:
         self._mark_wall_clock(event)
         self._set_newest_event(event)
 
-    def _set_meta(self, key: str, value: str) -> None:
-        """Set a value of the table ``meta``. The properties of ``Index`` describe the values."""
-        self._db.execute("insert or replace into meta (key, value) values (?, ?)", (key, value))
-
     def record_unreadable_event(self, event: Event) -> None:
         """Insert a malformed or contradictory event into the table ``unread``, instead of its usual rows.
 
-        Disposals are refused from then on, because the event may be a hold. The caller commits.
+        Disposals are refused from then on, because the event may be a hold.  The caller commits as for
+        :meth:`apply_event`.
         """
         self._insert_unread_event(event, "")
         if event.chain:
             self._db.execute(_ADVANCE_CHAIN, _chain_row(event, self._filing_of_new_chain(event)))
         if event.seq == 1:
             # The identity of the archive depends only on the bytes of the first event.
-            self._set_meta(_ARCHIVE_ID_KEY, event.sha256[:_ARCHIVE_ID_LENGTH])
+            self._meta.set(_ARCHIVE_ID_KEY, event.sha256[:_ARCHIVE_ID_LENGTH])
         self._set_newest_event(event)
 
     def _has_chains(self) -> bool:
@@ -189,10 +208,10 @@ class EventApplier:
 
     def _set_newest_event(self, event: Event) -> None:
         """Record ``event`` as the newest event in the index."""
-        self._set_meta("head", event.commit)
-        self._set_meta("seq", str(event.seq))
-        self._set_meta("digest", event.sha256)
-        self._set_meta("at", event.at)
+        self._meta.set("head", event.commit)
+        self._meta.set("seq", str(event.seq))
+        self._meta.set("digest", event.sha256)
+        self._meta.set("at", event.at)
 
     def _insert_unread_event(self, event: Event, action: str) -> None:
         """Insert an event that this release does not understand into the table ``unread``.
@@ -209,14 +228,14 @@ class EventApplier:
 
         The clock counts neither while the machine is off, nor while the wall clock is ahead.
         """
-        lag_row = self._db.execute("select value from meta where key = 'lag'").fetchone()
-        stored_lag = ClockLag(**json.loads(lag_row[0])) if lag_row is not None else ClockLag()
-        self._set_meta("lag", json.dumps(asdict(stored_lag.after_event(event))))
+        if self._clock_lag is None:
+            stored_lag = self._meta.get("lag")
+            self._clock_lag = ClockLag() if stored_lag is None else ClockLag(**json.loads(stored_lag))
+        self._clock_lag = self._clock_lag.after_event(event)
 
     def _mark_wall_clock(self, event: Event) -> None:
         """Record by how much the wall clock of ``event`` was behind, if it was; see ``clock.WallClockMark``."""
-        previous_row = self._db.execute("select value from meta where key = 'at'").fetchone()
-        mark = clock.mark_wall_clock(event.at, previous_row[0] if previous_row else None, event.clock["time"])
+        mark = clock.mark_wall_clock(event.at, self._meta.get("at"), event.clock["time"])
         if mark is not None:
             self._db.execute("insert into clock_marks values (?, ?, ?)", (event.seq, *mark))
 
@@ -227,27 +246,27 @@ class EventApplier:
         event of the journal is of this kind. Raises ValueError if the details are malformed.
         """
         details = ArchiveCreated.from_details(event.details)
-        self._set_meta(_ARCHIVE_ID_KEY, event.sha256[:_ARCHIVE_ID_LENGTH])
-        self._set_meta(_LAYOUT_KEY, details.layout)
-        self._set_meta(_CREATED_AT_KEY, event.at)
-        self._set_meta(_WATCH_PATH_KEY, details.watch or "")
+        self._meta.set(_ARCHIVE_ID_KEY, event.sha256[:_ARCHIVE_ID_LENGTH])
+        self._meta.set(_LAYOUT_KEY, details.layout)
+        self._meta.set(_CREATED_AT_KEY, event.at)
+        self._meta.set(_WATCH_PATH_KEY, details.watch or "")
         self._apply_key(event)
         record_promise(self._db, event, details)
 
     def _apply_format(self, event: Event) -> None:
         """Record the format of this event and later ones, and the list of keys that an upgrade attaches."""
         details = FormatStated.from_details(event.details)
-        self._set_meta("format", str(details.number))
+        self._meta.set("format", str(details.number))
         # In the order of the fields of ``StatedFormat``.
         stated = [details.number, details.writing_features, details.reading_features, details.release]
-        self._set_meta("stated_format", json.dumps(stated))
+        self._meta.set("stated_format", json.dumps(stated))
         if event.attachments:
             self._apply_key(event)
 
     def _apply_adoption(self, event: Event) -> None:
         """Record the watched folder and the minimum retention of an archive that was made from a mirror clone."""
         details = ArchiveAdopted.from_details(event.details)
-        self._set_meta(_WATCH_PATH_KEY, details.watch or "")
+        self._meta.set(_WATCH_PATH_KEY, details.watch or "")
         record_promise(self._db, event, details)
 
     def _apply_policy(self, event: Event) -> None:
@@ -256,23 +275,23 @@ class EventApplier:
 
     def _apply_watch_path(self, event: Event) -> None:
         """Record the new path of the watched folder."""
-        self._set_meta(_WATCH_PATH_KEY, WatchPathChanged.from_details(event.details).new_path)
+        self._meta.set(_WATCH_PATH_KEY, WatchPathChanged.from_details(event.details).new_path)
 
     def _apply_key(self, event: Event) -> None:
         """Record the commit of the event whose attachment has the signing key in force."""
-        self._set_meta("key", event.commit)
+        self._meta.set("key", event.commit)
 
     def _apply_checkpoint(self, event: Event) -> None:
         """Record number and time of the newest checkpoint, for ``Index.last_checkpoint`` to split."""
-        self._set_meta("checkpoint", f"{event.seq} {event.at}")
+        self._meta.set("checkpoint", f"{event.seq} {event.at}")
 
     def _apply_drill(self, event: Event) -> None:
         """Record the time of the last restore drill."""
-        self._set_meta("drill", event.at)
+        self._meta.set("drill", event.at)
 
     def _apply_replica(self, event: Event) -> None:
         """Record the details of the replica, which replaces an earlier one."""
-        self._set_meta("replica", json.dumps(event.details))
+        self._meta.set("replica", json.dumps(event.details))
 
     def _apply_filing_end(self, event: Event) -> None:
         """Record that a filing ended."""
@@ -324,24 +343,6 @@ class EventApplier:
         self._db.execute(
             "insert into life (seq, at, user, action, filing, details) values (?, ?, ?, ?, ?, ?)",
             (event.seq, event.at, user_name, event.action, filing_name, json.dumps(event.details)),
-        )
-
-    def _apply_hold(self, event: Event) -> None:
-        """Record a hold. If the same hold is in force on the same object already, nothing changes."""
-        details = HoldPlaced.from_details(event.details)
-        user_name = event.actor["user"] or str(event.actor["uid"])
-        self._db.execute(
-            'insert or ignore into holds (name, object, reason, "by", user, placed, lifted, lift_reason) '
-            "values (?, ?, ?, ?, ?, ?, null, null)",
-            (details.name, event.object, details.reason, details.reported_by, user_name, event.at),
-        )
-
-    def _apply_lift(self, event: Event) -> None:
-        """Record the lifting of a hold. If the hold is not in force, nothing changes."""
-        details = HoldLifted.from_details(event.details)
-        self._db.execute(
-            "update holds set lifted = ?, lift_reason = ? where name = ? and object = ? and lifted is null",
-            (event.at, details.reason, details.name, event.object),
         )
 
 

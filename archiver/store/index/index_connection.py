@@ -100,6 +100,7 @@ class IndexConnection:
         try:
             for applied_count, (event, changes) in enumerate(events):
                 if applied_count % _TRANSACTION_EVENTS == 0:
+                    applier.flush()
                     self._db.commit()
                     self._db.execute("begin")
                 self._db.execute("savepoint event")
@@ -114,6 +115,7 @@ class IndexConnection:
                     raise
                 self._db.execute("release event")
         finally:
+            applier.flush()
             self._db.commit()
 
     def _read_meta(self, key: str) -> str | None:
