@@ -19,8 +19,9 @@ from pathlib import Path
 from archiver.config.settings import Config
 from archiver.intake.capture import Capturer
 from archiver.intake.folder.access import open_access
+from archiver.intake.group_reader import GroupToRead
 from archiver.intake.layout import group_of_submission
-from archiver.intake.snapshot import Snapshot
+from archiver.intake.snapshot import Snapshot, State
 from archiver.model import Submission
 from archiver.store.archive import Archive
 
@@ -52,10 +53,9 @@ def main() -> None:
             time.sleep(0.03)
             signature = access.look_up(bytes(changed.relative_to(watch))).stat_data
             started, used = time.perf_counter(), cpu()
-            outcome = capturer.finish(
-                capturer.stage(group_of_submission(_SUBMISSION), {bytes(changed.relative_to(watch)): signature}),
-                30,
-            )
+            states: dict[bytes, State] = {bytes(changed.relative_to(watch)): signature}
+            [job] = capturer.stage([GroupToRead(group_of_submission(_SUBMISSION), states)])
+            outcome = capturer.finish(job, 30)
             walls.append(1000 * (time.perf_counter() - started))
             # The persistent reader is not reaped before the end; it reads a few objects each time.
             cpus.append(1000 * (cpu() - used))

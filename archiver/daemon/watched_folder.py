@@ -11,7 +11,8 @@ from archiver.daemon import watch_state
 from archiver.daemon.watch_state import WatchState
 from archiver.errors import LazyMessage, Reporter
 from archiver.intake.folder import mounts
-from archiver.intake.folder.access import ChildAccess, FolderAccess
+from archiver.intake.folder.access import FolderAccess
+from archiver.intake.folder.child_access import ChildAccess
 from archiver.intake.folder.presence import FolderPresence
 from archiver.intake.folder.probe_schedule import ProbeSchedule
 from archiver.intake.folder.watcher import Hint, Watcher, read_watch_limit

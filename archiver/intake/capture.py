@@ -8,40 +8,23 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Container, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from archiver.config.settings import Config
 from archiver.errors import ArchiverError, Busy, StorageError
-from archiver.intake.folder.access import DirectAccess, FolderAccess
+from archiver.intake.folder.access import FolderAccess
+from archiver.intake.group_reader import GroupReader, GroupToRead, ReadingJob
 from archiver.intake.layout import Group, locate_path
 from archiver.intake.snapshot import FOLDER, SkippedPath, Snapshot, State
-from archiver.intake.staging import FileReader, ReadingStopped, StagingResult
-from archiver.intake.staging_worker import StagingProcesses
+from archiver.intake.staging import StagingResult
 from archiver.intake.version_drafting import VersionDrafter
 from archiver.model import JournalPoint, Version
 from archiver.store.archive import Archive
-from archiver.store.content.objects import StagedCopy
 from archiver.store.content.source import StatData
 from archiver.store.failpoints import Step, announce_step
 from archiver.store.index import restrictions
-from archiver.store.index.restrictions import FilePlace
-from archiver.store.sensitive import matching_pattern
 from archiver.store.writing.drafts import VersionDraft
-from archiver.workers import WorkerProblem
-
-#: The number of threads that read files, and so of the processes that read for them.
-_WORKERS = 2
-#: A task for a reader ends with the file that reaches one of these limits.  A task for each of 100,000 files would
-#: take too much memory; a longer one would leave the other readers idle at the end.
-_BATCH_FILES = 64
-_BATCH_BYTES = 8 << 20
-#: From this number of small files on, child processes read faster than threads, although each takes a tenth of a
-#: second to start.
-_MANY_SMALL = 500
-#: The largest size of a small file.
-_SMALL_BYTES = 256 << 10
 
 
 @dataclass(slots=True)
@@ -72,27 +55,12 @@ class CaptureResult:
 
 
 @dataclass(frozen=True, slots=True)
-class CaptureJob:
-    """A group whose files are being read and published in the background."""
-
-    group: Group
-    #: The settled paths with their states.
-    states: Mapping[bytes, State]
-    #: What became of reading and publishing all files.
-    read: Future[StagingResult]
-
-    def is_read(self, seconds: float) -> bool:
-        """Wait at most ``seconds``; return True once everything is read and published, or has failed."""
-        return bool(wait([self.read], seconds).done)
-
-
-@dataclass(frozen=True, slots=True)
 class _ReadGroup:
     """A group whose files are read and published."""
 
     #: The place in the list of attempts.
     position: int
-    attempt: CaptureJob
+    attempt: ReadingJob
     read: StagingResult
 
     @property
@@ -116,43 +84,23 @@ class Capturer:
         Setting ``stopping`` makes the threads stop before the next chunk; :meth:`close` sets it, too.
         """
         self._archive = archive
-        self._readers = ThreadPoolExecutor(_WORKERS)
-        self._publisher = ThreadPoolExecutor(1)
-        self._stopping = stopping
         self._snapshot = snapshot
-        self._reader = FileReader(access, archive.content, self._proceed)
-        self._staging_processes = (
-            StagingProcesses(access.root, archive.content, os.fsencode(archive.root))
-            if isinstance(access, DirectAccess)
-            else None
-        )
         self._layout = config.layout
-        self._sensitive = config.sensitive
-        #: The restricted places. Read by the threads, and replaced as a whole whenever a group is staged.
-        self._restricted_places: Container[FilePlace] = frozenset()
+        self._reader = GroupReader(
+            access, archive.content, os.fsencode(archive.root), config.layout, config.sensitive, stopping
+        )
         self._drafter = VersionDrafter(archive, config.layout)
 
-    def stage(
-        self, group: Group, states: Mapping[bytes, State], overdue: Container[bytes] = frozenset()
-    ) -> CaptureJob:
-        """Begin to copy and publish the group's files in the background; return at once.
+    def stage(self, groups: Sequence[GroupToRead]) -> list[ReadingJob]:
+        """Begin to copy and publish the files of different groups in the background; return at once.
 
-        The caller passes the result to :meth:`finish` or :meth:`drop`.  It may stage further groups first, so that
-        their files are read while this one is finished.  A file that a process has open for writing is left out
-        unless it is among ``overdue``.
+        The caller passes the jobs to :meth:`finish_all`, or drops each of them.  It may stage further groups
+        first, so that their files are read while these are finished.
         """
-        self._restricted_places = restrictions.restrictions_by_place(self._archive.index)
-        files = [(path, state) for path, state in states.items() if isinstance(state, StatData)]
-        small = [each for each in files if each[1].size <= _SMALL_BYTES]
-        read_small = self._read
-        if self._staging_processes is not None and len(small) >= _MANY_SMALL:
-            read_small = self._read_in_processes
-        batches = [self._readers.submit(read_small, batch, overdue) for batch in _batches(small)]
-        large = [each for each in files if each[1].size > _SMALL_BYTES]
-        batches += [self._readers.submit(self._read, batch, overdue) for batch in _batches(large)]
-        return CaptureJob(group, states, self._publisher.submit(self._publish, batches))
+        restricted_places = restrictions.restrictions_by_place(self._archive.index)
+        return self._reader.read_round(groups, restricted_places)
 
-    def finish(self, attempt: CaptureJob, wait_seconds: float) -> CaptureResult:
+    def finish(self, attempt: ReadingJob, wait_seconds: float) -> CaptureResult:
         """Wait until the files are read, and archive any changes as a single version.
 
         Raises StorageError if the archive's disk cannot be written, Busy if another process holds the lock after
@@ -165,7 +113,7 @@ class Capturer:
         return outcome
 
     def finish_all(
-        self, attempts: Sequence[CaptureJob], wait_seconds: float
+        self, attempts: Sequence[ReadingJob], wait_seconds: float
     ) -> list[CaptureResult | ArchiverError]:
         """Wait until the files of different groups are read, and archive the changes of all groups together.
 
@@ -177,7 +125,7 @@ class Capturer:
         read_groups: list[_ReadGroup] = []
         for position, attempt in enumerate(attempts):
             try:
-                read_groups.append(_ReadGroup(position, attempt, attempt.read.result()))
+                read_groups.append(_ReadGroup(position, attempt, attempt.result()))
             except ArchiverError as error:
                 outcomes[position] = error
         try:
@@ -243,67 +191,17 @@ class Capturer:
         """Return the newest version of the group's submission, as :meth:`VersionDrafter.newest` does."""
         return self._drafter.newest(group)
 
-    def drop(self, attempt: CaptureJob) -> None:
+    def drop(self, attempt: ReadingJob) -> None:
         """Give up an unfinished attempt; the next attempt reuses content published already."""
-        attempt.read.cancel()
+        attempt.cancel()
 
     def rest(self) -> None:
         """End the processes for small files, as nothing is being read; they start again when needed."""
-        if self._staging_processes is not None:
-            self._staging_processes.close()
+        self._reader.rest()
 
     def close(self) -> None:
         """Stop reading, and end the threads and processes."""
-        self._stopping.set()
-        self._publisher.shutdown()
-        self._readers.shutdown()
-        self.rest()
-
-    def _publish(self, batches: list[Future[StagingResult]]) -> StagingResult:
-        """Wait for all batches, publish their copies, and return their results as one.
-
-        If a batch fails, or publishing does, discard all copies and raise its error.
-        """
-        whole = StagingResult()
-        try:
-            for batch in batches:
-                whole.add(batch.result())
-            whole.staged = {path: self._marked(path, item) for path, item in whole.staged.items()}
-            self._archive.content.publish_copies(whole.staged.values())
-        except (ArchiverError, ReadingStopped):
-            for batch in batches:
-                if not batch.cancel() and batch.exception() is None:
-                    whole.add(batch.result())
-            self._archive.content.discard_copies(whole.staged.values())
-            raise
-        return whole
-
-    def _marked(self, path: bytes, staged: StagedCopy) -> StagedCopy:
-        """Return ``staged``, marked as private if a [sensitive] pattern or a restriction covers the material."""
-        if not self._sensitive and not self._restricted_places:
-            return staged
-        group, material_path = locate_path(path, self._layout)
-        place = FilePlace(group.submission().filing, material_path, staged.sha256)
-        is_private = place in self._restricted_places or matching_pattern(material_path, self._sensitive) != ""
-        return replace(staged, is_private=True) if is_private else staged
-
-    def _read(self, paths: list[bytes], overdue: Container[bytes]) -> StagingResult:
-        return self._reader.read(paths, overdue)
-
-    def _read_in_processes(self, paths: list[bytes], overdue: Container[bytes]) -> StagingResult:
-        """Read a batch in a child process, or in this process if the child fails."""
-        self._proceed()
-        try:
-            assert self._staging_processes is not None
-            return self._staging_processes.read(paths, overdue)
-        except WorkerProblem:
-            # This user may not run more processes, or the child was killed.  Reading here only takes longer.
-            return self._read(paths, overdue)
-
-    def _proceed(self) -> None:
-        """Raise ReadingStopped if the daemon is stopping."""
-        if self._stopping.is_set():
-            raise ReadingStopped
+        self._reader.close()
 
     def _remember(self, group: Group, seen: Mapping[bytes, State], outcome: CaptureResult) -> None:
         """Record the newly archived states in the snapshot, except changes still to be archived by another group.
@@ -327,17 +225,3 @@ class Capturer:
             isinstance(self._snapshot.archived_state(path), StatData)
             and locate_path(path, self._layout)[0] != group
         )
-
-
-def _batches(files: list[tuple[bytes, StatData]]) -> Iterator[list[bytes]]:
-    """Yield the paths of ``files`` in lists that end at _BATCH_FILES files or _BATCH_BYTES bytes."""
-    batch: list[bytes] = []
-    size = 0
-    for path, stat_data in files:
-        batch.append(path)
-        size += stat_data.size
-        if len(batch) == _BATCH_FILES or size >= _BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch

@@ -19,6 +19,7 @@ from archiver.intake.capture import Capturer
 from archiver.intake.folder.access import FolderAccess, open_access
 from archiver.intake.folder.presence import FolderPresence
 from archiver.intake.folder.watch_path import check_watch_path_change
+from archiver.intake.group_reader import GroupToRead
 from archiver.intake.ignore import IgnoreRules
 from archiver.intake.layout import Group, group_of_submission, locate_path
 from archiver.intake.path_reasons import UNREADABLE_FILE, UNREADABLE_FOLDER
@@ -117,10 +118,10 @@ def capture_now(archive: Archive, config: Config, submission: Submission, lock_t
             with archive.writing(lock_timeout) as writer:
                 writer.append(path_change_event)
         if changed_states and _are_finished(changed_states, config):
-            capture_job = capturer.stage(group, changed_states)
+            [reading_job] = capturer.stage([GroupToRead(group, changed_states)])
             # A file that can be opened may still fail to be read, for example on a damaged disk.
-            _refuse_unreadable(capture_job.read.result().unreadable, submission)
-            capturer.finish(capture_job, lock_timeout)
+            _refuse_unreadable(reading_job.result().unreadable, submission)
+            capturer.finish(reading_job, lock_timeout)
     finally:
         capturer.close()
         snapshot.close()

@@ -6,7 +6,7 @@ Starts no thread and never sleeps: the daemon and ``run --once`` call the steps 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,17 +17,18 @@ from archiver import clock
 from archiver.config.settings import Config
 from archiver.errors import ArchiverError, Busy, LazyMessage, Reporter
 from archiver.intake.affected_groups import groups_of
-from archiver.intake.capture import CaptureJob, Capturer, CaptureResult
+from archiver.intake.capture import Capturer, CaptureResult
+from archiver.intake.group_reader import GroupToRead, ReadingJob
 from archiver.intake.layout import Group
 from archiver.intake.path_reasons import BUSY, FAILED, GATHERING, HELD_OPEN, SETTLING, STILL_CHANGING
+from archiver.intake.rounds import form_rounds
 from archiver.intake.scan import Scanner, ScanResult, is_unreadable
 from archiver.intake.settle import PendingPath, Settler
 from archiver.intake.snapshot import FOLDER, SkippedPath, Snapshot, State
 from archiver.store.content.source import StatData
-from archiver.store.writing.writer import MAX_BATCH_VERSIONS
 
-#: The number of groups that are read while another one is archived, so that a batch can be full.
-_AHEAD = MAX_BATCH_VERSIONS
+#: The number of rounds that are read while another one is archived.
+_ROUNDS_AHEAD = 2
 #: Looking at more paths than this one by one takes longer than a complete scan.
 _MANY_HINTS = 20_000
 #: The pause between two heartbeats while files are read.
@@ -157,23 +158,28 @@ class Pipeline:
         With ``gather``, a group waits until its last version has the minimum age.  ``wait_seconds`` is the longest
         wait for the archive's lock.  Failures are reported, and their paths stay pending.
         """
-        ahead: deque[CaptureJob] = deque()
+        rounds: deque[list[ReadingJob]] = deque()
         try:
-            for key, states in self._settler.due_groups(clock.monotonic_seconds()):
-                group = cast(Group, key)
-                if (gather and self._gathers(group)) or not self._confirmed(group, states):
-                    continue
-                overdue = self._settler.overdue_paths(group, clock.monotonic_seconds())
-                ahead.append(self._capturer.stage(group, states, overdue))
-                if len(ahead) > _AHEAD:
-                    self._finish_read(ahead, wait_seconds)
-            while ahead:
-                self._finish_read(ahead, wait_seconds)
+            for groups in form_rounds(self._due_groups(gather)):
+                rounds.append(self._capturer.stage(groups))
+                if len(rounds) > _ROUNDS_AHEAD:
+                    self._finish_round(rounds.popleft(), wait_seconds)
+            while rounds:
+                self._finish_round(rounds.popleft(), wait_seconds)
         finally:
-            for attempt in ahead:
-                self._capturer.drop(attempt)
-            if not ahead:
+            for jobs in rounds:
+                for job in jobs:
+                    self._capturer.drop(job)
+            if not rounds:
                 self._capturer.rest()
+
+    def _due_groups(self, gather: bool) -> Iterator[GroupToRead]:
+        """Yield the groups that can be captured now; ``gather`` is that of :meth:`capture_due`."""
+        for key, states in self._settler.due_groups(clock.monotonic_seconds()):
+            group = cast(Group, key)
+            if (gather and self._gathers(group)) or not self._confirmed(group, states):
+                continue
+            yield GroupToRead(group, states, self._settler.overdue_paths(group, clock.monotonic_seconds()))
 
     def _gathers(self, group: Group) -> bool:
         """Return True, and postpone the group, if the last version is too young for another."""
@@ -196,41 +202,35 @@ class Pipeline:
         """
         now = clock.monotonic_seconds()
         moved: dict[bytes, State] = {}
-        for path, before in list(states.items()):
-            try:
-                state = self._scanner.read_state(path)
-            except OSError:
-                # The filesystem hangs, or the permission is gone.  The other paths must not wait for this one.
-                del states[path]
-                self._settler.defer(group, path, now)
-                continue
-            if state != before:
-                moved[path] = state
-                self._settler.observe_change(group, path, state, now)
+        with self._scanner.states_read_in_turn() as read_state:
+            for path, before in list(states.items()):
+                try:
+                    state = read_state(path)
+                except OSError:
+                    # The filesystem hangs, or the permission is gone.  The other paths must not wait for this one.
+                    del states[path]
+                    self._settler.defer(group, path, now)
+                    continue
+                if state != before:
+                    moved[path] = state
+                    self._settler.observe_change(group, path, state, now)
         if moved and not self._settler.overdue_paths(group, now):
             return False
         states |= moved
         return bool(states)
 
-    def _finish_read(self, ahead: deque[CaptureJob], wait_seconds: float) -> None:
-        """Archive the first group of ``ahead``, together with those behind it that are read by now.
-
-        Nothing is waited for but the first group: a quiet file is archived at once, and many at once share the
-        syncs.  Failures are reported, and the paths are tried again.
-        """
+    def _finish_round(self, jobs: Sequence[ReadingJob], wait_seconds: float) -> None:
+        """Archive the groups of a round together; failures are reported, and the paths are tried again."""
         # Reading gigabytes takes minutes, and the service manager kills a daemon that sends no heartbeat.
-        while not ahead[0].is_read(_HEARTBEAT_SECONDS):
+        while not jobs[0].is_done(_HEARTBEAT_SECONDS):
             self._heartbeat()
-        batch = [ahead.popleft()]
-        while ahead and len(batch) < MAX_BATCH_VERSIONS and ahead[0].is_read(0):
-            batch.append(ahead.popleft())
-        for attempt, outcome in zip(batch, self._capturer.finish_all(batch, wait_seconds), strict=True):
+        for job, outcome in zip(jobs, self._capturer.finish_all(jobs, wait_seconds), strict=True):
             if isinstance(outcome, ArchiverError):
-                self._defer_all(attempt, outcome)
+                self._defer_all(job, outcome)
             else:
-                self._accept(attempt.group, outcome)
+                self._accept(job.group, outcome)
 
-    def _defer_all(self, attempt: CaptureJob, error: ArchiverError) -> None:
+    def _defer_all(self, attempt: ReadingJob, error: ArchiverError) -> None:
         """Report why a group was not archived, and try its paths again later."""
         now = clock.monotonic_seconds()
         self._refusals[attempt.group] = error

@@ -8,9 +8,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from archiver.intake.folder.access import FolderAccess
+from archiver.intake.folder.entries import DirectoryEntry
 from archiver.intake.ignore import IgnoreRules
 from archiver.intake.path_reasons import (
     IGNORED,
@@ -104,16 +107,26 @@ class Scanner:
 
         Raises OSError if the path cannot be looked at, or is too deep or too long to be archived.
         """
+        return self._read_state(path, self._access.look_up)
+
+    @contextmanager
+    def states_read_in_turn(self) -> Iterator[Callable[[bytes], State]]:
+        """Yield a function like :meth:`read_state` that is faster for successive paths in the same folder."""
+        with self._access.looked_up_in_turn() as look_up:
+            yield lambda path: self._read_state(path, look_up)
+
+    def _read_state(self, path: bytes, look_up: Callable[[bytes], DirectoryEntry]) -> State:
+        """Return the state of a path, which the function ``look_up`` looks up, as :meth:`read_state` does."""
         if _find_exceeded_limit(path.rpartition(b"/")[0]) is not None:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         try:
-            entry = self._access.look_up(path)
+            entry = look_up(path)
         except (FileNotFoundError, NotADirectoryError):
             # The path was deleted, or a folder above it became a file.
             return None
         if stat.S_ISDIR(entry.mode):
             return FOLDER
-        if stat.S_ISREG(entry.mode) and self._ignore_rules.matching_pattern(os.path.basename(path)) is None:
+        if stat.S_ISREG(entry.mode) and self._ignore_rules.matching_pattern(entry.name) is None:
             return entry.stat_data
         return None
 

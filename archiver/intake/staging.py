@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from archiver.documents import integrity
-from archiver.errors import ArchiverError
+from archiver.errors import ArchiverError, StorageError
 from archiver.intake.folder.access import FolderAccess
 from archiver.intake.path_reasons import UNREADABLE_FILE
 from archiver.intake.snapshot import SkippedPath
@@ -22,6 +22,24 @@ class ReadingStopped(Exception):
 
 class _Held(Exception):
     """A process of this machine has the file open for writing."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingOrder:
+    """Files to be read; paths are relative to the watched folder."""
+
+    paths: Sequence[bytes]
+    #: Those that are read even if a process has them open for writing.
+    overdue: set[bytes] = field(default_factory=set)
+    #: Those whose copies only the archive's owner may read.
+    private: set[bytes] = field(default_factory=set)
+    #: The same, but only of copies that have one of these SHA-256 values, by path.
+    restricted: dict[bytes, frozenset[str]] = field(default_factory=dict)
+
+    def mark(self, path: bytes, staged: StagedCopy) -> StagedCopy:
+        """Return the copy of ``path``, marked as private if it is."""
+        is_private = path in self.private or staged.sha256 in self.restricted.get(path, ())
+        return replace(staged, is_private=True) if is_private else staged
 
 
 @dataclass(slots=True)
@@ -44,6 +62,15 @@ class StagingResult:
         self.held += part.held
         self.unreadable += part.unreadable
 
+    def select(self, paths: Collection[bytes]) -> StagingResult:
+        """Return the result for some of the files."""
+        return StagingResult(
+            {path: self.staged[path] for path in paths if path in self.staged},
+            [path for path in self.unstable if path in paths],
+            [path for path in self.held if path in paths],
+            [item for item in self.unreadable if item.path in paths],
+        )
+
 
 class FileReader:
     """A reader copying files of the watched folder into the spool, and hashing the content on the way."""
@@ -59,11 +86,10 @@ class FileReader:
         self._content = content
         self._proceed = proceed
 
-    def read(self, paths: Iterable[bytes], overdue: Container[bytes]) -> StagingResult:
-        """Copy each of ``paths`` into the spool; return the outcome for each.
+    def read(self, order: ReadingOrder) -> StagingResult:
+        """Copy the files of ``order`` into the spool; return the outcome for each.
 
-        A file that a process has open for writing is copied only if it is among ``overdue``.  The caller publishes
-        or discards the copies.
+        The caller publishes or discards the copies.
 
         Raises StorageError if the archive's disk cannot be written, ReadingStopped if ``proceed`` does; nothing is
         left in the spool then.
@@ -71,17 +97,31 @@ class FileReader:
         read = StagingResult()
         try:
             with self._access.opened_in_turn() as open_file:
-                for path in paths:
-                    self._read_one(path, open_file, path in overdue, read)
+                for path in order.paths:
+                    self._read_one(path, open_file, order, read)
         except (ArchiverError, ReadingStopped):
             self._content.discard_copies(read.staged.values())
             raise
         return read
 
-    def _read_one(self, path: bytes, open_file: _OpenFile, overdue: bool, read: StagingResult) -> None:
+    def read_and_publish(self, order: ReadingOrder) -> StagingResult:
+        """Read the files of ``order``, and publish the copies, so that the result names none in the spool.
+
+        Raises as :meth:`read` does.  Content that was published nevertheless is reused by the next attempt.
+        """
+        read = self.read(order)
+        try:
+            self._content.publish_copies(read.staged.values())
+        except StorageError:
+            self._content.discard_copies(read.staged.values())
+            raise
+        read.staged = {path: replace(copy, spool_path=None) for path, copy in read.staged.items()}
+        return read
+
+    def _read_one(self, path: bytes, open_file: _OpenFile, order: ReadingOrder, read: StagingResult) -> None:
         """Copy a file, and add the outcome to ``read``; raises StorageError or ReadingStopped."""
         try:
-            read.staged[path] = self._stage(path, open_file, overdue)
+            read.staged[path] = order.mark(path, self._stage(path, open_file, path in order.overdue))
         except _Held:
             read.held.append(path)
         except (SourceChanged, FileNotFoundError, NotADirectoryError):

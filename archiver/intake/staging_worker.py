@@ -1,4 +1,4 @@
-"""Read many small files in child processes.
+"""Read and publish many small files in child processes.
 
 A small file costs a dozen system calls and hardly any waiting, so that the threads of one Python process spend
 their time passing the interpreter's lock to each other: 20,000 files took 10 s of system time in futexes.  Two
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Container, Sequence
 from operator import index
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 from archiver.errors import LazyMessage, StorageError
 from archiver.intake.folder.access import DirectAccess
 from archiver.intake.snapshot import SkippedPath
-from archiver.intake.staging import FileReader, StagingResult
+from archiver.intake.staging import FileReader, ReadingOrder, StagingResult
 from archiver.store.content.objects import ContentStore, StagedCopy
 from archiver.store.content.source import StatData
 from archiver.workers import WorkerPool, WorkerProgram, expect_text, name_to_text, serve, text_to_name
@@ -40,15 +39,14 @@ class StagingProcesses:
         places = (root, os.fsencode(content.objects_folder), os.fsencode(content.spool_folder), archive)
         self._workers = WorkerPool(WorkerProgram("archiver.intake.staging_worker", places))
 
-    def read(self, paths: Sequence[bytes], overdue: Container[bytes]) -> StagingResult:
-        """Read files in a child process, with the result of :meth:`FileReader.read`.
+    def read(self, order: ReadingOrder) -> StagingResult:
+        """Read and publish files in a child process, with the result of :meth:`FileReader.read_and_publish`.
 
         Raises StorageError if the archive's disk cannot be written, WorkerProblem if the child fails or does not
         answer in time.  After a WorkerProblem, the child's copies stay in the spool until the next daemon clears
         it.
         """
-        request = [name_to_text(path) for path in paths], [name_to_text(path) for path in paths if path in overdue]
-        outcome = self._workers.call(request, _decode_outcome, _PATIENCE_SECONDS)
+        outcome = self._workers.call(_encode_order(order), _decode_outcome, _PATIENCE_SECONDS)
         if isinstance(outcome, StorageError):
             raise outcome
         return outcome
@@ -58,11 +56,31 @@ class StagingProcesses:
         self._workers.close()
 
 
+def _encode_order(order: ReadingOrder) -> dict[str, Any]:
+    """Return ``order`` in the form of a request, for :func:`_decode_order`."""
+    return {
+        "paths": list(map(name_to_text, order.paths)),
+        "overdue": list(map(name_to_text, order.overdue)),
+        "private": list(map(name_to_text, order.private)),
+        "restricted": {name_to_text(path): list(digests) for path, digests in order.restricted.items()},
+    }
+
+
+def _decode_order(request: Any) -> ReadingOrder:
+    """Return the order that a request stands for."""
+    return ReadingOrder(
+        list(map(text_to_name, request["paths"])),
+        set(map(text_to_name, request["overdue"])),
+        set(map(text_to_name, request["private"])),
+        {text_to_name(path): frozenset(digests) for path, digests in request["restricted"].items()},
+    )
+
+
 def _encode_result(result: StagingResult) -> dict[str, Any]:
     """Return ``result`` in the form of a child's answer, for :func:`_decode_outcome`."""
     return {
         "staged": [
-            (name_to_text(path), item.sha256, item.stat_data, item.spool_path, item.is_racy, item.health)
+            (name_to_text(path), item.sha256, item.stat_data, item.is_racy, item.health, item.is_private)
             for path, item in result.staged.items()
         ],
         "unstable": list(map(name_to_text, result.unstable)),
@@ -105,13 +123,14 @@ def _decode_outcome(answer: Any) -> StagingResult | StorageError:
 
 def _decode_staged(fields: Any) -> tuple[bytes, StagedCopy]:
     """Return the path and the copy from a decoded record; raises ValueError or TypeError if malformed."""
-    path, sha256, stat_data, spool_path, is_racy, health = fields
+    path, sha256, stat_data, is_racy, health, is_private = fields
     return text_to_name(path), StagedCopy(
         expect_text(sha256),
         StatData(*map(index, stat_data)),
-        None if spool_path is None else expect_text(spool_path),
-        bool(is_racy),
-        expect_text(health),
+        spool_path=None,
+        is_racy=bool(is_racy),
+        health=expect_text(health),
+        is_private=bool(is_private),
     )
 
 
@@ -137,10 +156,9 @@ def main() -> None:
         DirectAccess(root, archive or None), ContentStore(Path(os.fsdecode(objects)), Path(os.fsdecode(spool)))
     )
 
-    def answer(request: list[list[str]]) -> dict[str, Any]:
-        paths, overdue = (list(map(text_to_name, texts)) for texts in request)
+    def answer(request: Any) -> dict[str, Any]:
         try:
-            return _encode_result(reader.read(paths, frozenset(overdue)))
+            return _encode_result(reader.read_and_publish(_decode_order(request)))
         except StorageError as problem:
             return _encode_problem(problem)
 

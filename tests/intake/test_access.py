@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from archiver.intake.folder import mounts
-from archiver.intake.folder.access import ChildAccess, DirectAccess
+from archiver.intake.folder.access import DirectAccess
+from archiver.intake.folder.child_access import ChildAccess
 from archiver.store.content.root_folder import RootFolder
 from archiver.store.content.source import FileSource, SourceChanged
 from archiver.workers import WorkerProgram

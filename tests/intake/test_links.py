@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from archiver.intake.folder.access import ChildAccess, DirectAccess, FolderAccess
+from archiver.intake.folder.access import DirectAccess, FolderAccess
+from archiver.intake.folder.child_access import ChildAccess
 from archiver.store.content.source import SourceChanged
 from tests.support.site import Site, wait_until
 

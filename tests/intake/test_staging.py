@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from archiver.errors import StorageError
+from archiver.intake.staging import ReadingOrder
 from archiver.intake.staging_worker import StagingProcesses
 from archiver.store.content.objects import ContentStore
 from archiver.workers import WorkerDied
@@ -48,17 +49,16 @@ def test_what_became_of_each_file(store: ContentStore) -> None:
     (watched / "link").symlink_to("good.pdf")
     processes = staging(store)
     with open(watched / "open", "ab"):
-        read = processes.read([b"good.pdf", b"open", b"gone", b"link"], frozenset())
-        overdue = processes.read([b"open"], frozenset({b"open"}))
+        read = processes.read(ReadingOrder([b"good.pdf", b"open", b"gone", b"link"]))
+        overdue = processes.read(ReadingOrder([b"open"], overdue={b"open"}))
     processes.close()
     assert {path: item.health for path, item in read.staged.items()} == {b"good.pdf": "cut"}
     assert read.unstable == [b"gone"]
     assert [noted.path for noted in read.unreadable] == [b"link"]
     assert read.held == [b"open"]
     assert list(overdue.staged) == [b"open"]
-    spool = read.staged[b"good.pdf"].spool_path
-    assert spool is not None
-    assert Path(spool).read_bytes() == b"%PDF-1.7 cut"
+    assert store.path(read.staged[b"good.pdf"].sha256).read_bytes() == b"%PDF-1.7 cut"
+    assert list(store.spool_folder.iterdir()) == []
 
 
 @pytest.mark.needs("root", "mount")
@@ -68,9 +68,9 @@ def test_a_full_disk_is_told_as_such(store: ContentStore, tmp_path: Path) -> Non
         (tmp_path / "watched/large").write_bytes(os.urandom(200_000))
         processes = staging(store)
         with pytest.raises(StorageError, match="Cannot write to the archive disk"):
-            processes.read([b"large"], frozenset())
-        (tmp_path / "watched/small").write_bytes(b"fits")
-        assert list(processes.read([b"small"], frozenset()).staged) == [b"small"]
+            processes.read(ReadingOrder([b"large"]))
+        (tmp_path / "watched/empty").write_bytes(b"")
+        assert list(processes.read(ReadingOrder([b"empty"])).staged) == [b"empty"]
         processes.close()
     finally:
         subprocess.run(["umount", "-l", store.spool_folder], check=True)
@@ -84,9 +84,9 @@ def test_a_process_that_dies_is_an_error_and_is_replaced(
     processes = staging(store)
     monkeypatch.setattr("sys.executable", "/bin/false")
     with pytest.raises(WorkerDied):
-        processes.read([b"file"], frozenset())
+        processes.read(ReadingOrder([b"file"]))
     monkeypatch.undo()
-    assert list(processes.read([b"file"], frozenset()).staged) == [b"file"]
+    assert list(processes.read(ReadingOrder([b"file"])).staged) == [b"file"]
     processes.close()
 
 

@@ -26,8 +26,9 @@ from archiver.daemon.daily_events import journal_clock_daily
 from archiver.errors import ArchiverError
 from archiver.filings.records import RecordContext, update_sheet
 from archiver.intake.affected_groups import groups_of
-from archiver.intake.capture import CaptureJob, Capturer
+from archiver.intake.capture import Capturer
 from archiver.intake.folder.access import open_access
+from archiver.intake.group_reader import GroupToRead, ReadingJob
 from archiver.intake.ignore import IgnoreRules
 from archiver.intake.layout import Group
 from archiver.intake.scan import Scanner
@@ -62,7 +63,7 @@ def capture(config: Config, submissions: Sequence[str], drafts: Sequence[Draft] 
                 for group in groups_of(path, snapshot.archived_state(path), state, config.layout):
                     states_by_group.setdefault(group, {})[path] = state
             groups = [group for group in map(_group, submissions) if group in states_by_group]
-            jobs = [capturer.stage(group, states_by_group[group]) for group in groups]
+            jobs = capturer.stage([GroupToRead(group, states_by_group[group]) for group in groups])
             if drafts:
                 _write_mixed_batch(archive, config, jobs, drafts)
                 return
@@ -84,10 +85,10 @@ def _group(submission: str) -> Group:
 
 
 def _write_mixed_batch(
-    archive: Archive, config: Config, jobs: Sequence[CaptureJob], events: Sequence[Draft]
+    archive: Archive, config: Config, jobs: Sequence[ReadingJob], events: Sequence[Draft]
 ) -> None:
     """Write the versions and other events in one batch; ``state.db`` does not learn of it."""
-    read_jobs = [(job, job.read.result()) for job in jobs]
+    read_jobs = [(job, job.result()) for job in jobs]
     with archive.writing(0) as writer:
         drafter = VersionDrafter(archive, config.layout)
         versions: list[VersionDraft] = []

@@ -1,4 +1,4 @@
-"""Read a folder that may hang: the child process of :class:`archiver.intake.folder.access.ChildAccess`."""
+"""Read a folder that may hang: the child process of :class:`archiver.intake.folder.child_access.ChildAccess`."""
 
 from __future__ import annotations
 

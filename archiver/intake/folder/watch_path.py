@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from archiver.config.settings import Config
 from archiver.errors import ConfigError, LazyMessage
-from archiver.intake.folder.access import PATIENCE_SECONDS, ChildAccess, FolderAccess
+from archiver.intake.folder.access import FolderAccess
+from archiver.intake.folder.child_access import PATIENCE_SECONDS, ChildAccess
 from archiver.intake.seed_snapshot import open_submissions
 from archiver.store import names
 from archiver.store.archive import Archive

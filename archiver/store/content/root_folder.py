@@ -77,12 +77,12 @@ class RootFolder:
             os.close(folder_descriptor)
 
     @contextmanager
-    def parent_folder_opener(self) -> Iterator[Callable[[bytes], int]]:
+    def parent_folder_opener(self, *, skip_own_check: bool = False) -> Iterator[Callable[[bytes], int]]:
         """Yield a function that returns the descriptor of the folder of a file, given the path of the file.
 
         A folder is opened once for successive files, and closed when the function is called for a file in another
-        folder or when the block ends; the caller closes nothing.  The function raises the errors of
-        :meth:`open_folder_descriptor`.
+        folder or when the block ends; the caller closes nothing.  ``skip_own_check`` and the errors of the
+        function are those of :meth:`open_folder_descriptor`.
 
         Opening the folder again for each file made the first capture of small files a fifth slower: two threads
         passed the interpreter's lock to each other at every system call.  Use this in one thread, and for a short
@@ -97,7 +97,8 @@ class RootFolder:
             if open_folders and open_folders[0][0] != folder_path:
                 os.close(open_folders.pop()[1])
             if not open_folders:
-                open_folders.append((folder_path, self.open_folder_descriptor(folder_path, skip_own_check=True)))
+                folder_descriptor = self.open_folder_descriptor(folder_path, skip_own_check=skip_own_check)
+                open_folders.append((folder_path, folder_descriptor))
             return open_folders[0][1]
 
         try:
