@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from archiver.errors import UsageError
 from archiver.model import CHECKPOINTS, COMMON, UNFILED
@@ -158,6 +159,7 @@ def path_from_tree(encoded: bytes) -> bytes:
     return _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), encoded)
 
 
+@lru_cache(maxsize=4096)  # Files of different submissions often have the same names.
 def _tree_component(name: bytes) -> bytes:
     """Return a name of a path as held in git trees: the first byte is escaped if the name is special to git."""
     escaped_name = re.sub(rb"%(?=[0-9A-Fa-f]{2})", b"%25", name)
