@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from archiver.config.settings import LAYOUT_FILING, Config
@@ -11,8 +10,7 @@ from archiver.model import COMMON, UNFILED, Submission
 from archiver.store.names import ref_component
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """The paths captured together, as a version of a submission; named by the folders above the paths."""
 
     #: The name of the filing's folder; empty for files directly in the watched folder.

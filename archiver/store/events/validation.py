@@ -142,7 +142,7 @@ def _check_value(value: object, member_path: str, depth: int) -> None:
     elif isinstance(value, int):
         if not SMALLEST <= value <= LARGEST:
             raise UnfitValue(member_path, LazyMessage("a number larger than 64 bits"))
-    elif isinstance(value, Mapping | list | tuple):
+    elif isinstance(value, dict | list | tuple | Mapping):  # dict first: the others are slow to tell.
         if depth == _MAX_DETAILS_LEVELS:
             raise UnfitValue(
                 member_path, LazyMessage("more than {levels} levels of nesting", levels=_MAX_DETAILS_LEVELS)
@@ -160,7 +160,7 @@ def _iterate_checked_items(
 
     Raises UnfitValue if a name is not a text, or the text cannot be journalled.
     """
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict | Mapping):
         return enumerate(value)
     for member_name in value:
         if not isinstance(member_name, str):
