@@ -15,6 +15,7 @@ import pytest
 from archiver.store.failpoints import Step
 from archiver.store.git.repository import JOURNAL
 from tests.support.killed import killed_at
+from tests.support.loose_objects import unpack_all
 from tests.support.site import Site, wait_until
 
 
@@ -34,14 +35,10 @@ def _ref(site: Site) -> Path:
     return site.repository / JOURNAL
 
 
-def _object(site: Site, spec: str) -> Path:
+def _lose(site: Site, spec: str) -> None:
     oid = site.git("rev-parse", spec).stdout.strip()
-    return site.repository / "objects" / oid[:2] / oid[2:]
-
-
-def _lose(path: Path) -> None:
-    path.chmod(0o600)
-    path.unlink()
+    unpack_all(site)
+    (site.repository / "objects" / oid[:2] / oid[2:]).unlink()
 
 
 def _truncate(site: Site) -> None:
@@ -61,15 +58,15 @@ def _point_nowhere(site: Site) -> None:
 
 
 def _lose_commit(site: Site) -> None:
-    _lose(_object(site, JOURNAL))
+    _lose(site, JOURNAL)
 
 
 def _lose_event(site: Site) -> None:
-    _lose(_object(site, f"{JOURNAL}:event.json"))
+    _lose(site, f"{JOURNAL}:event.json")
 
 
 def _lose_body(site: Site) -> None:
-    _lose(_object(site, f"{JOURNAL}:body.json"))
+    _lose(site, f"{JOURNAL}:body.json")
 
 
 def _set_back(site: Site) -> None:
@@ -210,8 +207,7 @@ def test_a_tag_made_by_hand_does_not_stop_the_archive(kept: Site) -> None:
 
 
 def test_an_archive_without_any_whole_event_says_so(kept: Site) -> None:
-    for folder in kept.repository.joinpath("objects").glob("[0-9a-f][0-9a-f]"):
-        shutil.rmtree(folder)
+    shutil.rmtree(kept.repository / "objects/pack")
     (kept.archive / "index.db").unlink()
     refused = kept.run("log", code=8)
     assert "The journal has no complete event" in refused.stderr

@@ -11,6 +11,7 @@ import pytest
 from archiver.errors import JournalDamaged
 from archiver.store.git.repository import JOURNAL
 from archiver.store.repair import ref_completion
+from tests.support.loose_objects import unpack_all
 from tests.support.site import Site
 
 BRANCH, TAG, SUBMITTED = "refs/heads/filings/f/s", "refs/tags/f/s/v2", "refs/tags/f/s/submitted"
@@ -141,6 +142,7 @@ def test_an_empty_journal_is_never_replaced_by_its_former_value(two: Site) -> No
 
 def test_a_ref_whose_object_is_missing_is_not_made(two: Site, tmp_path: Path) -> None:
     oid = two.git("rev-parse", TAG).stdout.strip()
+    unpack_all(two)
     path = two.repository / "objects" / oid[:2] / oid[2:]
     path.rename(tmp_path / "kept")
     (two.repository / TAG).unlink()
