@@ -40,7 +40,7 @@ from archiver.verify.clocks import EventClock, check_clock, note_marks
 from archiver.verify.disposals import check_disposal_step
 from archiver.verify.expected import ActiveHold, ForwardReferences, JournalEntry, JournalState, LeftOutFiles
 from archiver.verify.findings import VerifyReport, untranslated
-from archiver.verify.journal_commits import list_journal_commits, read_refs_between_writes
+from archiver.verify.journal_commits import list_journal_commits, read_refs_between_writes, read_stored_events
 from archiver.verify.ref_comparison import check_packed_refs, compare_refs
 from archiver.verify.refs import read_refs
 from archiver.verify.restricted_files import apply_restriction
@@ -67,6 +67,10 @@ from archiver.verify.versions import apply_capture, check_commits
 
 #: The digest that the first event names as that of its predecessor.
 _GENESIS_DIGEST = "0" * 64
+#: How the files of the events begin that later events, or earlier ones, have to be compared with.
+_STARTS_OF_FORWARD_REFERENCES = tuple(
+    b'{"action":"%s"' % action.encode() for action in (Action.SUBMIT, Action.RESTRICT, Action.DISPOSE_PLAN)
+)
 #: The files in the commit of an event that are no attachments.
 _EVENT_FILES = {"event.json", BODY_FILE, HEAD_FILE, HEAD_SIGNATURE_FILE}
 
@@ -121,17 +125,20 @@ def _collect_forward_references(repository: Repository, commits: Sequence[str]) 
     """
     left_out_by_tag: dict[str, set[LeftOutFiles]] = {}
     planned_content = set()
-    for commit in commits:
+    for stored_event in read_stored_events(repository, commits):
         try:
-            event_bytes = repository.read(f"{commit}:event.json")
-            event = _decode_event(event_bytes, _read_body(repository, commit, event_bytes))
+            event_bytes, body_bytes = stored_event.read_event(), stored_event.read_body()
+            # In canonical JSON the action comes first; most events are captures, which need no decoding here.
+            if not (body_bytes or event_bytes).startswith(_STARTS_OF_FORWARD_REFERENCES):
+                continue
+            event = _decode_event(event_bytes, body_bytes)
             if event["action"] == Action.SUBMIT:
                 details = VersionSubmitted.from_details(event["details"])
                 left_out_by_tag.setdefault(details.version, set()).add(read_left_out_files(details))
             elif event["action"] == Action.RESTRICT:
                 planned_content.add(parse_sha256(FileRestricted.from_details(event["details"]).digest))
             elif event["action"] == Action.DISPOSE_PLAN:
-                plan = json.loads(repository.read(f"{commit}:{PLAN_FILE}"))
+                plan = json.loads(repository.read(f"{stored_event.commit}:{PLAN_FILE}"))
                 planned_content |= {sha256 for sha256, _ in plan["objects"]}
         except (KeyError, ValueError, TypeError):
             # The main pass reports unreadable events.
@@ -154,11 +161,12 @@ def _read_and_check_chain(
     """
     previous_digest, expected_seq = _GENESIS_DIGEST, 0
     previous_clock: EventClock | None = None
-    for commit in journal_state.journal_commits:
+    for stored_event in read_stored_events(repository, journal_state.journal_commits):
+        commit = stored_event.commit
         report.event_count += 1
         expected_seq += 1
         try:
-            event_bytes = repository.read(f"{commit}:event.json")
+            event_bytes = stored_event.read_event()
         except KeyError as error:
             report.add_finding("A030", f"event {expected_seq}", _describe_event_error(commit, error))
             journal_state.event_digests.append("")
@@ -173,7 +181,7 @@ def _read_and_check_chain(
             check_chain_place(event_bytes, expected_seq, journal_state, report)
         event: dict[str, Any] | None = None
         try:
-            event = _parse_event(event_bytes, _read_body(repository, commit, event_bytes), journal_state)
+            event = _parse_event(event_bytes, stored_event.read_body(), journal_state)
             if event["prev"] != previous_digest or event["seq"] != expected_seq:
                 short_digest = previous_digest[:12]
                 detail = LazyMessage(
@@ -188,11 +196,6 @@ def _read_and_check_chain(
             report.add_finding("A030", f"event {expected_seq}", _describe_event_error(commit, error))
         previous_digest = journal_state.event_digests[-1]
         yield _ChainLink(commit, expected_seq, event, has_body)
-
-
-def _read_body(repository: Repository, commit: str, event_bytes: bytes) -> bytes | None:
-    """Return the bytes of an event's ``body.json``, None in format 1; raises KeyError if missing."""
-    return repository.read(f"{commit}:{BODY_FILE}") if names_body(event_bytes) else None
 
 
 def _decode_event(event_bytes: bytes, body_bytes: bytes | None) -> dict[str, Any]:

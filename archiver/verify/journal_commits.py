@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
+from itertools import tee
+from typing import NamedTuple
 
 from archiver.errors import LazyMessage
 from archiver.store.events.event_files import BODY_FILE, names_body, read_moved_refs
@@ -53,6 +56,41 @@ def _collect_newest_moves(repository: Repository, tip: str | None) -> dict[str, 
             break
         moved_refs = read_moved_refs(event_bytes, body_bytes) | moved_refs
     return moved_refs
+
+
+class StoredEvent(NamedTuple):
+    """The files of an event, as they are in its commit."""
+
+    commit: str
+    event: bytes | None  # None if it is missing
+    body: bytes | None  # None in format 1, and if it is missing
+
+    def read_event(self) -> bytes:
+        """Return the bytes of ``event.json``; raises KeyError if it is missing."""
+        if self.event is None:
+            raise KeyError(f"{self.commit}:event.json missing")
+        return self.event
+
+    def read_body(self) -> bytes | None:
+        """Return the bytes of ``body.json``, None in format 1; raises KeyError if it is missing."""
+        if not names_body(self.read_event()):
+            return None
+        if self.body is None:
+            raise KeyError(f"{self.commit}:{BODY_FILE} missing")
+        return self.body
+
+
+def read_stored_events(repository: Repository, commits: Iterable[str]) -> Iterator[StoredEvent]:
+    """Yield the files of the events in ``commits``, many of which are requested at once.
+
+    Raises StorageError if git does not answer.
+    """
+    waiting, named = tee(commits)
+    contents = repository.read_present(
+        f"{commit}:{name}" for commit in named for name in ("event.json", BODY_FILE)
+    )
+    for commit in waiting:
+        yield StoredEvent(commit, next(contents), next(contents))
 
 
 def list_journal_commits(repository: Repository, tip: str, report: VerifyReport) -> list[str]:

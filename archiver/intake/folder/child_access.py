@@ -1,8 +1,8 @@
 """Read the watched folder by child processes, each of which may hang instead of this process.
 
 On a network filesystem a ``stat`` can wait for ever, and nothing can end a process that waits for it.  A child
-that does not answer is abandoned, and the top-level folder that it reads counts as unreadable until the child ends.
-The other top-level folders are still read.
+that does not answer is abandoned, and the top-level folder that it reads counts as unreadable until it ends.  The
+other top-level folders are still read.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -111,6 +111,35 @@ class RepositoryReader:
                 self.close()
                 raise self.commands.failed("cat-file", HANGS) from None
             yield from answers
+
+    def read_present(self, specs: Iterable[str]) -> Iterator[bytes | None]:
+        """Yield the bytes of each object, in the given order; None for one that is missing or cannot be read.
+
+        Requests many objects at once.  Raises StorageError if git does not answer.
+        """
+        waiting = iter(specs)
+        while batch := list(islice(waiting, _AHEAD)):
+            yield from self._read_batch(batch)
+
+    def _read_batch(self, specs: Sequence[str]) -> list[bytes | None]:
+        """Return the bytes of at most :data:`_AHEAD` objects, as :meth:`read_present` does."""
+        try:
+            reader = self._open_reader()
+            reader.ask(specs)
+            return [_answer_or_none(reader) for _ in specs]
+        except GitEnded:
+            # One of the objects is damaged, so that git died.
+            self.close()
+        except GitHangs:
+            self.close()
+            raise self.commands.failed("cat-file", HANGS) from None
+        contents: list[bytes | None] = []
+        for spec in specs:
+            try:
+                contents.append(self.read(spec))
+            except KeyError:
+                contents.append(None)
+        return contents
 
     def _ask(self, spec: str) -> tuple[str, str, bytes]:
         """Return id, type and bytes of an object; raises KeyError, also if git ends twice without an answer.
@@ -285,3 +314,11 @@ class RepositoryReader:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
+
+
+def _answer_or_none(reader: CatFile) -> bytes | None:
+    """Return the bytes of the next object that was requested; None if git says that it is missing."""
+    try:
+        return reader.answer()[2]
+    except KeyError:
+        return None
