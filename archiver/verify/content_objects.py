@@ -22,6 +22,8 @@ _OBJECT_PATH = re.compile(r"objects/([0-9a-f]{2})/([0-9a-f]{2})/(?P<sha256>\1\2[
 _ALLOWED_MODE = 0o444
 #: Bytes that are read and hashed at once. Each thread has a buffer of this size.
 _CHUNK_BYTES = 1 << 20
+#: A task of a hashing thread ends with the object that reaches one of these limits.
+_BATCH_OBJECTS, _BATCH_BYTES = 64, 8 << 20
 
 #: Called with the number of bytes hashed so far, and the total number of bytes to hash.
 Progress = Callable[[int, int], None]
@@ -124,15 +126,36 @@ def _hash_selected_objects(objects: Sequence[_SelectedObject], report: VerifyRep
     """
     total_bytes, hashed_bytes = sum(selected.size for selected in objects), 0
     buffers = threading.local()
+    batches = list(_batches(objects))
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        findings_or_none = pool.map(lambda selected: _check_hash(selected, buffers), objects)
-        for selected, finding in zip(objects, findings_or_none, strict=True):
-            report.hashed_objects += 1
-            report.hashed_bytes += selected.size
-            if finding is not None:
-                report.findings.append(finding)
-            hashed_bytes += selected.size
+        findings_of_batches = pool.map(lambda batch: _check_hashes(batch, buffers), batches)
+        for batch, findings in zip(batches, findings_of_batches, strict=True):
+            batch_bytes = sum(selected.size for selected in batch)
+            report.hashed_objects += len(batch)
+            report.hashed_bytes += batch_bytes
+            report.findings += findings
+            hashed_bytes += batch_bytes
             progress(hashed_bytes, total_bytes)
+
+
+def _batches(objects: Sequence[_SelectedObject]) -> Iterator[list[_SelectedObject]]:
+    """Yield ``objects`` in lists for one task of a thread each: a task costs as much as hashing a small object."""
+    batch: list[_SelectedObject] = []
+    batch_bytes = 0
+    for selected in objects:
+        batch.append(selected)
+        batch_bytes += selected.size
+        if len(batch) == _BATCH_OBJECTS or batch_bytes >= _BATCH_BYTES:
+            yield batch
+            batch, batch_bytes = [], 0
+    if batch:
+        yield batch
+
+
+def _check_hashes(objects: Sequence[_SelectedObject], buffers: threading.local) -> list[Finding]:
+    """Hash objects; return the findings, as :func:`_check_hash` does for each."""
+    findings = (_check_hash(selected, buffers) for selected in objects)
+    return [finding for finding in findings if finding is not None]
 
 
 def _check_hash(selected: _SelectedObject, buffers: threading.local) -> Finding | None:

@@ -37,12 +37,13 @@ def read_refs(repository_path: Path, report: VerifyReport) -> dict[str, str]:
     files are ignored.
     """
     refs = _read_packed_refs(repository_path, report)
+    prefix_length = len(os.fsencode(repository_path)) + 1
     for folder, _, file_names in os.walk(os.fsencode(repository_path / "refs")):
         for file_name in sorted(file_names):
             ref_path = folder + b"/" + file_name
             if file_name.endswith(b".lock"):
                 continue
-            ref = os.path.relpath(ref_path, os.fsencode(repository_path)).decode("utf-8", "replace")
+            ref = ref_path[prefix_length:].decode("utf-8", "replace")
             with open(ref_path, "rb") as stream:
                 ref_line = stream.read(_MAX_READ_BYTES)
             if _OID.fullmatch(ref_line[:-1]) and ref_line.endswith(b"\n"):

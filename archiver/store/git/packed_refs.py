@@ -59,7 +59,7 @@ def _is_whole(path: Path, *_state: int) -> bool:
     return bool(data) and _WHOLE.fullmatch(data) is not None
 
 
-def read_regular_file(path: Path, max_bytes: int = -1) -> bytes:
+def read_regular_file(path: str | os.PathLike[str], max_bytes: int = -1) -> bytes:
     """Return the bytes of a regular file, at most ``max_bytes``; raises OSError, also for a link or a pipe.
 
     Whoever owns the archive can put anything there: a pipe would let root wait for ever, and a link read for ever.
@@ -97,15 +97,16 @@ def read_with_loose(repository: Path) -> dict[str, str]:
     Git's lock files are left out: those of a transaction at work hold object ids as well.
     """
     refs = read(repository)
+    prefix_length = len(os.fspath(repository)) + 1
     for folder, _, files in os.walk(repository / "refs"):
-        for path in (Path(folder, name) for name in files if not name.endswith(".lock")):
+        for path in (f"{folder}/{name}" for name in files if not name.endswith(".lock")):
             try:
                 text = read_regular_file(path, MAX_REF_BYTES).decode("ascii").strip()
             except (OSError, ValueError):
                 # A file that cannot be read as text holds no object id.
                 continue
             if re.fullmatch("[0-9a-f]{40}", text):
-                refs[os.fspath(path.relative_to(repository))] = text
+                refs[path[prefix_length:]] = text
     return refs
 
 
