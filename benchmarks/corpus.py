@@ -33,6 +33,16 @@ def small(root: Path, files: int = 200_000, seed: int = 2) -> None:
         _write(folder / f"文件{number:06d}.bin", chance.randint(1000, 20_000), chance)
 
 
+def submissions(root: Path, count: int, files_each: int, size: int = 20_000, seed: int = 5) -> None:
+    """Many submissions of few files, as companies have: 20 submissions in each filing."""
+    chance = random.Random(seed)
+    for number in range(count):
+        folder = root / f"算法{number // 20:03d}" / f"报送{number:05d}"
+        folder.mkdir(parents=True)
+        for file_number in range(files_each):
+            _write(folder / f"材料{file_number:02d}.bin", size, chance)
+
+
 def large(root: Path, files: int = 2, size: int = 4_000_000_000, seed: int = 3) -> None:
     """Few files of gigabytes."""
     chance = random.Random(seed)

@@ -29,12 +29,16 @@ class Scale:
     large_files: int
     large_bytes: int
     materials: int
+    #: Submissions of ten files.
+    submissions: int
+    #: Submissions of a hundred small files.
+    groups: int
     #: The goals are for the full sizes: small ones measure how tools start up.
     has_goals: bool = True
 
 
-FULL = Scale(5, 4000, 1_700_000_000, 200_000, 2, 4_000_000_000, 1_000_000)
-QUICK = Scale(3, 500, 200_000_000, 5000, 1, 500_000_000, 20_000, has_goals=False)
+FULL = Scale(5, 4000, 1_700_000_000, 200_000, 2, 4_000_000_000, 1_000_000, 1000, 200)
+QUICK = Scale(3, 500, 200_000_000, 5000, 1, 500_000_000, 20_000, 200, 20, has_goals=False)
 
 
 #: It takes 5 ms to take in one file.
@@ -88,18 +92,15 @@ def mixed_corpus(folder: Path, scale: Scale) -> Iterator[Result]:
             "git add + commit": peers.git(places),
         }
         goals = {
-            "cp -r": 1.2,
-            "borg": 0.7,
+            "cp -r": 1.3,
+            "borg": 0.6,
             "restic": 0.4,
             "git-lfs": 0.35,
             "git-annex": 0.15,
             "git add + commit": 0.12,
         }
         runs = in_turns(tools, scale.rounds)
-        kept = sum(path.lstat().st_blocks for path in places.of("archiver", 0).rglob("*")) * 512
-        whole = sum(path.stat().st_blocks for path in source.rglob("*") if path.is_file()) * 512
-        note = f"Disk: the archive takes {100 * (kept / whole - 1):.2f} % more than the files."
-        yield Result(title, runs, goals, note)
+        yield Result(title, runs, goals, disk_note(places))
         for path in places.root.iterdir():
             if not path.name.endswith("0"):
                 _remove(path)
@@ -107,6 +108,57 @@ def mixed_corpus(folder: Path, scale: Scale) -> Iterator[Result]:
         yield verify(places, scale)
         yield restore(places, scale)
         yield export(places, scale)
+
+
+def disk_note(places: Places) -> str:
+    """How much more than the files the archive of the first round takes."""
+    kept = sum(path.lstat().st_blocks for path in (places.of("archiver", 0) / "archive").rglob("*")) * 512
+    whole = sum(path.stat().st_blocks for path in places.source.rglob("*") if path.is_file()) * 512
+    return f"Disk: the archive takes {100 * (kept / whole - 1):.2f} % more than the files."
+
+
+def submissions_corpus(folder: Path, scale: Scale) -> Iterator[Result]:
+    """First capture of many submissions of few files, and what a user waits for afterwards."""
+    with room(folder, "submissions", scale) as place:
+        places = Places(place / "source", place / "made")
+        places.root.mkdir()
+        corpus.submissions(places.source, scale.submissions, 10)
+        title = f"first capture, {scale.submissions:,} submissions of 10 files of 20 KB"
+        runs = in_turns(peers.quick(places), scale.rounds)
+        yield Result(title, runs, {"borg": 1.8, "restic": 0.8}, disk_note(places))
+        for path in places.root.iterdir():
+            if not path.name.endswith("0"):
+                _remove(path)
+        yield from waits(places, scale)
+    with room(folder, "groups", scale) as place:
+        places = Places(place / "source", place / "made")
+        places.root.mkdir()
+        corpus.submissions(places.source, scale.groups, 100, 5_000)
+        title = f"first capture, {scale.groups * 100:,} files of 5 KB in {scale.groups} submissions"
+        runs = in_turns(peers.quick(places), min(scale.rounds, 3))
+        yield Result(title, runs, {"borg": 1.8}, disk_note(places))
+
+
+def waits(places: Places, scale: Scale) -> Iterator[Result]:
+    """What a user waits for at so many submissions; borg's list of its one archive is there to compare with."""
+    of = places.of
+    archived = f"{of('borg', 0)}::$(borg list --short {of('borg', 0)})"
+    peer_list = Tool(lambda _: f"borg list {archived} sh:算法000/**")
+    works = {
+        "`status`": {"archiver": Tool(lambda _: f"{_archiver(places)} status"), "borg list": peer_list},
+        "`log` of one filing": {
+            "archiver": Tool(lambda _: f"{_archiver(places)} log 算法000"),
+            "borg list": peer_list,
+        },
+        "full verify": {
+            "archiver": Tool(lambda _: f"{_archiver(places)} verify"),
+            "borg": Tool(lambda _: f"borg check --verify-data {of('borg', 0)}"),
+            "restic": Tool(lambda _: f"restic -q -r {of('restic', 0)} check --read-data"),
+        },
+    }
+    for title, tools in works.items():
+        runs = in_turns(tools, scale.rounds, warm=1)
+        yield Result(f"{title}, {scale.submissions:,} submissions of 10 files", runs)
 
 
 def verify(places: Places, scale: Scale) -> Result:
@@ -197,7 +249,7 @@ def small_corpus(folder: Path, scale: Scale) -> Iterator[Result]:
         yield Result(
             f"first capture, small corpus ({scale.small_files:,} files of 1 to 20 KB)",
             in_turns(tools, rounds),
-            {"borg": 0.8, "restic": 0.5},
+            {"borg": 1.3},
         )
         again = {
             "archiver": Tool(lambda _: peers.once(places, 0)),
@@ -268,6 +320,7 @@ def deep_corpus(folder: Path, scale: Scale) -> Iterator[Result]:
 
 
 WORKS: dict[str, Callable[[Path, Scale], Iterator[Result]]] = {
+    "submissions": submissions_corpus,
     "mixed": mixed_corpus,
     "small": small_corpus,
     "large": large_corpus,
