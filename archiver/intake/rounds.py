@@ -17,7 +17,7 @@ _MAX_ROUND_BYTES = 64 << 20
 def form_rounds(groups: Iterable[GroupToRead]) -> Iterator[list[GroupToRead]]:
     """Yield ``groups`` in rounds, each of which is read and archived together.
 
-    A group over the limits has a round of its own, so that no small group waits until gigabytes are read.
+    A group over the limits is a round by itself, so that no small group waits until gigabytes are read.
     """
     round_groups: list[GroupToRead] = []
     file_count = byte_count = 0
