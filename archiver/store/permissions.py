@@ -36,9 +36,9 @@ _KEY_PREFIX = "signing_key"
 _CONTENT_FOLDER = "/lfs/objects/"
 #: The extended attributes that hold a path's access-control list, and the list that new files in a folder inherit.
 _ACL_ATTRIBUTES = ("system.posix_acl_access", "system.posix_acl_default")
-#: ``status`` examines this many entries, which takes tens of milliseconds.  More would make it slow; fewer could
-#: end before the last of the upper folders, which come first and guard everything below.
-_QUICK_CHECK_ENTRIES = 2000
+#: ``status`` examines this many entries.  More would make it slow, because many submissions have many folders;
+#: fewer could end before the last of the upper folders, which come first and guard everything below.
+_QUICK_CHECK_ENTRIES = 400
 #: From linux/fs.h.
 _FS_IOC_GETFLAGS, _FS_IOC_SETFLAGS, _FS_IMMUTABLE_FL = 0x80086601, 0x40086602, 0x00000010
 
