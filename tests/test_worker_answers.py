@@ -84,7 +84,7 @@ def sent(value: object) -> Any:
 
 def test_what_a_staging_process_sends_comes_back() -> None:
     result = StagingResult(
-        {b"\xb1\xb8/f": StagedCopy("a" * 64, StatData(1, 2, 3, 4), "/spool/x", True, "cut")},
+        {b"\xb1\xb8/f": StagedCopy("a" * 64, StatData(1, 2, 3, 4), None, True, "cut", True)},
         [b"gone\xff"],
         [b"open\n"],
         [SkippedPath(b"bad", "cannot be read: {value}", "Permission denied")],

@@ -276,10 +276,8 @@ class WatchedFolder:
             path=self._config.watch,
         )
         if self.state != watch_state.STALLED:
-            event_details = WatchStalled()
-            if missed_path is not None:
-                event_details = WatchStalled(path=names.name_as_text(missed_path), missed=missed_count)
-            self._journal_event(Draft("watch", event_details))
+            missed_name = None if missed_path is None else names.name_as_text(missed_path)
+            self._journal_event(Draft("watch", WatchStalled(path=missed_name, missed=missed_count or None)))
         self._restart_watch()
 
     def _restart_watch(self) -> None:

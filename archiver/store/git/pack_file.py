@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import struct
 import zlib
 from collections.abc import Sequence
@@ -52,7 +51,7 @@ class PackWriter:
     def __init__(self, objects_folder: str) -> None:
         """Begin a pack for the repository whose objects are in ``objects_folder``."""
         self._folder = f"{objects_folder}/pack"
-        self._temporary_path = f"{self._folder}/{_TEMPORARY_NAME}{secrets.token_hex(6)}"
+        self._temporary_path = f"{self._folder}/{_TEMPORARY_NAME}{os.urandom(6).hex()}"
         #: By the hexadecimal object id.
         self._entries: dict[str, _PackEntry] = {}
         self._file: IO[bytes] | None = None

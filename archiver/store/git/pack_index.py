@@ -7,6 +7,8 @@ import struct
 from pathlib import Path
 from typing import NamedTuple
 
+from archiver.path_existence import is_there
+
 _MAGIC_AND_VERSION = b"\xfftOc\0\0\0\2"
 _FAN_OUT_BYTES = 256 * 4
 _OID_BYTES = 20
@@ -29,7 +31,7 @@ def list_packs(repository: Path) -> list[PackSize]:
     packs = []
     for path in folder.glob("pack-*.idx"):
         count = _read_object_count(path)
-        if count is not None and not path.with_suffix(".keep").exists():
+        if count is not None and not is_there(path.with_suffix(".keep")):
             packs.append(PackSize(path.stem, count))
     return packs
 
