@@ -21,8 +21,8 @@ from archiver.intake import staging_worker
 from archiver.intake.folder import entries
 from archiver.intake.snapshot import SkippedPath
 from archiver.intake.staging import StagingResult
-from archiver.store.content.objects import StagedCopy
 from archiver.store.content.source import StatData
+from archiver.store.content.spool import StagedCopy
 
 REFUSED = (TypeError, ValueError, LookupError, AttributeError)
 #: Words of our own answers, so that what is made up comes close to them.

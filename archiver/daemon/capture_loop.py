@@ -212,7 +212,7 @@ class Daemon:
         grant_group_access(self._config, self._report)
         with self._archive.writing(self._lock_timeout):
             # Before a file is read, writing() refuses refs that contradict the journal.
-            self._archive.content.clear_spool()
+            self._archive.content.spool.clear()
         upkeep.report_unread_events(self._archive, self._report)
         self._accept_folder()
         upkeep.report_waiting_promise(self._archive, self._config, self._report)

@@ -19,8 +19,9 @@ from archiver.intake.layout import Group, locate_path
 from archiver.intake.snapshot import State
 from archiver.intake.staging import FileReader, ReadingOrder, ReadingStopped, StagingResult
 from archiver.intake.staging_worker import StagingProcesses
-from archiver.store.content.objects import ContentStore, StagedCopy
+from archiver.store.content.objects import ContentStore
 from archiver.store.content.source import StatData
+from archiver.store.content.spool import StagedCopy
 from archiver.store.index.restrictions import FilePlace
 from archiver.store.sensitive import matching_pattern
 from archiver.workers import WorkerProblem
@@ -214,7 +215,7 @@ class GroupReader:
             for reading in readings:
                 if not reading.read.cancel() and reading.read.exception() is None:
                     whole.add(reading.read.result())
-            self._content.discard_copies(whole.staged.values())
+            self._content.spool.discard_copies(whole.staged.values())
             raise
         outcomes: _RoundOutcome = {}
         for group in groups:
@@ -230,7 +231,7 @@ class GroupReader:
         """
         results = {group: result for group, result in outcomes.items() if isinstance(result, StagingResult)}
         copies = {path: copy for result in results.values() for path, copy in result.staged.items()}
-        self._content.discard_copies(copy for path, copy in staged.items() if path not in copies)
+        self._content.spool.discard_copies(copy for path, copy in staged.items() if path not in copies)
         try:
             self._content.publish_copies(copies.values())
         except StorageError:
@@ -238,7 +239,7 @@ class GroupReader:
                 try:
                     self._content.publish_copies(result.staged.values())
                 except StorageError as error:
-                    self._content.discard_copies(result.staged.values())
+                    self._content.spool.discard_copies(result.staged.values())
                     outcomes[group] = error
         for copy in copies.values():
             if copy.is_private:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from archiver.documents import integrity
 from archiver.errors import ArchiverError, StorageError
 from archiver.intake.folder.access import FolderAccess
 from archiver.intake.path_reasons import UNREADABLE_FILE
 from archiver.intake.snapshot import SkippedPath
-from archiver.store.content.objects import ContentStore, StagedCopy
+from archiver.store.content.objects import ContentStore
 from archiver.store.content.source import Source, SourceChanged
+from archiver.store.content.spool import StagedCopy
 
 _OpenFile = Callable[[bytes], Source]
 
@@ -39,7 +40,7 @@ class ReadingOrder:
     def mark(self, path: bytes, staged: StagedCopy) -> StagedCopy:
         """Return the copy of ``path``, marked as private if it is."""
         is_private = path in self.private or staged.sha256 in self.restricted.get(path, ())
-        return replace(staged, is_private=True) if is_private else staged
+        return staged._replace(is_private=True) if is_private else staged
 
 
 @dataclass(slots=True)
@@ -100,7 +101,7 @@ class FileReader:
                 for path in order.paths:
                     self._read_one(path, open_file, order, read)
         except (ArchiverError, ReadingStopped):
-            self._content.discard_copies(read.staged.values())
+            self._content.spool.discard_copies(read.staged.values())
             raise
         return read
 
@@ -113,9 +114,9 @@ class FileReader:
         try:
             self._content.publish_copies(read.staged.values())
         except StorageError:
-            self._content.discard_copies(read.staged.values())
+            self._content.spool.discard_copies(read.staged.values())
             raise
-        read.staged = {path: replace(copy, spool_path=None) for path, copy in read.staged.items()}
+        read.staged = {path: copy._replace(spool_path=None) for path, copy in read.staged.items()}
         return read
 
     def _read_one(self, path: bytes, open_file: _OpenFile, order: ReadingOrder, read: StagingResult) -> None:
@@ -140,8 +141,8 @@ class FileReader:
         try:
             if source.is_being_written and not overdue:
                 raise _Held
-            staged = self._content.stage_copy(source, self._proceed)
+            staged = self._content.spool.stage_copy(source, self._proceed)
         finally:
             source.close()
         defect = integrity.find_defect(staged.spool_path, path)
-        return replace(staged, health=defect) if defect else staged
+        return staged._replace(health=defect) if defect else staged

@@ -17,8 +17,9 @@ from archiver.errors import LazyMessage, StorageError
 from archiver.intake.folder.access import DirectAccess
 from archiver.intake.snapshot import SkippedPath
 from archiver.intake.staging import FileReader, ReadingOrder, StagingResult
-from archiver.store.content.objects import ContentStore, StagedCopy
+from archiver.store.content.objects import ContentStore
 from archiver.store.content.source import StatData
+from archiver.store.content.spool import StagedCopy
 from archiver.workers import WorkerPool, WorkerProgram, expect_text, name_to_text, serve, text_to_name
 
 #: The time limit for a batch of small files on a local disk.  A healthy disk takes a second; one that retries a
@@ -36,7 +37,7 @@ class StagingProcesses:
 
         ``archive`` is the archive's folder, whose files are never read; empty if none is to be left out.
         """
-        places = (root, os.fsencode(content.objects_folder), os.fsencode(content.spool_folder), archive)
+        places = (root, os.fsencode(content.objects_folder), os.fsencode(content.spool.folder), archive)
         self._workers = WorkerPool(WorkerProgram("archiver.intake.staging_worker", places))
 
     def read(self, order: ReadingOrder) -> StagingResult:

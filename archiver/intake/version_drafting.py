@@ -11,7 +11,7 @@ from archiver.intake.layout import Group, locate_path
 from archiver.intake.snapshot import FOLDER, State
 from archiver.model import Change, Material, Op, Submission, Version
 from archiver.store.archive import Archive
-from archiver.store.content.objects import StagedCopy
+from archiver.store.content.spool import StagedCopy
 from archiver.store.writing.drafts import Totals, VersionDraft
 
 

@@ -45,7 +45,7 @@ def reader(store: ContentStore, stopping: threading.Event) -> Iterator[GroupRead
 
 
 def watched(store: ContentStore) -> Path:
-    return store.spool_folder.parent / "watched"
+    return store.spool.folder.parent / "watched"
 
 
 def write(store: ContentStore, path: str, content: bytes) -> bytes:
@@ -79,7 +79,7 @@ def test_each_group_gets_what_became_of_its_own_files(store: ContentStore, reade
     found = results(reader, groups)
     assert [sorted(result.staged) for result in found] == [paths[:2], paths[2:3], paths[4:]]
     assert [result.unstable for result in found] == [[], [paths[3]], []]
-    assert list(store.spool_folder.iterdir()) == []
+    assert list(store.spool.folder.iterdir()) == []
     for result in found:
         for copy in result.staged.values():
             assert store.is_intact(copy.sha256, copy.stat_data.size)
@@ -110,7 +110,7 @@ def test_content_that_cannot_be_published_concerns_its_group_only(
     assert store.has_object(hashlib.sha256(b"good").hexdigest(), 4)
     with pytest.raises(StorageError, match="Cannot write to the archive disk"):
         jobs[1].result()
-    assert list(store.spool_folder.iterdir()) == []
+    assert list(store.spool.folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("many", [False, pytest.param(True, marks=pytest.mark.needs("processes"))])
@@ -134,7 +134,7 @@ def test_private_content_is_private_whoever_else_has_it(
     assert mode_of(store, b"salary") == 0o400
     assert mode_of(store, b"by mistake") == 0o400
     assert mode_of(store, b"public") == 0o444
-    assert list(store.spool_folder.iterdir()) == []
+    assert list(store.spool.folder.iterdir()) == []
 
 
 def test_stopping_leaves_no_copy(store: ContentStore, reader: GroupReader, stopping: threading.Event) -> None:
@@ -143,7 +143,7 @@ def test_stopping_leaves_no_copy(store: ContentStore, reader: GroupReader, stopp
     stopping.set()
     with pytest.raises(ReadingStopped):
         results(reader, groups)
-    assert list(store.spool_folder.iterdir()) == []
+    assert list(store.spool.folder.iterdir()) == []
 
 
 @pytest.mark.needs("root", "mount")
@@ -151,12 +151,12 @@ def test_a_full_disk_concerns_the_groups_of_its_order(store: ContentStore, reade
     import subprocess
 
     subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=900k", "tmpfs", store.spool_folder.parent / "spool"], check=True
+        ["mount", "-t", "tmpfs", "-o", "size=900k", "tmpfs", store.spool.folder.parent / "spool"], check=True
     )
     try:
         store.objects_folder.rmdir()
-        inside = ContentStore(store.spool_folder / "objects", store.spool_folder / "copies")
-        for folder in (inside.objects_folder, inside.spool_folder):
+        inside = ContentStore(store.spool.folder / "objects", store.spool.folder / "copies")
+        for folder in (inside.objects_folder, inside.spool.folder):
             folder.mkdir()
         large = write(store, "f/large/a", os.urandom(2 << 20))
         small = write(store, "f/small/a", b"fits")
@@ -167,4 +167,4 @@ def test_a_full_disk_concerns_the_groups_of_its_order(store: ContentStore, reade
         assert list(jobs[1].result().staged) == [small]
         made.close()
     finally:
-        subprocess.run(["umount", "-l", store.spool_folder], check=True)
+        subprocess.run(["umount", "-l", store.spool.folder], check=True)

@@ -25,7 +25,7 @@ def store(tmp_path: Path) -> ContentStore:
 
 
 def staging(store: ContentStore) -> StagingProcesses:
-    return StagingProcesses(os.fsencode(store.spool_folder.parent / "watched"), store)
+    return StagingProcesses(os.fsencode(store.spool.folder.parent / "watched"), store)
 
 
 def test_many_files_come_back_as_they_were(site: Site) -> None:
@@ -43,7 +43,7 @@ def test_many_files_come_back_as_they_were(site: Site) -> None:
 
 @pytest.mark.needs("processes")
 def test_what_became_of_each_file(store: ContentStore) -> None:
-    watched = store.spool_folder.parent / "watched"
+    watched = store.spool.folder.parent / "watched"
     (watched / "good.pdf").write_bytes(b"%PDF-1.7 cut")
     (watched / "open").write_bytes(b"x")
     (watched / "link").symlink_to("good.pdf")
@@ -58,12 +58,12 @@ def test_what_became_of_each_file(store: ContentStore) -> None:
     assert read.held == [b"open"]
     assert list(overdue.staged) == [b"open"]
     assert store.path(read.staged[b"good.pdf"].sha256).read_bytes() == b"%PDF-1.7 cut"
-    assert list(store.spool_folder.iterdir()) == []
+    assert list(store.spool.folder.iterdir()) == []
 
 
 @pytest.mark.needs("root", "mount")
 def test_a_full_disk_is_told_as_such(store: ContentStore, tmp_path: Path) -> None:
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", store.spool_folder], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", store.spool.folder], check=True)
     try:
         (tmp_path / "watched/large").write_bytes(os.urandom(200_000))
         processes = staging(store)
@@ -73,14 +73,14 @@ def test_a_full_disk_is_told_as_such(store: ContentStore, tmp_path: Path) -> Non
         assert list(processes.read(ReadingOrder([b"empty"])).staged) == [b"empty"]
         processes.close()
     finally:
-        subprocess.run(["umount", "-l", store.spool_folder], check=True)
+        subprocess.run(["umount", "-l", store.spool.folder], check=True)
 
 
 @pytest.mark.needs("processes")
 def test_a_process_that_dies_is_an_error_and_is_replaced(
     store: ContentStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (store.spool_folder.parent / "watched/file").write_bytes(b"x")
+    (store.spool.folder.parent / "watched/file").write_bytes(b"x")
     processes = staging(store)
     monkeypatch.setattr("sys.executable", "/bin/false")
     with pytest.raises(WorkerDied):

@@ -56,7 +56,7 @@ def opened(path: Path) -> FileSource:
 def test_stored_bytes_are_the_hashed_bytes(content: ContentStore, tmp_path: Path) -> None:
     data = os.urandom(3_000_001)
     (tmp_path / "f").write_bytes(data)
-    staged = content.stage_copy(opened(tmp_path / "f"))
+    staged = content.spool.stage_copy(opened(tmp_path / "f"))
     assert not content.has_object(staged.sha256, len(data))
     content.publish_copies([staged])
     path = content.path(staged.sha256)
@@ -64,13 +64,13 @@ def test_stored_bytes_are_the_hashed_bytes(content: ContentStore, tmp_path: Path
     assert path.read_bytes() == data
     assert stat.S_IMODE(path.stat().st_mode) == 0o444
     assert b"".join(content.read_chunks(staged.sha256)) == data
-    assert list(content.spool_folder.iterdir()) == []
+    assert list(content.spool.folder.iterdir()) == []
 
 
 def test_deletions_that_cannot_be_made_durable_are_a_storage_error(content: ContentStore, tmp_path: Path) -> None:
     """Without a free descriptor an object can be deleted, but its folder cannot be opened to be synced."""
     (tmp_path / "f").write_bytes(b"data")
-    staged = content.stage_copy(opened(tmp_path / "f"))
+    staged = content.spool.stage_copy(opened(tmp_path / "f"))
     content.publish_copies([staged])
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
@@ -86,11 +86,11 @@ def test_deletions_that_cannot_be_made_durable_are_a_storage_error(content: Cont
 
 def test_a_copy_that_vanished_from_the_spool_is_a_storage_error(content: ContentStore, tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"data")
-    staged = content.stage_copy(opened(tmp_path / "f"))
+    staged = content.spool.stage_copy(opened(tmp_path / "f"))
     os.unlink(staged.spool_path or "")
     with pytest.raises(StorageError, match="Cannot write to the archive disk"):
         content.publish_copies([staged])
-    content.publish_copies([content.stage_copy(opened(tmp_path / "f"))])
+    content.publish_copies([content.spool.stage_copy(opened(tmp_path / "f"))])
     # An attempt that failed in the middle is repeated: what it has published is there.
     content.publish_copies([staged])
 
@@ -98,11 +98,11 @@ def test_a_copy_that_vanished_from_the_spool_is_a_storage_error(content: Content
 def test_the_same_content_is_stored_once(content: ContentStore, tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).write_bytes(b"same")
-    one, two = (content.stage_copy(opened(tmp_path / name)) for name in ("a", "b"))
+    one, two = (content.spool.stage_copy(opened(tmp_path / name)) for name in ("a", "b"))
     content.publish_copies([one, two])
-    content.publish_copies([content.stage_copy(opened(tmp_path / "a"))])
+    content.publish_copies([content.spool.stage_copy(opened(tmp_path / "a"))])
     assert len([p for p in content.objects_folder.rglob("*") if p.is_file()]) == 1
-    assert list(content.spool_folder.iterdir()) == []
+    assert list(content.spool.folder.iterdir()) == []
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_archived_torn(content: ContentStore, tmp_path: Path) -> None:
@@ -119,26 +119,26 @@ def test_a_file_that_changes_while_it_is_read_is_not_archived_torn(content: Cont
     thread.start()
     try:
         with pytest.raises(SourceChanged):
-            content.stage_copy(opened(source))
+            content.spool.stage_copy(opened(source))
     finally:
         stop.set()
         thread.join()
-    assert list(content.spool_folder.iterdir()) == []
+    assert list(content.spool.folder.iterdir()) == []
 
 
 def test_a_link_or_fifo_is_never_opened_as_a_file(content: ContentStore, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/etc/passwd")
     with pytest.raises(OSError, match="symbolic links"):
-        content.stage_copy(opened(tmp_path / "link"))
+        content.spool.stage_copy(opened(tmp_path / "link"))
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(SourceChanged):
-        content.stage_copy(opened(tmp_path / "fifo"))
+        content.spool.stage_copy(opened(tmp_path / "fifo"))
 
 
 def test_reading_leaves_the_access_time_alone(content: ContentStore, tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"x")
     os.utime(tmp_path / "f", ns=(1, 2))
-    content.stage_copy(opened(tmp_path / "f"))
+    content.spool.stage_copy(opened(tmp_path / "f"))
     assert (tmp_path / "f").stat().st_atime_ns == 1
 
 

@@ -167,7 +167,7 @@ class Copier:
                 if is_large:
                     buffer.queue_write(self._order_queue(), target_descriptor, chunk)
                 else:
-                    _write_chunk(target_descriptor, chunk)
+                    write_chunk(target_descriptor, chunk)
                 for digest in digests:
                     digest.update(chunk)
         except BaseException:
@@ -204,7 +204,7 @@ def _fill_buffer(buffer_memory: memoryview, readinto: Callable[[memoryview], int
     return buffer_memory[:filled_bytes]
 
 
-def _write_chunk(target_descriptor: int, chunk: memoryview) -> None:
+def write_chunk(target_descriptor: int, chunk: memoryview) -> None:
     """Write all of ``chunk`` through the page cache; raises WriteFailed."""
     try:
         while chunk:
@@ -229,7 +229,7 @@ def _write_past_cache(target_descriptor: int, chunk: memoryview) -> None:
             raise WriteFailed(error.errno, error.strerror) from error
     if chunk:
         _set_direct(target_descriptor, enabled=False)
-        _write_chunk(target_descriptor, chunk)
+        write_chunk(target_descriptor, chunk)
 
 
 def _set_direct(target_descriptor: int, *, enabled: bool) -> bool:

@@ -1,25 +1,21 @@
 """Keep content objects: the bytes of each material once, in the layout of Git LFS.
 
-A file is read once, so that the bytes that are hashed are the bytes that are written.  The copy gets its final
-name only when its bytes are durable, so that an object with a SHA-256 for its name is complete after any crash.
+A copy in the spool becomes an object by its name, which it gets only when its bytes are durable.  So an object is
+complete after any crash.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
-from archiver import clock
 from archiver.errors import StorageError
 from archiver.path_existence import is_folder
-from archiver.store.content.copier import Copier, WriteFailed
-from archiver.store.content.source import Source, SourceChanged, StatData
+from archiver.store.content.spool import SHARED_MODE, Spool, StagedCopy
 from archiver.store.disk_errors import disk_write_error
 from archiver.store.failpoints import Step, announce_step
 from archiver.store.fsync import sync_filesystem, sync_path
@@ -28,36 +24,11 @@ from archiver.store.permissions import clear_immutable_flag
 #: How much is read at once.  Smaller chunks cost more system calls; larger ones save no time, and each thread that
 #: reads would occupy more memory.
 CHUNK_BYTES = 1 << 20
-#: Modes of an object that the reading group may read, and of a sensitive object.
-_SHARED_MODE, _OWNER_MODE = 0o444, 0o400
+#: Mode of an object that only the archive's owner may read.
+_OWNER_MODE = 0o400
 #: Up to this many files are synced one by one, because ``syncfs`` also waits for the writes of other programs.
 #: More single syncs than this take longer than one ``syncfs``.
 _MAX_SINGLE_SYNCS = 64
-
-#: Two changes of a file within this time may have the same ctime: it advances by the ticks of the kernel's clock,
-#: and the slowest one (HZ=100) has two ticks in this time.
-_TICK_NS = 20_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class StagedCopy:
-    """A copy of a file in the spool, the archive's folder for unfinished files.
-
-    It is hashed, but not durable and not archived yet.
-    """
-
-    sha256: str
-    #: The stat data of the source when it was opened.
-    stat_data: StatData
-    #: None for an empty file, for which no object is stored, and once the object is published.
-    spool_path: str | None
-    #: True if the source changed just before it was read: a second change may have the same ctime.  The stat data
-    #: would not show that change, so the file must be read again (git calls such an entry racily clean).
-    is_racy: bool = False
-    #: Code of the damage that the copy seems to have; empty for none.
-    health: str = ""
-    #: True if only the owner may read the object, because the material is sensitive.
-    is_private: bool = False
 
 
 def lfs_pointer(sha256: str, size: int) -> bytes:
@@ -80,8 +51,8 @@ class ContentStore:
         """
         self.objects_folder = objects
         self._objects_root = os.fspath(objects)
-        self.spool_folder = spool
-        #: Each thread has its own ``copier`` and ``buffer``, made when it first needs them.
+        self.spool = Spool(spool)
+        #: Each thread has its own ``buffer``, made when it first needs it.
         self._thread_local = threading.local()
 
     def path(self, sha256: str) -> Path:
@@ -114,85 +85,6 @@ class ContentStore:
             return False
         return digest.hexdigest() == sha256
 
-    def stage_copy(self, source: Source, heartbeat: Callable[[], None] = lambda: None) -> StagedCopy:
-        """Copy ``source`` into the spool, and hash the bytes that are written.
-
-        ``heartbeat`` is called before each chunk is written, to show that the copy makes progress, and may raise
-        to abandon it.  The caller passes the result to :meth:`publish_copies` or :meth:`discard_copies`, and
-        closes ``source``.
-
-        Raises SourceChanged if the source changed during the copy, OSError if it cannot be read, StorageError if
-        the archive's disk cannot be written.  Nothing is left in the spool then.
-        """
-        stat_data = source.stat_data
-        is_racy = abs(clock.wall_time_ns() - stat_data.ctime_ns) < _TICK_NS
-        if stat_data.size == 0:
-            staged_copy = StagedCopy(hashlib.sha256().hexdigest(), stat_data, None, is_racy)
-        else:
-            staged_copy = self._stage_nonempty_copy(source, is_racy, heartbeat)
-        try:
-            if not source.is_unchanged():
-                raise SourceChanged
-        except (SourceChanged, OSError):
-            self.discard_copies([staged_copy])
-            raise
-        return staged_copy
-
-    def _stage_nonempty_copy(self, source: Source, is_racy: bool, heartbeat: Callable[[], None]) -> StagedCopy:
-        """Copy a source that is not empty into a new file of the spool.
-
-        Unlike :meth:`stage_copy`, this does not check that the source is unchanged at the end.  The errors are the
-        same, and nothing is left in the spool then.
-        """
-        try:
-            spool_descriptor, spool_path = tempfile.mkstemp(dir=self.spool_folder)
-        except OSError as error:
-            raise disk_write_error(self.spool_folder, error) from error
-        is_complete = False
-        try:
-            sha256 = self._copy_and_hash(source, spool_descriptor, heartbeat)
-            os.fchmod(spool_descriptor, _SHARED_MODE)
-            is_complete = True
-        finally:
-            os.close(spool_descriptor)
-            if not is_complete:
-                os.unlink(spool_path)
-        announce_step(Step.CONTENT_STAGED)
-        return StagedCopy(sha256, source.stat_data, spool_path, is_racy)
-
-    def _copy_and_hash(self, source: Source, spool_descriptor: int, heartbeat: Callable[[], None]) -> str:
-        """Copy ``source`` to an empty file of the spool; return the SHA-256 of exactly the bytes written.
-
-        Raises SourceChanged if the source is longer or shorter than when it was opened, OSError if it cannot be
-        read, StorageError if the archive's disk cannot be written.
-        """
-        digest = hashlib.sha256()
-        expected_size = source.stat_data.size
-
-        def check_progress(copied_bytes: int) -> None:
-            """Report progress; raises SourceChanged if more bytes are copied than the source had when opened."""
-            heartbeat()
-            # Without this check, a file that grows as fast as it is read would be read for ever.
-            if copied_bytes > expected_size:
-                raise SourceChanged
-
-        try:
-            copier = self._thread_copier()
-            copied_bytes = copier.copy(source.readinto, spool_descriptor, expected_size, [digest], check_progress)
-            copier.wait()
-        except WriteFailed as error:
-            raise disk_write_error(self.spool_folder, error) from error
-        if copied_bytes != expected_size:
-            raise SourceChanged
-        return digest.hexdigest()
-
-    def _thread_copier(self) -> Copier:
-        """Return the calling thread's copier, created by the first call."""
-        if not hasattr(self._thread_local, "copier"):
-            self._thread_local.copier = Copier()
-        copier: Copier = self._thread_local.copier
-        return copier
-
     def _read_buffer(self) -> memoryview:
         """Return the calling thread's buffer of CHUNK_BYTES, created by the first call."""
         if not hasattr(self._thread_local, "buffer"):
@@ -222,7 +114,7 @@ class ContentStore:
             if spool_paths:
                 self._publish_objects(spool_paths)
         except OSError as error:
-            raise disk_write_error(self.spool_folder, error) from error
+            raise disk_write_error(self.spool.folder, error) from error
 
     def _restrict_copy_to_owner(self, copy: StagedCopy) -> None:
         """Restrict a copy, and any object with the same bytes, to the archive's owner."""
@@ -238,11 +130,11 @@ class ContentStore:
 
     def share_with_group(self, sha256: str) -> None:
         """Let the reading group read an object again; raises OSError if it is missing or immutable."""
-        os.chmod(self._object_path(sha256), _SHARED_MODE)
+        os.chmod(self._object_path(sha256), SHARED_MODE)
 
     def is_open_to_others(self, sha256: str) -> bool:
         """Return True if others than the archive's owner may read an object; raises OSError if it is missing."""
-        return os.stat(self._object_path(sha256)).st_mode & _SHARED_MODE & ~_OWNER_MODE != 0
+        return os.stat(self._object_path(sha256)).st_mode & SHARED_MODE & ~_OWNER_MODE != 0
 
     def _publish_objects(self, spool_paths: dict[str, str]) -> None:
         """Rename copies to objects that do not exist yet; ``spool_paths`` has the copy of each SHA-256.
@@ -254,13 +146,16 @@ class ContentStore:
         announce_step(Step.CONTENT_SYNCED)
         changed_folders = {self._objects_root}
         for sha256, spool_path in spool_paths.items():
-            object_path = self._object_path(sha256)
             # An object lies two folders deep: .../ab/cd/abcd...
-            inner_folder = os.path.dirname(object_path)
-            if inner_folder not in changed_folders:
+            outer_folder = f"{self._objects_root}/{sha256[:2]}"
+            inner_folder = f"{outer_folder}/{sha256[2:4]}"
+            changed_folders |= {inner_folder, outer_folder}
+            object_path = f"{inner_folder}/{sha256}"
+            try:
+                os.rename(spool_path, object_path)
+            except FileNotFoundError:
                 os.makedirs(inner_folder, exist_ok=True)
-                changed_folders |= {inner_folder, os.path.dirname(inner_folder)}
-            os.rename(spool_path, object_path)
+                os.rename(spool_path, object_path)
         announce_step(Step.CONTENT_NAMED)
         self._sync_paths(list(changed_folders))
         announce_step(Step.CONTENT_DURABLE)
@@ -275,21 +170,6 @@ class ContentStore:
             return
         for path in paths:
             sync_path(path)
-
-    def discard_copies(self, copies: Iterable[StagedCopy]) -> None:
-        """Delete copies from the spool that will not be archived; copies that are already deleted are ignored."""
-        for copy in copies:
-            if copy.spool_path is not None:
-                with suppress(FileNotFoundError):
-                    os.unlink(copy.spool_path)
-
-    def clear_spool(self) -> None:
-        """Delete all copies in the spool, which a crash left there.
-
-        The caller holds the daemon's lock: without it, another process may be using the copies.
-        """
-        for leftover_path in self.spool_folder.glob("tmp*"):
-            leftover_path.unlink(missing_ok=True)
 
     def destroy_objects(self, sha256_digests: Iterable[str]) -> None:
         """Delete objects by SHA-256 value, durably.
