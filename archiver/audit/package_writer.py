@@ -23,6 +23,7 @@ from archiver.audit.version_notes import VersionNotes
 from archiver.documents.integrity import DEFECTS
 from archiver.documents.reader import DocumentReader
 from archiver.errors import LazyMessage, StorageError
+from archiver.intake.scan_record import read_last_scan
 from archiver.intake.snapshot import SkippedPath, open_snapshot_read_only
 from archiver.model import Event, Material, Version
 from archiver.retention.policy import RetentionPolicy, decide_retention
@@ -322,7 +323,7 @@ class PackageWriter:
         snapshot = open_snapshot_read_only(self._archive)
         try:
             return {
-                "compared_at": snapshot.meta("last_scan") or None,
+                "compared_at": read_last_scan(snapshot, self._archive.root).time or None,
                 "not_archived": [self._describe_skipped_path(skipped_path) for skipped_path in snapshot.skipped()],
                 "pending": [
                     {**self._describe_skipped_path(pending_path), "since": pending_since}

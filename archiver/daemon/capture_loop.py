@@ -29,6 +29,7 @@ from archiver.intake.ignore import IgnoreRules
 from archiver.intake.layout import check_layout
 from archiver.intake.pipeline import Pipeline, Remainder
 from archiver.intake.scan import Scanner
+from archiver.intake.scan_record import ScanRecord
 from archiver.intake.seed_snapshot import seed_snapshot
 from archiver.intake.settle import Settler
 from archiver.intake.snapshot import is_from_other_history, open_snapshot
@@ -88,8 +89,10 @@ class Daemon:
             open_resources.callback(self._failures.close)
             self._access = open_access(config.watch, config.archive)
             open_resources.callback(self._access.close)
+            self._scan_record = ScanRecord(self._snapshot, archive.root)
             self._watched_folder = WatchedFolder(
-                config, self._access, self._snapshot, archive.root / "canary", report, self._journal_event
+                *(config, self._access, self._snapshot, self._scan_record.volatile_folder),
+                *(archive.root / "canary", report, self._journal_event),
             )
             open_resources.callback(self._watched_folder.stop_watching)
             self._capturer = Capturer(archive, self._snapshot, self._access, config, self._stopping)
@@ -111,18 +114,12 @@ class Daemon:
         self._is_folder_accepted = False
 
     def stop(self) -> None:
-        """Ask the daemon to end soon, even in the middle of a large file; return at once.
-
-        Call this from another thread, never in a signal handler.
-        """
+        """Ask the daemon to end soon, even in the middle of a large file; not in a signal handler."""
         self._stopping.set()
         self._watched_folder.wake()
 
     def interrupt(self) -> None:
-        """Ask the daemon to end after the current turn; return at once.
-
-        Call this from another thread, never in a signal handler.
-        """
+        """Ask the daemon to end after the current turn; return at once; not in a signal handler."""
         self._is_interrupted = True
         self._watched_folder.wake()
 
@@ -237,6 +234,7 @@ class Daemon:
         # Fails if the archive's disk is full, read-only or gone.  The next start makes a new list.
         with contextlib.suppress(sqlite3.Error, OSError):
             self._pending_list.update()
+            self._scan_record.close()
             self._watched_folder.close()
         self.close()
 
@@ -324,6 +322,7 @@ class Daemon:
         # A new snapshot is empty, and a process may have died after it wrote a version, but before its entries.
         seed_snapshot(self._snapshot, self._archive.index)
         full_scan = self.pipeline.scan(clock.monotonic_seconds())
+        self._scan_record.note(has_news=bool(full_scan.changed))
         self._last_scan_at = clock.monotonic_seconds()
         self._watched_folder.note_unwatched_folders(full_scan, clock.monotonic_seconds())
         self._watched_folder.record_scanned_folder()

@@ -11,6 +11,7 @@ from typing import Any
 from archiver import clock
 from archiver.config.settings import Config
 from archiver.intake.pipeline import Pipeline
+from archiver.intake.scan_record import read_last_scan
 from archiver.intake.snapshot import Snapshot
 from archiver.replica.replica_status import read_replication_lag
 from archiver.store.archive import Archive
@@ -65,7 +66,7 @@ def measure_gauges(
         pending=pipeline.pending_count,
         oldest_pending_seconds=pipeline.oldest_pending_seconds,
         skipped=len(snapshot.skipped()),
-        last_scan=_unix_seconds(snapshot.meta("last_scan")),
+        last_scan=_unix_seconds(read_last_scan(snapshot, archive.root).time),
         last_event=_unix_seconds(newest_event.at if newest_event else None),
         last_checkpoint=_unix_seconds(last_checkpoint_time),
         watching=watch_state_code,

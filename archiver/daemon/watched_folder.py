@@ -21,6 +21,7 @@ from archiver.intake.scan import ScanResult
 from archiver.intake.snapshot import Snapshot
 from archiver.store import names
 from archiver.store.events.capture_events import WatchedFolderLost, WatchStalled
+from archiver.store.volatile_folder import VolatileFolder
 from archiver.store.writing.drafts import Draft
 
 #: A watch is requested by path, and the kernel refuses a longer path: PATH_MAX without the slash and the NUL.
@@ -44,21 +45,22 @@ class WatchedFolder:
         config: Config,
         access: FolderAccess,
         snapshot: Snapshot,
+        volatile_folder: VolatileFolder,
         probe_folder: Path,
         report: Reporter,
         journal_event: Callable[[Draft], None],
     ) -> None:
         """Prepare to watch the folder, which may be missing; nothing is watched before :meth:`ensure_watched`.
 
-        The caller closes ``access``.  ``probe_folder`` is a folder in the archive, created if missing, in which
-        probe events are made: changes whose events show that events arrive.  ``journal_event`` writes to the
-        journal.
+        The caller closes ``access`` and ``volatile_folder``.  Probe events, which show that events arrive, are
+        made there, or else in the archive's ``probe_folder``.  ``journal_event`` writes to the journal.
 
         Raises OSError if the mounts of the system cannot be read.
         """
         self._config = config
         self._snapshot = snapshot
-        self._probe_folder = probe_folder
+        self._volatile_folder = volatile_folder
+        self._probe_folder = self._probe_folder_on_disk = probe_folder
         self._report = report
         self._journal_event = journal_event
         self._access = access
@@ -229,10 +231,7 @@ class WatchedFolder:
         return self._check_unwatched_folders(now)
 
     def _send_probe(self, watcher: Watcher, now: float) -> bool:
-        """Make a probe event; return False if a new watch was started instead.
-
-        A new watch is needed if the probe folder was removed, because its old watch ended with the folder.
-        """
+        """Make a probe event; return False if a new watch was started instead, as the folder was removed."""
         try:
             watcher.send_probe()
             self._probe_schedule.note_probe_sent(now)
@@ -246,7 +245,8 @@ class WatchedFolder:
         return True
 
     def _ensure_probe_folder(self) -> Path | None:
-        """Create the folder for probe events if missing, and return it; report a failure, and return None."""
+        """Return the folder for probe events, made if it is missing; report a failure, and return None."""
+        self._probe_folder = self._volatile_folder.ensure() or self._probe_folder_on_disk
         try:
             self._probe_folder.mkdir(exist_ok=True)
         except OSError as error:

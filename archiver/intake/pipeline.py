@@ -91,7 +91,6 @@ class Pipeline:
         self._snapshot.note_scan(start, found.skipped, found.changed)
         if not start:
             self._drop_settled(found.changed.keys())
-            self._snapshot.set_meta("last_scan", clock.format_time(clock.read_clocks().wall))
         return found
 
     def process_hints(self, hints: set[tuple[bytes, bool]], now: float) -> None:

@@ -221,21 +221,21 @@ class Snapshot:
         ``changed_paths`` are the paths that the scan found to differ from the archive.  A file that could not be
         read earlier and is not among them was deleted, and is removed from the skipped paths too.
         """
-        at_or_below_start = "(? = x'' or path = ? or (path > ? and path < ?))"
         # The byte after a slash is "0", so every path below the folder is between the last two values.
-        start_bounds = (start_folder, start_folder, start_folder + b"/", start_folder + b"0")
+        rows = self._database.execute(
+            "select source, path, template, value from skipped "
+            "where ? = x'' or path = ? or (path > ? and path < ?)",
+            (start_folder, start_folder, start_folder + b"/", start_folder + b"0"),
+        ).fetchall()
+        known = {SkippedPath(path, code, value) for source, path, code, value in rows if source == "scan"}
+        deleted = [path for source, path, _, _ in rows if source == "read" and path not in changed_paths]
+        present = set(skipped)
+        if known == present and not deleted:  # So that the disk of an idle archive can sleep.
+            return
         with self._database:
-            self._database.execute(
-                f"delete from skipped where source = 'scan' and {at_or_below_start}", start_bounds
-            )
-            unreadable_rows = self._database.execute(
-                f"select path from skipped where source = 'read' and {at_or_below_start}", start_bounds
-            )
-            self._database.executemany(
-                "delete from skipped where path = ?",
-                [skipped_row for skipped_row in unreadable_rows.fetchall() if skipped_row[0] not in changed_paths],
-            )
-            self._add_skipped(skipped, "scan")
+            gone = [skipped_path.path for skipped_path in known - present]
+            self._database.executemany("delete from skipped where path = ?", ((path,) for path in gone + deleted))
+            self._add_skipped(present, "scan")
 
     def note_unreadable(self, skipped: Iterable[SkippedPath]) -> None:
         """Add unreadable files to the skipped paths, until they are captured or deleted."""
@@ -278,9 +278,10 @@ class Snapshot:
         ]
 
     def set_meta(self, key: str, value: str) -> None:
-        """Store a text under ``key``, replacing any earlier text."""
-        with self._database:
-            self._database.execute("insert or replace into meta (key, value) values (?, ?)", (key, value))
+        """Store a text under ``key``, replacing any earlier text; the same text again writes nothing."""
+        if self.meta(key) != value:
+            with self._database:
+                self._database.execute("insert or replace into meta (key, value) values (?, ?)", (key, value))
 
     def meta(self, key: str) -> str:
         """Return the text under ``key``; empty if there is none."""

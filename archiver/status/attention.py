@@ -13,6 +13,7 @@ from archiver.daemon.watch_state import MISSING, PARTIAL, SCANS_ONLY, STALLED
 from archiver.errors import LazyMessage
 from archiver.intake.path_reasons import FAILED, GATHERING, OWN
 from archiver.intake.scan import is_unreadable
+from archiver.intake.scan_record import LastScan
 from archiver.retention import promises, unread
 from archiver.status.disk_problems import find_disk_problems
 from archiver.store import names, permissions
@@ -56,7 +57,7 @@ def find_status_problems(
     yield from _find_path_problems(health, now)
     if health.replica and (overdue_problem := health.replica.overdue_problem(now, config.replica.alert_hours)):
         yield overdue_problem
-    if health.daemon_process and _is_scan_overdue(health.last_scan_time, config.scan_minutes, now):
+    if health.daemon_process and _is_scan_overdue(health.last_scan, config.scan_minutes, now):
         yield LazyMessage.define(
             "the last full comparison of the watched folder is too long ago", code="status.scan-overdue"
         )
@@ -67,13 +68,16 @@ def find_status_problems(
     yield from _find_permission_problems(health, config)
 
 
-def _is_scan_overdue(last_scan_time: str, scan_minutes: float, now: datetime) -> bool:
+def _is_scan_overdue(last_scan: LastScan, scan_minutes: float, now: datetime) -> bool:
     """Return True if the last scan at ``now`` is too long ago for a scan every ``scan_minutes``.
 
-    Returns False before the first scan, when ``last_scan_time`` is empty.
+    Returns False before the first scan, and if the last scan is not known: a service in a container keeps its time
+    where the host does not see it.
     """
     max_scan_age = timedelta(minutes=_OVERDUE_SCAN_PERIODS * scan_minutes, seconds=_SCAN_GRACE_SECONDS)
-    return bool(last_scan_time) and now - clock.parse_time(last_scan_time) > max_scan_age
+    if not last_scan.time or not last_scan.is_known:
+        return False
+    return now - clock.parse_time(last_scan.time) > max_scan_age
 
 
 def _find_path_problems(health: HealthReport, now: datetime) -> Iterator[LazyMessage]:

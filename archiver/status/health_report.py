@@ -26,6 +26,7 @@ from archiver.filings.due.deadlines import Deadline, compute_open_deadlines
 from archiver.filings.due.reminders import find_display_alerts
 from archiver.filings.register import filings_from_events
 from archiver.filings.unrecorded_papers import UnrecordedPaper, find_unrecorded_papers
+from archiver.intake.scan_record import LastScan, read_last_scan
 from archiver.intake.snapshot import PendingEntry, SkippedPath, Snapshot, open_snapshot_read_only
 from archiver.model import UnreadEvent
 from archiver.path_existence import is_folder, is_there
@@ -76,8 +77,8 @@ class HealthReport:
     watching_reason: LazyMessage | None
     #: The process that runs the service, as people read it; None without a daemon.
     daemon_process: str | None
-    #: The time of the last scan of the watched folder; empty before the first.
-    last_scan_time: str
+    #: The last scan of the watched folder.
+    last_scan: LastScan
     #: The last problem that the daemon reported; None if it reported none.
     last_problem: LastProblem | None
     #: Paths that wait to be captured, and since when.
@@ -159,7 +160,7 @@ class HealthReport:
             "watching_reason": str(self.watching_reason) if self.watching_reason else None,
             "watching_reason_code": self.watching_reason.code if self.watching_reason else None,
             "daemon": self.daemon_process,
-            "last_scan": self.last_scan_time or None,
+            "last_scan": self.last_scan.time or None,
             "last_problem": self.last_problem.as_json() if self.last_problem else None,
             "pending_count": self.pending_count,
             "pending": [
@@ -291,7 +292,7 @@ def _build_report(archive: Archive, config: Config, snapshot: Snapshot) -> Healt
         watch_description=WATCH_STATES.get(watch_state) or WATCH_STATES[""],
         watching_reason=_read_watch_reason(snapshot) if daemon_process else None,
         daemon_process=daemon_process,
-        last_scan_time=snapshot.meta("last_scan"),
+        last_scan=read_last_scan(snapshot, archive.root),
         last_problem=read_last_problem(snapshot),
         pending_paths=pending_paths,
         pending_count=_count_pending(snapshot, len(pending_paths)),

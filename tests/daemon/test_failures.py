@@ -115,7 +115,11 @@ def test_without_a_canary_events_are_believed(site: Site, trouble: str) -> None:
     canary = site.archive / "canary"
     if trouble == "at the start":
         canary.write_text("something else")
-    code = "import archiver.intake.folder.probe_schedule as c; c.PERIOD_SECONDS = 1.0; from archiver.cli.main import run; run()"
+    code = (
+        "import archiver.intake.folder.probe_schedule as c; c.PERIOD_SECONDS = 1.0\n"
+        "import archiver.store.volatile_folder as v; v._MEMORY_FOLDER = '/nonexistent'\n"
+        "from archiver.cli.main import run; run()"
+    )
     daemon = subprocess.Popen(
         [sys.executable, "-c", code, "--config", site.config, "run", "--settle", "0.2"],
         stdout=subprocess.PIPE,

@@ -13,10 +13,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from archiver.errors import StorageError
+from archiver.errors import StorageError, disk_write_error
 from archiver.path_existence import is_folder
 from archiver.store.content.spool import SHARED_MODE, Spool, StagedCopy
-from archiver.store.disk_errors import disk_write_error
 from archiver.store.failpoints import Step, announce_step
 from archiver.store.fsync import sync_filesystem, sync_path
 from archiver.store.permissions import clear_immutable_flag

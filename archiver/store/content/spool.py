@@ -1,0 +1,188 @@
+"""The spool: the archive's folder for files that are copied but not archived yet.
+
+A file is read once, so that the bytes that are hashed are the bytes that are written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+from archiver import clock
+from archiver.errors import disk_write_error
+from archiver.store.content.copier import LARGE_FILE_BYTES, Copier, WriteFailed, write_chunk
+from archiver.store.content.source import Source, SourceChanged, StatData
+from archiver.store.failpoints import Step, announce_step
+
+#: Mode of a copy, and of an object that the reading group may read.
+SHARED_MODE = 0o444
+#: The names of copies begin with this.
+_PREFIX = "tmp"
+#: Two changes of a file within this time may have the same ctime: it advances by the ticks of the kernel's clock,
+#: and the slowest one (HZ=100) has two ticks in this time.
+_TICK_NS = 20_000_000
+
+
+class StagedCopy(NamedTuple):
+    """A copy of a file in the spool, the archive's folder for unfinished files.
+
+    It is hashed, but not durable and not archived yet.
+    """
+
+    sha256: str
+    #: The stat data of the source when it was opened.
+    stat_data: StatData
+    #: None for an empty file, for which no object is stored, and once the object is published.
+    spool_path: str | None
+    #: True if the source changed just before it was read: a second change may have the same ctime.  The stat data
+    #: would not show that change, so the file must be read again (git calls such an entry racily clean).
+    is_racy: bool = False
+    #: Code of the damage that the copy seems to have; empty for none.
+    health: str = ""
+    #: True if only the owner may read the object, because the material is sensitive.
+    is_private: bool = False
+
+
+class Spool:
+    """The folder with the copies; several threads may use one spool at the same time."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make copies in ``folder``."""
+        self.folder = folder
+        #: The names of copies begin with what those of no other spool begin with.
+        self._name_prefix = f"{os.fspath(folder)}/{_PREFIX}{os.urandom(6).hex()}-"
+        self._numbers = count()
+        #: Each thread has its own ``copier`` and ``small_buffer``, made when it first needs them.
+        self._thread_local = threading.local()
+
+    def stage_copy(self, source: Source, heartbeat: Callable[[], None] = lambda: None) -> StagedCopy:
+        """Copy ``source`` into the spool, and hash the bytes that are written.
+
+        ``heartbeat`` is called before each chunk is written, to show that the copy makes progress, and may raise
+        to abandon it.  The caller publishes the result as an object or passes it to :meth:`discard_copies`, and
+        closes ``source``.
+
+        Raises SourceChanged if the source changed during the copy, OSError if it cannot be read, StorageError if
+        the archive's disk cannot be written.  Nothing is left in the spool then.
+        """
+        stat_data = source.stat_data
+        is_racy = abs(clock.wall_time_ns() - stat_data.ctime_ns) < _TICK_NS
+        if stat_data.size == 0:
+            staged_copy = StagedCopy(hashlib.sha256().hexdigest(), stat_data, None, is_racy)
+        else:
+            staged_copy = self._stage_nonempty_copy(source, is_racy, heartbeat)
+        try:
+            if not source.is_unchanged():
+                raise SourceChanged
+        except (SourceChanged, OSError):
+            self.discard_copies([staged_copy])
+            raise
+        return staged_copy
+
+    def _stage_nonempty_copy(self, source: Source, is_racy: bool, heartbeat: Callable[[], None]) -> StagedCopy:
+        """Copy a source that is not empty into a new file of the spool.
+
+        Unlike :meth:`stage_copy`, this does not check that the source is unchanged at the end.  The errors are the
+        same, and nothing is left in the spool then.
+        """
+        spool_path = f"{self._name_prefix}{next(self._numbers)}"
+        try:
+            spool_descriptor = os.open(spool_path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise disk_write_error(self.folder, error) from error
+        is_small = source.stat_data.size < LARGE_FILE_BYTES
+        copy_and_hash = self._copy_and_hash_small if is_small else self._copy_and_hash
+        is_complete = False
+        try:
+            sha256 = copy_and_hash(source, spool_descriptor, heartbeat)
+            os.fchmod(spool_descriptor, SHARED_MODE)
+            is_complete = True
+        finally:
+            os.close(spool_descriptor)
+            if not is_complete:
+                os.unlink(spool_path)
+        announce_step(Step.CONTENT_STAGED)
+        return StagedCopy(sha256, source.stat_data, spool_path, is_racy)
+
+    def _copy_and_hash_small(self, source: Source, spool_descriptor: int, heartbeat: Callable[[], None]) -> str:
+        """Copy a source that fits into a buffer, as :meth:`_copy_and_hash` does, with fewer system calls."""
+        expected_size = source.stat_data.size
+        # One byte more than expected: a file that has grown fills it.
+        buffer = self._small_buffer()[: expected_size + 1]
+        filled_bytes = 0
+        while filled_bytes <= expected_size:
+            read_bytes = source.readinto(buffer[filled_bytes:])
+            filled_bytes += read_bytes
+            # A read of less than requested has reached the end of the file.
+            if not read_bytes or filled_bytes == expected_size:
+                break
+        if filled_bytes != expected_size:
+            raise SourceChanged
+        heartbeat()
+        content = buffer[:expected_size]
+        try:
+            write_chunk(spool_descriptor, content)
+        except WriteFailed as error:
+            raise disk_write_error(self.folder, error) from error
+        return hashlib.sha256(content).hexdigest()
+
+    def _copy_and_hash(self, source: Source, spool_descriptor: int, heartbeat: Callable[[], None]) -> str:
+        """Copy ``source`` to an empty file of the spool; return the SHA-256 of exactly the bytes written.
+
+        Raises SourceChanged if the source is longer or shorter than when it was opened, OSError if it cannot be
+        read, StorageError if the archive's disk cannot be written.
+        """
+        digest = hashlib.sha256()
+        expected_size = source.stat_data.size
+
+        def check_progress(copied_bytes: int) -> None:
+            """Report progress; raises SourceChanged if more bytes are copied than the source had when opened."""
+            heartbeat()
+            # Without this check, a file that grows as fast as it is read would be read for ever.
+            if copied_bytes > expected_size:
+                raise SourceChanged
+
+        try:
+            copier = self._thread_copier()
+            copied_bytes = copier.copy(source.readinto, spool_descriptor, expected_size, [digest], check_progress)
+            copier.wait()
+        except WriteFailed as error:
+            raise disk_write_error(self.folder, error) from error
+        if copied_bytes != expected_size:
+            raise SourceChanged
+        return digest.hexdigest()
+
+    def _thread_copier(self) -> Copier:
+        """Return the calling thread's copier, created by the first call."""
+        if not hasattr(self._thread_local, "copier"):
+            self._thread_local.copier = Copier()
+        copier: Copier = self._thread_local.copier
+        return copier
+
+    def _small_buffer(self) -> memoryview:
+        """Return the calling thread's buffer for small files, created by the first call."""
+        if not hasattr(self._thread_local, "small_buffer"):
+            self._thread_local.small_buffer = memoryview(bytearray(LARGE_FILE_BYTES))
+        buffer: memoryview = self._thread_local.small_buffer
+        return buffer
+
+    def discard_copies(self, copies: Iterable[StagedCopy]) -> None:
+        """Delete copies from the spool that will not be archived; copies that are already deleted are ignored."""
+        for copy in copies:
+            if copy.spool_path is not None:
+                with suppress(FileNotFoundError):
+                    os.unlink(copy.spool_path)
+
+    def clear(self) -> None:
+        """Delete all copies in the spool, which a crash left there.
+
+        The caller holds the daemon's lock: without it, another process may be using the copies.
+        """
+        for leftover_path in self.folder.glob(f"{_PREFIX}*"):
+            leftover_path.unlink(missing_ok=True)
