@@ -67,7 +67,8 @@ class RetentionSettingRules(DisposalRules):
         del self.world.settings.profiles[scopes[choice % len(scopes)]]
         self.write_settings()
 
-    @rule(zone=st.sampled_from([DEFAULT_TIME_ZONE, DEFAULT_TIME_ZONE, "Pacific/Honolulu", "Pacific/Kiritimati"]))
+    # Most acts happen at two in the morning (UTC), from when a day ends later in Berlin, and earlier in Kiritimati.
+    @rule(zone=st.sampled_from([DEFAULT_TIME_ZONE, DEFAULT_TIME_ZONE, "Europe/Berlin", "Pacific/Kiritimati"]))
     def configure_time_zone(self, zone: str) -> None:
         self.world.settings.time_zone = zone
         self.write_settings()
@@ -110,6 +111,14 @@ class RetentionSettingRules(DisposalRules):
                 lambda _: run_command(self.world.root, "retention", "accept", *years, exit_code=exit_code),
                 expectation._replace(error=""),
             )
+
+    @rule(number=numbers, profiles=st.tuples(PROFILES, PROFILES), crash=crashes())
+    def accept_after_change(self, number: int, profiles: tuple[str, str], crash: Crash | None) -> None:
+        """Accepts what was shown before the settings changed again."""
+        self.configure_longer(number=number, level=2, profile=profiles[0], accepts=False, crash=None)
+        self.show_waiting()
+        self.configure_longer(number=number + 1, level=1, profile=profiles[1], accepts=False, crash=None)
+        self.accept_shown(crash)
 
     @rule(number=numbers, ends_by=st.sampled_from(["acceptance", "withdrawal"]), crash=crashes(DISPOSING))
     def dispose_under_longer(self, number: int, ends_by: str, crash: Crash | None) -> None:
