@@ -74,6 +74,30 @@ def test_an_empty_batch_writes_nothing(archive: Archive) -> None:
     assert archive.repository.refs() == before
 
 
+def test_a_batch_that_is_given_up_leaves_nothing(site: Site, archive: Archive) -> None:
+    """The service is stopped in the middle of a version of many files."""
+
+    class Stopped(Exception):
+        pass
+
+    def check_stop() -> None:
+        nonlocal files
+        files += 1
+        if files == 3:
+            raise Stopped
+
+    files, before = 0, archive.repository.refs()
+    packs_before = sorted(site.repository.glob("objects/pack/*"))
+    changes = [Change(Op.ADD, b"%d" % number, "aa" * 32, 1, 1) for number in range(5)]
+    with archive.writing(0) as writer, pytest.raises(Stopped):
+        writer.write_batch([version("s", 1, None, changes)], check_stop=check_stop)
+    assert archive.repository.refs() == before
+    assert sorted(site.repository.glob("objects/pack/*")) == packs_before
+    site.write("f/s/a", "1")
+    site.catch_up()
+    site.verified()
+
+
 def test_what_settled_together_is_captured_together(site: Site) -> None:
     """Each batch takes two processes of git and two syncs, however many submissions it has."""
     for number in range(40):

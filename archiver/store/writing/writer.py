@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from enum import Enum
@@ -78,13 +78,15 @@ class Writer:
         *,
         recovered: Sequence[RefUpdate] = (),
         head_rule: HeadRule = HeadRule.IF_POSSIBLE,
+        check_stop: Callable[[], None] = lambda: None,
     ) -> list[Event]:
         """Write versions and events together: one import, one signed head, one transaction of refs.
 
         A batch is not waited for: the caller passes what it has, at most :data:`MAX_BATCH_VERSIONS` versions.  Two
         versions of one submission are in their order.  The caller has published the content objects.
         ``recovered`` are moves of refs that did not agree with the journal, which the first draft explains; they
-        are not checked by the guard's rules.
+        are not checked by the guard's rules.  ``check_stop`` is called for each changed file of a version, and may
+        raise to give the batch up: nothing is written then.
 
         Returns the events, in the order of the drafts, when all of them are durable.  After a crash, either all
         events of a batch count, or none of them does.  Raises UsageError for an event that could not be read
@@ -109,7 +111,7 @@ class Writer:
                 head = _HeadToSign(signers, head_rule) if number == len(drafts) else None
                 if isinstance(draft, VersionDraft):
                     lines = lists.enter_context(tempfile.TemporaryFile(dir=archive.spool_folder))
-                    self._add_version(objects, draft, lines, batch, head)
+                    self._add_version(objects, draft, lines, batch, head, check_stop)
                 else:
                     self._add_event(objects, draft, recovered_refs if number == 1 else {}, batch, head)
         batch.old_oids |= {update.ref: update.old for update in recovered}
@@ -154,6 +156,7 @@ class Writer:
         lines: IO[bytes],
         batch: EventBatch,
         head: _HeadToSign | None,
+        check_stop: Callable[[], None],
     ) -> None:
         """Write commit, tag and capture event of a version; ``lines`` takes its list of changes."""
         from archiver.store.events.capture_events import VersionCaptured
@@ -176,7 +179,7 @@ class Writer:
         )
         lines.writelines(encode_change_lines(draft.changes))
         base = draft.parent if draft.whole is None else None
-        files = _tree_files(base, draft.changes if draft.whole is None else draft.whole)
+        files = _tree_files(base, draft.changes if draft.whole is None else draft.whole, check_stop)
         commit = objects.write_version(message, batch.seconds, draft.parent, base, files)
         refs = {
             submission.branch: commit,
@@ -267,10 +270,13 @@ def _check_draft(draft: Draft) -> None:
     )
 
 
-def _tree_files(parent: str | None, changes: Sequence[Change]) -> Iterator[tuple[bytes, bytes | None]]:
+def _tree_files(
+    parent: str | None, changes: Sequence[Change], check_stop: Callable[[], None]
+) -> Iterator[tuple[bytes, bytes | None]]:
     """Yield the tree paths in which a version's commit differs from ``parent``, with their bytes; None deletes.
 
-    With ``parent`` None, the tree is empty at first, and gets its ``.gitattributes``.
+    With ``parent`` None, the tree is empty at first, and gets its ``.gitattributes``.  ``check_stop`` is called
+    for each change, and may raise.
     """
     # Deletions come first, because a file may have become a folder of the same name.
     for change in changes:
@@ -281,6 +287,7 @@ def _tree_files(parent: str | None, changes: Sequence[Change]) -> Iterator[tuple
     if parent is None:
         yield b".gitattributes", _ATTRIBUTES
     for change in changes:
+        check_stop()
         if change.op in (Op.ADD, Op.MODIFY, Op.RENAME) and change.sha256 is not None:
             yield _tree_name(change.path), lfs_pointer(change.sha256, change.size)
 
