@@ -24,7 +24,8 @@ from archiver.documents.integrity import DEFECTS
 from archiver.documents.reader import DocumentReader
 from archiver.errors import LazyMessage, StorageError
 from archiver.intake.scan_record import read_last_scan
-from archiver.intake.snapshot import SkippedPath, open_snapshot_read_only
+from archiver.intake.snapshot import SkippedPath
+from archiver.intake.snapshot_opening import open_snapshot_read_only
 from archiver.model import Event, Material, Version
 from archiver.retention.policy import RetentionPolicy, decide_retention
 from archiver.store import names

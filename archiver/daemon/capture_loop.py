@@ -32,7 +32,7 @@ from archiver.intake.scan import Scanner
 from archiver.intake.scan_record import ScanRecord
 from archiver.intake.seed_snapshot import seed_snapshot
 from archiver.intake.settle import Settler
-from archiver.intake.snapshot import is_from_other_history, open_snapshot
+from archiver.intake.snapshot_opening import is_from_other_history, open_snapshot
 from archiver.intake.staging import ReadingStopped
 from archiver.store import lock
 from archiver.store.archive import Archive

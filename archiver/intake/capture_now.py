@@ -25,7 +25,8 @@ from archiver.intake.layout import Group, group_of_submission, locate_path
 from archiver.intake.path_reasons import UNREADABLE_FILE, UNREADABLE_FOLDER
 from archiver.intake.scan import Scanner, ScanResult, is_unreadable
 from archiver.intake.seed_snapshot import seed_snapshot
-from archiver.intake.snapshot import SkippedPath, Snapshot, State, open_snapshot, open_snapshot_read_only
+from archiver.intake.snapshot import SkippedPath, Snapshot, State
+from archiver.intake.snapshot_opening import open_snapshot, open_snapshot_read_only
 from archiver.model import Material, Submission
 from archiver.store import names
 from archiver.store.archive import Archive

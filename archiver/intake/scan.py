@@ -24,7 +24,14 @@ from archiver.intake.path_reasons import (
     UNREADABLE_FILE,
     UNREADABLE_FOLDER,
 )
-from archiver.intake.snapshot import FOLDER, SkippedPath, Snapshot, State
+from archiver.intake.snapshot import (
+    FOLDER,
+    SkippedPath,
+    Snapshot,
+    State,
+    StoredState,
+    decode_stored_state,
+)
 from archiver.store.content.own_files import OwnFile
 from archiver.store.content.source import StatData
 
@@ -147,7 +154,7 @@ class Scanner:
         """
         entries = self._access.list_folder(folder)
         # Name -> archived state.  The loop removes each name that it finds, so that only deleted names remain.
-        unseen_states = snapshot.folder_entries(folder)
+        unseen_states = snapshot.stored_states(folder)
         prefix = folder + b"/" if folder else b""
         subfolders = []
         changed_states: dict[bytes, State] = {}
@@ -158,7 +165,7 @@ class Scanner:
             is_empty = False
             archived_state = take_archived_state(entry_name, None)
             if entry_mode & _TYPE_BITS == stat.S_IFREG and not is_own and matching_pattern(entry_name) is None:
-                if stat_data != archived_state:
+                if stat_data != archived_state and not _is_same_state(archived_state, stat_data):
                     changed_states[prefix + entry_name] = stat_data
                 continue
             entry_path = prefix + entry_name
@@ -172,7 +179,7 @@ class Scanner:
             else:
                 subfolders.append(entry_path)
                 scan_result.folders[stat_data.inode] = entry_path
-                if isinstance(archived_state, StatData):
+                if archived_state is not None and archived_state != FOLDER:
                     # The archived file was replaced by a folder.
                     changed_states[entry_path] = FOLDER
         if is_empty and folder and snapshot.archived_state(folder) != FOLDER:
@@ -209,6 +216,11 @@ class Scanner:
                 continue
             for entry_name in snapshot.folder_entries(folder):
                 scan_result.changed[folder + b"/" + entry_name if folder else entry_name] = None
+
+
+def _is_same_state(stored_state: StoredState | None, stat_data: StatData) -> bool:
+    """Return True if a stored state is the state of a file with ``stat_data``."""
+    return stored_state is not None and decode_stored_state(stored_state) == stat_data
 
 
 def _is_at_or_below(path: bytes, folder: bytes) -> bool:

@@ -6,7 +6,6 @@ for ``archiver status`` in it: pending paths, and skipped paths with the reason.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +14,8 @@ from typing import Literal, NamedTuple
 from archiver.errors import LazyMessage
 from archiver.intake.path_reasons import reason_code, reason_message
 from archiver.model import JournalPoint
-from archiver.store.archive import Archive
 from archiver.store.content.source import StatData
-from archiver.store.repair import set_aside
 from archiver.store.sqlite import (
-    IN_MEMORY,
     file_identity,
     from_stored_integer,
     open_or_recreate,
@@ -33,6 +29,8 @@ from archiver.store.sqlite import (
 FOLDER: Literal["folder"] = "folder"
 #: The state of a path: the StatData of a file, FOLDER for an empty folder, or None if neither is there.
 State = StatData | Literal["folder"] | None
+#: The same as it is stored: the columns of StatData, some of which may be bytes; see :func:`to_stored_integer`.
+StoredState = tuple[int | bytes, int | bytes, int | bytes, int | bytes] | Literal["folder"]
 
 #: To be raised with every change of the schema.
 _SCHEMA_VERSION = 3
@@ -114,11 +112,21 @@ class Snapshot:
 
     def folder_entries(self, folder: bytes) -> dict[bytes, State]:
         """Return the archived state of each name directly in a folder, by name."""
+        return {name: decode_stored_state(stored) for name, stored in self.stored_states(folder).items()}
+
+    def stored_states(self, folder: bytes) -> dict[bytes, StoredState]:
+        """Return the same as :meth:`folder_entries`, but as it is stored, to compare a million files with it.
+
+        A file is unchanged if the StatData equals the stored state, or else what :func:`decode_stored_state` makes
+        of it.
+        """
         rows = self._database.execute(
             "select name, folder, size, mtime_ns, ctime_ns, inode from entries where dir = ?", (folder,)
         )
-        # A row has the name, the folder flag, and the columns of StatData.
-        return {entry_row[0]: FOLDER if entry_row[1] else _stat_data(entry_row[2:]) for entry_row in rows}
+        return {
+            name: FOLDER if is_folder else (size, mtime, ctime, inode)
+            for name, is_folder, size, mtime, ctime, inode in rows
+        }
 
     def archived_state(self, path: bytes) -> State:
         """Return the archived state of a path; None if neither a file nor an empty folder is archived there."""
@@ -289,66 +297,17 @@ class Snapshot:
         return "" if meta_row is None else str(meta_row[0])
 
 
-def open_snapshot(archive: Archive, lock_timeout: float) -> Snapshot:
-    """Open the archive's ``state.db`` for writing, for the caller to close.
-
-    If the archive was restored to another state, so that the entries belong to another history than the journal's,
-    the database is moved to ``set-aside/``, and an empty one is opened.  The whole folder is read again then.
-    Otherwise files that only the lost history archived would count as archived.
-
-    Raises Busy or StorageError if the archive cannot be locked for writing, JournalDamaged for a damaged journal,
-    and sqlite3.Error if the database cannot be opened; nothing is set aside then.
-    """
-    path = archive.root / "state.db"
-    with contextlib.ExitStack() as open_resources:
-        snapshot = open_resources.enter_context(contextlib.closing(Snapshot(path)))
-        if not is_from_other_history(archive, snapshot):
-            if snapshot.journal_point is None and (point := archive.index.journal_point) is not None:
-                # It is new, or nothing shows that it is of this archive.
-                snapshot.bind(point)
-            # The caller closes the snapshot.
-            open_resources.pop_all()
-            return snapshot
-    with archive.writing(lock_timeout):
-        set_aside.set_aside(archive.root, path.name)
-    return Snapshot(path)
+def decode_stored_state(stored: StoredState) -> State:
+    """Return the state that :meth:`Snapshot.stored_states` returned as it is stored."""
+    return FOLDER if stored == FOLDER else _stat_data(stored)
 
 
-def open_snapshot_read_only(archive: Archive) -> Snapshot:
-    """Open the archive's ``state.db`` to read, for the caller to close; empty if it is of another history.
-
-    If the journal is damaged, the file is believed, because nothing can be compared.  Raises sqlite3.Error.
-    """
-    snapshot = Snapshot(archive.root / "state.db", read_only=True)
-    if archive.journal_damage() is None and is_from_other_history(archive, snapshot):
-        snapshot.close()
-        return Snapshot(IN_MEMORY, read_only=True)
-    return snapshot
-
-
-def is_from_other_history(archive: Archive, snapshot: Snapshot) -> bool:
-    """Return True if the journal lacks the event after which the entries were recorded.
-
-    The entries then belong to another history, for example because the repository was restored from a backup.
-
-    Raises JournalDamaged if the journal is too damaged to be searched for the event.
-    """
-    if (damage := archive.journal_damage()) is not None:
-        raise damage
-    point = snapshot.journal_point
-    return point is not None and not archive.journal.has_event(point)
-
-
-def _stat_data(stored_columns: tuple[int | bytes, ...]) -> StatData:
+def _stat_data(stored_columns: Iterable[int | bytes]) -> StatData:
     """Return the StatData in the columns size, mtime_ns, ctime_ns and inode, in this order.
 
     A number that is too large for SQLite is stored as bytes; see :func:`to_stored_integer`.
     """
-    # Such numbers are rare.  The test, and tuple.__new__ instead of the class, save time: a scan makes a million
-    # StatData.
-    if bytes in map(type, stored_columns):
-        stored_columns = tuple(map(from_stored_integer, stored_columns))
-    return tuple.__new__(StatData, stored_columns)
+    return StatData(*map(from_stored_integer, stored_columns))
 
 
 def _entry_row(path: bytes, state: StatData | Literal["folder"]) -> tuple[object, ...]:

@@ -27,7 +27,8 @@ from archiver.filings.due.reminders import find_display_alerts
 from archiver.filings.register import filings_from_events
 from archiver.filings.unrecorded_papers import UnrecordedPaper, find_unrecorded_papers
 from archiver.intake.scan_record import LastScan, read_last_scan
-from archiver.intake.snapshot import PendingEntry, SkippedPath, Snapshot, open_snapshot_read_only
+from archiver.intake.snapshot import PendingEntry, SkippedPath, Snapshot
+from archiver.intake.snapshot_opening import open_snapshot_read_only
 from archiver.model import UnreadEvent
 from archiver.path_existence import is_folder, is_there
 from archiver.replica.replica_status import ReplicaStatus, read_replica_status

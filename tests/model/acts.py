@@ -33,7 +33,8 @@ from archiver.intake.ignore import IgnoreRules
 from archiver.intake.layout import Group
 from archiver.intake.scan import Scanner
 from archiver.intake.seed_snapshot import seed_snapshot
-from archiver.intake.snapshot import State, open_snapshot
+from archiver.intake.snapshot import State
+from archiver.intake.snapshot_opening import open_snapshot
 from archiver.intake.version_drafting import VersionDrafter
 from archiver.model import COMMON
 from archiver.retention import file_restriction

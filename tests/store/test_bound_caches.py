@@ -15,7 +15,7 @@ from archiver import clock
 from archiver.config.loader import load_config
 from archiver.documents.cache import CacheOrigin, DocumentCache, open_document_cache
 from archiver.documents.document import Document
-from archiver.intake.snapshot import open_snapshot, open_snapshot_read_only
+from archiver.intake.snapshot_opening import open_snapshot, open_snapshot_read_only
 from archiver.model import JournalPoint
 from archiver.replica.bucket_settings import BucketSettings
 from archiver.replica.known_objects import ReplicatedObject, open_state, replica_state_path

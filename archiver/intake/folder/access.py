@@ -71,9 +71,8 @@ class DirectAccess:
         An entry that is deleted during the listing is left out.  Raises OSError if the folder cannot be listed,
         and OwnFile if it belongs to the archive.
         """
-        # Local names, and tuple.__new__ instead of the class, save time: a scan lists a million files.
-        new_tuple = tuple.__new__
-        make_stat_data, stat_entry = StatData.from_stat_result, os.stat
+        # Local names, and tuple.__new__ instead of the classes, save time: a scan lists a million files.
+        new_tuple, stat_entry = tuple.__new__, os.stat
         own_files = self._root_folder.own_files
         with (
             self._root_folder.opened_folder(path) as folder_descriptor,
@@ -86,9 +85,10 @@ class DirectAccess:
                 except FileNotFoundError:
                     # The file was deleted after the folder was listed.
                     continue
-                device_and_inode = (entry_stat.st_dev, entry_stat.st_ino)
-                is_own = device_and_inode in own_files.identities and own_files.contains_file(entry_stat)
-                fields = (entry_name, entry_stat.st_mode, make_stat_data(entry_stat), is_own)
+                inode = entry_stat.st_ino
+                is_own = (entry_stat.st_dev, inode) in own_files.identities and own_files.contains_file(entry_stat)
+                numbers = (entry_stat.st_size, entry_stat.st_mtime_ns, entry_stat.st_ctime_ns, inode)
+                fields = (entry_name, entry_stat.st_mode, new_tuple(StatData, numbers), is_own)
                 yield new_tuple(DirectoryEntry, fields)
 
     def list_names(self, path: bytes) -> list[bytes]:
