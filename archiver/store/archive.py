@@ -6,8 +6,9 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from archiver import clock
 from archiver.errors import ArchiverError, ConfigError, JournalDamaged, LazyMessage, StorageError
@@ -24,10 +25,11 @@ from archiver.store.index import index_files
 from archiver.store.index.queries import Index
 from archiver.store.journal import Journal, compute_compliance_time
 from archiver.store.repair import foreign_index, journal_repair, ref_completion
-from archiver.store.writing.chain_heads import agree_with_signed_head
-from archiver.store.writing.drafts import Draft
-from archiver.store.writing.head_signing import HeadSigner
-from archiver.store.writing.writer import Writer
+
+if TYPE_CHECKING:
+    # Most commands only read, and start sooner without the modules for writing.
+    from archiver.store.writing.head_signing import HeadSigner
+    from archiver.store.writing.writer import Writer
 
 
 class Archive:
@@ -72,7 +74,6 @@ class Archive:
         self.repository = Repository(self.repository_path)
         self.journal = Journal(self.repository)
         self.head_history = HeadHistory(self.journal, self.repository)
-        self.head_signer = HeadSigner(self.head_history, self.keys_folder, self.spool_folder)
         self.content = ContentStore(self.repository_path / "lfs" / "objects", self.spool_folder)
         self._notify = notify or (lambda _: None)
         self._index: Index | None = None
@@ -88,6 +89,13 @@ class Archive:
         if self._index is not None:
             self._index.close()
             self._index = None
+
+    @cached_property
+    def head_signer(self) -> HeadSigner:
+        """Return what signs the heads of this archive."""
+        from archiver.store.writing.head_signing import HeadSigner
+
+        return HeadSigner(self.head_history, self.keys_folder, self.spool_folder)
 
     @property
     def index(self) -> Index:
@@ -232,6 +240,8 @@ class Archive:
         Raises Busy if another process holds the lock after ``wait_seconds``, StorageError if nothing can be
         written, JournalDamaged if refs contradict the journal.
         """
+        from archiver.store.writing.writer import Writer
+
         with self._write_lock(wait_seconds) as held_lock:
             held_lock.may_have_written = False
             if not self._is_new and (damage := self.journal_damage()) is not None:
@@ -254,6 +264,8 @@ class Archive:
 
     def _journal_restored_settings(self, writer: Writer) -> None:
         """Journal settings and hooks restored by this process, or by another that crashed before this step."""
+        from archiver.store.writing.drafts import Draft
+
         for restored_settings in restore_settings.noted(self.root):
             writer.append(Draft("archive.git", restored_settings))
             replaced_files = ", ".join(restored_settings.replaced or ())
@@ -266,6 +278,8 @@ class Archive:
 
         Only for ``archiver reindex --accept``: nothing is checked first.  Raises Busy or StorageError.
         """
+        from archiver.store.writing.writer import Writer
+
         with self._write_lock(wait_seconds):
             yield Writer(self)
             self._damage_by_problem.clear()
@@ -289,6 +303,8 @@ class Archive:
 
         After a crash, refs that the journal names are made or moved forward first.
         """
+        from archiver.store.writing.chain_heads import agree_with_signed_head
+
         self.update_index()
         if not agree_with_signed_head(self.index, self.head_history):
             # The writer relies on the heads of chains, and somebody else has written to the index.

@@ -11,18 +11,25 @@ import os
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from archiver.errors import StorageError, disk_write_error
 from archiver.path_existence import is_folder
-from archiver.store.content.spool import SHARED_MODE, Spool, StagedCopy
 from archiver.store.failpoints import Step, announce_step
 from archiver.store.fsync import sync_filesystem, sync_path
 from archiver.store.permissions import clear_immutable_flag
 
+if TYPE_CHECKING:
+    # Most commands copy nothing, and start sooner without it.
+    from archiver.store.content.spool import Spool, StagedCopy
+
 #: How much is read at once.  Smaller chunks cost more system calls; larger ones save no time, and each thread that
 #: reads would occupy more memory.
 CHUNK_BYTES = 1 << 20
+#: Mode of a copy, and of an object that the reading group may read.
+SHARED_MODE = 0o444
 #: Mode of an object that only the archive's owner may read.
 _OWNER_MODE = 0o400
 #: Up to this many files are synced one by one, because ``syncfs`` also waits for the writes of other programs.
@@ -50,9 +57,16 @@ class ContentStore:
         """
         self.objects_folder = objects
         self._objects_root = os.fspath(objects)
-        self.spool = Spool(spool)
+        self._spool_folder = spool
         #: Each thread has its own ``buffer``, made when it first needs it.
         self._thread_local = threading.local()
+
+    @cached_property
+    def spool(self) -> Spool:
+        """Return the spool for copies that are not archived yet."""
+        from archiver.store.content.spool import Spool
+
+        return Spool(self._spool_folder)
 
     def path(self, sha256: str) -> Path:
         """Return the path of an object, whether or not the object exists."""
@@ -113,7 +127,7 @@ class ContentStore:
             if spool_paths:
                 self._publish_objects(spool_paths)
         except OSError as error:
-            raise disk_write_error(self.spool.folder, error) from error
+            raise disk_write_error(self._spool_folder, error) from error
 
     def _restrict_copy_to_owner(self, copy: StagedCopy) -> None:
         """Restrict a copy, and any object with the same bytes, to the archive's owner."""

@@ -17,11 +17,10 @@ from typing import NamedTuple
 from archiver import clock
 from archiver.errors import disk_write_error
 from archiver.store.content.copier import LARGE_FILE_BYTES, Copier, WriteFailed, write_chunk
+from archiver.store.content.objects import SHARED_MODE
 from archiver.store.content.source import Source, SourceChanged, StatData
 from archiver.store.failpoints import Step, announce_step
 
-#: Mode of a copy, and of an object that the reading group may read.
-SHARED_MODE = 0o444
 #: The names of copies begin with this.
 _PREFIX = "tmp"
 #: Two changes of a file within this time may have the same ctime: it advances by the ticks of the kernel's clock,

@@ -11,16 +11,18 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from archiver.errors import LazyMessage, StorageError, disk_write_error
 from archiver.store.failpoints import Step, announce_step
 from archiver.store.fsync import sync_filesystem
 from archiver.store.git import hooks, pack_index, repository_format
 from archiver.store.git.commands import GitCommands, OuterSetting
-from archiver.store.git.object_writer import ObjectWriter
-from archiver.store.git.pack_file import PackWriter
 from archiver.store.git.ref_transaction import ZERO, RefUpdate, commit_moves
 from archiver.store.git.repository_reader import RepositoryReader
+
+if TYPE_CHECKING:
+    from archiver.store.git.object_writer import ObjectWriter
 
 JOURNAL = "refs/heads/journal"
 
@@ -108,6 +110,10 @@ class Repository(RepositoryReader):
 
         If the block raises, nothing is written.
         """
+        # Imported here because most commands write nothing.
+        from archiver.store.git.object_writer import ObjectWriter
+        from archiver.store.git.pack_file import PackWriter
+
         pack = PackWriter(os.fspath(self.path / "objects"))
         try:
             yield ObjectWriter(pack, self._read_tree)

@@ -10,7 +10,6 @@ from archiver.model import Version
 from archiver.store import names
 from archiver.store.events.digests import name_algorithm, parse_sha256
 from archiver.store.events.event_kinds import Action
-from archiver.store.events.filing_events import SubmissionFileAdded, VersionSubmitted
 from archiver.store.index.queries import Index
 
 #: Selects the events that name such files; few submissions do, and the others need not be parsed.
@@ -64,6 +63,8 @@ class SubmissionFile(NamedTuple):
 
 def list_submission_files(index: Index, filing_name: str | None = None) -> list[SubmissionFile]:
     """Return the files about the submissions of a filing, or of all filings, in the order of the journal."""
+    from archiver.store.events.filing_events import SubmissionFileAdded, VersionSubmitted
+
     submission_files = []
     for seq, at, user, action, details_json in index.query(_SELECT_EVENTS, (filing_name,)):
         details = json.loads(details_json)

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from archiver.model import Hold, Material, Submission, SubmissionRecord, Version
 from archiver.store.events.event_kinds import Action
-from archiver.store.events.filing_events import VersionSubmitted
 from archiver.store.index.correction_rows import fold_corrections, select_corrections
 from archiver.store.sqlite import from_stored_integer
 
@@ -115,15 +114,21 @@ def _select_submission_records(
 
     ``condition`` and ``sql_parameters`` select the versions, see :func:`select_versions`.
     """
-    submitted_by_row: dict[int, list[SubmissionRecord]] = defaultdict(list)
-    corrections_by_seq = select_corrections(database)
-    for version_row_id, seq, details_json, tag, recorded_at, proven_time in database.execute(
+    rows = database.execute(
         "select h.version, h.seq, (select details from life where life.seq = h.seq), "
         f"h.tag, h.at, {proven_time_sql('h')} "
         "from submitted h join versions v on v.id = h.version join submissions s on s.id = v.submission "
         f"where {condition} order by h.at",
         sql_parameters,
-    ).fetchall():
+    ).fetchall()
+    if not rows:
+        return {}
+    # Imported here, because most versions have no record, and commands start sooner without the classes.
+    from archiver.store.events.filing_events import VersionSubmitted
+
+    submitted_by_row: dict[int, list[SubmissionRecord]] = defaultdict(list)
+    corrections_by_seq = select_corrections(database)
+    for version_row_id, seq, details_json, tag, recorded_at, proven_time in rows:
         corrected = fold_corrections(json.loads(details_json), corrections_by_seq.get(seq, ()))
         details = VersionSubmitted.from_details(corrected.details)
         submitted_by_row[version_row_id].append(
