@@ -1,5 +1,7 @@
 """The terms of the program as frozen values.
 
+Most of them are named tuples: a dataclass takes nine times as long to define, which every command would wait for.
+
 Paths of materials are ``bytes``: a file server may have names in any encoding, and a restore must bring them back
 byte for byte. :mod:`archiver.store.names` converts them to text for people and for JSON. Times are texts in RFC
 3339 and UTC.
@@ -88,8 +90,7 @@ class Op(StrEnum):
     RMDIR = "rmdir"
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """A line of ``changes.jsonl``: how a version differs from the previous version at a path.
 
     Digest, size and times are those of the new state, but for a deletion digest and size are those of the deleted
@@ -107,8 +108,7 @@ class Change:
     health: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Attachment:
+class Attachment(NamedTuple):
     """A file attached to a journal event."""
 
     name: str
@@ -116,8 +116,7 @@ class Attachment:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Actor:
+class Actor(NamedTuple):
     """The user behind an action, as the kernel identifies the process."""
 
     uid: int
@@ -128,8 +127,7 @@ class Actor:
         return self.user or f"uid {self.uid}"
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """An entry as read from the journal. docs/journal.md describes the members of the JSON."""
 
     #: The number of the event. The first event has the number 1.
@@ -163,8 +161,7 @@ class Event:
     event_class: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class JournalPoint:
+class JournalPoint(NamedTuple):
     """The last event that went into derived data.
 
     A database with an event that the journal lacks must not be used: it belongs to another archive, or to a later
@@ -179,8 +176,7 @@ class JournalPoint:
     commit: str
 
 
-@dataclass(frozen=True, slots=True)
-class UnreadEvent:
+class UnreadEvent(NamedTuple):
     """An event that is damaged or unknown to this release.
 
     It may be a hold, so nothing is disposed of while there is one.
@@ -201,8 +197,7 @@ class FieldChange(NamedTuple):
     new: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Correction:
+class Correction(NamedTuple):
     """A correction of a record (更正), or its voiding (作废)."""
 
     seq: int
@@ -217,8 +212,7 @@ class Correction:
     changes: tuple[FieldChange, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class LifeEvent:
+class LifeEvent(NamedTuple):
     """An event in the life of a filing (备案进程): a submission, a notice, a decision, a check of the review."""
 
     seq: int
@@ -237,8 +231,7 @@ class LifeEvent:
         return any(correction.is_void for correction in self.corrections)
 
 
-@dataclass(frozen=True, slots=True)
-class SubmissionRecord:
+class SubmissionRecord(NamedTuple):
     """The record of a version that was submitted to the regulator."""
 
     #: The signed tag of the submission, not the tag of the version.
@@ -270,8 +263,7 @@ class SubmissionRecord:
         return any(correction.is_void for correction in self.corrections)
 
 
-@dataclass(frozen=True, slots=True)
-class Promises:
+class Promises(NamedTuple):
     """The strictest retention ever accepted, from the journal. No later setting shortens a promise."""
 
     #: Scope -> calendar years. A scope is empty (everything), the readable name of a filing's folder, or
@@ -285,8 +277,7 @@ class Promises:
     unread: tuple[UnreadEvent, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(NamedTuple):
     """A legal hold (冻结): a named reason not to dispose of something, whatever its retention period."""
 
     name: str
@@ -305,8 +296,7 @@ class Hold:
     lift_reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(NamedTuple):
     """A durable state of a submission.
 
     ``clock``, ``superseded`` and ``ended`` are times of the compliance clock. If the first timestamp token after

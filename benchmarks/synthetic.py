@@ -115,7 +115,7 @@ class Generator:
         event, before = prepared.event, self.batch.newest
         assert before is not None
         tip = self._commit(JOURNAL, f"{event.seq} capture {tag}\n", seconds, before.commit, entries, fresh=True)
-        self.batch.newest = replace(event, commit=tip)
+        self.batch.newest = event._replace(commit=tip)
         return commit
 
     def _sign_head(self, last_event: Event) -> list[tuple[bytes, bytes]]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -122,7 +121,7 @@ def correct_record(
                 filing=record.filing,
             )
         new_values = {change.name: change.new for change in changes}
-        corrected_record = replace(record, details=correct_details(record.details, new_values))
+        corrected_record = record._replace(details=correct_details(record.details, new_values))
         events = context.archive.index.life_events(record.filing)
         corrected_events = [corrected_record if event.seq == record.seq else event for event in events]
         filing = filings_from_events(corrected_events)[record.filing]

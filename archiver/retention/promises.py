@@ -120,8 +120,7 @@ def combine_with_promise(promises: Promises, promise: RetentionPromise) -> Promi
     for scope, promised_years in promise.years_by_scope.items():
         years[scope] = max(promised_years, years.get(scope, 0))
     zones = [*promises.zones, promise.timezone] if promise.timezone else promises.zones
-    return replace(
-        promises,
+    return promises._replace(
         years=years,
         zones=tuple(dict.fromkeys(zones)),
         live=promises.live or bool(promise.hold_while_live),

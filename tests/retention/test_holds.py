@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -90,7 +89,7 @@ def test_a_hold_blocks_whatever_the_date() -> None:
     hold = Hold("h", "f", "r", None, "u", "2020-01-01T00:00:00Z")
     facts = (Submission("f", "s"), 1, "0" * 40, "2020-01-01T00:00:00Z", "2020-01-01T00:00:00Z", 1, 1, 1, 0, 0)
     free = Version(*facts, superseded="2020-01-02T00:00:00Z")
-    held = replace(free, holds=(hold,))
+    held = free._replace(holds=(hold,))
     policy = RetentionPolicy({"": (PROFILES[DEFAULT],)}, (ZoneInfo("Asia/Shanghai"),), False)
     now = datetime(2990, 1, 1, tzinfo=UTC)
     assert decide_retention(free, policy, now).is_disposable

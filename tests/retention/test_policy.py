@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -138,7 +137,7 @@ def test_no_change_of_the_configuration_moves_a_date_earlier(
     """Each configuration was in force once, and was accepted; the last one is in force now."""
     promises = Promises({}, (), False)
     facts = version(clock.format_time(captured), *([clock.format_time(captured)] if submits else []))
-    facts = replace(facts, submission=Submission("f", "s", b"f", b"s"))
+    facts = facts._replace(submission=Submission("f", "s", b"f", b"s"))
     last: RetentionDecision | None = None
     for changes in history:
         config = settings(**changes)
@@ -175,22 +174,22 @@ def test_no_event_ever_moves_a_date_earlier(captured: datetime, events: list[tup
     facts, latest = version(clock.format_time(captured)), captured
     before = decide_retention(facts, policy(), captured)
     moment, superseded = captured, False
-    facts = replace(facts, superseded=None)
+    facts = facts._replace(superseded=None)
     for kind, days in events:
         moment += timedelta(days=days)
         if kind == "submit":
             handed = SubmissionRecord("t", "2026-01-01", "first", None, None, None, "", clock.format_time(moment))
-            facts = replace(facts, submitted=(*facts.submitted, handed))
+            facts = facts._replace(submitted=(*facts.submitted, handed))
             latest = moment
         elif kind == "supersede" and not superseded:
             superseded = True
-            facts = replace(facts, superseded=clock.format_time(moment))
+            facts = facts._replace(superseded=clock.format_time(moment))
             latest = moment
         elif kind == "end":
             ends = (*facts.ended, clock.format_time(moment))
-            facts, latest = replace(facts, ended=ends, ended_wall=ends), moment
+            facts, latest = facts._replace(ended=ends, ended_wall=ends), moment
         elif kind == "hold":
-            facts = replace(facts, holds=(*facts.holds, Hold("h", "f", "r", None, "u", "")))
+            facts = facts._replace(holds=(*facts.holds, Hold("h", "f", "r", None, "u", "")))
         after = decide_retention(facts, policy(), moment)
         assert after.keep_until >= before.keep_until
         before = after

@@ -7,7 +7,6 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from enum import Enum
 from typing import IO, TYPE_CHECKING, NamedTuple
 
@@ -219,7 +218,7 @@ class Writer:
             None if parent is None else parent.commit,
             files,
         )
-        return replace(event, commit=commit)
+        return event._replace(commit=commit)
 
     def _sign_head(self, batch: EventBatch, last: PreparedEvent, head: _HeadToSign) -> HeadFiles | None:
         """Return the signed head of the batch; None if no key is usable and the head is not required."""
