@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -90,9 +90,11 @@ def _capture_once(session: Session, report: Reporter, settle_seconds: float | No
     """
     from archiver.daemon.capture_loop import Daemon
     from archiver.daemon.signal_listener import SignalListener
+    from archiver.store import maintenance
 
     keyboard_interrupt.restore_keyboard_interrupt()
-    daemon = Daemon(session.open_archive(), session.config, report, settle_seconds, session.lock_timeout)
+    archive = session.open_archive()
+    daemon = Daemon(archive, session.config, report, settle_seconds, session.lock_timeout)
     try:
         with closing(daemon), SignalListener({signal.SIGINT: daemon.stop, signal.SIGTERM: daemon.stop}):
             capture_result = daemon.run_once()
@@ -114,8 +116,13 @@ def _capture_once(session: Session, report: Reporter, settle_seconds: float | No
         raise capture_result.refusal
     if capture_result.failures:
         raise _make_not_archived_error(capture_result.failures)
-    if not capture_result.pending:
-        report("All changes are archived.")
+    if capture_result.pending:
+        return
+    report("All changes are archived.")
+    if maintenance.is_wanted(archive.repository_path):
+        # Where only scheduled runs capture, nobody else does it.  If another writer is at work, the next run does.
+        with suppress(Busy):
+            maintenance.maintain(archive, session.lock_timeout)
 
 
 def _wait_for_running_daemon(session: Session, report: Reporter) -> bool:

@@ -6,7 +6,9 @@ other; each single ref is a file, which everything that looks at all refs opens.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,6 +20,8 @@ from archiver.store.git.pack_index import PackSize, list_packs
 _BATCH_OBJECTS = 20_000
 #: So many loose objects in one of the 256 folders are worth packing; git's own housekeeping counts the same one.
 _MANY_IN_ONE_FOLDER = 8
+#: Submissions with single refs; git removes their folders when it packs the refs.
+_MANY_SUBMISSIONS = 200
 #: So many packs are worth merging.
 _MANY_PACKS = 40
 
@@ -39,11 +43,24 @@ def is_wanted(repository: Path) -> bool:
     except OSError:
         # Usually there is no such folder: new objects are written into packs.
         loose_count = 0
-    if loose_count >= _MANY_IN_ONE_FOLDER:
+    if loose_count >= _MANY_IN_ONE_FOLDER or _has_many_single_refs(repository):
         return True
     pack_count = sum(1 for _ in repository.glob("objects/pack/*.idx"))
     # Reading the sizes takes longer than counting.
     return pack_count >= _MANY_PACKS and len(choose_small_packs(list_packs(repository))) > 1
+
+
+def _has_many_single_refs(repository: Path) -> bool:
+    """Return True if the tags of many submissions are in files of their own; quick, whatever their number."""
+    submission_count = 0
+    with suppress(OSError):
+        for filing_folder in (repository / "refs" / "tags").iterdir():
+            # Anybody can put a file there; a filing has a folder.
+            with suppress(NotADirectoryError):
+                submission_count += len(os.listdir(filing_folder))
+            if submission_count >= _MANY_SUBMISSIONS:
+                return True
+    return False
 
 
 def maintain(archive: Archive, wait_seconds: float) -> Packed:

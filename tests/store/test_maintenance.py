@@ -134,6 +134,19 @@ def test_loose_objects_become_a_pack_wherever_it_is_killed(site: Site) -> None:
     assert loose(site) == 0
 
 
+def test_scheduled_runs_do_it_too(site: Site) -> None:
+    """Where no service runs, nothing else would merge the packs of years."""
+    versions(site, 0, 3)
+    for number in range(maintenance._MANY_SUBMISSIONS):
+        site.write(f"g{number % 7}/s{number}/材料", f"{number}")
+    assert len(packs(site)) > 3
+    site.catch_up()
+    assert len(packs(site)) < 4
+    assert loose(site) == 0
+    assert not maintenance.is_wanted(site.repository)
+    site.verified()
+
+
 def test_a_pack_of_somebody_else_stays_as_it_is(site: Site) -> None:
     versions(site, 0, 3)
     kept = packs(site)[0]
