@@ -8,7 +8,6 @@ docs/format.md defines the rule in "The compliance clock".
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,8 +17,7 @@ _UPTIME = Path("/proc/uptime")
 _TIMENS_OFFSETS = Path("/proc/self/timens_offsets")
 
 
-@dataclass(frozen=True, slots=True)
-class ClockReading:
+class ClockReading(NamedTuple):
     """The clocks of this machine, read at one moment."""
 
     wall: datetime  # UTC

@@ -19,7 +19,6 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 # Not from archiver.clock: a deadline is not a time of the archive, and children start sooner without that module.
 from time import monotonic
@@ -95,8 +94,7 @@ class WithContent(NamedTuple):
     content: bytes | memoryview = b""
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerProgram:
+class WorkerProgram(NamedTuple):
     """The command line of a child, and the limit for answers."""
 
     #: The module to run as ``python -m`` does. It has to call :func:`serve`.

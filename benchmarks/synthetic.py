@@ -14,7 +14,6 @@ import hashlib
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -76,8 +75,7 @@ class Generator:
     ) -> str:
         """One version with its tag and its event, the last one with a signed head; returns its commit."""
         # As if all clocks of the machine had gone on alike.
-        self.batch.reading = replace(
-            self.batch.reading,
+        self.batch.reading = self.batch.reading._replace(
             wall=self.batch.reading.wall + timedelta(milliseconds=1),
             boottime_ns=self.batch.reading.boottime_ns + 1_000_000,
             uptime_ns=self.batch.reading.uptime_ns + 1_000_000,

@@ -12,9 +12,8 @@ import os
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from archiver.errors import ERROR_CLASS_BY_WIRE_NAME, ArchiverError, LazyMessage
 
@@ -46,8 +45,7 @@ class BadMessage(Exception):
     """A message breaks the rules of the protocol: received from the other side, or too long to be sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class ActionMessage:
+class ActionMessage(NamedTuple):
     """A caller's request as a message; the bytes of the attachment follow the message on the socket."""
 
     action_name: str

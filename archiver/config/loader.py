@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from archiver.config.location import find_config_file, read_config_text
 from archiver.config.schema import Setting
@@ -17,8 +17,7 @@ from archiver.config.value_types import InvalidValueError, decode_file_name
 from archiver.errors import ConfigError
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedConfigFile:
+class CheckedConfigFile(NamedTuple):
     """The outcome of reading a configuration file."""
 
     document: TomlDocument

@@ -12,8 +12,8 @@ import stat
 import tomllib
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from archiver.errors import ConfigError, LazyMessage
 
@@ -24,8 +24,7 @@ _ACL_ATTRIBUTE = "system.posix_acl_access"
 _MAX_FILE_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class FoundFile:
+class FoundFile(NamedTuple):
     """A configuration file found and read, with the facts for deciding on trust."""
 
     path: Path

@@ -7,7 +7,7 @@ docs/settings.md iterate over these fields, so a new setting needs one new field
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import field, fields, is_dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple, TypeVar
 
@@ -29,8 +29,7 @@ class Effect(StrEnum):
     NEVER = "never"
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """The declaration of a setting, in the metadata of a field."""
 
     #: TABLE.KEY; only TABLE if the setting is a whole table; only KEY in the table of a filing.

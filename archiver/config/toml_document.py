@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from archiver.config.settings import settings_by_table
 from archiver.errors import ConfigError, LazyMessage
@@ -26,8 +25,7 @@ _KEYS_BY_TABLE = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class SettingProblem:
+class SettingProblem(NamedTuple):
     """A problem in a configuration file."""
 
     #: For programs: ``invalid-value``, ``not-a-table`` or ``unknown-setting``.
@@ -38,8 +36,7 @@ class SettingProblem:
     reason: LazyMessage
 
 
-@dataclass(frozen=True, slots=True)
-class TomlDocument:
+class TomlDocument(NamedTuple):
     """A parsed configuration file, before any check of keys and values."""
 
     source: Path

@@ -13,8 +13,8 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from archiver import clock
 from archiver.actions import protocol
@@ -35,8 +35,7 @@ _LONGEST_PAUSE_SECONDS = 30.0
 _MAX_QUEUED = 100
 
 
-@dataclass(frozen=True, slots=True)
-class LastProblem:
+class LastProblem(NamedTuple):
     """The daemon's last problem."""
 
     at: str  # wall time (RFC 3339, UTC)

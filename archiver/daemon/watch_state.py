@@ -5,7 +5,7 @@ A *watch* is a request to the kernel (inotify) to report each change in a folder
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from archiver.errors import LazyMessage
 
@@ -37,8 +37,7 @@ _FORMER_SENTENCES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class WatchState:
+class WatchState(NamedTuple):
     """How the daemon learns of changes in the folder, and the reason if events are missing."""
 
     code: str  # one of the states above; empty while nothing is watched

@@ -44,8 +44,7 @@ _TRANSITIONS: Mapping[str, _Transition] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ReviewCheck:
+class ReviewCheck(NamedTuple):
     """A review status that somebody saw on the portal."""
 
     status: str  # one of STATES
@@ -57,8 +56,7 @@ class ReviewCheck:
     seq: int  # number of the journal event
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedSubmission:
+class RecordedSubmission(NamedTuple):
     """A submission to the regulator, as journalled."""
 
     tag: str  # the signed tag of the submission
@@ -111,8 +109,7 @@ class ChangeQuestion:
     decided_by: str = ""  # the person who decided
 
 
-@dataclass(frozen=True, slots=True)
-class DisplayCheck:
+class DisplayCheck(NamedTuple):
     """A search for the filing number and the link in a page of the company."""
 
     checked_on: date  # the day of the check

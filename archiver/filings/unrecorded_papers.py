@@ -6,7 +6,7 @@ Nothing is recorded without the person's consent.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from archiver.filings.register import Filing
 from archiver.store import names
@@ -14,8 +14,7 @@ from archiver.store.archive import Archive
 from archiver.store.index import overview
 
 
-@dataclass(frozen=True, slots=True)
-class UnrecordedPaper:
+class UnrecordedPaper(NamedTuple):
     """A material that may be a notice."""
 
     filing: str  # name of the filing, as in refs

@@ -7,7 +7,6 @@ for ``archiver status`` in it: pending paths, and skipped paths with the reason.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -45,8 +44,7 @@ create table meta (key text primary key, value text) without rowid;
 """
 
 
-@dataclass(frozen=True, slots=True)
-class SkippedPath:
+class SkippedPath(NamedTuple):
     """A path that is not archived, or not yet, with the reason."""
 
     path: bytes  # relative to the watched folder

@@ -6,9 +6,8 @@ import configparser
 import os
 import re
 import stat
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from archiver.config.bucket_access import BucketAccess
 from archiver.errors import ConfigError, UsageError
@@ -24,8 +23,7 @@ _ACCESS_BY_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _ACCESS_KEY_NAMES = ("aws_access_key_id", "aws_secret_access_key")
 
 
-@dataclass(frozen=True, slots=True)
-class BucketSettings:
+class BucketSettings(NamedTuple):
     """A prefix of a bucket, and how to access the bucket."""
 
     bucket_name: str

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -49,8 +48,7 @@ _BUCKET_KEY = "bucket"
 _MEASURED_AT_KEY = "clocks"
 
 
-@dataclass(frozen=True, slots=True)
-class ReplicatedObject:
+class ReplicatedObject(NamedTuple):
     """An object known to be in the bucket, as a single version of it."""
 
     version_id: str

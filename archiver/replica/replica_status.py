@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from archiver import clock
 from archiver.config.settings import Config
@@ -18,8 +17,7 @@ from archiver.store.archive import Archive
 from archiver.store.index import overview
 
 
-@dataclass(frozen=True, slots=True)
-class ReplicationLag:
+class ReplicationLag(NamedTuple):
     """The part of the archive missing from the bucket."""
 
     #: Added and modified materials of the versions whose events were not sent, and the content whose grace period
@@ -34,8 +32,7 @@ class ReplicationLag:
     held_back: HeldBackContent | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ReplicaStatus:
+class ReplicaStatus(NamedTuple):
     """The section of ``archiver status`` about the replica."""
 
     #: In the form s3://BUCKET/PREFIX.

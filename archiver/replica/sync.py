@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -349,7 +348,7 @@ class Replicator:
         self._state.delete_object_records([key])
         self._bucket.set_legal_hold(key, recorded.version_id, is_held=False)
         self._result.changed_holds += 1
-        without_hold = replace(recorded, has_legal_hold=False)
+        without_hold = recorded._replace(has_legal_hold=False)
         self._state.record_objects([(key, without_hold)])
         return without_hold
 

@@ -174,8 +174,7 @@ def _configured_profiles(config: Config) -> dict[str, tuple[str, ...]]:
     return {scope: profile_names for scope, profile_names in profiles_by_scope.items() if profile_names}
 
 
-@dataclass(frozen=True, slots=True)
-class RetentionReason:
+class RetentionReason(NamedTuple):
     """A period for which a version is kept: from an event, for the years of a profile."""
 
     #: A key of :data:`RULE_NAMES`.
@@ -192,8 +191,7 @@ class RetentionReason:
     basis: LazyMessage
 
 
-@dataclass(frozen=True, slots=True)
-class RetentionDecision:
+class RetentionDecision(NamedTuple):
     """How long a version or a content is kept: until a date, and while any condition without a date applies."""
 
     #: The latest end of all periods; :data:`FOREVER` if there are none.

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from archiver.config.settings import Config
 from archiver.errors import LazyMessage, UsageError
@@ -35,8 +35,7 @@ WAITING = LazyMessage.define(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RetentionItem:
+class RetentionItem(NamedTuple):
     """A single retention that is promised, or waits for acceptance."""
 
     kind: PromiseKind
@@ -81,8 +80,7 @@ class RetentionItem:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class WaitingPromise:
+class WaitingPromise(NamedTuple):
     """All configured retention waiting for acceptance."""
 
     #: Never empty. Periods first, that of everything before all others.

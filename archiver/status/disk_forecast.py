@@ -5,8 +5,8 @@ Archived content cannot be deleted for years. So an administrator has to know ea
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 #: Growth is measured over this period. A shorter one would take a busy week for the rule. With a longer one, the
 #: forecast would react too late when the company begins to file more.
@@ -22,8 +22,7 @@ WARN_DAYS = 90
 WARN_SHARE = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class DiskForecast:
+class DiskForecast(NamedTuple):
     """The space on the archive's filesystem, and the days until the disk is full."""
 
     free_bytes: int

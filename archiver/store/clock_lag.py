@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from archiver import clock
 from archiver.model import Event
 from archiver.store.events.event_kinds import Action
 
 
-@dataclass(frozen=True, slots=True)
-class ClockLag:
+class ClockLag(NamedTuple):
     """The seconds since the last timestamp token that did not count towards retention.
 
     The index stores the fields under their names, so that a renamed field needs a new version of its schema.

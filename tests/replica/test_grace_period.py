@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Iterator
 from contextlib import closing
@@ -117,9 +116,7 @@ class Clocks:
             uptime_ns = int(self.uptime.total_seconds() * 10**9)
             return clock.ClockReading(wall, self.boot_id, uptime_ns, uptime_ns, shifted=False)
         gain_ns = int(self.true_gain.total_seconds() * 10**9)
-        return dataclasses.replace(
-            now, wall=wall, boottime_ns=now.boottime_ns + gain_ns, uptime_ns=now.uptime_ns + gain_ns
-        )
+        return now._replace(wall=wall, boottime_ns=now.boottime_ns + gain_ns, uptime_ns=now.uptime_ns + gain_ns)
 
     def pass_time(self, gain: timedelta) -> None:
         self.true_gain += gain

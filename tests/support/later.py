@@ -8,7 +8,6 @@ it is not in the wheel, and the product has none like it.
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from datetime import timedelta
 
@@ -28,12 +27,8 @@ def shift(days: float, boot: str = "") -> None:
         ns = int((span + _ON_BEFORE).total_seconds() * 10**9)
         if boot:
             minute = 60 * 10**9
-            return dataclasses.replace(
-                now, wall=now.wall + span, boot_id=boot, boottime_ns=minute, uptime_ns=minute
-            )
-        return dataclasses.replace(
-            now, wall=now.wall + span, boottime_ns=now.boottime_ns + ns, uptime_ns=now.uptime_ns + ns
-        )
+            return now._replace(wall=now.wall + span, boot_id=boot, boottime_ns=minute, uptime_ns=minute)
+        return now._replace(wall=now.wall + span, boottime_ns=now.boottime_ns + ns, uptime_ns=now.uptime_ns + ns)
 
     clock.read_clocks = later  # type: ignore[assignment]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 
 from archiver.errors import LazyMessage
 from archiver.filings.code_names import NOTICE_KIND_NAMES, name_for_code
@@ -20,8 +20,7 @@ DONE, DONE_LATE, OVERDUE, TODAY, SOON, OPEN = "done", "done late", "overdue", "d
 _SOON_DAYS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
+class Deadline(NamedTuple):
     """A duty of the company or of the regulator, and the last day for it."""
 
     uid: str  # never changes, even if the day moves: calendars and reminders refer to it

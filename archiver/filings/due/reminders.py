@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from itertools import chain
 from typing import NamedTuple
@@ -33,8 +32,7 @@ OWNER, MANAGER = "owner", "manager"
 _EARLY_DAYS, _SOON_DAYS, _LAST_DAYS = 7, 3, 1
 
 
-@dataclass(frozen=True, slots=True)
-class Reminder:
+class Reminder(NamedTuple):
     """A line of a message.  A reminder with the same ``uid`` and ``step`` is sent once to each address."""
 
     uid: str  # of the deadline or alert
@@ -82,8 +80,7 @@ class DisplayAlert(NamedTuple):
     checked_on: date  # the day of the last check of the page
 
 
-@dataclass(frozen=True, slots=True)
-class ReminderMessage:
+class ReminderMessage(NamedTuple):
     """A message to one address of a role or person."""
 
     recipient: str  # the role, or the name of the person

@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 
 from archiver.errors import LazyMessage
 
@@ -19,8 +19,7 @@ COMPANY, REGULATOR = "company", "regulator"
 STATUTE, POLICY, STATED = "statute", "policy", "stated"
 
 
-@dataclass(frozen=True, slots=True)
-class DeadlineRule:
+class DeadlineRule(NamedTuple):
     """A duty, its period, and the authority behind both."""
 
     key: str  # names the duty, and its sentence in DUTY_SENTENCES

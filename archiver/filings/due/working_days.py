@@ -8,10 +8,9 @@ in such a year is provisional, and may change when a newer release of chinese_ca
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 _DAY = timedelta(days=1)
 #: As ``date.weekday()`` numbers it.
@@ -20,8 +19,7 @@ _SATURDAY = 5
 _FIRST_YEAR, _LAST_YEAR = 2000, 2100
 
 
-@dataclass(frozen=True, slots=True)
-class CalendarDay:
+class CalendarDay(NamedTuple):
     """A date counted in working days, exact or provisional."""
 
     earliest: date  # the earlier candidate of a provisional date

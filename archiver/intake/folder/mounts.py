@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 _MOUNT_TABLE_FILE = Path("/proc/self/mountinfo")
 #: Types of filesystems whose files other machines or programs can change without the knowledge of this kernel.
@@ -29,8 +29,7 @@ _MIN_FIELDS = 9
 _OCTAL_ESCAPE = re.compile(rb"\\([0-7]{3})")
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(NamedTuple):
     """One line of the mount table."""
 
     point: bytes  # the path where it is mounted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 CHANGES_FILE = "changes.jsonl"
 SIGNERS_FILE = "allowed_signers"
@@ -19,8 +19,7 @@ EVIDENCE = "evidence"
 RECEIPT = "receipt"
 
 
-@dataclass(frozen=True, slots=True)
-class AttachedFile:
+class AttachedFile(NamedTuple):
     """The declaration of an attachment for a kind of event."""
 
     name: str

@@ -25,8 +25,7 @@ _FILING_MEANING = "name of the filing, as in refs, that the event is about"
 _ACT_MEANING = "id that ties the events of one act on several filings, 128 random bits in hexadecimal"
 
 
-@dataclass(frozen=True, slots=True)
-class MemberRule:
+class MemberRule(NamedTuple):
     """The rule for one member of ``details``."""
 
     kind: ValueKind
@@ -203,8 +202,7 @@ def _typed_members(details_class: type[Any]) -> tuple[str, ...]:
     return tuple(name for name, rule in details_class.member_rules().items() if rule.is_typed)
 
 
-@dataclass(frozen=True, slots=True)
-class GivenDetails:
+class GivenDetails(NamedTuple):
     """Details from another process or release, which are journalled unchanged.
 
     Only for kinds without checked members, such as the notes that commands send to the daemon.

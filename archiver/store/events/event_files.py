@@ -11,7 +11,6 @@ import hashlib
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from archiver.store import names
@@ -59,8 +58,7 @@ class EventFiles(NamedTuple):
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class VisibleFields:
+class VisibleFields(NamedTuple):
     """The content of ``event.json``, decoded."""
 
     seq: int
@@ -75,8 +73,7 @@ class VisibleFields:
     body_sha256: str
 
 
-@dataclass(frozen=True, slots=True)
-class BodyFields:
+class BodyFields(NamedTuple):
     """The content of ``body.json``, decoded."""
 
     action: str

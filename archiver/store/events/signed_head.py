@@ -6,8 +6,7 @@ event, leave one out, or cut the journal, and a package of one filing proves tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from archiver.store.events.canonical_json import encode_canonical, is_canonical
 from archiver.store.events.digests import parse_sha256
@@ -27,8 +26,7 @@ _MEMBERS = frozenset({*_INTEGERS, *_DIGESTS, *_TEXTS})
 _ABANDONED = "abandoned"
 
 
-@dataclass(frozen=True, slots=True)
-class SignedHead:
+class SignedHead(NamedTuple):
     """The members of ``head.json``; digests are written ``sha256:<hex>``."""
 
     #: The digest of the archive's first event.

@@ -14,10 +14,9 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from archiver.errors import ConfigError, StorageError
 from archiver.store.git.git_process import GitProcess
@@ -55,8 +54,7 @@ _OWN_ENVIRONMENT = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class OuterSetting:
+class OuterSetting(NamedTuple):
     """A setting from outside of the repository: the value and the file of origin."""
 
     value: str

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import subprocess
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 
 class GitEnded(Exception):
     """git closed its end of the pipe before answering."""
 
 
-@dataclass(frozen=True, slots=True)
-class GitProcess:
+class GitProcess(NamedTuple):
     """A running git with pipes for input, output and messages; the owner calls :meth:`end`."""
 
     popen: subprocess.Popen[bytes]

@@ -13,8 +13,8 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from archiver.errors import StorageError
 from archiver.path_existence import is_there
@@ -136,8 +136,7 @@ NOT_EXECUTABLE, ALTERED, FOREIGN = "not executable", "altered", "foreign"
 RESTORE = "archiver maintain --restore-settings"
 
 
-@dataclass(frozen=True, slots=True)
-class Deviation:
+class Deviation(NamedTuple):
     """A repository file not as written by this release.
 
     ``name`` is its path below the repository, such as ``hooks/pre-push``.  ``sha256`` is the digest of its present

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from archiver.store.fsync import sync_path
 from archiver.store.git.commands import HANGS, GitCommands
@@ -24,8 +24,7 @@ ANY = ""
 _READ_BYTES = 1 << 12
 
 
-@dataclass(frozen=True, slots=True)
-class RefUpdate:
+class RefUpdate(NamedTuple):
     """Move ``ref`` from ``old`` (ZERO: must not exist; ANY: unchecked) to ``new`` (ZERO: delete)."""
 
     ref: str

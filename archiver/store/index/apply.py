@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
 from typing import Any
 
 from archiver import clock
@@ -99,7 +98,7 @@ class EventApplier:
     def flush(self) -> None:
         """Write what is common to all events so far; the caller calls this before each commit."""
         if self._clock_lag is not None:
-            self._meta.set("lag", json.dumps(asdict(self._clock_lag)))
+            self._meta.set("lag", json.dumps(self._clock_lag._asdict()))
         self._meta.flush()
 
     def apply_event(self, event: Event, changes: Iterable[Change]) -> None:

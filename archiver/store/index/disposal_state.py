@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Approval:
+class Approval(NamedTuple):
     """A person's consent to a disposal plan."""
 
     uid: int
@@ -19,8 +18,7 @@ class Approval:
     clock: str
 
 
-@dataclass(frozen=True, slots=True)
-class Disposal:
+class Disposal(NamedTuple):
     """A disposal plan and its state."""
 
     #: The name of the plan, ``D`` and a number.

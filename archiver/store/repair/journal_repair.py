@@ -12,8 +12,8 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from archiver.errors import JournalDamaged, LazyMessage
 from archiver.model import CHECKPOINTS, JournalPoint
@@ -35,8 +35,7 @@ _TAG_PREFIX = "refs/tags/"
 _OID = re.compile(r"\b[0-9a-f]{40}\b")
 
 
-@dataclass(frozen=True, slots=True)
-class WholeEvent:
+class WholeEvent(NamedTuple):
     """An event readable together with all earlier events.
 
     ``at`` is the time of its writing (RFC 3339); empty if its bytes are not JSON, so that a stand-in takes its
@@ -48,8 +47,7 @@ class WholeEvent:
     at: str
 
 
-@dataclass(frozen=True, slots=True)
-class RefDifferences:
+class RefDifferences(NamedTuple):
     """The differences between the repository's refs and the journal."""
 
     #: Refs of the journal that the repository lacks.

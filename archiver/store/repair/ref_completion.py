@@ -11,8 +11,8 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from archiver.errors import LazyMessage, StorageError
 from archiver.path_existence import is_folder, is_plain_file, is_there
@@ -31,8 +31,7 @@ _BROKEN = re.compile(rb"[0-9a-f]{0,39}\0*\n?")
 _LOST_REFS = "refs/lost/"
 
 
-@dataclass(frozen=True, slots=True)
-class CleanUp:
+class CleanUp(NamedTuple):
     """What was removed after a crash, so that the journal has to say what belongs there."""
 
     broken_refs: tuple[str, ...] = ()

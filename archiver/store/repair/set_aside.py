@@ -12,6 +12,7 @@ from collections.abc import Container, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from archiver.path_existence import is_there
 from archiver.store import sqlite
@@ -20,8 +21,7 @@ from archiver.store.index.index_schema import COMPARABLE_RECORDS_QUERIES
 FOLDER = "set-aside"
 
 
-@dataclass(frozen=True, slots=True)
-class LostVersion:
+class LostVersion(NamedTuple):
     """A version that a database has and the journal lacks; ``captured_at`` (RFC 3339) is empty if unknown."""
 
     tag: str

@@ -11,8 +11,7 @@ from archiver.model import Change, Submission
 from archiver.store.events.event_details import WritableDetails
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(NamedTuple):
     """The size of a version and the numbers of changes, as shown by ``log``."""
 
     files: int
@@ -47,8 +46,7 @@ class Draft:
     tag: TagToSign | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class VersionDraft:
+class VersionDraft(NamedTuple):
     """A version that is not in the archive yet."""
 
     submission: Submission
