@@ -309,13 +309,3 @@ def _walk_subclasses(base_class: type[ArchiverError]) -> Iterator[type[ArchiverE
 #: Name on the socket -> class. A class that is renamed keeps its name there, as the other side may be another
 #: release.
 ERROR_CLASS_BY_WIRE_NAME = {error_class.wire_name: error_class for error_class in _walk_subclasses(ArchiverError)}
-
-
-def disk_write_error(path: str | os.PathLike[str], error: OSError) -> StorageError:
-    """Return the StorageError to raise if ``path``, a folder of the archive, could not be written."""
-    return StorageError(
-        "Cannot write to the archive disk at {path} ({reason}). No archived data was lost. Free up space or "
-        "repair the disk; capture then resumes automatically.",
-        path=path,
-        reason=error.strerror,
-    )

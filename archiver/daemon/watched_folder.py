@@ -15,13 +15,13 @@ from archiver.intake.folder.access import FolderAccess
 from archiver.intake.folder.child_access import ChildAccess
 from archiver.intake.folder.presence import FolderPresence
 from archiver.intake.folder.probe_schedule import ProbeSchedule
+from archiver.intake.folder.volatile_folder import VolatileFolder
 from archiver.intake.folder.watcher import Hint, Watcher, read_watch_limit
 from archiver.intake.path_reasons import UNREADABLE_FOLDER
 from archiver.intake.scan import ScanResult
 from archiver.intake.snapshot import Snapshot
 from archiver.store import names
 from archiver.store.events.capture_events import WatchedFolderLost, WatchStalled
-from archiver.store.volatile_folder import VolatileFolder
 from archiver.store.writing.drafts import Draft
 
 #: A watch is requested by path, and the kernel refuses a longer path: PATH_MAX without the slash and the NUL.

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from archiver import clock
+from archiver.intake.folder.volatile_folder import VolatileFolder, find_volatile_folder
 from archiver.intake.snapshot import Snapshot
-from archiver.store.volatile_folder import VolatileFolder, find_volatile_folder
 
 #: Between two writes of the time to ``state.db`` while nothing changes.
 _MAX_AGE_ON_DISK = timedelta(days=1)

@@ -117,7 +117,7 @@ def test_without_a_canary_events_are_believed(site: Site, trouble: str) -> None:
         canary.write_text("something else")
     code = (
         "import archiver.intake.folder.probe_schedule as c; c.PERIOD_SECONDS = 1.0\n"
-        "import archiver.store.volatile_folder as v; v._MEMORY_FOLDER = '/nonexistent'\n"
+        "import archiver.intake.folder.volatile_folder as v; v._MEMORY_FOLDER = '/nonexistent'\n"
         "from archiver.cli.main import run; run()"
     )
     daemon = subprocess.Popen(

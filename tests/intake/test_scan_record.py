@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from archiver import clock
+from archiver.intake.folder import volatile_folder
+from archiver.intake.folder.volatile_folder import VolatileFolder, find_volatile_folder
 from archiver.intake.scan_record import ScanRecord, read_last_scan
 from archiver.intake.snapshot import Snapshot
-from archiver.store import volatile_folder
-from archiver.store.volatile_folder import VolatileFolder, find_volatile_folder
 
 
 @pytest.fixture

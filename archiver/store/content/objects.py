@@ -15,8 +15,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from archiver.errors import StorageError, disk_write_error
+from archiver.errors import StorageError
 from archiver.path_existence import is_folder
+from archiver.store.disk_errors import disk_write_error
 from archiver.store.failpoints import Step, announce_step
 from archiver.store.fsync import sync_filesystem, sync_path
 from archiver.store.permissions import clear_immutable_flag

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from archiver import clock
-from archiver.errors import disk_write_error
 from archiver.store.content.copier import LARGE_FILE_BYTES, Copier, WriteFailed, write_chunk
 from archiver.store.content.objects import SHARED_MODE
 from archiver.store.content.source import Source, SourceChanged, StatData
+from archiver.store.disk_errors import disk_write_error
 from archiver.store.failpoints import Step, announce_step
 
 #: The names of copies begin with this.

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from archiver.errors import LazyMessage, StorageError, disk_write_error
+from archiver.errors import LazyMessage, StorageError
+from archiver.store.disk_errors import disk_write_error
 from archiver.store.failpoints import Step, announce_step
 from archiver.store.fsync import sync_filesystem
 from archiver.store.git import hooks, pack_index, repository_format
