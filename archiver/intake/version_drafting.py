@@ -38,7 +38,13 @@ class VersionDrafter:
         latest_tag = latest.tag if latest else ""
         submission = latest.submission if latest else group.submission()
         after: dict[bytes, Material | None] = {}
+        # Below the folder of a submission, every path is of its group; most paths are, and are not taken apart.
+        submission_prefix = group.prefix + b"/" if group.submission_folder else None
         for path, state in sorted(settled.items()):
+            if submission_prefix is not None and path.startswith(submission_prefix):
+                material_path = path[len(submission_prefix) :]
+                after[material_path] = _as_material(material_path, state, staged.get(path))
+                continue
             place, material = locate_path(path, self._layout, is_folder=state == FOLDER)
             if place != group:
                 # The path is now a folder of another submission: in this one, the file is deleted.

@@ -122,6 +122,12 @@ class EventDetails:
         return {member.name: member.rule for member in cls._own_members()}
 
     @classmethod
+    def known_names(cls) -> frozenset[str]:
+        """Return the names in the journal of all members."""
+        # mypy confuses the __hash__ of the instances with that of the class.
+        return _known_names(cls)  # type: ignore[arg-type]
+
+    @classmethod
     def typed_members(cls) -> tuple[str, ...]:
         """Return the names in the journal of the members whose texts a person typed."""
         # mypy confuses the __hash__ of the instances with that of the class.
@@ -194,6 +200,12 @@ def _declared_members(details_class: type[Any]) -> tuple[_DeclaredMember, ...]:
 def _checked_members(details_class: type[Any]) -> tuple[tuple[str, MemberRule], ...]:
     """Return (name in the journal, rule) for each checked member; cached, because every event read is checked."""
     return tuple((name, rule) for name, rule in details_class.member_rules().items() if rule.is_checked)
+
+
+@cache
+def _known_names(details_class: type[Any]) -> frozenset[str]:
+    """Return the names in the journal of all members; cached, because every event read is checked."""
+    return frozenset(details_class.member_rules())
 
 
 @cache

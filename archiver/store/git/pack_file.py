@@ -59,13 +59,14 @@ class PackWriter:
 
     def add(self, kind: str, body: bytes) -> str:
         """Write an object of ``kind``, such as ``tree``, unless this pack has it; return its id."""
-        oid = hashlib.sha1(b"%s %d\0%s" % (kind.encode("ascii"), len(body), body), usedforsecurity=False)
-        if oid.hexdigest() not in self._entries:
+        digest = hashlib.sha1(b"%s %d\0%s" % (kind.encode("ascii"), len(body), body), usedforsecurity=False)
+        oid = digest.hexdigest()
+        if oid not in self._entries:
             level = _COMPRESSION_LEVEL if len(body) > _UNCOMPRESSED_BYTES else 0
             stored = _object_header(kind, len(body)) + zlib.compress(body, level)
-            self._entries[oid.hexdigest()] = _PackEntry(oid.digest(), zlib.crc32(stored), self._size)
+            self._entries[oid] = _PackEntry(digest.digest(), zlib.crc32(stored), self._size)
             self._write(stored)
-        return oid.hexdigest()
+        return oid
 
     def add_stream(self, kind: str, body: IO[bytes], size: int) -> str:
         """Write an object whose ``size`` bytes are read from ``body``, without holding them in memory."""

@@ -27,6 +27,9 @@ insert into materials (submission, path, sha256, size, mtime_ns, first, until, h
 values (?, ?, ?, ?, ?, ?, null, ?)
 """
 
+#: Digests in one query; SQLite allowed at most 999 parameters before version 3.32.
+_QUERIED_AT_ONCE = 500
+
 
 def apply_capture(database: sqlite3.Connection, event: Event, changes: Iterable[Change]) -> None:
     """Insert the version that a capture event records, its submission if that is new, and its changed materials.
@@ -92,8 +95,14 @@ def _count_new_bytes(database: sqlite3.Connection, changes: Sequence[Change]) ->
     sizes = {
         change.sha256: change.size for change in changes if change.sha256 and change.op in (Op.ADD, Op.MODIFY)
     }
-    query = "select 1 from materials where sha256 = ? limit 1"
-    return sum(size for sha256, size in sizes.items() if database.execute(query, (sha256,)).fetchone() is None)
+    known: set[str] = set()
+    digests = list(sizes)
+    for start in range(0, len(digests), _QUERIED_AT_ONCE):
+        queried = digests[start : start + _QUERIED_AT_ONCE]
+        marks = ",".join("?" * len(queried))
+        rows = database.execute(f"select distinct sha256 from materials where sha256 in ({marks})", queried)
+        known.update(sha256 for (sha256,) in rows)
+    return sum(size for sha256, size in sizes.items() if sha256 not in known)
 
 
 def _ensure_submission(database: sqlite3.Connection, submission: Submission) -> int:
