@@ -19,6 +19,7 @@ import history
 import page
 import peers
 import scaling
+import service
 import works
 from measure import Result
 
@@ -28,7 +29,7 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="the sizes that docs/benchmarks.md reports")
     parser.add_argument("--folder", type=Path, help="where there is room; else the temporary folder")
     parser.add_argument("--to", type=Path, default=Path("build/benchmarks.md"), help="the page")
-    parser.add_argument("--only", choices=["scaling", *works.WORKS], help="one part of it")
+    parser.add_argument("--only", choices=["scaling", "service", *works.WORKS], help="one part of it")
     options = parser.parse_args()
     scale = works.FULL if options.full else works.QUICK
     peers.install()
@@ -40,6 +41,9 @@ def main() -> None:
         if options.only in (None, "scaling"):
             with works.room(folder, "scaling", scale) as place:
                 rows += scaling.rows(place, scale.materials)
+        if options.only in (None, "service"):
+            with works.room(folder, "service", scale) as place:
+                rows += service.rows(place, scale.submissions, scale.limited_files, scale.idle_seconds)
         sys.stdout.write(page.figures(rows))
         for name, work in works.WORKS.items():
             for result in work(folder, scale) if options.only in (None, name) else ():

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import corpus
+import earlier
 import peers
+from earlier import EarlierProgram
 from measure import Result, Run, Tool, in_turns, memory_held, run
 from peers import BAGIT, COMMAND, Places
 
@@ -33,12 +35,15 @@ class Scale:
     submissions: int
     #: Submissions of a hundred small files.
     groups: int
+    #: Small files that are captured with little memory; half of them while a service is stopped.
+    limited_files: int
+    idle_seconds: float
     #: The goals are for the full sizes: small ones measure how tools start up.
     has_goals: bool = True
 
 
-FULL = Scale(5, 4000, 1_700_000_000, 200_000, 2, 4_000_000_000, 1_000_000, 1000, 200)
-QUICK = Scale(3, 500, 200_000_000, 5000, 1, 500_000_000, 20_000, 200, 20, has_goals=False)
+FULL = Scale(5, 4000, 1_700_000_000, 200_000, 2, 4_000_000_000, 1_000_000, 1000, 200, 50_000, 130)
+QUICK = Scale(3, 500, 200_000_000, 5000, 1, 500_000_000, 20_000, 200, 20, 4_000, 15, has_goals=False)
 
 
 #: It takes 5 ms to take in one file.
@@ -124,12 +129,14 @@ def submissions_corpus(folder: Path, scale: Scale) -> Iterator[Result]:
         places.root.mkdir()
         corpus.submissions(places.source, scale.submissions, 10)
         title = f"first capture, {scale.submissions:,} submissions of 10 files of 20 KB"
-        runs = in_turns(peers.quick(places), scale.rounds)
+        before = EarlierProgram(place / "earlier")
+        tools = {**peers.quick(places), earlier.NAME: before.capture(places)}
+        runs = in_turns(tools, scale.rounds)
         yield Result(title, runs, {"borg": 1.8, "restic": 0.8}, disk_note(places))
         for path in places.root.iterdir():
             if not path.name.endswith("0"):
                 _remove(path)
-        yield from waits(places, scale)
+        yield from waits(places, before, scale)
     with room(folder, "groups", scale) as place:
         places = Places(place / "source", place / "made")
         places.root.mkdir()
@@ -139,26 +146,33 @@ def submissions_corpus(folder: Path, scale: Scale) -> Iterator[Result]:
         yield Result(title, runs, {"borg": 1.8}, disk_note(places))
 
 
-def waits(places: Places, scale: Scale) -> Iterator[Result]:
+def waits(places: Places, before: EarlierProgram, scale: Scale) -> Iterator[Result]:
     """What a user waits for at so many submissions; borg's list of its one archive is there to compare with."""
     of = places.of
     archived = f"{of('borg', 0)}::$(borg list --short {of('borg', 0)})"
     peer_list = Tool(lambda _: f"borg list {archived} sh:算法000/**")
     works = {
-        "`status`": {"archiver": Tool(lambda _: f"{_archiver(places)} status"), "borg list": peer_list},
+        "`status`": {
+            "archiver": Tool(lambda _: f"{_archiver(places)} status"),
+            earlier.NAME: Tool(lambda _: f"{before.command(places, 0)} status"),
+            "borg list": peer_list,
+        },
         "`log` of one filing": {
             "archiver": Tool(lambda _: f"{_archiver(places)} log 算法000"),
+            earlier.NAME: Tool(lambda _: f"{before.command(places, 0)} log 算法000"),
             "borg list": peer_list,
         },
         "full verify": {
             "archiver": Tool(lambda _: f"{_archiver(places)} verify"),
+            earlier.NAME: Tool(lambda _: f"{before.command(places, 0)} verify"),
             "borg": Tool(lambda _: f"borg check --verify-data {of('borg', 0)}"),
             "restic": Tool(lambda _: f"restic -q -r {of('restic', 0)} check --read-data"),
         },
     }
     for title, tools in works.items():
         runs = in_turns(tools, scale.rounds, warm=1)
-        yield Result(f"{title}, {scale.submissions:,} submissions of 10 files", runs)
+        goals = {earlier.NAME: 0.5} if title == "full verify" else {}
+        yield Result(f"{title}, {scale.submissions:,} submissions of 10 files", runs, goals)
 
 
 def verify(places: Places, scale: Scale) -> Result:
