@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import json.encoder
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,11 @@ def encode_canonical(document: Mapping[str, Any]) -> bytes:
     object of another type.
     """
     return _ENCODER.encode(document).encode("utf-8") + b"\n"
+
+
+def encode_text(text: str) -> str:
+    """Return ``text`` as a string of canonical JSON, with its quotes; raises TypeError for anything else."""
+    return json.encoder.encode_basestring(text)
 
 
 def is_canonical(document: Mapping[str, Any], data: bytes) -> bool:
