@@ -221,12 +221,11 @@ class Repository(RepositoryReader):
         new_name = f"pack-{self.commands.run(*arguments, stdin=stdin, is_long=True).decode('ascii').strip()}"
         announce_step(Step.PACKS_MERGED)
         sync_filesystem(self.path)
-        held_oids = pack_index.read_oids(self.path, new_name)
         folder = self.path / "objects" / "pack"
         # It would name packs that are gone; earlier releases made it, and git reads each index without it.
         (folder / "multi-pack-index").unlink(missing_ok=True)
         for name in names:
-            if name != new_name and pack_index.read_oids(self.path, name) <= held_oids:
+            if name != new_name and pack_index.holds_all_objects(self.path, new_name, name):
                 # The index first: a pack without an index is not there for git, an index without a pack is damage.
                 for suffix in (".idx", ".rev", ".pack"):
                     (folder / f"{name}{suffix}").unlink(missing_ok=True)
