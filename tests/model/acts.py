@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
+from archiver import clock
 from archiver.actions.context import ActionContext
 from archiver.actions.correction_actions import CorrectRecord, correct_record
 from archiver.actions.disposal_actions import (
@@ -45,6 +47,9 @@ from archiver.store.repair import accepted_loss
 from archiver.store.writing.drafts import Draft, VersionDraft
 from tests.model.program import Act
 
+#: More than the time in which two changes may have the same ctime, see the module ``spool``.
+_TICK_SECONDS = 0.03
+
 
 def capture(config: Config, submissions: Sequence[str], drafts: Sequence[Draft] = ()) -> Act:
     """Capture what has changed in these submissions, in one batch, as the daemon does with what has settled.
@@ -64,6 +69,7 @@ def capture(config: Config, submissions: Sequence[str], drafts: Sequence[Draft] 
                 for group in groups_of(path, snapshot.archived_state(path), state, config.layout):
                     states_by_group.setdefault(group, {})[path] = state
             groups = [group for group in map(_group, submissions) if group in states_by_group]
+            _wait_for_clock_tick(scan_result.changed.values())
             jobs = capturer.stage([GroupToRead(group, states_by_group[group]) for group in groups])
             if drafts:
                 _write_mixed_batch(archive, config, jobs, drafts)
@@ -78,6 +84,17 @@ def capture(config: Config, submissions: Sequence[str], drafts: Sequence[Draft] 
             access.close()
 
     return act
+
+
+def _wait_for_clock_tick(states: Iterable[State]) -> None:
+    """Wait until no file changed in the present tick of the kernel's clock: it would have to be read again.
+
+    Until then a submission would be refused, which no person is quick enough to see.
+    """
+    newest_ns = max((state.ctime_ns for state in states if isinstance(state, StatData)), default=0)
+    age_seconds = (clock.wall_time_ns() - newest_ns) / 1e9
+    if 0 <= age_seconds < _TICK_SECONDS:
+        time.sleep(_TICK_SECONDS - age_seconds)
 
 
 def _group(submission: str) -> Group:
