@@ -189,16 +189,3 @@ def test_a_lost_restriction_is_listed(monday: Site) -> None:
     ]
     assert "Lost: restrict 甲" in monday.run("reindex", "--accept", "--yes").stdout
     assert monday.json("status")["restricted"] == []
-
-
-def test_a_lost_promise_is_listed(monday: Site) -> None:
-    """Otherwise nobody is told that retention is shorter than somebody has accepted."""
-    restore = _back_up(monday, "archive.git")
-    monday.set("retention", "years", 7)
-    monday.run("retention", "accept")
-    restore()
-    monday.set("retention", "years", 3)
-    monday.catch_up()
-    lost = [each["object"] for each in monday.json("status")["lost_records"] if each["action"] == "policy"]
-    assert lost == ["period"]
-    assert "Lost: policy period" in monday.run("reindex", "--accept", "--yes").stdout

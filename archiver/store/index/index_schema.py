@@ -77,16 +77,15 @@ create index materials_content on materials (sha256);
 create index materials_doubtful on materials (submission) where until is null and health <> '';
 create index materials_all on materials (submission, path, first);
 """
-#: Select action, object and time of each hold, filing event, disposal plan, correction, restriction and accepted
-#: retention. A database that was set aside is compared by these rows with the index, to find records that the
-#: journal lacks. There is a query for each table, because a database of an earlier release lacks some of them.
+#: Select action, object and time of each hold, filing event, disposal plan, correction and restriction. A database
+#: that was set aside is compared by these rows with the index, to find records that the journal lacks. There is a
+#: query for each table, because a database of an earlier release lacks some of the tables.
 COMPARABLE_RECORDS_QUERIES = (
     f"select '{Action.HOLD}', name || ' ' || object, placed from holds",
     "select action, filing, at from life",
     f"select '{Action.DISPOSE_PLAN}', id, at from disposals",
     f"select '{Action.CORRECT}', filing, at from corrections",
     f"select '{Action.RESTRICT}', filing, at from restrictions",
-    f"select '{Action.POLICY}', trim(kind || ' ' || name), at from promises",
 )
 
 
