@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # What "make test" runs: all of it, or for example TESTS="tests/store -k guard".
 TESTS ?= tests
 
-# "make unit COVERAGE=--cov=archiver" measures which lines and branches ran, as CI does.
+# "make unit COVERAGE=--cov=archiver" measures which lines and branches ran; that takes twice as long.
 COVERAGE ?=
 
 .PHONY: demo run unit test test-ceph test-platforms lint bench bench-full soak model clean
