@@ -115,23 +115,21 @@ def test_the_repository_may_be_moved_while_git_works_in_it(site: Site) -> None:
         away.rename(site.archive)
 
 
-def test_a_command_leaves_nothing_behind(site: Site) -> None:
-    before = _all_directories()
+def test_a_command_leaves_nothing_behind(site: Site, tmp_path: Path) -> None:
+    """In a folder of this test: tests beside it have directories of their own in the usual one."""
+    memory = tmp_path / "own"
+    memory.mkdir(mode=0o700)
+    code = (
+        f"import archiver.store.git.private_directory as p; p._MEMORY_FOLDER = {os.fspath(memory)!r}\n"
+        "from archiver.cli.main import run; run()"
+    )
+    command = [sys.executable, "-c", code, "--config", os.fspath(site.config)]
     site.write("f/s/a", "1")
-    site.catch_up()
-    site.verified()
-    process = site.start("--settle", "0")
+    for arguments in (["run", "--once", "--settle", "0"], ["verify"]):
+        subprocess.run([*command, *arguments], check=True, capture_output=True)
+    daemon = subprocess.Popen([*command, "run", "--settle", "0"], stdout=subprocess.DEVNULL)
     wait_until(lambda: site.json("status")["daemon"])
-    process.terminate()
-    process.communicate(timeout=20)
-    assert _all_directories() - before == set()
-
-
-def _all_directories() -> set[str]:
-    """The private directories of this process's children, which may be those of other tests, too."""
-    mine = {name for name in os.listdir("/dev/shm") if name.startswith("archiver-git-")}
-    return {name for name in mine if not _is_locked(f"/dev/shm/{name}")}
-
-
-def _is_locked(path: str) -> bool:
-    return subprocess.run(["flock", "--nonblock", path, "true"], capture_output=True).returncode == 1
+    wait_until(lambda: list(memory.iterdir()))
+    daemon.terminate()
+    assert daemon.wait(timeout=20) == 0
+    assert list(memory.iterdir()) == []
