@@ -30,7 +30,7 @@ class EarlierProgram:
     def command(self, places: Places, number: int) -> str:
         """Return the beginning of a command line for the archive of a round."""
         config = places.of("earlier", number) / "archiver.toml"
-        # Not from here: the folder of the benchmarks may have a package of the same name beside it.
+        # From another folder: Python would import the package of this checkout.
         return f"cd / && PYTHONPATH={self._folder} {sys.executable} -P -m archiver -q --config {config}"
 
     def capture(self, places: Places) -> Tool:

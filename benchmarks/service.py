@@ -1,4 +1,4 @@
-"""What a service does besides capturing: housekeeping, ending, little memory, and nothing at all."""
+"""Figures of a service besides its speed: housekeeping, its end, little memory, and idleness."""
 
 from __future__ import annotations
 

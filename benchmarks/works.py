@@ -123,7 +123,7 @@ def disk_note(places: Places) -> str:
 
 
 def submissions_corpus(folder: Path, scale: Scale) -> Iterator[Result]:
-    """First capture of many submissions of few files, and what a user waits for afterwards."""
+    """First capture of many submissions of few files; then status, log and verify."""
     with room(folder, "submissions", scale) as place:
         places = Places(place / "source", place / "made")
         places.root.mkdir()
@@ -147,7 +147,7 @@ def submissions_corpus(folder: Path, scale: Scale) -> Iterator[Result]:
 
 
 def waits(places: Places, before: EarlierProgram, scale: Scale) -> Iterator[Result]:
-    """What a user waits for at so many submissions; borg's list of its one archive is there to compare with."""
+    """Status, log and verify at so many submissions; borg's list of its one archive is there to compare with."""
     of = places.of
     archived = f"{of('borg', 0)}::$(borg list --short {of('borg', 0)})"
     peer_list = Tool(lambda _: f"borg list {archived} sh:算法000/**")

@@ -17,7 +17,7 @@ from archiver.intake.folder.access import FolderAccess
 from archiver.intake.group_reader import GroupReader, GroupToRead, ReadingJob
 from archiver.intake.layout import Group, locate_path
 from archiver.intake.snapshot import FOLDER, SkippedPath, Snapshot, State
-from archiver.intake.staging import ReadingStopped, StagingResult
+from archiver.intake.staging import StagingResult
 from archiver.intake.version_drafting import VersionDrafter
 from archiver.model import JournalPoint, Version
 from archiver.store.archive import Archive
@@ -85,7 +85,6 @@ class Capturer:
         """
         self._archive = archive
         self._snapshot = snapshot
-        self._stopping = stopping
         self._layout = config.layout
         self._reader = GroupReader(
             access, archive.content, os.fsencode(archive.root), config.layout, config.sensitive, stopping
@@ -156,7 +155,7 @@ class Capturer:
             return outcomes
         with self._archive.writing(wait_seconds) as writer:
             for group in read_groups:
-                self._check_stop()
+                self._reader.check_stop()
                 read = group.read
                 result = CaptureResult(unstable=read.unstable, held=read.held, unreadable=read.unreadable)
                 try:
@@ -169,7 +168,7 @@ class Capturer:
                 compared.append((group, result))
                 if draft is not None:
                     drafts.append((result, draft))
-            events = writer.write_batch([draft for _, draft in drafts], check_stop=self._check_stop)
+            events = writer.write_batch([draft for _, draft in drafts], check_stop=self._reader.check_stop)
             for (result, draft), event in zip(drafts, events, strict=True):
                 result.tag, result.commit = event.object, event.refs[draft.submission.branch]
                 result.changes = len(draft.changes)
@@ -179,11 +178,6 @@ class Capturer:
             self._complete(group, result)
             outcomes[group.position] = result
         return outcomes
-
-    def _check_stop(self) -> None:
-        """Raise ReadingStopped if the daemon is stopping."""
-        if self._stopping.is_set():
-            raise ReadingStopped
 
     def _complete(self, group: _ReadGroup, outcome: CaptureResult) -> None:
         """Record the archived files of a group in the snapshot, and complete the outcome."""

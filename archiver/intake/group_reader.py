@@ -116,7 +116,7 @@ class GroupReader:
         self._stopping = stopping
         self._readers = ThreadPoolExecutor(_WORKERS)
         self._publisher = ThreadPoolExecutor(1)
-        self._file_reader = FileReader(access, content, self._proceed)
+        self._file_reader = FileReader(access, content, self.check_stop)
         self._processes = (
             StagingProcesses(access.root, content, archive_folder) if isinstance(access, DirectAccess) else None
         )
@@ -184,7 +184,7 @@ class GroupReader:
 
     def _read_in_process(self, order: ReadingOrder) -> StagingResult:
         """Read and publish in a child process; read in this process if the child fails."""
-        self._proceed()
+        self.check_stop()
         try:
             assert self._processes is not None
             return self._processes.read(order)
@@ -192,7 +192,7 @@ class GroupReader:
             # This user may not run more processes, or the child was killed.  Reading here only takes longer.
             return self._file_reader.read(order)
 
-    def _proceed(self) -> None:
+    def check_stop(self) -> None:
         """Raise ReadingStopped if the daemon is stopping."""
         if self._stopping.is_set():
             raise ReadingStopped

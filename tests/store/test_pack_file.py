@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from archiver.store.git.pack_file import PackWriter, _PackEntry, _write_index
+from archiver.store.git.pack_file import PackWriter
+from archiver.store.git.pack_index import PackEntry, write_index
 
 KINDS = st.just("blob")
 BODIES = st.one_of(st.binary(max_size=300), st.integers(0, 3).map(lambda power: b"x" * 2**power * 9000))
@@ -98,8 +99,8 @@ def test_an_announced_size_must_be_right(tmp_path: Path) -> None:
 
 @pytest.mark.needs("processes")
 def test_offsets_beyond_two_gigabytes(repository: Path, tmp_path: Path) -> None:
-    entries = [_PackEntry(bytes([number]) * 20, number, number << 30) for number in range(5)]
-    _write_index(os.fspath(tmp_path / "x.idx"), entries, b"p" * 20)
+    entries = [PackEntry(bytes([number]) * 20, number, number << 30) for number in range(5)]
+    write_index(os.fspath(tmp_path / "x.idx"), entries, b"p" * 20)
     # Outside of a repository, git 2.47 dies.
     listed = git(repository, "show-index", stdin=(tmp_path / "x.idx").read_bytes())
     assert [int(line.split()[0]) for line in listed.splitlines()] == [number << 30 for number in range(5)]

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from archiver.store.git.pack_file import _PackEntry, _write_index
-from archiver.store.git.pack_index import PackSize, holds_all_objects, list_packs
+from archiver.store.git import pack_index
+from archiver.store.git.pack_index import PackEntry, PackSize, holds_all_objects, list_packs
 
 OIDS = st.sets(st.integers(0, 40).map(lambda number: bytes([number * 5 % 256]) * 20), max_size=12)
 
@@ -18,8 +18,8 @@ def write_index(repository: Path, name: str, oids: set[bytes]) -> None:
     folder = repository / "objects/pack"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.idx").unlink(missing_ok=True)
-    entries = [_PackEntry(oid, 0, 12 + number) for number, oid in enumerate(sorted(oids))]
-    _write_index(str(folder / f"{name}.idx"), entries, b"p" * 20)
+    entries = [PackEntry(oid, 0, 12 + number) for number, oid in enumerate(sorted(oids))]
+    pack_index.write_index(str(folder / f"{name}.idx"), entries, b"p" * 20)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

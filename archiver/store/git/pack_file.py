@@ -1,8 +1,8 @@
 """Write new objects straight into a pack with its index, without starting git.
 
 A version is about 15 objects of a few hundred bytes.  As loose objects they would take 15 blocks of the disk, and
-``git fast-import`` takes longer than all other work on a version of few files.  The formats are those of
-gitformat-pack(5): pack version 2 without deltas, index version 2.
+``git fast-import`` takes longer than all other work on a version of few files.  The format is that of
+gitformat-pack(5): version 2, without deltas.
 """
 
 from __future__ import annotations
@@ -11,35 +11,23 @@ import hashlib
 import os
 import struct
 import zlib
-from collections.abc import Sequence
 from contextlib import suppress
-from typing import IO, NamedTuple
+from typing import IO
+
+from archiver.store.git.pack_index import PACK_FILE_MODE, PackEntry, write_index
 
 _TYPE_NUMBERS = {"commit": 1, "tree": 2, "blob": 3, "tag": 4}
 _PACK_MAGIC = b"PACK"
 _PACK_VERSION = 2
-_INDEX_MAGIC = b"\xfftOc"
-_INDEX_VERSION = 2
 #: Magic, version, and number of objects.
 _HEADER = struct.Struct(">4sLL")
-#: In the index, offsets from here on stand in a table of 8-byte numbers.
-_LARGE_OFFSET = 1 << 31
 _CHUNK_BYTES = 1 << 20
 #: Level 1 is a third faster than the default, for 2 % more bytes of objects as small as ours.
 _COMPRESSION_LEVEL = 1
 #: Up to this size, compressing costs more time than the few bytes are worth: mostly they are digests.
 _UNCOMPRESSED_BYTES = 160
-#: The modes and names that git itself would use; ``interrupted_write`` removes what a crash leaves.
-_MODE = 0o444
+#: As git itself would name it; ``interrupted_write`` removes what a crash leaves.
 _TEMPORARY_NAME = "tmp_pack_"
-
-
-class _PackEntry(NamedTuple):
-    """An object in a pack."""
-
-    oid: bytes
-    crc32: int  # of the bytes in the pack
-    offset: int
 
 
 class PackWriter:
@@ -53,7 +41,7 @@ class PackWriter:
         self._folder = f"{objects_folder}/pack"
         self._temporary_path = f"{self._folder}/{_TEMPORARY_NAME}{os.urandom(6).hex()}"
         #: By the hexadecimal object id.
-        self._entries: dict[str, _PackEntry] = {}
+        self._entries: dict[str, PackEntry] = {}
         self._file: IO[bytes] | None = None
         self._size = _HEADER.size
 
@@ -64,7 +52,7 @@ class PackWriter:
         if oid not in self._entries:
             level = _COMPRESSION_LEVEL if len(body) > _UNCOMPRESSED_BYTES else 0
             stored = _object_header(kind, len(body)) + zlib.compress(body, level)
-            self._entries[oid] = _PackEntry(digest.digest(), zlib.crc32(stored), self._size)
+            self._entries[oid] = PackEntry(digest.digest(), zlib.crc32(stored), self._size)
             self._write(stored)
         return oid
 
@@ -90,7 +78,7 @@ class PackWriter:
             # Only now is it known, and a pack must have an object once.
             self._truncate(offset)
         else:
-            self._entries[oid.hexdigest()] = _PackEntry(oid.digest(), crc32, offset)
+            self._entries[oid.hexdigest()] = PackEntry(oid.digest(), crc32, offset)
         return oid.hexdigest()
 
     def finish(self) -> None:
@@ -114,7 +102,7 @@ class PackWriter:
         # With all bytes of the pack in its name, a pack never replaces another one with the same objects.
         name = digest.hex()
         index_path = f"{self._temporary_path}.idx"
-        _write_index(index_path, entries, digest)
+        write_index(index_path, entries, digest)
         try:
             os.rename(self._temporary_path, f"{self._folder}/pack-{name}.pack")
             # Git looks for indexes: the pack must be there before its index.
@@ -136,7 +124,9 @@ class PackWriter:
         """Append ``data`` to the pack; the first call creates the file."""
         if self._file is None:
             os.makedirs(self._folder, exist_ok=True)
-            descriptor = os.open(self._temporary_path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
+            descriptor = os.open(
+                self._temporary_path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PACK_FILE_MODE
+            )
             self._file = open(descriptor, "w+b")  # noqa: SIM115
             # The number of objects is written at the end.
             self._file.write(_HEADER.pack(_PACK_MAGIC, _PACK_VERSION, 0))
@@ -161,40 +151,3 @@ def _object_header(kind: str, size: int) -> bytes:
         byte, size = size & 0x7F, size >> 7
     header.append(byte)
     return bytes(header)
-
-
-def _write_index(path: str, entries: Sequence[_PackEntry], pack_digest: bytes) -> None:
-    """Write the index of a pack durably; ``entries`` are sorted by object id."""
-    fan_out, count = [0] * 256, 0
-    for entry in entries:
-        fan_out[entry.oid[0]] += 1
-    for byte, entry_count in enumerate(fan_out):
-        count += entry_count
-        fan_out[byte] = count
-    large_offsets = [entry.offset for entry in entries if entry.offset >= _LARGE_OFFSET]
-    positions = {offset: position for position, offset in enumerate(large_offsets)}
-    offsets = [
-        entry.offset if entry.offset < _LARGE_OFFSET else _LARGE_OFFSET | positions[entry.offset]
-        for entry in entries
-    ]
-    data = b"".join(
-        (
-            struct.pack(">4sL256L", _INDEX_MAGIC, _INDEX_VERSION, *fan_out),
-            *(entry.oid for entry in entries),
-            struct.pack(f">{len(entries)}L", *(entry.crc32 for entry in entries)),
-            struct.pack(f">{len(entries)}L", *offsets),
-            struct.pack(f">{len(large_offsets)}Q", *large_offsets),
-            pack_digest,
-        )
-    )
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
-    try:
-        with open(descriptor, "wb") as index_file:
-            index_file.write(data)
-            index_file.write(hashlib.sha1(data, usedforsecurity=False).digest())
-            index_file.flush()
-            os.fsync(index_file.fileno())
-    except OSError:
-        with suppress(OSError):
-            os.unlink(path)
-        raise

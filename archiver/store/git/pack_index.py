@@ -1,9 +1,12 @@
-"""Read the indexes of packs (gitformat-pack(5), version 2): how many objects a pack has, and which."""
+"""Write and read the indexes of packs (gitformat-pack(5), version 2): which objects a pack has, and where."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import struct
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +15,18 @@ from archiver.path_existence import is_there
 _MAGIC_AND_VERSION = b"\xfftOc\0\0\0\2"
 _FAN_OUT_BYTES = 256 * 4
 _OID_BYTES = 20
+#: Offsets from here on stand in a table of 8-byte numbers.
+_LARGE_OFFSET = 1 << 31
+#: The mode that git itself gives to packs and indexes.
+PACK_FILE_MODE = 0o444
+
+
+class PackEntry(NamedTuple):
+    """An object in a pack."""
+
+    oid: bytes
+    crc32: int  # of the bytes in the pack
+    offset: int
 
 
 class PackSize(NamedTuple):
@@ -20,6 +35,44 @@ class PackSize(NamedTuple):
     #: Without folder and suffix, such as ``pack-1f0c...``.
     name: str
     objects: int
+
+
+def write_index(path: str, entries: Sequence[PackEntry], pack_digest: bytes) -> None:
+    """Write the index of a pack durably; ``entries`` are sorted by object id."""
+    fan_out, count = [0] * 256, 0
+    for entry in entries:
+        fan_out[entry.oid[0]] += 1
+    for byte, entry_count in enumerate(fan_out):
+        count += entry_count
+        fan_out[byte] = count
+    large_offsets = [entry.offset for entry in entries if entry.offset >= _LARGE_OFFSET]
+    positions = {offset: position for position, offset in enumerate(large_offsets)}
+    offsets = [
+        entry.offset if entry.offset < _LARGE_OFFSET else _LARGE_OFFSET | positions[entry.offset]
+        for entry in entries
+    ]
+    data = b"".join(
+        (
+            _MAGIC_AND_VERSION,
+            struct.pack(">256L", *fan_out),
+            *(entry.oid for entry in entries),
+            struct.pack(f">{len(entries)}L", *(entry.crc32 for entry in entries)),
+            struct.pack(f">{len(entries)}L", *offsets),
+            struct.pack(f">{len(large_offsets)}Q", *large_offsets),
+            pack_digest,
+        )
+    )
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PACK_FILE_MODE)
+    try:
+        with open(descriptor, "wb") as index_file:
+            index_file.write(data)
+            index_file.write(hashlib.sha1(data, usedforsecurity=False).digest())
+            index_file.flush()
+            os.fsync(index_file.fileno())
+    except OSError:
+        with suppress(OSError):
+            os.unlink(path)
+        raise
 
 
 def list_packs(repository: Path) -> list[PackSize]:
