@@ -19,7 +19,7 @@ from archiver.intake.snapshot import SkippedPath
 from archiver.intake.staging import FileReader, ReadingOrder, StagingResult
 from archiver.store.content.objects import ContentStore
 from archiver.store.content.source import StatData
-from archiver.store.content.spool import StagedCopy
+from archiver.store.content.spool import StagedCopy, process_folder
 from archiver.workers import WorkerPool, WorkerProgram, expect_text, name_to_text, serve, text_to_name
 
 #: The time limit for a batch of small files on a local disk.  A healthy disk takes a second; one that retries a
@@ -153,17 +153,16 @@ def main() -> None:
     folder, which may be empty.
     """
     root, objects, spool, archive = map(os.fsencode, sys.argv[1:])
-    reader = FileReader(
-        DirectAccess(root, archive or None), ContentStore(Path(os.fsdecode(objects)), Path(os.fsdecode(spool)))
-    )
+    with process_folder(Path(os.fsdecode(spool))) as folder:
+        reader = FileReader(DirectAccess(root, archive or None), ContentStore(Path(os.fsdecode(objects)), folder))
 
-    def answer(request: Any) -> dict[str, Any]:
-        try:
-            return _encode_result(reader.read_and_publish(_decode_order(request)))
-        except StorageError as problem:
-            return _encode_problem(problem)
+        def answer(request: Any) -> dict[str, Any]:
+            try:
+                return _encode_result(reader.read_and_publish(_decode_order(request)))
+            except StorageError as problem:
+                return _encode_problem(problem)
 
-    serve(answer)
+        serve(answer)
 
 
 if __name__ == "__main__":

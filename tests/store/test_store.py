@@ -22,6 +22,7 @@ from archiver.store.changes import MaterialPair, compute_changes
 from archiver.store.content.objects import ContentStore, lfs_pointer
 from archiver.store.content.root_folder import RootFolder
 from archiver.store.content.source import FileSource, SourceChanged
+from archiver.store.content.spool import process_folder
 from archiver.store.creation.archive_creation import create_archive
 from archiver.store.events.archive_events import ArchiveCreated
 from archiver.store.events.change_lines import encode_change_lines, parse_change_lines
@@ -103,6 +104,24 @@ def test_the_same_content_is_stored_once(content: ContentStore, tmp_path: Path) 
     content.publish_copies([content.spool.stage_copy(opened(tmp_path / "a"))])
     assert len([p for p in content.objects_folder.rglob("*") if p.is_file()]) == 1
     assert list(content.spool.folder.iterdir()) == []
+
+
+def test_clearing_the_spool_deletes_what_killed_processes_left(content: ContentStore, tmp_path: Path) -> None:
+    spool_folder = content.spool.folder
+    with process_folder(spool_folder) as ended_folder:
+        (ended_folder / "copy").write_bytes(b"copied")
+    assert not ended_folder.exists()
+    killed = process_folder(spool_folder)
+    (killed.__enter__() / "copy").write_bytes(b"copied")
+    (spool_folder / "tmp123-0").write_bytes(b"copied")
+    # What a link in the spool points to is nothing of ours.
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "file").touch()
+    (spool_folder / "tmp-link").symlink_to(tmp_path / "elsewhere")
+    (spool_folder / "signing").touch()
+    content.spool.clear()
+    assert os.listdir(spool_folder) == ["signing"]
+    assert os.listdir(tmp_path / "elsewhere") == ["file"]
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_archived_torn(content: ContentStore, tmp_path: Path) -> None:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import tempfile
 import threading
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -184,4 +186,22 @@ class Spool:
         The caller holds the daemon's lock: without it, another process may be using the copies.
         """
         for leftover_path in self.folder.glob(f"{_PREFIX}*"):
-            leftover_path.unlink(missing_ok=True)
+            if leftover_path.is_dir() and not leftover_path.is_symlink():
+                # The folder of a child process that was killed: see process_folder.
+                shutil.rmtree(leftover_path, ignore_errors=True)
+            else:
+                leftover_path.unlink(missing_ok=True)
+
+
+@contextmanager
+def process_folder(spool_folder: Path) -> Iterator[Path]:
+    """Create a folder in the spool for the copies of one process; delete it at the end of the block.
+
+    Processes that create and rename files in the same folder wait for each other in the kernel.  After a crash,
+    :meth:`Spool.clear` deletes the folder.  Raises OSError if it cannot be created.
+    """
+    folder = tempfile.mkdtemp(prefix=_PREFIX, dir=spool_folder)
+    try:
+        yield Path(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
