@@ -119,7 +119,7 @@ def _capture_once(session: Session, report: Reporter, settle_seconds: float | No
     if capture_result.pending:
         return
     report("All changes are archived.")
-    if maintenance.is_wanted(archive.repository_path):
+    if maintenance.has_many_object_files(archive.repository_path):
         # Where only scheduled runs capture, nobody else does it.  If another writer is at work, the next run does.
         with suppress(Busy):
             maintenance.maintain(archive, session.lock_timeout)

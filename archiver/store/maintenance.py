@@ -37,13 +37,22 @@ class Packed:
 
 
 def is_wanted(repository: Path) -> bool:
-    """Return True if there is enough to do; quick."""
+    """Return True if there is enough to do for a service, which has the time; quick."""
+    return has_many_object_files(repository) or _has_many_single_refs(repository)
+
+
+def has_many_object_files(repository: Path) -> bool:
+    """Return True if there are many loose objects or small packs; quick.
+
+    Scheduled runs wait for this: a first capture leaves many single refs, and packing them would take a tenth of
+    its time.
+    """
     try:
         loose_count = len(list((repository / "objects/17").iterdir()))
     except OSError:
         # Usually there is no such folder: new objects are written into packs.
         loose_count = 0
-    if loose_count >= _MANY_IN_ONE_FOLDER or _has_many_single_refs(repository):
+    if loose_count >= _MANY_IN_ONE_FOLDER:
         return True
     pack_count = sum(1 for _ in repository.glob("objects/pack/*.idx"))
     # Reading the sizes takes longer than counting.
