@@ -6,18 +6,16 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from archiver import clock
 from archiver.config.settings import Config
 from archiver.daemon import upkeep
 from archiver.daemon.daily_events import journal_clock_daily, sign_checkpoint_daily
 from archiver.daemon.failures import FailureReporter, FailureState, report_system_error
-from archiver.daemon.jobs import JobRunner
-from archiver.daemon.metrics import Gauges, measure_gauges
 from archiver.daemon.pending_list import PendingList
 from archiver.daemon.refusals import journal_refusals
 from archiver.daemon.reopen_reasons import ArchiveGone, FolderRemounted, HistoryReplaced
-from archiver.daemon.replication import Replication
 from archiver.daemon.socket_server import grant_group_access
 from archiver.daemon.watched_folder import WatchedFolder
 from archiver.errors import ArchiverError, LazyMessage, Reporter, StorageError
@@ -39,6 +37,9 @@ from archiver.store.archive import Archive
 from archiver.store.git import repository_format
 from archiver.store.sqlite import is_damage_error
 from archiver.store.writing.drafts import Draft
+
+if TYPE_CHECKING:
+    from archiver.daemon.metrics import Gauges
 
 #: The shortest pause between two turns. Shorter, and a file that is about to be captured costs processor time.
 _SHORTEST_PAUSE_SECONDS = 0.05
@@ -100,8 +101,7 @@ class Daemon:
             upkeep.apply_sensitive_patterns(archive, config, self._snapshot)
             upkeep.enforce_restrictions(archive, report)
             self._open_resources = open_resources.pop_all()  # closes all of these; empty after :meth:`close`
-        self._jobs = JobRunner(config, report, lock_timeout)
-        self._replication = Replication(config, report)
+        self._side_work = upkeep.SideWork(config, report, lock_timeout)
         quiet_seconds = config.settle_seconds if settle_seconds is None else settle_seconds
         scanner = Scanner(self._access, IgnoreRules(config.ignore))
         settler = Settler(quiet_seconds, config.maximum_delay_seconds)
@@ -129,6 +129,8 @@ class Daemon:
 
     def measure_gauges(self) -> Gauges:
         """Measure the gauges for the metrics; raises OSError or sqlite3.Error if the archive cannot be read."""
+        from archiver.daemon.metrics import measure_gauges
+
         watch_state = self._watched_folder.state
         return measure_gauges(self._archive, self._config, self._snapshot, self.pipeline, watch_state)
 
@@ -229,7 +231,7 @@ class Daemon:
 
     def _finish_run(self) -> None:
         """Record the pending paths and the end of watching for ``status``, and :meth:`close`."""
-        self._replication.stop()
+        self._side_work.stop()
         self._capturer.close()
         # Fails if the archive's disk is full, read-only or gone.  The next start makes a new list.
         with contextlib.suppress(sqlite3.Error, OSError):
@@ -286,8 +288,7 @@ class Daemon:
             self._last_scan_at = None
         self.pipeline.process_hints(self._watched_folder.take_hints(), now)
         self._scan_if_due(now)
-        self._failure_reporter.try_optional_task("errands", lambda: self._jobs.start_due_job(self._archive))
-        self._failure_reporter.try_optional_task("replica", lambda: self._replication.start_if_due(self._archive))
+        self._side_work.start_due_work(self._archive)
         self.pipeline.capture_due(self._lock_timeout)
         self._failures.update_alarm(self.pipeline.refusal)
         self._pending_list.update_if_due()

@@ -1,11 +1,12 @@
-"""Small tasks at the daemon's start and in its idle times: warnings, [sensitive] patterns, and memory."""
+"""Tasks of the daemon beside capturing: warnings and [sensitive] patterns at the start, side work, and memory."""
 
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from archiver.config.settings import Config
-from archiver.daemon.failures import report_system_error
+from archiver.daemon.failures import FailureReporter, report_system_error
 from archiver.errors import Reporter
 from archiver.intake.pipeline import Pipeline
 from archiver.intake.snapshot import Snapshot
@@ -13,6 +14,10 @@ from archiver.retention import file_restriction, promises, unread
 from archiver.store import sensitive
 from archiver.store.archive import Archive
 from archiver.store.fsync import release_memory
+
+if TYPE_CHECKING:
+    from archiver.daemon.jobs import JobRunner
+    from archiver.daemon.replication import Replication
 
 #: With more pending files than this, the allocator keeps enough memory afterwards to make returning it worthwhile.
 _MEMORY_RELEASE_PATHS = 5000
@@ -63,6 +68,53 @@ def enforce_restrictions(archive: Archive, report: Reporter) -> None:
             problem="restriction",
             sha256=sha256,
         )
+
+
+class SideWork:
+    """The side jobs and the replication of the service, each on a thread of its own.
+
+    ``run --once`` has neither, and importing their modules takes a third of its start; so the first call of
+    :meth:`start_due_work` imports them.
+    """
+
+    def __init__(self, config: Config, report: Reporter, lock_timeout: float) -> None:
+        """Prepare the work; no thread is started yet.  Arguments as those of :class:`JobRunner`."""
+        self._config = config
+        self._report = report
+        self._lock_timeout = lock_timeout
+        self._failure_reporter = FailureReporter(report, config.archive)
+
+        self._jobs: JobRunner | None = None
+        self._replication: Replication | None = None
+
+    def start_due_work(self, archive: Archive) -> None:
+        """Start a side job and a replication, each if one is due; report failures, and return at once.
+
+        Raises only the sqlite3.DatabaseError of a damaged index.
+        """
+        self._failure_reporter.try_optional_task("errands", lambda: self._start_due_job(archive))
+        self._failure_reporter.try_optional_task("replica", lambda: self._start_due_replication(archive))
+
+    def stop(self) -> None:
+        """End a running replication after the current part of a transfer; return at once."""
+        if self._replication is not None:
+            self._replication.stop()
+
+    def _start_due_job(self, archive: Archive) -> None:
+        """Start the first side job that is due; raises as :meth:`JobRunner.start_due_job` does."""
+        if self._jobs is None:
+            from archiver.daemon.jobs import JobRunner
+
+            self._jobs = JobRunner(self._config, self._report, self._lock_timeout)
+        self._jobs.start_due_job(archive)
+
+    def _start_due_replication(self, archive: Archive) -> None:
+        """Start a replication if one is due; raises as :meth:`Replication.start_if_due` does."""
+        if self._replication is None:
+            from archiver.daemon.replication import Replication
+
+            self._replication = Replication(self._config, self._report)
+        self._replication.start_if_due(archive)
 
 
 class MemoryReleaser:
