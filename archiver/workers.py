@@ -12,6 +12,7 @@ so that file names stay readable. The bytes of files travel as content: base64 t
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import os
 import struct
@@ -332,6 +333,7 @@ def serve(answer_request: Callable[[Any], object]) -> None:
                 # Whatever the exception is, it concerns this request alone: the next one may succeed.
                 reply_frame = _encode_frame({"failed": f"{type(error).__name__}: {error}"[:500]})
             _write_bytes(reply_frame)
+    gc.freeze()  # The parent waits for the end of this process, which needs no search for garbage.
 
 
 def _encode_frame(value: object, content: bytes | memoryview = b"") -> bytes:

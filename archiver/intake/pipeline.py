@@ -87,7 +87,8 @@ class Pipeline:
         """
         found = self._scanner.scan(self._snapshot, start)
         for path, state in found.changed.items():
-            self._observe(path, state, now)
+            archived_state = None if path in found.new_files else self._snapshot.archived_state(path)
+            self._observe(path, archived_state, state, now)
         self._snapshot.note_scan(start, found.skipped, found.changed)
         if not start:
             self._drop_settled(found.changed.keys())
@@ -116,14 +117,15 @@ class Pipeline:
         state = self._scanner.read_state(path)
         if state == FOLDER and not self._scanner.is_empty_folder(path):
             return
-        if state == self._snapshot.archived_state(path):
+        archived_state = self._snapshot.archived_state(path)
+        if state == archived_state:
             self._settler.discard_everywhere(path)
         else:
-            self._observe(path, state, now, stirred=True)
+            self._observe(path, archived_state, state, now, stirred=True)
 
-    def _observe(self, path: bytes, state: State, now: float, stirred: bool = False) -> None:
+    def _observe(self, path: bytes, archived: State, state: State, now: float, stirred: bool = False) -> None:
         """Note that a path differs from the archive; with ``stirred``, an event shows a change just now."""
-        for group in groups_of(path, self._snapshot.archived_state(path), state, self._config.layout):
+        for group in groups_of(path, archived, state, self._config.layout):
             self._settler.observe_change(group, path, state, now, stirred)
 
     def _drop_settled(self, different: Container[bytes]) -> None:

@@ -60,6 +60,8 @@ class ScanResult:
 
     #: Path -> its present state, if that differs from the snapshot; None for a path that is deleted.
     changed: dict[bytes, State] = field(default_factory=dict)
+    #: Those of the changed files that the snapshot does not have, so that nobody needs to look them up again.
+    new_files: set[bytes] = field(default_factory=set)
     #: Paths that are not archived, with the reason, in no particular order.
     skipped: list[SkippedPath] = field(default_factory=list)
     #: Inode -> path of every subfolder, to compare with the folders that the kernel watches.
@@ -158,6 +160,7 @@ class Scanner:
         prefix = folder + b"/" if folder else b""
         subfolders = []
         changed_states: dict[bytes, State] = {}
+        new_files: list[bytes] = []
         is_empty = True
         # Local names save time, because a scan compares a million files.
         matching_pattern, take_archived_state = self._ignore_rules.matching_pattern, unseen_states.pop
@@ -167,6 +170,8 @@ class Scanner:
             if entry_mode & _TYPE_BITS == stat.S_IFREG and not is_own and matching_pattern(entry_name) is None:
                 if stat_data != archived_state and not _is_same_state(archived_state, stat_data):
                     changed_states[prefix + entry_name] = stat_data
+                    if archived_state is None:
+                        new_files.append(prefix + entry_name)
                 continue
             entry_path = prefix + entry_name
             if not stat.S_ISDIR(entry_mode) or is_own:
@@ -187,6 +192,7 @@ class Scanner:
         changed_states.update((prefix + entry_name, None) for entry_name in unseen_states)
         # Not earlier, because a folder that cannot be read to the end counts as not read at all.
         scan_result.changed.update(changed_states)
+        scan_result.new_files.update(new_files)
         return subfolders
 
     def _explain_skipped_path(self, path: bytes, entry_name: bytes, entry_mode: int, is_own: bool) -> SkippedPath:
