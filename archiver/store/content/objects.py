@@ -168,7 +168,7 @@ class ContentStore:
             try:
                 os.rename(spool_path, object_path)
             except FileNotFoundError:
-                os.makedirs(inner_folder, exist_ok=True)
+                _make_object_folder(inner_folder)
                 os.rename(spool_path, object_path)
         announce_step(Step.CONTENT_NAMED)
         self._sync_paths(list(changed_folders))
@@ -241,3 +241,14 @@ class ContentStore:
         with open(self.path(sha256), "rb") as object_file:
             while chunk := object_file.read(CHUNK_BYTES):
                 yield chunk
+
+
+def _make_object_folder(inner_folder: str) -> None:
+    """Create the folder of an object, and the folder above unless it exists; raises OSError."""
+    # Most objects of a large capture need a folder, and os.makedirs looks for the upper one each time.
+    try:
+        os.mkdir(inner_folder)
+    except FileExistsError:
+        pass
+    except FileNotFoundError:
+        os.makedirs(inner_folder, exist_ok=True)
