@@ -33,10 +33,11 @@ if TYPE_CHECKING:
 
 
 class Archive:
-    """An open archive; every thread opens a separate instance.
+    """An open archive: its git repository, its journal, its content objects and its index.
 
-    Reading needs no lock; writing goes through :meth:`writing`.  The archive owns git processes and the index, and
-    its owner ends them with :meth:`close`.
+    A thread must not use an instance that another thread has opened.  Reading requires no lock; all writing takes
+    place in a block of :meth:`writing`.  An instance keeps git processes and ``index.db`` open until the opener
+    calls :meth:`close`.
     """
 
     def __init__(
@@ -51,12 +52,12 @@ class Archive:
         """Open the archive at ``root``.
 
         ``notify`` receives a sentence about each repair.  ``actor`` is the user for whom the work is done; None
-        stands for the user of this process.  With ``restores_settings``, the first writing replaces settings and
-        hooks of the repository that archiver did not write.  ``is_new``: the archive is being created and has no
-        event yet, which in any other archive is damage.
+        stands for the user of this process.  With ``restores_settings``, the first block of :meth:`writing`
+        replaces settings and hooks of the repository that archiver did not write.  ``is_new`` means that the
+        archive is being created: only then is a journal without events accepted, which otherwise counts as damage.
 
-        Raises ConfigError if there is no archive, OSError if ``root`` cannot be examined, StorageError for a
-        repository of another format, unless ``restores_settings``.
+        Raises ConfigError if there is no archive, OSError if ``root`` cannot be examined, and, unless
+        ``restores_settings`` is set, StorageError if the repository has a format that an archive cannot have.
         """
         self.root = root
         self.actor = actor or users.current_user()
@@ -79,8 +80,8 @@ class Archive:
         self._index: Index | None = None
         self._is_new = is_new
         self._cleaned: ref_completion.CleanUp | None = None  # None if the last writer ended cleanly
-        self._are_refs_compared = False  # True once this process has compared the refs with the journal
-        #: The last error of :meth:`damage_error`, if any, by the problem that it is about.
+        self._are_refs_compared = False  # True once the refs were compared with the journal
+        #: The last error of :meth:`damage_error`, if any, by the problem that the error reports.
         self._damage_by_problem: dict[LazyMessage, JournalDamaged] = {}
 
     def close(self) -> None:
@@ -92,7 +93,7 @@ class Archive:
 
     @cached_property
     def head_signer(self) -> HeadSigner:
-        """Return what signs the heads of this archive."""
+        """Return the signer of the signed heads, which end each batch of journal events."""
         from archiver.store.writing.head_signing import HeadSigner
 
         return HeadSigner(self.head_history, self.keys_folder, self.spool_folder)
@@ -101,33 +102,40 @@ class Archive:
     def index(self) -> Index:
         """Return the index; the first use opens it, and applies new events if this process may write.
 
-        Raises JournalDamaged if the journal is damaged and nothing of it can be read.
+        Raises JournalDamaged if the journal is damaged, and neither the index nor any event is usable.
         """
         if self._index is None:
             self._index = self._open_index()
         return self._index
 
     def format_number(self) -> int:
-        """Return the number of the archive's format; 0 without events.  Raises JournalDamaged for a lost event."""
+        """Return the number of the archive's format; 0 without events.
+
+        Raises JournalDamaged if the journal's ref is unusable, StorageError if an event is missing.
+        """
         try:
             return archive_format.find_number(self.journal.newest_format(), self.index.stated_format())
         except StorageError as error:
             raise self.journal_damage() or error from None
 
     def check_writable(self) -> None:
-        """Raise ConfigError if the archive has a format that this release does not write, with what to do."""
+        """Raise ConfigError, whose message says what to do, if this release cannot write the archive's format."""
         archive_format.check_writable(self.root, self.format_number(), self.index.stated_format())
 
     def _open_index(self) -> Index:
-        """Open the index, and catch up with the journal if this process may write and gets the lock in time."""
+        """Open the index, and bring it up to date with the journal if this process may write.
+
+        If the lock stays held for 5 seconds, the newest events are left out.  Raises ConfigError if only a newer
+        release can interpret the archive, StorageError if the index is damaged and only the owner may rebuild it.
+        """
         index_path = self.root / "index.db"
-        # Root is not the owner, and so only reads: files that root makes would lock the service out.
+        # Root only reads, unless root is the owner: files created by root would lock the service out.
         is_writable = os.stat(self.root).st_uid == os.geteuid() and os.access(self.root, os.W_OK)
         if (damage := self.journal_damage()) is not None:
             self._notify(damage.message)
             return self._index or self._readable_index(index_path)
         archive_format.check_readable(self.root, self.journal.newest_format(), None)
-        self._index = self._index or (  # open already if a crashed write was completed just now
+        self._index = self._index or (  # journal_damage() has opened the index if it completed a crashed write
             index_files.open_index_for_writing(index_path, self._notify)
             if is_writable
             else foreign_index.open_believed_index(
@@ -141,16 +149,16 @@ class Archive:
             except JournalDamaged as damaged:
                 self._notify(damaged.message)
             except (ArchiverError, OSError):
-                # The lock is held, or the disk is full: the index only lacks the newest events, if it is ours.
+                # The lock is held, or the disk is full.  An index of this journal lacks only the newest events.
                 self._index = foreign_index.open_believed_index(self._index, self.journal, self._notify)
         archive_format.check_readable(self.root, 0, self._index.stated_format())
         return self._index
 
     def _readable_index(self, index_path: Path) -> Index:
-        """Return the index of an archive with a damaged journal, in which nothing may be written.
+        """Open an index for an archive with a damaged journal, which can only be read.
 
-        If the file is not usable, build an index in memory from the events up to the last whole one.  Raises
-        JournalDamaged if no event is whole.
+        If ``index.db`` is not usable, build an index in memory from the events up to :meth:`last_whole_event`.
+        Raises JournalDamaged if there is no such event.
         """
         if (index := index_files.open_usable_index(index_path)) is not None:
             return index
@@ -160,24 +168,32 @@ class Archive:
         return index_files.build_index_in_memory(self.journal, last_event.commit)
 
     def journal_damage(self) -> JournalDamaged | None:
-        """Return the error for an unusable journal ref, after a crashed write was completed; None if usable."""
+        """Return the error to raise for an unusable journal ref; None if the ref leads to a readable event.
+
+        If the last writer crashed, its work is completed first, provided that the lock is free.
+        """
         problem = journal_repair.ref_problem(self.repository)
         if problem is not None and not lock.is_marked_clean(self.root / "lock"):
+            # Completing the crashed write may repair the ref.  If it fails, the problem remains, and is reported.
             with suppress(ArchiverError, OSError), self.writing(0):
                 problem = None
         return None if problem is None else self.damage_error(problem)
 
     def last_whole_event(self, after: str | None = None) -> journal_repair.WholeEvent | None:
-        """Return the newest event with a whole past, from which the archive can continue; None if there is none.
+        """Return the newest event that can be read together with all earlier events; None if there is none.
 
-        With ``after``, the commit of an event, only it and what continues from it count.  Slow: reads all commits.
+        The archive can continue from this event.  ``after`` is the commit of an event: with ``after``, only this
+        event and its descendants are considered.  Slow, because every commit is read.
         """
         database_paths = (self.root / "index.db", self.root / "state.db")
         points = [sqlite.read_journal_point_of_file(path) for path in database_paths]
         return journal_repair.last_whole_event(self.repository, points, after)
 
     def damage_error(self, problem: LazyMessage) -> JournalDamaged:
-        """Return the error for a journal with ``problem``; cached, as finding the last whole event is slow."""
+        """Return the error to raise for a ``problem`` of the journal; the message tells the user how to continue.
+
+        The last error is cached, because finding the last whole event is slow.
+        """
         if problem not in self._damage_by_problem:
             last_event = self.last_whole_event()
             error = journal_repair.damage_error(self.repository_path, problem, last_event)
@@ -188,20 +204,23 @@ class Archive:
         """Return the present time of the compliance clock, the only clock by which retention is decided."""
         if self.journal_damage() is None:
             return compute_compliance_time(self.journal.newest_event(), clock.read_clocks())
-        # The newest event that the index knows is good enough: with a damaged journal nothing is disposed of.
+        # The index may lack the newest events.  That is harmless: with a damaged journal, nothing is disposed of.
         evidence, now = self.index.clock_lag().last, clock.read_clocks()
         if evidence is None:
             return now.wall
         return clock.advance_compliance_time(*clock.parse_evidence(evidence), now)
 
     def journalled_signers(self) -> bytes:
-        """Return the text of the newest journalled ``allowed_signers``; raises StorageError if it is damaged."""
+        """Return the bytes of the ``allowed_signers`` file that was journalled last: the list of signing keys.
+
+        Raises StorageError if the journal event or the attached list is damaged or missing.
+        """
         return self.journal.read_attachment(self.journal.read_event(self.index.key_commit), SIGNERS_FILE)
 
     def reindex(self) -> None:
-        """Rebuild ``index.db`` from the journal; the caller holds the writer's lock.
+        """Rebuild ``index.db`` from the whole journal, and open the new file; the caller holds the writer's lock.
 
-        The old index stays in place until the new one is complete.
+        The old file stays until the new one is complete.  Raises StorageError if the journal cannot be read.
         """
         index_path = self.root / "index.db"
         index_files.rebuild_index(index_path, self.journal)
@@ -211,10 +230,10 @@ class Archive:
             self._index.reopen(at=index_path)
 
     def update_index(self) -> None:
-        """Apply the events that the index does not include yet.  The caller holds the writer's lock.
+        """Apply the journal events that the index does not include yet.  The caller holds the writer's lock.
 
-        An index of another history is set aside and replaced.  Raises JournalDamaged if refs show that not the
-        index but the journal was replaced, by an older one.
+        An index of another history is set aside and replaced.  Raises JournalDamaged, and keeps the index, if refs
+        show that it is not the index but the journal that was replaced, by an older one.
         """
         index_path = self.root / "index.db"
         if self._index is None:
@@ -234,36 +253,43 @@ class Archive:
     def writing(self, wait_seconds: float) -> Iterator[Writer]:
         """Hold the writer's lock during the block, and yield the writer.
 
-        Before the block, the work of a process that crashed is completed, and the index catches up.  An index with
-        a damaged page is rebuilt.
+        Before the block, the work of a crashed process is completed, and the index is brought up to date with the
+        journal.  An index with a damaged page is rebuilt.
 
-        Raises Busy if another process holds the lock after ``wait_seconds``, StorageError if nothing can be
-        written, JournalDamaged if refs contradict the journal.
+        Raises Busy if another process still holds the lock after ``wait_seconds``, StorageError if nothing can be
+        written, JournalDamaged if the journal is unusable or refs contradict the journal.
         """
         from archiver.store.writing.writer import Writer
 
         with self._write_lock(wait_seconds) as held_lock:
+            # An error before the block must not make the next writer believe that this process crashed.
             held_lock.may_have_written = False
             if not self._is_new and (damage := self.journal_damage()) is not None:
                 raise damage
+            # The refs are compared again after a crash, which may have left any of them at a former value.
             self._are_refs_compared &= held_lock.was_clean
             index_files.update(self.root / "index.db", self._update_index, self.reindex, self._notify)
             held_lock.may_have_written = True
+            # A process that crashed during a key rotation may have journalled the new key without installing it.
             if not held_lock.was_clean and self.index.key_commit:
                 keys.install_next_key(self.keys_folder, self.journalled_signers())
             writer = Writer(self)
+            # Not before the event that creates the archive, nor before an archive of an old format is upgraded.
             if self.index.format_number == FORMAT:
                 self._journal_restored_settings(writer)
             yield writer
 
     def restore_missing_settings(self, wait_seconds: float) -> None:
-        """Restore missing settings and hooks, and those of an earlier release; raises as :meth:`writing` does."""
+        """Restore settings and hooks that are missing, or that an earlier release or git-lfs wrote.
+
+        Does nothing if there are none.  Raises the errors of :meth:`writing`.
+        """
         if any(deviation.reason != hooks.FOREIGN for deviation in hooks.deviations(self.repository_path)):
-            with self.writing(wait_seconds):
+            with self.writing(wait_seconds):  # restores and journals the files before the block
                 pass
 
     def _journal_restored_settings(self, writer: Writer) -> None:
-        """Journal settings and hooks restored by this process, or by another that crashed before this step."""
+        """Journal the settings and hooks restored by this process, or by one that crashed before this step."""
         from archiver.store.writing.drafts import Draft
 
         for restored_settings in restore_settings.noted(self.root):
@@ -274,40 +300,46 @@ class Archive:
 
     @contextmanager
     def writing_for_repair(self, wait_seconds: float) -> Iterator[Writer]:
-        """Hold the writer's lock during the block although the journal may be damaged; yield the writer.
+        """Hold the writer's lock during the block without checking the journal first; yield the writer.
 
-        Only for ``archiver reindex --accept``: nothing is checked first.  Raises Busy or StorageError.
+        This is only for ``archiver reindex --accept``, which continues a damaged journal.  Raises Busy if another
+        process still holds the lock after ``wait_seconds``, StorageError if nothing can be written.
         """
         from archiver.store.writing.writer import Writer
 
         with self._write_lock(wait_seconds):
             yield Writer(self)
+            # The block has repaired the journal and its refs.
             self._damage_by_problem.clear()
             self._are_refs_compared = False
 
     @contextmanager
     def _write_lock(self, wait_seconds: float) -> Iterator[lock.HeldLock]:
-        """Hold the lock, with umask and settings for writing; what a crashed holder left is removed first."""
+        """Hold the writer's lock during the block, with the archive's umask; yield the lock.
+
+        Leftovers of a crashed holder are removed first, and missing settings restored.  Raises Busy, StorageError.
+        """
         self.check_owner()
         with permissions.archive_umask(self.root), lock.hold_lock(self.root / "lock", wait_seconds) as held_lock:
             self._cleaned = None
             if not held_lock.was_clean:
                 self._cleaned = ref_completion.clean_up(self.root, self.repository, self._notify)
             restore_settings.put_back(self.root, foreign=self._restores_settings)
-            # Again, since the archive may be open for weeks: with alternates, packing would lose objects.
+            # Again, because the archive may have been open for weeks: with alternates, packing would lose objects.
             repository_format.check_readable(self.repository_path)
             yield held_lock
 
     def _update_index(self) -> None:
-        """Catch up, and check once that the refs agree with the journal; raises JournalDamaged, sqlite3.Error.
+        """Bring the index up to date with the journal, and check once that the refs agree with the journal.
 
-        After a crash, refs that the journal names are made or moved forward first.
+        After a crash, refs that the journal names are first created or moved forward.  Raises JournalDamaged if
+        the refs contradict the journal, sqlite3.Error if the index cannot be used.
         """
         from archiver.store.writing.chain_heads import agree_with_signed_head
 
         self.update_index()
         if not agree_with_signed_head(self.index, self.head_history):
-            # The writer relies on the heads of chains, and somebody else has written to the index.
+            # Another program has changed the index.  The writer relies on the newest event of each chain in there.
             self.reindex()
         if self._are_refs_compared:
             return
@@ -319,7 +351,7 @@ class Archive:
         self._are_refs_compared = True
 
     def repository_identity(self) -> tuple[int, int] | None:
-        """Return device and inode of the repository, by which a replaced one is recognized; None if missing."""
+        """Return device and inode of the repository, which change if it is replaced; None if it is missing."""
         return sqlite.file_identity(self.repository_path)
 
     def check_owner(self) -> None:

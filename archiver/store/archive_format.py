@@ -1,4 +1,7 @@
-"""Which formats of an archive this release reads and writes."""
+"""Check that this release can read or write an archive of a given format.
+
+The format of an archive is a number, and *features*: names that a later release may add without a new number.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,12 @@ from archiver.store.index.queries import StatedFormat
 if TYPE_CHECKING:
     from archiver.store.events.archive_events import FormatStated
 
-#: Features beyond the number of the format. A later release adds one when it changes what an event means or needs.
+#: The features that this release knows. A later release adds one when it changes what an event means or needs.
 _KNOWN_FEATURES: frozenset[str] = frozenset()
 
 
 def state_format() -> FormatStated:
-    """Return the event that states the format which this release writes."""
+    """Return the details of the event that states the format written by this release."""
     from archiver.store.events.archive_events import FormatStated
 
     return FormatStated(
@@ -27,19 +30,19 @@ def state_format() -> FormatStated:
 
 
 def find_number(newest_number: int, stated: StatedFormat | None) -> int:
-    """Return the number of an archive's format; 0 without events.
+    """Return the number of an archive's format; 0 for an archive without events.
 
-    ``newest_number`` is the format of the newest event, and ``stated`` what the archive states of its format; None
-    if it states nothing.  A number never goes back: an event of an earlier format behind such a statement is only
-    an event that cannot be read.
+    ``newest_number`` is the format number of the newest journal event, and ``stated`` is the newest statement of
+    the archive's format; None if there is no statement.  The larger number counts, because an archive never goes
+    back to an earlier format: an event of an earlier format after a statement is only an unreadable event.
     """
     return max(newest_number, stated.number if stated is not None else 0)
 
 
 def check_readable(root: Path, newest_number: int, stated: StatedFormat | None) -> None:
-    """Raise ConfigError if this release may not interpret the archive at ``root``.
+    """Raise ConfigError if only a newer release can interpret the archive at ``root``.
 
-    Parameters as of :func:`find_number`.
+    ``newest_number`` and ``stated`` are those of :func:`find_number`.
     """
     missing_features = set(stated.reading_features) - _KNOWN_FEATURES if stated is not None else set()
     if find_number(newest_number, stated) > FORMAT or missing_features:
@@ -47,9 +50,10 @@ def check_readable(root: Path, newest_number: int, stated: StatedFormat | None) 
 
 
 def check_writable(root: Path, newest_number: int, stated: StatedFormat | None) -> None:
-    """Raise ConfigError if this release may not write to the archive at ``root``; parameters as above.
+    """Raise ConfigError if the archive at ``root`` has a format to which this release must not write.
 
-    A new archive, whose ``newest_number`` is 0, may be written to.
+    ``newest_number`` and ``stated`` are those of :func:`find_number`.  A new archive, whose ``newest_number`` is
+    0, may be written to.
     """
     check_readable(root, newest_number, stated)
     if stated is not None and set(stated.writing_features) - _KNOWN_FEATURES:
@@ -67,7 +71,7 @@ def check_writable(root: Path, newest_number: int, stated: StatedFormat | None) 
 
 def _newer_format_error(root: Path, newest_number: int, stated: StatedFormat | None) -> ConfigError:
     """Return the error for an archive that a newer release has written."""
-    # What is stated of an earlier format names a release that cannot read this one.
+    # A statement about an earlier format names a release that cannot read the present format.
     is_stated = stated is not None and stated.number >= newest_number
     return ConfigError(
         "The archive {path} was written by a newer release of archiver (format {number}). Nothing was changed. "

@@ -1,4 +1,4 @@
-"""Decode an event from the files in its commit, in either format."""
+"""Decode a journal event from the files in its commit, in the old format 1 or in format 2."""
 
 from __future__ import annotations
 
@@ -14,31 +14,38 @@ from archiver.store.events.event_kinds import UNREADABLE
 from archiver.store.events.signed_head import SignedHead, parse_signed_head
 
 EVENT_FILE = "event.json"
-#: ``prev`` of the first event.
+#: The value of ``prev``, the digest of the previous event, in the first event.
 GENESIS_DIGEST = "0" * 64
 
 
 class StoredHead(NamedTuple):
-    """A signed head in the journal; its signature is not checked here."""
+    """A signed head as stored in the journal, at the end of a batch; the signature is not checked here."""
 
-    commit: str  # the commit of the event that it was signed with, up to which it covers everything
-    data: bytes  # of ``head.json``
-    head: SignedHead | None  # None if this release cannot read it
+    commit: str  # the journal commit with the head, and with the last event that the head covers
+    data: bytes  # the bytes of ``head.json``
+    head: SignedHead | None  # the decoded head; None if this release cannot decode the bytes
 
 
 def decode_stored_head(data: bytes, commit: str) -> StoredHead:
-    """Return the signed head in ``commit`` from its ``head.json``; readable or not, it has its place."""
+    """Return the signed head in ``commit``, given ``data``, the bytes of its ``head.json``.
+
+    Also returns a head that cannot be decoded, because it takes its place among the others; ``head`` is None then.
+    """
     try:
         return StoredHead(commit, data, parse_signed_head(data))
     except ValueError:
-        # Of a newer release, or damaged before it was written: verify reports it.
+        # A newer release wrote the head, or the head was damaged before it was written: ``verify`` reports it.
         return StoredHead(commit, data, None)
 
 
 def parse_event(data: bytes, commit: str, body: bytes | None = None) -> Event:
-    """Decode the event in ``commit`` from ``event.json``, and in format 2 from ``body.json`` as well.
+    """Return the event in ``commit``, decoded from the bytes of its files.
 
-    Raises ValueError if the files are not an event, or if the body is not the one that ``event.json`` names.
+    ``data`` is the content of ``event.json``, and ``body`` that of ``body.json``; None for an event of the old
+    format 1, which has no such file.
+
+    Raises ValueError if the files are not an event, or if the digest of ``body`` is not the one that
+    ``event.json`` names.
     """
     if body is not None:
         return _parse_event_2(data, body, commit)
@@ -83,17 +90,19 @@ def _parse_event_2(data: bytes, body: bytes, commit: str) -> Event:
 
 
 def make_stand_in_event(data: bytes, body: bytes | None, commit: str, previous: Event | None) -> Event:
-    """Return an event with the action ``unreadable`` for the ``event.json`` ``data``, which cannot be decoded.
+    """Return a stand-in, with the action ``unreadable``, for an event in ``commit`` that cannot be decoded.
 
-    Nor can it be without its ``body``, which is None in format 1.
+    ``data`` and ``body`` are the bytes of its files, as for :func:`parse_event`.  The refs that the event moved,
+    and its place in a chain, are taken from the bytes if possible.
 
-    It has the number after ``previous``, and its ``sha256`` is that of ``data``, so that the chain continues.  It
-    has the clock of ``previous``: the compliance clock never runs back, and advances only with evidence.  With
-    ``previous`` None, it is the first event, and its clocks show 1970.
+    The stand-in has the number after that of ``previous``, the event before, and the SHA-256 of ``data``, so that
+    the journal continues.  It has the clock of ``previous``, because the compliance clock never runs back, and
+    advances only with evidence.  If ``previous`` is None, the event is the first one, and its clocks show 1970.
     """
     refs = event_files.read_moved_refs(data, body)
     # An event of format 1 is in no chain.
     position = event_files.read_chain_place(data) or ChainPosition("", 0, "")
+    # ``shifted`` keeps the compliance clock from counting any time from this reading.
     epoch_reading = clock.ClockReading(datetime(1970, 1, 1, tzinfo=UTC), "", 0, 0, shifted=True)
     return Event(
         seq=1 if previous is None else previous.seq + 1,

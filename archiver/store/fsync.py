@@ -37,9 +37,9 @@ def sync_path(path: str) -> None:
 
 
 def sync_filesystem(path: Path) -> None:
-    """Make everything that was written to the filesystem of ``path`` durable, by syncfs(2).
+    """Make everything that was written to the filesystem of ``path`` durable, with syncfs(2).
 
-    That includes the writes of other programs, and may take long.  Raises OSError.
+    This includes the writes of other programs, and so may take long.  Raises OSError.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -1,4 +1,7 @@
-"""Find the signed heads in the journal, and which events they cover."""
+"""Find the signed heads in the journal, and the events that no signed head covers yet.
+
+A signed head ends a batch of events of format 2, and states how many events there are up to its end.
+"""
 
 from __future__ import annotations
 
@@ -16,18 +19,18 @@ class HeadHistory:
     """The signed heads of one journal, for reading; nothing here verifies a signature."""
 
     def __init__(self, journal: Journal, repository: Repository) -> None:
-        """Read from ``repository``, which holds ``journal`` and which the caller closes."""
+        """Read from ``repository``, the repository of ``journal``; the caller closes the repository."""
         self._journal, self._repository = journal, repository
 
     def signed_heads(self) -> Iterator[StoredHead]:
-        """Yield the signed heads, newest first; none in format 1.
+        """Yield the signed heads, newest first; the journal of an archive of the old format 1 has none.
 
         Raises StorageError if a commit is missing.
         """
         commit = self._repository.resolve(JOURNAL)
         while commit is not None:
             try:
-                # An event of format 1, or one that cannot be read, may be behind signed ones.
+                # Do not stop at an event of format 1 or an unreadable event: older events may have signed heads.
                 is_format_2 = event_files.names_body(self._repository.read(f"{commit}:{EVENT_FILE}"))
                 parent = self._repository.first_parent(commit)
             except KeyError:
@@ -37,40 +40,45 @@ class HeadHistory:
             commit = parent
 
     def newest_signed_head(self) -> StoredHead | None:
-        """Return the newest signed head; None without any.  Raises as :meth:`signed_heads` does."""
+        """Return the newest signed head; None if there is none.  Raises StorageError if a commit is missing."""
         return next(self.signed_heads(), None)
 
     def signed_head_in(self, commit: str) -> StoredHead | None:
-        """Return the signed head in the commit of an event; None if it has none, as most have."""
+        """Return the signed head in the journal commit ``commit``; None if there is none, as in most commits."""
         try:
             return decode_stored_head(self._repository.read(f"{commit}:{HEAD_FILE}"), commit)
-        except KeyError:  # Also of an event that is missing, which whoever reads the journal reports.
+        except KeyError:
+            # Also if the whole commit is missing: reading its event reports that.
             return None
 
     def unsigned_since(self) -> str:
-        """Return the time (RFC 3339) of the first event that no signed head covers; empty if all are covered.
+        """Return the wall time (RFC 3339) of the first event that no signed head covers; empty if all are covered.
 
-        Events of format 1 need none.  Raises StorageError if a commit is missing.
+        Events of format 1 need no signed head.  Raises StorageError if a commit is missing.
         """
         signed_head = self.newest_signed_head()
+        # Only an event of format 2 is in a chain.
         if signed_head is not None:
             return next((event.at for event in self._journal.events_since(signed_head.commit)), "")
         return next((event.at for event in self._journal.events_since(None) if event.chain), "")
 
     def first_seq_after(self, signed_head: StoredHead | None) -> int | None:
-        """Return the number of the first event of format 2 that no head up to ``signed_head`` covers.
+        """Return the number of the first event of format 2 that no signed head up to ``signed_head`` covers.
 
-        ``signed_head`` is None before the first one.  None if there is no such event yet.  Raises StorageError if
-        a commit is missing.
+        With ``signed_head``, that is the number after its last event, even if there is no such event yet.  With
+        None, which stands for a journal without signed heads, the result is None if all events are of format 1.
+        Raises StorageError if a commit is missing.
         """
         if signed_head is not None:
             return self._journal.read_event(signed_head.commit).seq + 1
         return next((event.seq for event in self._journal.events_since(None) if event.chain), None)
 
     def accounts_for_head(self, data: bytes) -> bool:
-        """Return True if ``data`` are the bytes of a signed head in the journal, or of a head named as abandoned.
+        """Return True if the journal contains the signed head ``data``, or lists the head as abandoned.
 
-        Raises ValueError if they are of no head, and as :meth:`signed_heads` does.
+        ``data`` are the bytes of a ``head.json``.  A head is abandoned if it was signed, but a crash kept
+        its events out of the journal.  Raises ValueError if ``data`` are not a head, StorageError if a commit is
+        missing.
         """
         wanted, digest = parse_signed_head(data), compute_sha256(data)
         for stored_head in self.signed_heads():
@@ -80,7 +88,7 @@ class HeadHistory:
                 continue
             if digest in stored_head.head.abandoned:
                 return True
-            # A head that names it covers an event of the same number, or a later one.
+            # Older heads cannot list it: a head that does covers an event of the same number, or a later one.
             if stored_head.head.last < wanted.first:
                 break
         return False

@@ -1,7 +1,8 @@
 """Read the append-only chain of events on ``refs/heads/journal``.
 
-Each commit holds one event: its tree is ``event.json`` and the event's attachments.  The field ``prev`` is the
-SHA-256 of the preceding event, so that the chain of evidence does not depend on git's SHA-1.
+Each commit holds one event: its tree has ``event.json``, in format 2 also ``body.json``, and the event's
+attachments.  The field ``prev`` is the SHA-256 of the preceding ``event.json``, so that the chain of evidence does
+not depend on git's SHA-1.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from archiver.store.events.change_lines import parse_change_lines
 from archiver.store.events.event_files import BODY_FILE
 from archiver.store.git.repository import JOURNAL, Repository
 
-#: The lists of changes of so many events are read in one request.  Fewer would wait for git more often; more would
-#: occupy more memory.
+#: The number of events whose files are read in one request to git.  Fewer would wait for git more often; more
+#: would occupy more memory.
 _READ_AHEAD_EVENTS = 50
-#: Longer lists of changes are read one at a time: one of them can have 40 MB.
+#: The size in bytes up to which a list of changes is read ahead.  One list can have 40 MB, so longer ones are read
+#: one at a time.
 _READ_AHEAD_BYTES = 1 << 16
 
 
@@ -57,28 +59,29 @@ class Journal:
         return None if tip is None else self.read_event(self._repository.root_of(tip))
 
     def newest_format(self) -> int:
-        """Return the newest stated number of the format, even by an unreadable event; 0 without events.
+        """Return the format number of the newest event; 0 without events.
 
-        Raises StorageError if an event is missing.
+        The event need not be readable, but an event that is not even JSON is skipped.  Raises StorageError if an
+        event is missing.
         """
         commit = self._repository.resolve(JOURNAL)
         while commit is not None:
             try:
                 return event_files.read_format_number(self._repository.read(f"{commit}:{EVENT_FILE}"))
             except ValueError:
-                # Not even JSON, so that it says nothing of its format.
+                # Bytes that are not JSON say nothing about the format.
                 commit = self._repository.first_parent(commit)
             except KeyError:
                 raise self.damaged_event_error(commit) from None
         return 0
 
     def read_event(self, commit: str) -> Event:
-        """Return the event held by ``commit``, or a stand-in if decoding fails.
+        """Return the event in ``commit``; if it cannot be decoded, return a stand-in.
 
-        A stand-in takes number and clock from the last readable event before it, so further commits may be read.
-        Raises StorageError if a commit or its ``event.json`` is missing.
+        The number and the clock of a stand-in follow from the last readable event before it, so earlier commits
+        may be read as well.  Raises StorageError if a commit or a file of its event is missing.
         """
-        # From ``commit`` back to the last readable event: commits and the bytes of both files, newest first.
+        # The commit and the files of each unreadable event, from ``commit`` back, newest first.
         unreadable_events: list[tuple[str, bytes, bytes | None]] = []
         current_commit: str | None = commit
         event = None
@@ -93,14 +96,16 @@ class Journal:
                 raise self.damaged_event_error(current_commit) from None
         for unreadable_commit, data, body in reversed(unreadable_events):
             event = make_stand_in_event(data, body, unreadable_commit, event)
+        # The first round has read ``commit`` itself.
         assert event is not None
         return event
 
     def read_event_files(self, commit: str) -> tuple[bytes, bytes | None]:
         """Return the bytes of ``event.json`` and ``body.json`` in a commit; the second is None in format 1.
 
-        Raises KeyError if the commit or one of the files is missing.  A body that was never written is empty, so
-        that its event cannot be read, and does not stop the others.
+        If the tree of the commit does not list the body that the event names, the body was never written.  Then
+        its bytes are empty: this event is unreadable, but the other events can be read.  Raises KeyError if the
+        commit, its ``event.json``, or a listed body is missing.
         """
         data = self._repository.read(f"{commit}:{EVENT_FILE}")
         if not event_files.names_body(data):
@@ -113,7 +118,7 @@ class Journal:
             return data, b""
 
     def damaged_event_error(self, commit: str) -> StorageError:
-        """Return the error for a commit that is missing, or has no ``event.json``."""
+        """Return the error to raise if ``commit`` or a file of its event is missing."""
         return StorageError(
             "Journal event {commit} in {path} is damaged or missing. Nothing was changed. Restore the repository "
             "from a backup or a clone. To verify the archive, run: archiver verify",
@@ -122,9 +127,9 @@ class Journal:
         )
 
     def has_event(self, point: JournalPoint) -> bool:
-        """Return True if the event named by ``point`` is in this journal; False if from another history.
+        """Return True if this journal has the event that ``point`` names; False for an event of another history.
 
-        A database made from the journal records its newest event as such a point.
+        A database derived from a journal records its newest event as such a point.
         """
         tip = self._repository.resolve(JOURNAL)
         if tip is None or (point.commit != tip and not self._repository.is_ancestor(point.commit, tip)):
@@ -162,8 +167,8 @@ class Journal:
             try:
                 event = parse_event(event_bytes, event_commit, body)
             except ValueError:
-                # A stand-in needs the preceding event: that of the last round, or before the first round the event
-                # of ``commit``, which may be a stand-in itself.
+                # A stand-in needs the preceding event.  In the first round, that is the event in ``commit``, which
+                # may be a stand-in itself.
                 if event is None and commit is not None:
                     event = self.read_event(commit)
                 event = make_stand_in_event(event_bytes, body, event_commit, event)
@@ -181,18 +186,21 @@ class Journal:
                 commits_with_body = [oid for oid, data in data_by_commit.items() if event_files.names_body(data)]
                 bodies = self._read_all(commits_with_body, BODY_FILE)
             except KeyError:
-                # Read one by one, up to the one with the missing file.
+                # Read one by one, so that the events before the missing file are still yielded.
                 yield from ((commit, *self._read_undamaged_files(commit)) for commit in batch)
             else:
                 yield from ((commit, data_by_commit[commit], bodies.get(commit)) for commit in batch)
 
     def _read_all(self, commits: Sequence[str], file_name: str) -> dict[str, bytes]:
-        """Return the bytes of a file in each commit, in one request; raises KeyError if one is missing."""
+        """Return the bytes of the file ``file_name`` by commit, read in one request to git.
+
+        Raises KeyError if a commit lacks the file.
+        """
         contents = self._repository.read_many(f"{commit}:{file_name}" for commit in commits)
         return dict(zip(commits, contents, strict=True))
 
     def _read_undamaged_files(self, commit: str) -> tuple[bytes, bytes | None]:
-        """Return what :meth:`read_event_files` does; raises StorageError if a file is missing."""
+        """Read the files as :meth:`read_event_files` does, but raise StorageError if a file is missing."""
         try:
             return self.read_event_files(commit)
         except KeyError:
@@ -201,10 +209,11 @@ class Journal:
     def events_with_changes_since(
         self, commit: str | None, tip: str | None = None
     ) -> Iterator[tuple[Event, Iterable[Change]]]:
-        """Yield the events as :meth:`events_since` does, each with its changes, of which only a capture has any.
+        """Yield the events as :meth:`events_since` does, each with its changes; only a capture has any.
 
-        The changes are read when they are iterated over, and raise as those of :meth:`read_changes`.  Only short
-        lists of changes are read ahead, those of many events in one request to git.
+        A short list of changes is read ahead, together with those of other events, in one request to git.  A long
+        list is read when the caller iterates over the changes.  That also raises the errors of
+        :meth:`read_changes`.
         """
         events = self.events_since(commit, tip)
         while batch := list(islice(events, _READ_AHEAD_EVENTS)):
@@ -213,9 +222,9 @@ class Journal:
                 yield event, self.read_changes(event, short_lists.get(event.seq))
 
     def _read_short_lists(self, events: Sequence[Event]) -> dict[int, bytes]:
-        """Read the short lists of changes of ``events``; return their bytes by the number of the event.
+        """Return the bytes of the short lists of changes of ``events``, by the numbers of the events.
 
-        Returns nothing if a list is missing.
+        Returns an empty dict if one of the lists is missing.
         """
         events_with_list = [event for event in events if any(_is_short_list(item) for item in event.attachments)]
         contents = self._repository.read_many(f"{event.commit}:{CHANGES_FILE}" for event in events_with_list)
@@ -243,7 +252,7 @@ class Journal:
             raise self._damaged_attachment_error(event, name) from None
 
     def _damaged_attachment_error(self, event: Event, name: str) -> StorageError:
-        """Return the error for a missing attachment, or for a file other than the event names."""
+        """Return the error to raise if an attachment is missing, or has another digest than ``event`` states."""
         return StorageError(
             "{name} of journal event {seq} is damaged or missing. Nothing was changed. Restore the repository "
             "from a backup or a clone. To verify the archive, run: archiver verify",
@@ -254,11 +263,12 @@ class Journal:
     def read_changes(self, event: Event, list_bytes: bytes | None = None) -> Iterator[Change]:
         """Yield the changes that ``event`` made; only a capture made any.
 
-        ``list_bytes`` is the content of its ``changes.jsonl``; with None, it is read from the repository.
+        ``list_bytes`` is the content of the event's ``changes.jsonl``; with None, the list is read from the
+        repository.
 
-        Raises, when the first change is requested, StorageError if the list is missing; ValueError, KeyError or
-        TypeError if it is not the list that the event names.  Git vouches for the bytes of both, so that the event
-        was wrong when it was written.
+        Errors are raised when a change is requested: StorageError if the list is missing; ValueError, KeyError or
+        TypeError if the list is malformed, or has another digest than the event states.  Such an event was wrong
+        when it was written, because git detects any later change of the bytes.
         """
         if all(item.name != CHANGES_FILE for item in event.attachments):
             return
@@ -272,8 +282,8 @@ class Journal:
 def compute_compliance_time(newest_event: Event | None, time_reading: clock.ClockReading) -> datetime:
     """Return the time of the compliance clock at ``time_reading``, given the newest event of the journal.
 
-    Retention is decided by this clock, which nobody can set forward (:mod:`archiver.clock`).  Without an event, it
-    starts now, with the wall time.
+    This clock decides retention, and nobody can set it forward (:mod:`archiver.clock`).  If there is no event yet,
+    the clock starts with the wall time of ``time_reading``.
     """
     if newest_event is None:
         return time_reading.wall

@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 
 #: The signer's name in ``allowed_signers``, and the address in commits and tags.
 PRINCIPAL = "archiver@localhost"
-#: The namespace that git signs and verifies in, so that a signature cannot be passed off as one of a mail, say.
+#: The namespace of git's signatures. A signature is valid only in the namespace for which it was created, so that
+#: a signed commit cannot be passed off as a signed mail, for example.
 GIT_NAMESPACE = "git"
-#: What a line of ``allowed_signers`` lists. Up to format 1, a key signed only for git.
+#: The namespaces in a line of ``allowed_signers``. In the old format 1, a key signed only for git.
 _NAMESPACES, _NAMESPACES_1 = f'namespaces="{GIT_NAMESPACE},{HEAD_NAMESPACE}"', f'namespaces="{GIT_NAMESPACE}"'
 _KEY_FILE = "signing_key"
-#: The prepared key, which does not sign yet.
+#: The key that a rotation has prepared, and that is not in use yet.
 _NEXT_KEY_FILE = "signing_key.new"
 _SIGNERS_FILE = "allowed_signers"
 #: SIG_VERSION of PROTOCOL.sshsig.
@@ -48,8 +49,9 @@ def create_keys(keys_folder: Path) -> None:
 def prepare_next_key(keys_folder: Path, signers: bytes) -> bytes:
     """Generate a second key in ``keys_folder``; return ``signers`` with a line for the new key appended.
 
-    ``signers`` is the text of ``allowed_signers``.  A key that was prepared earlier is replaced.  The new key
-    signs nothing before :func:`install_next_key`.  Raises StorageError if the key cannot be written.
+    ``signers`` is the text of ``allowed_signers``, whose file is not changed.  A key that was prepared earlier is
+    replaced.  The old key stays in use until :func:`install_next_key`.  Raises StorageError if the key cannot be
+    written.
     """
     next_key_path = keys_folder / _NEXT_KEY_FILE
     try:
@@ -60,24 +62,27 @@ def prepare_next_key(keys_folder: Path, signers: bytes) -> bytes:
 
 
 def install_next_key(keys_folder: Path, signers: bytes) -> None:
-    """Replace the key in use by the prepared key if ``signers`` ends with it; otherwise delete the prepared key.
+    """Make the prepared key the key in use if ``signers`` ends with its line; otherwise delete the prepared key.
 
-    ``signers`` is the journalled text of ``allowed_signers``, which the file then has as well.  After a crash, the
-    journal may have the new key while the folder still has the old one; the recovery then calls this function
-    again.  A prepared key that a crash cut while it was generated is deleted as well: no event names it, and
-    nothing could be written while it stayed.
+    ``signers`` is the journalled text of ``allowed_signers``.  It is also written to the file of that name, unless
+    a prepared key is deleted.  If no key is prepared, an error of writing the file is ignored.
+
+    After a crash, the journal may name the new key while the folder still has the old key in use.  The recovery
+    then calls this function again.  A prepared key that a crash cut off while it was generated is deleted: no
+    event names it, and nothing could be written while it stayed.
 
     Raises OSError if the prepared key cannot be read or the disk cannot be written.
     """
     next_key_path = keys_folder / _NEXT_KEY_FILE
     if not is_there(next_key_path):
-        # The list is derived from the journal: where the folder is read-only, an old list must stop no writing.
+        # The file is derived from the journal.  If the folder is read-only, an old file must not stop the writer.
         with suppress(OSError):
             write_signers(keys_folder, signers)
         return
     try:
         is_in_force = signers.endswith(_signers_line(_parse_key(next_key_path, next_key_path.read_bytes())))
     except StorageError:
+        # A crash cut the key off while it was generated.
         is_in_force = False
     if not is_in_force:
         next_key_path.unlink()
@@ -99,7 +104,10 @@ def check_folder_writable(keys_folder: Path) -> None:
 
 
 def write_signers(keys_folder: Path, signers: bytes) -> None:
-    """Replace ``allowed_signers`` durably; does nothing if it has these bytes.  Raises OSError."""
+    """Write the text ``signers`` to the file ``allowed_signers``, durably; raises OSError.
+
+    Does nothing if the file has the same text already.  A crash leaves either the old or the new file in place.
+    """
     signers_path = keys_folder / _SIGNERS_FILE
     if is_there(signers_path) and signers_path.read_bytes() == signers:
         return
@@ -147,7 +155,7 @@ def _signers_line(key: Ed25519PrivateKey) -> bytes:
 
 
 def allow_heads(signers: bytes) -> bytes:
-    """Return the text of an ``allowed_signers`` of format 1 in which the last key may sign heads as well."""
+    """Return ``signers``, an ``allowed_signers`` of the old format 1, with the last key allowed to sign heads."""
     *earlier_lines, last_line = signers.splitlines(keepends=True)
     return b"".join(earlier_lines) + last_line.replace(_NAMESPACES_1.encode(), _NAMESPACES.encode(), 1)
 
@@ -187,7 +195,7 @@ def _unusable_key_error(path: Path, reason: object) -> StorageError:
 def _write_new_file(path: Path, file_content: bytes, file_mode: int) -> None:
     """Write a new file durably, with exactly ``file_mode`` regardless of the umask.
 
-    Raises OSError, and FileExistsError if ``path`` exists.
+    Raises FileExistsError if ``path`` exists, OSError if the file cannot be written.
     """
     file_descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, file_mode)
     with open(file_descriptor, "wb") as new_file:
@@ -198,7 +206,7 @@ def _write_new_file(path: Path, file_content: bytes, file_mode: int) -> None:
 
 
 class SigningKey:
-    """A private key in memory, to make several signatures."""
+    """The archive's private key, read into memory for several signatures."""
 
     def __init__(self, keys_folder: Path, *, is_next_key: bool = False) -> None:
         """Read the key in use, or with ``is_next_key`` the prepared one.
@@ -219,14 +227,18 @@ class SigningKey:
         return "SHA256:" + base64.b64encode(digest).decode("ascii").rstrip("=")
 
     def is_last_of(self, signers: bytes) -> bool:
-        """Return True if this is the key in force by ``signers``, the journalled text of ``allowed_signers``."""
+        """Return True if this key is in the last line of ``signers``, and so is the key in force.
+
+        ``signers`` is the journalled text of ``allowed_signers``; False if the text is empty.
+        """
         last_line = signers.splitlines()[-1] if signers else b""
         return base64.b64encode(self._encoded_public_key) in last_line.split()
 
     def sign(self, message: bytes, namespace: str = GIT_NAMESPACE) -> str:
-        """Return the armored SSH signature of ``message``, ending with a line feed; it was verified once.
+        """Return the armored SSH signature of ``message`` in ``namespace``; the text ends with a line feed.
 
-        Raises StorageError if the signature proves wrong, for example because of broken memory.
+        The signature is verified first.  Raises StorageError if it is not valid, for example because of broken
+        memory.
         """
         from cryptography.exceptions import InvalidSignature
 

@@ -23,7 +23,8 @@ from archiver.errors import Busy, StorageError
 _RETRY_SECONDS = 0.02
 #: A longer command line is cut off: the message that quotes it stays readable.
 _MAX_DESCRIPTION_CHARS = 400
-#: Reads any description of a holder and any mark as a whole, unless the command line is not ASCII.
+#: The bytes to read from a lock file: enough for any mark, and for any description of a holder whose command line
+#: is ASCII.
 _MAX_TEXT_BYTES = 500
 
 
@@ -34,19 +35,21 @@ class HeldLock:
     #: False if something may be unfinished: the last holder crashed, its block raised an error, the machine was
     #: rebooted since, or the lock was never held before.
     was_clean: bool
-    #: Set to False by a holder that has written nothing yet, so that an error leaves the mark as it was.
+    #: Set to False by a holder that has written nothing yet, so that an error does not make the end count as
+    #: unclean.
     may_have_written: bool = True
 
 
 @contextmanager
 def hold_lock(path: Path, wait_seconds: float) -> Iterator[HeldLock]:
-    """Hold the lock file ``path`` during the block.
+    """Lock the file ``path`` during the block, and yield the lock; the file is created if it is missing.
 
-    A holder whose block ends without an error, or before it wrote anything, leaves a mark with the ID of this
-    boot, which the next holder compares.
+    The next holder has to know whether this one has ended cleanly.  So a holder whose block ends without an error,
+    or with an error before anything was written, leaves a mark in the file.  The mark contains the ID of this boot
+    of the machine, so that it is void after a reboot.
 
-    Raises Busy, with the pid and the command of the present holder, after ``wait_seconds``; StorageError if the
-    file cannot be opened for writing.
+    Raises Busy, which names the pid and the command of the present holder, if the lock is still held after
+    ``wait_seconds``; StorageError if the file cannot be opened for writing.
     """
     lock_descriptor = _open_lock_file(path)
     try:
@@ -60,7 +63,8 @@ def hold_lock(path: Path, wait_seconds: float) -> Iterator[HeldLock]:
             is_completed = True
         finally:
             if is_completed or (held_lock.was_clean and not held_lock.may_have_written):
-                # Without the mark, on a full disk for example, the next holder only checks more than necessary.
+                # If the mark cannot be written, on a full disk for example, the next holder only checks more than
+                # necessary.
                 with suppress(OSError):
                     _write_lock_text(lock_descriptor, clean_mark)
     finally:
@@ -70,7 +74,7 @@ def hold_lock(path: Path, wait_seconds: float) -> Iterator[HeldLock]:
 def is_marked_clean(path: Path) -> bool:
     """Return True if the last holder of the lock file ended cleanly, in this boot of the machine.
 
-    False also while somebody holds the lock, and if the file cannot be read.
+    Returns False while a process holds the lock, and if the file cannot be read.
     """
     try:
         descriptor = _open_for_reading(path)
@@ -80,14 +84,17 @@ def is_marked_clean(path: Path) -> bool:
     try:
         return os.pread(descriptor, _MAX_TEXT_BYTES, 0) == _make_clean_mark()
     except OSError:
-        # A pipe, for example.
+        # Not a regular file, but a pipe, for example.
         return False
     finally:
         os.close(descriptor)
 
 
 def _open_for_reading(path: Path) -> int:
-    """Open a lock file that another user may have replaced by a pipe, which is not waited for; raises OSError."""
+    """Open a lock file for reading, and return the descriptor, which the caller closes; raises OSError.
+
+    Never waits: another user may have replaced the file by a pipe, whose opening would wait for a writer.
+    """
     return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
@@ -109,9 +116,9 @@ class LockFlag:
         self._descriptor: int | None = None
 
     def open(self) -> None:
-        """Open or create the file, for the caller to :meth:`close`; does nothing if it is open.
+        """Open or create the file; does nothing if the file is open already.  The caller must call :meth:`close`.
 
-        To be called while the disk is still writable.  Raises StorageError.
+        To be called while the disk is still writable.  Raises StorageError if the file cannot be opened.
         """
         if self._descriptor is None:
             self._descriptor = _open_lock_file(self._path)
@@ -147,6 +154,7 @@ def describe_lock_holder(path: Path) -> str | None:
         # There is no such file before the first run.
         return None
     try:
+        # A shared lock conflicts with the holder's exclusive lock, but not with that of another reader.
         fcntl.flock(lock_descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return _read_lock_text(lock_descriptor)

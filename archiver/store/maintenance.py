@@ -1,7 +1,8 @@
-"""Housekeeping of the repository: loose objects and single refs into packs, small packs into larger ones.
+"""Keep the git repository fast: pack loose objects and loose refs, and merge small packs into larger ones.
 
-Nothing is ever pruned.  Each batch of versions is a small pack, and git looks for an object in one pack after the
-other; each single ref is a file, which everything that looks at all refs opens.
+Each batch of versions adds a small pack, and git searches the packs for an object one after the other.  Each loose
+ref is a separate file, which git has to open whenever it lists all refs.  No object is ever lost: only an object
+that a pack has as well is deleted.
 """
 
 from __future__ import annotations
@@ -16,28 +17,28 @@ from pathlib import Path
 from archiver.store.archive import Archive
 from archiver.store.git.pack_index import PackSize, list_packs
 
-#: The number of loose objects packed at a time, under the writer's lock: about a second.
+#: The number of loose objects to pack while the writer's lock is held once, which takes about a second.
 _BATCH_OBJECTS = 20_000
-#: So many loose objects in one of the 256 folders are worth packing; git's own housekeeping counts the same one.
+#: With this many loose objects in a sample, one of the 256 folders of objects, packing is worthwhile.
 _MANY_IN_ONE_FOLDER = 8
-#: Submissions with single refs; git removes their folders when it packs the refs.
+#: With this many submissions that have loose refs, packing the refs is worthwhile.
 _MANY_SUBMISSIONS = 200
-#: So many packs are worth merging.
+#: With this many packs, merging the small ones is worthwhile.
 _MANY_PACKS = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """The work of a housekeeping run."""
+    """The work that a run of :func:`maintain` has done."""
 
     #: The number of loose objects that were packed.
     objects: int
-    #: The number of packs that became parts of others.
+    #: By how many packs the repository has fewer than before, because packs were merged.
     packs: int
 
 
 def is_wanted(repository: Path) -> bool:
-    """Return True if there is enough to do for a service, which has the time; quick."""
+    """Return True if a run of :func:`maintain` is worthwhile for a service, which has the time; quick."""
     return has_many_object_files(repository) or _has_many_single_refs(repository)
 
 
@@ -48,9 +49,10 @@ def has_many_object_files(repository: Path) -> bool:
     its time.
     """
     try:
+        # Git's own housekeeping takes the same folder as the sample.
         loose_count = len(list((repository / "objects/17").iterdir()))
     except OSError:
-        # Usually there is no such folder: new objects are written into packs.
+        # Usually the folder does not exist, because new objects are written to packs.
         loose_count = 0
     if loose_count >= _MANY_IN_ONE_FOLDER:
         return True
@@ -60,11 +62,15 @@ def has_many_object_files(repository: Path) -> bool:
 
 
 def _has_many_single_refs(repository: Path) -> bool:
-    """Return True if the tags of many submissions are in files of their own; quick, whatever their number."""
+    """Return True if many submissions have loose tags, each in a separate file.
+
+    Quick, however many there are: git removes the folder of a submission when it packs the refs, and the counting
+    ends at the limit.
+    """
     submission_count = 0
     with suppress(OSError):
         for filing_folder in (repository / "refs" / "tags").iterdir():
-            # Anybody can put a file there; a filing has a folder.
+            # Each filing has a folder. A file, which anybody can put there, is not a filing.
             with suppress(NotADirectoryError):
                 submission_count += len(os.listdir(filing_folder))
             if submission_count >= _MANY_SUBMISSIONS:
@@ -73,10 +79,13 @@ def _has_many_single_refs(repository: Path) -> bool:
 
 
 def maintain(archive: Archive, wait_seconds: float) -> Packed:
-    """Pack loose objects, refs and small packs; a writer waits for a part of the work at most.
+    """Pack loose objects and refs, and merge small packs; return how much was done.
 
-    Whatever ends it in between leaves some objects twice, and none of them never.  Raises as
-    :meth:`Archive.writing` does, and StorageError if git fails.
+    The writer's lock is taken for each step and released in between, so another writer waits for one step at most.
+    An error or a crash loses no object; at worst, some objects are stored twice.
+
+    Raises the errors of :meth:`Archive.writing`, StorageError if git fails, OSError or ValueError if the index of
+    a pack cannot be read.
     """
     objects = 0
     while batch := list(islice(archive.repository.loose_objects(), _BATCH_OBJECTS)):
@@ -95,10 +104,11 @@ def maintain(archive: Archive, wait_seconds: float) -> Packed:
 
 
 def choose_small_packs(packs: Sequence[PackSize]) -> Sequence[PackSize]:
-    """Return the packs to merge, so that each pack has at least twice the objects of all smaller ones; pure.
+    """Return the smallest packs, to be merged into one; empty if there is nothing to merge.  Pure.
 
-    An object is copied only when its pack grows by half at least, and the number of packs grows with the logarithm
-    of the number of objects.  Empty if there is nothing to merge.
+    Afterwards, each larger pack has at least twice as many objects as all smaller packs together.  So the number
+    of packs grows only with the logarithm of the number of objects, and an object is copied only when its pack
+    grows by at least half.
     """
     ordered = sorted(packs, key=lambda pack: (pack.objects, pack.name))
     merged_count = smaller_objects = 0

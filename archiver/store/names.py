@@ -28,7 +28,7 @@ _AMBIGUOUS_PERCENT = re.compile(r"%(?=[0-9A-Fa-f]{2})")
 
 #: Characters that git refuses inside a ref component, and ``%`` if it would read as an escape.
 _REF_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|%(?=[0-9A-Fa-f]{2}|\+)|(?<=\.)\.|@(?=\{)")
-#: A filesystem holds 255 bytes, and git appends ".lock" to the file of a ref.
+#: A file name can have 255 bytes, and git appends ".lock" to the name of a ref's file.
 _MAX_REF_BYTES = 200
 #: Hexadecimal digits of the folder's SHA-256 that end a shortened component, so that it stays unique.
 _DIGEST_DIGITS = 16
@@ -68,7 +68,8 @@ def is_utf8(name_text: str) -> bool:
     """Return True if a text can be encoded in UTF-8; surrogates, which stand for undecodable bytes, cannot."""
     try:
         name_text.encode("utf-8")
-    except UnicodeEncodeError:  # The answer, and the only way to ask that reads the text once.
+    except UnicodeEncodeError:
+        # Not a fault: encoding is the only test that reads the text just once.
         return False
     return True
 
@@ -118,9 +119,9 @@ def check_reason(reason: str) -> None:
 def clean_typed_text(typed_text: str, field: str) -> str:
     """Return a text typed by a person in the form to be recorded: with LF for CRLF, and a space for a tab.
 
-    Raises UsageError for more than :data:`MAX_TYPED_LENGTH` characters, for bytes that are not UTF-8, and for
-    other control characters: they are invisible, and could forge lines of a listing.  ``field`` is the name of the
-    input, with which the error message begins.
+    ``field`` is the name of the input, with which an error message begins.  Raises UsageError for more than
+    :data:`MAX_TYPED_LENGTH` characters, for bytes that are not UTF-8, and for control characters except line
+    feeds: these are invisible, and could forge lines of a listing.
     """
     try:
         # In a locale that is not UTF-8, an argument arrives as one surrogate for each byte.
@@ -184,16 +185,16 @@ def _is_special_to_git(name: bytes) -> bool:
 def ref_component(folder: bytes) -> str:
     """Return the part of a ref's name that stands for the folder of a filing or of a submission.
 
-    Different folders have different components.  A component over 200 bytes is shortened, so that the folder
-    cannot be read from it; the journal has the full name.
+    ``folder`` is the raw name of the folder.  Different names have different components.  A component of more than
+    200 bytes is shortened, so that the full name of the folder is only in the journal.
     """
-    # A folder must not pass for one of the names that this program gives itself, such as "_common".
+    # The program uses these names itself, so a folder of the same name gets another component.
     if folder in (COMMON.encode(), UNFILED.encode(), CHECKPOINTS.encode()):
         return f"%{folder[0]:02X}{folder[1:].decode()}"
     try:
         decoded_folder = folder.decode("utf-8")
     except UnicodeDecodeError:
-        # Another encoding: escaped byte by byte below.
+        # A name in another encoding is escaped byte by byte below.
         decoded_folder = ""
     # Text that is not in Unicode's composed form (NFC) is escaped byte by byte as well, so that two spellings of
     # the same characters never share a ref.
@@ -223,17 +224,18 @@ def _escape_match(match: re.Match[str]) -> str:
 
 
 def _shorten_component(component: str, folder: bytes) -> str:
-    """Return ``component`` if it has at most _MAX_REF_BYTES bytes, else a shortened form of that length at most.
+    """Return ``component``, shortened to _MAX_REF_BYTES bytes at most if it is longer.
 
-    The shortened form ends with a digest of ``folder``, so that different folders have different components.
+    A shortened component ends with a digest of ``folder``, the raw name of the folder, so that different folders
+    still have different components.
     """
     component_bytes = component.encode("utf-8")
     if len(component_bytes) <= _MAX_REF_BYTES:
         return component
-    import hashlib
+    import hashlib  # only here, because hardly any name is that long
 
     digest = hashlib.sha256(folder).hexdigest()[:_DIGEST_DIGITS]
     prefix_bytes = component_bytes[: _MAX_REF_BYTES - len(_SHORTENED_MARK) - _DIGEST_DIGITS]
-    # Half a character at the end is dropped here, and half an escape below: it would read as part of another name.
+    # Drop half a character at the end here, and half an escape below: either would read as part of another name.
     prefix = prefix_bytes.decode("utf-8", "ignore")
     return re.sub(r"%[0-9A-F]?$", "", prefix) + _SHORTENED_MARK + digest

@@ -30,7 +30,7 @@ _OWNER_FOLDERS = frozenset({"spool", "canary", "set-aside"})
 #: Not examined: "documents" is a cache whose reader checks the modes itself and discards what others could write;
 #: "lost+found" belongs to the filesystem.
 _SKIPPED_FOLDERS = frozenset({"documents", "lost+found"})
-#: Only the owner may read a file whose name begins so, even if a group may read the rest.
+#: A file whose name begins with this prefix is a key: only the owner may read it, even if a group reads the rest.
 _KEY_PREFIX = "signing_key"
 #: Content objects keep their own read bits: 0400 marks sensitive ones, and immutable ones cannot be changed.
 _CONTENT_FOLDER = "/lfs/objects/"
@@ -44,10 +44,10 @@ _FS_IOC_GETFLAGS, _FS_IOC_SETFLAGS, _FS_IMMUTABLE_FL = 0x80086601, 0x40086602, 0
 
 
 class _ProcessMask:
-    """The umask, kept by the kernel for the whole process, and so shared by all threads.
+    """The umask, which the kernel keeps for the whole process, so that all threads share it.
 
     The first thread that sets the umask remembers the original, and the last thread to leave restores it.  If each
-    thread restored the mask that it found, the last thread might restore the mask of another one.
+    thread restored the umask that it found, the last one to leave might restore the umask of another thread.
     """
 
     def __init__(self) -> None:
@@ -82,8 +82,8 @@ _process_mask = _ProcessMask()
 def archive_umask(root: Path | None = None) -> Iterator[None]:
     """Set the umask for writing to the archive at ``root`` during the block, for all threads of the process.
 
-    Files and folders made in the block are for the owner, and for the reading group if the archive has one.  With
-    ``root`` None, the archive does not exist yet, and they are for the owner only.
+    Files and folders created in the block are for the owner, and for the reading group if the archive has one.
+    With ``root`` None, the archive does not exist yet, and they are for the owner only.
     """
     _process_mask.set_mask(umask_for(root))
     try:
@@ -106,9 +106,9 @@ def umask_for(root: Path | None) -> int:
 
 
 def reading_group_id(group_name: str) -> int | None:
-    """Return the number of the group ``group_name``, which may read the archive; None for an empty name: no group.
+    """Return the number of the reading group ``group_name``; None for an empty name, which stands for no group.
 
-    Raises KeyError if there is no such group.
+    Raises KeyError if the group does not exist.
     """
     return grp.getgrnam(group_name).gr_gid if group_name else None
 
@@ -141,7 +141,7 @@ def set_access_for_group(root: Path, group_id: int | None) -> int:
 
 
 def _set_access(path: str, entry_stat: os.stat_result, root: str, group_id: int | None) -> bool:
-    """Set the group and the mode of an entry, and remove its lists; return True if anything was changed."""
+    """Set the group and mode of an entry, and remove its access-control lists; return True if anything changed."""
     is_key = os.path.basename(path).startswith(_KEY_PREFIX)
     is_changed = False
     if group_id is not None and entry_stat.st_gid != group_id and not is_key:
@@ -152,14 +152,14 @@ def _set_access(path: str, entry_stat: os.stat_result, root: str, group_id: int 
     if stat.S_IMODE(os.lstat(path).st_mode) != required_mode:
         os.chmod(path, required_mode)
         is_changed = True
-    # Drop lists last: until the mode is set, the group bits may grant more than the list does.
+    # Remove the lists last: until the mode is set, the group bits may grant more than the lists do.
     return _remove_acls(path) or is_changed
 
 
 def has_expected_access(root: Path, group_id: int | None) -> bool:
     """Return True if ``root`` and its first entries have the access that :func:`set_access_for_group` sets.
 
-    Raises OSError if there is no such folder.
+    Raises OSError if ``root`` does not exist.
     """
     root_stat = os.stat(root)
     if stat.S_IMODE(root_stat.st_mode) != _folder_mode(group_id) or group_id not in (None, root_stat.st_gid):
@@ -172,9 +172,9 @@ def find_overly_permissive_entries(
 ) -> Iterator[Path]:
     """Yield the folders and files of the archive at ``root`` that grant too much access, parents before children.
 
-    A folder does if its mode exceeds the required one or if it has an access-control list, a file if the group or
-    others can write to it, and a key if they have any access.  ``group_id`` is the reading group; None if only the
-    owner may read.  Examines only the first ``limit`` entries.
+    A folder grants too much if its mode exceeds the required mode or if it has an access-control list; a file, if
+    the group or others can write to it; a key, if they have any access.  ``group_id`` is the reading group; None
+    if only the owner may read.  Examines only the first ``limit`` entries.
     """
     root_path = os.fspath(root)
     for entry_number, (path, entry_stat) in enumerate(_walk_entries(root_path)):
@@ -230,10 +230,10 @@ def _is_owner_folder(path: str, root: str) -> bool:
 
 
 def _walk_entries(root: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield the path and the ``lstat`` result of each file and folder below ``root``, upper folders first.
+    """Yield the path and the ``lstat`` result of ``root`` and of each file and folder below, upper folders first.
 
-    ``root`` itself comes first.  Links, sockets and the like are left out, because nothing can be read from them.
-    The entries of ``_OWNER_FOLDERS``, and of folders that cannot be listed, are left out.
+    Links, sockets and the like are left out, because nothing can be read from them.  So are ``_SKIPPED_FOLDERS``
+    and the entries of ``_OWNER_FOLDERS`` and of folders that cannot be listed.
     """
     yield root, os.lstat(root)
     pending_folders = deque([root])

@@ -83,7 +83,7 @@ def find_submission(archive: Archive, typed_name: str) -> Submission:
 
 
 def find_filing(archive: Archive, typed_name: str) -> str:
-    """Return the name of the filing that a person typed, in the spelling of refs.
+    """Return the name of a filing in the spelling of refs, given the name that a person typed.
 
     Raises NotFoundError, whose message suggests similar names.
     """
@@ -97,7 +97,7 @@ def find_filing(archive: Archive, typed_name: str) -> str:
 
 
 def resolve_object_name(archive: Archive, typed_name: str) -> str:
-    """Return the name of a filing, submission or version that a person typed, in the spelling of refs.
+    """Return the name of a filing, submission or version in the spelling of refs, given a typed name.
 
     The number of slashes distinguishes them: FILING, FILING/SUBMISSION or FILING/SUBMISSION/vN.  Raises
     NotFoundError, whose message suggests similar names.
@@ -111,10 +111,10 @@ def resolve_object_name(archive: Archive, typed_name: str) -> str:
 
 
 def _ref_spellings(typed_name: str) -> list[str]:
-    """Return the possible spellings in refs for a typed name, the most likely first.
+    """Return the spellings that a typed name may have in refs, the most likely first.
 
-    They are the name itself, and the ref components of the folders that have this name in UTF-8 and in GB 18030:
-    old file servers have names in GB 18030, which people type on a terminal in UTF-8.
+    They are the name itself, and the ref components of the folders with this name in UTF-8 and in GB 18030.  Old
+    file servers have folder names in GB 18030, and people type these names on a terminal in UTF-8.
     """
     # No ref contains surrogates, and SQLite raises an error if they are looked up.
     spellings = [typed_name] if is_utf8(typed_name) else []

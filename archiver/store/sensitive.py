@@ -1,4 +1,4 @@
-"""Find materials that match the [sensitive] patterns, and let only the service's user read their content."""
+"""Find materials that match the [sensitive] patterns, and hide their content from the reading group."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Open derived SQLite databases, shared by several processes, and deleted and rebuilt if damaged."""
+"""Open derived SQLite databases, which several processes share.
+
+A derived database contains nothing that the journal lacks, so a damaged one is deleted and built again.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +23,17 @@ _BUSY_SECONDS = 30.0
 _RETRY_SECONDS = 0.02
 #: SQLite's own name for a database without a file.
 IN_MEMORY = Path(":memory:")
-#: The keys of a JournalPoint in the table ``meta``, in the order of its fields.
+#: The keys in the table ``meta`` under which a JournalPoint is stored, in the order of its fields.
 _JOURNAL_POINT_KEYS = ("archive", "seq", "digest", "head")
 #: Suffixes of the files that SQLite keeps next to a database.
 _COMPANIONS = ("-wal", "-shm", "-journal")
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open a derived database with a write-ahead log; create an empty one if the file is missing.
+    """Open a derived database for writing, with a write-ahead log; create an empty one if the file is missing.
 
-    For IN_MEMORY there is no file.  The caller closes the connection.  Raises sqlite3.Error.
+    IN_MEMORY as ``path`` stands for a database without a file.  The caller closes the connection.  Raises
+    sqlite3.Error.
     """
     if path != IN_MEMORY:
         _create_database_file(path)
@@ -51,10 +55,10 @@ def connect(path: Path) -> sqlite3.Connection:
 
 @contextmanager
 def close_on_error(database: sqlite3.Connection) -> Iterator[None]:
-    """Close ``database`` if the block raises, and let the error pass.
+    """Close ``database`` if the block raises an error, and raise the same error.
 
-    This is for the block that prepares a new connection.  A connection and its statements refer to each other, so
-    the descriptors would otherwise stay open until the garbage collector runs.
+    This is for a block that prepares a new connection.  Without it, the descriptors would stay open until the
+    garbage collector runs, because a connection and its statements refer to each other.
     """
     try:
         yield
@@ -64,10 +68,10 @@ def close_on_error(database: sqlite3.Connection) -> Iterator[None]:
 
 
 def _create_database_file(path: Path) -> None:
-    """Create an empty file for a new database, with the mode allowed by the folder.
+    """Create an empty file for a new database, with the mode that suits the access to its folder.
 
     The process's umask is ignored.  SQLite gives its companion files the same mode.  Does nothing if the file
-    exists.
+    exists, or if it cannot be created.
     """
     # If the file cannot be created, SQLite fails to open it, and reports the reason.
     with suppress(OSError):
@@ -109,11 +113,11 @@ def _open_with_schema(path: Path, schema: str, version: int) -> sqlite3.Connecti
 
 
 def open_read_only_or_empty(path: Path, schema: str, version: int) -> sqlite3.Connection:
-    """Open a derived database read-only, for the caller to close.
+    """Open a derived database read-only; the caller closes it.
 
-    If the database is missing, damaged, of another version, or just being made by another process, return an empty
-    one in memory with the tables of ``schema``, which must include ``meta``.  Raises sqlite3.Error for any other
-    failure.
+    If the database is missing, damaged, of another version, or just being created by another process, an empty
+    database in memory is returned instead.  It has the tables of ``schema``, which must include ``meta``.  Raises
+    sqlite3.Error for any other failure.
     """
     if is_there(path):
         try:
@@ -168,7 +172,7 @@ def is_damage_error(error: sqlite3.DatabaseError) -> bool:
 
 
 def read_journal_point(database: sqlite3.Connection) -> JournalPoint | None:
-    """Return the newest journal event in a database; None without events.
+    """Return the newest journal event that a derived database includes; None without events.
 
     Raises sqlite3.Error, for example if the table ``meta`` is missing, and ValueError if the stored number of the
     event is not a number.
@@ -183,20 +187,20 @@ def read_journal_point(database: sqlite3.Connection) -> JournalPoint | None:
 
 
 def read_journal_point_of_file(database_path: Path) -> JournalPoint | None:
-    """Return the newest journal event in a database file; None for an empty or unusable database.
+    """Return the newest journal event that a database file includes; None for an empty or unusable database.
 
-    Opens the file only during the call, and writes nothing.
+    The file is open only during the call, and nothing is written.
     """
     try:
         with closing(connect_read_only(database_path)) as database:
             return read_journal_point(database)
     except (sqlite3.Error, ValueError, OSError):
-        # A derived database without a JournalPoint proves nothing about the journal, and is rebuilt.
+        # Without a JournalPoint, the database says nothing about the journal, and will be rebuilt.
         return None
 
 
 def write_journal_point(database: sqlite3.Connection, point: JournalPoint) -> None:
-    """Record ``point`` as the newest event that a database includes; the caller commits."""
+    """Record ``point`` as the newest journal event that a derived database includes; the caller commits."""
     stored_values = (point.archive_id, str(point.seq), point.sha256, point.commit)
     database.executemany(
         "insert or replace into meta (key, value) values (?, ?)",
@@ -205,7 +209,7 @@ def write_journal_point(database: sqlite3.Connection, point: JournalPoint) -> No
 
 
 def file_identity(path: Path) -> tuple[int, int] | None:
-    """Return device and inode of a file, by which a replaced file is recognized; None if it cannot be reached."""
+    """Return device and inode of a file, which change if the file is replaced; None if it cannot be reached."""
     try:
         file_stat = os.stat(path)
     except OSError:
@@ -215,10 +219,10 @@ def file_identity(path: Path) -> tuple[int, int] | None:
 
 
 def replace_database(new_path: Path, path: Path) -> None:
-    """Replace the database ``path`` by ``new_path``, both of which are closed; raises OSError.
+    """Replace the database file ``path`` by the file ``new_path``, which is renamed; raises OSError.
 
-    ``new_path`` is moved.  The write-ahead log of the old database is removed first, because SQLite would apply it
-    to the new file.
+    Both databases must be closed.  The write-ahead log of the old database is removed first, because SQLite would
+    apply it to the new file.
     """
     for suffix in _COMPANIONS:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
@@ -232,11 +236,11 @@ def delete_database(path: Path) -> None:
 
 
 def connect_read_only(path: Path) -> sqlite3.Connection:
-    """Open a database for reading, without writing a byte; this works in a read-only folder, too.
+    """Open a database for reading, without writing a byte; this also works in a read-only folder.
 
     The caller closes the connection.  Raises sqlite3.Error, for example if the file is missing.
     """
-    # Without a write-ahead log nothing is being written: "immutable" keeps SQLite from creating one, which needs
-    # write access to the folder.
+    # If there is no write-ahead log, nobody is writing.  The option "immutable" then keeps SQLite from creating a
+    # log, for which it needs write access to the folder.
     uri_options = "mode=ro" if is_there(path.with_name(path.name + "-wal")) else "mode=ro&immutable=1"
     return sqlite3.connect(f"{path.as_uri()}?{uri_options}", uri=True, timeout=_BUSY_SECONDS)

@@ -27,8 +27,8 @@ def user_with_id(uid: int) -> Actor:
 def check_owner(archive_root: Path) -> None:
     """Raise StorageError unless this process runs as the owner of the archive at ``archive_root``.
 
-    Files of another user, even of root, would lock the service out, and hide who acted.  Raises OSError if there
-    is no such folder.
+    Files of another user, even of root, would lock the service out, and hide who acted.  Raises OSError if the
+    folder does not exist.
     """
     owner_uid = os.stat(archive_root).st_uid
     if owner_uid != os.geteuid():
