@@ -34,10 +34,10 @@ PromiseFinder = Callable[[Promises], Sequence[RetentionPromised]]
 def adopt(root: Path, adoption: ArchiveAdopted, find_promises: PromiseFinder) -> Archive:
     """Turn the mirror clone and the keys in ``root`` into an archive; return the archive, for the caller to close.
 
-    ``adoption`` are the details of the event to journal, in one batch with the retention that ``find_promises``
-    returns.  The clone is changed in place.  Its content and history are not checked: ``verify`` does that
-    afterwards.  After a crash, the workspace folder marks the archive as unfinished, and another call with the
-    same details completes the work.
+    The clone is changed in place.  An event with the details ``adoption`` is journalled, in one batch with the
+    retention that ``find_promises`` returns.  The content and the history of the clone are not checked: ``verify``
+    does that afterwards.  After a crash, the workspace folder marks the archive as unfinished, and another call
+    with the same details completes the work.
 
     Raises StorageError if the clone or the keys are missing or cannot be used, or if the filesystem cannot keep an
     archive; the clone is unchanged then.
@@ -58,7 +58,7 @@ def is_adoption_complete(root: Path, adoption: ArchiveAdopted) -> bool:
 
 
 def _adopt_clone(root: Path, adoption: ArchiveAdopted, find_promises: PromiseFinder) -> Archive:
-    """Adopt the clone, see :func:`adopt`.  The caller has set the umask of an archive."""
+    """Adopt the clone as :func:`adopt` describes.  The caller has set the umask for an archive."""
     _check_clone(root)
     workspace = root / new_archive.WORKSPACE
     check_filesystem(workspace, root)
@@ -71,10 +71,10 @@ def _adopt_clone(root: Path, adoption: ArchiveAdopted, find_promises: PromiseFin
     # After a crash between the event and the end of the adoption, the journal already has the event.
     if newest_event is None or not _journals_adoption(newest_event, adoption):
         with archive.writing(0) as writer:
-            # The adoption is the last event, by which a repeated call recognizes the completed batch.
+            # The adoption is the last event, so that a repeated call finds it as the newest event of the journal.
             promise_drafts = draft_promises(find_promises(archive.index.retention_promises()))
             writer.write_batch([*draft_upgrade(archive), *promise_drafts, Draft("archive", adoption)])
-    # Also after a crash between the batch and this step: an upgrade journals another list of keys.
+    # An upgrade has journalled another list of keys.  A repeated call gets here too, after a crash at this point.
     keys.write_signers(archive.keys_folder, archive.journalled_signers())
     shutil.rmtree(workspace)
     sync_filesystem(root)
@@ -108,7 +108,7 @@ def _prepare_clone(root: Path) -> None:
     Raises OSError if a file cannot be changed.
     """
     repository_path = root / "archive.git"
-    # Before the first git command: git obeys the settings of the clone, which may be harmful.
+    # Replace the clone's settings before the first git command: git obeys them, and they may be harmful.
     Repository(repository_path).arm()
     _make_read_only(repository_path / "lfs" / "objects")
     shutil.rmtree(repository_path / "lfs" / "tmp", ignore_errors=True)
@@ -122,9 +122,9 @@ def _journals_adoption(event: Event, adoption: ArchiveAdopted) -> bool:
 
 
 def _check_clone_format(repository_path: Path) -> None:
-    """Raise StorageError if replacing the clone's settings with an archive's would lose data.
+    """Raise StorageError if data would be lost when an archive's settings replace those of the clone.
 
-    Git must not obey the settings of the clone yet, so they are read as text.
+    The settings are read as text, because git must not obey them yet.
     """
     settings = repository_format.read_settings(repository_path)
     unusual_settings = [*repository_format.oddities(repository_path, settings)]

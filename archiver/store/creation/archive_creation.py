@@ -21,10 +21,13 @@ def create_archive(
     attachments: Mapping[str, bytes] | None = None,
     promised: Sequence[RetentionPromised] = (),
 ) -> Archive:
-    """Create and return an archive with a key and the first event ``created``, for the caller to close.
+    """Create an archive at ``root``, with a signing key and its first events; the caller closes the archive.
 
-    ``attachments`` are the bytes of the event's attachments by their names.  ``promised`` is the retention beyond
-    that of ``created``.  Raises Busy, StorageError or OSError, and removes everything that was made.
+    ``created`` are the details of the first event, and ``attachments`` the bytes of its attachments by name.
+    ``promised`` are further promises of retention, each journalled as a separate event.
+
+    Raises the errors of :func:`new_archive.create_in_workspace`, and StorageError if git fails or the events
+    cannot be written.  Everything that was created is removed then.
     """
     with permissions.archive_umask(), new_archive.create_in_workspace(root) as new_folder:
         new_root = new_folder.folder

@@ -1,4 +1,4 @@
-"""Test whether a filesystem can keep an archive, before anything is made on it.
+"""Test whether a filesystem can keep an archive, before the archive is created there.
 
 The name of a filesystem does not show its abilities: exFAT has another name if it is mounted through FUSE, and a
 network share has the abilities of its server.  So each ability is tried.
@@ -29,7 +29,7 @@ def check_filesystem(workspace: Path, root: Path) -> None:
     """Test whether the filesystem of the folder ``workspace`` can keep the archive at ``root``.
 
     ``workspace`` is on the filesystem of ``root``, and is created for the test if it is missing.  The test leaves
-    nothing there unless the process is killed; then the next test removes the rest.
+    nothing behind.  If the process is killed, the next test removes the leftovers.
 
     Raises StorageError if an ability is missing, with the names of the filesystem and of the ability; OSError if
     nothing can be written at all.

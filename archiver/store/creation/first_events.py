@@ -15,7 +15,7 @@ from archiver.store.writing.drafts import Draft
 
 
 def draft_promises(promised: Iterable[RetentionPromised]) -> list[Draft]:
-    """Return the events of a retention promise, for one batch."""
+    """Return a draft of the event for each promise of retention; the caller writes all of them in one batch."""
     return [Draft("retention", promise) for promise in promised]
 
 
@@ -25,12 +25,14 @@ def draft_first_events(
     attachments: Mapping[str, bytes],
     promised: Iterable[RetentionPromised],
 ) -> list[Draft]:
-    """Return the events of a new archive's first batch.
+    """Return the drafts of the events with which a new archive begins, for one batch.
 
-    ``signers`` is the open ``allowed_signers``, and ``attachments`` are the bytes of the other attachments by
-    name.  ``promised`` is the retention beyond that of ``created``.
+    ``created`` are the details of the first event.  ``signers`` is the file ``allowed_signers``, open for reading,
+    and ``attachments`` are the bytes of the other attachments by their names.  ``promised`` are the promises of
+    retention beyond that of ``created``.
     """
-    # The first event is in every package, so that the path of the watched folder has an event for itself.
+    # Every inspection package contains the first event, but the path of the watched folder must not be in every
+    # package: that path has a separate event.
     first_event = replace(created, watch=None)
     attached_streams = {name: io.BytesIO(data) for name, data in attachments.items()}
     drafts = [

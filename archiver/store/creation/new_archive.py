@@ -1,9 +1,9 @@
 """Create an archive either completely or not at all.
 
-The archive is made in a workspace inside its own folder: that folder may be a mount point, or the only folder
-where this user may write.  At the end everything is moved out of the workspace, ``archive.git`` last, because a
-folder with ``archive.git`` counts as an archive.  A killed process leaves the workspace behind.  The next process
-removes it, or moves the archive out of it if it was complete.
+The archive is created in a workspace inside its final folder, because that folder may be a mount point, or the
+only folder where this user may write.  At the end, everything is moved out of the workspace, ``archive.git`` last,
+because a folder with ``archive.git`` counts as an archive.  A killed process leaves the workspace behind.  The
+next process moves a complete archive out of the workspace, and removes the workspace.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from archiver.store.creation.filesystem_abilities import check_filesystem
 from archiver.store.fsync import sync_filesystem
 
 WORKSPACE = ".archiver-init"
-#: Folders of the workspace: an archive that is being made, and one that only has to be moved.
+#: Folders of the workspace: an archive that is being created, and a complete archive that only has to be moved.
 _UNFINISHED_NAME, _COMPLETE_NAME = "new", "whole"
 #: The entry that makes its folder an archive.
 _LAST_MOVED_NAME = "archive.git"
@@ -56,7 +56,7 @@ def finish_interrupted_creation(root: Path) -> None:
     still creating an archive at ``root``, OSError if an entry is in the way at ``root`` or cannot be moved.
     """
     workspace = root / WORKSPACE
-    # Only the user who made a workspace can move or remove everything in it.
+    # Only the user who created a workspace can move or remove everything in it.
     if not is_folder(workspace, follow_links=False) or os.stat(workspace).st_uid != os.geteuid():
         return
     with _creation_lock(root):
@@ -92,11 +92,11 @@ class NewArchiveFolder:
 
 @contextmanager
 def create_in_workspace(root: Path) -> Iterator[NewArchiveFolder]:
-    """Yield a NewArchiveFolder for a block that creates an archive in its ``folder`` and ends with its
-    ``put_in_place``.
+    """Yield the folder in which the block creates an archive for ``root``, completely or not at all.
 
-    ``put_in_place`` moves the archive to ``root``.  ``root`` and the folders above are created if missing.  If the
-    block raises, everything that this call has created is removed, and nothing that another process has.
+    The block creates the archive in ``folder`` of the yielded object, and then calls ``put_in_place``, which moves
+    the archive to ``root``.  ``root`` and the folders above are created if they are missing.  If the block raises
+    an error, everything that this call has created is removed, and nothing that another process has created.
 
     Raises Busy if another process is creating an archive at ``root``, StorageError if the filesystem cannot keep
     an archive, OSError if nothing can be written.
@@ -123,7 +123,7 @@ def create_in_workspace(root: Path) -> Iterator[NewArchiveFolder]:
 
 
 def missing_folders(path: Path) -> list[Path]:
-    """Return those of ``path`` and the folders above it that do not exist, the deepest first.
+    """Return the missing folders among ``path`` and the folders above it, the deepest first.
 
     Raises OSError if a folder cannot be read.
     """
@@ -131,9 +131,9 @@ def missing_folders(path: Path) -> list[Path]:
 
 
 def remove_folders(folders: Iterable[Path]) -> None:
-    """Remove all empty ``folders``, in the given order.  Never raises OSError."""
+    """Remove each of the ``folders`` that is empty, in the given order.  Never raises OSError."""
     for folder in folders:
-        # Another program may have put an entry into the folder. Such a folder has to stay.
+        # A folder into which another program has put an entry has to stay.
         with suppress(OSError):
             folder.rmdir()
 
