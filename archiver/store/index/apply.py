@@ -92,11 +92,11 @@ class EventApplier:
         """Prepare to write to ``database``, which must have the tables of the index.  It is not closed here."""
         self._db = database
         self._meta = MetaValues(database)
-        #: After the last event; None if it has to be read from the table ``meta``.
+        #: The lag after the last event; None until it is read from the table ``meta``.
         self._clock_lag: ClockLag | None = None
 
     def flush(self) -> None:
-        """Write what is common to all events so far; the caller calls this before each commit."""
+        """Write the values that all events so far have changed to ``meta``; to be called before each commit."""
         if self._clock_lag is not None:
             self._meta.set("lag", json.dumps(self._clock_lag._asdict()))
         self._meta.flush()
@@ -105,7 +105,7 @@ class EventApplier:
         """Write the rows of ``event``.  The caller calls :meth:`flush` and commits.
 
         ``changes`` are the changes of the version that a capture event records; other events have none. An event
-        of an unknown kind goes to the table ``unread``, and no disposal is allowed while that table has a row.
+        of an unknown kind goes to the table ``unread``: no disposal is allowed while that table has a row.
 
         Raises one of :data:`INVALID_EVENT_ERRORS` if the event is malformed or contradicts the index. Then the
         caller has to roll back and call :meth:`record_unreadable_event`.
@@ -114,6 +114,7 @@ class EventApplier:
         try:
             self._apply_rows(event, changes)
         except BaseException:
+            # The caller's rollback restores only the tables.
             self._meta.restore(meta_changes)
             self._clock_lag = clock_lag
             raise
@@ -159,10 +160,10 @@ class EventApplier:
         self._set_newest_event(event)
 
     def record_unreadable_event(self, event: Event) -> None:
-        """Insert a malformed or contradictory event into the table ``unread``, instead of its usual rows.
+        """Insert an event into the table ``unread``, for which :meth:`apply_event` raised an error.
 
-        Disposals are refused from then on, because the event may be a hold.  The caller commits as for
-        :meth:`apply_event`.
+        Disposals are refused from then on, because the event may be a hold.  The caller calls :meth:`flush` and
+        commits.
         """
         self._insert_unread_event(event, "")
         if event.chain:
@@ -177,9 +178,9 @@ class EventApplier:
         return self._db.execute("select 1 from chains limit 1").fetchone() is not None
 
     def _filing_of_new_chain(self, event: Event) -> str | None:
-        """Return the filing whose chain an event that contradicts the index begins; None if it begins none.
+        """Return the filing whose chain begins with ``event``, an event that contradicts the index; None if none.
 
-        Later events of the filing follow it there.
+        Later events of that filing continue the chain, so the filing has to be known.
         """
         if event.action == UNREADABLE or event.chain in (ARCHIVE_CHAIN, HOUSE_CHAIN):
             return None
@@ -190,9 +191,9 @@ class EventApplier:
         return filing_name if is_known.fetchone() is None else None
 
     def _advance_chain(self, event: Event) -> None:
-        """Record ``event`` as the newest of its chain, of which an event of format 1 has none.
+        """Record ``event`` as the newest event of its chain; an event of format 1 has no chain.
 
-        Raises ValueError if the chain is that of another filing, sqlite3.IntegrityError if the filing has another
+        Raises ValueError if the chain belongs to another filing, sqlite3.IntegrityError if the filing has another
         chain.
         """
         if not event.chain:
@@ -239,10 +240,10 @@ class EventApplier:
             self._db.execute("insert into clock_marks values (?, ?, ?)", (event.seq, *mark))
 
     def _apply_creation(self, event: Event) -> None:
-        """Record the permanent settings of a new archive, with the first watched folder and signing key.
+        """Record the properties of a new archive, from the first event of the journal.
 
-        Fixed are the identity, the folder layout, the time of creation, and the minimum retention. Only the first
-        event of the journal is of this kind. Raises ValueError if the details are malformed.
+        Identity, folder layout, time of creation and minimum retention are permanent. Later events may replace the
+        watched folder and the signing key. Raises ValueError if the details are malformed.
         """
         details = ArchiveCreated.from_details(event.details)
         self._meta.set(_ARCHIVE_ID_KEY, event.sha256[:_ARCHIVE_ID_LENGTH])
@@ -263,7 +264,7 @@ class EventApplier:
             self._apply_key(event)
 
     def _apply_adoption(self, event: Event) -> None:
-        """Record the watched folder and the minimum retention of an archive that was made from a mirror clone."""
+        """Record the watched folder and the minimum retention of an archive created from a mirror clone."""
         details = ArchiveAdopted.from_details(event.details)
         self._meta.set(_WATCH_PATH_KEY, details.watch or "")
         record_promise(self._db, event, details)
@@ -277,11 +278,11 @@ class EventApplier:
         self._meta.set(_WATCH_PATH_KEY, WatchPathChanged.from_details(event.details).new_path)
 
     def _apply_key(self, event: Event) -> None:
-        """Record the commit of the event whose attachment has the signing key in force."""
+        """Record the commit of the event whose attached ``allowed_signers`` names the signing key in force."""
         self._meta.set("key", event.commit)
 
     def _apply_checkpoint(self, event: Event) -> None:
-        """Record number and time of the newest checkpoint, for ``Index.last_checkpoint`` to split."""
+        """Record number and time of the newest checkpoint in one value, which ``Index.last_checkpoint`` splits."""
         self._meta.set("checkpoint", f"{event.seq} {event.at}")
 
     def _apply_drill(self, event: Event) -> None:

@@ -119,8 +119,11 @@ def _ensure_submission(database: sqlite3.Connection, submission: Submission) -> 
 def _apply_changes(
     database: sqlite3.Connection, submission_row: int, version_number: int, changes: Sequence[Change]
 ) -> None:
-    """End the intervals of materials that the version removes or replaces, and begin those of new materials."""
-    # All old intervals end first: in a chain of renames, the new path of one file is the old path of another.
+    """End the rows of materials that a version removes or replaces, and insert a row for each new material.
+
+    A row holds for an interval of versions (:mod:`archiver.store.index.index_schema`).
+    """
+    # End all old rows first: in a chain of renames, the new path of one file is the old path of another.
     ended_paths = [change.source for change in changes if change.source is not None]
     ended_paths += [change.path for change in changes if change.op in (Op.MODIFY, Op.DELETE, Op.RMDIR)]
     database.executemany(
@@ -143,6 +146,7 @@ def _apply_changes(
             if change.op not in (Op.DELETE, Op.RMDIR)
         ),
     )
-    # Folders are often looked up by name. Without this table, each lookup could read a million paths.
+    # The last component of a path is the name of the file. Folders are often looked up by name, and without the
+    # table of their names, each lookup could read a million paths.
     folder_names = {name for change in changes if change.sha256 for name in change.path.split(b"/")[:-1]}
     database.executemany("insert or ignore into folders (name) values (?)", ((name,) for name in folder_names))

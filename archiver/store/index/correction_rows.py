@@ -1,6 +1,7 @@
 """Read and write the corrections of records in ``index.db``.
 
-The table ``life`` has each record as it was journalled; what is true now results from its corrections.
+A *record* is an event in the life of a filing. The table ``life`` has each record as it was journalled, and the
+table ``corrections`` has the corrections to apply when the record is read.
 """
 
 from __future__ import annotations
@@ -28,7 +29,11 @@ class _CorrectionRow(NamedTuple):
 
 
 def apply_correction(database: sqlite3.Connection, event: Event) -> None:
-    """Record a correction.  Raises ValueError unless a record of the same filing, not void, is corrected."""
+    """Insert the correction that ``event`` makes.
+
+    Raises ValueError if the corrected event is not a record of the same filing and of the stated kind, or if the
+    record is void already.
+    """
     details = RecordCorrected.from_details(event.details)
     record_row = database.execute(
         "select action, filing from life where seq = ?", (details.corrected_seq,)
@@ -65,9 +70,10 @@ class CorrectedDetails(NamedTuple):
 def select_records(
     database: sqlite3.Connection, filing_name: str | None = None, until: str = ""
 ) -> list[LifeEvent]:
-    """Return the records of a filing, of all filings for None, as corrected; oldest first.
+    """Return the records of a filing with all corrections applied, oldest first; void records are included.
 
-    With ``until``, a wall time (RFC 3339), later records and corrections are left out; empty for all.
+    If ``filing_name`` is None, return the records of all filings. With ``until``, a wall time (RFC 3339), records
+    and corrections of a later time are left out; an empty ``until`` sets no limit.
     """
     record_rows = database.execute(
         "select seq, at, user, action, filing, details from life "
@@ -89,7 +95,10 @@ def select_records(
 
 
 def select_corrections(database: sqlite3.Connection, until: str = "") -> dict[int, list[_CorrectionRow]]:
-    """Return the corrections of each record, oldest first, by the number of the record; ``until`` as above."""
+    """Return the corrections of each record, oldest first, by the event number of the corrected record.
+
+    With ``until``, a wall time (RFC 3339), later corrections are left out; an empty ``until`` sets no limit.
+    """
     corrections_by_seq: dict[int, list[_CorrectionRow]] = defaultdict(list)
     for corrected_seq, *columns in database.execute(
         'select corrects, seq, at, user, "by", reason, void, fields from corrections '
@@ -101,7 +110,10 @@ def select_corrections(database: sqlite3.Connection, until: str = "") -> dict[in
 
 
 def fold_corrections(details: Mapping[str, Any], correction_rows: Sequence[_CorrectionRow]) -> CorrectedDetails:
-    """Return the details of a record after all corrections; a later correction of a member wins."""
+    """Apply the corrections of a record to its journalled ``details``; return the result and the corrections.
+
+    ``correction_rows`` are ordered from the oldest, so that the newest correction of a member takes effect.
+    """
     corrected_details, corrections = dict(details), []
     for row in correction_rows:
         new_values = json.loads(row.fields_json)

@@ -1,4 +1,4 @@
-"""A disposal plan, and how far it is."""
+"""Describe a disposal plan, its approvals, and its progress."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Disposal(NamedTuple):
     plan_sha256: str
     #: Days between the last approval and the earliest deletion.
     cooling_off_days: int
-    #: The filing, as in refs, that the plan is about. None in format 1, where a plan may be about several.
+    #: The filing of the plan, as in refs. None in the old format 1, where a plan may be about several filings.
     filing: str | None = None
-    #: Ties the plans that were made together. None for a single plan.
+    #: Common to the plans that were made together. None for a single plan.
     act: str | None = None
     approvals: tuple[Approval, ...] = ()
     #: When the deletion began. None before.

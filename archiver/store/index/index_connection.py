@@ -1,4 +1,4 @@
-"""Open ``index.db``, and apply the journal's events."""
+"""Open ``index.db``, and apply the journal's events to the tables."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class IndexConnection:
     def __init__(self, path: Path, read_only: bool = False) -> None:
         """Open the index at ``path``.  A missing file is created unless ``read_only``.
 
-        Raises IndexDamaged if the file is no usable index of this release, sqlite3.Error if it cannot be opened.
+        Raises IndexDamaged if the file is not a usable index of this release, sqlite3.Error for any other failure.
         """
         self.path = path
         self._read_only = read_only
@@ -44,7 +44,7 @@ class IndexConnection:
     def _open_database(self) -> None:
         """Open the database at ``self.path``, check or create the schema, and remember the file's identity.
 
-        Raises IndexDamaged if the file is no usable index of this release, sqlite3.Error for any other failure.
+        Raises IndexDamaged if the file is not a usable index of this release, sqlite3.Error for any other failure.
         """
         try:
             database = connect_read_only(self.path) if self._read_only else connect(self.path)
@@ -60,8 +60,8 @@ class IndexConnection:
     def reopen(self, *, at: Path) -> None:
         """Close the present file, and open the file at ``at`` for writing.
 
-        All users of this object query the new file from then on. Raises IndexDamaged if the file at ``at`` is no
-        usable index of this release, sqlite3.Error if it cannot be opened. The index is closed then.
+        All users of this object query the new file from then on. Raises IndexDamaged if the file at ``at`` is not
+        a usable index of this release, sqlite3.Error if it cannot be opened. The index is closed then.
         """
         self._db.close()
         self.path, self._read_only = at, False
@@ -85,11 +85,11 @@ class IndexConnection:
         yield from self._db.execute(sql, sql_parameters)
 
     def apply_events(self, events: Iterable[tuple[Event, Iterable[Change]]]) -> None:
-        """Apply events of the journal, oldest first, each with the changes of its version.
+        """Apply events of the journal, oldest first, each with the changes of its version, and commit.
 
         An event is applied completely or not at all. An event that is malformed or contradicts the index goes to
-        the table ``unread``, because a single bad event must not stop the archive. After an error, also one raised
-        by ``events``, the events before it are committed.
+        the table ``unread``, because a single bad event must not stop the archive. If an error occurs, for example
+        in the iterator ``events``, the events applied before are committed.
 
         Raises sqlite3.Error if the index cannot be written.
         """

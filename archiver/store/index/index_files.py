@@ -37,10 +37,10 @@ def update(
 ) -> None:
     """Call ``bring_up_to_date``; if a page of the open index proves damaged, call ``rebuild`` and try once more.
 
-    SQLite reads a page only when a query needs it, so an index with damaged pages can be opened.  Before a rebuild
-    of the index at ``path``, ``notify`` is called with the reason.
+    SQLite reads a page only when a query needs it, so an index with damaged pages can be opened.  Before the index
+    at ``path`` is rebuilt, ``notify`` is called with the reason.
 
-    Raises the errors of both functions, except for the first error that means damage.
+    Raises the errors of both functions, except for the error that leads to the rebuild.
     """
     try:
         bring_up_to_date()
@@ -53,7 +53,7 @@ def update(
 
 
 def _describe_rebuild(path: Path, error: Exception) -> LazyMessage:
-    """Return the message for users that the index at ``path`` is rebuilt because of ``error``."""
+    """Return the message that tells users why the index at ``path`` is rebuilt, with the text of ``error``."""
     return LazyMessage(
         "Cannot use the index {path} ({reason}). Rebuilding it from the journal.",
         path=path,
@@ -86,7 +86,7 @@ def open_index_read_only(path: Path, journal: Journal) -> Index:
 
 
 def open_usable_index(path: Path) -> Index | None:
-    """Open an index for reading; return None if the file is missing, damaged or without events.
+    """Open an index for reading; return None if the file is missing or damaged, or if the index has no events.
 
     The caller closes the index.
     """
@@ -96,7 +96,7 @@ def open_usable_index(path: Path) -> Index | None:
             return index
         index.close()
     except (IndexDamaged, sqlite3.Error):
-        # A damaged index can answer no more than an empty one.
+        # For the caller, an index that cannot be read is the same as a missing one.
         pass
     return None
 

@@ -120,10 +120,10 @@ def materials_in_folder(index: Index, folder: bytes) -> list[FolderMaterial]:
 
 
 def changed_since_submitted(index: Index) -> list[UnsubmittedChange]:
-    """Return the submissions with changes since the last version that was submitted to the regulator.
+    """Return the submission folders with changes since the last version that was submitted to the regulator.
 
-    A submission that was never submitted is left out, and so is one to which only files were added that are about
-    a submission. The result is sorted by filing and name.
+    Folders of which no version was submitted are left out. Receipts and notices that are about a submission do not
+    count as changes. The result is sorted by filing and name.
     """
     file_keys = {file.key for file in list_submission_files(index)}
     newest_numbers = dict(index.query("select submission, max(number) from versions group by 1"))
@@ -146,9 +146,9 @@ def changed_since_submitted(index: Index) -> list[UnsubmittedChange]:
 
 
 def _has_other_changes(index: Index, submission_row: int, version_number: int, left_out: Set[FileKey]) -> bool:
-    """Return True if the newest version differs from an earlier one in more than the files of ``left_out``.
+    """Return True if the newest version differs from the version ``version_number`` in a file not in ``left_out``.
 
-    The row of a material that was renamed or changed since then begins or ends after ``version_number``.
+    The row of a material that was added, changed, renamed or deleted since then begins or ends after that version.
     """
     material_rows = index.query(
         "select path, sha256 from materials where submission = ?1 and (first > ?2 and until is null "
@@ -159,7 +159,7 @@ def _has_other_changes(index: Index, submission_row: int, version_number: int, l
 
 
 def clock_marks_by_tag(index: Index) -> dict[str, WallClockMark]:
-    """Return by how much the wall clock was behind, by the tag of each version and submission where it was."""
+    """Return the marks of versions and submissions that were recorded while the wall clock was behind, by tag."""
     mark_rows = index.query(
         "select t.tag, m.behind_previous_event, m.behind_compliance_clock from clock_marks m "
         "join (select seq, tag from versions union all select seq, tag from submitted) t on t.seq = m.seq"
@@ -178,9 +178,9 @@ def first_capture(index: Index, sha256: str) -> FirstCapture | None:
 
 
 def contents_submitted_since(index: Index, seq: int) -> dict[str, str]:
-    """Return the content of versions submitted after the event number ``seq``: SHA-256 -> time of the submission.
+    """Return SHA-256 -> submission time for all content of versions submitted after the event number ``seq``.
 
-    The time (RFC 3339, UTC) is that of the first of these submissions.
+    The time (RFC 3339, UTC) is that of the first of these submissions.  Empty files are left out.
     """
     submitted_rows = index.query(
         "select m.sha256, min(h.at) from submitted h join versions v on v.id = h.version "

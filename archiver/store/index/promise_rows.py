@@ -1,4 +1,7 @@
-"""Rows of the promised retention: the longest period of each scope, each time zone, the rule for live filings."""
+"""Record and read the promised retention in ``index.db``.
+
+The table ``promises`` has the longest period of each scope, each time zone, and the rule for live filings.
+"""
 
 from __future__ import annotations
 
@@ -45,10 +48,10 @@ class AcceptedPromise(NamedTuple):
 
 
 def record_promise(database: sqlite3.Connection, event: Event, promise: RetentionPromise) -> None:
-    """Combine the retention promised by ``event`` with the strictest earlier promise.
+    """Combine ``promise``, the retention promised by ``event``, with all earlier promises.
 
-    A later, shorter promise must not shorten retention.  So the years of a scope only grow, every promised time
-    zone is kept, and the promise to keep versions while a filing is live is never withdrawn.
+    A later promise must not shorten retention.  So the years of a scope only grow, every promised time zone is
+    kept, and the promise to keep versions while a filing is live is never withdrawn.
     """
     rows = [(PromiseKind.PERIOD, scope, years) for scope, years in promise.years_by_scope.items()]
     if promise.timezone:
@@ -62,7 +65,10 @@ def record_promise(database: sqlite3.Connection, event: Event, promise: Retentio
 def combine_promises(
     accepted_promises: Iterable[AcceptedPromise], unread_events: Iterable[UnreadEvent]
 ) -> Promises:
-    """Return the promises in the form in which a policy is made of them."""
+    """Return all promises as one value, from which the retention policy is computed.
+
+    ``unread_events`` are the events that this release does not understand, each of which may promise more.
+    """
     promises = list(accepted_promises)
     return Promises(
         years={promise.name: promise.years for promise in promises if promise.kind is PromiseKind.PERIOD},

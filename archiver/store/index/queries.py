@@ -65,7 +65,7 @@ class Index(IndexConnection):
 
     @property
     def journal_point(self) -> JournalPoint | None:
-        """The newest event in the index, as it is compared with the journal; None for an empty index."""
+        """The newest event in the index, in the form to look it up in a journal; None for an empty index."""
         return read_journal_point(self._db)
 
     @property
@@ -87,9 +87,9 @@ class Index(IndexConnection):
         return None if stated_json is None else StatedFormat(*json.loads(stated_json))
 
     def chains(self) -> dict[str, tuple[ChainHead, str | None]]:
-        """Return the newest event of each chain, and the chain's filing, by the name of the chain.
+        """Return the newest event of each chain of events, and the chain's filing, by the name of the chain.
 
-        The filing is None for a chain of no filing, and for one whose events are all unreadable.
+        The filing is None for a chain that belongs to no filing, and for a chain whose events are all unreadable.
         """
         chain_rows = self._db.execute("select chain, count, digest, filing from chains")
         return {
@@ -189,7 +189,7 @@ class Index(IndexConnection):
             "begun, certified, certified_commit from disposals where ? in (id, '') order by seq desc",
             (disposal_name or "",),
         ).fetchall()
-        # The approvals are a field of Disposal between the columns.
+        # The field ``approvals`` of Disposal comes after the first ten columns.
         return [
             Disposal(*row[:10], self._select_approvals(row[0]), *row[10:])  # type: ignore[call-arg]
             for row in disposal_rows
@@ -303,9 +303,9 @@ class Index(IndexConnection):
     def life_events(self, filing_name: str | None = None, until: str = "") -> list[LifeEvent]:
         """Return the events in the life of a filing, such as submissions and notices, oldest first.
 
-        They are as their corrections say, and void ones are among them. If ``filing_name`` is None, those of all
-        filings. With ``until``, a wall time (RFC 3339), only the events and corrections recorded at this time or
-        before; empty for all.
+        All corrections are applied, and void events are included. If ``filing_name`` is None, the events of all
+        filings are returned. With ``until``, a wall time (RFC 3339), events and corrections of a later time are
+        left out; an empty ``until`` sets no limit.
         """
         return select_records(self._db, filing_name, until)
 

@@ -59,11 +59,11 @@ def _apply_lifting(database: sqlite3.Connection, event: Event) -> None:
 def _apply_export(database: sqlite3.Connection, event: Event) -> None:
     """Record an export, with the names of the filings in the package; an empty list stands for all filings.
 
-    The details of a foreign event may have other values: such an event is recorded as an export of all filings.
+    An event that another program wrote may have other values in there: it is recorded as an export of all filings.
     """
     details = PackageExported.from_details(event.details)
     filing_name = event.details.get(FILING_MEMBER)
-    # An event of format 1 has the selection instead.
+    # An event of format 2 is about one filing.  An event of the old format 1 has only the selected filings.
     filing_names = details.filings if TEXTS.accepts(details.filings) else ()
     if isinstance(filing_name, str):
         filing_names = [filing_name]

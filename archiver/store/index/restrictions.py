@@ -1,8 +1,8 @@
 """Query the index for restricted files: files that were captured by mistake.
 
 A *restriction* covers one content at one path, in all versions of a filing.  The same content at another path, or
-in another filing, is not covered, and stays as it is: a content is *restricted* as a whole only while every place
-that holds it is.
+in another filing, is another *place*, which the restriction does not cover.  So the content itself counts as
+restricted only while restrictions cover all places that hold the content.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _IS_COVERED = """
 exists (select 1 from restrictions r where r.lifted is null and r.filing = s.filing and r.path = m.path
     and r.sha256 = m.sha256)
 """
-#: Selects the places of a content: name of the submission, filing, path, first and last version, and whether a
-#: restriction covers them.
+#: Selects the places of a content: filing, name of the submission, path, first and last version, and 1 if a
+#: restriction covers the place.
 _PLACES_QUERY = f"""
 select s.filing, s.name, m.path, min(v.number), max(v.number), {_IS_COVERED}
 from materials m join submissions s on s.id = m.submission join versions v on {_HOLDS_MATERIAL}
@@ -42,7 +42,7 @@ select distinct c.sha256 from restrictions c where c.lifted is null and not exis
 
 
 class FilePlace(NamedTuple):
-    """A content at a path of a filing: what a restriction covers."""
+    """A content at a path of a filing, which one restriction can cover."""
 
     filing: str  # as in refs
     path: bytes  # relative to the folder of the submission
@@ -85,7 +85,7 @@ class Restriction(NamedTuple):
 class ContentPlace(NamedTuple):
     """Consecutive versions of a submission that hold a content at the same path.
 
-    The first and the last of them were not disposed of.
+    The first and the last version were not disposed of; versions in between may have been.
     """
 
     filing: str
@@ -112,7 +112,10 @@ class RecordedExport(NamedTuple):
 
 
 def place_of_material(version: Version, material: Material) -> FilePlace:
-    """Return what a restriction of a material of a version covers; no restriction covers an empty folder."""
+    """Return the place that a restriction of ``material``, a material of ``version``, would cover.
+
+    The place of an empty folder has an empty digest, so that no restriction covers it.
+    """
     return FilePlace(version.submission.filing, material.path, material.sha256 or "")
 
 
@@ -129,17 +132,17 @@ def restrictions_by_place(index: IndexConnection) -> dict[FilePlace, Restriction
 
 
 def restricted_content(index: IndexConnection) -> frozenset[str]:
-    """Return the SHA-256 of all content that is restricted everywhere."""
+    """Return the SHA-256 of each content whose places are all covered by restrictions in force."""
     return frozenset(row[0] for row in index.query(_WHOLLY_COVERED_QUERY))
 
 
 def places_of_content(index: IndexConnection, sha256: str) -> list[ContentPlace]:
-    """Return where versions hold a content, sorted by filing, submission, path and version."""
+    """Return the places that hold the content ``sha256``, sorted by filing, submission, path and version."""
     return [ContentPlace(*columns) for columns in index.query(_PLACES_QUERY, (sha256,))]
 
 
 def restricted_files(index: IndexConnection) -> dict[str, list[Restriction]]:
-    """Return the restrictions that cover files of a version, by the version's tag."""
+    """Return the restrictions in force that cover files of a version, by the version's tag."""
     by_tag: dict[str, list[Restriction]] = {}
     for restriction in list_restrictions(index):
         for place in places_of_content(index, restriction.sha256):
@@ -150,7 +153,10 @@ def restricted_files(index: IndexConnection) -> dict[str, list[Restriction]]:
 
 
 def exports_of_filing(index: IndexConnection, filing_name: str, since: str) -> list[RecordedExport]:
-    """Return the packages exported at ``since`` (RFC 3339, UTC) or later that may hold files of a filing."""
+    """Return the packages exported at ``since`` (RFC 3339, UTC) or later that may hold files of a filing.
+
+    A recorded export without any filing is of all filings.
+    """
     export_rows = index.query(
         "select seq, at, target, recipient, filings from exports where at >= ? order by seq", (since,)
     )
@@ -162,9 +168,10 @@ def exports_of_filing(index: IndexConnection, filing_name: str, since: str) -> l
 
 
 def tags_with_other_content(index: IndexConnection, filing_name: str, path: bytes, sha256: str) -> list[str]:
-    """Return the tags of the versions of a filing that have other content at this path, in the order of capture.
+    """Return the tags of the versions of a filing that have other content at ``path``, in the order of capture.
 
-    A restriction of the content ``sha256`` does not cover them, unless they have one of their own.
+    A restriction of the content ``sha256`` does not cover that other content.  Versions whose other content is
+    covered by another restriction are left out, and so are empty files.
     """
     tag_rows = index.query(
         f"select distinct v.tag, v.seq from materials m join submissions s on s.id = m.submission "

@@ -36,9 +36,9 @@ class SubmissionFile(NamedTuple):
     path: str  # readable, relative to the submission folder
     sha256: str
     role: str  # one of ``submission_kinds.FILE_ROLES``
-    seq: int  # number of the event that states it: that of the submission, or a later one
-    at: str  # when that was recorded, by the wall clock
-    recorded_by: str  # who stated it later; empty if the submission's own event states it
+    seq: int  # number of the event that lists the file: the submission's own event, or a later one
+    at: str  # the wall clock of that event
+    recorded_by: str  # the person who listed the file later; empty if the submission's own event lists it
 
     @property
     def folder_name(self) -> str:
@@ -47,7 +47,7 @@ class SubmissionFile(NamedTuple):
 
     @property
     def key(self) -> FileKey:
-        """The path and content of the file, by which comparisons leave it out."""
+        """The path and the content of the file, by which comparisons of versions recognize and ignore it."""
         return FileKey(names.name_from_text(self.path), self.sha256)
 
     def as_json(self) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def list_submission_files(index: Index, filing_name: str | None = None) -> list[
 
 
 def files_of_version(index: Index, version: Version) -> list[SubmissionFile]:
-    """Return the files about the submissions of ``version`` to the regulator, whichever version has them."""
+    """Return the files about the submissions of ``version`` to the regulator; another version may have them."""
     signed_tags = {submission_record.tag for submission_record in version.submitted}
     if not signed_tags:
         return []
@@ -110,7 +110,7 @@ def files_of_version(index: Index, version: Version) -> list[SubmissionFile]:
 
 
 def find_file_keys(index: Index, versions: Iterable[Version]) -> frozenset[FileKey]:
-    """Return the files about any submission of the filings of ``versions``: they are in no comparison."""
+    """Return the files about any submission of the filings of ``versions``, for comparisons to ignore."""
     filing_names = {version.submission.filing for version in versions}
     return frozenset(
         file.key for filing_name in filing_names for file in list_submission_files(index, filing_name)

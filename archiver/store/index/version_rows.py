@@ -15,14 +15,14 @@ from archiver.store.sqlite import from_stored_integer
 
 
 class _EndTime(NamedTuple):
-    """When a filing ended (RFC 3339, UTC)."""
+    """The times at which the end of a filing was recorded (RFC 3339, UTC)."""
 
-    proven_time: str  # the time from which periods run, as of proven_time_sql()
+    proven_time: str  # the time from which periods run, see proven_time_sql()
     wall_time: str
 
 
 def find_submission_row(database: sqlite3.Connection, filing_name: str, submission_name: str) -> int | None:
-    """Return the row id of a submission; None if none of its versions was captured."""
+    """Return the row id of a submission; None if no version of the submission was captured."""
     id_row = database.execute(
         "select id from submissions where filing = ? and name = ?", (filing_name, submission_name)
     ).fetchone()
