@@ -168,7 +168,7 @@ def test_the_newest_value_wins_and_each_correction_says_what_was_before(
                 is_void = correction.details["void"]
             assert (record.details, record.is_void) == (values, is_void)
             # As known before any correction.
-            (then,) = (each for each in index.life_events(until=record.at) if each.seq == seq)
+            (then,) = (each for each in index.life_events(recorded_until=record.at) if each.seq == seq)
             assert (then.details, then.corrections) == (original[seq], ())
 
 

@@ -112,14 +112,14 @@ class EventApplier:
         """
         meta_changes, clock_lag = self._meta.changes(), self._clock_lag
         try:
-            self._apply_rows(event, changes)
+            self._write_rows(event, changes)
         except BaseException:
             # The caller's rollback restores only the tables.
             self._meta.restore(meta_changes)
             self._clock_lag = clock_lag
             raise
 
-    def _apply_rows(self, event: Event, changes: Iterable[Change]) -> None:
+    def _write_rows(self, event: Event, changes: Iterable[Change]) -> None:
         """Write the rows of ``event``; raises one of :data:`INVALID_EVENT_ERRORS`."""
         if event.action == UNREADABLE:
             raise ValueError("it cannot be read")
@@ -185,10 +185,10 @@ class EventApplier:
         if event.action == UNREADABLE or event.chain in (ARCHIVE_CHAIN, HOUSE_CHAIN):
             return None
         filing_name = filing_of_event(event.action, event.object, event.details)
-        is_known = self._db.execute(
+        known_chain_rows = self._db.execute(
             "select 1 from chains where filing = ? or chain = ? and filing is not null", (filing_name, event.chain)
         )
-        return filing_name if is_known.fetchone() is None else None
+        return filing_name if known_chain_rows.fetchone() is None else None
 
     def _advance_chain(self, event: Event) -> None:
         """Record ``event`` as the newest event of its chain; an event of format 1 has no chain.
@@ -258,8 +258,8 @@ class EventApplier:
         details = FormatStated.from_details(event.details)
         self._meta.set("format", str(details.number))
         # In the order of the fields of ``StatedFormat``.
-        stated = [details.number, details.writing_features, details.reading_features, details.release]
-        self._meta.set("stated_format", json.dumps(stated))
+        format_fields = [details.number, details.writing_features, details.reading_features, details.release]
+        self._meta.set("stated_format", json.dumps(format_fields))
         if event.attachments:
             self._apply_key(event)
 

@@ -28,7 +28,7 @@ values (?, ?, ?, ?, ?, ?, null, ?)
 """
 
 #: Digests in one query; SQLite allowed at most 999 parameters before version 3.32.
-_QUERIED_AT_ONCE = 500
+_DIGESTS_PER_QUERY = 500
 
 
 def apply_capture(database: sqlite3.Connection, event: Event, changes: Iterable[Change]) -> None:
@@ -46,19 +46,19 @@ def apply_capture(database: sqlite3.Connection, event: Event, changes: Iterable[
         filing_folder=names.name_from_text(details.filing),
         folder=names.name_from_text(details.submission),
     )
-    submission_row = _ensure_submission(database, submission)
+    submission_id = _find_or_insert_submission(database, submission)
     change_list = list(changes)
     # Counted while ``materials`` still describes the earlier versions only.
     new_bytes = _count_new_bytes(database, change_list)
-    _insert_version(database, event, details, submission_row, submission.branch, new_bytes)
-    _apply_changes(database, submission_row, details.version, change_list)
+    _insert_version(database, event, details, submission_id, submission.branch, new_bytes)
+    _apply_changes(database, submission_id, details.version, change_list)
 
 
 def _insert_version(
     database: sqlite3.Connection,
     event: Event,
     details: VersionCaptured,
-    submission_row: int,
+    submission_id: int,
     branch: str,
     new_bytes: int,
 ) -> None:
@@ -70,7 +70,7 @@ def _insert_version(
     database.execute(
         _INSERT_VERSION,
         {
-            "submission": submission_row,
+            "submission": submission_id,
             "number": details.version,
             "tag": event.object,
             "commit": event.refs[branch],
@@ -92,20 +92,21 @@ def _count_new_bytes(database: sqlite3.Connection, changes: Sequence[Change]) ->
 
     Call this before the changes are applied to the table ``materials``.
     """
-    sizes = {
+    size_by_digest = {
         change.sha256: change.size for change in changes if change.sha256 and change.op in (Op.ADD, Op.MODIFY)
     }
-    known: set[str] = set()
-    digests = list(sizes)
-    for start in range(0, len(digests), _QUERIED_AT_ONCE):
-        queried = digests[start : start + _QUERIED_AT_ONCE]
-        marks = ",".join("?" * len(queried))
-        rows = database.execute(f"select distinct sha256 from materials where sha256 in ({marks})", queried)
-        known.update(sha256 for (sha256,) in rows)
-    return sum(size for sha256, size in sizes.items() if sha256 not in known)
+    known_digests: set[str] = set()
+    digests = list(size_by_digest)
+    for start in range(0, len(digests), _DIGESTS_PER_QUERY):
+        queried_digests = digests[start : start + _DIGESTS_PER_QUERY]
+        placeholders = ",".join("?" * len(queried_digests))
+        query = f"select distinct sha256 from materials where sha256 in ({placeholders})"
+        rows = database.execute(query, queried_digests)
+        known_digests.update(sha256 for (sha256,) in rows)
+    return sum(size for sha256, size in size_by_digest.items() if sha256 not in known_digests)
 
 
-def _ensure_submission(database: sqlite3.Connection, submission: Submission) -> int:
+def _find_or_insert_submission(database: sqlite3.Connection, submission: Submission) -> int:
     """Insert the submission and the name of its folder, unless already present; return the submission's row id."""
     database.execute(
         "insert or ignore into submissions (filing, name, filing_folder, folder) values (?, ?, ?, ?)",
@@ -117,7 +118,7 @@ def _ensure_submission(database: sqlite3.Connection, submission: Submission) -> 
 
 
 def _apply_changes(
-    database: sqlite3.Connection, submission_row: int, version_number: int, changes: Sequence[Change]
+    database: sqlite3.Connection, submission_id: int, version_number: int, changes: Sequence[Change]
 ) -> None:
     """End the rows of materials that a version removes or replaces, and insert a row for each new material.
 
@@ -128,13 +129,13 @@ def _apply_changes(
     ended_paths += [change.path for change in changes if change.op in (Op.MODIFY, Op.DELETE, Op.RMDIR)]
     database.executemany(
         "update materials set until = ? where submission = ? and path = ? and until is null",
-        ((version_number, submission_row, path) for path in ended_paths),
+        ((version_number, submission_id, path) for path in ended_paths),
     )
     database.executemany(
         _INSERT_MATERIAL,
         (
             (
-                submission_row,
+                submission_id,
                 change.path,
                 change.sha256,
                 change.size,

@@ -40,8 +40,8 @@ def apply_correction(database: sqlite3.Connection, event: Event) -> None:
     ).fetchone()
     if record_row != (details.corrected_action, event.object):
         raise ValueError("it corrects no such event of the filing")
-    is_void = database.execute("select 1 from corrections where corrects = ? and void", (details.corrected_seq,))
-    if is_void.fetchone() is not None:
+    void_rows = database.execute("select 1 from corrections where corrects = ? and void", (details.corrected_seq,))
+    if void_rows.fetchone() is not None:
         raise ValueError("it corrects an event that is void")
     database.execute(
         'insert into corrections (seq, at, user, filing, corrects, fields, void, reason, "by") '
@@ -68,19 +68,19 @@ class CorrectedDetails(NamedTuple):
 
 
 def select_records(
-    database: sqlite3.Connection, filing_name: str | None = None, until: str = ""
+    database: sqlite3.Connection, filing_name: str | None = None, recorded_until: str = ""
 ) -> list[LifeEvent]:
     """Return the records of a filing with all corrections applied, oldest first; void records are included.
 
-    If ``filing_name`` is None, return the records of all filings. With ``until``, a wall time (RFC 3339), records
-    and corrections of a later time are left out; an empty ``until`` sets no limit.
+    If ``filing_name`` is None, return the records of all filings. ``recorded_until`` is a wall time (RFC 3339):
+    records and corrections of a later time are left out. If empty, there is no limit.
     """
     record_rows = database.execute(
         "select seq, at, user, action, filing, details from life "
         "where (?1 is null or filing = ?1) and (?2 = '' or at <= ?2) order by seq",
-        (filing_name, until),
+        (filing_name, recorded_until),
     ).fetchall()
-    corrections_by_seq = select_corrections(database, until)
+    corrections_by_seq = select_corrections(database, recorded_until)
     return [
         LifeEvent(
             seq,
@@ -94,16 +94,16 @@ def select_records(
     ]
 
 
-def select_corrections(database: sqlite3.Connection, until: str = "") -> dict[int, list[_CorrectionRow]]:
+def select_corrections(database: sqlite3.Connection, recorded_until: str = "") -> dict[int, list[_CorrectionRow]]:
     """Return the corrections of each record, oldest first, by the event number of the corrected record.
 
-    With ``until``, a wall time (RFC 3339), later corrections are left out; an empty ``until`` sets no limit.
+    ``recorded_until`` is a wall time (RFC 3339): later corrections are left out. If empty, there is no limit.
     """
     corrections_by_seq: dict[int, list[_CorrectionRow]] = defaultdict(list)
     for corrected_seq, *columns in database.execute(
         'select corrects, seq, at, user, "by", reason, void, fields from corrections '
         "where ?1 = '' or at <= ?1 order by seq",
-        (until,),
+        (recorded_until,),
     ):
         corrections_by_seq[corrected_seq].append(_CorrectionRow(*columns))
     return corrections_by_seq

@@ -134,28 +134,28 @@ def changed_since_submitted(index: Index) -> list[UnsubmittedChange]:
     )
     # A submission may have several rows. The dictionary keeps the last: the newest version that was submitted.
     last_submitted = {
-        submission_row: (submission_name, version_number, tag)
-        for submission_row, submission_name, version_number, tag in submitted_rows
+        submission_id: (submission_name, version_number, tag)
+        for submission_id, submission_name, version_number, tag in submitted_rows
     }
     return [
-        UnsubmittedChange(tag, f"{submission_name}/v{newest_numbers[submission_row]}")
-        for submission_row, (submission_name, version_number, tag) in last_submitted.items()
-        if newest_numbers[submission_row] > version_number
-        and (not file_keys or _has_other_changes(index, submission_row, version_number, file_keys))
+        UnsubmittedChange(tag, f"{submission_name}/v{newest_numbers[submission_id]}")
+        for submission_id, (submission_name, version_number, tag) in last_submitted.items()
+        if newest_numbers[submission_id] > version_number
+        and (not file_keys or _has_other_changes(index, submission_id, version_number, file_keys))
     ]
 
 
-def _has_other_changes(index: Index, submission_row: int, version_number: int, left_out: Set[FileKey]) -> bool:
-    """Return True if the newest version differs from the version ``version_number`` in a file not in ``left_out``.
+def _has_other_changes(index: Index, submission_id: int, version_number: int, ignored_files: Set[FileKey]) -> bool:
+    """Return True if the newest version differs from ``version_number`` in a file that is not ignored.
 
     The row of a material that was added, changed, renamed or deleted since then begins or ends after that version.
     """
     material_rows = index.query(
         "select path, sha256 from materials where submission = ?1 and (first > ?2 and until is null "
         "or first <= ?2 and until > ?2)",
-        (submission_row, version_number),
+        (submission_id, version_number),
     )
-    return any((path, sha256) not in left_out for path, sha256 in material_rows)
+    return any((path, sha256) not in ignored_files for path, sha256 in material_rows)
 
 
 def clock_marks_by_tag(index: Index) -> dict[str, WallClockMark]:

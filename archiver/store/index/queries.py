@@ -284,30 +284,30 @@ class Index(IndexConnection):
 
         If ``version_number`` is None, the version is the newest one. Yields nothing for an unknown submission.
         """
-        submission_row = find_submission_row(self._db, submission.filing, submission.name)
+        submission_id = find_submission_row(self._db, submission.filing, submission.name)
         if version_number is None:
             material_rows = self._db.execute(
                 "select path, sha256, size, mtime_ns, health from materials "
                 "where submission = ? and until is null order by path",
-                (submission_row,),
+                (submission_id,),
             )
         else:
             material_rows = self._db.execute(
                 "select path, sha256, size, mtime_ns, health from materials where submission = ? "
                 "and first <= ? and (until is null or until > ?) order by path",
-                (submission_row, version_number, version_number),
+                (submission_id, version_number, version_number),
             )
         for row in material_rows:
             yield build_material(row)
 
-    def life_events(self, filing_name: str | None = None, until: str = "") -> list[LifeEvent]:
+    def life_events(self, filing_name: str | None = None, recorded_until: str = "") -> list[LifeEvent]:
         """Return the events in the life of a filing, such as submissions and notices, oldest first.
 
         All corrections are applied, and void events are included. If ``filing_name`` is None, the events of all
-        filings are returned. With ``until``, a wall time (RFC 3339), events and corrections of a later time are
-        left out; an empty ``until`` sets no limit.
+        filings are returned. ``recorded_until`` is a wall time (RFC 3339): events and corrections of a later time
+        are left out. If empty, there is no limit.
         """
-        return select_records(self._db, filing_name, until)
+        return select_records(self._db, filing_name, recorded_until)
 
     def versions_with_content(self, sha256: str) -> list[Version]:
         """Return the versions with a material whose content has this SHA-256, in no particular order."""
@@ -322,8 +322,8 @@ class Index(IndexConnection):
 
         Paths without a material are left out.
         """
-        submission_row = find_submission_row(self._db, submission.filing, submission.name)
-        if submission_row is None:
+        submission_id = find_submission_row(self._db, submission.filing, submission.name)
+        if submission_id is None:
             return {}
         query = (
             "select path, sha256, size, mtime_ns, health from materials "
@@ -332,7 +332,7 @@ class Index(IndexConnection):
         # Without a transaction, each of perhaps 100,000 queries would take and release the file locks.
         self._db.execute("begin")
         try:
-            rows_or_none = (self._db.execute(query, (submission_row, path)).fetchone() for path in paths)
+            rows_or_none = (self._db.execute(query, (submission_id, path)).fetchone() for path in paths)
             return {row[0]: build_material(row) for row in rows_or_none if row is not None}
         finally:
             self._db.rollback()

@@ -15,7 +15,7 @@ from archiver.store.index.index_connection import IndexConnection
 from archiver.store.names import name_as_text
 
 #: The columns of the table ``restrictions``, in the order of the fields of :class:`Restriction`.
-_COLUMNS = 'seq, filing, path, sha256, reason, "by", user, at, lifted, lift_reason'
+_RESTRICTION_COLUMNS = 'seq, filing, path, sha256, reason, "by", user, at, lifted, lift_reason'
 #: An SQL expression: the version ``v`` has the material ``m`` of the submission ``s``, and was not disposed of.
 _HOLDS_MATERIAL = """
 v.submission = m.submission and v.number >= m.first and (m.until is null or v.number < m.until)
@@ -28,13 +28,13 @@ exists (select 1 from restrictions r where r.lifted is null and r.filing = s.fil
 """
 #: Selects the places of a content: filing, name of the submission, path, first and last version, and 1 if a
 #: restriction covers the place.
-_PLACES_QUERY = f"""
+_SELECT_PLACES = f"""
 select s.filing, s.name, m.path, min(v.number), max(v.number), {_IS_COVERED}
 from materials m join submissions s on s.id = m.submission join versions v on {_HOLDS_MATERIAL}
 where m.sha256 = ? group by m.rowid order by 1, 2, 3, 4
 """
 #: Selects the contents all of whose places are covered by restrictions in force.
-_WHOLLY_COVERED_QUERY = f"""
+_SELECT_RESTRICTED_CONTENT = f"""
 select distinct c.sha256 from restrictions c where c.lifted is null and not exists (
     select 1 from materials m join submissions s on s.id = m.submission
     where m.sha256 = c.sha256 and not {_IS_COVERED} and exists (select 1 from versions v where {_HOLDS_MATERIAL}))
@@ -122,8 +122,8 @@ def place_of_material(version: Version, material: Material) -> FilePlace:
 def list_restrictions(index: IndexConnection, *, include_lifted: bool = False) -> list[Restriction]:
     """Return the restrictions in force, oldest first; with ``include_lifted``, the lifted ones as well."""
     condition = "1" if include_lifted else "lifted is null"
-    rows = index.query(f"select {_COLUMNS} from restrictions where {condition} order by seq")
-    return [Restriction(*row) for row in rows]
+    query = f"select {_RESTRICTION_COLUMNS} from restrictions where {condition} order by seq"
+    return [Restriction(*row) for row in index.query(query)]
 
 
 def restrictions_by_place(index: IndexConnection) -> dict[FilePlace, Restriction]:
@@ -133,23 +133,23 @@ def restrictions_by_place(index: IndexConnection) -> dict[FilePlace, Restriction
 
 def restricted_content(index: IndexConnection) -> frozenset[str]:
     """Return the SHA-256 of each content whose places are all covered by restrictions in force."""
-    return frozenset(row[0] for row in index.query(_WHOLLY_COVERED_QUERY))
+    return frozenset(row[0] for row in index.query(_SELECT_RESTRICTED_CONTENT))
 
 
 def places_of_content(index: IndexConnection, sha256: str) -> list[ContentPlace]:
     """Return the places that hold the content ``sha256``, sorted by filing, submission, path and version."""
-    return [ContentPlace(*columns) for columns in index.query(_PLACES_QUERY, (sha256,))]
+    return [ContentPlace(*columns) for columns in index.query(_SELECT_PLACES, (sha256,))]
 
 
 def restricted_files(index: IndexConnection) -> dict[str, list[Restriction]]:
     """Return the restrictions in force that cover files of a version, by the version's tag."""
-    by_tag: dict[str, list[Restriction]] = {}
+    restrictions_by_tag: dict[str, list[Restriction]] = {}
     for restriction in list_restrictions(index):
         for place in places_of_content(index, restriction.sha256):
             if (place.filing, place.path) == (restriction.filing, restriction.path):
                 for tag in place.tags:
-                    by_tag.setdefault(tag, []).append(restriction)
-    return by_tag
+                    restrictions_by_tag.setdefault(tag, []).append(restriction)
+    return restrictions_by_tag
 
 
 def exports_of_filing(index: IndexConnection, filing_name: str, since: str) -> list[RecordedExport]:

@@ -13,7 +13,7 @@ from archiver.store.events.event_kinds import Action
 from archiver.store.index.queries import Index
 
 #: Selects the events that name such files; few submissions do, and the others need not be parsed.
-_SELECT_EVENTS = f"""
+_SELECT_FILE_EVENTS = f"""
 select seq, at, user, action, details from life
 where (?1 is null or filing = ?1) and (action = '{Action.SUBMISSION_FILE}'
     or action = '{Action.SUBMIT}' and instr(details, '"about"'))
@@ -66,20 +66,20 @@ def list_submission_files(index: Index, filing_name: str | None = None) -> list[
     from archiver.store.events.filing_events import SubmissionFileAdded, VersionSubmitted
 
     submission_files = []
-    for seq, at, user, action, details_json in index.query(_SELECT_EVENTS, (filing_name,)):
+    for seq, at, user, action, details_json in index.query(_SELECT_FILE_EVENTS, (filing_name,)):
         details = json.loads(details_json)
         if action == Action.SUBMISSION_FILE:
-            added = SubmissionFileAdded.from_details(details)
+            addition = SubmissionFileAdded.from_details(details)
             submission_files.append(
                 SubmissionFile(
-                    added.submission,
-                    added.version,
-                    added.path,
-                    parse_sha256(added.digest),
-                    added.role,
+                    addition.submission,
+                    addition.version,
+                    addition.path,
+                    parse_sha256(addition.digest),
+                    addition.role,
                     seq,
                     at,
-                    added.reported_by or user,
+                    addition.reported_by or user,
                 )
             )
             continue
@@ -88,14 +88,14 @@ def list_submission_files(index: Index, filing_name: str | None = None) -> list[
             SubmissionFile(
                 submitted.tag,
                 submitted.version,
-                stated["path"],
-                parse_sha256(stated["digest"]),
-                stated["role"],
+                listed_file["path"],
+                parse_sha256(listed_file["digest"]),
+                listed_file["role"],
                 seq,
                 at,
                 "",
             )
-            for stated in submitted.about or ()
+            for listed_file in submitted.about or ()
         ]
     return submission_files
 
