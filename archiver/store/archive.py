@@ -62,6 +62,7 @@ class Archive:
         self.root = root
         self.actor = actor or users.current_user()
         self.repository_path = root / "archive.git"
+        self._index_path = root / "index.db"
         self.keys_folder, self.spool_folder = root / "keys", root / "spool"
         if not is_plain_file(self.repository_path / "HEAD"):
             raise ConfigError(
@@ -79,7 +80,7 @@ class Archive:
         self._notify = notify or (lambda _: None)
         self._index: Index | None = None
         self._is_new = is_new
-        self._cleaned: ref_completion.CleanUp | None = None  # None if the last writer ended cleanly
+        self._crash_cleanup: ref_completion.CleanUp | None = None  # None if the last writer ended cleanly
         self._are_refs_compared = False  # True once the refs were compared with the journal
         #: The last error of :meth:`damage_error`, if any, by the problem that the error reports.
         self._damage_by_problem: dict[LazyMessage, JournalDamaged] = {}
@@ -128,39 +129,38 @@ class Archive:
         If the lock stays held for 5 seconds, the newest events are left out.  Raises ConfigError if only a newer
         release can interpret the archive, StorageError if the index is damaged and only the owner may rebuild it.
         """
-        index_path = self.root / "index.db"
         # Root only reads, unless root is the owner: files created by root would lock the service out.
         is_writable = os.stat(self.root).st_uid == os.geteuid() and os.access(self.root, os.W_OK)
         if (damage := self.journal_damage()) is not None:
             self._notify(damage.message)
-            return self._index or self._readable_index(index_path)
+            return self._index or self._open_index_despite_damage()
         archive_format.check_readable(self.root, self.journal.newest_format(), None)
         self._index = self._index or (  # journal_damage() has opened the index if it completed a crashed write
-            index_files.open_index_for_writing(index_path, self._notify)
+            index_files.open_index_for_writing(self._index_path, self._notify)
             if is_writable
             else foreign_index.open_believed_index(
-                index_files.open_index_read_only(index_path, self.journal), self.journal, self._notify
+                index_files.open_index_read_only(self._index_path, self.journal), self.journal, self._notify
             )
         )
         if is_writable and self._index.head_commit != self.repository.resolve(JOURNAL):
             try:
                 with self.writing(wait_seconds=5):
                     pass
-            except JournalDamaged as damaged:
-                self._notify(damaged.message)
+            except JournalDamaged as error:
+                self._notify(error.message)
             except (ArchiverError, OSError):
                 # The lock is held, or the disk is full.  An index of this journal lacks only the newest events.
                 self._index = foreign_index.open_believed_index(self._index, self.journal, self._notify)
         archive_format.check_readable(self.root, 0, self._index.stated_format())
         return self._index
 
-    def _readable_index(self, index_path: Path) -> Index:
+    def _open_index_despite_damage(self) -> Index:
         """Open an index for an archive with a damaged journal, which can only be read.
 
         If ``index.db`` is not usable, build an index in memory from the events up to :meth:`last_whole_event`.
         Raises JournalDamaged if there is no such event.
         """
-        if (index := index_files.open_usable_index(index_path)) is not None:
+        if (index := index_files.open_usable_index(self._index_path)) is not None:
             return index
         last_event = self.last_whole_event()
         if last_event is None:
@@ -185,9 +185,9 @@ class Archive:
         The archive can continue from this event.  ``after`` is the commit of an event: with ``after``, only this
         event and its descendants are considered.  Slow, because every commit is read.
         """
-        database_paths = (self.root / "index.db", self.root / "state.db")
-        points = [sqlite.read_journal_point_of_file(path) for path in database_paths]
-        return journal_repair.last_whole_event(self.repository, points, after)
+        database_paths = (self._index_path, self.root / "state.db")
+        journal_points = [sqlite.read_journal_point_of_file(path) for path in database_paths]
+        return journal_repair.last_whole_event(self.repository, journal_points, after)
 
     def damage_error(self, problem: LazyMessage) -> JournalDamaged:
         """Return the error to raise for a ``problem`` of the journal; the message tells the user how to continue.
@@ -222,12 +222,11 @@ class Archive:
 
         The old file stays until the new one is complete.  Raises StorageError if the journal cannot be read.
         """
-        index_path = self.root / "index.db"
-        index_files.rebuild_index(index_path, self.journal)
+        index_files.rebuild_index(self._index_path, self.journal)
         if self._index is None:
-            self._index = Index(index_path)
+            self._index = Index(self._index_path)
         else:
-            self._index.reopen(at=index_path)
+            self._index.reopen(at=self._index_path)
 
     def update_index(self) -> None:
         """Apply the journal events that the index does not include yet.  The caller holds the writer's lock.
@@ -235,17 +234,16 @@ class Archive:
         An index of another history is set aside and replaced.  Raises JournalDamaged, and keeps the index, if refs
         show that it is not the index but the journal that was replaced, by an older one.
         """
-        index_path = self.root / "index.db"
         if self._index is None:
-            self._index = index_files.open_index_for_writing(index_path, self._notify)
-        elif self._index.is_file_replaced or self._index.path != index_path:
-            self._index.reopen(at=index_path)
+            self._index = index_files.open_index_for_writing(self._index_path, self._notify)
+        elif self._index.is_file_replaced or self._index.path != self._index_path:
+            self._index.reopen(at=self._index_path)
         index = self._index
         if index.head_commit == self.repository.resolve(JOURNAL):
             return
-        point = index.journal_point
-        if point is not None and not self.journal.has_event(point):
-            foreign_index.replace_index(self, index, point, self._notify)
+        newest_indexed_event = index.journal_point
+        if newest_indexed_event is not None and not self.journal.has_event(newest_indexed_event):
+            foreign_index.replace_index(self, index, newest_indexed_event, self._notify)
         else:
             index.apply_events(self.journal.events_with_changes_since(index.head_commit))
 
@@ -261,14 +259,14 @@ class Archive:
         """
         from archiver.store.writing.writer import Writer
 
-        with self._write_lock(wait_seconds) as held_lock:
+        with self._hold_write_lock(wait_seconds) as held_lock:
             # An error before the block must not make the next writer believe that this process crashed.
             held_lock.may_have_written = False
             if not self._is_new and (damage := self.journal_damage()) is not None:
                 raise damage
             # The refs are compared again after a crash, which may have left any of them at a former value.
             self._are_refs_compared &= held_lock.was_clean
-            index_files.update(self.root / "index.db", self._update_index, self.reindex, self._notify)
+            index_files.update(self._index_path, self._update_index_and_check_refs, self.reindex, self._notify)
             held_lock.may_have_written = True
             # A process that crashed during a key rotation may have journalled the new key without installing it.
             if not held_lock.was_clean and self.index.key_commit:
@@ -307,29 +305,29 @@ class Archive:
         """
         from archiver.store.writing.writer import Writer
 
-        with self._write_lock(wait_seconds):
+        with self._hold_write_lock(wait_seconds):
             yield Writer(self)
             # The block has repaired the journal and its refs.
             self._damage_by_problem.clear()
             self._are_refs_compared = False
 
     @contextmanager
-    def _write_lock(self, wait_seconds: float) -> Iterator[lock.HeldLock]:
+    def _hold_write_lock(self, wait_seconds: float) -> Iterator[lock.HeldLock]:
         """Hold the writer's lock during the block, with the archive's umask; yield the lock.
 
         Leftovers of a crashed holder are removed first, and missing settings restored.  Raises Busy, StorageError.
         """
         self.check_owner()
         with permissions.archive_umask(self.root), lock.hold_lock(self.root / "lock", wait_seconds) as held_lock:
-            self._cleaned = None
+            self._crash_cleanup = None
             if not held_lock.was_clean:
-                self._cleaned = ref_completion.clean_up(self.root, self.repository, self._notify)
+                self._crash_cleanup = ref_completion.clean_up(self.root, self.repository, self._notify)
             restore_settings.put_back(self.root, foreign=self._restores_settings)
             # Again, because the archive may have been open for weeks: with alternates, packing would lose objects.
             repository_format.check_readable(self.repository_path)
             yield held_lock
 
-    def _update_index(self) -> None:
+    def _update_index_and_check_refs(self) -> None:
         """Bring the index up to date with the journal, and check once that the refs agree with the journal.
 
         After a crash, refs that the journal names are first created or moved forward.  Raises JournalDamaged if
@@ -343,8 +341,8 @@ class Archive:
             self.reindex()
         if self._are_refs_compared:
             return
-        if self._cleaned is not None:
-            ref_completion.complete_refs(self.repository, self.journal, self._cleaned, self._notify)
+        if self._crash_cleanup is not None:
+            ref_completion.complete_refs(self.repository, self.journal, self._crash_cleanup, self._notify)
         problem = journal_repair.compare_refs(self.repository.refs(), self.index).problem
         if problem is not None:
             raise self.damage_error(problem)

@@ -26,30 +26,30 @@ class StoredHead(NamedTuple):
     head: SignedHead | None  # the decoded head; None if this release cannot decode the bytes
 
 
-def decode_stored_head(data: bytes, commit: str) -> StoredHead:
-    """Return the signed head in ``commit``, given ``data``, the bytes of its ``head.json``.
+def decode_stored_head(head_bytes: bytes, commit: str) -> StoredHead:
+    """Return the signed head in ``commit``, given ``head_bytes``, the bytes of its ``head.json``.
 
     Also returns a head that cannot be decoded, because it takes its place among the others; ``head`` is None then.
     """
     try:
-        return StoredHead(commit, data, parse_signed_head(data))
+        return StoredHead(commit, head_bytes, parse_signed_head(head_bytes))
     except ValueError:
         # A newer release wrote the head, or the head was damaged before it was written: ``verify`` reports it.
-        return StoredHead(commit, data, None)
+        return StoredHead(commit, head_bytes, None)
 
 
-def parse_event(data: bytes, commit: str, body: bytes | None = None) -> Event:
+def parse_event(event_bytes: bytes, commit: str, body_bytes: bytes | None = None) -> Event:
     """Return the event in ``commit``, decoded from the bytes of its files.
 
-    ``data`` is the content of ``event.json``, and ``body`` that of ``body.json``; None for an event of the old
-    format 1, which has no such file.
+    ``event_bytes`` is the content of ``event.json``, and ``body_bytes`` that of ``body.json``; None for an event
+    of the old format 1, which has no such file.
 
-    Raises ValueError if the files are not an event, or if the digest of ``body`` is not the one that
+    Raises ValueError if the files are not an event, or if the digest of ``body_bytes`` is not the one that
     ``event.json`` names.
     """
-    if body is not None:
-        return _parse_event_2(data, body, commit)
-    fields = validation.parse_event_document(data)
+    if body_bytes is not None:
+        return _parse_format_2_event(event_bytes, body_bytes, commit)
+    fields = validation.parse_event_document(event_bytes)
     return Event(
         seq=fields["seq"],
         at=fields["at"],
@@ -61,14 +61,14 @@ def parse_event(data: bytes, commit: str, body: bytes | None = None) -> Event:
         refs=fields["refs"],
         attachments=tuple(Attachment(**item) for item in fields["attachments"]),
         prev=fields["prev"],
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=hashlib.sha256(event_bytes).hexdigest(),
         commit=commit,
     )
 
 
-def _parse_event_2(data: bytes, body: bytes, commit: str) -> Event:
+def _parse_format_2_event(event_bytes: bytes, body_bytes: bytes, commit: str) -> Event:
     """Decode an event of format 2; raises ValueError as :func:`parse_event` does."""
-    visible, fields = event_files.decode_event(data, body)
+    visible, fields = event_files.decode_event(event_bytes, body_bytes)
     return Event(
         seq=visible.seq,
         at=visible.at,
@@ -80,7 +80,7 @@ def _parse_event_2(data: bytes, body: bytes, commit: str) -> Event:
         refs=fields.refs,
         attachments=tuple(Attachment(*attachment) for attachment in fields.attachments),
         prev=visible.prev,
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=hashlib.sha256(event_bytes).hexdigest(),
         commit=commit,
         chain=visible.position.chain,
         chain_number=visible.position.number,
@@ -89,19 +89,21 @@ def _parse_event_2(data: bytes, body: bytes, commit: str) -> Event:
     )
 
 
-def make_stand_in_event(data: bytes, body: bytes | None, commit: str, previous: Event | None) -> Event:
+def make_stand_in_event(
+    event_bytes: bytes, body_bytes: bytes | None, commit: str, previous: Event | None
+) -> Event:
     """Return a stand-in, with the action ``unreadable``, for an event in ``commit`` that cannot be decoded.
 
-    ``data`` and ``body`` are the bytes of its files, as for :func:`parse_event`.  The refs that the event moved,
-    and its place in a chain, are taken from the bytes if possible.
+    ``event_bytes`` and ``body_bytes`` are the content of its files, as for :func:`parse_event`.  The refs that the
+    event moved, and its place in a chain, are taken from the files if possible.
 
-    The stand-in has the number after that of ``previous``, the event before, and the SHA-256 of ``data``, so that
-    the journal continues.  It has the clock of ``previous``, because the compliance clock never runs back, and
-    advances only with evidence.  If ``previous`` is None, the event is the first one, and its clocks show 1970.
+    The stand-in has the number after that of ``previous``, the event before, and the SHA-256 of ``event_bytes``,
+    so that the journal continues.  It has the clock of ``previous``, because the compliance clock never runs back,
+    and advances only with evidence.  If ``previous`` is None, the event is the first, and its clock shows 1970.
     """
-    refs = event_files.read_moved_refs(data, body)
+    refs = event_files.read_moved_refs(event_bytes, body_bytes)
     # An event of format 1 is in no chain.
-    position = event_files.read_chain_place(data) or ChainPosition("", 0, "")
+    position = event_files.read_chain_place(event_bytes) or ChainPosition("", 0, "")
     # ``shifted`` keeps the compliance clock from counting any time from this reading.
     epoch_reading = clock.ClockReading(datetime(1970, 1, 1, tzinfo=UTC), "", 0, 0, shifted=True)
     return Event(
@@ -115,7 +117,7 @@ def make_stand_in_event(data: bytes, body: bytes | None, commit: str, previous: 
         refs=refs,
         attachments=(),
         prev=GENESIS_DIGEST if previous is None else previous.sha256,
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=hashlib.sha256(event_bytes).hexdigest(),
         commit=commit,
         chain=position.chain,
         chain_number=position.number,

@@ -80,15 +80,15 @@ class HeadHistory:
         its events out of the journal.  Raises ValueError if ``data`` are not a head, StorageError if a commit is
         missing.
         """
-        wanted, digest = parse_signed_head(data), compute_sha256(data)
+        sought_head, sought_digest = parse_signed_head(data), compute_sha256(data)
         for stored_head in self.signed_heads():
             if stored_head.data == data:
                 return True
             if stored_head.head is None:
                 continue
-            if digest in stored_head.head.abandoned:
+            if sought_digest in stored_head.head.abandoned:
                 return True
             # Older heads cannot list it: a head that does covers an event of the same number, or a later one.
-            if stored_head.head.last < wanted.first:
+            if stored_head.head.last < sought_head.first:
                 break
         return False

@@ -28,10 +28,10 @@ from archiver.store.git.repository import JOURNAL, Repository
 
 #: The number of events whose files are read in one request to git.  Fewer would wait for git more often; more
 #: would occupy more memory.
-_READ_AHEAD_EVENTS = 50
+_EVENTS_PER_REQUEST = 50
 #: The size in bytes up to which a list of changes is read ahead.  One list can have 40 MB, so longer ones are read
 #: one at a time.
-_READ_AHEAD_BYTES = 1 << 16
+_MAX_READ_AHEAD_BYTES = 1 << 16
 
 
 class Journal:
@@ -87,15 +87,15 @@ class Journal:
         event = None
         while current_commit is not None and event is None:
             try:
-                data, body = self.read_event_files(current_commit)
-                event = parse_event(data, current_commit, body)
+                event_bytes, body_bytes = self.read_event_files(current_commit)
+                event = parse_event(event_bytes, current_commit, body_bytes)
             except ValueError:
-                unreadable_events.append((current_commit, data, body))
+                unreadable_events.append((current_commit, event_bytes, body_bytes))
                 current_commit = self._repository.first_parent(current_commit)
             except KeyError:
                 raise self.damaged_event_error(current_commit) from None
-        for unreadable_commit, data, body in reversed(unreadable_events):
-            event = make_stand_in_event(data, body, unreadable_commit, event)
+        for unreadable_commit, event_bytes, body_bytes in reversed(unreadable_events):
+            event = make_stand_in_event(event_bytes, body_bytes, unreadable_commit, event)
         # The first round has read ``commit`` itself.
         assert event is not None
         return event
@@ -107,15 +107,15 @@ class Journal:
         its bytes are empty: this event is unreadable, but the other events can be read.  Raises KeyError if the
         commit, its ``event.json``, or a listed body is missing.
         """
-        data = self._repository.read(f"{commit}:{EVENT_FILE}")
-        if not event_files.names_body(data):
-            return data, None
+        event_bytes = self._repository.read(f"{commit}:{EVENT_FILE}")
+        if not event_files.names_body(event_bytes):
+            return event_bytes, None
         try:
-            return data, self._repository.read(f"{commit}:{BODY_FILE}")
+            return event_bytes, self._repository.read(f"{commit}:{BODY_FILE}")
         except KeyError:
             if BODY_FILE.encode() in self._repository.names_in(commit):
                 raise
-            return data, b""
+            return event_bytes, b""
 
     def damaged_event_error(self, commit: str) -> StorageError:
         """Return the error to raise if ``commit`` or a file of its event is missing."""
@@ -163,35 +163,39 @@ class Journal:
         if end_commit is None or end_commit == commit:
             return
         event = None
-        for event_commit, event_bytes, body in self._read_files(self._repository.history(end_commit, commit)):
+        commits = self._repository.history(end_commit, commit)
+        for event_commit, event_bytes, body_bytes in self._read_files_of_events(commits):
             try:
-                event = parse_event(event_bytes, event_commit, body)
+                event = parse_event(event_bytes, event_commit, body_bytes)
             except ValueError:
                 # A stand-in needs the preceding event.  In the first round, that is the event in ``commit``, which
                 # may be a stand-in itself.
                 if event is None and commit is not None:
                     event = self.read_event(commit)
-                event = make_stand_in_event(event_bytes, body, event_commit, event)
+                event = make_stand_in_event(event_bytes, body_bytes, event_commit, event)
             yield event, event_bytes
 
-    def _read_files(self, commits: Iterable[str]) -> Iterator[tuple[str, bytes, bytes | None]]:
+    def _read_files_of_events(self, commits: Iterable[str]) -> Iterator[tuple[str, bytes, bytes | None]]:
         """Yield each commit with the bytes of its ``event.json`` and ``body.json``; None for an event of format 1.
 
         Raises StorageError, when the commit is reached, if a file is missing.
         """
-        waiting = iter(commits)
-        while batch := list(islice(waiting, _READ_AHEAD_EVENTS)):
+        remaining_commits = iter(commits)
+        while batch := list(islice(remaining_commits, _EVENTS_PER_REQUEST)):
             try:
-                data_by_commit = self._read_all(batch, EVENT_FILE)
-                commits_with_body = [oid for oid, data in data_by_commit.items() if event_files.names_body(data)]
-                bodies = self._read_all(commits_with_body, BODY_FILE)
+                event_bytes_by_commit = self._read_file_of_commits(batch, EVENT_FILE)
+                commits_with_body = [
+                    commit for commit in batch if event_files.names_body(event_bytes_by_commit[commit])
+                ]
+                body_bytes_by_commit = self._read_file_of_commits(commits_with_body, BODY_FILE)
             except KeyError:
                 # Read one by one, so that the events before the missing file are still yielded.
-                yield from ((commit, *self._read_undamaged_files(commit)) for commit in batch)
+                yield from ((commit, *self._require_event_files(commit)) for commit in batch)
             else:
-                yield from ((commit, data_by_commit[commit], bodies.get(commit)) for commit in batch)
+                for commit in batch:
+                    yield commit, event_bytes_by_commit[commit], body_bytes_by_commit.get(commit)
 
-    def _read_all(self, commits: Sequence[str], file_name: str) -> dict[str, bytes]:
+    def _read_file_of_commits(self, commits: Sequence[str], file_name: str) -> dict[str, bytes]:
         """Return the bytes of the file ``file_name`` by commit, read in one request to git.
 
         Raises KeyError if a commit lacks the file.
@@ -199,7 +203,7 @@ class Journal:
         contents = self._repository.read_many(f"{commit}:{file_name}" for commit in commits)
         return dict(zip(commits, contents, strict=True))
 
-    def _read_undamaged_files(self, commit: str) -> tuple[bytes, bytes | None]:
+    def _require_event_files(self, commit: str) -> tuple[bytes, bytes | None]:
         """Read the files as :meth:`read_event_files` does, but raise StorageError if a file is missing."""
         try:
             return self.read_event_files(commit)
@@ -216,17 +220,17 @@ class Journal:
         :meth:`read_changes`.
         """
         events = self.events_since(commit, tip)
-        while batch := list(islice(events, _READ_AHEAD_EVENTS)):
-            short_lists = self._read_short_lists(batch)
+        while batch := list(islice(events, _EVENTS_PER_REQUEST)):
+            list_bytes_by_seq = self._read_short_change_lists(batch)
             for event in batch:
-                yield event, self.read_changes(event, short_lists.get(event.seq))
+                yield event, self.read_changes(event, list_bytes_by_seq.get(event.seq))
 
-    def _read_short_lists(self, events: Sequence[Event]) -> dict[int, bytes]:
+    def _read_short_change_lists(self, events: Sequence[Event]) -> dict[int, bytes]:
         """Return the bytes of the short lists of changes of ``events``, by the numbers of the events.
 
         Returns an empty dict if one of the lists is missing.
         """
-        events_with_list = [event for event in events if any(_is_short_list(item) for item in event.attachments)]
+        events_with_list = [event for event in events if any(map(_is_short_change_list, event.attachments))]
         contents = self._repository.read_many(f"{event.commit}:{CHANGES_FILE}" for event in events_with_list)
         try:
             return dict(zip((event.seq for event in events_with_list), contents, strict=True))
@@ -240,7 +244,7 @@ class Journal:
         Raises StorageError if the event has no such attachment, or if the bytes are missing or were changed.
         """
         attachment_bytes = self._read_unchecked_attachment(event, name)
-        if not _is_attachment(event, name, attachment_bytes):
+        if not _is_stated_attachment(event, name, attachment_bytes):
             raise self._damaged_attachment_error(event, name)
         return attachment_bytes
 
@@ -274,7 +278,7 @@ class Journal:
             return
         if list_bytes is None:
             list_bytes = self._read_unchecked_attachment(event, CHANGES_FILE)
-        if not _is_attachment(event, CHANGES_FILE, list_bytes):
+        if not _is_stated_attachment(event, CHANGES_FILE, list_bytes):
             raise ValueError(f"{CHANGES_FILE} is another one")
         yield from parse_change_lines(list_bytes.splitlines())
 
@@ -291,12 +295,12 @@ def compute_compliance_time(newest_event: Event | None, time_reading: clock.Cloc
     return clock.advance_compliance_time(previous_time, previous_reading, time_reading)
 
 
-def _is_attachment(event: Event, name: str, data: bytes) -> bool:
+def _is_stated_attachment(event: Event, name: str, data: bytes) -> bool:
     """Return True if ``event`` has an attachment of that name with the SHA-256 of ``data``."""
     digest = hashlib.sha256(data).hexdigest()
     return any(item.name == name and item.sha256 == digest for item in event.attachments)
 
 
-def _is_short_list(attachment: Attachment) -> bool:
+def _is_short_change_list(attachment: Attachment) -> bool:
     """Return True if the attachment is a list of changes that is short enough to be read ahead."""
-    return attachment.name == CHANGES_FILE and attachment.size <= _READ_AHEAD_BYTES
+    return attachment.name == CHANGES_FILE and attachment.size <= _MAX_READ_AHEAD_BYTES

@@ -28,7 +28,8 @@ PRINCIPAL = "archiver@localhost"
 #: a signed commit cannot be passed off as a signed mail, for example.
 GIT_NAMESPACE = "git"
 #: The namespaces in a line of ``allowed_signers``. In the old format 1, a key signed only for git.
-_NAMESPACES, _NAMESPACES_1 = f'namespaces="{GIT_NAMESPACE},{HEAD_NAMESPACE}"', f'namespaces="{GIT_NAMESPACE}"'
+_NAMESPACES = f'namespaces="{GIT_NAMESPACE},{HEAD_NAMESPACE}"'
+_FORMAT_1_NAMESPACES = f'namespaces="{GIT_NAMESPACE}"'
 _KEY_FILE = "signing_key"
 #: The key that a rotation has prepared, and that is not in use yet.
 _NEXT_KEY_FILE = "signing_key.new"
@@ -80,11 +81,11 @@ def install_next_key(keys_folder: Path, signers: bytes) -> None:
             write_signers(keys_folder, signers)
         return
     try:
-        is_in_force = signers.endswith(_signers_line(_parse_key(next_key_path, next_key_path.read_bytes())))
+        is_journalled = signers.endswith(_signers_line(_parse_key(next_key_path, next_key_path.read_bytes())))
     except StorageError:
         # A crash cut the key off while it was generated.
-        is_in_force = False
-    if not is_in_force:
+        is_journalled = False
+    if not is_journalled:
         next_key_path.unlink()
         return
     # The key is renamed last: until then, a crash leaves the prepared key, and this function is repeated.
@@ -157,7 +158,7 @@ def _signers_line(key: Ed25519PrivateKey) -> bytes:
 def allow_heads(signers: bytes) -> bytes:
     """Return ``signers``, an ``allowed_signers`` of the old format 1, with the last key allowed to sign heads."""
     *earlier_lines, last_line = signers.splitlines(keepends=True)
-    return b"".join(earlier_lines) + last_line.replace(_NAMESPACES_1.encode(), _NAMESPACES.encode(), 1)
+    return b"".join(earlier_lines) + last_line.replace(_FORMAT_1_NAMESPACES.encode(), _NAMESPACES.encode(), 1)
 
 
 def _load_key(path: Path) -> Ed25519PrivateKey:

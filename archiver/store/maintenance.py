@@ -20,7 +20,7 @@ from archiver.store.git.pack_index import PackSize, list_packs
 #: The number of loose objects to pack while the writer's lock is held once, which takes about a second.
 _BATCH_OBJECTS = 20_000
 #: With this many loose objects in a sample, one of the 256 folders of objects, packing is worthwhile.
-_MANY_IN_ONE_FOLDER = 8
+_MANY_SAMPLED_OBJECTS = 8
 #: With this many submissions that have loose refs, packing the refs is worthwhile.
 _MANY_SUBMISSIONS = 200
 #: With this many packs, merging the small ones is worthwhile.
@@ -39,7 +39,7 @@ class Packed:
 
 def is_wanted(repository: Path) -> bool:
     """Return True if a run of :func:`maintain` is worthwhile for a service, which has the time; quick."""
-    return has_many_object_files(repository) or _has_many_single_refs(repository)
+    return has_many_object_files(repository) or _has_many_loose_refs(repository)
 
 
 def has_many_object_files(repository: Path) -> bool:
@@ -54,14 +54,14 @@ def has_many_object_files(repository: Path) -> bool:
     except OSError:
         # Usually the folder does not exist, because new objects are written to packs.
         loose_count = 0
-    if loose_count >= _MANY_IN_ONE_FOLDER:
+    if loose_count >= _MANY_SAMPLED_OBJECTS:
         return True
     pack_count = sum(1 for _ in repository.glob("objects/pack/*.idx"))
     # Reading the sizes takes longer than counting.
     return pack_count >= _MANY_PACKS and len(choose_small_packs(list_packs(repository))) > 1
 
 
-def _has_many_single_refs(repository: Path) -> bool:
+def _has_many_loose_refs(repository: Path) -> bool:
     """Return True if many submissions have loose tags, each in a separate file.
 
     Quick, however many there are: git removes the folder of a submission when it packs the refs, and the counting
@@ -87,12 +87,12 @@ def maintain(archive: Archive, wait_seconds: float) -> Packed:
     Raises the errors of :meth:`Archive.writing`, StorageError if git fails, OSError or ValueError if the index of
     a pack cannot be read.
     """
-    objects = 0
-    while batch := list(islice(archive.repository.loose_objects(), _BATCH_OBJECTS)):
+    packed_count = 0
+    while object_ids := list(islice(archive.repository.loose_objects(), _BATCH_OBJECTS)):
         with archive.writing(wait_seconds):
-            archive.repository.pack_objects(batch)
-        objects += len(batch)
-        if len(batch) < _BATCH_OBJECTS:
+            archive.repository.pack_objects(object_ids)
+        packed_count += len(object_ids)
+        if len(object_ids) < _BATCH_OBJECTS:
             break
     with archive.writing(wait_seconds):
         archive.repository.pack_refs()
@@ -100,7 +100,7 @@ def maintain(archive: Archive, wait_seconds: float) -> Packed:
         small_packs = choose_small_packs(list_packs(archive.repository_path))
         if small_packs:
             archive.repository.merge_packs([pack.name for pack in small_packs])
-    return Packed(objects, max(len(small_packs) - 1, 0))
+    return Packed(packed_count, max(len(small_packs) - 1, 0))
 
 
 def choose_small_packs(packs: Sequence[PackSize]) -> Sequence[PackSize]:
@@ -110,10 +110,10 @@ def choose_small_packs(packs: Sequence[PackSize]) -> Sequence[PackSize]:
     of packs grows only with the logarithm of the number of objects, and an object is copied only when its pack
     grows by at least half.
     """
-    ordered = sorted(packs, key=lambda pack: (pack.objects, pack.name))
+    packs_by_size = sorted(packs, key=lambda pack: (pack.objects, pack.name))
     merged_count = smaller_objects = 0
-    for count, pack in enumerate(ordered, 1):
+    for count, pack in enumerate(packs_by_size, 1):
         if pack.objects < 2 * smaller_objects:
             merged_count = count
         smaller_objects += pack.objects
-    return ordered[:merged_count]
+    return packs_by_size[:merged_count]

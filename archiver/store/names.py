@@ -30,7 +30,7 @@ _AMBIGUOUS_PERCENT = re.compile(r"%(?=[0-9A-Fa-f]{2})")
 _REF_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|%(?=[0-9A-Fa-f]{2}|\+)|(?<=\.)\.|@(?=\{)")
 #: A file name can have 255 bytes, and git appends ".lock" to the name of a ref's file.
 _MAX_REF_BYTES = 200
-#: Hexadecimal digits of the folder's SHA-256 that end a shortened component, so that it stays unique.
+#: Hexadecimal digits of the folder name's SHA-256 that end a shortened component, so that it stays unique.
 _DIGEST_DIGITS = 16
 #: Marks a shortened component; not ``%~``, because git refuses ``~`` in refs.
 _SHORTENED_MARK = "%+"
@@ -152,16 +152,16 @@ def tree_path(path: bytes) -> bytes:
 
     Names that git treats as its own, such as ``.git``, are escaped: git refuses them in a tree.
     """
-    return b"/".join(_tree_component(component) for component in path.split(b"/"))
+    return b"/".join(_escape_tree_component(component) for component in path.split(b"/"))
 
 
-def path_from_tree(encoded: bytes) -> bytes:
-    """Return the material's path that :func:`tree_path` turned into ``encoded``."""
-    return _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), encoded)
+def path_from_tree(escaped_path: bytes) -> bytes:
+    """Return the material's path that :func:`tree_path` turned into ``escaped_path``."""
+    return _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), escaped_path)
 
 
 @lru_cache(maxsize=4096)  # Files of different submissions often have the same names.
-def _tree_component(name: bytes) -> bytes:
+def _escape_tree_component(name: bytes) -> bytes:
     """Return a name of a path as held in git trees: the first byte is escaped if the name is special to git."""
     escaped_name = re.sub(rb"%(?=[0-9A-Fa-f]{2})", b"%25", name)
     if _is_special_to_git(name):
@@ -182,29 +182,29 @@ def _is_special_to_git(name: bytes) -> bool:
     return base_name in _GIT_NAMES or _GIT_SHORT_NAME.fullmatch(base_name) is not None
 
 
-def ref_component(folder: bytes) -> str:
+def ref_component(folder_name: bytes) -> str:
     """Return the part of a ref's name that stands for the folder of a filing or of a submission.
 
-    ``folder`` is the raw name of the folder.  Different names have different components.  A component of more than
-    200 bytes is shortened, so that the full name of the folder is only in the journal.
+    Different folder names have different components.  A component of more than 200 bytes is shortened, so that the
+    full name of the folder is only in the journal.
     """
     # The program uses these names itself, so a folder of the same name gets another component.
-    if folder in (COMMON.encode(), UNFILED.encode(), CHECKPOINTS.encode()):
-        return f"%{folder[0]:02X}{folder[1:].decode()}"
+    if folder_name in (COMMON.encode(), UNFILED.encode(), CHECKPOINTS.encode()):
+        return f"%{folder_name[0]:02X}{folder_name[1:].decode()}"
     try:
-        decoded_folder = folder.decode("utf-8")
+        decoded_name = folder_name.decode("utf-8")
     except UnicodeDecodeError:
         # A name in another encoding is escaped byte by byte below.
-        decoded_folder = ""
+        decoded_name = ""
     # Text that is not in Unicode's composed form (NFC) is escaped byte by byte as well, so that two spellings of
     # the same characters never share a ref.
-    if decoded_folder and unicodedata.normalize("NFC", decoded_folder) == decoded_folder:
-        component = _REF_FORBIDDEN.sub(_escape_match, decoded_folder)
+    if decoded_name and unicodedata.normalize("NFC", decoded_name) == decoded_name:
+        component = _REF_FORBIDDEN.sub(_escape_matched_bytes, decoded_name)
     else:
         # One character for each byte, so that only ASCII stays readable.
-        ascii_safe = _REF_FORBIDDEN.sub(_escape_match, folder.decode("latin-1"))
+        ascii_safe = _REF_FORBIDDEN.sub(_escape_matched_bytes, folder_name.decode("latin-1"))
         component = re.sub("[\x80-\xff]", lambda match: f"%{ord(match[0]):02X}", ascii_safe)
-    return _shorten_component(_escape_ends(component), folder)
+    return _shorten_component(_escape_ends(component), folder_name)
 
 
 def _escape_ends(component: str) -> str:
@@ -218,23 +218,23 @@ def _escape_ends(component: str) -> str:
     return component
 
 
-def _escape_match(match: re.Match[str]) -> str:
+def _escape_matched_bytes(match: re.Match[str]) -> str:
     """Return ``%XX`` for each byte of the matched text; a replacement function for :func:`re.sub`."""
     return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8"))
 
 
-def _shorten_component(component: str, folder: bytes) -> str:
+def _shorten_component(component: str, folder_name: bytes) -> str:
     """Return ``component``, shortened to _MAX_REF_BYTES bytes at most if it is longer.
 
-    A shortened component ends with a digest of ``folder``, the raw name of the folder, so that different folders
-    still have different components.
+    A shortened component ends with a digest of ``folder_name``, so that different folders still have different
+    components.
     """
     component_bytes = component.encode("utf-8")
     if len(component_bytes) <= _MAX_REF_BYTES:
         return component
     import hashlib  # only here, because hardly any name is that long
 
-    digest = hashlib.sha256(folder).hexdigest()[:_DIGEST_DIGITS]
+    digest = hashlib.sha256(folder_name).hexdigest()[:_DIGEST_DIGITS]
     prefix_bytes = component_bytes[: _MAX_REF_BYTES - len(_SHORTENED_MARK) - _DIGEST_DIGITS]
     # Drop half a character at the end here, and half an escape below: either would read as part of another name.
     prefix = prefix_bytes.decode("utf-8", "ignore")

@@ -31,7 +31,7 @@ _OWNER_FOLDERS = frozenset({"spool", "canary", "set-aside"})
 #: "lost+found" belongs to the filesystem.
 _SKIPPED_FOLDERS = frozenset({"documents", "lost+found"})
 #: A file whose name begins with this prefix is a key: only the owner may read it, even if a group reads the rest.
-_KEY_PREFIX = "signing_key"
+_KEY_NAME_PREFIX = "signing_key"
 #: Content objects keep their own read bits: 0400 marks sensitive ones, and immutable ones cannot be changed.
 _CONTENT_FOLDER = "/lfs/objects/"
 #: The extended attributes that hold a path's access-control list, and the list that new files in a folder inherit.
@@ -142,7 +142,7 @@ def set_access_for_group(root: Path, group_id: int | None) -> int:
 
 def _set_access(path: str, entry_stat: os.stat_result, root: str, group_id: int | None) -> bool:
     """Set the group and mode of an entry, and remove its access-control lists; return True if anything changed."""
-    is_key = os.path.basename(path).startswith(_KEY_PREFIX)
+    is_key = os.path.basename(path).startswith(_KEY_NAME_PREFIX)
     is_changed = False
     if group_id is not None and entry_stat.st_gid != group_id and not is_key:
         os.chown(path, -1, group_id, follow_symlinks=False)
@@ -196,7 +196,7 @@ def _is_folder_too_open(path: str, entry_stat: os.stat_result, root: str, group_
 def _is_file_too_open(path: str, entry_stat: os.stat_result) -> bool:
     """Return True if others than the owner can write to a file, or access a key in any way."""
     # A readable file does no harm behind a closed folder; a key must be unreadable by itself.
-    is_key = os.path.basename(path).startswith(_KEY_PREFIX)
+    is_key = os.path.basename(path).startswith(_KEY_NAME_PREFIX)
     return entry_stat.st_mode & (0o077 if is_key else 0o022) != 0
 
 
@@ -213,7 +213,7 @@ def _required_mode(path: str, entry_stat: os.stat_result, root: str, group_id: i
     current_mode = stat.S_IMODE(entry_stat.st_mode)
     if stat.S_ISDIR(entry_stat.st_mode):
         return _OWNER_FOLDER_MODE if _is_owner_folder(path, root) else _folder_mode(group_id)
-    if os.path.basename(path).startswith(_KEY_PREFIX):
+    if os.path.basename(path).startswith(_KEY_NAME_PREFIX):
         return _KEY_MODE
     if _CONTENT_FOLDER in path:
         return current_mode & 0o444

@@ -26,7 +26,7 @@ IN_MEMORY = Path(":memory:")
 #: The keys in the table ``meta`` under which a JournalPoint is stored, in the order of its fields.
 _JOURNAL_POINT_KEYS = ("archive", "seq", "digest", "head")
 #: Suffixes of the files that SQLite keeps next to a database.
-_COMPANIONS = ("-wal", "-shm", "-journal")
+_COMPANION_SUFFIXES = ("-wal", "-shm", "-journal")
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -224,14 +224,14 @@ def replace_database(new_path: Path, path: Path) -> None:
     Both databases must be closed.  The write-ahead log of the old database is removed first, because SQLite would
     apply it to the new file.
     """
-    for suffix in _COMPANIONS:
+    for suffix in _COMPANION_SUFFIXES:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     os.rename(new_path, path)
 
 
 def delete_database(path: Path) -> None:
     """Delete a derived database, which can be rebuilt, and any companion files, if present; raises OSError."""
-    for suffix in ("", *_COMPANIONS):
+    for suffix in ("", *_COMPANION_SUFFIXES):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
