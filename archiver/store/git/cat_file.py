@@ -1,4 +1,4 @@
-"""Read objects, singly or many in a row, through one ``git cat-file --batch`` process."""
+"""Read git objects, one or many at a time, through one running ``git cat-file --batch``."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ class GitHangs(Exception):
 
 
 class CatFile:
-    """A running ``git cat-file --batch``, ended by the owner with :meth:`close`.
+    """A running ``git cat-file --batch``; the owner ends the process with :meth:`close`.
 
-    After any error but KeyError it can only be closed.
+    After any error but KeyError, requests and answers may no longer match, so the object can only be closed.
     """
 
     def __init__(self, process: GitProcess, patience_seconds: float) -> None:
-        """Use the running ``git cat-file``; each read waits for ``patience_seconds`` at most."""
+        """Use the running ``git cat-file``; wait at most ``patience_seconds`` for each part of an answer."""
         self._process = process
         self._patience = patience_seconds
         self._descriptor: int = process.stdout.fileno()
         self._buffer = bytearray()
 
     def ask(self, specs: Iterable[str]) -> None:
-        """Request objects, named as in ``commit:path``; the caller then calls :meth:`answer` once for each.
+        """Request objects by names such as ``commit:path``; the caller then calls :meth:`answer` once for each.
 
-        Only a few kilobytes may be requested at once: git stops reading requests while its answers are not read,
-        and both sides would wait for each other.  Raises GitEnded.
+        The names may have a few kilobytes in total: git stops reading requests while nobody reads the answers, and
+        both sides would wait for each other.  Raises GitEnded if git no longer reads.
         """
         data = "".join(f"{spec}\n" for spec in specs).encode("utf-8", "surrogateescape")
         try:
@@ -42,17 +42,20 @@ class CatFile:
             raise GitEnded from None
 
     def answer(self) -> tuple[str, str, bytes]:
-        """Return object id, type and bytes of the next object that was requested.
+        """Return the object id, the type and the bytes of the next requested object.
 
-        Raises KeyError if there is no such object, GitEnded if the process ended, GitHangs if it does not answer.
+        Raises KeyError if git finds no such object, GitEnded if git has ended, GitHangs if git does not answer in
+        time.
         """
         while (end := self._buffer.find(b"\n")) < 0:
             self._fill()
         line = self._take(end + 1).decode("utf-8", "replace")
+        # An object begins with a line of id, type and size.  Otherwise the line is "<name> missing", for example.
         header = line.split()
         if len(header) != 3 or not header[2].isdigit():
             raise KeyError(line)
         size = int(header[2])
+        # A line feed follows the bytes of the object.
         while len(self._buffer) <= size:
             self._fill()
         return header[0], header[1], self._take(size + 1)[:-1]
@@ -64,7 +67,7 @@ class CatFile:
         return data
 
     def _fill(self) -> None:
-        """Wait for more bytes from git, and add them to the buffer; raises GitEnded or GitHangs."""
+        """Wait for more bytes from git, and append them to the buffer; raises GitEnded or GitHangs."""
         if not select.select([self._descriptor], [], [], self._patience)[0]:
             raise GitHangs
         data = os.read(self._descriptor, _READ_BYTES)
@@ -73,5 +76,5 @@ class CatFile:
         self._buffer += data
 
     def close(self) -> None:
-        """End the process."""
+        """Kill git if it still runs, and close the pipes."""
         self._process.end()

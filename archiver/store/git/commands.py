@@ -1,10 +1,10 @@
 """Run git on a repository; the only module importing GitPython.
 
-GitPython starts whatever writes.  Commands that only read are started without it, because to import it takes a
-tenth of a second and runs git twice: more than all that ``archiver log`` needs of git.
+GitPython starts the commands that write.  Commands that only read are started without it: importing GitPython
+takes a tenth of a second and runs git twice, which is more work than all git commands of ``archiver log``.
 
-The settings of the system, of the user and of the repository are switched off: git obeys only our own, in a
-private directory (:mod:`archiver.store.git.private_directory`).
+The settings of the system, of the user and of the repository are switched off: git obeys only the settings of this
+program, in a private directory (:mod:`archiver.store.git.private_directory`).
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ from archiver.errors import ConfigError, StorageError
 from archiver.store.git.git_process import GitProcess
 from archiver.store.git.private_directory import OBJECT_DIRECTORY, PrivateDirectory
 
-#: A git process that is silent for this long hangs, on a dead disk for example, and is killed.  A shorter time
-#: would kill one that is only slow; a longer one would block the daemon for longer.
+#: A git process that is silent for this long hangs, for example on a dead disk, and is killed.  With a shorter
+#: time, a process that is only slow would be killed; with a longer time, the daemon would be blocked for longer.
 _PATIENCE_SECONDS = 300.0
 _COPY_BYTES = 1 << 20
-#: Reading a few small files takes milliseconds; status must not wait for settings that cannot be read.
+#: The time for git to read a person's settings, which takes milliseconds: ``archiver status`` must not wait for
+#: settings that cannot be read.
 _OUTER_TIMEOUT_SECONDS = 10.0
+#: The reason in the error for a git process that was silent for too long.
 HANGS = b"it did not answer and was ended"
 
 #: The git commands that only read.
@@ -35,7 +37,7 @@ _READING_COMMANDS = frozenset({"cat-file", "diff-tree", "for-each-ref", "merge-b
 
 #: Switches off the settings of the system and of the user.
 _NO_OTHER_SETTINGS = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
-#: Keeps git from contacting another server: it must not fetch a missing object, with a program that the settings
+#: Keeps git from contacting another server: to fetch a missing object, git would run a program that the settings
 #: of the repository name.
 _SILENT = {"GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1"}
 #: The environment of every git that runs in the private directory.
@@ -55,17 +57,16 @@ _OWN_ENVIRONMENT = {
 
 
 class OuterSetting(NamedTuple):
-    """A setting from outside of the repository: the value and the file of origin."""
+    """A git setting that applies to a person in the repository: the value, and the file that contains it."""
 
     value: str
     origin: str
 
 
 class GitCommands:
-    """The git commands for one repository.
+    """Runs git commands on one repository; the owner calls :meth:`close`.
 
-    ``patience_seconds`` is the time for which a command may be silent before it is killed.  The owner calls
-    :meth:`close`.
+    ``patience_seconds`` is the time for which a command may be silent before it is killed.
     """
 
     def __init__(
@@ -73,8 +74,9 @@ class GitCommands:
     ) -> None:
         """Run commands on the repository at ``path``.
 
-        Without ``has_repository`` there is none yet, and git runs in the folder ``path``: only for commands that
-        need none.  ``copied_refs`` are those of :class:`PrivateDirectory`.
+        With ``has_repository`` False, git uses the folder ``path`` itself instead of a private directory.  This is
+        for commands that need no repository, and for the command that creates the repository in this folder.
+        ``copied_refs`` is passed to :class:`PrivateDirectory`.
         """
         self.path = path
         self.patience_seconds = _PATIENCE_SECONDS
@@ -83,23 +85,25 @@ class GitCommands:
 
     @property
     def is_directory_intact(self) -> bool:
-        """Return True unless somebody has removed the private directory, so that git no longer finds the refs."""
+        """Return True if the private directory is complete; if somebody removed it, git no longer finds refs."""
         return self._directory.is_intact()
 
     def close(self) -> None:
-        """Remove the private directory; the next command makes another one."""
+        """Remove the private directory; the next command creates another one."""
         self._directory.close()
 
     @cached_property
     def _git(self) -> Any:
-        """Return GitPython's interface, made at its first use because importing GitPython runs git.
+        """Return GitPython's interface, created at the first use because importing GitPython runs git.
 
         Raises ConfigError if git is not installed.
         """
-        # Without these variables, that git obeys the user's settings, and the import fails if they are broken.
+        # The git that runs during the import would obey the user's settings, and the import would fail if those
+        # are broken.
         os.environ.update(_NO_OTHER_SETTINGS)
-        # That git runs in our session, unlike all others, and a Ctrl-C would kill it: the import would report that
-        # git is missing.  So SIGINT is blocked, in this process and in that git, until the import is done.
+        # The same git belongs to our session, unlike every other git process, so Ctrl-C would kill it and the
+        # import would report that git is missing.  Block SIGINT in this process, and so in its children, until the
+        # import is done.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             import git
@@ -110,7 +114,7 @@ class GitCommands:
                 del os.environ[name]
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         interface = git.cmd.Git()
-        # The constructor would expand variables in the path of a folder named "$HOME".
+        # Not passed to the constructor, which would expand variables in the path of a folder named "$HOME".
         interface._working_dir = os.fspath(self.path)
         return interface
 
@@ -121,7 +125,10 @@ class GitCommands:
         out: IO[bytes] | None = None,
         is_long: bool = False,
     ) -> bytes:
-        """Run a command as :meth:`attempt` does, and return the output; raises StorageError on failure."""
+        """Run a git command with the arguments of :meth:`attempt`; return the output.
+
+        Raises StorageError if the command fails, takes too long, or cannot be started.
+        """
         status, written, err = self.attempt(*arguments, stdin=stdin, out=out, is_long=is_long)
         if status != 0:
             raise self.failed(_command_of(arguments), err)
@@ -134,11 +141,12 @@ class GitCommands:
         out: IO[bytes] | None = None,
         is_long: bool = False,
     ) -> tuple[int, bytes, bytes]:
-        """Run a command with ``stdin`` as its input; return exit code, output and error output.
+        """Run a git command with ``stdin`` as its input; return the exit code, the output and the error output.
 
         With ``out``, the output is written to that file instead, and the returned output is empty.  A command that
-        takes longer than ``patience_seconds`` is killed, with the exit code -1, unless ``is_long`` or ``out`` is
-        given.  Raises StorageError if git cannot be started.
+        takes longer than ``patience_seconds`` is killed, and the exit code is -1.  With ``is_long`` or ``out``, a
+        command may take any time.  Raises StorageError if git cannot be started, ConfigError if git is not
+        installed.
         """
         process = self.start(*arguments)
         try:
@@ -153,12 +161,12 @@ class GitCommands:
         return process.popen.returncode, written, err
 
     def _stream(self, process: GitProcess, stdin: bytes, out: IO[bytes]) -> tuple[int, bytes, bytes]:
-        """Feed ``stdin`` to a process and copy its output to ``out`` in chunks; return as :meth:`attempt` does.
+        """Write ``stdin`` to a process and copy its output to ``out``; return the same values as :meth:`attempt`.
 
-        For output of gigabytes, which would not fit into memory.
+        The output is copied in chunks, because gigabytes of it would not fit into memory.
         """
-        # The input can be written as a whole first: the commands used here answer only when they have read all of
-        # it.
+        # Writing all of the input first cannot block: the commands used here write output only after they have
+        # read all of it.
         process.stdin.write(stdin)
         process.stdin.close()
         shutil.copyfileobj(process.stdout, out, _COPY_BYTES)
@@ -166,9 +174,9 @@ class GitCommands:
         return process.popen.wait(), b"", err
 
     def start(self, *arguments: str) -> GitProcess:
-        """Start a command, and return the process, which the caller ends.
+        """Start a git command with pipes to and from it; return the process, which the caller ends.
 
-        Raises StorageError if git cannot be started, ConfigError if it is not installed.
+        Raises StorageError if git cannot be started, ConfigError if git is not installed.
         """
         command_line = self._command(arguments)
         if _command_of(arguments) in _READING_COMMANDS:
@@ -190,7 +198,7 @@ class GitCommands:
         return GitProcess(handle.proc, handle)
 
     def _start_reading(self, command_line: list[str]) -> GitProcess:
-        """Start a command that only reads, without GitPython; otherwise as :meth:`start`."""
+        """Start a command that only reads, without GitPython; raises the errors of :meth:`start`."""
         try:
             popen = subprocess.Popen(
                 command_line,
@@ -202,23 +210,24 @@ class GitCommands:
                 start_new_session=True,
             )
         except OSError as error:
-            # The folder of the repository may be missing as well as the program.
+            # FileNotFoundError can also mean that the repository is missing: compare the name in the error.
             if isinstance(error, FileNotFoundError) and error.filename == command_line[0]:
                 raise _missing_git_error() from None
+            # The command follows "git" and the option --git-dir.
             raise self.failed(_command_of(command_line[2:]), str(error).encode()) from None
         return GitProcess(popen)
 
     def _command(self, arguments: Iterable[str]) -> list[str]:
-        """Return the complete command line; raises StorageError if the private directory cannot be made."""
+        """Return the complete command line; raises StorageError if the private directory cannot be created."""
         directory = self._directory.path() if self._has_repository else os.fspath(self.path)
         return ["git", f"--git-dir={directory}", *arguments]
 
     def outer_setting(self, name: str) -> OuterSetting | None:
-        """Return the value of a setting for a person running git in this repository, and the file of origin.
+        """Return a git setting as it applies to a person who runs git in this repository, and the file of origin.
 
-        ``name`` is a setting that holds a path, such as ``core.hooksPath``.  Unlike our own commands, a person's
-        git obeys the settings of the system and of the user.  None if no file sets it, or if git cannot read one
-        of the files, because git then runs no command at all.
+        ``name`` is a setting whose value is a path, such as ``core.hooksPath``.  Unlike our own commands, a
+        person's git obeys the settings of the system and of the user.  Returns None if no file contains the
+        setting.  Also returns None if git cannot read one of the files, because git then runs no command at all.
         """
         answer = self._ask_outer_git("config", "--null", "--show-origin", "--type=path", "--get", name)
         if answer is None:
@@ -227,15 +236,15 @@ class GitCommands:
         return OuterSetting(value, origin.removeprefix("file:"))
 
     def outer_hooks(self, event: str) -> list[str]:
-        """Return the names of the hooks by configuration that a person's git runs here for ``event``.
+        """Return the names of the hooks that a person's git runs here for ``event`` because settings name them.
 
-        Empty for a git that has no such hooks, which came with git 2.55.
+        Returns an empty list for a git before 2.55, which has no such hooks, and if git fails.
         """
         answer = self._ask_outer_git("hook", "list", event)
         return [] if answer is None else os.fsdecode(answer).split("\n")
 
     def _ask_outer_git(self, *arguments: str) -> bytes | None:
-        """Return git's output under the settings of the system and of the user; None if git fails or hangs."""
+        """Run git with the settings of the system and the user; return the output, None if git fails or hangs."""
         try:
             done = subprocess.run(
                 ["git", f"--git-dir={os.fspath(self.path)}", *arguments],
@@ -245,12 +254,12 @@ class GitCommands:
                 timeout=_OUTER_TIMEOUT_SECONDS,
             )
         except subprocess.TimeoutExpired:
-            # A setting may include a file that cannot be read, a pipe for example.
+            # The settings may include a file that git waits for, such as a pipe.
             return None
         return done.stdout if done.returncode == 0 else None
 
     def failed(self, command: str, stderr: bytes) -> StorageError:
-        """Return the error for a git command that failed; ``stderr`` gives the reason in the message."""
+        """Return the error for a failed git command; ``stderr`` is the reason that the message states."""
         return StorageError(
             "git {command} failed in {path}: {reason}. No archived data was lost. The change is retried at the "
             "next scan. Check the disk. To verify the archive, run: archiver verify",
@@ -265,6 +274,6 @@ def _missing_git_error() -> ConfigError:
 
 
 def _command_of(arguments: Sequence[str]) -> str:
-    """Return the command's name: it follows the settings, each of which is a pair of ``-c`` and ``key=value``."""
+    """Return the name of the git command, which follows any pairs of ``-c`` and ``key=value``."""
     settings = 2 * arguments.count("-c")
     return arguments[settings]

@@ -1,4 +1,4 @@
-"""Change files in a git tree; only the folders on the way to a changed file are read and written."""
+"""Change files in a git tree, and read and write only the folders on the path of a changed file."""
 
 from __future__ import annotations
 
@@ -11,19 +11,22 @@ _ENTRY = re.compile(rb"([0-7]+) ([^\0]+)\0(.{20})", re.DOTALL)
 
 
 class EditableTree:
-    """A tree of files with its changes; :meth:`write` ends its use."""
+    """A git tree whose files can be changed; must not be used after :meth:`write`."""
 
     def __init__(self, body: bytes, load_tree: Callable[[str], bytes]) -> None:
-        """Begin with the tree object ``body``.
+        """Begin with ``body``, the bytes of a tree object; empty bytes are a tree without files.
 
-        ``load_tree`` returns the bytes of a tree by its object id.  Its errors are those of :meth:`add` and
-        :meth:`delete`.
+        ``load_tree`` returns the bytes of the tree with a given object id.  Its errors are raised by :meth:`add`
+        and :meth:`delete`.
         """
         self._load_tree = load_tree
         self._root = _Folder(body)
 
     def add(self, path: bytes, oid: str) -> None:
-        """Set the blob at ``path``.  A file that is in the way becomes a folder, and the reverse."""
+        """Put the blob ``oid`` at ``path``, in place of any file or folder there.
+
+        If a parent folder in ``path`` is a file, the file is replaced by a folder.
+        """
         *folder_names, name = path.split(b"/")
         folder = self._root
         for folder_name in folder_names:
@@ -32,7 +35,7 @@ class EditableTree:
         folder.entries[name] = _FILE_MODE, bytes.fromhex(oid)
 
     def delete(self, path: bytes) -> None:
-        """Delete a file, or a folder with all that is in it; nothing happens if there is none."""
+        """Delete the file at ``path``, or the folder with everything in it; do nothing if ``path`` is missing."""
         *folder_names, name = path.split(b"/")
         folder = self._root
         for folder_name in folder_names:
@@ -42,11 +45,13 @@ class EditableTree:
         folder.remove(name)
 
     def write(self, write_tree: Callable[[bytes], str]) -> str:
-        """Write each changed folder, with a function that returns the object id; return that of the whole tree.
+        """Write each changed folder with ``write_tree``; return the object id of the whole tree.
 
-        Folders without files vanish, as git has none.
+        ``write_tree`` writes the bytes of a tree object and returns the object id.  Folders without files are left
+        out, because git has no empty folders.
         """
-        # Not recursive: a path may have two thousand names.  Each folder comes before those in it.
+        # A loop instead of recursion, because a path may have two thousand names.  The list grows during the loop,
+        # and each folder comes before its subfolders.
         folders: list[tuple[_Folder | None, bytes, _Folder]] = [(None, b"", self._root)]
         for _, _, folder in folders:
             folders += [(folder, name, subfolder) for name, subfolder in folder.opened.items()]
@@ -60,37 +65,38 @@ class EditableTree:
 
 
 class _Folder:
-    """A folder on the way to a changed file."""
+    """A folder on the path of a changed file."""
 
     def __init__(self, body: bytes) -> None:
-        """Begin with the tree object ``body``."""
-        #: Mode and object id by name, without the folders in ``opened``.
+        """Begin with ``body``, the bytes of a tree object."""
+        #: The mode and the object id of each entry by name, without the subfolders in ``opened``.
         self.entries = {name: (mode, oid) for mode, name, oid in _ENTRY.findall(body)}
+        #: The subfolders on the path of a changed file, by name.
         self.opened: dict[bytes, _Folder] = {}
 
     def has_subfolder(self, name: bytes) -> bool:
-        """Return True if there is a folder of this name."""
+        """Return True if the folder contains a subfolder ``name``."""
         return name in self.opened or self.entries.get(name, (b"",))[0] == _FOLDER_MODE
 
     def open_subfolder(self, name: bytes, load_tree: Callable[[str], bytes]) -> _Folder:
-        """Return the folder of this name, empty if there is none."""
+        """Return the subfolder ``name``, which is empty if it is new or replaces a file."""
         if name not in self.opened:
             mode, oid = self.entries.pop(name, (b"", b""))
             self.opened[name] = _Folder(load_tree(oid.hex()) if mode == _FOLDER_MODE else b"")
         return self.opened[name]
 
     def remove(self, name: bytes) -> None:
-        """Remove the file or folder of this name, if there is one."""
+        """Remove the file or subfolder ``name``, if there is one."""
         self.entries.pop(name, None)
         self.opened.pop(name, None)
 
     def encode(self) -> bytes:
-        """Return the tree object; all opened folders are among the entries by now."""
-        # Git compares the name of a folder as if it ended with a slash.
+        """Return the bytes of the tree object; the opened subfolders have been added to the entries before."""
         ordered = sorted(self.entries.items(), key=_sort_key)
         return b"".join([b"%s %s\0%s" % (mode, name, oid) for name, (mode, oid) in ordered])
 
 
 def _sort_key(entry: tuple[bytes, tuple[bytes, bytes]]) -> bytes:
+    # Git compares the name of a folder as if it ended with a slash.
     name, (mode, _) = entry
     return name + b"/" if mode == _FOLDER_MODE else name

@@ -1,8 +1,8 @@
-"""Define the repository's settings and hooks byte for byte, and compare the files with them.
+"""Define the text of the repository's settings and hooks byte for byte, and compare the files with it.
 
-They are guard rails against accidents, for other people's git.  The owner of the files can bypass them; the proof
-is the journal (docs/traps.md).  Our own git reads none of them (:mod:`archiver.store.git.private_directory`), so a
-foreign file is a finding and stops nothing.
+Settings and hooks are guard rails against accidents of people who run git on the archive.  The owner of the files
+can bypass them; the proof is the journal (docs/traps.md).  Our own git reads none of these files
+(:mod:`archiver.store.git.private_directory`), so a foreign file is reported and stops nothing.
 """
 
 from __future__ import annotations
@@ -100,9 +100,9 @@ echo "archiver: pushes into the archive are refused. Nothing was changed." >&2
 exit 1
 """
 
-#: Hook name -> its text; each is executable.
-#: The hook by configuration with the name ``guard``, and the event for which git runs it.
+#: The name of the hook that ``CONFIG`` itself defines, and the event for which git runs this hook.
 GUARD_NAME, GUARDED_EVENT = "guard", "reference-transaction"
+#: The text of each hook file by its name; the files are executable.
 HOOKS = {"reference-transaction": _REFERENCE_TRANSACTION, "pre-receive": _PRE_RECEIVE}
 
 #: SHA-256 of the texts that earlier releases wrote, which are as safe to run as the present ones.  When a text
@@ -118,6 +118,7 @@ _EARLIER = {
     },
 }
 
+#: Files that make git see other objects, or other parents of a commit.
 _REDIRECTIONS = (
     "commondir",
     "shallow",
@@ -126,7 +127,7 @@ _REDIRECTIONS = (
     "objects/info/http-alternates",
 )
 _HOOK_NAME = re.compile(r"[a-z0-9-]+")
-#: Our files have up to two kilobytes; a longer file is refused without being read as a whole.
+#: Our files have at most two kilobytes; a longer file is refused instead of being read as a whole.
 _LONGEST_BYTES = 1 << 16
 
 #: The reasons why a file differs from what this release writes.
@@ -137,10 +138,11 @@ RESTORE = "archiver maintain --restore-settings"
 
 
 class Deviation(NamedTuple):
-    """A repository file not as written by this release.
+    """A file of the repository that differs from the text of this release.
 
-    ``name`` is its path below the repository, such as ``hooks/pre-push``.  ``sha256`` is the digest of its present
-    content; empty if there is no plain file of a reasonable size.
+    ``name`` is the path below the repository, such as ``hooks/pre-push``.  ``reason`` is one of the constants
+    above, such as ``MISSING``.  ``sha256`` is the hexadecimal digest of the present content; empty if there is no
+    plain file of a reasonable size.
     """
 
     name: str
@@ -158,9 +160,9 @@ class NotPlain(Exception):
 
 
 def deviations(repository: Path) -> list[Deviation]:
-    """Compare settings and hooks with the expected texts; return the differences, none if all is in order.
+    """Compare settings and hooks with the expected texts; return an empty list if nothing differs.
 
-    Fast: reads a few small files and starts no process.  Raises StorageError if a file cannot be read.
+    Reads a few small files and starts no process, so this is fast.  Raises StorageError if a file cannot be read.
     """
     return [each for each in _compared(repository) if each is not None]
 
@@ -175,7 +177,7 @@ def is_config_foreign(repository: Path) -> bool:
 
 
 def is_hook_name(name: str) -> bool:
-    """Return True if git may run a file of this name. Copies such as ``pre-receive~`` are never run."""
+    """Return True if git may run a hook of this name. Git never runs a copy such as ``pre-receive~``."""
     return _HOOK_NAME.fullmatch(name) is not None
 
 
@@ -185,19 +187,20 @@ def redirections(repository: Path) -> list[str]:
 
 
 def texts() -> dict[str, str]:
-    """Return the text of every file this release writes, by path below the repository."""
+    """Return the text of every file that this release writes, by the path below the repository."""
     return {"config": CONFIG, "HEAD": HEAD, **{f"hooks/{name}": text for name, text in HOOKS.items()}}
 
 
 def put(repository: Path, name: str) -> None:
-    """Write a file of ours, named as in :func:`texts`, replacing any file or link of the same name.
+    """Write the file ``name`` of :func:`texts`, and replace any file or link of the same name.
 
-    The file's bytes are durable at once, its name only after the caller has synced the filesystem.  The mode
-    follows the umask.  Raises OSError, for example if a folder has that name.
+    The bytes are durable when this returns, but the name only after the caller has synced the filesystem.  The
+    mode follows the umask.  Raises OSError, for example if a folder has that name.
     """
     target = repository / name
     target.parent.mkdir(exist_ok=True)
     aside = target.with_name(f"{target.name}.archiver-new")
+    # Left by a crash.
     aside.unlink(missing_ok=True)
     mode = 0o777 if name.startswith("hooks/") else 0o666
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
@@ -219,6 +222,7 @@ def _compared(repository: Path) -> Iterator[Deviation | None]:
     except FileNotFoundError:
         names = []
     else:
+        # A link, for example, could lead to any hooks.
         if not stat.S_ISDIR(hooks.st_mode):
             yield Deviation("hooks", FOREIGN)
             return
@@ -231,7 +235,7 @@ def _compared(repository: Path) -> Iterator[Deviation | None]:
 
 
 def _of_config(repository: Path) -> Deviation | None:
-    """Compare ``config`` with the present text, with texts of earlier releases, and with git-lfs additions."""
+    """Compare ``config`` with the texts of this and earlier releases, with and without additions of git-lfs."""
     try:
         text = read_plain(repository / "config")
     except NotPlain:
@@ -250,7 +254,7 @@ def _of_config(repository: Path) -> Deviation | None:
 
 
 def _of_head(repository: Path) -> Deviation | None:
-    """Compare ``HEAD``; another text is altered, not foreign, because it cannot make git run anything."""
+    """Compare ``HEAD``; another text counts as altered, not foreign, because it cannot make git run anything."""
     try:
         text = read_plain(repository / "HEAD")
     except NotPlain:
@@ -261,7 +265,7 @@ def _of_head(repository: Path) -> Deviation | None:
 
 
 def _of_our_hook(repository: Path, hook: str) -> Deviation | None:
-    """Compare text and mode of a hook installed by archiver; ``hook`` is the name in the folder of hooks."""
+    """Compare the text and the mode of one of our hooks; ``hook`` is the file's name in the hooks folder."""
     name = f"hooks/{hook}"
     try:
         text = read_plain(repository / name)
@@ -278,7 +282,7 @@ def _of_our_hook(repository: Path, hook: str) -> Deviation | None:
 
 
 def _of_other_hook(repository: Path, hook: str) -> Deviation:
-    """Return the deviation for a hook not installed by archiver: foreign, unless installed by git-lfs."""
+    """Return the deviation for a hook that is not ours, which is foreign unless git-lfs installed it."""
     try:
         text = read_plain(repository / "hooks" / hook)
     except NotPlain:
@@ -291,7 +295,7 @@ def _of_other_hook(repository: Path, hook: str) -> Deviation:
 
 
 def _foreign(repository: Path, name: str) -> Deviation:
-    """Return the deviation for a file that must not exist."""
+    """Return the deviation for ``name``, a file that must not exist in an archive."""
     try:
         text = read_plain(repository / name)
     except NotPlain:
@@ -300,22 +304,24 @@ def _foreign(repository: Path, name: str) -> Deviation:
 
 
 def read_plain(path: Path) -> bytes | None:
-    """Return the bytes of a plain file; None if nothing has that name.
+    """Return the bytes of a plain file; None if nothing exists at ``path``.
 
     Raises NotPlain for anything but a plain file of a reasonable size, StorageError if the file cannot be read.
     """
     try:
         # Opening a pipe would wait for a writer, and a link could lead to a pipe.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:  # The caller asks for the difference from the expected files, of which this is one.
+    except FileNotFoundError:  # No error, because the caller reports missing files.
         return None
     except OSError as error:
+        # A link, a socket, or a file in place of the folder.
         if error.errno in (errno.ELOOP, errno.ENXIO, errno.ENOTDIR):
             raise NotPlain from None
         raise _unreadable(path, error) from None
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise NotPlain
+        # One byte more than allowed shows that the file is too long.
         text = os.read(descriptor, _LONGEST_BYTES + 1)
     except OSError as error:
         raise _unreadable(path, error) from None

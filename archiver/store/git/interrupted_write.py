@@ -1,6 +1,6 @@
-"""Remove what git leaves when its parent is killed; only under the writer's lock.
+"""Remove the files that git leaves behind when its parent process is killed.
 
-:mod:`archiver.store.repair.ref_completion` then completes the refs.
+The caller holds the writer's lock.  :mod:`archiver.store.repair.ref_completion` completes the refs afterwards.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ _WAIT_SECONDS = 10.0
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove what git processes of a crashed writer left in the repository at ``path``.
+    """Remove the files that git processes of a crashed writer left in the repository at ``path``.
 
-    Raises Busy if such a process still works there after ten seconds, OSError if a file cannot be removed.
+    Waits until such processes have ended.  Raises Busy if a git process still works in the repository after ten
+    seconds, OSError if a file cannot be removed.
     """
     _await_git(path)
     for leftover in _leftovers(path):
@@ -27,9 +28,9 @@ def remove_leftovers(path: Path) -> None:
 
 
 def _leftovers(path: Path) -> Iterator[Path]:
-    """Yield the temporary files that killed git processes leave in a repository; some keep git from writing."""
+    """Yield the files that killed git processes leave in a repository; some of them keep git from writing."""
     yield from path.glob("*.lock")
-    # git writes the packed refs here, and fails as long as the file is there.
+    # git writes the packed refs here first, and fails as long as the file exists.
     yield from path.glob("packed-refs.new")
     yield from (path / "objects" / "pack").glob("tmp_*")
     yield from (path / "objects").glob("[0-9a-f][0-9a-f]/tmp_obj_*")
@@ -41,7 +42,7 @@ def _leftovers(path: Path) -> Iterator[Path]:
 def _await_git(path: Path) -> None:
     """Wait until no git process works in the repository; raises Busy after ten seconds.
 
-    A git process may outlive its killed parent, and still needs the lock files that would be removed.
+    A git process may outlive its killed parent, and then still needs the lock files that the caller removes.
     """
     deadline = clock.monotonic_seconds() + _WAIT_SECONDS
     while owner := _git_process(path):
@@ -56,9 +57,9 @@ def _await_git(path: Path) -> None:
 
 
 def _git_process(path: Path) -> int | None:
-    """Return the pid of a git process whose working directory is the repository, None if there is none.
+    """Return the pid of a git process whose working directory is the repository; None if there is none.
 
-    ``git cat-file`` only reads, and does not count.
+    ``git cat-file`` is ignored, because it only reads.
     """
     wanted = os.path.realpath(path)
     for name in os.listdir("/proc"):
@@ -72,6 +73,6 @@ def _git_process(path: Path) -> int | None:
             ):
                 return int(name)
         except OSError:
-            # The process has ended, or belongs to another user.
+            # The process has ended, or belongs to another user, and this user may not examine it.
             continue
     return None

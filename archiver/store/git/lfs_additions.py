@@ -1,7 +1,7 @@
-"""Know the settings and hooks added by stock git-lfs, without being asked, when run in any repository.
+"""Define the settings and hooks that stock git-lfs adds, unasked, to any repository in which it runs.
 
-A reader who runs ``git lfs fsck`` causes it.  The additions do not make our calls of git run anything: no command
-of ours applies filters, commits, merges or checks out.
+It is enough that a reader runs ``git lfs fsck``.  The additions do not make our own git run any program: none of
+our commands applies filters, commits, merges or checks out files.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _REMOVE = "If you no longer wish to use Git LFS, remove this hook by deleting "
 _FOLDER = "the '{0}' file in the hooks directory (set by 'core.hookspath'; usually '.git/hooks')."
 _CHECK = "#!/bin/sh\ncommand -v git-lfs >/dev/null 2>&1 || {{ "
 _CALL = ' }}\ngit lfs {0} "$@"\n'
-#: The texts of its hooks (lfs/hook.go) in the releases of git-lfs, newest first; ``{0}`` is the name of the hook.
+#: The texts of the hooks (lfs/hook.go) in the releases of git-lfs, newest first; ``{0}`` is the name of the hook.
 _TEXTS = (
     _CHECK + rf'printf >&2 "\n%s\n\n" "{_ABSENT}{_REMOVE}{_FOLDER}"; exit 2;' + _CALL,
     _CHECK + rf'echo >&2 "\n{_ABSENT}{_REMOVE}{_FOLDER}\n"; exit 2;' + _CALL,
@@ -33,7 +33,7 @@ _OLD_PUSH = (
 
 
 def hook_texts(hook: str) -> set[bytes]:
-    """Return the texts of the hook ``hook`` in releases of git-lfs; none if git-lfs has no such hook."""
+    """Return the texts of a hook in all releases of git-lfs; an empty set if git-lfs has no hook of this name."""
     if hook not in _HOOKS:
         return set()
     templates = (*_TEXTS, *_OLD_PUSH) if hook == "pre-push" else _TEXTS

@@ -1,6 +1,7 @@
 """Write the git objects of a batch: commits, their trees and blobs, and tags.
 
-Git is not asked to write them: ``git fast-import`` takes longer than all other work on a version of few files.
+The objects are written without git: ``git fast-import`` takes longer than all other work on a version of few
+files.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from archiver.store.git.pack_file import PackWriter
 from archiver.store.keys import PRINCIPAL
 
 IDENTITY = f"archiver <{PRINCIPAL}>"
-#: A file of a tree: its bytes, or an open file with its size, which is not held in memory.
+#: The content of a file in a tree: bytes, or an open file and its size, so that it is not held in memory.
 FileContent = bytes | tuple[IO[bytes], int]
 
 
@@ -21,16 +22,16 @@ class ObjectWriter:
     """Writes objects into one new pack.  Every method may raise OSError."""
 
     def __init__(self, pack: PackWriter, read_tree: Callable[[str], bytes]) -> None:
-        """Write into ``pack``; the caller ends it.
+        """Write into ``pack``, which the caller finishes or discards.
 
-        ``read_tree`` returns the bytes of a tree of the repository, named as in ``<commit>^{tree}``, and may raise
-        KeyError or StorageError.
+        ``read_tree`` returns the bytes of a tree of the repository, given the object id or a name such as
+        ``<commit>^{tree}``, and may raise KeyError or StorageError.
         """
         self._pack = pack
         self._read_tree = read_tree
-        #: The bytes of the trees of this pack, by object id: git cannot read them yet.
+        #: The bytes of the trees in this pack, by object id: git cannot read them yet.
         self._new_trees: dict[str, bytes] = {}
-        #: The tree of each commit of this pack.
+        #: The object id of the tree of each commit in this pack.
         self._tree_by_commit: dict[str, str] = {}
 
     def write_version(
@@ -41,10 +42,11 @@ class ObjectWriter:
         base: str | None,
         files: Iterable[tuple[bytes, bytes | None]],
     ) -> str:
-        """Write a commit whose tree is that of the commit ``base`` with some files changed; return its id.
+        """Write a commit with the tree of the commit ``base`` after changes; return the id of the new commit.
 
-        ``files`` are paths in the tree with their bytes, in the order of the changes; None deletes a path.  With
-        ``base`` None, the tree is empty at first.  Otherwise as :meth:`write_commit`.
+        ``files`` has a path in the tree and the new bytes for each change, in the order in which the changes are
+        made; None deletes the path.  If ``base`` is None, the tree is empty before the changes.  ``seconds`` is
+        the commit's date, in seconds since 1970.  ``parent`` is None for a commit without a parent.
         """
         tree = EditableTree(self._tree_of(base) if base is not None else b"", self._load_tree)
         for path, data in files:
@@ -57,9 +59,10 @@ class ObjectWriter:
     def write_commit(
         self, message: str, seconds: int, parent: str | None, files: Mapping[bytes, FileContent]
     ) -> str:
-        """Write a commit that has ``files`` at the top of its tree, and nothing else; return its id.
+        """Write a commit whose tree contains only ``files``, all of them at the top; return the commit's id.
 
-        ``seconds`` is the commit's date, in seconds since 1970.
+        ``files`` has the content by the name.  ``seconds`` is the commit's date, in seconds since 1970.
+        ``parent`` is None for a commit without a parent.
         """
         tree = EditableTree(b"", self._load_tree)
         for name, content in files.items():
@@ -70,11 +73,11 @@ class ObjectWriter:
         return self._write_commit(message, seconds, parent, tree)
 
     def write_tag(self, body: bytes) -> str:
-        """Write a tag object with the bytes ``body``; return its id."""
+        """Write a tag object with the bytes ``body``; return the object id of the tag."""
         return self._pack.add("tag", body)
 
     def _write_commit(self, message: str, seconds: int, parent: str | None, tree: EditableTree) -> str:
-        """Write a commit with ``tree``; return its id."""
+        """Write the changed folders of ``tree``, and a commit with this tree; return the commit's id."""
         tree_oid = tree.write(self._add_tree)
         lines = [f"tree {tree_oid}"]
         if parent is not None:
@@ -85,17 +88,17 @@ class ObjectWriter:
         return oid
 
     def _add_tree(self, body: bytes) -> str:
-        """Write a tree; return its id."""
+        """Write a tree object, and remember its bytes for later commits in this pack; return the object id."""
         oid = self._pack.add("tree", body)
         self._new_trees[oid] = body
         return oid
 
     def _tree_of(self, commit: str) -> bytes:
-        """Return the bytes of a commit's tree."""
+        """Return the bytes of a commit's tree, whether the commit is in this pack or in the repository."""
         tree = self._tree_by_commit.get(commit)
         return self._read_tree(f"{commit}^{{tree}}") if tree is None else self._new_trees[tree]
 
     def _load_tree(self, oid: str) -> bytes:
-        """Return the bytes of a tree."""
+        """Return the bytes of a tree, whether the tree is in this pack or in the repository."""
         new_tree = self._new_trees.get(oid)
         return self._read_tree(oid) if new_tree is None else new_tree

@@ -1,8 +1,8 @@
-"""Write new objects straight into a pack with its index, without starting git.
+"""Write new objects straight into a git pack with its index, without starting git.
 
-A version is about 15 objects of a few hundred bytes.  As loose objects they would take 15 blocks of the disk, and
-``git fast-import`` takes longer than all other work on a version of few files.  The format is that of
-gitformat-pack(5): version 2, without deltas.
+A version consists of about 15 objects of a few hundred bytes.  As loose objects they would take 15 blocks of the
+disk, and ``git fast-import`` takes longer than all other work on a version of few files.  The format is version 2
+of gitformat-pack(5), without deltas.
 """
 
 from __future__ import annotations
@@ -24,29 +24,30 @@ _HEADER = struct.Struct(">4sLL")
 _CHUNK_BYTES = 1 << 20
 #: Level 1 is a third faster than the default, for 2 % more bytes of objects as small as ours.
 _COMPRESSION_LEVEL = 1
-#: Up to this size, compressing costs more time than the few bytes are worth: mostly they are digests.
+#: Objects up to this size are stored uncompressed.  They consist mostly of digests, and the few bytes that
+#: compression would save are not worth the time.
 _UNCOMPRESSED_BYTES = 160
-#: As git itself would name it; ``interrupted_write`` removes what a crash leaves.
+#: The name of an unfinished pack begins as in git itself, so that ``interrupted_write`` removes it after a crash.
 _TEMPORARY_NAME = "tmp_pack_"
 
 
 class PackWriter:
-    """Writes one pack into a repository; ended by :meth:`finish` or :meth:`discard`.
+    """Writes one new pack into a repository; the owner calls :meth:`finish` or :meth:`discard` at the end.
 
-    Nothing is in the repository before :meth:`finish`.  Every method may raise OSError.
+    Git finds none of the objects before :meth:`finish`.  Every method may raise OSError.
     """
 
     def __init__(self, objects_folder: str) -> None:
         """Begin a pack for the repository whose objects are in ``objects_folder``."""
         self._folder = f"{objects_folder}/pack"
         self._temporary_path = f"{self._folder}/{_TEMPORARY_NAME}{os.urandom(6).hex()}"
-        #: By the hexadecimal object id.
+        #: The objects in the pack, by the hexadecimal object id.
         self._entries: dict[str, PackEntry] = {}
         self._file: IO[bytes] | None = None
         self._size = _HEADER.size
 
     def add(self, kind: str, body: bytes) -> str:
-        """Write an object of ``kind``, such as ``tree``, unless this pack has it; return its id."""
+        """Write an object of a type such as ``tree``, unless this pack has it already; return the object id."""
         digest = hashlib.sha1(b"%s %d\0%s" % (kind.encode("ascii"), len(body), body), usedforsecurity=False)
         oid = digest.hexdigest()
         if oid not in self._entries:
@@ -57,7 +58,10 @@ class PackWriter:
         return oid
 
     def add_stream(self, kind: str, body: IO[bytes], size: int) -> str:
-        """Write an object whose ``size`` bytes are read from ``body``, without holding them in memory."""
+        """Write an object as :meth:`add` does, but read the ``size`` bytes from ``body`` in chunks.
+
+        Raises EOFError if ``body`` ends too early, unless the object fits into one chunk.
+        """
         if size <= _CHUNK_BYTES:
             return self.add(kind, body.read(size))
         oid = hashlib.sha1(b"%s %d\0" % (kind.encode("ascii"), size), usedforsecurity=False)
@@ -75,16 +79,17 @@ class PackWriter:
             crc32 = zlib.crc32(stored, crc32)
             self._write(stored)
         if oid.hexdigest() in self._entries:
-            # Only now is it known, and a pack must have an object once.
+            # A pack must not contain an object twice, and the object id is known only now.
             self._truncate(offset)
         else:
             self._entries[oid.hexdigest()] = PackEntry(oid.digest(), crc32, offset)
         return oid.hexdigest()
 
     def finish(self) -> None:
-        """Make the objects readable; the caller syncs the filesystem to make their names durable.
+        """Complete the pack, and give it the name under which git finds it; do nothing if there are no objects.
 
-        The bytes are durable before the names: otherwise a power cut could leave a damaged pack under its name.
+        The bytes become durable before the name: otherwise a power cut could leave a damaged pack under the name.
+        The caller syncs the filesystem to make the name durable, too.
         """
         if self._file is None:
             return
@@ -99,13 +104,13 @@ class PackWriter:
         os.fsync(self._file.fileno())
         self._file.close()
         self._file = None
-        # With all bytes of the pack in its name, a pack never replaces another one with the same objects.
+        # Named by the digest of all its bytes, so that it never replaces a different pack with the same objects.
         name = digest.hex()
         index_path = f"{self._temporary_path}.idx"
         write_index(index_path, entries, digest)
         try:
             os.rename(self._temporary_path, f"{self._folder}/pack-{name}.pack")
-            # Git looks for indexes: the pack must be there before its index.
+            # Git finds a pack by its index, so the pack must exist before the index.
             os.rename(index_path, f"{self._folder}/pack-{name}.idx")
         except OSError:
             with suppress(OSError):
@@ -113,7 +118,7 @@ class PackWriter:
             raise
 
     def discard(self) -> None:
-        """Remove what was written, unless the pack is finished; may be called at any time."""
+        """Remove the unfinished pack; do nothing after :meth:`finish`, or if nothing was written."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -128,13 +133,13 @@ class PackWriter:
                 self._temporary_path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PACK_FILE_MODE
             )
             self._file = open(descriptor, "w+b")  # noqa: SIM115
-            # The number of objects is written at the end.
+            # The number of objects is not known yet; finish writes the header again.
             self._file.write(_HEADER.pack(_PACK_MAGIC, _PACK_VERSION, 0))
         self._file.write(data)
         self._size += len(data)
 
     def _truncate(self, size: int) -> None:
-        """Remove everything from the offset ``size`` on."""
+        """Cut the pack off after ``size`` bytes."""
         assert self._file is not None
         self._file.seek(size)
         self._file.truncate()
@@ -143,7 +148,8 @@ class PackWriter:
 
 def _object_header(kind: str, size: int) -> bytes:
     """Return the type and the size of an object, as they precede the compressed bytes in a pack."""
-    # Four bits of the size follow the type, then seven in each byte.  The highest bit says that another follows.
+    # The first byte has the type and the lowest four bits of the size.  Each further byte has the next seven bits
+    # of the size.  The highest bit of a byte is set if another byte follows.
     header = bytearray()
     byte, size = _TYPE_NUMBERS[kind] << 4 | size & 0xF, size >> 4
     while size:

@@ -1,4 +1,4 @@
-"""Write and read the indexes of packs (gitformat-pack(5), version 2): which objects a pack has, and where."""
+"""Write and read git's pack indexes (gitformat-pack(5), version 2), which list the objects in a pack."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from archiver.path_existence import is_there
 _MAGIC_AND_VERSION = b"\xfftOc\0\0\0\2"
 _FAN_OUT_BYTES = 256 * 4
 _OID_BYTES = 20
-#: Offsets from here on stand in a table of 8-byte numbers.
+#: Offsets of at least this value are stored in a table of 8-byte numbers.
 _LARGE_OFFSET = 1 << 31
 #: The mode that git itself gives to packs and indexes.
 PACK_FILE_MODE = 0o444
@@ -25,20 +25,25 @@ class PackEntry(NamedTuple):
     """An object in a pack."""
 
     oid: bytes
-    crc32: int  # of the bytes in the pack
+    crc32: int  # of the object's bytes in the pack, which are compressed
     offset: int
 
 
 class PackSize(NamedTuple):
-    """A pack of a repository."""
+    """A pack of a repository, and the number of objects in it."""
 
-    #: Without folder and suffix, such as ``pack-1f0c...``.
+    #: The file's name without a suffix, such as ``pack-1f0c...``.
     name: str
     objects: int
 
 
 def write_index(path: str, entries: Sequence[PackEntry], pack_digest: bytes) -> None:
-    """Write the index of a pack durably; ``entries`` are sorted by object id."""
+    """Write the index of a pack to the new file ``path``, durably.
+
+    ``entries`` are sorted by object id.  ``pack_digest`` is the SHA-1 with which the pack ends.  Raises OSError,
+    and leaves no part of the file behind.
+    """
+    # The fan-out table has the number of objects whose id begins with a certain byte or a smaller one.
     fan_out, count = [0] * 256, 0
     for entry in entries:
         fan_out[entry.oid[0]] += 1
@@ -47,6 +52,7 @@ def write_index(path: str, entries: Sequence[PackEntry], pack_digest: bytes) -> 
         fan_out[byte] = count
     large_offsets = [entry.offset for entry in entries if entry.offset >= _LARGE_OFFSET]
     positions = {offset: position for position, offset in enumerate(large_offsets)}
+    # A large offset is replaced by its position in the table of large offsets, with the highest bit set.
     offsets = [
         entry.offset if entry.offset < _LARGE_OFFSET else _LARGE_OFFSET | positions[entry.offset]
         for entry in entries
@@ -76,9 +82,10 @@ def write_index(path: str, entries: Sequence[PackEntry], pack_digest: bytes) -> 
 
 
 def list_packs(repository: Path) -> list[PackSize]:
-    """Return the packs of a repository whose index can be read, in no order.
+    """Return the packs of a repository, in no particular order.
 
-    A pack with a ``.keep`` file is left out: somebody wants it to stay as it is.
+    Leaves out a pack whose index cannot be read, and a pack with a ``.keep`` file, because somebody wants it to
+    stay unchanged.
     """
     folder = repository / "objects" / "pack"
     packs = []
@@ -90,8 +97,11 @@ def list_packs(repository: Path) -> list[PackSize]:
 
 
 def holds_all_objects(repository: Path, pack_name: str, other_name: str) -> bool:
-    """Return True if a pack has every object of another one; raises OSError or ValueError."""
-    # Both are sorted, and held as one piece of 20 bytes an object: sets of a million objects would take 100 MB.
+    """Return True if the pack ``pack_name`` contains all objects of the pack ``other_name``.
+
+    Raises OSError or ValueError if the index of one of the packs cannot be read.
+    """
+    # Compare the sorted ids of both packs, 20 bytes each: a set with a million ids would take 100 MB.
     held, wanted = _read_sorted_oids(repository, pack_name), _read_sorted_oids(repository, other_name)
     place = 0
     for start in range(0, len(wanted), _OID_BYTES):
@@ -104,7 +114,10 @@ def holds_all_objects(repository: Path, pack_name: str, other_name: str) -> bool
 
 
 def _read_sorted_oids(repository: Path, pack_name: str) -> bytes:
-    """Return the ids of the objects in a pack, one after the other; raises OSError or ValueError."""
+    """Return the ids of the objects in a pack, in ascending order, each as 20 bytes without a separator.
+
+    Raises OSError if the index of the pack cannot be read, ValueError if the index is damaged.
+    """
     with open(repository / "objects" / "pack" / f"{pack_name}.idx", "rb") as index_file:
         count = _parse_object_count(index_file.read(len(_MAGIC_AND_VERSION) + _FAN_OUT_BYTES))
         oids = index_file.read(count * _OID_BYTES)
@@ -114,22 +127,24 @@ def _read_sorted_oids(repository: Path, pack_name: str) -> bytes:
 
 
 def _read_object_count(path: Path) -> int | None:
-    """Return the number of objects that an index lists; None if it cannot be read."""
+    """Return the number of objects that the index at ``path`` lists; None if the index cannot be read."""
     try:
+        # With these flags, a link fails, and a pipe does not wait for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             return _parse_object_count(os.read(descriptor, len(_MAGIC_AND_VERSION) + _FAN_OUT_BYTES))
         finally:
             os.close(descriptor)
     except (OSError, ValueError):
-        # It was just replaced, or is damaged, which verify reports.
+        # The index was just replaced, or is damaged, which ``archiver verify`` reports.
         return None
 
 
 def _parse_object_count(data: bytes) -> int:
-    """Return the number of objects that an index lists: the last number of its fan-out table.
+    """Return the number of objects that an index lists: the last number of the fan-out table.
 
-    Raises ValueError for anything else than an index of version 2.
+    ``data`` begins with the first bytes of the index, up to the end of that table.  Raises ValueError if the bytes
+    are too few, or not those of an index of version 2.
     """
     end = len(_MAGIC_AND_VERSION) + _FAN_OUT_BYTES
     if not data.startswith(_MAGIC_AND_VERSION) or len(data) < end:

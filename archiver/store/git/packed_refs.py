@@ -1,4 +1,7 @@
-"""Read and write ``packed-refs`` without git, which looks up no ref at all if one line of the file is damaged."""
+"""Read and write git's file ``packed-refs``, which lists the refs that have no file of their own.
+
+Git itself finds no ref at all if one line of the file is damaged.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +16,19 @@ from pathlib import Path
 from archiver.store.fsync import sync_filesystem, sync_path
 
 NAME = "packed-refs"
-#: Longer than any file of a ref.
+#: The file of a single ref is shorter than this.
 MAX_REF_BYTES = 1 << 12
+#: A line with the object id and the full name of a ref.
 _REF = rb"([0-9a-f]{40}) (refs/[^\x00-\x20\x7f]+)\n"
 _LINE = re.compile(rb"^" + _REF, re.MULTILINE)
+#: The whole file: git's comment, then the refs.  A line that begins with "^" has the target of the tag before it.
 _WHOLE = re.compile(rb"(?:#[^\n]*\n)?(?:" + _REF + rb"(?:\^[0-9a-f]{40}\n)?)*+")
 
 
 def is_whole(repository: Path) -> bool:
-    """Return True if git can read every line of the file.
+    """Return True if git can read every line of ``packed-refs``.
 
-    Also returns True if there is no such file, or if this user may not read it: nothing shows damage then.
+    Also returns True if the file is missing, or if this user may not read it, because neither is a sign of damage.
     """
     path = repository / NAME
     try:
@@ -32,37 +37,41 @@ def is_whole(repository: Path) -> bool:
             # Reading a pipe would wait for a writer.
             return False
         return _is_whole(path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-    except (FileNotFoundError, PermissionError):  # Not seen is not damaged.
+    except (FileNotFoundError, PermissionError):  # Neither is a sign of damage.
         return True
     except OSError:  # The disk cannot read the file, and neither can git.
         return False
 
 
 def read_state(repository: Path) -> tuple[int, ...]:
-    """Return what changes whenever the file is written or replaced; empty without a readable file."""
+    """Return numbers that change whenever ``packed-refs`` is written or replaced.
+
+    Returns an empty tuple if the file cannot be examined.
+    """
     try:
         status = os.stat(repository / NAME)
     except OSError:
-        # Git creates the file when it first packs refs; one that cannot be read is for git to report.
+        # The file is missing until git packs refs for the first time.  Git reports any other error.
         return ()
     return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-# Cached, because each writing asks, and only maintenance changes the file.
+# Cached, because each write to the archive calls this, and only maintenance changes the file.
 @lru_cache(maxsize=4)
 def _is_whole(path: Path, *_state: int) -> bool:
     """Return True if every line of the file is complete; ``_state`` makes the cache notice a changed file.
 
-    An empty file is not whole: git writes a comment at least, and would lose all packed refs without a word.
+    An empty file counts as damaged: git writes at least a comment, and would lose all packed refs without a word.
     """
     data = read_regular_file(path)
     return bool(data) and _WHOLE.fullmatch(data) is not None
 
 
 def read_regular_file(path: str | os.PathLike[str], max_bytes: int = -1) -> bytes:
-    """Return the bytes of a regular file, at most ``max_bytes``; raises OSError, also for a link or a pipe.
+    """Return the first ``max_bytes`` bytes of a regular file (-1: all); raises OSError, also for a link or a pipe.
 
-    Whoever owns the archive can put anything there: a pipe would let root wait for ever, and a link read for ever.
+    The owner of the archive can put a pipe or a link in place of the file: root would wait for the pipe for ever,
+    or read without end from the target of the link.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as stream:
@@ -72,21 +81,24 @@ def read_regular_file(path: str | os.PathLike[str], max_bytes: int = -1) -> byte
 
 
 def was_written_here(repository: Path) -> bool:
-    """Return True if :func:`write` made the present file, which lacks the first line that git writes."""
+    """Return True if :func:`write` wrote the present ``packed-refs``, which lacks the comment that git writes."""
     try:
         with open(repository / NAME, "rb") as stream:
             return stream.read(1) != b"#"
     except OSError:
-        # There is no such file, or it cannot be read: git has to tell.
+        # The file is missing, or cannot be read, which git reports.
         return False
 
 
 def read(repository: Path) -> dict[str, str]:
-    """Return the object id of each ref with an intact line; none if the file is missing or unreadable."""
+    """Return the object id of each ref with an intact line in ``packed-refs``, by the full name of the ref.
+
+    Returns an empty dict if the file is missing or unreadable.
+    """
     try:
         data = read_regular_file(repository / NAME)
     except OSError:
-        # Without the file, no ref is packed; an unreadable one gives no ref.
+        # Without the file, no ref is packed.
         return {}
     return {name.decode("utf-8", "surrogateescape"): oid.decode("ascii") for oid, name in _LINE.findall(data)}
 
@@ -94,7 +106,7 @@ def read(repository: Path) -> dict[str, str]:
 def read_with_loose(repository: Path) -> dict[str, str]:
     """Return the object id of each readable ref; a ref's own file has precedence over ``packed-refs``.
 
-    Git's lock files are left out: those of a transaction at work hold object ids as well.
+    Git's lock files are left out, because those of a running transaction contain object ids, too.
     """
     refs = read(repository)
     prefix_length = len(os.fspath(repository)) + 1
@@ -103,7 +115,7 @@ def read_with_loose(repository: Path) -> dict[str, str]:
             try:
                 text = read_regular_file(path, MAX_REF_BYTES).decode("ascii").strip()
             except (OSError, ValueError):
-                # A file that cannot be read as text holds no object id.
+                # A file that cannot be read as text contains no object id.
                 continue
             if re.fullmatch("[0-9a-f]{40}", text):
                 refs[path[prefix_length:]] = text
@@ -111,7 +123,7 @@ def read_with_loose(repository: Path) -> dict[str, str]:
 
 
 def encode_lines(refs: Mapping[str, str]) -> bytes:
-    """Return the lines of a ``packed-refs`` with these refs, given as name and object id.
+    """Return the lines of a ``packed-refs`` file for ``refs``, which has the object ids by the refs' full names.
 
     Git's first line, a comment, is left out.
     """
@@ -120,14 +132,15 @@ def encode_lines(refs: Mapping[str, str]) -> bytes:
 
 
 def write(repository: Path, refs: dict[str, str]) -> None:
-    """Replace ``packed-refs`` by a file with these refs, given as name and object id, durably; raises OSError.
+    """Replace ``packed-refs`` durably by a file with ``refs``, which has the object ids by the refs' full names.
 
-    Without refs the file is removed: an empty one counts as damaged.
+    Without refs, the file is removed, because an empty file counts as damaged.  Raises OSError.
     """
     if not refs:
         (repository / NAME).unlink(missing_ok=True)
         sync_filesystem(repository)
         return
+    # If a crash leaves this file behind, ``interrupted_write`` removes it.
     making = repository / f"{NAME}.new"
     making.write_bytes(encode_lines(refs))
     sync_path(os.fspath(making))

@@ -1,13 +1,13 @@
-"""Give git a directory of this process's own instead of the archive's, so it obeys settings of ours alone.
+"""Give git a private directory instead of the archive's repository, so that git obeys only our own settings.
 
-Some settings name programs, and hooks are programs.  Whoever owns the archive can write them, and root must not
-run them.  So git finds our ``config`` and ``HEAD`` in a private directory, and the archive's refs through links:
-it follows them, and takes its locks at their targets.  The objects come from ``GIT_OBJECT_DIRECTORY``.
-``GIT_COMMON_DIR`` would not do: git reads the settings of the common directory.
+Some settings name programs, and hooks are programs.  The owner of the archive can write both, and root must not
+run them.  So git finds our ``config`` and ``HEAD`` in a private directory, next to links to the archive's refs.
+Git follows the links, and creates its lock files at their targets.  ``GIT_OBJECT_DIRECTORY`` names the folder of
+objects.  ``GIT_COMMON_DIR`` is no alternative, because git reads the settings of the common directory.
 
-Links and object directory lead to the working directory of the git process, which is the repository.  If somebody
-moves the archive away, git keeps to it; with absolute paths it would make new folders where the archive was, or
-mix refs and objects of two archives.
+The links and the object directory are relative to the working directory of the git process, which is the
+repository.  If somebody moves the archive, a running git stays with it.  With absolute paths, git would create new
+folders in the old location, or mix the refs and objects of two archives.
 """
 
 from __future__ import annotations
@@ -26,20 +26,24 @@ from archiver.errors import StorageError
 from archiver.store.git import packed_refs
 
 _PREFIX = "archiver-git-"
-#: The value of ``GIT_OBJECT_DIRECTORY``, from the working directory of git.
+#: The value of ``GIT_OBJECT_DIRECTORY``, relative to the working directory of git.
 OBJECT_DIRECTORY = "objects"
-#: The working directory of the process that follows the link.
+#: The target of the links: the working directory of the process that follows them.
 _WORKING_DIRECTORY = "/proc/self/cwd"
-#: A file system in memory, on Linux: a full disk must not keep anybody from reading, and a cleaner of ``/tmp``
-#: does not look there.
+#: A filesystem in memory, on Linux.  There, reading works even if the disk is full, and no program that cleans up
+#: ``/tmp`` removes the directory.
 _MEMORY_FOLDER = "/dev/shm"
 
+#: A directory without one of these is incomplete.
 _NAMES = frozenset({"HEAD", "config", "refs", "packed-refs"})
 _HEAD = "ref: refs/heads/journal\n"
-#: Everything that our commands need from settings.  The hooks of the archive are for other people's git.  Refs are
-#: synced by :mod:`archiver.store.git.ref_transaction`; the value ``all,-reference`` would have no effect.  Without
-#: ``warnAmbiguousRefs``, git looks for no ref with the name of each object id that it is given; without
-#: ``graftFileDeprecated``, no hint about grafts precedes the reason of a failure.
+#: All settings that our commands need.
+#:
+#: - ``fsync``: :mod:`archiver.store.git.ref_transaction` syncs refs.  The value ``all,-reference`` would have no
+#:   effect.
+#: - ``hooksPath``: the archive's hooks are meant for other people's git.
+#: - ``warnAmbiguousRefs``: git would look for a ref with the name of each object id in a command.
+#: - ``graftFileDeprecated``: git would print a hint about grafts before the reason of a failure.
 _CONFIG = """\
 [core]
 \trepositoryformatversion = 0
@@ -65,23 +69,26 @@ _CONFIG = """\
 
 
 class PrivateDirectory:
-    """The git directory of one process for one repository; removed by :meth:`close`, or when the process ends.
+    """A git directory of this process for one repository; removed by :meth:`close`, or when the process ends.
 
-    A process that is killed leaves it, and the next one that makes such a directory removes it.
+    A process that is killed leaves its directory behind, and the next process that creates one removes it.
     """
 
     def __init__(self, *, copied_refs: Mapping[str, str] | None = None) -> None:
-        """Prepare a directory; nothing is made before :meth:`path`.
+        """Prepare a directory, which the first call of :meth:`path` creates.
 
-        With ``copied_refs``, object ids by the names of refs, the directory has these refs instead of links: for
-        ``git fsck``, which reports links since git 2.50.
+        With ``copied_refs``, object ids by the refs' full names, the directory contains these refs instead of
+        links.  This is for ``git fsck``, which reports links since git 2.50.
         """
         self._copied_refs = copied_refs
         self._path: str | None = None
         self._remover: weakref.finalize[..., PrivateDirectory] | None = None
 
     def path(self) -> str:
-        """Return the path of the directory, which is made if it does not exist; raises StorageError."""
+        """Return the path of the directory, which is created if it is missing or incomplete.
+
+        Raises StorageError if no folder can take the directory.
+        """
         if self._path is None or not self.is_intact():
             self.close()
             self._create()
@@ -89,22 +96,25 @@ class PrivateDirectory:
         return self._path
 
     def is_intact(self) -> bool:
-        """Return True if the directory is whole; git would say of a damaged one that refs are missing."""
+        """Return True if the directory exists and is complete; otherwise git would report missing refs."""
         try:
             return self._path is not None and set(os.listdir(self._path)) >= _NAMES
         except FileNotFoundError:  # The whole directory was removed.
             return False
 
     def close(self) -> None:
-        """Remove the directory; the next :meth:`path` makes another one."""
+        """Remove the directory; the next call of :meth:`path` creates another one."""
         if self._remover is not None:
             self._remover()
         self._path = self._remover = None
 
     def _create(self) -> None:
-        """Make the directory in the first place that has room; raises StorageError if none has."""
+        """Create the directory in the first suitable folder that has room; raises StorageError if none has.
+
+        Also removes the directories that killed processes left in the same folder.
+        """
         failure: OSError | None = None
-        # Twice, since another process may take a directory for abandoned in the moment before it is locked.
+        # Try each folder twice: before the new directory is locked, another process may take it for abandoned.
         for parent in 2 * _parents():
             try:
                 folder = tempfile.mkdtemp(prefix=_PREFIX, dir=parent)
@@ -132,7 +142,7 @@ class PrivateDirectory:
         )
 
     def _fill(self, folder: str) -> None:
-        """Write settings and links to ``folder``; raises OSError."""
+        """Write our settings, and the links or the copied refs, to ``folder``; raises OSError."""
         for name, text in (("config", _CONFIG), ("HEAD", _HEAD)):
             Path(folder, name).write_text(text, "ascii")
         if self._copied_refs is None:
@@ -144,7 +154,8 @@ class PrivateDirectory:
 
 
 def _remove_abandoned(parent: str) -> None:
-    """Remove the private directories in ``parent`` that processes of this user left because they were killed."""
+    """Remove the private directories in ``parent`` that killed processes of this user left behind."""
+    # Errors are ignored, because a leftover directory does no harm.
     with suppress(OSError), os.scandir(parent) as entries:
         for entry in entries:
             if entry.name.startswith(_PREFIX) and entry.is_dir(follow_symlinks=False):
@@ -156,7 +167,7 @@ def _remove_if_abandoned(folder: str) -> None:
     try:
         lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
-        # Another user's, or just removed.
+        # The directory belongs to another user, or was just removed.
         return
     try:
         if os.fstat(lock).st_uid == os.geteuid():
@@ -170,32 +181,32 @@ def _remove_if_abandoned(folder: str) -> None:
 
 
 def _lock_as_alive(folder_descriptor: int) -> None:
-    """Lock a private directory, which says that its process lives, also to systemd-tmpfiles.
+    """Lock a private directory to show other processes, and systemd-tmpfiles, that its process is alive.
 
-    Raises BlockingIOError if another process is removing it.  A filesystem without locks, such as NFS, is no
-    error: there, nobody takes a directory for abandoned.
+    Raises BlockingIOError if another process is removing the directory.  Does nothing on a filesystem without
+    locks, such as NFS: there, no process removes the directory of another one.
     """
     try:
         fcntl.flock(folder_descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise
     except OSError:
-        # Without locks, the directory of a killed process stays.
+        # Without locks, the directory of a killed process is never removed.
         return
 
 
 def _parents() -> list[str]:
-    """Return the folders in which a private directory may lie, the best one first."""
+    """Return the folders in which a private directory may be created, the best one first."""
     folders = dict.fromkeys([_MEMORY_FOLDER, tempfile.gettempdir()])
     return [folder for folder in folders if _is_safe_parent(folder)]
 
 
 def _is_safe_parent(folder: str) -> bool:
-    """Return True if nobody else can replace what this user makes in ``folder``."""
+    """Return True if nobody but root can replace files that this user creates in ``folder``."""
     try:
         status = os.stat(folder)
     except OSError:
-        # There is no such folder, or it cannot be looked at.
+        # The folder is missing or cannot be examined.
         return False
     others_may_write = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
     is_sticky = status.st_mode & stat.S_ISVTX
@@ -203,9 +214,10 @@ def _is_safe_parent(folder: str) -> bool:
 
 
 def _remove(folder: str, lock: int, creator_pid: int) -> None:
-    """Remove a private directory and release its lock; does nothing in a fork of the process that made it."""
+    """Remove a private directory and release its lock; do nothing in a fork of the process that created it."""
     if os.getpid() != creator_pid:
         return
     shutil.rmtree(folder, ignore_errors=True)
+    # -1 if the directory could not be opened.
     if lock >= 0:
         os.close(lock)

@@ -1,8 +1,8 @@
-"""Move refs in one transaction of git whose outcome hangs on a single file: the journal's ref.
+"""Move refs in one git transaction that takes effect with a single file: the ref of the journal.
 
-Git syncs each ref that it writes, which takes most of the time of a version.  So the private settings of our git
-leave refs out, and this module syncs the one ref that counts while it is still a lock file.  After a power cut
-every other ref may be missing or empty, and recovery makes them again from the journal
+By default, git syncs the file of each ref, which would take most of the time needed to write a version.  So the
+private settings of our git switch that off, and this module syncs only the journal's ref, while it is still a lock
+file.  After a power cut, any other ref may be missing or empty, and recovery restores it from the journal
 (:mod:`archiver.store.repair.ref_completion`).
 """
 
@@ -19,13 +19,13 @@ from archiver.store.git.git_process import GitProcess
 
 #: The object id of a ref that does not exist.
 ZERO = "0" * 40
-#: The old value of a ref that is moved without being checked, even if its old value cannot be read.
+#: Stands for any old value: git moves the ref without a check, even if the present value cannot be read.
 ANY = ""
 _READ_BYTES = 1 << 12
 
 
 class RefUpdate(NamedTuple):
-    """Move ``ref`` from ``old`` (ZERO: must not exist; ANY: unchecked) to ``new`` (ZERO: delete)."""
+    """A move of ``ref`` from ``old`` (ZERO: must not exist; ANY: not checked) to ``new`` (ZERO: delete)."""
 
     ref: str
     old: str
@@ -35,10 +35,10 @@ class RefUpdate(NamedTuple):
 def commit_moves(commands: GitCommands, moves: Sequence[RefUpdate], durable_refs: Sequence[str]) -> None:
     """Move refs in the given order, in one transaction; the caller syncs the filesystem afterwards.
 
-    ``durable_refs`` are those of the moved refs whose new values are on the disk before any ref moves.
+    ``durable_refs`` are some of the moved refs.  Their new values are on the disk before any ref moves.
 
-    Raises StorageError if git refuses or does not answer, OSError if a lock file cannot be synced; no ref has
-    moved then, unless git died in the middle.
+    Raises StorageError if git refuses a move or does not answer, OSError if a lock file cannot be synced.  No ref
+    has moved then, unless git died in the middle.
     """
     process = commands.start("update-ref", "-z", "--stdin")
     try:
@@ -53,12 +53,15 @@ def commit_moves(commands: GitCommands, moves: Sequence[RefUpdate], durable_refs
 
 
 def _send(commands: GitCommands, process: GitProcess, request: bytes, last_answer: bytes) -> None:
-    """Send ``request`` to git, and wait until it ends its answer with ``last_answer``; raises StorageError."""
+    """Send ``request`` to git, and read the answer until it ends with ``last_answer``.
+
+    Raises StorageError if git ends before that, or is silent for too long.
+    """
     try:
         process.stdin.write(request)
         process.stdin.flush()
     except BrokenPipeError:
-        # Git has ended because of an error, which is on its error output.
+        # Git has ended because of an error: the loop below reads the reason from the error output.
         pass
     answer = b""
     while not answer.endswith(last_answer):

@@ -1,7 +1,7 @@
 """Read and write the bare git repository of an archive.
 
-Uses git's plumbing commands only: none of them reads ignore rules, attributes or filters, and git obeys only the
-settings of the repository.
+Uses git's plumbing commands only: none of them reads ignore rules, attributes or filters.  Git obeys only our own
+settings (:mod:`archiver.store.git.private_directory`), not those of the repository.
 """
 
 from __future__ import annotations
@@ -29,21 +29,24 @@ JOURNAL = "refs/heads/journal"
 
 
 class Repository(RepositoryReader):
-    """A bare repository, for reading and writing. The owner ends all processes with :meth:`close`."""
+    """A bare repository, for reading and writing; the owner ends the git processes with :meth:`close`."""
 
     @classmethod
     def create(cls, path: Path) -> Repository:
-        """Create a repository with the archive's settings and hooks, durably; raises as :meth:`begin` does."""
+        """Create a repository with the archive's settings and hooks, durably.
+
+        Raises the errors of :meth:`begin` and :meth:`arm`.
+        """
         repository = cls.begin(path)
         repository.arm()
         return repository
 
     @classmethod
     def begin(cls, path: Path) -> Repository:
-        """Create a repository that does not have the archive's settings and hooks before :meth:`arm` is called.
+        """Create a repository without the archive's settings and hooks, which :meth:`arm` adds later.
 
-        Raises StorageError if git fails or creates a repository of another format, OSError if ``path`` exists;
-        nothing is left then.
+        Raises StorageError if git fails or creates a repository of another format, OSError if ``path`` exists
+        already.  Nothing new is left then.
         """
         path.mkdir(parents=True)
         repository = cls(path)
@@ -59,7 +62,10 @@ class Repository(RepositoryReader):
         return repository
 
     def arm(self) -> None:
-        """Write the archive's settings and hooks, and delete all other hooks, durably; raises OSError."""
+        """Write the archive's settings and hooks, delete all other hooks, and create the folder of git-lfs.
+
+        All of that is durable when this returns.  Raises OSError.
+        """
         folder = self.path / "hooks"
         folder.mkdir(exist_ok=True)
         for stray in folder.iterdir():
@@ -70,10 +76,11 @@ class Repository(RepositoryReader):
         sync_filesystem(self.path)
 
     def outer_hooks_path(self) -> OuterSetting | None:
-        """Return the ``core.hooksPath`` making a person's git ignore our hooks; None without such a setting.
+        """Return the ``core.hooksPath`` that makes a person's git ignore our hooks; None without such a setting.
 
-        Also None if that git runs the guard by configuration, whatever the path is, as git 2.55 does, and if the
-        repository's own settings are foreign, which is reported anyway: this git would obey them.
+        Also returns None if the person's git runs our guard although it ignores the hook files, as git 2.55 does.
+        Also returns None if the repository's own settings are foreign, which is reported anyway: the git that is
+        asked here would obey them.
         """
         if hooks.is_config_foreign(self.path):
             return None
@@ -84,19 +91,21 @@ class Repository(RepositoryReader):
         return None if hooks.GUARD_NAME in self.commands.outer_hooks(hooks.GUARDED_EVENT) else setting
 
     def take_in(self, bundle: Path) -> dict[str, str]:
-        """Add the objects of a bundle to the repository; return the object id of each of the bundle's refs.
+        """Add the objects of a bundle to the repository; return the bundle's refs, object ids by full names.
 
-        No ref of the repository is moved.  Raises StorageError if the bundle is damaged, or if objects are missing
-        that an earlier bundle contains.
+        No ref of the repository moves.  Raises StorageError if the bundle is damaged, or if the repository lacks
+        objects that an earlier bundle contains.
         """
         out = self.commands.run("bundle", "unbundle", os.fspath(bundle), is_long=True)
         lines = out.decode("utf-8", "surrogateescape").split("\n")[:-1]
+        # An object id has 40 digits, and a space follows.
         return {line[41:]: line[:40] for line in lines}
 
     def set_refs(self, refs: Mapping[str, str]) -> None:
-        """Create or move refs, the journal first, durably; ``refs`` has their object ids and includes the journal.
+        """Create or move refs durably, the journal first, whatever their present values are.
 
-        For a repository that is being rebuilt and has no hooks yet.  Raises StorageError if git fails.
+        ``refs`` has the new object ids by full names, and includes the journal.  This is for a repository that is
+        being rebuilt and has no hooks yet.  Raises StorageError if git fails.
         """
         lines = [f"update {JOURNAL}\0{refs[JOURNAL]}\0"]
         lines += [f"update {ref}\0{oid}\0" for ref, oid in refs.items() if ref != JOURNAL]
@@ -107,9 +116,10 @@ class Repository(RepositoryReader):
 
     @contextmanager
     def writing_objects(self) -> Iterator[ObjectWriter]:
-        """Yield a writer of objects, which are durable when the block ends; raises StorageError.
+        """Yield a writer of git objects, which are durable when the block has ended without an error.
 
-        If the block raises, nothing is written.
+        If the block raises, the repository gets none of the objects.  Raises StorageError if the disk cannot be
+        written.
         """
         # Imported here because most commands write nothing.
         from archiver.store.git.object_writer import ObjectWriter
@@ -120,7 +130,7 @@ class Repository(RepositoryReader):
             yield ObjectWriter(pack, self._read_tree)
             pack.finish()
             announce_step(Step.GIT_OBJECTS_WRITTEN)
-            # The names of the pack and of its index must be durable, too, before a ref points to an object.
+            # The names of the pack and of its index must be durable, too, before a ref points to an object in it.
             sync_filesystem(self.path)
         except OSError as error:
             raise disk_write_error(self.path, error) from error
@@ -136,13 +146,13 @@ class Repository(RepositoryReader):
             raise self.commands.failed("cat-file", f"no tree {name}".encode()) from None
 
     def move_refs(self, updates: Iterable[RefUpdate], *, guarded: bool = True) -> None:
-        """Move refs in a single transaction, in the given order, and return once durable.
+        """Move refs in the given order, in a single transaction; return when the moves are durable.
 
-        A crash during the transaction can leave only the first refs moved.  So the caller puts the journal first,
-        and recovery moves the others.  With ``guarded``, deletions and moves back are refused; accepting a loss
-        does both.
+        After a crash during the transaction, perhaps only the first refs have moved.  So the caller puts the
+        journal first, and recovery moves the others.  With ``guarded``, a ref can neither be deleted nor moved
+        back, which is necessary only when a loss is accepted.
 
-        Raises StorageError if git refuses, or if a move is refused; no ref has moved then.
+        Raises StorageError if git or this check refuses a move; no ref has moved then.
         """
         moves = list(updates)
         if guarded:
@@ -156,8 +166,8 @@ class Repository(RepositoryReader):
     def _check_moves(self, moves: Iterable[RefUpdate]) -> None:
         """Raise StorageError for a deletion, a moved tag, or a branch that would lose a commit.
 
-        These are the rules of the hook for other people's git (:mod:`archiver.store.git.hooks`).  The old values
-        are checked by git in the same transaction, so nobody can move a ref in between.
+        The hook for other people's git has the same rules (:mod:`archiver.store.git.hooks`).  Git compares the old
+        values again in the transaction, so nobody can move a ref in between.
         """
         for move in moves:
             is_new = move.old == ZERO
@@ -182,8 +192,9 @@ class Repository(RepositoryReader):
     # --- housekeeping
 
     def loose_objects(self) -> Iterator[str]:
-        """Yield the ids of the objects that are not in a pack, in order."""
+        """Yield the ids of the loose objects, which are in single files instead of packs, in ascending order."""
         for folder in sorted(self.path.joinpath("objects").glob("[0-9a-f][0-9a-f]")):
+            # Two of the 40 digits are the folder's name.  Files with other names are not objects.
             yield from (folder.name + name for name in sorted(os.listdir(folder)) if len(name) == 38)
 
     def pack_objects(self, oids: Iterable[str]) -> None:
@@ -194,14 +205,15 @@ class Repository(RepositoryReader):
         stdin = "".join(f"{oid}\n" for oid in oids).encode("ascii")
         self.commands.run("pack-objects", "--quiet", "--threads=1", "objects/pack/pack", stdin=stdin)
         announce_step(Step.OBJECTS_PACKED)
-        # The pack and its name must be durable before the files go: a power cut could take both otherwise.
+        # The pack and its name must be durable before the loose files are deleted: otherwise a power cut could
+        # destroy both.
         sync_filesystem(self.path)
         self.commands.run("prune-packed", "--quiet")
 
     def pack_refs(self) -> None:
         """Write all refs to ``packed-refs``, and remove their own files; raises StorageError if git fails."""
-        # Packed refs are synced, unlike others: an empty file of packed refs would be no error to git.  The
-        # files of the single refs stay until that file and its name are durable.
+        # Sync ``packed-refs``, unlike the files of single refs: if a power cut left it empty, git would report no
+        # error.  The files of single refs are removed only when ``packed-refs`` and its name are durable.
         for option in ("--no-prune", "--prune"):
             arguments = ("-c", "core.fsync=all", "pack-refs", "--all", option)
             status, _, err = self.commands.attempt(*arguments, is_long=True)
@@ -222,11 +234,11 @@ class Repository(RepositoryReader):
         announce_step(Step.PACKS_MERGED)
         sync_filesystem(self.path)
         folder = self.path / "objects" / "pack"
-        # It would name packs that are gone; earlier releases made it, and git reads each index without it.
+        # Earlier releases created this file, which would name deleted packs.  Without it, git reads each index.
         (folder / "multi-pack-index").unlink(missing_ok=True)
         for name in names:
             if name != new_name and pack_index.holds_all_objects(self.path, new_name, name):
-                # The index first: a pack without an index is not there for git, an index without a pack is damage.
+                # Delete the index first: git ignores a pack without an index, but reports an index without a pack.
                 for suffix in (".idx", ".rev", ".pack"):
                     (folder / f"{name}{suffix}").unlink(missing_ok=True)
                 announce_step(Step.PACKS_MERGED)

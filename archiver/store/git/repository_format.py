@@ -1,7 +1,7 @@
 """Determine the format in which a repository keeps refs and names objects, before its settings are replaced.
 
-Git 3 creates repositories in another format than earlier releases, and the format of a clone depends on the git
-that made it.
+Git 3 creates repositories in another format than earlier releases, and the format of a clone depends on the
+release of git that created the clone.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from archiver.path_existence import is_folder, is_plain_file, is_there
 from archiver.store.git import hooks
 from archiver.store.git.commands import GitCommands
 
-#: The setting for ``-c`` of every command that makes a repository.  Git before 2.45 refuses the option
-#: --ref-format=files, but ignores an unknown setting.
+#: The setting for ``-c`` of every command that creates a repository.  The option --ref-format=files is no
+#: alternative: git before 2.45 refuses an unknown option, but ignores an unknown setting.
 KEEP_REFS_IN_FILES = "init.defaultRefFormat=files"
 
 _VERSIONS = ("0", "1")
-#: Extensions that an archive uses, or that do not affect refs and objects, and the value that each must have, if
-#: any.
+#: Git extensions that an archive uses, or that do not affect refs and objects, and the only value that is
+#: accepted; None accepts every value.
 _KNOWN_EXTENSIONS = {
     "noop": None,
     "noop-v1": None,
@@ -30,23 +30,25 @@ _KNOWN_EXTENSIONS = {
     "relativeworktrees": None,
     "worktreeconfig": None,
 }
-#: Settings that say how refs and objects are stored, and so what our own git would misread.
+#: Settings that say how refs and objects are stored.  With other values, our own git would misread both.
 _MEANINGFUL = ("core.repositoryformatversion=", "extensions.objectformat=", "extensions.refstorage=")
+#: Values that git reads as false.
 _FALSE = ("", "0", "false", "no", "off")
 
 
 def read_settings(repository: Path) -> dict[str, str]:
-    """Return the settings in ``config`` by their keys, in git's spelling (lower case); none without the file.
+    """Return the values in ``config`` by their keys in lower case, as git prints them; none without the file.
 
-    Git parses the text without obeying it, and without including other files: it ignores those when it determines
-    the format, too.  Raises StorageError if the file is not plain or not a text of settings.
+    Git only parses the text, and obeys none of the settings.  Files that ``config`` includes are left out, because
+    git ignores them, too, when it determines the format.  Raises StorageError if ``config`` is not a plain file,
+    or cannot be read or parsed.
     """
     path = repository / "config"
     try:
         text = hooks.read_plain(path)
     except hooks.NotPlain:
         raise _unreadable(path, LazyMessage("it is not a regular file, or it is too long")) from None
-    # Run git outside of any repository, because it would obey the settings of this one.
+    # Run git outside of the repository: inside, git would obey the settings.
     nowhere = GitCommands(Path("/"), has_repository=False)
     arguments = ("config", "--file", "-", "--no-includes", "--null", "--list")
     status, out, err = nowhere.attempt(*arguments, stdin=text or b"")
@@ -58,7 +60,7 @@ def read_settings(repository: Path) -> dict[str, str]:
 
 
 def oddities(repository: Path, settings: Mapping[str, str]) -> Iterator[str]:
-    """Yield each setting of the repository's format that an archive cannot have, as ``key=value``.
+    """Yield, as ``key=value``, each setting of the repository's format that an archive cannot have.
 
     ``settings`` is the result of :func:`read_settings`.  Raises OSError if the folder of refs cannot be examined.
     """
@@ -74,20 +76,21 @@ def oddities(repository: Path, settings: Mapping[str, str]) -> Iterator[str]:
 
 
 def _is_known(extension: str, value: str) -> bool:
-    """Return True if an archive may have the extension with this value."""
+    """Return True if an archive may have this git extension with this value."""
     return extension in _KNOWN_EXTENSIONS and _KNOWN_EXTENSIONS[extension] in (None, value.lower())
 
 
 def check_made(repository: Path) -> None:
-    """Raise StorageError unless the repository that git has just made has the format of an archive.
+    """Raise StorageError unless the repository that git has just created has the format of an archive.
 
-    The release of git decides the format, and so may a script that is called ``git``.
+    The format depends on the release of git, and on any script that replaces git in PATH.
     """
     odd = [*oddities(repository, read_settings(repository))]
     try:
         head = (repository / "HEAD").read_text("utf-8", "replace").strip()
     except OSError as error:
         head = error.strerror or ""
+    # Git writes ".invalid" if the refs are in another format than files.
     if not head.startswith("ref: refs/heads/") or head.endswith("/.invalid"):
         odd.append(f"HEAD={head}")
     if odd:
@@ -101,9 +104,9 @@ def check_made(repository: Path) -> None:
 
 
 def check_readable(repository: Path) -> None:
-    """Raise StorageError if something in the repository gives refs or objects another meaning than in an archive.
+    """Raise StorageError if a file or setting of the repository would make git misread its refs or objects.
 
-    Quick: a process is started only if ``config`` is none of those that archiver writes.
+    A git process is started only if neither archiver nor git-lfs wrote the present ``config``, so this is fast.
     """
     outside_files = hooks.redirections(repository)
     if outside_files:
@@ -130,7 +133,8 @@ def check_readable(repository: Path) -> None:
     try:
         unusual_settings = [*oddities(repository, read_settings(repository))]
     except StorageError:
-        # Git cannot read the settings either, so they say nothing about the format; verify reports the file.
+        # Git cannot read the settings either, so they have no effect on the format; ``archiver verify`` reports
+        # the file.
         return
     unusual_settings = [setting for setting in unusual_settings if setting.startswith(_MEANINGFUL)]
     if unusual_settings:
@@ -147,13 +151,14 @@ def check_readable(repository: Path) -> None:
 def keeps_refs_in_tables(repository: Path) -> bool:
     """Return True if the repository keeps its refs in git's reftable format, whatever ``config`` says.
 
-    In that format ``refs/heads`` is a file instead of a folder, so that git before 2.45 fails.  Raises OSError.
+    In this format, ``refs/heads`` is a file instead of a folder, so that git before 2.45 fails.  Raises OSError if
+    the folder of refs cannot be examined.
     """
     return is_plain_file(repository / "refs" / "heads")
 
 
 def is_partial(settings: Mapping[str, str]) -> bool:
-    """Return True for a partial clone, which lacks objects to be fetched by git when needed."""
+    """Return True for the settings of a partial clone, which lacks objects and fetches them when needed."""
     return "extensions.partialclone" in settings or any(
         key.startswith("remote.") and key.endswith(".promisor") and value.lower() not in _FALSE
         for key, value in settings.items()
@@ -161,7 +166,7 @@ def is_partial(settings: Mapping[str, str]) -> bool:
 
 
 def reftable_problem(repository: Path) -> StorageError:
-    """Return the error for a repository in the reftable format, which must be converted first."""
+    """Return the error for a repository in the reftable format, which must be converted before its use."""
     return StorageError(
         "{path} stores refs in the reftable format, but an archive stores refs in files. Nothing was changed. "
         "Convert the repository with git 2.46 or later, if necessary on another machine, then try again. To "
@@ -171,7 +176,7 @@ def reftable_problem(repository: Path) -> StorageError:
 
 
 def _unreadable(path: Path, reason: object) -> StorageError:
-    """Return the error for settings that cannot be parsed."""
+    """Return the error for a file of settings that cannot be read or parsed."""
     return StorageError(
         "Cannot read the Git configuration file {path}: {reason}. Nothing was changed. Check the file; if it "
         "belongs to a clone, clone again.",

@@ -14,14 +14,15 @@ from archiver.store.git.cat_file import CatFile, GitHangs
 from archiver.store.git.commands import HANGS, GitCommands
 from archiver.store.git.git_process import GitEnded
 
-#: The number of objects requested from git at once.  Their names are a few kilobytes, which a pipe holds; with
-#: more, git and this process could wait for each other.
+#: The number of objects requested from git at once.  Their names are a few kilobytes, which fit into a pipe.  With
+#: more names, git and this process could wait for each other.
 _AHEAD = 50
-#: By default, git maps packs in windows of a gigabyte, which count as memory of its process.
+#: By default, git maps packs into memory in windows of a gigabyte, which count as memory of the git process.
 _SMALL_WINDOWS = ("-c", "core.packedGitWindowSize=1m", "-c", "core.packedGitLimit=32m")
-#: So many commits are followed without starting another git process; a batch of the writer has no more.
+#: The number of commits that are followed before another git process is started.  A batch of the writer has at
+#: most as many.
 _NEAR_COMMITS = 64
-#: Stands for the blob of a deleted path.
+#: The object id that git prints in place of the blob of a deleted path.
 _NO_OBJECT = "0" * 40
 
 
@@ -32,7 +33,8 @@ class _GitDied(KeyError):
 class RepositoryReader:
     """The reading half of :class:`archiver.store.git.repository.Repository`; changes nothing in the repository.
 
-    Keeps a process for reading, which the owner of this object ends with :meth:`close`.  For one thread.
+    Starts a git process when it first reads an object, and keeps the process until the owner calls :meth:`close`.
+    Only one thread may use this object.
     """
 
     def __init__(self, path: Path) -> None:
@@ -44,7 +46,7 @@ class RepositoryReader:
         self._packed_refs_state: tuple[int, ...] = ()
 
     def resolve(self, ref: str) -> str | None:
-        """Return the object id of a ref, given by the full name; None if no such ref exists.
+        """Return the object id of the ref with the full name ``ref``; None if the ref does not exist.
 
         Raises StorageError if git fails.
         """
@@ -52,12 +54,12 @@ class RepositoryReader:
         try:
             return self._ask(ref)[0]
         except _GitDied as error:
-            # Returning None would say that the ref is missing, and make the journal look empty because git failed.
+            # With None, the ref would seem to be missing, and the journal to be empty, only because git failed.
             raise self.commands.failed("cat-file", b"it ended without an answer") from error
         except KeyError:  # git answered "missing".
             if self.commands.is_directory_intact:
                 return None
-        # Somebody removed the private directory, a cleaner of temporary files for example: ask once more.
+        # Something removed the private directory, such as a program that cleans up temporary files: try again.
         self.close()
         try:
             return self._ask(ref)[0]
@@ -65,10 +67,11 @@ class RepositoryReader:
             return None
 
     def _end_reader_of_old_refs(self) -> None:
-        """End the reader if the packed refs were written since, because git may still use the old ones.
+        """End the reading process if ``packed-refs`` changed since the last lookup of a ref.
 
-        It compares size, inode and whole seconds, and all of them are often the same if the file is written twice
-        within a second.  The journal would seem to lack its newest events then.
+        Git may still use the old refs: it notices a new file only by the size, the inode and the time in whole
+        seconds, which are often the same if the file is written twice within a second.  The journal would seem to
+        lack its newest events then.
         """
         state = packed_refs.read_state(self.path)
         if state != self._packed_refs_state:
@@ -76,26 +79,27 @@ class RepositoryReader:
             self._packed_refs_state = state
 
     def refs(self) -> dict[str, str]:
-        """Return the object id of each ref by its full name; raises StorageError if git fails."""
+        """Return the object id of each ref, by the full name; raises StorageError if git fails."""
         out = self.commands.run("for-each-ref", "--format=%(objectname) %(refname)")
         lines = out.decode("utf-8", "surrogateescape").split("\n")[:-1]
+        # An object id has 40 digits, and a space follows.
         return {line[41:]: line[:40] for line in lines}
 
     def read(self, spec: str) -> bytes:
-        """Return an object's bytes, given as git names objects, such as ``commit:path``.
+        """Return the bytes of an object, which ``spec`` names in git's notation, such as ``commit:path``.
 
-        Raises KeyError if there is no such object or git cannot read it, StorageError if git does not answer.
+        Raises KeyError if the object is missing or git cannot read it, StorageError if git does not answer.
         """
         return self.object(spec)[1]
 
     def object(self, spec: str) -> tuple[str, bytes]:
-        """Return an object's type, such as ``commit``, and its bytes; raises as :meth:`read` does."""
+        """Return the type of an object, such as ``commit``, and its bytes; raises the errors of :meth:`read`."""
         return self._ask(spec)[1:]
 
     def read_many(self, specs: Iterable[str]) -> Iterator[bytes]:
-        """Yield the bytes of each object, in the given order; raises as :meth:`read` does.
+        """Yield the bytes of each object, in the given order; raises the errors of :meth:`read`.
 
-        Requests many objects at once.  If one of them is missing, nothing of its batch may be yielded.
+        Requests many objects at once.  If an object is missing, the others of the same request are not yielded.
         """
         waiting = iter(specs)
         while batch := list(islice(waiting, _AHEAD)):
@@ -104,7 +108,7 @@ class RepositoryReader:
                 reader.ask(batch)
                 answers = [reader.answer()[2] for _ in batch]
             except (GitEnded, KeyError):
-                # End the process: its outstanding answers would be taken for answers to later requests.
+                # End the process: its remaining answers would be mistaken for answers to later requests.
                 self.close()
                 answers = [self.read(spec) for spec in batch]
             except GitHangs:
@@ -128,7 +132,7 @@ class RepositoryReader:
             reader.ask(specs)
             return [_answer_or_none(reader) for _ in specs]
         except GitEnded:
-            # One of the objects is damaged, so that git died.
+            # Git dies if one of the objects is damaged: read them one by one below.
             self.close()
         except GitHangs:
             self.close()
@@ -142,9 +146,10 @@ class RepositoryReader:
         return contents
 
     def _ask(self, spec: str) -> tuple[str, str, bytes]:
-        """Return id, type and bytes of an object; raises KeyError, also if git ends twice without an answer.
+        """Return the id, the type and the bytes of an object; git looks up a ref in ``spec`` at each call.
 
-        Refs in ``spec`` are looked up again at each call.
+        Raises KeyError if the object is missing or git ends twice without an answer, StorageError if git does not
+        answer.
         """
         try:
             return self._answer(spec)
@@ -153,9 +158,9 @@ class RepositoryReader:
             return self._answer(spec)
 
     def _answer(self, spec: str) -> tuple[str, str, bytes]:
-        """Request one object from the reader, and start the reader if necessary.
+        """Return the id, the type and the bytes of an object, as :meth:`_ask` does, but try only once.
 
-        Raises KeyError, in particular _GitDied if the reader ended, and StorageError if it does not answer.
+        Raises KeyError if the object is missing, _GitDied if git ended, StorageError if git does not answer.
         """
         try:
             reader = self._open_reader()
@@ -163,14 +168,14 @@ class RepositoryReader:
             return reader.answer()
         except GitEnded:
             self.close()
-            # Git may end because the object is damaged, so that another attempt would end it again.
+            # Git may have died because the object is damaged; it would die again at each further attempt.
             raise _GitDied(spec) from None
         except GitHangs:
             self.close()
             raise self.commands.failed("cat-file", HANGS) from None
 
     def _open_reader(self) -> CatFile:
-        """Return the reader, which is started at the first use and after a close."""
+        """Return the reading process, which is started if none is running."""
         if self._reader is None:
             self._reader = CatFile(
                 self.commands.start(*_SMALL_WINDOWS, "cat-file", "--batch"), self.commands.patience_seconds
@@ -180,7 +185,7 @@ class RepositoryReader:
     def history(self, tip: str, since: str | None = None, newest: int | None = None) -> Iterator[str]:
         """Yield the commits after ``since`` (None: all) up to ``tip``, oldest first; follows first parents only.
 
-        With ``newest``, only that many are yielded, the newest ones.
+        If ``newest`` is a number, yields only that many commits, the newest ones.
 
         Raises StorageError if git fails, for example because a commit is missing.
         """
@@ -190,7 +195,7 @@ class RepositoryReader:
         yield from out.decode("ascii").split()
 
     def all_commits(self) -> Iterator[str]:
-        """Return the ids of all commits in the repository, reached by a ref or not, in no order.
+        """Return the ids of all commits in the repository, in no particular order, also if no ref leads to them.
 
         Raises StorageError if git fails.
         """
@@ -202,28 +207,29 @@ class RepositoryReader:
             is_long=True,
         )
         lines = out.decode("ascii", "replace").splitlines()
+        # The commit's id follows the prefix.
         return (line[7:] for line in lines if line.startswith("commit "))
 
     def root_of(self, tip: str) -> str:
-        """Return the oldest commit that first parents lead to from ``tip``; raises StorageError if git fails."""
+        """Follow first parents from ``tip``, and return the oldest commit; raises StorageError if git fails."""
         out = self.commands.run("rev-list", "--first-parent", "--max-parents=0", tip)
         return out.decode("ascii").split()[0]
 
     def first_parent(self, commit: str) -> str | None:
-        """Return the first parent of a commit; None if it has none.  Raises as :meth:`read` does."""
+        """Return the id of a commit's first parent, None for a commit without one; raises as :meth:`read` does."""
         header_lines = self.read(commit).split(b"\n\n", 1)[0].split(b"\n")
         parents = (line.removeprefix(b"parent ") for line in header_lines if line.startswith(b"parent "))
         return next((parent.decode("ascii") for parent in parents), None)
 
     def is_ancestor(self, old: str, new: str) -> bool:
-        """Return True if ``new`` is ``old`` or a descendant of it; False also if either commit is unknown."""
+        """Return True if ``new`` is ``old`` or a descendant of it; also False if one of them is unknown."""
         return self.commands.attempt(*_SMALL_WINDOWS, "merge-base", "--is-ancestor", old, new)[0] == 0
 
     def descends_from(self, new: str, old: str) -> bool:
-        """Return True if the commit ``new`` is ``old`` or a descendant of it; quick if only a few commits lie
-        between.
+        """Return True if the commit ``new`` is ``old`` or a descendant of it, without starting git if possible.
 
-        False also if either commit is unknown.  Raises StorageError if git does not answer.
+        Faster than :meth:`is_ancestor` if only a few commits lie between the two.  Also returns False if one of
+        the commits is unknown.  Raises StorageError if git does not answer.
         """
         commit = new
         for _ in range(_NEAR_COMMITS):
@@ -231,7 +237,7 @@ class RepositoryReader:
                 return True
             try:
                 header = self.read(commit).partition(b"\n\n")[0]
-            except KeyError:  # Not in the repository.
+            except KeyError:  # The commit is not in the repository.
                 return False
             parents = [line[7:].decode("ascii") for line in header.split(b"\n") if line.startswith(b"parent ")]
             if not parents:
@@ -240,9 +246,12 @@ class RepositoryReader:
         return self.is_ancestor(old, new)
 
     def names_in(self, commit: str) -> list[bytes]:
-        """Return the names at the top of a commit's tree, in git's order; raises as :meth:`read` does."""
-        # The tree is decoded here, because starting a git process for each of 100,000 events is slow.  An entry is
-        # mode, space, name, NUL, and the object id in 20 bytes.
+        """Return the names of files and folders at the top of a commit's tree, in git's order.
+
+        Raises the errors of :meth:`read`.
+        """
+        # Decode the tree here, because starting a git process for each of 100,000 events is slow.  An entry
+        # consists of mode, space, name, NUL, and the object id in 20 bytes.
         data, found = self.read(f"{commit}^{{tree}}"), []
         place = 0
         while place < len(data):
@@ -252,15 +261,16 @@ class RepositoryReader:
         return found
 
     def tree_changes(self, commits: Iterable[str]) -> Iterator[tuple[str, dict[bytes, str | None]]]:
-        """Yield each commit with the paths changed from the parent, and each path's new blob.
+        """Yield each commit with the paths that differ from the parent's, and the id of each path's new blob.
 
-        The blob of a deleted path is None.  Commits that change nothing, or cannot be read, are left out.  Raises
+        The id for a deleted path is None.  Commits that change nothing, or cannot be read, are left out.  Raises
         StorageError if git fails.
         """
         stdin = "".join(f"{commit}\n" for commit in commits).encode("ascii")
         arguments = ["-r", "-z", "--root", "--no-renames", "--raw", "--no-abbrev"]
         out = self.commands.run("diff-tree", "--stdin", *arguments, stdin=stdin)
         commit, changes = "", dict[bytes, str | None]()
+        # Git prints the id of a commit, then for each change a line that begins with ":" and the path.
         parts = iter(out.split(b"\0")[:-1])
         for part in parts:
             if part.startswith(b":"):
@@ -274,9 +284,9 @@ class RepositoryReader:
             yield commit, changes
 
     def fsck(self) -> list[str]:
-        """Return the lines in which ``git fsck --full --strict`` reports errors; none for a sound repository."""
+        """Return the lines in which ``git fsck --full --strict`` reports errors; empty for a sound repository."""
         arguments = ("fsck", "--full", "--strict", "--no-dangling", "--no-progress")
-        # Read without git, which reads no ref at all if one line of the packed refs is damaged.
+        # Read the refs without git, which finds no ref at all if one line of ``packed-refs`` is damaged.
         refs = packed_refs.read_with_loose(self.path)
         with closing(GitCommands(self.path, copied_refs=refs)) as commands:
             status, out, err = commands.attempt(*arguments, is_long=True)
@@ -284,9 +294,9 @@ class RepositoryReader:
         return lines if status != 0 else [line for line in lines if line.startswith("error")]
 
     def bundle(self, target: Path, refs: Iterable[str]) -> None:
-        """Write a bundle of ``refs`` to the file ``target``; raises StorageError if git fails.
+        """Write a git bundle of ``refs`` to the file ``target``; raises StorageError if git fails.
 
-        The same refs give the same bytes.
+        The same refs always give the same bytes.
         """
         stdin = "".join(f"{ref}\n" for ref in refs).encode("utf-8")
         # With several threads, git would find different deltas, and so write different bytes, each time.
@@ -295,9 +305,10 @@ class RepositoryReader:
         )
 
     def write_pack(self, target: IO[bytes], wanted: Iterable[str], known: Iterable[str]) -> None:
-        """Write a pack with the objects that ``wanted`` reaches and ``known`` does not; both are object ids.
+        """Write a pack with the objects that are reachable from ``wanted`` but not from ``known``.
 
-        The same arguments give the same bytes.  Raises StorageError if git fails.
+        Both are object ids.  The pack may contain deltas against objects that are reachable from ``known``.  The
+        same arguments always give the same bytes.  Raises StorageError if git fails.
         """
         stdin = "".join(f"{oid}\n" for oid in (*wanted, *(f"^{oid}" for oid in known))).encode("ascii")
         self.commands.run(
@@ -305,19 +316,19 @@ class RepositoryReader:
         )
 
     def close(self) -> None:
-        """End the process for reading, and remove the private directory; the next read makes both again."""
+        """End the reading process, and remove the private directory; the next read creates both again."""
         self._end_reader()
         self.commands.close()
 
     def _end_reader(self) -> None:
-        """End the process for reading; the next read starts another one."""
+        """End the reading process, if any; the next read starts another one."""
         if self._reader is not None:
             self._reader.close()
             self._reader = None
 
 
 def _answer_or_none(reader: CatFile) -> bytes | None:
-    """Return the bytes of the next object that was requested; None if git says that it is missing."""
+    """Return the bytes of the next requested object; None if git finds no such object."""
     try:
         return reader.answer()[2]
     except KeyError:

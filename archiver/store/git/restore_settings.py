@@ -1,7 +1,7 @@
-"""Restore the repository's settings and hooks, and remember all replacements until journalled.
+"""Restore the settings and hooks of the repository, and note each replaced file until an event records it.
 
-Only under the writer's lock.  If the process crashes after files were restored and before the event is written,
-the note ``settings.replaced`` in the archive's folder remains, and the next writer journals it.
+The caller holds the writer's lock.  If the process crashes after files were replaced and before the event is
+written, the note ``settings.replaced`` in the archive's folder remains, and the next writer journals it.
 """
 
 from __future__ import annotations
@@ -23,15 +23,18 @@ if TYPE_CHECKING:
 
 #: The note: a JSON list with the details of the events to be written.
 _NOTE = "settings.replaced"
-#: More than any note has; a longer file is not ours.
+#: More bytes than any note has; a longer file is not ours.
 _LONGEST_BYTES = 1 << 20
 
 
 def put_back(root: Path, *, foreign: bool) -> None:
-    """Restore settings files and hooks if missing, or if written by an earlier release or git-lfs.
+    """Restore the settings files and hooks of the repository, and note each replaced file for the journal.
 
-    With ``foreign``, files that nobody knows are replaced, too, and set aside; without it, they stay.  Raises
-    StorageError if a foreign file cannot be replaced, or if the repository keeps its refs in the reftable format.
+    With ``foreign`` False, foreign files stay: those with a text that neither archiver nor git-lfs writes.  With
+    ``foreign``, these are set aside and replaced, too.
+
+    Raises StorageError if a foreign file cannot be replaced, or if the repository keeps its refs in the reftable
+    format.
     """
     repository = root / "archive.git"
     found = [each for each in hooks.deviations(repository) if foreign or each.reason != FOREIGN]
@@ -46,7 +49,7 @@ def put_back(root: Path, *, foreign: bool) -> None:
         try:
             _replace(root, each)
         except OSError as error:
-            # Git can safely run with any other file: one that an administrator made immutable stops no capture.
+            # Git can safely run with any other file: if an administrator made it immutable, capturing goes on.
             if each.reason == FOREIGN:
                 raise StorageError(
                     "Cannot replace {path} ({reason}). No archived data was lost. Check the owner, and remove "
@@ -56,34 +59,39 @@ def put_back(root: Path, *, foreign: bool) -> None:
                 ) from None
     sync_filesystem(root)
     left = {each.name for each in hooks.deviations(repository)}
-    # On a filesystem without execute bits, a hook always deviates.  It must not be journalled at every writing.
+    # Keep only files that were really replaced in the note.  On a filesystem without execute bits, a hook always
+    # differs, and each write to the archive would journal a replacement.
     _note(root, [*before, *_events([each for each in found if each.name not in left])])
 
 
 def noted(root: Path) -> list[SettingsReplaced]:
-    """Return the events for replacements not journalled yet, one for each reason; usually none."""
+    """Return the events for replaced files that no event records yet, one for each reason; usually none."""
     from archiver.store.events.archive_events import SettingsReplaced
 
     try:
         with open(root / _NOTE, "rb") as stream:
             document = json.loads(stream.read(_LONGEST_BYTES))
     except (OSError, ValueError):
-        # Nothing was replaced, or a power cut took the note before a file was replaced.
+        # Nothing was replaced, or a power cut destroyed the note before a file was replaced.
         return []
     entries = document if isinstance(document, list) else []
     return [SettingsReplaced.from_details(entry) for entry in entries if isinstance(entry, dict)]
 
 
 def forget(root: Path) -> None:
-    """Delete the note, because the events are journalled."""
+    """Delete the note, because its events are in the journal now; raises OSError."""
     (root / _NOTE).unlink(missing_ok=True)
 
 
 def _replace(root: Path, deviation: Deviation) -> None:
-    """Write our file, or delete a forbidden file; a foreign file is set aside first. Raises OSError."""
+    """Replace a file by the text of this release, or delete a file that must not exist. Raises OSError.
+
+    A foreign file is set aside first.
+    """
     repository, name = root / "archive.git", deviation.name
     if deviation.reason == FOREIGN:
-        # Moved, and neither read nor deleted: a file of unknown origin is evidence.  It may be a pipe or a folder.
+        # Moved instead of deleted, because a file of unknown origin is evidence.  It is not read, because it may
+        # be a pipe or a folder.
         set_aside.put_away(root, repository / name)
     if name == "hooks":
         for hook in hooks.HOOKS:
@@ -95,7 +103,7 @@ def _replace(root: Path, deviation: Deviation) -> None:
 
 
 def _events(found: Sequence[Deviation]) -> list[SettingsReplaced]:
-    """Return an event for each reason, to record the replacement of the found files."""
+    """Return one event for each reason, with the files that were replaced for this reason."""
     from archiver.store.events.archive_events import SettingsReplaced
 
     return [
@@ -109,7 +117,7 @@ def _events(found: Sequence[Deviation]) -> list[SettingsReplaced]:
 
 
 def _note(root: Path, replaced: list[SettingsReplaced]) -> None:
-    """Replace the note by a list of events; if empty, delete the note. Raises OSError."""
+    """Write a note with the events ``replaced``, or delete the note if there are none. Raises OSError."""
     if not replaced:
         forget(root)
         return
