@@ -1,8 +1,8 @@
 """Copy and hash files at the same time; large files bypass the page cache.
 
 Archived content and packages are seldom read again soon, and must not push the files of the file server's users
-out of memory.  The disk writes one chunk while the next one is read and hashed, so that a sync at the end has
-little left to do.
+out of memory.  The disk writes one chunk while the next one is read and hashed, so that a sync at the end takes
+little time.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ALIGNMENT = mmap.PAGESIZE
 
 
 class WriteFailed(OSError):
-    """The copy could not be written; unlike any other OSError of a copy, this one is not the source's."""
+    """The copy could not be written. Any other OSError of a copy is an error of the source."""
 
 
 class HashDigest(Protocol):
@@ -50,7 +50,7 @@ class _Buffer:
     """Memory that one thread fills and another writes to disk, in turns."""
 
     def __init__(self, length: int) -> None:
-        """Reserve ``length`` bytes, aligned as O_DIRECT requires; they occupy no memory before their first use."""
+        """Reserve ``length`` bytes, aligned as O_DIRECT requires; they occupy no memory before the first use."""
         # Anonymous memory begins at a page boundary; memory of a bytearray need not.
         page_memory = mmap.mmap(-1, length, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         with suppress(OSError, AttributeError):
@@ -64,9 +64,9 @@ class _Buffer:
     def queue_write(
         self, write_orders: SimpleQueue[_WriteOrder | None], target_descriptor: int, chunk: memoryview
     ) -> None:
-        """Order the writing thread to write ``chunk``, a part of this buffer; the buffer is busy until then.
+        """Order the writing thread to write ``chunk``, a part of this buffer, to ``target_descriptor``.
 
-        The caller has to call :meth:`wait_until_free` first.
+        The buffer is busy until the chunk is written.  The caller has to call :meth:`wait_until_free` first.
         """
         self._being_written.acquire()
         write_orders.put(_WriteOrder(self, target_descriptor, chunk))
@@ -87,7 +87,7 @@ class _Buffer:
     def wait_until_free(self) -> None:
         """Wait until the buffer may be filled again.
 
-        Raises WriteFailed, once, if its last chunk could not be written.
+        Raises WriteFailed if the last chunk could not be written; the next call does not raise this error again.
         """
         with self._being_written:
             write_error, self._write_error = self._write_error, None
@@ -106,7 +106,7 @@ class _WriteOrder(NamedTuple):
 
 
 def _serve_orders(write_orders: SimpleQueue[_WriteOrder | None]) -> None:
-    """Write the chunks of ``write_orders`` one after the other, until None; the writing thread's main function."""
+    """Write the chunks of ``write_orders`` one by one until None arrives; the writing thread runs this."""
     while write_order := write_orders.get():
         write_order.buffer.write(write_order.descriptor, write_order.chunk)
 
@@ -119,7 +119,7 @@ class Copier:
     """
 
     def __init__(self, buffer_count: int = _BUFFER_COUNT) -> None:
-        """Reserve ``buffer_count`` buffers for large files; more of them help on a busy processor."""
+        """Reserve ``buffer_count`` buffers for large files; more buffers help on a busy processor."""
         self._small_buffer = _Buffer(_SMALL_CHUNK_BYTES)
         self._large_buffers = [_Buffer(_LARGE_CHUNK_BYTES) for _ in range(buffer_count)]
         self._buffer_cycle = cycle(self._large_buffers)
@@ -148,7 +148,7 @@ class Copier:
         written, with the number of bytes including that chunk, and may raise to abandon the copy.
 
         Chunks may still wait for the disk when this returns, so the caller keeps ``target_descriptor`` open until
-        :meth:`wait` returns; one call of it is enough for several copies.
+        :meth:`wait` returns.  One call of :meth:`wait` is enough for several copies.
 
         Raises the errors of ``readinto`` and ``check_progress``, and WriteFailed, which may also be the error of
         an earlier copy that was not waited for.
@@ -180,7 +180,7 @@ class Copier:
     def wait(self) -> None:
         """Wait until all chunks of all copies are written; raises WriteFailed if any chunk could not be written.
 
-        Written does not mean durable: the caller syncs the files.
+        The chunks are not durable yet: the caller syncs the files.
         """
         first_error: WriteFailed | None = None
         for buffer in self._large_buffers:
@@ -195,7 +195,7 @@ class Copier:
 def _fill_buffer(buffer_memory: memoryview, readinto: Callable[[memoryview], int]) -> memoryview:
     """Read until ``buffer_memory`` is full or the source ends; return the filled part, which is empty at the end.
 
-    A single read may return less than is left of the file.  Such a read must not end a chunk: O_DIRECT writes
+    A single read may return only a part of the remaining bytes.  Such a read must not end a chunk: O_DIRECT writes
     whole blocks, so only the last chunk of a file may end within a block.
     """
     filled_bytes = 0
@@ -216,7 +216,7 @@ def write_chunk(target_descriptor: int, chunk: memoryview) -> None:
 def _write_past_cache(target_descriptor: int, chunk: memoryview) -> None:
     """Write the whole blocks of ``chunk`` past the page cache, and the rest through it; raises WriteFailed.
 
-    If a rest is written, the descriptor stays switched to the page cache.
+    If there is a rest, all later writes to the descriptor go through the page cache, too.
     """
     try:
         # os.write may write only a part of the bytes.
@@ -224,7 +224,7 @@ def _write_past_cache(target_descriptor: int, chunk: memoryview) -> None:
             chunk = chunk[os.write(target_descriptor, chunk[: len(chunk) // _ALIGNMENT * _ALIGNMENT]) :]
     except OSError as error:
         # The filesystem accepted O_DIRECT but requires larger blocks, or a nearly full disk took part of a block,
-        # so that the next write is not aligned.  Write the rest through the page cache: that reports a full disk.
+        # so that the next write is not aligned.  Write the rest through the page cache, which reports a full disk.
         if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
             raise WriteFailed(error.errno, error.strerror) from error
     if chunk:

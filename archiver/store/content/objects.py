@@ -1,7 +1,7 @@
 """Keep content objects: the bytes of each material once, in the layout of Git LFS.
 
-A copy in the spool becomes an object by its name, which it gets only when its bytes are durable.  So an object is
-complete after any crash.
+A copy in the spool becomes an object when it is renamed, and its bytes are durable before that.  So every object
+is complete, even after a crash.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from archiver.store.fsync import sync_filesystem, sync_path
 from archiver.store.permissions import clear_immutable_flag
 
 if TYPE_CHECKING:
-    # Most commands copy nothing, and start sooner without it.
+    # Imported only when needed: most commands copy nothing, and start sooner without this module.
     from archiver.store.content.spool import Spool, StagedCopy
 
 #: How much is read at once.  Smaller chunks cost more system calls; larger ones save no time, and each thread that
@@ -39,7 +39,7 @@ _MAX_SINGLE_SYNCS = 64
 
 
 def lfs_pointer(sha256: str, size: int) -> bytes:
-    """Return the Git LFS pointer (specification v1) to a content object: the small file git has instead.
+    """Return the Git LFS pointer (specification v1) to a content object: the small file that git stores instead.
 
     The pointer to an empty material is empty, because ``git lfs fsck`` refuses a pointer of size 0.
     """
@@ -59,7 +59,7 @@ class ContentStore:
         self.objects_folder = objects
         self._objects_root = os.fspath(objects)
         self._spool_folder = spool
-        #: Each thread has its own ``buffer``, made when it first needs it.
+        #: The attribute ``buffer`` belongs to a single thread; see :meth:`_read_buffer`.
         self._thread_local = threading.local()
 
     @cached_property
@@ -74,7 +74,7 @@ class ContentStore:
         return Path(self._object_path(sha256))
 
     def _object_path(self, sha256: str) -> str:
-        """Return the path of an object as a string: for thousands in a row, pathlib takes longer than the disk."""
+        """Return the path of an object as a string; for thousands of paths, pathlib is slower than the disk."""
         return f"{self._objects_root}/{sha256[:2]}/{sha256[2:4]}/{sha256}"
 
     def has_object(self, sha256: str, size: int) -> bool:
@@ -86,7 +86,7 @@ class ContentStore:
             return False
 
     def is_intact(self, sha256: str, size: int) -> bool:
-        """Read a whole object; return True if the size matches and the bytes have the SHA-256 of the name."""
+        """Read the whole object; return True if it has ``size`` bytes and their SHA-256 is ``sha256``."""
         if not self.has_object(sha256, size):
             return False
         digest = hashlib.sha256()
@@ -100,17 +100,18 @@ class ContentStore:
         return digest.hexdigest() == sha256
 
     def _read_buffer(self) -> memoryview:
-        """Return the calling thread's buffer of CHUNK_BYTES, created by the first call."""
+        """Return the calling thread's own buffer of CHUNK_BYTES, which the first call creates."""
         if not hasattr(self._thread_local, "buffer"):
             self._thread_local.buffer = memoryview(bytearray(CHUNK_BYTES))
         buffer: memoryview = self._thread_local.buffer
         return buffer
 
     def publish_copies(self, copies: Iterable[StagedCopy]) -> None:
-        """Turn every copy in the spool into the content object with the same SHA-256; return once durable.
+        """Turn every copy in the spool into the content object with the same SHA-256; return when all are durable.
 
-        A copy of an existing object is deleted.  After a crash, an object either exists as a whole or not at all;
-        its copy may stay in the spool until :meth:`clear_spool`.  Raises StorageError.
+        A copy of an existing object is deleted.  After a crash, an object either exists as a whole or not at all,
+        and copies may stay in the spool until :meth:`Spool.clear` is called.  Raises StorageError if the archive's
+        disk cannot be written.
         """
         spool_paths: dict[str, str] = {}
         try:
@@ -120,7 +121,7 @@ class ContentStore:
                 if copy.is_private:
                     self._restrict_copy_to_owner(copy)
                 if copy.sha256 in spool_paths or self.has_object(copy.sha256, copy.stat_data.size):
-                    # An attempt that failed before may have published it.
+                    # An earlier attempt may have published this copy before it failed.
                     with suppress(FileNotFoundError):
                         os.unlink(copy.spool_path)
                 else:
@@ -131,36 +132,38 @@ class ContentStore:
             raise disk_write_error(self._spool_folder, error) from error
 
     def _restrict_copy_to_owner(self, copy: StagedCopy) -> None:
-        """Restrict a copy, and any object with the same bytes, to the archive's owner."""
+        """Let only the archive's owner read a copy, and any object with the same bytes."""
+        # The copy is missing if an earlier attempt has published it.
         with suppress(FileNotFoundError):
             os.chmod(copy.spool_path or "", _OWNER_MODE)
         with suppress(OSError):
-            # Usually there is no object yet.  One that exists may be that of a material that is not sensitive.
+            # Usually the object does not exist yet.  If it does, a material that is not sensitive may have the
+            # same bytes.
             self.restrict_to_owner(copy.sha256)
 
     def restrict_to_owner(self, sha256: str) -> None:
-        """Let only the archive's owner read an object; raises OSError if it is missing or immutable."""
+        """Let only the archive's owner read an object; raises OSError if the object is missing or immutable."""
         os.chmod(self._object_path(sha256), _OWNER_MODE)
 
     def share_with_group(self, sha256: str) -> None:
-        """Let the reading group read an object again; raises OSError if it is missing or immutable."""
+        """Let the reading group read an object again; raises OSError if the object is missing or immutable."""
         os.chmod(self._object_path(sha256), SHARED_MODE)
 
     def is_open_to_others(self, sha256: str) -> bool:
-        """Return True if others than the archive's owner may read an object; raises OSError if it is missing."""
+        """Return True if not only the archive's owner may read an object; raises OSError for a missing object."""
         return os.stat(self._object_path(sha256)).st_mode & SHARED_MODE & ~_OWNER_MODE != 0
 
     def _publish_objects(self, spool_paths: dict[str, str]) -> None:
-        """Rename copies to objects that do not exist yet; ``spool_paths`` has the copy of each SHA-256.
+        """Rename copies to objects that do not exist yet, durably; raises OSError.
 
-        Raises OSError.
+        ``spool_paths`` has the path of each copy by the SHA-256.
         """
-        # Bytes become durable before names: otherwise a power cut could leave an object with missing bytes.
+        # The bytes become durable before the names: otherwise a power cut could leave an incomplete object.
         self._sync_paths(list(spool_paths.values()))
         announce_step(Step.CONTENT_SYNCED)
         changed_folders = {self._objects_root}
         for sha256, spool_path in spool_paths.items():
-            # An object lies two folders deep: .../ab/cd/abcd...
+            # An object is two folders deep: .../ab/cd/abcd...
             outer_folder = f"{self._objects_root}/{sha256[:2]}"
             inner_folder = f"{outer_folder}/{sha256[2:4]}"
             changed_folders |= {inner_folder, outer_folder}
@@ -175,7 +178,7 @@ class ContentStore:
         announce_step(Step.CONTENT_DURABLE)
 
     def _sync_paths(self, paths: list[str]) -> None:
-        """Make files or folders of the archive durable, in the way that is faster for their number.
+        """Make files or folders of the archive durable: one by one or, if there are many, with one ``syncfs``.
 
         Raises OSError if any of them cannot be synced.
         """
@@ -186,9 +189,9 @@ class ContentStore:
             sync_path(path)
 
     def destroy_objects(self, sha256_digests: Iterable[str]) -> None:
-        """Delete objects by SHA-256 value, durably.
+        """Delete the objects with these SHA-256 values, durably.
 
-        Only :mod:`archiver.retention.disposal` may call this: it checks that retention has ended.  A missing
+        Only :mod:`archiver.retention.disposal` may call this, which checks that retention has ended.  A missing
         object is no error, so that a disposal can be repeated after a crash.
 
         Raises StorageError for the first object that cannot be deleted, and if the deletions cannot be made
@@ -212,7 +215,7 @@ class ContentStore:
         self._sync_deletions(changed_folders)
 
     def _sync_deletions(self, changed_folders: Iterable[str]) -> None:
-        """Make the deletions in folders durable; raises StorageError.  Folders that are missing are skipped."""
+        """Make the deletions in ``changed_folders`` durable, and skip missing folders; raises StorageError."""
         for folder in changed_folders:
             try:
                 if is_folder(folder):
@@ -228,8 +231,8 @@ class ContentStore:
     def read_views(self, sha256: str) -> Iterator[memoryview]:
         """Yield an object's bytes, chunk by chunk, as views of a buffer that the next chunk overwrites.
 
-        Faster than :meth:`read_chunks`.  A thread may read only one object at a time in this way.  Raises OSError
-        when the first chunk is requested, FileNotFoundError for a missing object.
+        Faster than :meth:`read_chunks`, but a thread may read only one object at a time in this way.  Raises
+        OSError when a chunk is requested, FileNotFoundError for a missing object.
         """
         buffer = self._read_buffer()
         with open(self.path(sha256), "rb", buffering=0) as object_file:
@@ -237,7 +240,7 @@ class ContentStore:
                 yield buffer[:read_count]
 
     def read_chunks(self, sha256: str) -> Iterator[bytes]:
-        """Yield an object's bytes, chunk by chunk; raises OSError, FileNotFoundError for a missing object."""
+        """Yield an object's bytes, chunk by chunk; raises OSError (FileNotFoundError for a missing object)."""
         with open(self.path(sha256), "rb") as object_file:
             while chunk := object_file.read(CHUNK_BYTES):
                 yield chunk

@@ -10,16 +10,16 @@ import errno
 import os
 from contextlib import suppress
 
-#: Folders of the archive, relative to its own folder, of which each entry is recognized.  Folders below them have
-#: too many entries: they are recognized themselves, and so never entered.
+#: Folders whose entries are listed one by one, relative to the archive's folder.  Folders below these have too
+#: many entries to be listed, but are recognized themselves, and so never entered.
 _LISTED_FOLDERS = (b"", b"/keys", b"/archive.git", b"/archive.git/lfs")
 
 
 class OwnFile(OSError):
-    """Refusal to read or enter something that belongs to the archive itself."""
+    """A file or folder belongs to the archive itself, and must not be read or entered."""
 
     def __init__(self, path: bytes) -> None:
-        """Refuse ``path``, relative to the watched folder: the uppermost part of the archive on the way."""
+        """Refuse ``path``, relative to the watched folder: the first part of the archive on the path to a file."""
         super().__init__(errno.EPERM, "it is part of the archive itself")
         self.path = path
 
@@ -28,39 +28,39 @@ class OwnFiles:
     """The files of the archive, which must not be captured under any path."""
 
     def __init__(self, archive: bytes | None) -> None:
-        """List the files in the archive's folder ``archive``, with the device and inode number of each.
+        """Note the device and the inode number of each file and folder in ``archive``, the archive's folder.
 
-        If ``archive`` is None or cannot be read, no file counts as the archive's.
+        If ``archive`` is None or cannot be read, no file is recognized.
         """
         self._archive = archive
-        #: Device and inode number of each file of the archive when the archive was last listed.
+        #: The device and the inode number of each file when the archive was last listed.
         self.identities = self._read_identities()
 
     def contains_file(self, file_stat: os.stat_result) -> bool:
         """Return True if a file with this ``stat`` result belongs to the archive.
 
-        Lists the archive again before it returns True. A file that was added to the archive after the last listing
-        is not recognized.
+        Lists the archive again before it returns True.  A file that was added to the archive after the last
+        listing is not recognized.
         """
         device_and_inode = (file_stat.st_dev, file_stat.st_ino)
         if device_and_inode not in self.identities:
             return False
-        # The kernel reuses inode numbers, so this file may have got that of a deleted file of the archive.
+        # The kernel reuses inode numbers, so this file may have the number of a deleted file of the archive.
         self.identities = self._read_identities()
         return device_and_inode in self.identities
 
     def refuse_own_file(self, file_stat: os.stat_result, path: bytes) -> None:
-        """Raise OwnFile, with ``path``, if the file with this ``stat`` result belongs to the archive."""
+        """Raise OwnFile for ``path`` if the file with this ``stat`` result belongs to the archive."""
         if self.contains_file(file_stat):
             raise OwnFile(path)
 
     def _read_identities(self) -> frozenset[tuple[int, int]]:
-        """Return device and inode of the archive's folders, and of the entries of all listable folders."""
+        """Return device and inode number of the folders in ``_LISTED_FOLDERS`` and of all their entries."""
         if self._archive is None:
             return frozenset()
         identities: set[tuple[int, int]] = set()
         for folder in _LISTED_FOLDERS:
-            # This user may not be allowed to list every folder; the folders above it are still recognized.
+            # This user may not be allowed to list a folder; the folders above it are still recognized.
             with suppress(OSError):
                 entry_stat = os.stat(self._archive + folder)
                 identities.add((entry_stat.st_dev, entry_stat.st_ino))

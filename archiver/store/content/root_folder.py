@@ -1,4 +1,4 @@
-"""Enter folders below a root name by name, through descriptors, so no link leads out of the root.
+"""Open folders below a root one name at a time, through descriptors, so that no link leads out of the root.
 
 The kernel follows every link in the middle of a path.  A user with write access to the watched folder can put a
 link there between a scan and the reading of a file.
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from archiver.store.content.own_files import OwnFiles
 
-#: With O_PATH, a folder that is only passed through need not be readable, just as if a path led through it.
+#: With O_PATH, folders in the middle of a path need not be readable, just as when the kernel resolves the path.
 _ROOT_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _NESTED_FLAGS = _ROOT_FLAGS | os.O_NOFOLLOW
 #: Names that lead nowhere or upwards, and that no scan returns.
@@ -23,12 +23,12 @@ _INVALID_NAMES = (b"", b".", b"..")
 class RootFolder:
     """A folder whose own path may lead through links, while a path below it may not.
 
-    All paths given to the methods are relative to this folder; the empty path is the folder itself.  Keeps nothing
-    open between two calls, because an open descriptor would prevent unmounting the volume.
+    All paths given to the methods are relative to this folder; the empty path is the folder itself.  Nothing stays
+    open between two calls, because an open descriptor would keep the volume from being unmounted.
     """
 
     def __init__(self, path: bytes, own_files: OwnFiles | None = None) -> None:
-        """Use the folder ``path``; folders among ``own_files``, which belong to the archive, are never entered."""
+        """Use the folder ``path``, and never enter a folder of the archive, which ``own_files`` recognizes."""
         self.path = path
         self.own_files = own_files or OwnFiles(None)
 
@@ -45,11 +45,11 @@ class RootFolder:
         try:
             if own_identities:
                 self.own_files.refuse_own_file(os.fstat(folder_descriptor), b"")
-            # The length of the path that leads to ``descriptor``, with the slash at its end.
+            # The length of the path of ``folder_descriptor`` below the root, including the slash at the end.
             prefix_length = 0
             for folder_name in path.split(b"/") if path else ():
                 if folder_name in _INVALID_NAMES:
-                    # No scan returns such a path: it comes from a forged journal.
+                    # No scan returns such a path, so it comes from a forged journal.
                     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
                 child_descriptor = os.open(folder_name, _NESTED_FLAGS, dir_fd=folder_descriptor)
                 os.close(folder_descriptor)
@@ -78,11 +78,11 @@ class RootFolder:
 
     @contextmanager
     def parent_folder_opener(self, *, skip_own_check: bool = False) -> Iterator[Callable[[bytes], int]]:
-        """Yield a function that returns the descriptor of the folder of a file, given the path of the file.
+        """Yield a function that takes the path of a file and returns the descriptor of the file's folder.
 
-        A folder is opened once for successive files, and closed when the function is called for a file in another
-        folder or when the block ends; the caller closes nothing.  ``skip_own_check`` and the errors of the
-        function are those of :meth:`open_folder_descriptor`.
+        A folder is opened once for successive files.  It is closed when the function is called for a file in
+        another folder, or when the block ends; the caller closes nothing.  ``skip_own_check`` and the errors of
+        the function are those of :meth:`open_folder_descriptor`.
 
         Opening the folder again for each file made the first capture of small files a fifth slower: two threads
         passed the interpreter's lock to each other at every system call.  Use this in one thread, and for a short
@@ -92,7 +92,7 @@ class RootFolder:
         open_folders: list[tuple[bytes, int]] = []
 
         def open_parent_folder(file_path: bytes) -> int:
-            """Return the descriptor of the folder of ``file_path``, and close the folder opened before."""
+            """Return the descriptor of the folder of ``file_path``, and close any other folder opened before."""
             folder_path = file_path.rpartition(b"/")[0]
             if open_folders and open_folders[0][0] != folder_path:
                 os.close(open_folders.pop()[1])

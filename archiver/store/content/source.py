@@ -16,11 +16,11 @@ class SourceChanged(Exception):
 
 
 class StatData(NamedTuple):
-    """The parts of a ``stat`` result by which a change of a file is recognized without reading it."""
+    """The parts of a ``stat`` result by which a changed file is recognized without being read."""
 
     size: int
     mtime_ns: int
-    ctime_ns: int  # needed because a program can hide a write by setting mtime back
+    ctime_ns: int  # needed because a program can set the mtime back after a write
     inode: int
 
     @classmethod
@@ -30,13 +30,13 @@ class StatData(NamedTuple):
 
     @classmethod
     def from_stat_result(cls, status: os.stat_result) -> StatData:
-        """Return the stat data of a file, from the ``stat`` result."""
-        # A scan does this for each of a million files, and calling the class would take twice the time.
+        """Return the stat data of a file with this ``stat`` result."""
+        # A scan does this for each of a million files, and calling the class itself would take twice the time.
         return tuple.__new__(cls, (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino))
 
 
 class Source(Protocol):
-    """An open file of the watched folder; either this process or a child has opened it."""
+    """An open file of the watched folder, which either this process or a child process has opened."""
 
     #: The stat data of the file when it was opened.
     stat_data: StatData
@@ -114,15 +114,16 @@ def open_without_side_effects(file_name: bytes, folder_descriptor: int) -> int:
     try:
         return os.open(file_name, open_flags | os.O_NOATIME, dir_fd=folder_descriptor)
     except PermissionError:
-        # Only the file's owner may use O_NOATIME.
+        # Only the file's owner and root may use O_NOATIME.
         return os.open(file_name, open_flags, dir_fd=folder_descriptor)
 
 
 def _has_writer(file_descriptor: int) -> bool:
-    """Return True if some process has the file open for writing.
+    """Return True if some process of this machine has the file open for writing.
 
-    The kernel refuses a read lease on such a file.  A lease that is granted is released at once.  Leases require
-    ownership of the file or CAP_LEASE, and a filesystem that supports them; otherwise the result is False.
+    This requests a read lease, which the kernel refuses for such a file, and releases a granted lease at once.
+    Also returns False if no lease is possible: that requires ownership of the file or CAP_LEASE, and a filesystem
+    that supports leases.
     """
     try:
         fcntl.fcntl(file_descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)

@@ -31,43 +31,40 @@ _TICK_NS = 20_000_000
 
 
 class StagedCopy(NamedTuple):
-    """A copy of a file in the spool, the archive's folder for unfinished files.
-
-    It is hashed, but not durable and not archived yet.
-    """
+    """A copy of a file in the spool; it is hashed, but not durable and not archived yet."""
 
     sha256: str
     #: The stat data of the source when it was opened.
     stat_data: StatData
-    #: None for an empty file, for which no object is stored, and once the object is published.
+    #: None for an empty file, for which no object is stored, and after the copy was published as an object.
     spool_path: str | None
-    #: True if the source changed just before it was read: a second change may have the same ctime.  The stat data
-    #: would not show that change, so the file must be read again (git calls such an entry racily clean).
+    #: True if the source changed just before it was read.  A second change may have the same ctime, so the stat
+    #: data would not show it, and the file must be read again (git calls such an entry racily clean).
     is_racy: bool = False
-    #: Code of the damage that the copy seems to have; empty for none.
+    #: The code of the damage that the copy seems to have; empty for none.
     health: str = ""
     #: True if only the owner may read the object, because the material is sensitive.
     is_private: bool = False
 
 
 class Spool:
-    """The folder with the copies; several threads may use one spool at the same time."""
+    """The archive's folder with the copies; several threads may use one spool at the same time."""
 
     def __init__(self, folder: Path) -> None:
-        """Make copies in ``folder``."""
+        """Create copies in ``folder``, which exists already."""
         self.folder = folder
-        #: The names of copies begin with what those of no other spool begin with.
+        #: The beginning of the path of each copy, with a random part that no other spool uses.
         self._name_prefix = f"{os.fspath(folder)}/{_PREFIX}{os.urandom(6).hex()}-"
         self._numbers = count()
-        #: Each thread has its own ``copier`` and ``small_buffer``, made when it first needs them.
+        #: The attributes ``copier`` and ``small_buffer`` belong to a single thread, which creates both.
         self._thread_local = threading.local()
 
     def stage_copy(self, source: Source, heartbeat: Callable[[], None] = lambda: None) -> StagedCopy:
-        """Copy ``source`` into the spool, and hash the bytes that are written.
+        """Copy ``source`` into the spool, and hash the bytes that are written; return the copy.
 
         ``heartbeat`` is called before each chunk is written, to show that the copy makes progress, and may raise
-        to abandon it.  The caller publishes the result as an object or passes it to :meth:`discard_copies`, and
-        closes ``source``.
+        to abandon the copy.  The caller publishes the copy as an object or passes it to :meth:`discard_copies`,
+        and closes ``source``.
 
         Raises SourceChanged if the source changed during the copy, OSError if it cannot be read, StorageError if
         the archive's disk cannot be written.  Nothing is left in the spool then.
@@ -87,10 +84,10 @@ class Spool:
         return staged_copy
 
     def _stage_nonempty_copy(self, source: Source, is_racy: bool, heartbeat: Callable[[], None]) -> StagedCopy:
-        """Copy a source that is not empty into a new file of the spool.
+        """Copy a source that is not empty into a new file of the spool; return the copy.
 
-        Unlike :meth:`stage_copy`, this does not check that the source is unchanged at the end.  The errors are the
-        same, and nothing is left in the spool then.
+        The errors are those of :meth:`stage_copy`, and nothing is left in the spool after an error.  The caller
+        checks that the source is still unchanged.
         """
         spool_path = f"{self._name_prefix}{next(self._numbers)}"
         try:
@@ -114,13 +111,13 @@ class Spool:
     def _copy_and_hash_small(self, source: Source, spool_descriptor: int, heartbeat: Callable[[], None]) -> str:
         """Copy a source that fits into a buffer, as :meth:`_copy_and_hash` does, with fewer system calls."""
         expected_size = source.stat_data.size
-        # One byte more than expected: a file that has grown fills it.
+        # The buffer has one byte more than expected, which is filled only if the file has grown.
         buffer = self._small_buffer()[: expected_size + 1]
         filled_bytes = 0
         while filled_bytes <= expected_size:
             read_bytes = source.readinto(buffer[filled_bytes:])
             filled_bytes += read_bytes
-            # A read of less than requested has reached the end of the file.
+            # Each read requests one byte more than is expected: if only this byte is missing, the file has ended.
             if not read_bytes or filled_bytes == expected_size:
                 break
         if filled_bytes != expected_size:
@@ -143,9 +140,9 @@ class Spool:
         expected_size = source.stat_data.size
 
         def check_progress(copied_bytes: int) -> None:
-            """Report progress; raises SourceChanged if more bytes are copied than the source had when opened."""
+            """Report progress; raises SourceChanged if the source has more bytes than when it was opened."""
             heartbeat()
-            # Without this check, a file that grows as fast as it is read would be read for ever.
+            # Without this check, a file that grows as fast as it is read would be copied for ever.
             if copied_bytes > expected_size:
                 raise SourceChanged
 
@@ -160,30 +157,30 @@ class Spool:
         return digest.hexdigest()
 
     def _thread_copier(self) -> Copier:
-        """Return the calling thread's copier, created by the first call."""
+        """Return the calling thread's own copier, which the first call creates."""
         if not hasattr(self._thread_local, "copier"):
             self._thread_local.copier = Copier()
         copier: Copier = self._thread_local.copier
         return copier
 
     def _small_buffer(self) -> memoryview:
-        """Return the calling thread's buffer for small files, created by the first call."""
+        """Return the calling thread's own buffer for small files, which the first call creates."""
         if not hasattr(self._thread_local, "small_buffer"):
             self._thread_local.small_buffer = memoryview(bytearray(LARGE_FILE_BYTES))
         buffer: memoryview = self._thread_local.small_buffer
         return buffer
 
     def discard_copies(self, copies: Iterable[StagedCopy]) -> None:
-        """Delete copies from the spool that will not be archived; copies that are already deleted are ignored."""
+        """Delete copies that will not be archived from the spool; ignore copies that are already deleted."""
         for copy in copies:
             if copy.spool_path is not None:
                 with suppress(FileNotFoundError):
                     os.unlink(copy.spool_path)
 
     def clear(self) -> None:
-        """Delete all copies in the spool, which a crash left there.
+        """Delete all copies in the spool, which are left over from a crash.
 
-        The caller holds the daemon's lock: without it, another process may be using the copies.
+        The caller holds the daemon's lock; otherwise another process could be using the copies.
         """
         for leftover_path in self.folder.glob(f"{_PREFIX}*"):
             if leftover_path.is_dir() and not leftover_path.is_symlink():
