@@ -1,4 +1,4 @@
-"""The newest event of each chain, from which the writer places the next events."""
+"""Keep the newest event of each chain of events, from which the writer computes the position of the next one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from archiver.store.index.queries import Index
 
 
 class ChainHeads:
-    """The heads of all chains; each batch works with a copy, which is dropped if the batch fails."""
+    """The heads, or newest events, of all chains.
+
+    Each batch works with a new object, which is dropped if the batch fails.
+    """
 
     def __init__(self, index: Index) -> None:
         """Read the heads from ``index``, which has caught up with the journal."""
@@ -31,9 +34,10 @@ class ChainHeads:
     def place_event(
         self, action: str, object_name: str, details: Mapping[str, Any]
     ) -> tuple[ChainPosition, EventClass]:
-        """Return the place and the class of the next event of this kind; a filing's first event begins its chain.
+        """Return the position of a new event in its chain, and the class of the event.
 
-        Raises ValueError if the event names no filing and needs one, or if its kind belongs nowhere.
+        The first event of a filing begins the chain of this filing.  Raises ValueError if the event belongs to the
+        chain of a filing but names none, or if events with this action belong to no chain.
         """
         rule = find_chain_rule(action, details)
         if rule is None:
@@ -46,11 +50,11 @@ class ChainHeads:
         return (begin_chain(chain) if head is None else head.following_position()), rule.event_class
 
     def advance(self, chain: str, number: int, digest: str) -> None:
-        """Make the event of this number and digest (``sha256:<hex>``) the newest of its chain."""
+        """Make an event the newest of its chain, given the number in the chain and the digest ``sha256:<hex>``."""
         self._heads[chain] = ChainHead(chain, number, digest)
 
     def compute_digest(self) -> str:
-        """Return the digest over all heads that a signed head states."""
+        """Return the digest of the heads of all chains, as a signed head of the journal states it."""
         return digest_chain_heads(self._heads.values())
 
     def __len__(self) -> int:
@@ -59,14 +63,15 @@ class ChainHeads:
 
 
 def agree_with_signed_head(index: Index, history: HeadHistory) -> bool:
-    """Return True unless the newest signed head proves that the heads of chains in ``index`` are wrong.
+    """Return True unless the newest event's signed head proves that the chain heads in ``index`` are wrong.
 
-    ``index`` has caught up with the journal.  After unsigned events, nothing is compared, nor in format 1, which
-    has no chains.
+    ``index`` has caught up with the journal.  Also returns True, without a comparison, if the newest event is not
+    signed, and in an archive of the old format 1, which has no chains.
     """
     if index.format_number < FORMAT or index.head_commit is None:
         return True
-    # Not the newest one there is: behind a lost key, every writing would look for it further back.
+    # Do not search older events for a signed head: after the key was lost, each write to the archive would search
+    # further back.
     signed_head = history.signed_head_in(index.head_commit)
     if signed_head is None or signed_head.head is None:
         return True

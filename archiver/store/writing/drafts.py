@@ -1,4 +1,4 @@
-"""What the writer is given to write: drafts of events and of versions."""
+"""Define the drafts of events and of versions, which the writer writes to the archive."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from archiver.store.events.event_details import WritableDetails
 
 
 class Totals(NamedTuple):
-    """The size of a version and the numbers of changes, as shown by ``log``."""
+    """The size of a version, and the number of changes of each kind, as ``archiver log`` shows them."""
 
     files: int
     bytes: int
@@ -22,11 +22,11 @@ class Totals(NamedTuple):
 
 
 class TagToSign(NamedTuple):
-    """A tag that the archive's key signs."""
+    """A git tag that the archive's key signs."""
 
     name: str
     commit: str
-    text: str  # below the tag's header
+    text: str  # the tag's message
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +34,15 @@ class Draft:
     """An event that is not in the journal yet.
 
     ``object`` names the filing, submission, version or part of the archive that the event is about.
-    ``attachments`` are open files by their names; the caller closes them.
+    ``attachments`` has open files by their names; the caller closes the files.
     """
 
     object: str
     details: WritableDetails
     attachments: Mapping[str, IO[bytes]] = field(default_factory=dict)
-    #: A time that a timestamp authority vouches for: the compliance clock is set to it if it is behind.
+    #: A time that a timestamp authority vouches for: a compliance clock that is behind is set to this time.
     proven: datetime | None = None
-    #: A tag to be signed and created with the event.
+    #: A tag that is signed and created with the event.
     tag: TagToSign | None = None
 
 
@@ -51,11 +51,11 @@ class VersionDraft(NamedTuple):
 
     submission: Submission
     number: int
-    #: The commit of the version before, which may be of the same batch; None for the first version of a
+    #: The commit of the previous version, which may be in the same batch; None for the first version of a
     #: submission.
     parent: str | None
     changes: Sequence[Change]
     totals: Totals
-    #: Everything that the version holds, if the tree of ``parent`` is not the state that ``changes`` start from;
-    #: None if it is.
+    #: All materials of the version as additions.  Needed if ``changes`` do not start from the tree of ``parent``;
+    #: otherwise None.
     whole: Sequence[Change] | None = None

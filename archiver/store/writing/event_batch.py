@@ -1,4 +1,4 @@
-"""Put events together that become durable together."""
+"""Collect the events of a batch, which become durable together."""
 
 from __future__ import annotations
 
@@ -22,27 +22,28 @@ class PreparedEvent(NamedTuple):
     """An event that has no commit yet."""
 
     files: EventFiles
-    #: As it will be read from ``files``, with an empty ``commit``.
+    #: The event as it will be read from ``files``, with an empty ``commit``.
     event: Event
 
 
 class EventBatch:
-    """Events that become durable together; all of them have the same time."""
+    """The events of a batch, which become durable together and have the same time."""
 
     def __init__(
         self, newest: Event | None, reading: clock.ClockReading, chain_heads: ChainHeads, actor: Actor
     ) -> None:
-        """Begin a batch after the event ``newest``, None in a new archive.
+        """Begin a batch after ``newest``, the newest event of the journal; None in a new archive.
 
-        ``chain_heads`` are advanced by each event, and ``actor`` is the user for whom all of them are written.
+        ``reading`` is the time of all events in the batch, and ``actor`` is the user for whom they are written.
+        :meth:`advance_chain` changes ``chain_heads``.
         """
         self.newest = newest
         self.reading = reading
         self.chain_heads = chain_heads
         self.events: list[Event] = []
-        #: The changes of each event, of which only a capture has any.
+        #: The changes to materials in each event; only an event that captures a version has any.
         self.changes: list[Sequence[Change]] = []
-        #: The object id of each moved ref before the batch.
+        #: The object id of each moved ref before the batch, by the ref's full name.
         self.old_oids: dict[str, str] = {}
         self._actor = {"uid": actor.uid, "user": actor.user, "program": f"archiver {__version__}"}
 
@@ -59,11 +60,11 @@ class EventBatch:
         attachments: Sequence[Attachment],
         proven: datetime | None,
     ) -> PreparedEvent:
-        """Return the next event, which :meth:`add` then appends.
+        """Encode the next event of the journal, and return it without a commit; :meth:`add` appends it later.
 
-        ``refs`` are the refs that it moves, with their new object ids, and ``proven`` is a time that a timestamp
-        authority vouches for.  Raises UsageError for an event that could not be read back: once written, it could
-        never be removed from the journal.
+        ``refs`` has the new object ids of the refs that the event moves.  ``proven`` is a time that a timestamp
+        authority vouches for, if any.  Raises UsageError for an event that could not be read back, because an
+        event can never be removed from the journal.
         """
         newest, details_json = self.newest, details.to_details()
         compliance_time = compute_compliance_time(newest, self.reading)
@@ -98,18 +99,21 @@ class EventBatch:
             ) from None
 
     def add(self, event: Event, changes: Sequence[Change], old_oids: Mapping[str, str]) -> None:
-        """Append an event; ``old_oids`` are the object ids of the refs that it moves."""
+        """Append an event; ``old_oids`` has the object ids, before the event, of the refs that the event moves."""
         self.events.append(event)
         self.changes.append(changes)
         self.newest = event
         for ref, oid in old_oids.items():
-            # A second version of a submission moves a branch that an earlier one of the batch has moved.
+            # Keep the first object id: a second version of a submission in the same batch moves its branch again.
             self.old_oids.setdefault(ref, oid)
 
     def advance_chain(self, event: Event) -> None:
-        """Make ``event`` the newest of its chain, before a head is signed or the next event is placed."""
+        """Make ``event`` the newest of its chain, before a head is signed or the next event is prepared."""
         self.chain_heads.advance(event.chain, event.chain_number, name_algorithm("sha256", event.sha256))
 
     def new_oids(self) -> dict[str, str]:
-        """Return the object id of each moved ref after the batch: git moves a ref only once in a transaction."""
+        """Return the object id of each moved ref after the batch.
+
+        Each ref occurs once, even if several events move it, because git moves a ref only once in a transaction.
+        """
         return {ref: oid for event in self.events for ref, oid in event.refs.items()}

@@ -1,8 +1,9 @@
-"""Sign the head of each batch of events, and remember signed heads until the events are durable.
+"""Sign a head of the journal for each batch of events, and note each head before it is signed.
 
-A crash between signature and move leaves a signed head whose events never come into effect.  Somebody could show
-it as a second history.  So each head lies durable in ``spool/signing`` before it is signed, and a head that never
-came into effect is named by the next one.
+A signed head states how many events the journal has.  After a crash between the signature and the move of the
+journal's ref, the events of a signed head never take effect, and somebody could present them as a second history.
+So each head is written durably to ``spool/signing`` before it is signed, and the next head names each earlier one
+that never took effect as *abandoned*.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from archiver.store.keys import SigningKey
 from archiver.store.writing.chain_heads import ChainHeads
 
 _STATEMENTS_FILE = "signing"
-#: With more lines in that file, the next head takes the place of all of them. It names them anyway.
+#: If the file has more lines than this, the next head replaces all of them, because it names them anyway.
 _MAX_STATEMENTS = 16
 
 
@@ -38,7 +39,7 @@ class HeadFiles(NamedTuple):
 
 
 class CoveredEvents(NamedTuple):
-    """What the next signed head states of the events."""
+    """The events that the next signed head covers."""
 
     #: The digest of the archive's first event, ``sha256:<hex>``.
     archive: str
@@ -49,19 +50,20 @@ class CoveredEvents(NamedTuple):
 
 
 class HeadSigner:
-    """Signs heads for one archive, under the writer's lock."""
+    """Signs the heads of one archive's journal; the caller holds the writer's lock."""
 
     def __init__(self, history: HeadHistory, keys_folder: Path, spool_folder: Path) -> None:
-        """Sign with the key in ``keys_folder``; note in ``spool_folder`` what was signed."""
+        """Sign with the key in ``keys_folder``, and note each head in a file in ``spool_folder``."""
         self._history = history
         self._keys_folder = keys_folder
         self._statements_path = spool_folder / _STATEMENTS_FILE
 
     def sign(self, events: CoveredEvents, signers: bytes, *, with_next_key: bool = False) -> HeadFiles:
-        """Return the next head with its signature, which was verified.
+        """Create, note and sign the next head; return it with the signature, which was verified.
 
-        ``signers`` is the journalled text of ``allowed_signers``, or with ``with_next_key`` the text that the
-        batch journals.  Raises StorageError if there is no usable key, or another one than the journal names.
+        ``signers`` is the text of ``allowed_signers`` in the journal; with ``with_next_key``, it is the text that
+        the batch itself adds to the journal.  Raises StorageError if there is no usable key, if the key is not the
+        last one in ``signers``, or if the head cannot be noted.
         """
         key = SigningKey(self._keys_folder, is_next_key=with_next_key)
         if not key.is_last_of(signers):
@@ -71,7 +73,7 @@ class HeadSigner:
                 path=self._keys_folder / "signing_key",
             )
         previous = self._history.newest_signed_head()
-        # Read again each time: another process may have signed since, and crashed.
+        # Read the file each time, because another process may have signed a head in between, and crashed.
         statements = self._read_statements()
         abandoned = self._find_abandoned(statements, previous)
         head = SignedHead(
@@ -90,13 +92,13 @@ class HeadSigner:
         )
         head_bytes = head.encode()
         self._note_statement(head_bytes, len(statements) if abandoned else 0)
-        # If the batch fails from here on, the next one finds this head in the file.
+        # If the batch fails from here on, the next batch finds this head in the file.
         signature = key.sign(head_bytes, HEAD_NAMESPACE).encode("ascii")
         announce_step(Step.HEAD_SIGNED)
         return HeadFiles(head_bytes, signature)
 
     def _read_statements(self) -> list[bytes]:
-        """Return the lines of the noted heads, oldest first; raises StorageError."""
+        """Return the noted heads, one line each, oldest first; raises StorageError if the file cannot be read."""
         try:
             return read_regular_file(self._statements_path).splitlines(keepends=True)
         except FileNotFoundError:
@@ -105,9 +107,9 @@ class HeadSigner:
             raise self._unusable_statements_error(error) from None
 
     def _find_abandoned(self, statements: list[bytes], newest_head: StoredHead | None) -> tuple[str, ...]:
-        """Return the digests of the noted heads that are not in the journal, and of those that they name.
+        """Return the digests of the noted heads that never took effect, and of the abandoned heads that they name.
 
-        ``newest_head`` is the newest head in the journal, mostly the only one that is noted.
+        ``newest_head`` is the newest head in the journal.  Usually no other head is noted.
         """
         abandoned: dict[str, None] = {}
         for line in statements:
@@ -116,19 +118,21 @@ class HeadSigner:
             try:
                 head = parse_signed_head(line)
             except ValueError:
-                # The line was cut by a crash, so that the head was never signed.
+                # A crash cut the line, so this head was never signed.
                 continue
             if not self._history.accounts_for_head(line):
                 abandoned |= dict.fromkeys((*head.abandoned, compute_sha256(line)))
         return tuple(abandoned)
 
     def _note_statement(self, head_bytes: bytes, statement_count: int) -> None:
-        """Write a head durably before it is signed, behind the ``statement_count`` heads that are noted.
+        """Write a head durably to the file of noted heads, before the head is signed.
 
-        Raises StorageError.
+        ``statement_count`` is the number of noted heads that must stay in the file; with 0, the new head replaces
+        all of them.  Raises StorageError if the file cannot be written.
         """
         if statement_count > _MAX_STATEMENTS:
-            # The new head names all of them. A service that fails for days would fill the disk otherwise.
+            # Replace the noted heads, all of which the new head names: otherwise a service that fails for days
+            # would fill the disk.
             new_path = self._statements_path.with_name(f"{_STATEMENTS_FILE}.new")
             self._write_statement(new_path, head_bytes, os.O_TRUNC)
             try:
@@ -137,17 +141,17 @@ class HeadSigner:
             except OSError as error:
                 raise self._unusable_statements_error(error) from None
         elif statement_count:
-            # A crash may have cut the last line of the file.
+            # Begin with a line feed, because a crash may have cut the last line of the file.
             self._write_statement(self._statements_path, b"\n" + head_bytes, os.O_APPEND)
         else:
             self._write_statement(self._statements_path, head_bytes, os.O_TRUNC)
 
     def _write_statement(self, path: Path, data: bytes, flag: int) -> None:
-        """Write ``data`` durably to ``path``, with ``O_TRUNC`` or ``O_APPEND``; raises StorageError."""
+        """Write ``data`` durably to ``path``; ``flag`` is O_TRUNC or O_APPEND.  Raises StorageError."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | flag
         is_new_file = not is_there(path, follow_links=False)
         try:
-            # Buffered, so that a full disk raises instead of cutting what is signed next.
+            # With a buffer, a full disk raises an error; without, only a part of the head could be written.
             with open(os.open(path, flags, 0o600), "wb") as statements_file:
                 statements_file.write(data)
                 statements_file.flush()
@@ -158,7 +162,7 @@ class HeadSigner:
             raise self._unusable_statements_error(error) from None
 
     def _unusable_statements_error(self, error: OSError) -> StorageError:
-        """Return the error for a file of statements that cannot be read or written."""
+        """Return the error for a file of noted heads that cannot be read or written."""
         return StorageError(
             "Cannot use {path} ({reason}). Nothing was recorded. Check the disk and the permissions of this file.",
             path=self._statements_path,

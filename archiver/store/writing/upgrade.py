@@ -1,4 +1,4 @@
-"""Move an archive of format 1 to format 2; nothing that it holds is rewritten."""
+"""Move an archive from the old journal format 1 to format 2, without rewriting any earlier event."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _SALT_BYTES = 16
 
 
 def upgrade(archive: Archive, lock_timeout: float) -> int | None:
-    """Move the archive to the format of this release in one batch; return the number of the event that states it.
+    """Move the archive to the format of this release, in one batch; return the number of the event for the format.
 
-    None if the archive has this format already.  After a crash, either the whole batch counts or nothing of it,
-    and a repeated call completes the work.
+    Returns None if the archive has this format already.  After a crash, either all events of the batch count or
+    none of them does, and a repeated call completes the work.
 
     Raises Busy if the service runs or the archive stays locked for ``lock_timeout`` seconds, ConfigError for a
     newer format, JournalDamaged for a damaged journal, StorageError if the key cannot sign or the disk cannot be
@@ -42,15 +42,16 @@ def upgrade(archive: Archive, lock_timeout: float) -> int | None:
             format_seq = writer.write_batch(drafts, head_rule=HeadRule.REQUIRED)[0].seq
         else:
             archive.check_writable()
-        # Also after a crash between the batch and this step.
+        # Also done if nothing was drafted: a crash may have prevented this step after the batch.
         keys.write_signers(archive.keys_folder, archive.journalled_signers())
         return format_seq
 
 
 def draft_upgrade(archive: Archive) -> list[Draft]:
-    """Return the events that move the archive to the format of this release; none if it has this format.
+    """Return drafts of the events that move the archive to the format of this release.
 
-    The caller holds the writer's lock, writes all of them in one batch, and installs the journalled list of keys.
+    Returns an empty list if the archive has this format already.  The caller holds the writer's lock, writes all
+    drafts in one batch, and installs the journalled list of keys.
     """
     if not 0 < archive.format_number() < FORMAT:
         return []
@@ -62,9 +63,10 @@ def draft_upgrade(archive: Archive) -> list[Draft]:
 
 
 def _count_earlier_events(archive: Archive) -> Iterator[tuple[str, EarlierEventsCounted]]:
-    """Yield each filing, as in refs, with the count and a salted digest of its events, in the order of the names.
+    """Yield each filing, as named in refs, with the count and a salted digest of its events, ordered by name.
 
-    These events belong to no chain, so that a package can only state their completeness through this.
+    Events of format 1 belong to no chain, so an inspection package needs these figures to show that it contains
+    all of them.
     """
     salts: dict[str, bytes] = {}
     digests: dict[str, hashlib._Hash] = {}

@@ -1,4 +1,4 @@
-"""Write to the archive: events, and versions with an event each, either completely and durably or not at all."""
+"""Write events, and versions with one event each, to the archive: completely and durably, or not at all."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ from archiver.store.writing.head_signing import CoveredEvents, HeadFiles
 if TYPE_CHECKING:
     from archiver.store.archive import Archive
 
-#: A larger batch is not faster, and a crash loses more work.
+#: A larger batch is not faster, and a crash would lose more work.
 MAX_BATCH_VERSIONS = 64
 _ATTRIBUTES = b"materials/** filter=lfs diff=lfs merge=lfs -text\n"
 
 
 class HeadRule(Enum):
-    """Which key signs the head of a batch."""
+    """The choice of the key that signs the head of a batch."""
 
     #: The key in use. Without a usable one the batch is written unsigned, and the next head covers it.
     IF_POSSIBLE = "if possible"
     #: The key in use. Without a usable one nothing is written.
     REQUIRED = "required"
-    #: The prepared key, because the one in use is lost. Without a usable one nothing is written.
+    #: The prepared key, because the key in use is lost. Without a usable one nothing is written.
     NEXT_KEY = "next key"
 
 
@@ -79,18 +79,18 @@ class Writer:
         head_rule: HeadRule = HeadRule.IF_POSSIBLE,
         check_stop: Callable[[], None] = lambda: None,
     ) -> list[Event]:
-        """Write versions and events together: one import, one signed head, one transaction of refs.
+        """Write versions and events together: in one pack, with one signed head and one transaction of refs.
 
-        A batch is not waited for: the caller passes what it has, at most :data:`MAX_BATCH_VERSIONS` versions.  Two
-        versions of one submission are in their order.  The caller has published the content objects.
-        ``recovered`` are moves of refs that did not agree with the journal, which the first draft explains; they
-        are not checked by the guard's rules.  ``check_stop`` is called for each changed file of a version, and may
-        raise to give the batch up: nothing is written then.
+        The caller passes the drafts that it has, with at most :data:`MAX_BATCH_VERSIONS` versions, and does not
+        wait for more.  Versions of the same submission are in the order of their numbers.  The caller has
+        published the content objects.  ``recovered`` has moves of refs that contradicted the journal; the first
+        draft explains them, and no ref is checked by the guard's rules then.  ``check_stop`` is called for each
+        changed file of a version, and may raise to abandon the batch: nothing is written then.
 
         Returns the events, in the order of the drafts, when all of them are durable.  After a crash, either all
         events of a batch count, or none of them does.  Raises UsageError for an event that could not be read
-        back, ConfigError for an archive of another format, StorageError if git fails, or if the key cannot sign
-        what has to be signed; nothing is written then.
+        back, ConfigError for an archive of another format, StorageError if git fails, or if a required head
+        cannot be signed; nothing is written then.
         """
         if not drafts:
             return []
@@ -120,7 +120,8 @@ class Writer:
     def _signers_in_force(self, drafts: Sequence[Draft | VersionDraft], head_rule: HeadRule) -> bytes:
         """Return the text of ``allowed_signers`` whose last key signs the head of a batch.
 
-        It is the one in the journal, but for the first batch and for a lost key, which bring their own.
+        This is the text in the journal.  But the first batch of an archive, and a batch that replaces a lost key,
+        bring the text as an attachment.  Returns empty bytes if no draft has this attachment.
         """
         if head_rule is not HeadRule.NEXT_KEY and self._archive.index.key_commit:
             return self._archive.journalled_signers()
@@ -139,7 +140,10 @@ class Writer:
         batch: EventBatch,
         head: _HeadToSign | None,
     ) -> None:
-        """Write the commit of a draft's event, and its signed tag, if any."""
+        """Write the commit of a draft's event, and the draft's signed tag, if any; add the event to ``batch``.
+
+        ``recovered_refs`` has object ids of further refs that the event moves.
+        """
         refs = dict(recovered_refs)
         if draft.tag is not None:
             body = _tag_body(draft.tag.name, draft.tag.commit, draft.tag.text, batch.seconds)
@@ -157,7 +161,10 @@ class Writer:
         head: _HeadToSign | None,
         check_stop: Callable[[], None],
     ) -> None:
-        """Write commit, tag and capture event of a version; ``lines`` takes its list of changes."""
+        """Write the commit, the tag and the capture event of a version; add the event to ``batch``.
+
+        ``lines`` is an empty file for the list of changes, which the caller closes after the batch is written.
+        """
         from archiver.store.events.capture_events import VersionCaptured
 
         submission, totals = draft.submission, draft.totals
@@ -197,7 +204,7 @@ class Writer:
     ) -> Event:
         """Write the commit of the batch's next event; return the event, to which no ref points yet.
 
-        ``refs`` are the refs that the event moves, with their new object ids.  ``head`` is given with the last
+        ``refs`` has the new object ids of the refs that the event moves.  ``head`` is None for all but the last
         event of the batch.
         """
         attachments = {name: _measured(name, file) for name, file in draft.attachments.items()}
@@ -221,7 +228,7 @@ class Writer:
         return event._replace(commit=commit)
 
     def _sign_head(self, batch: EventBatch, last: PreparedEvent, head: _HeadToSign) -> HeadFiles | None:
-        """Return the signed head of the batch; None if no key is usable and the head is not required."""
+        """Sign and return the head of the batch; None if no key is usable and the head is not required."""
         events = [*batch.events, last.event]
         first_event = self._archive.journal.first_event() or events[0]
         covered = CoveredEvents(f"sha256:{first_event.sha256}", events[0].seq, last.event, batch.chain_heads)
@@ -232,14 +239,14 @@ class Writer:
         except StorageError:
             if head.rule is not HeadRule.IF_POSSIBLE:
                 raise
-            # Capturing goes on: status reports that events are not signed, and the next head covers them.
+            # Capturing goes on: ``archiver status`` reports the unsigned events, and the next head covers them.
             return None
 
     def _move(self, batch: EventBatch, deletions: Sequence[RefUpdate] = (), *, guarded: bool = True) -> None:
-        """Move the journal to the last event of the batch, and then the refs that its events name.
+        """Move the journal to the last event of the batch, and then the refs that the events name.
 
-        Returns when that is durable, and the index has the events.  ``deletions`` come last.  With ``guarded``,
-        deletions and moves back are refused.
+        ``deletions`` are refs to be deleted after that.  With ``guarded``, deletions and moves back are refused.
+        Returns when all moves are durable, and the index has the events.
         """
         # The journal moves first: from then on the events count, and recovery after a crash moves the other refs.
         before = self._archive.repository.resolve(JOURNAL) or ZERO
@@ -251,14 +258,14 @@ class Writer:
 
 
 class _HeadToSign(NamedTuple):
-    """How the head of a batch is to be signed."""
+    """The instructions for signing the head of a batch."""
 
     signers: bytes  # the text of ``allowed_signers`` whose last key signs
     rule: HeadRule
 
 
 def _states_format(draft: Draft | VersionDraft) -> bool:
-    """Return True for the event that begins format 2 in an archive."""
+    """Return True for a draft of the event that begins format 2 in an archive."""
     return isinstance(draft, Draft) and draft.details.action in (Action.INIT, Action.FORMAT)
 
 
@@ -272,10 +279,10 @@ def _check_draft(draft: Draft) -> None:
 def _tree_files(
     parent: str | None, changes: Sequence[Change], check_stop: Callable[[], None]
 ) -> Iterator[tuple[bytes, bytes | None]]:
-    """Yield the tree paths in which a version's commit differs from ``parent``, with their bytes; None deletes.
+    """Yield the paths in which a version's tree differs from the tree of ``parent``, with the new bytes.
 
-    With ``parent`` None, the tree is empty at first, and gets its ``.gitattributes``.  ``check_stop`` is called
-    for each change, and may raise.
+    None in place of bytes deletes the path.  If ``parent`` is None, the tree is empty at first, and
+    ``.gitattributes`` is added.  ``check_stop`` is called for each change, and may raise.
     """
     # Deletions come first, because a file may have become a folder of the same name.
     for change in changes:
@@ -297,16 +304,16 @@ def _tree_name(path: bytes) -> bytes:
 
 
 def _tag_body(tag: str, commit: str, message: str, seconds: int) -> bytes:
-    """Return the bytes of a tag object; ``seconds`` is its time, in seconds since 1970."""
+    """Return the bytes of an unsigned tag object; ``seconds`` is the time of the tag, in seconds since 1970."""
     head = f"object {commit}\ntype commit\ntag {tag}\ntagger {IDENTITY} {seconds} +0000\n\n"
     return (head + message).encode("utf-8")
 
 
 def _measured(name: str, file: IO[bytes]) -> Attachment:
-    """Return name, SHA-256 and size of an attachment; the file's position is at its start afterwards."""
+    """Return the name, the SHA-256 and the size of an attachment; leave the file's position at the start."""
     file.seek(0)
     digest = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]
-    # Hashing does not move the position of a file in memory, so that the size is not there yet.
+    # Move to the end to learn the size: hashing does not move the position of a file in memory.
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     return Attachment(name, digest.hexdigest(), size)
