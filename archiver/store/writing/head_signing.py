@@ -42,9 +42,9 @@ class CoveredEvents(NamedTuple):
     """The events that the next signed head covers."""
 
     #: The digest of the archive's first event, ``sha256:<hex>``.
-    archive: str
+    first_event_digest: str
     #: The number of the first event of the batch.
-    batch: int
+    first_batch_seq: int
     newest: Event
     chain_heads: ChainHeads
 
@@ -58,7 +58,7 @@ class HeadSigner:
         self._keys_folder = keys_folder
         self._statements_path = spool_folder / _STATEMENTS_FILE
 
-    def sign(self, events: CoveredEvents, signers: bytes, *, with_next_key: bool = False) -> HeadFiles:
+    def sign(self, covered: CoveredEvents, signers: bytes, *, with_next_key: bool = False) -> HeadFiles:
         """Create, note and sign the next head; return it with the signature, which was verified.
 
         ``signers`` is the text of ``allowed_signers`` in the journal; with ``with_next_key``, it is the text that
@@ -77,15 +77,15 @@ class HeadSigner:
         statements = self._read_statements()
         abandoned = self._find_abandoned(statements, previous)
         head = SignedHead(
-            archive=events.archive,
+            archive=covered.first_event_digest,
             format=FORMAT,
             # Events that were written without a usable key are covered by the next head.
-            first=self._history.first_seq_after(previous) or events.batch,
-            batch=events.batch,
-            last=events.newest.seq,
-            event=name_algorithm("sha256", events.newest.sha256),
-            chain_heads=events.chain_heads.compute_digest(),
-            chains=len(events.chain_heads),
+            first=self._history.first_seq_after(previous) or covered.first_batch_seq,
+            batch=covered.first_batch_seq,
+            last=covered.newest.seq,
+            event=name_algorithm("sha256", covered.newest.sha256),
+            chain_heads=covered.chain_heads.compute_digest(),
+            chains=len(covered.chain_heads),
             key=key.fingerprint,
             previous_head=GENESIS if previous is None else compute_sha256(previous.data),
             abandoned=abandoned,
