@@ -52,10 +52,10 @@ def rebuild_history(bucket: Bucket, root: Path) -> None:
         shutil.rmtree(unfinished_path, ignore_errors=True)
         check_filesystem(unfinished_path, root)
         permissions.restrict_to_owner(root)
-        repository = Repository.begin(unfinished_path)
+        repository = Repository.create_without_hooks(unfinished_path)
         try:
             repository.set_refs(_fetch_all_bundles(bucket, repository, root))
-            repository.arm()
+            repository.install_hooks()
         finally:
             repository.close()
         # Crash window: the rename is the last step, so an existing archive.git is always complete.
@@ -135,7 +135,7 @@ def _fetch_bundle(bucket: Bucket, repository: Repository, root: Path, version: O
             for chunk in bucket.download(version.key, version.version_id):
                 bundle_file.write(chunk)
             bundle_file.flush()
-            return repository.take_in(Path(bundle_file.name))
+            return repository.add_bundle(Path(bundle_file.name))
         except BucketProblem:  # a StorageError that is no sign of damage
             raise
         except (ObjectMissing, StorageError):

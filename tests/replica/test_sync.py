@@ -364,10 +364,10 @@ def test_history_goes_no_further_than_the_content_that_was_sent(site: Site, tmp_
     archive = site.open()
     events = list(archive.journal.events_since(None))
     middle = next(event for event in events if event.object == "推荐/首次/v1")
-    fresh = Repository.begin(tmp_path / "fresh.git")
+    fresh = Repository.create_without_hooks(tmp_path / "fresh.git")
     with write_bundle(archive, None, middle.commit) as (span, path, _):
         assert (span.first_seq, span.last_seq, span.head_commit) == (1, middle.seq, middle.commit)
-        assert set(fresh.take_in(path)) == {
+        assert set(fresh.add_bundle(path)) == {
             "refs/heads/journal",
             "refs/heads/filings/推荐/首次",
             "refs/tags/推荐/首次/v1",
@@ -375,7 +375,7 @@ def test_history_goes_no_further_than_the_content_that_was_sent(site: Site, tmp_
         assert b"event.json" in fresh.names_in(middle.commit)
     with write_bundle(archive, middle.commit, events[-1].commit) as (span, path, _):
         assert (span.first_seq, span.last_seq) == (middle.seq + 1, events[-1].seq)
-        assert set(fresh.take_in(path)) >= {"refs/heads/journal", "refs/tags/推荐/首次/v3"}
+        assert set(fresh.add_bundle(path)) >= {"refs/heads/journal", "refs/tags/推荐/首次/v3"}
     fresh.close()
     archive.close()
 

@@ -367,13 +367,13 @@ def test_after_a_version_whose_event_cannot_be_read_the_next_one_is_whole(site: 
 def _check_bundles(site: Site, tmp_path: Path) -> None:
     """What goes to the bucket is whole: nobody can ask it for the version that is in no event."""
     commits = site.git("rev-list", "--reverse", "journal").stdout.split()
-    repository = Repository.begin(tmp_path / "back.git")
+    repository = Repository.create_without_hooks(tmp_path / "back.git")
     archive = site.open()
     try:
         refs: dict[str, str] = {}
         for since, until in ((None, commits[2]), (commits[2], commits[-1])):
             with write_bundle(archive, since, until) as (_, path, _):
-                refs |= repository.take_in(path)
+                refs |= repository.add_bundle(path)
         repository.set_refs(refs)
         assert repository.resolve("refs/tags/f/s/v4") == archive.repository.resolve("refs/tags/f/s/v4")
         assert repository.fsck() == []

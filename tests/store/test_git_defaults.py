@@ -130,7 +130,7 @@ def test_a_repository_of_another_format_is_refused_and_removed(
 def test_no_half_made_repository_stays(tmp_path: Path, change: str, monkeypatch: pytest.MonkeyPatch) -> None:
     git_three.change_what_is_made(tmp_path / "bin", change, monkeypatch)
     with pytest.raises(StorageError):
-        Repository.begin(tmp_path / "archive.git")
+        Repository.create_without_hooks(tmp_path / "archive.git")
     assert os.listdir(tmp_path) == ["bin"]
 
 

@@ -154,7 +154,7 @@ def as_before(site: Site) -> None:
     """The settings as the release before wrote them."""
     text = hooks.CONFIG.replace("[lfs]\n\tpruneverifyremotealways = true\n", "")
     text = text[: text.index("[hook")].replace("logAllRefUpdates = false", "logAllRefUpdates = always")
-    assert hashlib.sha256(text.encode()).hexdigest() in hooks._EARLIER["config"]
+    assert hashlib.sha256(text.encode()).hexdigest() in hooks._EARLIER_DIGESTS["config"]
     (site.repository / "config").write_text(text)
 
 

@@ -109,7 +109,7 @@ def _prepare_clone(root: Path) -> None:
     """
     repository_path = root / "archive.git"
     # Replace the clone's settings before the first git command: git obeys them, and they may be harmful.
-    Repository(repository_path).arm()
+    Repository(repository_path).install_hooks()
     _make_read_only(repository_path / "lfs" / "objects")
     shutil.rmtree(repository_path / "lfs" / "tmp", ignore_errors=True)
     permissions.set_access_for_group(root, None)

@@ -24,12 +24,12 @@ class CatFile:
     def __init__(self, process: GitProcess, patience_seconds: float) -> None:
         """Use the running ``git cat-file``; wait at most ``patience_seconds`` for each part of an answer."""
         self._process = process
-        self._patience = patience_seconds
+        self._patience_seconds = patience_seconds
         self._descriptor: int = process.stdout.fileno()
         self._buffer = bytearray()
 
-    def ask(self, specs: Iterable[str]) -> None:
-        """Request objects by names such as ``commit:path``; the caller then calls :meth:`answer` once for each.
+    def request(self, specs: Iterable[str]) -> None:
+        """Request objects by names such as ``commit:path``; the caller then reads each with :meth:`read_object`.
 
         The names may have a few kilobytes in total: git stops reading requests while nobody reads the answers, and
         both sides would wait for each other.  Raises GitEnded if git no longer reads.
@@ -41,34 +41,34 @@ class CatFile:
         except BrokenPipeError:
             raise GitEnded from None
 
-    def answer(self) -> tuple[str, str, bytes]:
+    def read_object(self) -> tuple[str, str, bytes]:
         """Return the object id, the type and the bytes of the next requested object.
 
         Raises KeyError if git finds no such object, GitEnded if git has ended, GitHangs if git does not answer in
         time.
         """
         while (end := self._buffer.find(b"\n")) < 0:
-            self._fill()
-        line = self._take(end + 1).decode("utf-8", "replace")
+            self._fill_buffer()
+        header_line = self._take_bytes(end + 1).decode("utf-8", "replace")
         # An object begins with a line of id, type and size.  Otherwise the line is "<name> missing", for example.
-        header = line.split()
+        header = header_line.split()
         if len(header) != 3 or not header[2].isdigit():
-            raise KeyError(line)
-        size = int(header[2])
+            raise KeyError(header_line)
+        oid, kind, size = header[0], header[1], int(header[2])
         # A line feed follows the bytes of the object.
         while len(self._buffer) <= size:
-            self._fill()
-        return header[0], header[1], self._take(size + 1)[:-1]
+            self._fill_buffer()
+        return oid, kind, self._take_bytes(size + 1)[:-1]
 
-    def _take(self, count: int) -> bytes:
+    def _take_bytes(self, count: int) -> bytes:
         """Remove and return the first ``count`` bytes of the buffer."""
         data = bytes(memoryview(self._buffer)[:count])
         del self._buffer[:count]
         return data
 
-    def _fill(self) -> None:
+    def _fill_buffer(self) -> None:
         """Wait for more bytes from git, and append them to the buffer; raises GitEnded or GitHangs."""
-        if not select.select([self._descriptor], [], [], self._patience)[0]:
+        if not select.select([self._descriptor], [], [], self._patience_seconds)[0]:
             raise GitHangs
         data = os.read(self._descriptor, _READ_BYTES)
         if not data:

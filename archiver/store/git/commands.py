@@ -36,14 +36,14 @@ HANGS = b"it did not answer and was ended"
 _READING_COMMANDS = frozenset({"cat-file", "diff-tree", "for-each-ref", "merge-base", "rev-list"})
 
 #: Switches off the settings of the system and of the user.
-_NO_OTHER_SETTINGS = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
+_NO_OUTER_SETTINGS = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
 #: Keeps git from contacting another server: to fetch a missing object, git would run a program that the settings
 #: of the repository name.
-_SILENT = {"GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1"}
+_NO_NETWORK = {"GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1"}
 #: The environment of every git that runs in the private directory.
 _OWN_ENVIRONMENT = {
-    **_NO_OTHER_SETTINGS,
-    **_SILENT,
+    **_NO_OUTER_SETTINGS,
+    **_NO_NETWORK,
     "GIT_OBJECT_DIRECTORY": OBJECT_DIRECTORY,
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_OPTIONAL_LOCKS": "0",
@@ -93,26 +93,26 @@ class GitCommands:
         self._directory.close()
 
     @cached_property
-    def _git(self) -> Any:
+    def _gitpython(self) -> Any:
         """Return GitPython's interface, created at the first use because importing GitPython runs git.
 
         Raises ConfigError if git is not installed.
         """
         # The git that runs during the import would obey the user's settings, and the import would fail if those
         # are broken.
-        os.environ.update(_NO_OTHER_SETTINGS)
+        os.environ.update(_NO_OUTER_SETTINGS)
         # The same git belongs to our session, unlike every other git process, so Ctrl-C would kill it and the
         # import would report that git is missing.  Block SIGINT in this process, and so in its children, until the
         # import is done.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        previous_mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             import git
         except ImportError:  # GitPython cannot be imported if git is not installed.
             raise _missing_git_error() from None
         finally:
-            for name in _NO_OTHER_SETTINGS:
+            for name in _NO_OUTER_SETTINGS:
                 del os.environ[name]
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            signal.pthread_sigmask(signal.SIG_SETMASK, previous_mask)
         interface = git.cmd.Git()
         # Not passed to the constructor, which would expand variables in the path of a folder named "$HOME".
         interface._working_dir = os.fspath(self.path)
@@ -129,10 +129,10 @@ class GitCommands:
 
         Raises StorageError if the command fails, takes too long, or cannot be started.
         """
-        status, written, err = self.attempt(*arguments, stdin=stdin, out=out, is_long=is_long)
+        status, output, error_output = self.attempt(*arguments, stdin=stdin, out=out, is_long=is_long)
         if status != 0:
-            raise self.failed(_command_of(arguments), err)
-        return written
+            raise self.failed(_command_name(arguments), error_output)
+        return output
 
     def attempt(
         self,
@@ -153,12 +153,12 @@ class GitCommands:
             if out is not None:
                 return self._stream(process, stdin or b"", out)
             timeout = None if is_long else self.patience_seconds
-            written, err = process.popen.communicate(stdin or b"", timeout=timeout)
+            output, error_output = process.popen.communicate(stdin or b"", timeout=timeout)
         except subprocess.TimeoutExpired:
             return -1, b"", HANGS
         finally:
             process.end()
-        return process.popen.returncode, written, err
+        return process.popen.returncode, output, error_output
 
     def _stream(self, process: GitProcess, stdin: bytes, out: IO[bytes]) -> tuple[int, bytes, bytes]:
         """Write ``stdin`` to a process and copy its output to ``out``; return the same values as :meth:`attempt`.
@@ -170,18 +170,18 @@ class GitCommands:
         process.stdin.write(stdin)
         process.stdin.close()
         shutil.copyfileobj(process.stdout, out, _COPY_BYTES)
-        err = process.stderr.read()
-        return process.popen.wait(), b"", err
+        error_output = process.stderr.read()
+        return process.popen.wait(), b"", error_output
 
     def start(self, *arguments: str) -> GitProcess:
         """Start a git command with pipes to and from it; return the process, which the caller ends.
 
         Raises StorageError if git cannot be started, ConfigError if git is not installed.
         """
-        command_line = self._command(arguments)
-        if _command_of(arguments) in _READING_COMMANDS:
+        command_line = self._build_command_line(arguments)
+        if _command_name(arguments) in _READING_COMMANDS:
             return self._start_reading(command_line)
-        interface = self._git
+        interface = self._gitpython
         from git.exc import GitCommandNotFound
 
         try:
@@ -194,7 +194,7 @@ class GitCommands:
                 start_new_session=True,
             )
         except GitCommandNotFound as error:
-            raise self.failed(_command_of(arguments), str(error).encode()) from None
+            raise self.failed(_command_name(arguments), str(error).encode()) from None
         return GitProcess(handle.proc, handle)
 
     def _start_reading(self, command_line: list[str]) -> GitProcess:
@@ -214,10 +214,10 @@ class GitCommands:
             if isinstance(error, FileNotFoundError) and error.filename == command_line[0]:
                 raise _missing_git_error() from None
             # The command follows "git" and the option --git-dir.
-            raise self.failed(_command_of(command_line[2:]), str(error).encode()) from None
+            raise self.failed(_command_name(command_line[2:]), str(error).encode()) from None
         return GitProcess(popen)
 
-    def _command(self, arguments: Iterable[str]) -> list[str]:
+    def _build_command_line(self, arguments: Iterable[str]) -> list[str]:
         """Return the complete command line; raises StorageError if the private directory cannot be created."""
         directory = self._directory.path() if self._has_repository else os.fspath(self.path)
         return ["git", f"--git-dir={directory}", *arguments]
@@ -229,10 +229,10 @@ class GitCommands:
         person's git obeys the settings of the system and of the user.  Returns None if no file contains the
         setting.  Also returns None if git cannot read one of the files, because git then runs no command at all.
         """
-        answer = self._ask_outer_git("config", "--null", "--show-origin", "--type=path", "--get", name)
-        if answer is None:
+        output = self._run_outer_git("config", "--null", "--show-origin", "--type=path", "--get", name)
+        if output is None:
             return None
-        origin, value = os.fsdecode(answer).split("\0")[:2]
+        origin, value = os.fsdecode(output).split("\0")[:2]
         return OuterSetting(value, origin.removeprefix("file:"))
 
     def outer_hooks(self, event: str) -> list[str]:
@@ -240,13 +240,13 @@ class GitCommands:
 
         Returns an empty list for a git before 2.55, which has no such hooks, and if git fails.
         """
-        answer = self._ask_outer_git("hook", "list", event)
-        return [] if answer is None else os.fsdecode(answer).split("\n")
+        output = self._run_outer_git("hook", "list", event)
+        return [] if output is None else os.fsdecode(output).split("\n")
 
-    def _ask_outer_git(self, *arguments: str) -> bytes | None:
+    def _run_outer_git(self, *arguments: str) -> bytes | None:
         """Run git with the settings of the system and the user; return the output, None if git fails or hangs."""
         try:
-            done = subprocess.run(
+            result = subprocess.run(
                 ["git", f"--git-dir={os.fspath(self.path)}", *arguments],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -256,7 +256,7 @@ class GitCommands:
         except subprocess.TimeoutExpired:
             # The settings may include a file that git waits for, such as a pipe.
             return None
-        return done.stdout if done.returncode == 0 else None
+        return result.stdout if result.returncode == 0 else None
 
     def failed(self, command: str, stderr: bytes) -> StorageError:
         """Return the error for a failed git command; ``stderr`` is the reason that the message states."""
@@ -270,10 +270,11 @@ class GitCommands:
 
 
 def _missing_git_error() -> ConfigError:
+    """Return the error for a missing ``git`` program."""
     return ConfigError("git is not installed or not in PATH. Nothing was changed. Install git 2.39 or later.")
 
 
-def _command_of(arguments: Sequence[str]) -> str:
+def _command_name(arguments: Sequence[str]) -> str:
     """Return the name of the git command, which follows any pairs of ``-c`` and ``key=value``."""
-    settings = 2 * arguments.count("-c")
-    return arguments[settings]
+    setting_arguments = 2 * arguments.count("-c")
+    return arguments[setting_arguments]

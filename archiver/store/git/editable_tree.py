@@ -97,6 +97,6 @@ class _Folder:
 
 
 def _sort_key(entry: tuple[bytes, tuple[bytes, bytes]]) -> bytes:
-    # Git compares the name of a folder as if it ended with a slash.
+    """Return the bytes by which git sorts an entry: the name, for a folder with a slash at the end."""
     name, (mode, _) = entry
     return name + b"/" if mode == _FOLDER_MODE else name

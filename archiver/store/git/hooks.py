@@ -107,7 +107,7 @@ HOOKS = {"reference-transaction": _REFERENCE_TRANSACTION, "pre-receive": _PRE_RE
 
 #: SHA-256 of the texts that earlier releases wrote, which are as safe to run as the present ones.  When a text
 #: above is changed, the digest of the old text must be added here.
-_EARLIER = {
+_EARLIER_DIGESTS = {
     "config": {
         "c01f266616fe81536fe00f12b1b420c30ea8c4b6ab9cae704c0c3666c4df505b",
         "cb1a3c0045e44409f232d908ca93f99cfc50833ac8d6f13018ddbe725a8a375c",
@@ -128,7 +128,7 @@ _REDIRECTIONS = (
 )
 _HOOK_NAME = re.compile(r"[a-z0-9-]+")
 #: Our files have at most two kilobytes; a longer file is refused instead of being read as a whole.
-_LONGEST_BYTES = 1 << 16
+_MAX_FILE_BYTES = 1 << 16
 
 #: The reasons why a file differs from what this release writes.
 EARLIER, GIT_LFS, MISSING = "earlier release", "git-lfs", "missing"
@@ -164,7 +164,7 @@ def deviations(repository: Path) -> list[Deviation]:
 
     Reads a few small files and starts no process, so this is fast.  Raises StorageError if a file cannot be read.
     """
-    return [each for each in _compared(repository) if each is not None]
+    return [deviation for deviation in _compare_files(repository) if deviation is not None]
 
 
 def is_config_foreign(repository: Path) -> bool:
@@ -172,7 +172,7 @@ def is_config_foreign(repository: Path) -> bool:
 
     Raises StorageError if the file cannot be read.
     """
-    deviation = _of_config(repository)
+    deviation = _compare_config(repository)
     return deviation is not None and deviation.reason == FOREIGN
 
 
@@ -199,42 +199,42 @@ def put(repository: Path, name: str) -> None:
     """
     target = repository / name
     target.parent.mkdir(exist_ok=True)
-    aside = target.with_name(f"{target.name}.archiver-new")
+    new_path = target.with_name(f"{target.name}.archiver-new")
     # Left by a crash.
-    aside.unlink(missing_ok=True)
+    new_path.unlink(missing_ok=True)
     mode = 0o777 if name.startswith("hooks/") else 0o666
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    descriptor = os.open(new_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     with open(descriptor, "wb") as stream:
         stream.write(texts()[name].encode("ascii"))
         stream.flush()
         os.fsync(descriptor)
-    os.rename(aside, target)
+    os.rename(new_path, target)
 
 
-def _compared(repository: Path) -> Iterator[Deviation | None]:
+def _compare_files(repository: Path) -> Iterator[Deviation | None]:
     """Yield the result of each comparison: a deviation, or None for a correct file."""
-    yield _of_config(repository)
-    yield _of_head(repository)
+    yield _compare_config(repository)
+    yield _compare_head(repository)
     for name in redirections(repository):
-        yield _foreign(repository, name)
+        yield _describe_forbidden_file(repository, name)
     try:
-        hooks = os.lstat(repository / "hooks")
+        folder_status = os.lstat(repository / "hooks")
     except FileNotFoundError:
-        names = []
+        hook_names = []
     else:
         # A link, for example, could lead to any hooks.
-        if not stat.S_ISDIR(hooks.st_mode):
+        if not stat.S_ISDIR(folder_status.st_mode):
             yield Deviation("hooks", FOREIGN)
             return
-        names = _listed(repository / "hooks")
-    for name in HOOKS:
-        yield _of_our_hook(repository, name)
-    for name in names:
-        if name not in HOOKS and is_hook_name(name):
-            yield _of_other_hook(repository, name)
+        hook_names = _list_names(repository / "hooks")
+    for hook_name in HOOKS:
+        yield _compare_our_hook(repository, hook_name)
+    for hook_name in hook_names:
+        if hook_name not in HOOKS and is_hook_name(hook_name):
+            yield _classify_other_hook(repository, hook_name)
 
 
-def _of_config(repository: Path) -> Deviation | None:
+def _compare_config(repository: Path) -> Deviation | None:
     """Compare ``config`` with the texts of this and earlier releases, with and without additions of git-lfs."""
     try:
         text = read_plain(repository / "config")
@@ -244,16 +244,17 @@ def _of_config(repository: Path) -> Deviation | None:
         return Deviation("config", MISSING)
     if text == CONFIG.encode():
         return None
-    digest = _sha256(text)
-    ours = {_sha256(CONFIG.encode()), *_EARLIER["config"]}
-    if digest in ours:
+    digest = _compute_sha256(text)
+    our_digests = {_compute_sha256(CONFIG.encode()), *_EARLIER_DIGESTS["config"]}
+    if digest in our_digests:
         return Deviation("config", EARLIER, digest)
-    if any(text.endswith(added) and _sha256(text.removesuffix(added)) in ours for added in lfs_additions.SETTINGS):
-        return Deviation("config", GIT_LFS, digest)
+    for addition in lfs_additions.SETTINGS:
+        if text.endswith(addition) and _compute_sha256(text.removesuffix(addition)) in our_digests:
+            return Deviation("config", GIT_LFS, digest)
     return Deviation("config", FOREIGN, digest)
 
 
-def _of_head(repository: Path) -> Deviation | None:
+def _compare_head(repository: Path) -> Deviation | None:
     """Compare ``HEAD``; another text counts as altered, not foreign, because it cannot make git run anything."""
     try:
         text = read_plain(repository / "HEAD")
@@ -261,10 +262,10 @@ def _of_head(repository: Path) -> Deviation | None:
         return Deviation("HEAD", FOREIGN)
     if text == HEAD.encode():
         return None
-    return Deviation("HEAD", MISSING) if text is None else Deviation("HEAD", ALTERED, _sha256(text))
+    return Deviation("HEAD", MISSING) if text is None else Deviation("HEAD", ALTERED, _compute_sha256(text))
 
 
-def _of_our_hook(repository: Path, hook: str) -> Deviation | None:
+def _compare_our_hook(repository: Path, hook: str) -> Deviation | None:
     """Compare the text and the mode of one of our hooks; ``hook`` is the file's name in the hooks folder."""
     name = f"hooks/{hook}"
     try:
@@ -273,15 +274,15 @@ def _of_our_hook(repository: Path, hook: str) -> Deviation | None:
         return Deviation(name, FOREIGN)
     if text is None:
         return Deviation(name, MISSING)
-    digest = _sha256(text)
+    digest = _compute_sha256(text)
     if text == HOOKS[hook].encode():
         # Not access(2): for root it succeeds if anybody may execute the file, even if its owner may not.
-        executable = os.stat(repository / name, follow_symlinks=False).st_mode & stat.S_IXUSR
-        return None if executable else Deviation(name, NOT_EXECUTABLE, digest)
-    return Deviation(name, EARLIER if digest in _EARLIER.get(name, ()) else FOREIGN, digest)
+        is_executable = os.stat(repository / name, follow_symlinks=False).st_mode & stat.S_IXUSR
+        return None if is_executable else Deviation(name, NOT_EXECUTABLE, digest)
+    return Deviation(name, EARLIER if digest in _EARLIER_DIGESTS.get(name, ()) else FOREIGN, digest)
 
 
-def _of_other_hook(repository: Path, hook: str) -> Deviation:
+def _classify_other_hook(repository: Path, hook: str) -> Deviation:
     """Return the deviation for a hook that is not ours, which is foreign unless git-lfs installed it."""
     try:
         text = read_plain(repository / "hooks" / hook)
@@ -290,17 +291,17 @@ def _of_other_hook(repository: Path, hook: str) -> Deviation:
     if text is None:
         return Deviation(f"hooks/{hook}", FOREIGN)
     return Deviation(
-        f"hooks/{hook}", GIT_LFS if text in lfs_additions.hook_texts(hook) else FOREIGN, _sha256(text)
+        f"hooks/{hook}", GIT_LFS if text in lfs_additions.hook_texts(hook) else FOREIGN, _compute_sha256(text)
     )
 
 
-def _foreign(repository: Path, name: str) -> Deviation:
+def _describe_forbidden_file(repository: Path, name: str) -> Deviation:
     """Return the deviation for ``name``, a file that must not exist in an archive."""
     try:
         text = read_plain(repository / name)
     except NotPlain:
         text = None
-    return Deviation(name, FOREIGN, "" if text is None else _sha256(text))
+    return Deviation(name, FOREIGN, "" if text is None else _compute_sha256(text))
 
 
 def read_plain(path: Path) -> bytes | None:
@@ -317,30 +318,30 @@ def read_plain(path: Path) -> bytes | None:
         # A link, a socket, or a file in place of the folder.
         if error.errno in (errno.ELOOP, errno.ENXIO, errno.ENOTDIR):
             raise NotPlain from None
-        raise _unreadable(path, error) from None
+        raise _unreadable_error(path, error) from None
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise NotPlain
         # One byte more than allowed shows that the file is too long.
-        text = os.read(descriptor, _LONGEST_BYTES + 1)
+        text = os.read(descriptor, _MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise _unreadable_error(path, error) from None
     finally:
         os.close(descriptor)
-    if len(text) > _LONGEST_BYTES:
+    if len(text) > _MAX_FILE_BYTES:
         raise NotPlain
     return text
 
 
-def _listed(folder: Path) -> list[str]:
+def _list_names(folder: Path) -> list[str]:
     """Return the sorted names in a folder; raises StorageError if it cannot be listed."""
     try:
         return sorted(os.listdir(folder))
     except OSError as error:
-        raise _unreadable(folder, error) from None
+        raise _unreadable_error(folder, error) from None
 
 
-def _unreadable(path: Path, error: OSError) -> StorageError:
+def _unreadable_error(path: Path, error: OSError) -> StorageError:
     """Return the error for a file or folder that cannot be compared."""
     return StorageError(
         "Cannot read {path} ({reason}). Nothing was changed. Check the disk and the permissions of the archive.",
@@ -349,5 +350,6 @@ def _unreadable(path: Path, error: OSError) -> StorageError:
     )
 
 
-def _sha256(text: bytes) -> str:
+def _compute_sha256(text: bytes) -> str:
+    """Return the hexadecimal SHA-256 of a file's text."""
     return hashlib.sha256(text).hexdigest()

@@ -22,12 +22,12 @@ def remove_leftovers(path: Path) -> None:
     Waits until such processes have ended.  Raises Busy if a git process still works in the repository after ten
     seconds, OSError if a file cannot be removed.
     """
-    _await_git(path)
-    for leftover in _leftovers(path):
+    _wait_for_git(path)
+    for leftover in _find_leftovers(path):
         leftover.unlink(missing_ok=True)
 
 
-def _leftovers(path: Path) -> Iterator[Path]:
+def _find_leftovers(path: Path) -> Iterator[Path]:
     """Yield the files that killed git processes leave in a repository; some of them keep git from writing."""
     yield from path.glob("*.lock")
     # git writes the packed refs here first, and fails as long as the file exists.
@@ -39,35 +39,35 @@ def _leftovers(path: Path) -> Iterator[Path]:
         yield from (Path(folder, name) for name in files if name.endswith(".lock"))
 
 
-def _await_git(path: Path) -> None:
+def _wait_for_git(path: Path) -> None:
     """Wait until no git process works in the repository; raises Busy after ten seconds.
 
     A git process may outlive its killed parent, and then still needs the lock files that the caller removes.
     """
     deadline = clock.monotonic_seconds() + _WAIT_SECONDS
-    while owner := _git_process(path):
+    while pid := _find_git_process(path):
         if clock.monotonic_seconds() > deadline:
             raise Busy(
                 "The archive is busy: git process {owner} is still running in {path}. Nothing was changed. Wait "
                 "until it ends, or end it, then try again.",
-                owner=owner,
+                owner=pid,
                 path=path,
             )
         time.sleep(0.05)
 
 
-def _git_process(path: Path) -> int | None:
+def _find_git_process(path: Path) -> int | None:
     """Return the pid of a git process whose working directory is the repository; None if there is none.
 
     ``git cat-file`` is ignored, because it only reads.
     """
-    wanted = os.path.realpath(path)
+    repository_path = os.path.realpath(path)
     for name in os.listdir("/proc"):
         if not name.isdigit():
             continue
         try:
             if (
-                os.readlink(f"/proc/{name}/cwd") == wanted
+                os.readlink(f"/proc/{name}/cwd") == repository_path
                 and os.path.basename(os.readlink(f"/proc/{name}/exe")).startswith("git")
                 and b"cat-file" not in Path(f"/proc/{name}/cmdline").read_bytes()
             ):

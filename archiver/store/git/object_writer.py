@@ -48,7 +48,7 @@ class ObjectWriter:
         made; None deletes the path.  If ``base`` is None, the tree is empty before the changes.  ``seconds`` is
         the commit's date, in seconds since 1970.  ``parent`` is None for a commit without a parent.
         """
-        tree = EditableTree(self._tree_of(base) if base is not None else b"", self._load_tree)
+        tree = EditableTree(self._read_commit_tree(base) if base is not None else b"", self._load_tree)
         for path, data in files:
             if data is None:
                 tree.delete(path)
@@ -93,10 +93,10 @@ class ObjectWriter:
         self._new_trees[oid] = body
         return oid
 
-    def _tree_of(self, commit: str) -> bytes:
+    def _read_commit_tree(self, commit: str) -> bytes:
         """Return the bytes of a commit's tree, whether the commit is in this pack or in the repository."""
-        tree = self._tree_by_commit.get(commit)
-        return self._read_tree(f"{commit}^{{tree}}") if tree is None else self._new_trees[tree]
+        new_tree_oid = self._tree_by_commit.get(commit)
+        return self._read_tree(f"{commit}^{{tree}}") if new_tree_oid is None else self._new_trees[new_tree_oid]
 
     def _load_tree(self, oid: str) -> bytes:
         """Return the bytes of a tree, whether the tree is in this pack or in the repository."""

@@ -26,9 +26,9 @@ _CHUNK_BYTES = 1 << 20
 _COMPRESSION_LEVEL = 1
 #: Objects up to this size are stored uncompressed.  They consist mostly of digests, and the few bytes that
 #: compression would save are not worth the time.
-_UNCOMPRESSED_BYTES = 160
+_MAX_UNCOMPRESSED_BYTES = 160
 #: The name of an unfinished pack begins as in git itself, so that ``interrupted_write`` removes it after a crash.
-_TEMPORARY_NAME = "tmp_pack_"
+_TEMPORARY_PREFIX = "tmp_pack_"
 
 
 class PackWriter:
@@ -40,20 +40,20 @@ class PackWriter:
     def __init__(self, objects_folder: str) -> None:
         """Begin a pack for the repository whose objects are in ``objects_folder``."""
         self._folder = f"{objects_folder}/pack"
-        self._temporary_path = f"{self._folder}/{_TEMPORARY_NAME}{os.urandom(6).hex()}"
+        self._temporary_path = f"{self._folder}/{_TEMPORARY_PREFIX}{os.urandom(6).hex()}"
         #: The objects in the pack, by the hexadecimal object id.
         self._entries: dict[str, PackEntry] = {}
         self._file: IO[bytes] | None = None
-        self._size = _HEADER.size
+        self._written_bytes = _HEADER.size
 
     def add(self, kind: str, body: bytes) -> str:
         """Write an object of a type such as ``tree``, unless this pack has it already; return the object id."""
         digest = hashlib.sha1(b"%s %d\0%s" % (kind.encode("ascii"), len(body), body), usedforsecurity=False)
         oid = digest.hexdigest()
         if oid not in self._entries:
-            level = _COMPRESSION_LEVEL if len(body) > _UNCOMPRESSED_BYTES else 0
+            level = _COMPRESSION_LEVEL if len(body) > _MAX_UNCOMPRESSED_BYTES else 0
             stored = _object_header(kind, len(body)) + zlib.compress(body, level)
-            self._entries[oid] = PackEntry(digest.digest(), zlib.crc32(stored), self._size)
+            self._entries[oid] = PackEntry(digest.digest(), zlib.crc32(stored), self._written_bytes)
             self._write(stored)
         return oid
 
@@ -66,7 +66,7 @@ class PackWriter:
             return self.add(kind, body.read(size))
         oid = hashlib.sha1(b"%s %d\0" % (kind.encode("ascii"), size), usedforsecurity=False)
         compressor = zlib.compressobj(_COMPRESSION_LEVEL)
-        stored, offset = _object_header(kind, size), self._size
+        stored, offset = _object_header(kind, size), self._written_bytes
         crc32 = zlib.crc32(stored)
         self._write(stored)
         while size > 0:
@@ -94,14 +94,7 @@ class PackWriter:
         if self._file is None:
             return
         entries = sorted(self._entries.values())
-        self._file.seek(0)
-        self._file.write(_HEADER.pack(_PACK_MAGIC, _PACK_VERSION, len(entries)))
-        self._file.seek(0)
-        digest = hashlib.file_digest(self._file, "sha1").digest()  # type: ignore[arg-type]
-        self._file.seek(0, os.SEEK_END)
-        self._file.write(digest)
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        digest = self._complete_file(self._file, len(entries))
         self._file.close()
         self._file = None
         # Named by the digest of all its bytes, so that it never replaces a different pack with the same objects.
@@ -116,6 +109,18 @@ class PackWriter:
             with suppress(OSError):
                 os.unlink(index_path)
             raise
+
+    def _complete_file(self, pack_file: IO[bytes], object_count: int) -> bytes:
+        """Write the header and the digest of the pack, and make the bytes durable; return the digest."""
+        pack_file.seek(0)
+        pack_file.write(_HEADER.pack(_PACK_MAGIC, _PACK_VERSION, object_count))
+        pack_file.seek(0)
+        digest = hashlib.file_digest(pack_file, "sha1").digest()  # type: ignore[arg-type]
+        pack_file.seek(0, os.SEEK_END)
+        pack_file.write(digest)
+        pack_file.flush()
+        os.fsync(pack_file.fileno())
+        return digest
 
     def discard(self) -> None:
         """Remove the unfinished pack; do nothing after :meth:`finish`, or if nothing was written."""
@@ -136,14 +141,14 @@ class PackWriter:
             # The number of objects is not known yet; finish writes the header again.
             self._file.write(_HEADER.pack(_PACK_MAGIC, _PACK_VERSION, 0))
         self._file.write(data)
-        self._size += len(data)
+        self._written_bytes += len(data)
 
     def _truncate(self, size: int) -> None:
         """Cut the pack off after ``size`` bytes."""
         assert self._file is not None
         self._file.seek(size)
         self._file.truncate()
-        self._size = size
+        self._written_bytes = size
 
 
 def _object_header(kind: str, size: int) -> bytes:

@@ -43,6 +43,21 @@ def write_index(path: str, entries: Sequence[PackEntry], pack_digest: bytes) -> 
     ``entries`` are sorted by object id.  ``pack_digest`` is the SHA-1 with which the pack ends.  Raises OSError,
     and leaves no part of the file behind.
     """
+    data = _encode_index(entries, pack_digest)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PACK_FILE_MODE)
+    try:
+        with open(descriptor, "wb") as index_file:
+            index_file.write(data)
+            index_file.flush()
+            os.fsync(index_file.fileno())
+    except OSError:
+        with suppress(OSError):
+            os.unlink(path)
+        raise
+
+
+def _encode_index(entries: Sequence[PackEntry], pack_digest: bytes) -> bytes:
+    """Return the bytes of a pack index; ``entries`` are sorted by object id."""
     # The fan-out table has the number of objects whose id begins with a certain byte or a smaller one.
     fan_out, count = [0] * 256, 0
     for entry in entries:
@@ -51,10 +66,10 @@ def write_index(path: str, entries: Sequence[PackEntry], pack_digest: bytes) -> 
         count += entry_count
         fan_out[byte] = count
     large_offsets = [entry.offset for entry in entries if entry.offset >= _LARGE_OFFSET]
-    positions = {offset: position for position, offset in enumerate(large_offsets)}
+    large_positions = {offset: position for position, offset in enumerate(large_offsets)}
     # A large offset is replaced by its position in the table of large offsets, with the highest bit set.
     offsets = [
-        entry.offset if entry.offset < _LARGE_OFFSET else _LARGE_OFFSET | positions[entry.offset]
+        entry.offset if entry.offset < _LARGE_OFFSET else _LARGE_OFFSET | large_positions[entry.offset]
         for entry in entries
     ]
     data = b"".join(
@@ -68,17 +83,7 @@ def write_index(path: str, entries: Sequence[PackEntry], pack_digest: bytes) -> 
             pack_digest,
         )
     )
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PACK_FILE_MODE)
-    try:
-        with open(descriptor, "wb") as index_file:
-            index_file.write(data)
-            index_file.write(hashlib.sha1(data, usedforsecurity=False).digest())
-            index_file.flush()
-            os.fsync(index_file.fileno())
-    except OSError:
-        with suppress(OSError):
-            os.unlink(path)
-        raise
+    return data + hashlib.sha1(data, usedforsecurity=False).digest()
 
 
 def list_packs(repository: Path) -> list[PackSize]:
@@ -102,13 +107,13 @@ def holds_all_objects(repository: Path, pack_name: str, other_name: str) -> bool
     Raises OSError or ValueError if the index of one of the packs cannot be read.
     """
     # Compare the sorted ids of both packs, 20 bytes each: a set with a million ids would take 100 MB.
-    held, wanted = _read_sorted_oids(repository, pack_name), _read_sorted_oids(repository, other_name)
-    place = 0
-    for start in range(0, len(wanted), _OID_BYTES):
-        oid = wanted[start : start + _OID_BYTES]
-        while place < len(held) and held[place : place + _OID_BYTES] < oid:
-            place += _OID_BYTES
-        if held[place : place + _OID_BYTES] != oid:
+    oids, other_oids = _read_sorted_oids(repository, pack_name), _read_sorted_oids(repository, other_name)
+    position = 0
+    for other_position in range(0, len(other_oids), _OID_BYTES):
+        other_oid = other_oids[other_position : other_position + _OID_BYTES]
+        while position < len(oids) and oids[position : position + _OID_BYTES] < other_oid:
+            position += _OID_BYTES
+        if oids[position : position + _OID_BYTES] != other_oid:
             return False
     return True
 

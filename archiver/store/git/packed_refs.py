@@ -19,10 +19,10 @@ NAME = "packed-refs"
 #: The file of a single ref is shorter than this.
 MAX_REF_BYTES = 1 << 12
 #: A line with the object id and the full name of a ref.
-_REF = rb"([0-9a-f]{40}) (refs/[^\x00-\x20\x7f]+)\n"
-_LINE = re.compile(rb"^" + _REF, re.MULTILINE)
+_REF_LINE = rb"([0-9a-f]{40}) (refs/[^\x00-\x20\x7f]+)\n"
+_REF_LINES = re.compile(rb"^" + _REF_LINE, re.MULTILINE)
 #: The whole file: git's comment, then the refs.  A line that begins with "^" has the target of the tag before it.
-_WHOLE = re.compile(rb"(?:#[^\n]*\n)?(?:" + _REF + rb"(?:\^[0-9a-f]{40}\n)?)*+")
+_WHOLE_FILE = re.compile(rb"(?:#[^\n]*\n)?(?:" + _REF_LINE + rb"(?:\^[0-9a-f]{40}\n)?)*+")
 
 
 def is_whole(repository: Path) -> bool:
@@ -36,7 +36,7 @@ def is_whole(repository: Path) -> bool:
         if not stat.S_ISREG(status.st_mode):
             # Reading a pipe would wait for a writer.
             return False
-        return _is_whole(path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        return _is_whole_in_state(path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     except (FileNotFoundError, PermissionError):  # Neither is a sign of damage.
         return True
     except OSError:  # The disk cannot read the file, and neither can git.
@@ -58,13 +58,13 @@ def read_state(repository: Path) -> tuple[int, ...]:
 
 # Cached, because each write to the archive calls this, and only maintenance changes the file.
 @lru_cache(maxsize=4)
-def _is_whole(path: Path, *_state: int) -> bool:
+def _is_whole_in_state(path: Path, *_state: int) -> bool:
     """Return True if every line of the file is complete; ``_state`` makes the cache notice a changed file.
 
     An empty file counts as damaged: git writes at least a comment, and would lose all packed refs without a word.
     """
     data = read_regular_file(path)
-    return bool(data) and _WHOLE.fullmatch(data) is not None
+    return bool(data) and _WHOLE_FILE.fullmatch(data) is not None
 
 
 def read_regular_file(path: str | os.PathLike[str], max_bytes: int = -1) -> bytes:
@@ -100,7 +100,7 @@ def read(repository: Path) -> dict[str, str]:
     except OSError:
         # Without the file, no ref is packed.
         return {}
-    return {name.decode("utf-8", "surrogateescape"): oid.decode("ascii") for oid, name in _LINE.findall(data)}
+    return {name.decode("utf-8", "surrogateescape"): oid.decode("ascii") for oid, name in _REF_LINES.findall(data)}
 
 
 def read_with_loose(repository: Path) -> dict[str, str]:
@@ -141,8 +141,8 @@ def write(repository: Path, refs: dict[str, str]) -> None:
         sync_filesystem(repository)
         return
     # If a crash leaves this file behind, ``interrupted_write`` removes it.
-    making = repository / f"{NAME}.new"
-    making.write_bytes(encode_lines(refs))
-    sync_path(os.fspath(making))
-    os.rename(making, repository / NAME)
+    new_path = repository / f"{NAME}.new"
+    new_path.write_bytes(encode_lines(refs))
+    sync_path(os.fspath(new_path))
+    os.rename(new_path, repository / NAME)
     sync_filesystem(repository)

@@ -35,7 +35,7 @@ _WORKING_DIRECTORY = "/proc/self/cwd"
 _MEMORY_FOLDER = "/dev/shm"
 
 #: A directory without one of these is incomplete.
-_NAMES = frozenset({"HEAD", "config", "refs", "packed-refs"})
+_REQUIRED_NAMES = frozenset({"HEAD", "config", "refs", "packed-refs"})
 _HEAD = "ref: refs/heads/journal\n"
 #: All settings that our commands need.
 #:
@@ -98,7 +98,7 @@ class PrivateDirectory:
     def is_intact(self) -> bool:
         """Return True if the directory exists and is complete; otherwise git would report missing refs."""
         try:
-            return self._path is not None and set(os.listdir(self._path)) >= _NAMES
+            return self._path is not None and set(os.listdir(self._path)) >= _REQUIRED_NAMES
         except FileNotFoundError:  # The whole directory was removed.
             return False
 
@@ -113,35 +113,35 @@ class PrivateDirectory:
 
         Also removes the directories that killed processes left in the same folder.
         """
-        failure: OSError | None = None
+        last_error: OSError | None = None
         # Try each folder twice: before the new directory is locked, another process may take it for abandoned.
-        for parent in 2 * _parents():
+        for parent in 2 * _list_safe_parents():
             try:
                 folder = tempfile.mkdtemp(prefix=_PREFIX, dir=parent)
             except OSError as error:
-                failure = error
+                last_error = error
                 continue
-            lock = -1
+            lock_descriptor = -1
             try:
-                lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                _lock_as_alive(lock)
-                self._fill(folder)
+                lock_descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                _lock_as_alive(lock_descriptor)
+                self._write_files(folder)
             except OSError as error:
-                failure = error
-                _remove(folder, lock, os.getpid())
+                last_error = error
+                _remove_directory(folder, lock_descriptor, os.getpid())
                 continue
             _remove_abandoned(parent)
             self._path = folder
-            self._remover = weakref.finalize(self, _remove, folder, lock, os.getpid())
+            self._remover = weakref.finalize(self, _remove_directory, folder, lock_descriptor, os.getpid())
             return
         raise StorageError(
             "Cannot create a temporary folder for git ({reason}). Nothing was changed. Free some space in "
             "{folder}, or set TMPDIR to a folder on another disk.",
-            reason=(failure and failure.strerror) or failure,
+            reason=(last_error and last_error.strerror) or last_error,
             folder=tempfile.gettempdir(),
         )
 
-    def _fill(self, folder: str) -> None:
+    def _write_files(self, folder: str) -> None:
         """Write our settings, and the links or the copied refs, to ``folder``; raises OSError."""
         for name, text in (("config", _CONFIG), ("HEAD", _HEAD)):
             Path(folder, name).write_text(text, "ascii")
@@ -165,19 +165,19 @@ def _remove_abandoned(parent: str) -> None:
 def _remove_if_abandoned(folder: str) -> None:
     """Remove a private directory unless a living process holds its lock, or another user owns it."""
     try:
-        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        lock_descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         # The directory belongs to another user, or was just removed.
         return
     try:
-        if os.fstat(lock).st_uid == os.geteuid():
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(lock_descriptor).st_uid == os.geteuid():
+            fcntl.flock(lock_descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)
     except OSError:
         # A living process holds the lock.
         return
     finally:
-        os.close(lock)
+        os.close(lock_descriptor)
 
 
 def _lock_as_alive(folder_descriptor: int) -> None:
@@ -195,7 +195,7 @@ def _lock_as_alive(folder_descriptor: int) -> None:
         return
 
 
-def _parents() -> list[str]:
+def _list_safe_parents() -> list[str]:
     """Return the folders in which a private directory may be created, the best one first."""
     folders = dict.fromkeys([_MEMORY_FOLDER, tempfile.gettempdir()])
     return [folder for folder in folders if _is_safe_parent(folder)]
@@ -213,11 +213,11 @@ def _is_safe_parent(folder: str) -> bool:
     return status.st_uid in (0, os.geteuid()) and (not others_may_write or bool(is_sticky))
 
 
-def _remove(folder: str, lock: int, creator_pid: int) -> None:
+def _remove_directory(folder: str, lock_descriptor: int, creator_pid: int) -> None:
     """Remove a private directory and release its lock; do nothing in a fork of the process that created it."""
     if os.getpid() != creator_pid:
         return
     shutil.rmtree(folder, ignore_errors=True)
     # -1 if the directory could not be opened.
-    if lock >= 0:
-        os.close(lock)
+    if lock_descriptor >= 0:
+        os.close(lock_descriptor)

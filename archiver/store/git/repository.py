@@ -35,15 +35,15 @@ class Repository(RepositoryReader):
     def create(cls, path: Path) -> Repository:
         """Create a repository with the archive's settings and hooks, durably.
 
-        Raises the errors of :meth:`begin` and :meth:`arm`.
+        Raises the errors of :meth:`create_without_hooks` and :meth:`install_hooks`.
         """
-        repository = cls.begin(path)
-        repository.arm()
+        repository = cls.create_without_hooks(path)
+        repository.install_hooks()
         return repository
 
     @classmethod
-    def begin(cls, path: Path) -> Repository:
-        """Create a repository without the archive's settings and hooks, which :meth:`arm` adds later.
+    def create_without_hooks(cls, path: Path) -> Repository:
+        """Create a repository without the archive's settings and hooks, which :meth:`install_hooks` adds later.
 
         Raises StorageError if git fails or creates a repository of another format, OSError if ``path`` exists
         already.  Nothing new is left then.
@@ -61,7 +61,7 @@ class Repository(RepositoryReader):
             raise
         return repository
 
-    def arm(self) -> None:
+    def install_hooks(self) -> None:
         """Write the archive's settings and hooks, delete all other hooks, and create the folder of git-lfs.
 
         All of that is durable when this returns.  Raises OSError.
@@ -90,7 +90,7 @@ class Repository(RepositoryReader):
             return None
         return None if hooks.GUARD_NAME in self.commands.outer_hooks(hooks.GUARDED_EVENT) else setting
 
-    def take_in(self, bundle: Path) -> dict[str, str]:
+    def add_bundle(self, bundle: Path) -> dict[str, str]:
         """Add the objects of a bundle to the repository; return the bundle's refs, object ids by full names.
 
         No ref of the repository moves.  Raises StorageError if the bundle is damaged, or if the repository lacks

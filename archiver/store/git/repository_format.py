@@ -18,10 +18,10 @@ from archiver.store.git.commands import GitCommands
 #: alternative: git before 2.45 refuses an unknown option, but ignores an unknown setting.
 KEEP_REFS_IN_FILES = "init.defaultRefFormat=files"
 
-_VERSIONS = ("0", "1")
+_FORMAT_VERSIONS = ("0", "1")
 #: Git extensions that an archive uses, or that do not affect refs and objects, and the only value that is
 #: accepted; None accepts every value.
-_KNOWN_EXTENSIONS = {
+_ALLOWED_EXTENSIONS = {
     "noop": None,
     "noop-v1": None,
     "objectformat": "sha1",
@@ -31,9 +31,9 @@ _KNOWN_EXTENSIONS = {
     "worktreeconfig": None,
 }
 #: Settings that say how refs and objects are stored.  With other values, our own git would misread both.
-_MEANINGFUL = ("core.repositoryformatversion=", "extensions.objectformat=", "extensions.refstorage=")
+_FORMAT_SETTINGS = ("core.repositoryformatversion=", "extensions.objectformat=", "extensions.refstorage=")
 #: Values that git reads as false.
-_FALSE = ("", "0", "false", "no", "off")
+_FALSE_VALUES = ("", "0", "false", "no", "off")
 
 
 def read_settings(repository: Path) -> dict[str, str]:
@@ -47,13 +47,13 @@ def read_settings(repository: Path) -> dict[str, str]:
     try:
         text = hooks.read_plain(path)
     except hooks.NotPlain:
-        raise _unreadable(path, LazyMessage("it is not a regular file, or it is too long")) from None
+        raise _unreadable_error(path, LazyMessage("it is not a regular file, or it is too long")) from None
     # Run git outside of the repository: inside, git would obey the settings.
-    nowhere = GitCommands(Path("/"), has_repository=False)
+    git_outside_repository = GitCommands(Path("/"), has_repository=False)
     arguments = ("config", "--file", "-", "--no-includes", "--null", "--list")
-    status, out, err = nowhere.attempt(*arguments, stdin=text or b"")
+    status, out, err = git_outside_repository.attempt(*arguments, stdin=text or b"")
     if status != 0:
-        raise _unreadable(path, err.decode("utf-8", "replace").strip())
+        raise _unreadable_error(path, err.decode("utf-8", "replace").strip())
     lines = out.decode("utf-8", "surrogateescape").split("\0")[:-1]
     # Each entry is the key, a line feed and the value; an entry without a line feed means "true".
     return {key: value if equals else "true" for key, equals, value in (line.partition("\n") for line in lines)}
@@ -64,20 +64,20 @@ def oddities(repository: Path, settings: Mapping[str, str]) -> Iterator[str]:
 
     ``settings`` is the result of :func:`read_settings`.  Raises OSError if the folder of refs cannot be examined.
     """
-    version = settings.get("core.repositoryformatversion", _VERSIONS[0])
-    if version not in _VERSIONS:
+    version = settings.get("core.repositoryformatversion", _FORMAT_VERSIONS[0])
+    if version not in _FORMAT_VERSIONS:
         yield f"core.repositoryformatversion={version}"
     for key, value in settings.items():
         section, _, name = key.partition(".")
-        if section == "extensions" and not _is_known(name, value):
+        if section == "extensions" and not _is_allowed_extension(name, value):
             yield f"{key}={value}"
     if keeps_refs_in_tables(repository):
         yield "extensions.refstorage=reftable"
 
 
-def _is_known(extension: str, value: str) -> bool:
+def _is_allowed_extension(extension: str, value: str) -> bool:
     """Return True if an archive may have this git extension with this value."""
-    return extension in _KNOWN_EXTENSIONS and _KNOWN_EXTENSIONS[extension] in (None, value.lower())
+    return extension in _ALLOWED_EXTENSIONS and _ALLOWED_EXTENSIONS[extension] in (None, value.lower())
 
 
 def check_made(repository: Path) -> None:
@@ -85,21 +85,21 @@ def check_made(repository: Path) -> None:
 
     The format depends on the release of git, and on any script that replaces git in PATH.
     """
-    odd = [*oddities(repository, read_settings(repository))]
+    unusual_settings = [*oddities(repository, read_settings(repository))]
     try:
         head = (repository / "HEAD").read_text("utf-8", "replace").strip()
     except OSError as error:
         head = error.strerror or ""
     # Git writes ".invalid" if the refs are in another format than files.
     if not head.startswith("ref: refs/heads/") or head.endswith("/.invalid"):
-        odd.append(f"HEAD={head}")
-    if odd:
+        unusual_settings.append(f"HEAD={head}")
+    if unusual_settings:
         raise StorageError(
             "git created a repository at {path} in another format than requested ({format}). The repository was "
             "removed. Nothing was changed. Use another release of git, and check whether a script replaces git "
             "in PATH.",
             path=repository,
-            format=", ".join(odd),
+            format=", ".join(unusual_settings),
         )
 
 
@@ -136,7 +136,7 @@ def check_readable(repository: Path) -> None:
         # Git cannot read the settings either, so they have no effect on the format; ``archiver verify`` reports
         # the file.
         return
-    unusual_settings = [setting for setting in unusual_settings if setting.startswith(_MEANINGFUL)]
+    unusual_settings = [setting for setting in unusual_settings if setting.startswith(_FORMAT_SETTINGS)]
     if unusual_settings:
         raise StorageError(
             "The configuration of {repository} names a format that an archive cannot have ({format}). Nothing was "
@@ -160,7 +160,7 @@ def keeps_refs_in_tables(repository: Path) -> bool:
 def is_partial(settings: Mapping[str, str]) -> bool:
     """Return True for the settings of a partial clone, which lacks objects and fetches them when needed."""
     return "extensions.partialclone" in settings or any(
-        key.startswith("remote.") and key.endswith(".promisor") and value.lower() not in _FALSE
+        key.startswith("remote.") and key.endswith(".promisor") and value.lower() not in _FALSE_VALUES
         for key, value in settings.items()
     )
 
@@ -175,7 +175,7 @@ def reftable_problem(repository: Path) -> StorageError:
     )
 
 
-def _unreadable(path: Path, reason: object) -> StorageError:
+def _unreadable_error(path: Path, reason: object) -> StorageError:
     """Return the error for a file of settings that cannot be read or parsed."""
     return StorageError(
         "Cannot read the Git configuration file {path}: {reason}. Nothing was changed. Check the file; if it "

@@ -16,7 +16,7 @@ from archiver.store.git.git_process import GitEnded
 
 #: The number of objects requested from git at once.  Their names are a few kilobytes, which fit into a pipe.  With
 #: more names, git and this process could wait for each other.
-_AHEAD = 50
+_BATCH_SIZE = 50
 #: By default, git maps packs into memory in windows of a gigabyte, which count as memory of the git process.
 _SMALL_WINDOWS = ("-c", "core.packedGitWindowSize=1m", "-c", "core.packedGitLimit=32m")
 #: The number of commits that are followed before another git process is started.  A batch of the writer has at
@@ -52,7 +52,7 @@ class RepositoryReader:
         """
         self._end_reader_of_old_refs()
         try:
-            return self._ask(ref)[0]
+            return self._read_object(ref)[0]
         except _GitDied as error:
             # With None, the ref would seem to be missing, and the journal to be empty, only because git failed.
             raise self.commands.failed("cat-file", b"it ended without an answer") from error
@@ -62,7 +62,7 @@ class RepositoryReader:
         # Something removed the private directory, such as a program that cleans up temporary files: try again.
         self.close()
         try:
-            return self._ask(ref)[0]
+            return self._read_object(ref)[0]
         except KeyError:
             return None
 
@@ -94,43 +94,43 @@ class RepositoryReader:
 
     def object(self, spec: str) -> tuple[str, bytes]:
         """Return the type of an object, such as ``commit``, and its bytes; raises the errors of :meth:`read`."""
-        return self._ask(spec)[1:]
+        return self._read_object(spec)[1:]
 
     def read_many(self, specs: Iterable[str]) -> Iterator[bytes]:
         """Yield the bytes of each object, in the given order; raises the errors of :meth:`read`.
 
         Requests many objects at once.  If an object is missing, the others of the same request are not yielded.
         """
-        waiting = iter(specs)
-        while batch := list(islice(waiting, _AHEAD)):
+        remaining_specs = iter(specs)
+        while batch := list(islice(remaining_specs, _BATCH_SIZE)):
             try:
-                reader = self._open_reader()
-                reader.ask(batch)
-                answers = [reader.answer()[2] for _ in batch]
+                reader = self._get_running_reader()
+                reader.request(batch)
+                contents = [reader.read_object()[2] for _ in batch]
             except (GitEnded, KeyError):
                 # End the process: its remaining answers would be mistaken for answers to later requests.
                 self.close()
-                answers = [self.read(spec) for spec in batch]
+                contents = [self.read(spec) for spec in batch]
             except GitHangs:
                 self.close()
                 raise self.commands.failed("cat-file", HANGS) from None
-            yield from answers
+            yield from contents
 
     def read_present(self, specs: Iterable[str]) -> Iterator[bytes | None]:
         """Yield the bytes of each object, in the given order; None for one that is missing or cannot be read.
 
         Requests many objects at once.  Raises StorageError if git does not answer.
         """
-        waiting = iter(specs)
-        while batch := list(islice(waiting, _AHEAD)):
+        remaining_specs = iter(specs)
+        while batch := list(islice(remaining_specs, _BATCH_SIZE)):
             yield from self._read_batch(batch)
 
     def _read_batch(self, specs: Sequence[str]) -> list[bytes | None]:
-        """Return the bytes of at most :data:`_AHEAD` objects, as :meth:`read_present` does."""
+        """Return the bytes of at most :data:`_BATCH_SIZE` objects, as :meth:`read_present` does."""
         try:
-            reader = self._open_reader()
-            reader.ask(specs)
-            return [_answer_or_none(reader) for _ in specs]
+            reader = self._get_running_reader()
+            reader.request(specs)
+            return [_read_object_or_none(reader) for _ in specs]
         except GitEnded:
             # Git dies if one of the objects is damaged: read them one by one below.
             self.close()
@@ -145,27 +145,27 @@ class RepositoryReader:
                 contents.append(None)
         return contents
 
-    def _ask(self, spec: str) -> tuple[str, str, bytes]:
+    def _read_object(self, spec: str) -> tuple[str, str, bytes]:
         """Return the id, the type and the bytes of an object; git looks up a ref in ``spec`` at each call.
 
         Raises KeyError if the object is missing or git ends twice without an answer, StorageError if git does not
         answer.
         """
         try:
-            return self._answer(spec)
+            return self._read_object_once(spec)
         except _GitDied:
             # Try once more: git may have been killed for another reason.
-            return self._answer(spec)
+            return self._read_object_once(spec)
 
-    def _answer(self, spec: str) -> tuple[str, str, bytes]:
-        """Return the id, the type and the bytes of an object, as :meth:`_ask` does, but try only once.
+    def _read_object_once(self, spec: str) -> tuple[str, str, bytes]:
+        """Return the id, the type and the bytes of an object, as :meth:`_read_object` does, but try only once.
 
         Raises KeyError if the object is missing, _GitDied if git ended, StorageError if git does not answer.
         """
         try:
-            reader = self._open_reader()
-            reader.ask([spec])
-            return reader.answer()
+            reader = self._get_running_reader()
+            reader.request([spec])
+            return reader.read_object()
         except GitEnded:
             self.close()
             # Git may have died because the object is damaged; it would die again at each further attempt.
@@ -174,7 +174,7 @@ class RepositoryReader:
             self.close()
             raise self.commands.failed("cat-file", HANGS) from None
 
-    def _open_reader(self) -> CatFile:
+    def _get_running_reader(self) -> CatFile:
         """Return the reading process, which is started if none is running."""
         if self._reader is None:
             self._reader = CatFile(
@@ -236,13 +236,12 @@ class RepositoryReader:
             if commit == old:
                 return True
             try:
-                header = self.read(commit).partition(b"\n\n")[0]
+                parent = self.first_parent(commit)
             except KeyError:  # The commit is not in the repository.
                 return False
-            parents = [line[7:].decode("ascii") for line in header.split(b"\n") if line.startswith(b"parent ")]
-            if not parents:
+            if parent is None:
                 return False
-            commit = parents[0]
+            commit = parent
         return self.is_ancestor(old, new)
 
     def names_in(self, commit: str) -> list[bytes]:
@@ -252,13 +251,13 @@ class RepositoryReader:
         """
         # Decode the tree here, because starting a git process for each of 100,000 events is slow.  An entry
         # consists of mode, space, name, NUL, and the object id in 20 bytes.
-        data, found = self.read(f"{commit}^{{tree}}"), []
-        place = 0
-        while place < len(data):
-            end = data.index(b"\0", place)
-            found.append(data[data.index(b" ", place) + 1 : end])
-            place = end + 21
-        return found
+        data, names = self.read(f"{commit}^{{tree}}"), []
+        position = 0
+        while position < len(data):
+            end = data.index(b"\0", position)
+            names.append(data[data.index(b" ", position) + 1 : end])
+            position = end + 21
+        return names
 
     def tree_changes(self, commits: Iterable[str]) -> Iterator[tuple[str, dict[bytes, str | None]]]:
         """Yield each commit with the paths that differ from the parent's, and the id of each path's new blob.
@@ -270,16 +269,16 @@ class RepositoryReader:
         arguments = ["-r", "-z", "--root", "--no-renames", "--raw", "--no-abbrev"]
         out = self.commands.run("diff-tree", "--stdin", *arguments, stdin=stdin)
         commit, changes = "", dict[bytes, str | None]()
-        # Git prints the id of a commit, then for each change a line that begins with ":" and the path.
-        parts = iter(out.split(b"\0")[:-1])
-        for part in parts:
-            if part.startswith(b":"):
-                new = part.split(b" ")[3].decode("ascii")
-                changes[next(parts)] = None if new == _NO_OBJECT else new
+        # Git prints the id of a commit, then for each change a field that begins with ":", and the path.
+        fields = iter(out.split(b"\0")[:-1])
+        for field in fields:
+            if field.startswith(b":"):
+                new_blob = field.split(b" ")[3].decode("ascii")
+                changes[next(fields)] = None if new_blob == _NO_OBJECT else new_blob
                 continue
             if commit:
                 yield commit, changes
-            commit, changes = part.decode("ascii"), {}
+            commit, changes = field.decode("ascii"), {}
         if commit:
             yield commit, changes
 
@@ -327,9 +326,9 @@ class RepositoryReader:
             self._reader = None
 
 
-def _answer_or_none(reader: CatFile) -> bytes | None:
+def _read_object_or_none(reader: CatFile) -> bytes | None:
     """Return the bytes of the next requested object; None if git finds no such object."""
     try:
-        return reader.answer()[2]
+        return reader.read_object()[2]
     except KeyError:
         return None

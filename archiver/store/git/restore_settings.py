@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 #: The note: a JSON list with the details of the events to be written.
 _NOTE = "settings.replaced"
 #: More bytes than any note has; a longer file is not ours.
-_LONGEST_BYTES = 1 << 20
+_MAX_NOTE_BYTES = 1 << 20
 
 
 def put_back(root: Path, *, foreign: bool) -> None:
@@ -37,31 +37,32 @@ def put_back(root: Path, *, foreign: bool) -> None:
     format.
     """
     repository = root / "archive.git"
-    found = [each for each in hooks.deviations(repository) if foreign or each.reason != FOREIGN]
-    if not found:
+    deviations = [item for item in hooks.deviations(repository) if foreign or item.reason != FOREIGN]
+    if not deviations:
         return
     if repository_format.keeps_refs_in_tables(repository):
         # Our settings would hide that format from git, which would then find no refs.
         raise repository_format.reftable_problem(repository)
-    before = noted(root)
-    _note(root, [*before, *_events(found)])
-    for each in found:
+    earlier_events = noted(root)
+    _write_note(root, [*earlier_events, *_build_events(deviations)])
+    for deviation in deviations:
         try:
-            _replace(root, each)
+            _replace(root, deviation)
         except OSError as error:
             # Git can safely run with any other file: if an administrator made it immutable, capturing goes on.
-            if each.reason == FOREIGN:
+            if deviation.reason == FOREIGN:
                 raise StorageError(
                     "Cannot replace {path} ({reason}). No archived data was lost. Check the owner, and remove "
                     "the file manually as root.",
-                    path=repository / each.name,
+                    path=repository / deviation.name,
                     reason=error.strerror,
                 ) from None
     sync_filesystem(root)
-    left = {each.name for each in hooks.deviations(repository)}
+    deviating_names = {deviation.name for deviation in hooks.deviations(repository)}
     # Keep only files that were really replaced in the note.  On a filesystem without execute bits, a hook always
     # differs, and each write to the archive would journal a replacement.
-    _note(root, [*before, *_events([each for each in found if each.name not in left])])
+    replaced = [deviation for deviation in deviations if deviation.name not in deviating_names]
+    _write_note(root, [*earlier_events, *_build_events(replaced)])
 
 
 def noted(root: Path) -> list[SettingsReplaced]:
@@ -70,7 +71,7 @@ def noted(root: Path) -> list[SettingsReplaced]:
 
     try:
         with open(root / _NOTE, "rb") as stream:
-            document = json.loads(stream.read(_LONGEST_BYTES))
+            document = json.loads(stream.read(_MAX_NOTE_BYTES))
     except (OSError, ValueError):
         # Nothing was replaced, or a power cut destroyed the note before a file was replaced.
         return []
@@ -102,26 +103,26 @@ def _replace(root: Path, deviation: Deviation) -> None:
         (repository / name).unlink(missing_ok=True)
 
 
-def _events(found: Sequence[Deviation]) -> list[SettingsReplaced]:
+def _build_events(deviations: Sequence[Deviation]) -> list[SettingsReplaced]:
     """Return one event for each reason, with the files that were replaced for this reason."""
     from archiver.store.events.archive_events import SettingsReplaced
 
     return [
         SettingsReplaced(
-            replaced=[each.name for each in found if each.reason == reason],
+            replaced=[deviation.name for deviation in deviations if deviation.reason == reason],
             reason=reason,
-            found={each.name: each.sha256 for each in found if each.reason == reason},
+            found={deviation.name: deviation.sha256 for deviation in deviations if deviation.reason == reason},
         )
-        for reason in dict.fromkeys(each.reason for each in found)
+        for reason in dict.fromkeys(deviation.reason for deviation in deviations)
     ]
 
 
-def _note(root: Path, replaced: list[SettingsReplaced]) -> None:
+def _write_note(root: Path, replaced: list[SettingsReplaced]) -> None:
     """Write a note with the events ``replaced``, or delete the note if there are none. Raises OSError."""
     if not replaced:
         forget(root)
         return
-    aside = root / f"{_NOTE}.new"
-    aside.write_text(json.dumps([each.to_details() for each in replaced]), encoding="ascii")
-    sync_path(os.fspath(aside))
-    aside.rename(root / _NOTE)
+    new_path = root / f"{_NOTE}.new"
+    new_path.write_text(json.dumps([event.to_details() for event in replaced]), encoding="ascii")
+    sync_path(os.fspath(new_path))
+    new_path.rename(root / _NOTE)
