@@ -57,7 +57,7 @@ class RetentionPromise(EventDetails):
 
     @property
     def years_by_scope(self) -> dict[str, int]:
-        """Return the promised years by scope; the empty scope stands for everything."""
+        """Return the promised years by scope; the scope ``""`` stands for the whole archive."""
         return {"": self.retention_years, **(self.scopes or {})}
 
 
@@ -103,7 +103,7 @@ class FormatStated(EventDetails):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EarlierEventsCounted(EventDetails):
-    """Written for each filing by `archiver upgrade`: events of format 1 belong to no chain."""
+    """Written by `archiver upgrade` for each filing, to count its events of format 1, which belong to no chain."""
 
     action: ClassVar = Action.EARLIER_EVENTS
     object_meaning: ClassVar = "name of the filing, as in refs"
@@ -153,7 +153,7 @@ class ReplicaCreated(EventDetails):
     action: ClassVar = Action.REPLICA_INIT
     object_meaning: ClassVar = "`replica`"
     url: str = field(metadata=checked_member(BUCKET_URL, "bucket and prefix of the replica"))
-    #: Any value is accepted and counts by its truth value, because early releases did not check this member.
+    #: Any value is accepted, and its truth value counts, because early releases did not check this member.
     lock: bool = field(metadata=checked_member(ANYTHING, "whether the bucket locks its objects (true or false)"))
     endpoint: str | None = field(
         default=None, metadata=checked_member(ENDPOINT, "URL of the S3 server, empty for AWS", optional=True)
@@ -238,7 +238,7 @@ class KeyReplaced(EventDetails):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyReasonGiven(EventDetails):
-    """Written before the event of a new signing key, which is in every package and has no free text."""
+    """Written just before the event of a new signing key, which is in every package and so has no free text."""
 
     action: ClassVar = Action.KEY_REASON
     object_meaning: ClassVar = "`key`"

@@ -8,7 +8,7 @@ CHANGES_FILE = "changes.jsonl"
 SIGNERS_FILE = "allowed_signers"
 #: The certificates of the timestamp authority.
 ROOTS_FILE = "tsa_roots.pem"
-TOKEN_FILE = "token.tsr"  # noqa: S105  (a timestamp token is no secret)
+TOKEN_FILE = "token.tsr"  # noqa: S105  (a timestamp token is not a secret)
 PLAN_FILE = "plan.json"
 CERTIFICATE_FILE = "certificate.json"
 CERTIFICATE_SIGNATURE_FILE = "certificate.json.sig"
@@ -20,12 +20,12 @@ RECEIPT = "receipt"
 
 
 class AttachedFile(NamedTuple):
-    """The declaration of an attachment for a kind of event."""
+    """An attachment that the events of one kind may or must have."""
 
     name: str
-    #: For docs/journal.md.
+    #: A description of the file, for docs/journal.md.
     meaning: str
-    #: Without this attachment, the event is unreadable.
+    #: True if an event without this attachment is unreadable.
     is_required: bool = False
-    #: The suffix of the file that the person gave follows the name.
+    #: True if the suffix of the file that a person attached, such as ``.pdf``, is added to ``name``.
     has_suffix: bool = False

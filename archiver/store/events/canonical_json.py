@@ -7,7 +7,7 @@ import json.encoder
 from collections.abc import Mapping
 from typing import Any
 
-#: Made once: json.dumps() would make one for each of a million lines.
+#: Created only once: json.dumps() would create an encoder for each of a million lines.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
 
 
@@ -21,14 +21,14 @@ def encode_canonical(document: Mapping[str, Any]) -> bytes:
 
 
 def encode_text(text: str) -> str:
-    """Return ``text`` as a string of canonical JSON, with its quotes; raises TypeError for anything else."""
+    """Return ``text`` as a string of canonical JSON, with quotes. Raises TypeError if ``text`` is not a string."""
     return json.encoder.encode_basestring(text)
 
 
 def is_canonical(document: Mapping[str, Any], data: bytes) -> bool:
-    """Return True if ``data``, from which ``document`` was parsed, is its canonical form.
+    """Return True if ``data`` is the canonical form of ``document``, which was parsed from ``data``.
 
-    False for bytes with a repeated key, too: a parser keeps only one of the values, and another parser the other.
+    Also returns False if a key is repeated, because parsers disagree on the value that counts.
     """
     try:
         return encode_canonical(document) == data

@@ -13,7 +13,7 @@ from archiver.store.events.value_kinds import INTEGER, TEXT
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionCaptured(EventDetails):
-    """Written with every version of a submission, in one transaction with the refs of commit and tag."""
+    """Written with every version of a submission, in one transaction with the version's branch and tag."""
 
     action: ClassVar = Action.CAPTURE
     object_meaning: ClassVar = "tag of the version, `<filing>/<submission>/v<N>`"
@@ -36,7 +36,7 @@ class VersionCaptured(EventDetails):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchPathChanged(EventDetails):
-    """Written when the archive switches to another watched folder, as the configuration says."""
+    """Written when the archive switches to another watched folder, which the configuration names."""
 
     action: ClassVar = Action.WATCH_PATH
     object_meaning: ClassVar = "`watch`"

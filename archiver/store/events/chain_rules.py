@@ -1,4 +1,4 @@
-"""To which chain an event of each kind belongs, and whether it is an act or a note (format 2)."""
+"""The rules of format 2 for each kind of event: the chain to which an event belongs, and its class."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from archiver.store.events.event_kinds import Action
 class ChainKind(Enum):
     """The three kinds of chains."""
 
-    #: One chain, carried by every package: no member may name a filing, a path, or free text.
+    #: The one chain that every inspection package carries. So no member of its events may name a filing or a path,
+    #: or hold free text.
     ARCHIVE = "archive"
-    #: One chain, carried by no filing's package.
+    #: The one chain that no package for a filing carries.
     HOUSE = "house"
-    #: A chain for each filing.
+    #: One chain for each filing.
     FILING = "filing"
 
 
 class ChainRule(NamedTuple):
-    """Where an event of one kind belongs."""
+    """The kind of chain, and the class, of the events of one kind."""
 
     kind: ChainKind
     event_class: EventClass
@@ -35,7 +36,8 @@ _HOUSE_NOTE = ChainRule(ChainKind.HOUSE, EventClass.NOTE)
 _FILING_ACT = ChainRule(ChainKind.FILING, EventClass.ACT)
 _FILING_NOTE = ChainRule(ChainKind.FILING, EventClass.NOTE)
 
-#: The rule of each kind of event. An event of the kinds in :data:`_RULES_WITHOUT_FILING` needs a filing for it.
+#: The rule of each kind of event. For the kinds in :data:`_RULES_WITHOUT_FILING`, it is the rule of events that
+#: name a filing.
 CHAIN_RULES: Mapping[str, ChainRule] = {
     Action.INIT: _ARCHIVE_ACT,
     Action.FORMAT: _ARCHIVE_ACT,
@@ -61,7 +63,8 @@ CHAIN_RULES: Mapping[str, ChainRule] = {
     Action.CAPTURE: _FILING_ACT,
     Action.SUBMIT: _FILING_ACT,
     Action.FILING_END: _FILING_ACT,
-    # The end of a filing can be void, so that an older release must not pass a correction over.
+    # An act, because a correction can void the end of a filing: a release that does not know corrections must not
+    # ignore this event as it ignores unknown notes.
     Action.CORRECT: _FILING_ACT,
     Action.HOLD: _FILING_ACT,
     Action.LIFT: _FILING_ACT,
@@ -84,8 +87,8 @@ CHAIN_RULES: Mapping[str, ChainRule] = {
     Action.RESTORE: _FILING_NOTE,
     Action.RECORD: _FILING_NOTE,
 }
-#: The rule of an event of these kinds that names no filing: the retention of everything is in every package, and
-#: what is about no filing in none.
+#: The rule of the events of these kinds that name no filing. A promise of retention for the whole archive is in
+#: every package. The other events are in no package for a filing.
 _RULES_WITHOUT_FILING: Mapping[str, ChainRule] = {
     Action.POLICY: _ARCHIVE_ACT,
     Action.REMINDER: _HOUSE_NOTE,
@@ -100,16 +103,20 @@ _PLAN_ACTIONS = frozenset(
 
 
 def find_chain_rule(action: str, details: Mapping[str, Any]) -> ChainRule | None:
-    """Return the rule for an event; None for a kind that this release does not know."""
+    """Return the rule for an event with these ``details``; None for an action that this release does not know."""
     if details.get(FILING_MEMBER) is None and action in _RULES_WITHOUT_FILING:
         return _RULES_WITHOUT_FILING[action]
     return CHAIN_RULES.get(action)
 
 
 def filing_of_event(action: str, object_name: str, details: Mapping[str, Any]) -> str:
-    """Return the filing, as in refs, that an event of a filing's chain is about.
+    """Return the name, as in refs, of the filing that an event in a filing's chain is about.
 
-    The details name it if ``object_name`` does not begin with it.  Raises ValueError if neither does.
+    The member :data:`FILING_MEMBER` of ``details`` has the name. Without that member, the name is the part of
+    ``object_name``, the event's ``object``, before the first slash. In the steps of a disposal the object is a
+    plan, so these always need the member.
+
+    Raises ValueError if there is no name, or if it is not valid.
     """
     filing_name = details.get(FILING_MEMBER)
     if filing_name is None and action not in _PLAN_ACTIONS:
@@ -120,7 +127,10 @@ def filing_of_event(action: str, object_name: str, details: Mapping[str, Any]) -
 
 
 def filing_in_object(action: str, object_name: str) -> str | None:
-    """Return the filing with which the ``object`` of an event of this kind begins; None for all other events."""
+    """Return the name of the filing with which ``object_name``, the ``object`` of an event, begins.
+
+    Returns None for a kind of event whose object begins with something else.
+    """
     rule = CHAIN_RULES.get(action)
     is_about_filing = (
         rule is not None
@@ -132,9 +142,9 @@ def filing_in_object(action: str, object_name: str) -> str | None:
 
 
 def check_position(action: str, details: Mapping[str, Any], chain: str, event_class: EventClass) -> None:
-    """Raise ValueError if the chain or the class of an event does not fit the kind.
+    """Raise ValueError if an event of this kind cannot be in ``chain``, or cannot have ``event_class``.
 
-    An event of an unknown kind passes, because only a newer release knows its place.
+    An event of an unknown kind passes the check, because only a newer release knows the rule.
     """
     rule = find_chain_rule(action, details)
     if rule is None:

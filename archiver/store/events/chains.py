@@ -1,7 +1,8 @@
-"""The chains of format 2: each event belongs to one, besides the chain of all events.
+"""The chains of format 2: every event is linked to the previous event of the journal, and to that of one chain.
 
-A package for one filing carries that filing's chain and the chain ``archive``.  A reader sees that nothing is
-missing in them, because the signed head counts the events of every chain (docs/adr/0012-format-2.md).
+An inspection package for one filing carries two chains: that of the filing, and the chain ``archive``.  The signed
+head of the journal counts the events of every chain, which proves to the reader of a package that no event of
+these two chains is missing (docs/adr/0012-format-2.md).
 """
 
 from __future__ import annotations
@@ -16,15 +17,19 @@ from typing import NamedTuple
 
 from archiver.store.events.digests import GENESIS, format_sha256
 
-#: The events of the archive itself, without a member that could name a filing, a path, or free text.
+#: The chain of the events about the archive itself. None of their members can name a filing or a path, or hold
+#: free text.
 ARCHIVE_CHAIN = "archive"
-#: The events about the service and the company's own work, which are in no filing's package.
+#: The chain of the events about the service and the company's own work, which are in no package for a filing.
 HOUSE_CHAIN = "house"
 _FILING_CHAIN = re.compile(r"[0-9a-f]{32}")
 
 
 class EventClass(StrEnum):
-    """Whether an event has an effect on what is archived, or only records something."""
+    """The two classes of events: an act has an effect on the archive, and a note only records something.
+
+    A reader that does not know the kind of an event can ignore a note, but not an act.
+    """
 
     ACT = "act"
     NOTE = "note"
@@ -36,15 +41,16 @@ class ChainPosition(NamedTuple):
     chain: str
     #: Counts from 1 within the chain.
     number: int
-    #: Digest of the chain's event before, as ``sha256:<hex>``; that of :data:`GENESIS` in the first event.
+    #: Digest (``sha256:<hex>``) of the previous event of the chain; :data:`GENESIS` for the first event.
     previous_digest: str
 
 
 class ChainHead(NamedTuple):
-    """The newest event of a chain."""
+    """The head of a chain: its newest event, and the number of its events."""
 
     chain: str
     event_count: int
+    #: Digest (``sha256:<hex>``) of the newest event's ``event.json``.
     digest: str
 
     def following_position(self) -> ChainPosition:
@@ -58,22 +64,22 @@ def begin_chain(chain: str) -> ChainPosition:
 
 
 def create_filing_chain() -> str:
-    """Return the name of a new filing's chain: 128 random bits, which say nothing about the filing."""
+    """Return a name for the chain of a new filing: 128 random bits in hexadecimal, which reveal nothing."""
     return secrets.token_hex(16)
 
 
 def is_chain_name(name: object) -> bool:
-    """Return True if ``name`` can be that of a chain."""
+    """Return True if ``name`` is the name of a chain, or has the form of one for a filing."""
     return name in (ARCHIVE_CHAIN, HOUSE_CHAIN) or (
         isinstance(name, str) and _FILING_CHAIN.fullmatch(name) is not None
     )
 
 
 def digest_chain_heads(heads: Iterable[ChainHead]) -> str:
-    """Return the digest over the heads of all chains, which a signed head states.
+    """Return the digest (``sha256:<hex>``) of the heads of all chains, as a signed head states it.
 
-    It is the SHA-256 over one line for each chain, sorted by the chain's name: a JSON list of name, count, and
-    digest, without spaces, and a line feed.
+    The hashed text has one line for each chain, sorted by the names of the chains. A line is a JSON list of name,
+    event count, and digest, without spaces, and ends with a line feed.
     """
     lines = (json.dumps(list(head), separators=(",", ":")) + "\n" for head in sorted(heads))
     return format_sha256(hashlib.sha256("".join(lines).encode("ascii")).digest())

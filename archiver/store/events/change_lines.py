@@ -16,20 +16,21 @@ from archiver.store.events.digests import name_algorithm, parse_sha256
 
 #: The first line of a list in format 2.
 HEADER = encode_canonical({"changes": 2})
-#: The form of nearly all lines, and the changes that have it.
+#: The form of nearly all lines, and the operations of the changes that have this form.
 _PLAIN_LINE = '{"digest":"sha256:%s","mtime_ns":"%d","op":"%s","path":%s,"size":%d}\n'
 _PLAIN_OPS = (Op.ADD, Op.MODIFY)
 
 
 def encode_change_lines(changes: Iterable[Change]) -> Iterator[bytes]:
-    """Yield the lines of a list in format 2, each with its line feed, for :func:`parse_change_lines`.
+    """Yield the lines of ``changes.jsonl`` in format 2, each with a line feed at the end.
 
-    Fields that mean nothing for the kind of change, or that are empty, are left out.
+    A line has only the fields that apply to its kind of change and are not empty. :func:`parse_change_lines` reads
+    the lines back.
     """
     yield HEADER
     for change in changes:
         if change.op in _PLAIN_OPS and change.sha256 is not None and not change.health:
-            # The same bytes as below, in a third of the time: nearly all lines are of this form.
+            # The same bytes as the code below would build, in a third of the time.
             path = encode_text(names.name_as_text(change.path))
             line = _PLAIN_LINE % (change.sha256, change.mtime_ns, change.op.value, path, change.size)
             yield line.encode("utf-8")
@@ -47,7 +48,10 @@ def encode_change_lines(changes: Iterable[Change]) -> Iterator[bytes]:
 
 
 def parse_change_lines(lines: Iterable[bytes]) -> Iterator[Change]:
-    """Yield the changes of a list of either format; raises ValueError, KeyError or TypeError for another line."""
+    """Yield the changes in the lines of a ``changes.jsonl`` of either format, with or without line feeds.
+
+    Raises ValueError, KeyError or TypeError if a line is not a change in that format.
+    """
     waiting = iter(lines)
     first_line = next(waiting, None)
     if first_line is None:

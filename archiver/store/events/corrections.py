@@ -1,9 +1,9 @@
-"""Corrections of records: the members that can be corrected, by the kind of event, and the values that result.
+"""Corrections of records: the members that can be corrected, by the kind of event, and the resulting values.
 
-A correction replaces members of an earlier event of the same filing, or voids the event.  The earlier event stays
-in the journal.  It cannot be an event that moves a ref, a key, the clock, or a retention promise, nor a hold or a
-step of a disposal: what these did is done.  A submission is among them for what a person said of it, such as the
-day; its signed tag stays.
+A correction replaces members of an earlier event of the same filing, or voids that event, which stays in the
+journal.  Events that had an effect cannot be corrected: those that moved a ref, a key, the clock, or a retention
+promise, holds, and the steps of a disposal.  A submission to the regulator moved a ref, but can be corrected in
+what a person stated about it, such as the day; its signed tag stays.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from archiver.store.events.event_details import EventDetails, MemberRule, checke
 from archiver.store.events.event_kinds import Action
 from archiver.store.events.value_kinds import EVENT_NUMBER, FILING_SHEET, FLAG, OBJECT, TEXT, nullable
 
-#: The member of a ``filing-set`` event that has the fields of the sheet.
+#: The member of a ``filing-set`` event that has the changed fields of the filing's sheet.
 _SHEET_MEMBER = "fields"
-#: Before the name of a field of the sheet; other names are those of members of the details.
+#: Begins the name under which a correction replaces one field of the sheet. A name without this prefix is that of
+#: a member of the details.
 SHEET_PREFIX = f"{_SHEET_MEMBER}."
 #: Kind of event -> members of its details that a correction may replace.
 CORRECTABLE_MEMBERS: Mapping[str, frozenset[str]] = {
@@ -68,8 +69,11 @@ class RecordCorrected(EventDetails):
 
     @classmethod
     def check_members(cls, details: Mapping[str, Any]) -> None:
-        """Raise ValueError as for other kinds, and for a correction against the grammar of the corrected kind."""
-        # slots=True makes a second class, so super() without arguments would refer to the first one and fail.
+        """Raise ValueError as the base class does, or if this is not a valid correction of that kind of event.
+
+        A valid correction either replaces members by values that the kind of event allows, or voids the event.
+        """
+        # slots=True creates a second class, so super() without arguments would refer to the first one and fail.
         super(RecordCorrected, cls).check_members(details)
         if bool(details["fields"]) == details["void"]:
             raise ValueError("it has to replace a member, or to void the event, and not both")
@@ -81,9 +85,9 @@ class RecordCorrected(EventDetails):
 
 
 def find_member_rule(action: str, member_name: str) -> MemberRule | None:
-    """Return the rule of a member, if a correction of an event of this kind may replace the member; else None.
+    """Return the rule of a member that can be corrected in an event of this kind; None for any other member.
 
-    A field of the sheet has the rule of the whole sheet.
+    A field of a filing's sheet has the rule of the whole sheet.
     """
     from archiver.store.events.vocabulary import DETAILS_BY_ACTION
 
@@ -94,7 +98,7 @@ def find_member_rule(action: str, member_name: str) -> MemberRule | None:
 
 
 def accepts_value(action: str, member_name: str, new_value: Any) -> bool:
-    """Return True if a correction of an event of this kind may give the member this value."""
+    """Return True if a correction of an event of this kind may set the member to ``new_value``."""
     rule = find_member_rule(action, member_name)
     if rule is None:
         return False
@@ -104,16 +108,17 @@ def accepts_value(action: str, member_name: str, new_value: Any) -> bool:
 
 
 def read_member(details: Mapping[str, Any], member_name: str) -> Any:
-    """Return the value of a correctable member; None if the event has none."""
+    """Return the value of a correctable member in the ``details`` of an event; None if the member is absent."""
     if member_name.startswith(SHEET_PREFIX):
         return details.get(_SHEET_MEMBER, {}).get(member_name.removeprefix(SHEET_PREFIX))
     return details.get(member_name)
 
 
 def correctable_values(action: str, details: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the correctable members of an event, with their values, in the order of the details.
+    """Return the values of an event's correctable members, by name, in the order of ``details``.
 
-    Empty for a kind of event that cannot be corrected.
+    Each field of a filing's sheet counts as a member. Returns an empty dict for a kind of event that cannot be
+    corrected.
     """
     values: dict[str, Any] = {}
     for member_name, value in details.items():
@@ -125,7 +130,7 @@ def correctable_values(action: str, details: Mapping[str, Any]) -> dict[str, Any
 
 
 def correct_details(details: Mapping[str, Any], new_values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the details of an event with the values of a correction; ``details`` stay as they are."""
+    """Return a copy of an event's ``details`` in which the ``new_values`` of a correction replace the old ones."""
     corrected_details = dict(details)
     for member_name, new_value in new_values.items():
         if member_name.startswith(SHEET_PREFIX):

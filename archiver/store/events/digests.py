@@ -7,7 +7,7 @@ import re
 
 _SHA256 = re.compile(r"sha256:([0-9a-f]{64})")
 _SHA1 = re.compile(r"sha1:([0-9a-f]{40})")
-#: Stands for the digest of the event before the first one.
+#: Used in place of the digest of a predecessor where there is none: in the first event, and in the first head.
 GENESIS = "sha256:" + "0" * 64
 
 
@@ -17,12 +17,12 @@ def compute_sha256(data: bytes) -> str:
 
 
 def format_sha256(digest: bytes) -> str:
-    """Return the 32 bytes of a SHA-256 as ``sha256:<hex>``."""
+    """Return a SHA-256, given as its 32 bytes, in the form ``sha256:<hex>``."""
     return f"sha256:{digest.hex()}"
 
 
 def name_algorithm(algorithm: str, hex_digits: str) -> str:
-    """Return ``hex_digits`` with the name of their algorithm, ``sha256`` or ``sha1``."""
+    """Return a digest in the form ``<algorithm>:<hex>``; ``algorithm`` is ``sha256`` or ``sha1``."""
     return f"{algorithm}:{hex_digits}"
 
 

@@ -1,4 +1,4 @@
-"""Declare the details of each kind of event as a dataclass, with a rule for each member."""
+"""The base class for the details of each kind of event, a dataclass with a rule for each member."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from archiver.store.events.event_kinds import Action
 from archiver.store.events.value_kinds import TEXT, ValueKind
 
 Value = TypeVar("Value")
-#: Characters of the canonical JSON of details. Lower, and 100 paths of the longest kind do not fit, each of whose
-#: characters can have six in JSON; higher, and one event can fill the memory of every reader.
+#: Maximum length of details as canonical JSON, in characters. If it were lower, 100 paths of the maximum length
+#: would not fit, because JSON can need six characters for one. If it were higher, one event could fill the memory
+#: of every reader.
 _MAX_DETAILS_LENGTH = 1 << 24
-#: The same for kinds that list what they are about, however many versions, refs or objects these are.
+#: The maximum for kinds of events that list versions, refs or objects, of which there can be any number.
 MAX_LISTING_LENGTH = 1 << 26
-#: The key of a field's metadata that holds its MemberRule.
+#: The key of the MemberRule in the metadata of a dataclass field.
 _RULE = "rule"
-#: The member of ``details`` that names the filing, as in refs, of an event whose ``object`` is something else.
+#: The member of ``details`` that has the filing's name, as in refs, if the ``object`` of the event does not.
 FILING_MEMBER = "of_filing"
 _FILING_MEANING = "name of the filing, as in refs, that the event is about"
 _ACT_MEANING = "id that ties the events of one act on several filings, 128 random bits in hexadecimal"
@@ -29,23 +30,23 @@ class MemberRule(NamedTuple):
     """The rule for one member of ``details``."""
 
     kind: ValueKind
-    #: For docs/journal.md.
+    #: A description of the value, for docs/journal.md.
     meaning: str
     #: The name in the journal; None if it is the name of the attribute.
     name: str | None
-    #: An event that breaks the rule is unreadable.
+    #: True if an event that breaks the rule is unreadable.
     is_checked: bool
-    #: An event may lack the member. A new event lacks it if the attribute is None.
+    #: True if an event may lack the member. A new event lacks it if the attribute is None.
     is_optional: bool
-    #: A person typed its texts, so that in format 2 they have no control character but the line feed.
+    #: True if a person typed the member's texts. In format 2, their only control character is the line feed.
     is_typed: bool = False
 
     def to_python(self, value: Any) -> Any:
-        """Convert a value from the journal; null and a value of another kind are returned unchanged."""
+        """Convert a JSON value from the journal to Python; null and a value of another kind stay unchanged."""
         return self.kind.read(value) if value is not None and self.kind.accepts(value) else value
 
     def to_json(self, value: Any) -> Any:
-        """Convert a value for the journal; None becomes null."""
+        """Convert a Python value to JSON, for the journal; None becomes null."""
         return None if value is None else self.kind.write(value)
 
 
@@ -57,17 +58,18 @@ class _DeclaredMember(NamedTuple):
     #: The name in the journal.
     name: str
     rule: MemberRule
-    #: The attribute has a default for an event that lacks the member.
+    #: True if the attribute has a default, which applies to an event without the member.
     has_default: bool
 
 
 def checked_member(
     kind: ValueKind, meaning: str, *, name: str | None = None, optional: bool = False, typed: bool = False
 ) -> dict[str, Any]:
-    """Return the metadata of a checked member: without a value of this kind, an event is unreadable.
+    """Return the metadata of a dataclass field that declares a checked member of ``details``.
 
-    ``name`` is the name in the journal if it differs from the attribute's. An ``optional`` member may be absent. A
-    person ``typed`` the texts of the member.
+    An event is unreadable if the value is not of ``kind``. ``meaning`` describes the value for docs/journal.md.
+    ``name`` is the name in the journal; None if it is the name of the attribute. An ``optional`` member may be
+    absent or null. ``typed`` means that a person typed the texts of the member.
     """
     return {_RULE: MemberRule(kind, meaning, name, is_checked=True, is_optional=optional, is_typed=typed)}
 
@@ -75,39 +77,42 @@ def checked_member(
 def noted_member(
     kind: ValueKind, meaning: str, *, name: str | None = None, optional: bool = False, typed: bool = False
 ) -> dict[str, Any]:
-    """Return the metadata of a noted member: written with a value of this kind, and read with any value.
+    """Return the metadata of a dataclass field that declares a noted member of ``details``.
 
-    ``name`` is the name in the journal if it differs from the attribute's. Any event may lack the member when it
-    is read: the attribute is its default then, or None. A new event lacks it only if it is ``optional`` and None.
-    A person ``typed`` the texts of the member.
+    The member is written with a value of ``kind``, and read with any value. An event that is read may lack the
+    member: the attribute then has its default, or None. A new event lacks the member only if it is ``optional``
+    and the attribute is None. The other parameters are those of :func:`checked_member`.
     """
     return {_RULE: MemberRule(kind, meaning, name, is_checked=False, is_optional=optional, is_typed=typed)}
 
 
 def filing_member() -> Any:
-    """Return the field of the filing that an event is about, where ``object`` does not begin with its name.
+    """Return a dataclass field for the name of the filing, in events whose ``object`` does not begin with it.
 
-    In format 2, the event belongs to the chain of this filing.
+    In format 2, such an event belongs to the chain of this filing.
     """
     return field(default=None, metadata=noted_member(TEXT, _FILING_MEANING, name=FILING_MEMBER, optional=True))
 
 
 def act_member() -> Any:
-    """Return the field of the shared id of all events of one act, one for each filing."""
+    """Return a dataclass field for the id that is the same in all events of one act, one event for each filing."""
     return field(default=None, metadata=noted_member(TEXT, _ACT_MEANING, optional=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventDetails:
-    """Base class of the details of each kind of event; a docstring says when the event is written."""
+    """Base class of the details of each kind of event.
+
+    The docstring of a subclass states when the event is written, and becomes a part of docs/journal.md.
+    """
 
     #: The word for this kind in the journal.
     action: ClassVar[Action]
-    #: What the event's ``object`` is, for docs/journal.md.
+    #: A description of the event's ``object``, for docs/journal.md.
     object_meaning: ClassVar[str]
     #: The attachments that an event of this kind may have.
     attached_files: ClassVar[tuple[AttachedFile, ...]] = ()
-    #: Characters of the details' canonical JSON in format 2.
+    #: Maximum length of the details as canonical JSON in format 2, in characters.
     max_details_length: ClassVar[int] = _MAX_DETAILS_LENGTH
 
     @classmethod
@@ -157,8 +162,8 @@ class EventDetails:
     def from_details(cls, details: Mapping[str, Any]) -> Self:
         """Return the details of a journalled event as an object of this class.
 
-        Members that only a newer release has are ignored. The attribute of an absent member is its default, else
-        None. Raises ValueError if a checked member is missing or of another kind.
+        Members that only a newer release knows are ignored. If a member is absent, the attribute has its default,
+        or None if there is no default. Raises ValueError if a checked member is missing or of another kind.
         """
         cls.check_members(details)
         value_by_attribute = {}
@@ -181,7 +186,7 @@ class EventDetails:
 
 @cache
 def _declared_members(details_class: type[Any]) -> tuple[_DeclaredMember, ...]:
-    """Return the members in the order of the attributes; cached, because reading an event needs them."""
+    """Return the members in the order of the attributes; cached, because every event read needs them."""
     members = []
     for declared_field in fields(details_class):
         rule = declared_field.metadata[_RULE]
@@ -240,7 +245,7 @@ class WritableDetails(Protocol):
 
 
 def require_member(value: Value | None, name: str) -> Value:
-    """Return ``value`` of a noted member, required by the caller. Raises ValueError if it is None.
+    """Return the value of a noted member that the caller cannot do without. Raises ValueError if it is None.
 
     ``name`` is the member's name, for the error.
     """

@@ -1,8 +1,9 @@
-"""The two files of an event in format 2: ``event.json``, which everybody may see, and ``body.json``.
+"""Encode and decode the two files of an event in format 2: ``event.json``, which is public, and ``body.json``.
 
-A package for one filing carries the bodies of that filing's events only.  ``event.json`` names the digest of the
-body, whose fresh salt keeps anybody from guessing it.  It has no member ``action``, so that the program of
-commit 2e4fd1f stops instead of writing behind it.
+An inspection package for one filing carries the bodies of that filing's events only.  ``event.json`` states the
+digest of the body.  The body has a random salt, so that nobody can guess the body from its digest.  ``event.json``
+has no member ``action``, so the program of commit 2e4fd1f, which knows only format 1, stops instead of appending
+events.
 """
 
 from __future__ import annotations
@@ -36,19 +37,19 @@ from archiver.store.events.value_kinds import ACTOR, COMPLIANCE_CLOCK, EVENT_NUM
 
 FORMAT = 2
 BODY_FILE = "body.json"
-#: The bytes of a salt.
+#: Length of a salt in bytes.
 _SALT_BYTES = 16
 _SALT = re.compile(r"[0-9a-f]{32}")
 _VISIBLE_MEMBERS = frozenset({"at", "body", "chain", "chain_prev", "class", "clock", "format", "n", "prev", "seq"})
 _BODY_MEMBERS = frozenset({"action", "actor", "attachments", "details", "object", "refs", "salt"})
 _ATTACHMENT_MEMBERS = frozenset({"digest", "name", "size"})
-#: Nanoseconds exceed the integers that JavaScript and others read exactly, so they are decimal text.
+#: Members of ``clock`` that are decimal text, because JavaScript and others read such large integers inexactly.
 _NANOSECONDS = ("boottime_ns", "uptime_ns")
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,18}")
 
 
 class BodyMismatch(ValueError):
-    """The bytes of ``body.json`` are not those that ``event.json`` names."""
+    """The bytes of ``body.json`` do not have the digest that ``event.json`` states."""
 
 
 class EventFiles(NamedTuple):
@@ -65,11 +66,11 @@ class VisibleFields(NamedTuple):
     at: str
     #: As :func:`archiver.clock.make_evidence` returns it.
     clock: dict[str, Any]
-    #: The digest of the event before, in hexadecimal.
+    #: The SHA-256 of the previous ``event.json``, in hexadecimal.
     prev: str
     position: ChainPosition
     event_class: EventClass
-    #: The digest of ``body.json``, in hexadecimal.
+    #: The SHA-256 of ``body.json``, in hexadecimal.
     body_sha256: str
 
 
@@ -82,14 +83,14 @@ class BodyFields(NamedTuple):
     actor: dict[str, Any]
     #: Full name of a ref -> object id in hexadecimal.
     refs: dict[str, str]
-    #: Name, digest in hexadecimal, and size of each attachment.
+    #: Name, SHA-256 in hexadecimal, and size in bytes of each attachment.
     attachments: tuple[tuple[str, str, int], ...]
 
 
 def encode_body(fields: BodyFields) -> bytes:
-    """Return the bytes of ``body.json``, with a fresh salt.
+    """Return the bytes of ``body.json``, with a new random salt.
 
-    Raises ValueError or TypeError for what JSON cannot represent.
+    Raises ValueError or TypeError for a value that JSON cannot represent.
     """
     return encode_canonical(
         {
@@ -117,7 +118,10 @@ def encode_visible(
     event_class: EventClass,
     body: bytes,
 ) -> bytes:
-    """Return the bytes of ``event.json`` for the event with this ``body``; ``prev`` is in hexadecimal."""
+    """Return the bytes of the ``event.json`` of an event whose ``body.json`` has the bytes ``body``.
+
+    ``prev`` is the SHA-256 of the previous ``event.json``, in hexadecimal.
+    """
     return encode_canonical(
         {
             "format": FORMAT,
@@ -135,15 +139,15 @@ def encode_visible(
 
 
 def is_format_2(document: Mapping[str, Any]) -> bool:
-    """Return True if the parsed ``event.json`` is of format 2 or later; format 1 does not name its number."""
+    """Return True if the parsed ``event.json`` is of format 2 or later; format 1 has no member ``format``."""
     return "format" in document
 
 
 def decode_visible(data: bytes) -> VisibleFields:
-    """Return what the bytes of an ``event.json`` of format 2 say.
+    """Decode the bytes of an ``event.json`` of format 2.
 
-    Raises ValueError if the bytes are not canonical JSON, if a member is missing or of another kind, or for an
-    unknown member, which may change the meaning of the others.  Members that begin with ``x-`` are ignored.
+    Raises ValueError if the bytes are not canonical JSON, or if a member is missing, of another kind, or unknown.
+    An unknown member may change the meaning of the others.  Members that begin with ``x-`` are ignored.
     """
     members = _load_members(data, _VISIBLE_MEMBERS)
     if members["format"] != FORMAT:
@@ -167,7 +171,7 @@ def decode_visible(data: bytes) -> VisibleFields:
 
 
 def decode_body(data: bytes) -> BodyFields:
-    """Return what the bytes of a ``body.json`` say; raises ValueError as :func:`decode_visible` does."""
+    """Decode the bytes of a ``body.json``.  Raises ValueError for the same reasons as :func:`decode_visible`."""
     members = _load_members(data, _BODY_MEMBERS)
     if not isinstance(members["salt"], str) or not _SALT.fullmatch(members["salt"]):
         raise ValueError("salt is missing")
@@ -191,13 +195,13 @@ def decode_body(data: bytes) -> BodyFields:
 
 
 def decode_event(event_data: bytes, body_data: bytes) -> tuple[VisibleFields, BodyFields]:
-    """Return what both files of an event say.
+    """Decode both files of an event of format 2, and check the event by the rules of its kind.
 
-    Raises ValueError if one of them cannot be read, if the body is not the one that ``event.json`` names, or if
-    the event is not what the grammar of its kind allows.
+    Raises BodyMismatch, a ValueError, if ``event.json`` states the digest of another body.  Raises ValueError if
+    one of the files cannot be decoded, or if the event breaks a rule.
     """
     visible = decode_visible(event_data)
-    # Before anything in it is read: another body says nothing about this event.
+    # Compared before the body is decoded: the members of another body say nothing about this event.
     if hashlib.sha256(body_data).hexdigest() != visible.body_sha256:
         raise BodyMismatch("the body is another one")
     body = decode_body(body_data)
@@ -213,9 +217,9 @@ def decode_event(event_data: bytes, body_data: bytes) -> tuple[VisibleFields, Bo
 
 
 def decode_document(event_data: bytes, body_data: bytes) -> dict[str, Any]:
-    """Return an event of format 2 as a document with the members of format 1 and of the chain.
+    """Decode an event of format 2 to a dict with the members of format 1, and those about the chain.
 
-    Raises ValueError as :func:`decode_event` does.
+    Raises ValueError for the same reasons as :func:`decode_event`.
     """
     visible, body = decode_event(event_data, body_data)
     return {
@@ -240,7 +244,7 @@ def read_moved_refs(event_data: bytes, body_data: bytes | None) -> dict[str, str
     """Return ref -> object id for the refs that an event moved, even if the rest of the event is unreadable.
 
     ``body_data`` is None in format 1.  Returns an empty dict if the refs are missing or of another form, or if
-    the body is not the one that the event names.
+    ``event.json`` states the digest of another body.
     """
     try:
         document = load_json_object(event_data)
@@ -251,23 +255,24 @@ def read_moved_refs(event_data: bytes, body_data: bytes | None) -> dict[str, str
         refs = load_json_object(body_data).get("refs")
         return _decode_refs(refs) if isinstance(refs, dict) else {}
     except ValueError:
-        # The bytes are not even JSON, or something is no ref or no object id, so that the refs are unknown.
+        # The bytes are not JSON, or a name or an object id is not valid: nobody knows which refs were moved.
         return {}
 
 
 def names_body(data: bytes) -> bool:
-    """Return True if the bytes of an ``event.json`` are of format 2 or later, so that ``body.json`` belongs to
-    them.
+    """Return True if an ``event.json`` is of format 2 or later, and so has a ``body.json``.
 
-    Quick, and only a guess for bytes that are not canonical: those are no event of either format.
+    Quick, because the JSON is not parsed.  For bytes that are not canonical JSON the result may be wrong, but such
+    bytes are not a valid event of either format.
     """
+    # In format 1, ``action`` is the first member, and ``details`` could contain the text that is searched for.
     return b'"body":"sha256:' in data and not data.startswith(b'{"action":')
 
 
 def read_chain_place(data: bytes) -> ChainPosition | None:
-    """Return the place in the chain as stated in an ``event.json``, even if the rest is unreadable.
+    """Return the position in its chain that an ``event.json`` states, even if the rest is unreadable.
 
-    None for an event of format 1, and for one that states no place: it is in no chain.
+    Returns None for an event of format 1, and for an event without a valid position: neither is in a chain.
     :mod:`archiver.verify.chain_replay` has the same rule, so that both count the same events.
     """
     try:
@@ -281,18 +286,18 @@ def read_chain_place(data: bytes) -> ChainPosition | None:
 
 
 def read_format_number(data: bytes) -> int:
-    """Return the number of the format of an ``event.json``, of which nothing else needs to be readable.
+    """Return the format number that an ``event.json`` states, even if the rest is unreadable.
 
-    1 if it names none.  Raises ValueError if the bytes are not a JSON object.
+    Returns 1 if it states none, as in format 1.  Raises ValueError if the bytes are not a JSON object.
     """
     number = load_json_object(data).get("format", 1)
     return number if isinstance(number, int) else 1
 
 
 def _decode_refs(value: Any) -> dict[str, str]:
-    """Return ref -> object id in hexadecimal; raises ValueError unless each is the full name of a ref.
+    """Return ref -> object id in hexadecimal; raises ValueError for an invalid object id or name of a ref.
 
-    A NUL in a name would begin a second command to the git that moves refs.
+    A NUL in a name would begin another command in the input of the git process that moves refs.
     """
     refs = {ref: parse_object_id(oid) for ref, oid in value.items()}
     if not fits_refs(refs):
@@ -301,7 +306,10 @@ def _decode_refs(value: Any) -> dict[str, str]:
 
 
 def _load_members(data: bytes, known_names: frozenset[str]) -> dict[str, Any]:
-    """Return the members of a canonical JSON document; raises ValueError unless they are the known ones."""
+    """Return the members of a canonical JSON document, without those that begin with ``x-``.
+
+    Raises ValueError if the bytes are not canonical JSON, or if the names are not exactly ``known_names``.
+    """
     document = load_json_object(data)
     if not is_canonical(document, data):
         raise ValueError("not canonical JSON")
@@ -312,7 +320,7 @@ def _load_members(data: bytes, known_names: frozenset[str]) -> dict[str, Any]:
 
 
 def _decode_clock(value: Any) -> dict[str, Any]:
-    """Return a compliance clock with its readings as numbers; raises ValueError for anything else."""
+    """Return the member ``clock`` with nanoseconds as integers; raises ValueError if it is not a valid clock."""
     if not isinstance(value, dict):
         raise ValueError("clock is missing")
     clock = dict(value)
@@ -327,7 +335,7 @@ def _decode_clock(value: Any) -> dict[str, Any]:
 
 
 def _decode_attachment(value: Any) -> tuple[str, str, int]:
-    """Return name, digest, and size of an attachment; raises ValueError for anything else."""
+    """Return name, SHA-256 in hexadecimal, and size of an attachment; raises ValueError for another value."""
     if not isinstance(value, dict) or value.keys() != _ATTACHMENT_MEMBERS:
         raise ValueError("an attachment is of another kind")
     name, size = value["name"], value["size"]

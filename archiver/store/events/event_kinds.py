@@ -55,7 +55,8 @@ class Action(StrEnum):
     RECORD = "record"
 
 
-#: An event with another action was written by a newer release, and may be a hold.
+#: All actions that this release knows. An event with another action was written by a newer release, and may be a
+#: hold.
 ACTIONS = frozenset(Action)
 #: The action of the stand-in for an event that cannot be read; no release writes an event with it.
 UNREADABLE = "unreadable"

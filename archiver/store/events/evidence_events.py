@@ -21,9 +21,9 @@ from archiver.store.events.value_kinds import FLAG, INTEGER, TEXT, TEXTS, TIME, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointSigned(EventDetails):
-    """Written daily if anything was journalled, and on request: its signed head is what a witness line names.
+    """Written daily if anything was journalled, and on request.
 
-    In format 1 it has a signed tag that covers every ref.
+    A witness line names the signed head of this event. In format 1, it has a signed tag that covers every ref.
     """
 
     action: ClassVar = Action.CHECKPOINT
@@ -46,7 +46,7 @@ class CheckpointSigned(EventDetails):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimestampReceived(EventDetails):
-    """Written when a timestamp proves an event existed; the compliance clock catches up to the stamp."""
+    """Written when a timestamp token proves that an event existed; the compliance clock catches up with its time."""
 
     action: ClassVar = Action.TIMESTAMP
     object_meaning: ClassVar = "`clock`"

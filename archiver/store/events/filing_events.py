@@ -97,7 +97,7 @@ class VersionSubmitted(EventDetails):
 class SubmissionFileAdded(EventDetails):
     """Written when a captured file turned out to be about an earlier submission to the regulator.
 
-    What the submission signed stays as it is.
+    The signed tag and the manifest of the submission stay as they are.
     """
 
     action: ClassVar = Action.SUBMISSION_FILE
@@ -140,18 +140,18 @@ class FilingUpdated(EventDetails):
     def to_details(self) -> dict[str, Any]:
         """Return the details in the form of the journal.
 
-        ``evidence`` is always a member, and ``portal_text`` is one whenever there is a status.
+        ``evidence`` is always present, if only as null, and so is ``portal_text`` whenever there is a status.
         """
-        # slots=True makes a second class, so super() without arguments would refer to the first one and fail.
+        # slots=True creates a second class, so super() without arguments would refer to the first one and fail.
         details = super(FilingUpdated, self).to_details() | {"evidence": self.evidence}
         return details | ({"portal_text": self.portal_text} if self.status is not None else {})
 
 
 def given_paper_name(details: Mapping[str, Any]) -> str:
-    """Return the name that a person gave to the document of an event; empty if the event has no document.
+    """Return the file name of the document that a person attached to an event; empty without a document.
 
-    Reads the raw details, because this must work for kinds of events of a newer release too: the name decides
-    whether the document may be shown.
+    Reads the raw details, because this must also work for kinds of events that only a newer release knows: the
+    name decides whether the document may be shown.
     """
     return str(details.get("file") or details.get("evidence") or "")
 

@@ -34,7 +34,7 @@ _REASON = "reason, as a person gave it"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldPlaced(EventDetails):
-    """Written when somebody places a hold, which prevents the object's disposal until lifted."""
+    """Written when somebody places a hold, which prevents the disposal of the object until the hold is lifted."""
 
     action: ClassVar = Action.HOLD
     object_meaning: ClassVar = _HOLD_TARGET

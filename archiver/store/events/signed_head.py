@@ -1,7 +1,8 @@
-"""The signed head: what the archive's key signs at the end of each batch of events (format 2).
+"""The signed head of the journal: a document that the archive's key signs at the end of each batch (format 2).
 
-It states how many events there are, in the archive and in each chain.  So nobody without the key can append an
-event, leave one out, or cut the journal, and a package of one filing proves that none of its events is missing.
+The head states how many events there are in the archive and in each chain.  So nobody without the key can append
+an event, leave out an event, or cut off the end of the journal, and a package for one filing proves that none of
+the filing's events is missing.
 """
 
 from __future__ import annotations
@@ -14,46 +15,45 @@ from archiver.store.events.validation import load_json_object
 
 HEAD_FILE = "head.json"
 HEAD_SIGNATURE_FILE = "head.sig"
-#: The namespace of the SSHSIG signature (openssh PROTOCOL.sshsig), which ``allowed_signers`` must allow for the
-#: key.
+#: The namespace of the SSH signature (openssh PROTOCOL.sshsig), for which ``allowed_signers`` must allow the key.
 HEAD_NAMESPACE = "archiver-head"
 
 _INTEGERS = ("format", "first", "batch", "last", "chains")
 _DIGESTS = ("archive", "event", "chain_heads", "previous_head")
 _TEXTS = ("key",)
 _MEMBERS = frozenset({*_INTEGERS, *_DIGESTS, *_TEXTS})
-#: A member that most heads do not have.
+#: An optional member, which most heads do not have.
 _ABANDONED = "abandoned"
 
 
 class SignedHead(NamedTuple):
     """The members of ``head.json``; digests are written ``sha256:<hex>``."""
 
-    #: The digest of the archive's first event.
+    #: The digest of the archive's first ``event.json``, which identifies the archive.
     archive: str
     #: The number of the format.
     format: int
-    #: The numbers of the first and the last event that it covers and no head before does.
+    #: The numbers of the first and the last of the events that this head covers and no earlier head does.
     first: int
     last: int
-    #: The number of the first event of the batch at whose end this head was signed. Those from :attr:`first` up to
-    #: it were written earlier, without a signature, because no key was usable or because somebody had none.
+    #: The number of the first event of the batch at whose end this head was signed. The events from :attr:`first`
+    #: up to that one were written earlier and without a signature, because no key was usable, or because somebody
+    #: without the key wrote them.
     batch: int
-    #: The digest of the last event.
+    #: The digest of the last ``event.json``.
     event: str
-    #: What :func:`archiver.store.events.chains.digest_chain_heads` returns, and the number of chains.
+    #: The result of :func:`archiver.store.events.chains.digest_chain_heads`, and the number of chains.
     chain_heads: str
     chains: int
     #: The fingerprint of the key, as ``ssh-keygen -l`` prints it: ``SHA256:<base64>``.
     key: str
-    #: The digest of the ``head.json`` before; that of :data:`archiver.store.events.digests.GENESIS` in the first
-    #: one.
+    #: The digest of the previous ``head.json``; :data:`archiver.store.events.digests.GENESIS` in the first head.
     previous_head: str
-    #: Digests of heads that were signed, and whose events never came into effect because of a crash.
+    #: Digests of heads that were signed, but whose events never became part of the journal, because of a crash.
     abandoned: tuple[str, ...] = ()
 
     def encode(self) -> bytes:
-        """Return the bytes of ``head.json``, which are signed as they are."""
+        """Return the bytes of ``head.json``, canonical JSON; the key signs exactly these bytes."""
         members = {name: getattr(self, name) for name in sorted(_MEMBERS)}
         if self.abandoned:
             members[_ABANDONED] = list(self.abandoned)
@@ -61,9 +61,9 @@ class SignedHead(NamedTuple):
 
 
 def parse_signed_head(data: bytes) -> SignedHead:
-    """Return the head in the bytes of a ``head.json``.
+    """Parse the bytes of a ``head.json``, without checking the signature.
 
-    Raises ValueError if a member is missing, unknown, or of another kind, or if the bytes are not canonical.
+    Raises ValueError if a member is missing, unknown, or of another kind, or if the bytes are not canonical JSON.
     Members that begin with ``x-`` are ignored.
     """
     document = load_json_object(data)

@@ -1,7 +1,7 @@
-"""Check an event's document before writing and after reading.
+"""Check an event before it is written, and after it is read.
 
-An unfit event that is read becomes a stand-in with the action ``event_kinds.UNREADABLE``, which keeps its place in
-the chain. Everything but disposals goes on: the event may have been a hold.
+An event that fails the check after reading is replaced by a stand-in with the action ``event_kinds.UNREADABLE``,
+which keeps the event's place in the chain. Everything continues except disposals: the event may have been a hold.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from archiver.store.events.canonical_json import encode_canonical
 from archiver.store.events.value_kinds import ENVELOPE, LARGEST, SMALLEST, fits_refs
 from archiver.store.events.vocabulary import DETAILS_BY_ACTION
 
-#: How deep ``details`` of format 2 may be nested. Lower, and some record does not fit, because records need up to
-#: three levels; higher, and every reader pays for it.
+#: Maximum nesting of ``details`` in format 2. If it were lower, some records would not fit, because records need
+#: up to three levels. If it were higher, it would cost every reader time.
 _MAX_DETAILS_LEVELS = 4
-#: How deep an event that is read may be nested: deeper than any release writes. Without a limit, Python's parser
-#: fails at a depth that depends on its caller, so that an event was readable for one command and stopped another.
+#: Maximum nesting of an event that is read: more than any release writes. Without a limit, Python's parser fails
+#: at a depth that depends on its caller, so that one command could read an event that stopped another command.
 _MAX_READ_LEVELS = 100
-#: How many characters of a member's path an error quotes; the names in it may come from another process.
+#: Maximum number of characters of a member's path that an error quotes. The names in the path may come from
+#: another process, and be of any length.
 _MAX_PATH_LENGTH = 100
 
 #: A string in JSON, with its quotes and escapes.
@@ -35,13 +36,13 @@ _TYPED_CONTROL_CHARACTER = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 
 class UnfitValue(ValueError):
-    """A value that no event of format 2 may have."""
+    """A value that exceeds the bounds of format 2, so that no event may have it."""
 
     def __init__(self, member_path: str, unfit_part: LazyMessage, most_characters: int = 0) -> None:
         """Describe the value at ``member_path``, such as ``details.items.0``.
 
-        ``unfit_part`` is a noun such as "a NUL character".  ``most_characters`` is the limit of a text that is too
-        long, else 0.
+        ``unfit_part`` is a noun such as "a NUL character".  ``most_characters`` is the limit that a text exceeds, or
+        0 if the value is unfit for another reason.
         """
         self.member_path = member_path[:_MAX_PATH_LENGTH]
         self.unfit_part = unfit_part
@@ -55,7 +56,7 @@ class UnfitValue(ValueError):
 def check_new_event(
     action: str, object_name: str, details: Mapping[str, Any], attachment_names: Collection[str]
 ) -> None:
-    """Raise UsageError if some program could not read a new event back; the error names the member and the limit.
+    """Raise UsageError if some program could not read a new event; the error names the member and the limit.
 
     ``object_name`` is the event's ``object``, and ``details`` are in the form of the journal.
     """
@@ -78,9 +79,10 @@ def check_new_event(
 
 
 def check_new_details(details: Mapping[str, Any]) -> None:
-    """Raise UsageError if JSON, SQLite or a parser cannot represent a new event's ``details``, or for a long text.
+    """Raise UsageError if a value in the ``details`` of a new event exceeds the bounds of format 2.
 
-    The error names the member.
+    Such a value is a text that is too long, or a value that JSON, SQLite or a parser cannot represent.  The error
+    names the member.
     """
     try:
         check_value(details, "details")
@@ -89,7 +91,7 @@ def check_new_details(details: Mapping[str, Any]) -> None:
 
 
 def _unfit_value_error(unfit_value: UnfitValue) -> UsageError:
-    """Return the error for a value that cannot be recorded."""
+    """Return the error that tells the user which value cannot be recorded, and why."""
     if unfit_value.most_characters:
         return names.too_long_error(unfit_value.member_path, unfit_value.most_characters)
     return UsageError(
@@ -103,12 +105,13 @@ def _unfit_value_error(unfit_value: UnfitValue) -> UsageError:
 
 
 def check_bounds(action: str, details: Mapping[str, Any], json_size: int | None = None) -> None:
-    """Raise UnfitValue, a ValueError, for the first value of ``details`` beyond the bounds of format 2.
+    """Raise UnfitValue, a ValueError, for the first value in ``details`` that exceeds the bounds of format 2.
 
-    They bound each text, numbers, nesting, and the whole.  In what a person typed, a line feed is the only control
-    character.  Only for format 2: an event of format 1 has no bounds.
+    The bounds limit the length of each text, the size of numbers, the nesting, and the total length.  In texts
+    that a person typed, the line feed is the only control character.  Events of format 1 have no bounds.
 
-    ``json_size`` is at least the number of bytes of the details as canonical JSON; None if it is not known.
+    ``json_size`` is the size in bytes of the details as canonical JSON, or more than that; None if it is not
+    known.
     """
     check_value(details, "details")
     details_class = DETAILS_BY_ACTION.get(action)
@@ -118,21 +121,25 @@ def check_bounds(action: str, details: Mapping[str, Any], json_size: int | None 
         for member_path, text in _iterate_texts(details.get(member_name), f"details.{member_name}"):
             _check_typed_text(text, member_path)
     most = details_class.max_details_length
-    # A character has at least one byte, so that most details of a known size need not be counted.
+    # A character has at least one byte: if the bytes are within the limit, so are the characters.
     if (json_size is None or json_size > most) and len(encode_canonical(details).decode()) > most:
         raise _too_long("details", most)
 
 
 def check_value(value: object, member_path: str) -> None:
-    """Raise UnfitValue if a value of an event, or any value in it, is beyond the bounds of format 2."""
+    """Raise UnfitValue if a value of an event, or any value in it, exceeds the bounds of format 2.
+
+    ``member_path`` names the value in the error, such as ``details.items.0``.
+    """
     if not _is_plainly_fit(value, 0):
         _check_value(value, member_path, 0)
 
 
 def _is_plainly_fit(value: object, depth: int) -> bool:
-    """Return True for a value that fits, as nearly all do; quick, because no path to an unfit part is made.
+    """Return True for a value that is certainly within the bounds, as nearly all values are.
 
-    False decides nothing: :func:`_check_value` finds out.
+    Quick, because no path to an unfit part is built. A value for which this returns False may be fit or not:
+    :func:`_check_value` decides. ``depth`` is the number of objects and lists around the value.
     """
     if isinstance(value, str):
         is_short = len(value) <= names.MAX_TEXT_LENGTH
@@ -151,7 +158,7 @@ def _is_plainly_fit(value: object, depth: int) -> bool:
 
 
 def _check_value(value: object, member_path: str, depth: int) -> None:
-    """Raise UnfitValue if a value, or any value in it, has no place in an event.
+    """Raise UnfitValue if a value, or any value in it, exceeds the bounds of format 2.
 
     ``member_path`` names the value in the error, such as ``details.items.0``. ``depth`` is the number of objects
     and lists around it.
@@ -164,7 +171,7 @@ def _check_value(value: object, member_path: str, depth: int) -> None:
     elif isinstance(value, int):
         if not SMALLEST <= value <= LARGEST:
             raise UnfitValue(member_path, LazyMessage("a number larger than 64 bits"))
-    elif isinstance(value, dict | list | tuple | Mapping):  # dict first: the others are slow to tell.
+    elif isinstance(value, dict | list | tuple | Mapping):  # dict first: Mapping is slow to check.
         if depth == _MAX_DETAILS_LEVELS:
             raise UnfitValue(
                 member_path, LazyMessage("more than {levels} levels of nesting", levels=_MAX_DETAILS_LEVELS)
@@ -180,20 +187,20 @@ def _iterate_checked_items(
 ) -> Iterable[tuple[Any, Any]]:
     """Return the (name, value) pairs of a mapping, or the (index, value) pairs of a list.
 
-    Raises UnfitValue if a name is not a text, or the text cannot be journalled.
+    Raises UnfitValue if a name is not a text, or exceeds the bounds of a text.
     """
     if not isinstance(value, dict | Mapping):
         return enumerate(value)
     for member_name in value:
         if not isinstance(member_name, str):
-            # JSON converts another type to text, so a different document would be read back.
+            # JSON would convert the name to a text, so that a different document would be read back.
             raise UnfitValue(member_path, LazyMessage("a name that is not a string"))
         _check_text(member_name, member_path, names.MAX_TEXT_LENGTH)
     return value.items()
 
 
 def _iterate_texts(value: object, member_path: str) -> Iterator[tuple[str, str]]:
-    """Yield (path, text) for each text in ``value``, names of members included."""
+    """Yield (path, text) for each text in ``value``; the name of a member counts as a text of its object."""
     if isinstance(value, str):
         yield member_path, value
     elif isinstance(value, Mapping):
@@ -235,9 +242,10 @@ def _too_long(path: str, most_characters: int) -> UnfitValue:
 
 
 def parse_event_document(json_bytes: bytes) -> dict[str, Any]:
-    """Return an event from the bytes of an ``event.json``.
+    """Return the members of an event of format 1 from the bytes of its ``event.json``.
 
-    Raises ValueError if they are not a valid JSON object, or if a member or attachment is missing or unfit.
+    Raises ValueError if the bytes are not a valid JSON object, or if a member or a required attachment is missing
+    or of another kind.
     """
     document = load_json_object(json_bytes)
     check_event_document(document)
@@ -245,12 +253,12 @@ def parse_event_document(json_bytes: bytes) -> dict[str, Any]:
 
 
 def load_json_object(json_bytes: bytes) -> dict[str, Any]:
-    """Return the JSON object in ``json_bytes``, if it has the same meaning for every program.
+    """Return the JSON object in ``json_bytes``, by stricter rules than those of Python's parser.
 
     Raises ValueError if ``json_bytes`` is not a JSON object in UTF-8, contains a number that is not finite or half
-    of a surrogate pair, or is nested too deeply.
+    of a surrogate pair, or is nested too deeply: programs disagree about such documents.
     """
-    # With few brackets, as in most events, the nesting cannot be too deep, and need not be measured.
+    # Most events have so few brackets that the nesting cannot be too deep, and need not be measured.
     bracket_count = json_bytes.count(b"[") + json_bytes.count(b"{")
     if bracket_count > _MAX_READ_LEVELS and _measure_nesting(json_bytes) > _MAX_READ_LEVELS:
         raise ValueError("nested too deeply")
@@ -281,7 +289,7 @@ _DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_parse_
 
 
 def _measure_nesting(json_bytes: bytes) -> int:
-    """Return how deep the objects and lists of a JSON document are nested, without parsing it."""
+    """Return how many objects and lists of a JSON document are inside each other, without parsing it."""
     current_depth = max_depth = 0
     for character in _JSON_STRING.sub(b"", json_bytes):
         if character in b"[{":
@@ -305,9 +313,9 @@ def check_event_document(document: Mapping[str, Any]) -> None:
 
 
 def check_details(action: str, details: Mapping[str, Any], attachment_names: Collection[str]) -> None:
-    """Raise ValueError if a checked member or a required attachment is missing or unfit.
+    """Raise ValueError if a checked member or a required attachment is missing or of another kind.
 
-    An event of an unknown action passes, because only a newer release knows its members.
+    An event with an unknown action passes the check, because only a newer release knows its members.
     """
     details_class = DETAILS_BY_ACTION.get(action)
     if details_class is not None:
@@ -316,11 +324,10 @@ def check_details(action: str, details: Mapping[str, Any], attachment_names: Col
 
 
 def check_known_members(action: str, details: Mapping[str, Any]) -> None:
-    """Raise ValueError for a member of ``details`` that this release does not know: it may change what others
-    mean.
+    """Raise ValueError for a member of ``details`` that this release does not know.
 
-    Members that begin with ``x-`` pass, and so does an event of an unknown action.  Only for format 2: in format
-    1, unknown members were ignored.
+    Such a member may change the meaning of the others.  Members that begin with ``x-`` pass the check, and so does
+    an event with an unknown action.  Only for format 2: in format 1, unknown members are ignored.
     """
     details_class = DETAILS_BY_ACTION.get(action)
     if details_class is None:
@@ -331,7 +338,7 @@ def check_known_members(action: str, details: Mapping[str, Any]) -> None:
 
 
 def read_moved_refs(document: Mapping[str, Any]) -> dict[str, str]:
-    """Return ref -> object id for the refs that an event moved, even if the rest of the event is unreadable.
+    """Return ref -> object id for the refs that an event of format 1 moved, even if the rest is unreadable.
 
     Returns an empty dict if the refs are missing or of another form.
     """

@@ -12,7 +12,7 @@ from archiver.store.events.digests import parse_sha256
 
 #: The integers that SQLite stores.
 SMALLEST, LARGEST = -(1 << 63), (1 << 63) - 1
-#: Far below the largest integer of SQLite, because the numbers that follow a forged one must fit as well.
+#: Far below the largest integer of SQLite, because the numbers of the events after a forged one must fit as well.
 _MAX_EVENT_NUMBER = 10**12 - 1
 #: Periods of up to 1000 years are added to a date, and the sum must stay below the year 10000, Python's limit.
 _MAX_YEAR = 9000
@@ -40,9 +40,9 @@ def _unchanged(value: Any) -> Any:
 class ValueKind(NamedTuple):
     """A kind of JSON value, with the conversion to a Python value and back."""
 
-    #: For docs/journal.md.
+    #: The name of the kind in docs/journal.md.
     label: str
-    #: Return something true for a value of this kind. May raise for a value of another kind; see :meth:`accepts`.
+    #: Return a true value for a JSON value of this kind. May raise for one of another kind; see :meth:`accepts`.
     fits: Callable[[Any], object]
     #: Convert a JSON value that fits to the Python value.
     read: Callable[[Any], Any] = _unchanged
@@ -50,7 +50,7 @@ class ValueKind(NamedTuple):
     write: Callable[[Any], Any] = _unchanged
 
     def accepts(self, value: Any) -> bool:
-        """Return True if the JSON value is of this kind; False too if ``fits`` raises, as for a wrong type."""
+        """Return True if the JSON value is of this kind; False also if ``fits`` raises, as for a wrong type."""
         try:
             return bool(self.fits(value))
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError):
@@ -69,7 +69,7 @@ def nullable(kind: ValueKind) -> ValueKind:
 
 
 def list_of(kind: ValueKind, label: str) -> ValueKind:
-    """Return the kind of lists whose items are of ``kind``; they are tuples in Python. Items are not converted."""
+    """Return the kind of lists with items of ``kind``, which are tuples in Python. Items are not converted."""
     return ValueKind(label, lambda value: isinstance(value, list) and all(map(kind.fits, value)), tuple, list)
 
 
@@ -156,9 +156,9 @@ DAY = ValueKind(
     date.isoformat,
 )
 TIME = ValueKind("time (RFC 3339)", _is_time)
-#: The length of a period.
+#: The length of a period in days.
 DAYS = ValueKind(f"integer from 0 to {_MAX_DAYS:,}", lambda value: _is_integer(value) and 0 <= value <= _MAX_DAYS)
-#: The names alone: which zones there are depends on the machine, and no event may be readable on some only.
+#: Only the form of the name is checked: machines know different zones, but must find the same events readable.
 TIMEZONE = ValueKind("time zone (IANA)", lambda value: value == "" or _TIMEZONE.fullmatch(value) is not None)
 YEARS_BY_SCOPE = ValueKind(
     "object of integers",
@@ -186,7 +186,7 @@ class EnvelopeMember(NamedTuple):
     """A member that every event has."""
 
     kind: ValueKind
-    #: For docs/journal.md.
+    #: A description of the value, for docs/journal.md.
     meaning: str
 
 

@@ -9,7 +9,7 @@ from importlib import import_module
 from archiver.store.events.event_details import EventDetails
 from archiver.store.events.event_kinds import Action
 
-#: Action -> module of this package and class of its details, in the order of docs/journal.md.
+#: Action -> name of the module in this package, and of the class for the details; in the order of docs/journal.md.
 _PLACE_BY_ACTION: Mapping[str, tuple[str, str]] = {
     Action.INIT: ("archive_events", "ArchiveCreated"),
     Action.FORMAT: ("archive_events", "FormatStated"),
@@ -60,9 +60,9 @@ _PLACE_BY_ACTION: Mapping[str, tuple[str, str]] = {
 
 
 class _DetailsByAction(Mapping[str, type[EventDetails]]):
-    """Imports the module of a class when the class is first needed.
+    """Maps each action to the class of its details, and imports the module when the class is first needed.
 
-    A command that only lists versions needs none of them, and making all of them takes longer than the listing.
+    Creating all classes takes longer than listing versions, and a command that does only that needs none of them.
     """
 
     def __getitem__(self, action: str) -> type[EventDetails]:
@@ -80,7 +80,7 @@ class _DetailsByAction(Mapping[str, type[EventDetails]]):
 
 @cache
 def _load_class(module_name: str, class_name: str) -> type[EventDetails]:
-    """Import a module of this package; return a class of it."""
+    """Import a module of this package, and return one of its classes."""
     details_class: type[EventDetails] = getattr(import_module(f"archiver.store.events.{module_name}"), class_name)
     return details_class
 
