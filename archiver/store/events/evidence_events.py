@@ -46,7 +46,7 @@ class CheckpointSigned(EventDetails):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimestampReceived(EventDetails):
-    """Written when a timestamp token proves that an event existed; the compliance clock catches up with its time."""
+    """Written when a timestamp token proves that an event existed; the compliance clock catches up with it."""
 
     action: ClassVar = Action.TIMESTAMP
     object_meaning: ClassVar = "`clock`"

@@ -41,8 +41,8 @@ class UnfitValue(ValueError):
     def __init__(self, member_path: str, unfit_part: LazyMessage, most_characters: int = 0) -> None:
         """Describe the value at ``member_path``, such as ``details.items.0``.
 
-        ``unfit_part`` is a noun such as "a NUL character".  ``most_characters`` is the limit that a text exceeds, or
-        0 if the value is unfit for another reason.
+        ``unfit_part`` is a noun such as "a NUL character".  ``most_characters`` is the limit that a text exceeds,
+        or 0 for any other fault.
         """
         self.member_path = member_path[:_MAX_PATH_LENGTH]
         self.unfit_part = unfit_part

@@ -1,4 +1,4 @@
-"""Continue after a loss seen and accepted by a person, and journal everything lost."""
+"""Continue an archive after a person has accepted a loss of history, and journal everything that was lost."""
 
 from __future__ import annotations
 
@@ -23,54 +23,58 @@ if TYPE_CHECKING:
     from archiver.store.archive import Archive
     from archiver.store.events.archive_events import LossAccepted
 
-#: Refs that are unknown to the journal are renamed to this prefix: git keeps their objects, and their names are
-#: free.
+#: Refs that are unknown to the journal are moved below this prefix, so that git keeps their objects, and new
+#: versions can use their names.
 _LOST_REFS = "refs/lost"
 
 
 @dataclass(slots=True)
 class Loss:
-    """The history missing from the journal up to the last whole event, as proven by refs and databases."""
+    """The history that refs and databases prove, and that the journal up to its last whole event lacks."""
 
     #: The event from which the archive continues.
     last_event: WholeEvent
     #: The reason why the archive refuses writing; None if only databases were set aside.
     problem: LazyMessage | None
-    #: Number of the newest event in any database.
+    #: Number of the newest event in any database; 0 if no database has an event.
     newest_seq: int
-    #: Sorted by tag.
+    #: The versions that the journal lacks, sorted by tag.
     versions: list[LostVersion] = field(default_factory=list)
-    #: The refs to rename, with their present object ids.
+    #: Refs that are unknown to the journal, and going to be renamed -> present object id.
     unknown_refs: dict[str, str] = field(default_factory=dict)
-    #: The refs to set again, with their object ids according to the journal.
+    #: Refs that are going to be set again -> object id according to the journal.
     refs_to_restore: dict[str, str] = field(default_factory=dict)
-    #: Unknown refs whose object is missing.
+    #: Unknown refs whose object is missing or damaged.
     dangling_refs: set[str] = field(default_factory=set)
-    #: Databases that were set aside.
+    #: Number of databases that were set aside.
     database_count: int = 0
     #: Holds, submissions to the regulator and other records besides versions.
     records: list[LostRecord] = field(default_factory=list)
 
     @property
     def is_empty(self) -> bool:
-        """Return True if nothing was lost, leaving nothing to accept."""
+        """Return True if nothing was lost, so that there is nothing to accept."""
         return self.problem is None and not self.database_count
 
     @property
     def lost_events(self) -> int:
-        """Return the number of events known to be missing; more may be missing, unknown to any database."""
+        """Return the number of events known to be missing; more may be missing that no database knows."""
         return max(0, self.newest_seq - self.last_event.seq)
 
     def name_for_kept_ref(self, ref: str, seq: int) -> str | None:
-        """Return the new name of an unknown ref if ``seq`` is the number of the event that accepts the loss.
+        """Return the name to which an unknown ref is renamed.
 
-        None if the ref's object is missing, so that nothing can be kept.
+        ``seq`` is the number of the event that accepts the loss. Returns None if the ref's object is missing, so that
+        nothing can be kept.
         """
         return None if ref in self.dangling_refs else f"{_LOST_REFS}/{seq}/{ref.removeprefix('refs/')}"
 
 
 def lost_versions(archive: Archive) -> list[LostVersion]:
-    """Return the versions that only databases set aside have, sorted by tag; none once the loss is accepted."""
+    """Return the versions that only the databases set aside have, sorted by tag.
+
+    Returns none after the loss was accepted, because that deletes these databases.
+    """
     if not set_aside.databases(archive.root):
         return []
     commits_by_tag = {version.tag: version.commit for version in archive.index.versions()}
@@ -78,9 +82,9 @@ def lost_versions(archive: Archive) -> list[LostVersion]:
 
 
 def lost_records(archive: Archive) -> list[set_aside.LostRecord]:
-    """Return the holds, submissions and other records that only databases set aside have, sorted.
+    """Return the holds, submissions and other records that only the databases set aside have, sorted.
 
-    None are left once the loss is accepted.
+    Returns none after the loss was accepted, because that deletes these databases.
     """
     if not set_aside.databases(archive.root):
         return []
@@ -88,9 +92,10 @@ def lost_records(archive: Archive) -> list[set_aside.LostRecord]:
 
 
 def assess(archive: Archive) -> Loss:
-    """Compare refs and databases with the journal up to its last whole event; changes nothing.
+    """Return the history that refs and databases prove, and that the journal up to its last whole event lacks.
 
-    Raises JournalDamaged if no event is whole, so that the archive cannot continue.
+    Changes nothing.  Raises JournalDamaged if no event is whole, so that the archive cannot continue, StorageError
+    if git fails.
     """
     repository = archive.repository
     problem = journal_repair.ref_problem(repository)
@@ -142,29 +147,31 @@ def assess(archive: Archive) -> Loss:
 
 
 def _find_last_event_in_use(archive: Archive) -> WholeEvent | None:
-    """Return the last whole event that continues the journal as it is; None if refs contradict the journal.
+    """Return the newest whole event that is the end of the present journal, or continues from it.
 
-    Without a contradiction, capture may have gone on after the loss.  A longer history, in a database set aside or
-    in a packed ref, must not take the place of what was acknowledged since.
+    Returns None if refs contradict the journal, or if an event of the journal is damaged.  Otherwise, the archive
+    may have captured versions after the loss.  A longer history, which a database set aside or a packed ref names,
+    must not replace these acknowledged versions.
     """
     repository = archive.repository
     tip = repository.resolve(JOURNAL)
     last_event = archive.last_whole_event(after=tip)
     if tip is None or last_event is None:
-        # Some event before the newest one is damaged.
+        # There is no journal, or one of its events is damaged.
         return None
-    # As the writer compares them, but up to the journal as it is, which an older index may not have reached.
+    # The writer compares refs with index.db, which may be older than the present journal.
     with closing(index_files.build_index_in_memory(archive.journal, tip)) as index:
         problem = journal_repair.compare_refs(repository.refs(), index).problem
     return last_event if problem is None else None
 
 
 def accept(archive: Archive, wait_seconds: float) -> tuple[Loss, Event | None]:
-    """Continue from the last whole event and journal the loss; return the loss and its event, None without a loss.
+    """Continue the archive from its last whole event, and journal the loss.
 
-    Unknown refs are kept below ``refs/lost``, so that no object disappears.  If the process crashes on the way,
-    the archive still refuses writing, and the loss can be accepted again; what the newest event about a loss
-    lists already gets no second event.
+    Returns the loss, and the event that lists it; the event is None if nothing was lost, or if the newest event
+    about a loss already lists exactly this one.  Unknown refs are kept below ``refs/lost``, so that no object
+    disappears.  If the process crashes halfway, the archive still refuses writing, and the loss can be accepted
+    again.
 
     Raises Busy if another process holds the lock after ``wait_seconds``, JournalDamaged if no event is whole,
     StorageError if git fails.
@@ -176,7 +183,7 @@ def accept(archive: Archive, wait_seconds: float) -> tuple[Loss, Event | None]:
         if loss.is_empty or (acceptances and _lists_loss(acceptances[-1], loss)):
             archive.reindex()
             if acceptances:
-                # An earlier run may have been killed after it wrote its event and before it had cleaned up.
+                # An earlier run may have been killed between writing its event and cleaning up.
                 _clean_up(archive)
             return loss, None
         repository = archive.repository
@@ -187,8 +194,8 @@ def accept(archive: Archive, wait_seconds: float) -> tuple[Loss, Event | None]:
         if (point := sqlite.read_journal_point_of_file(index_path)) is not None and not archive.journal.has_event(
             point
         ):
-            # This index may be the only proof of the loss: if this process is killed before it writes the event,
-            # the next one needs the index.
+            # This index may be the only proof of the loss. If this process is killed before it writes the event,
+            # the next process needs the index.
             set_aside.set_aside(archive.root, index_path.name)
         archive.reindex()
         seq = writer.next_seq
@@ -204,7 +211,7 @@ def accept(archive: Archive, wait_seconds: float) -> tuple[Loss, Event | None]:
         ref_updates += [
             RefUpdate(ref, ZERO, oid) for ref, oid in loss.refs_to_restore.items() if ref not in loss.unknown_refs
         ]
-        # status reads lost records with this module, and writes nothing.
+        # Imported here: status uses this module to read lost records, and must not load the code that writes.
         from archiver.store.writing.upgrade import draft_upgrade
 
         accepted = Draft("archive", _build_details(loss, seq))
@@ -215,11 +222,11 @@ def accept(archive: Archive, wait_seconds: float) -> tuple[Loss, Event | None]:
 
 
 def _clean_up(archive: Archive) -> None:
-    """Remove the evidence of the loss, which the journalled event lists now.
+    """Remove the evidence of a loss that an event of the journal lists: databases, and former values of refs.
 
     Raises StorageError or OSError; the next call of :func:`accept` completes the work.
     """
-    # Old values in the reflog and in packed refs name missing objects, which verify would always report.
+    # Former values in the reflog and in packed refs name missing objects, which verify would report for ever.
     set_aside.put_away(archive.root, archive.repository.path / "logs")
     archive.repository.pack_refs()
     set_aside.discard(archive.root)
@@ -227,10 +234,11 @@ def _clean_up(archive: Archive) -> None:
 
 
 def _lists_loss(acceptance: Event, loss: Loss) -> bool:
-    """Return True if an event has accepted exactly these losses, and another event would report a second loss.
+    """Return True if the event ``acceptance`` lists exactly this loss; a second event would report a second loss.
 
-    False for a loss without names: another one may look the same.
+    Returns False if the loss names no version and no record, because two such losses cannot be told apart.
     """
+    # Imported here: status imports this module, and needs no class of an event.
     from archiver.store.events.archive_events import LossAccepted
 
     if loss.problem is not None or not (loss.versions or loss.records):
@@ -241,7 +249,7 @@ def _lists_loss(acceptance: Event, loss: Loss) -> bool:
 
 
 def _object_exists(repository: Repository, oid: str) -> bool:
-    """Return True if git can read the object."""
+    """Return True if git can read the object with the id ``oid``."""
     try:
         repository.object(oid)
     except KeyError:
@@ -251,7 +259,7 @@ def _object_exists(repository: Repository, oid: str) -> bool:
 
 
 def _build_details(loss: Loss, seq: int) -> LossAccepted:
-    """Return the event accepting ``loss``, with the number ``seq``."""
+    """Return the details of the event that accepts ``loss``; ``seq`` is the number of that event."""
     from archiver.store.events.archive_events import LossAccepted
 
     return LossAccepted(
@@ -270,7 +278,10 @@ def _build_details(loss: Loss, seq: int) -> LossAccepted:
 
 
 def _drop_foreign_state(archive: Archive) -> None:
-    """Delete ``state.db`` if it is of another history; the next capture then reads the whole watched folder."""
+    """Delete ``state.db`` if its newest event is not in the journal.
+
+    Without the file, the next capture reads the whole watched folder.
+    """
     path = archive.root / "state.db"
     point = sqlite.read_journal_point_of_file(path)
     if point is not None and not archive.journal.has_event(point):

@@ -1,7 +1,8 @@
-"""Recognize and replace an ``index.db`` of another archive or of another history.
+"""Recognize and replace an ``index.db`` that belongs to another archive, or to another history of this archive.
 
-The second one shows that an older backup of the journal was put in place. The index may be the only trace of what
-was lost: so that is reported before anything is rebuilt, and the old file is kept until a person accepts the loss.
+Another history shows that an older backup of the journal was restored. Then the index may be the only trace of the
+events that were lost. So the loss is reported before the index is rebuilt, and the old file is kept until a person
+accepts the loss.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def describe(journal: Journal, point: JournalPoint) -> LazyMessage:
-    """Return a sentence on why the journal lacks the event ``point``, the newest one of an index."""
+    """Return a sentence that explains why the journal lacks the event ``point``, the newest event of an index."""
     newest_event = journal.newest_event()
     if newest_event is None or not _is_of_archive(journal, point):
         return LazyMessage("The index belongs to another archive.")
@@ -43,10 +44,10 @@ def describe(journal: Journal, point: JournalPoint) -> LazyMessage:
 
 
 def open_believed_index(index: Index, journal: Journal, notify: Callable[[LazyMessage], None]) -> Index:
-    """Return ``index`` if the journal has its newest event; otherwise an index in memory, made from the journal.
+    """Return ``index`` if the journal has its newest event, otherwise a new index in memory, of the journal.
 
-    For a process that cannot replace the file now. An index that is not believed is closed, after ``notify`` is
-    called. The caller closes the result. Raises StorageError if the journal cannot be read.
+    For a process that cannot replace the file now. In the second case, ``notify`` is called with the reason, and
+    ``index`` is closed. The caller closes the returned index. Raises StorageError if the journal cannot be read.
     """
     point = index.journal_point
     if point is None or journal.has_event(point):
@@ -61,10 +62,12 @@ def open_believed_index(index: Index, journal: Journal, notify: Callable[[LazyMe
 def replace_index(
     archive: Archive, index: Index, point: JournalPoint, notify: Callable[[LazyMessage], None]
 ) -> None:
-    """Set aside the open ``index`` with the newest event ``point``, and reopen it on a new index of this journal.
+    """Set aside the file of the open ``index``, and reopen ``index`` on a new file that is built from the journal.
 
-    ``notify`` is called before anything is moved. Raises JournalDamaged if refs contradict the journal, and
-    changes nothing then: the index may be right. The caller holds the writer's lock.
+    ``point`` is the newest event in the old file. ``notify`` is called before anything is moved. The caller holds
+    the writer's lock.
+
+    Raises JournalDamaged if refs contradict the journal. Nothing is changed then, because the index may be right.
     """
     index_path = archive.root / "index.db"
     reason = describe(archive.journal, point)
@@ -92,10 +95,12 @@ def replace_index(
 
 
 def check_journal_is_complete(archive: Archive) -> None:
-    """Check that no database of this archive is ahead of the journal; only reads files.
+    """Check that the journal has the newest event of each database of this archive; changes nothing.
 
-    Raises StorageError that names the event, before an index is rebuilt from the shorter journal. A damaged
-    journal raises nothing here.
+    Call this before an index is rebuilt, because the new index would no longer show the loss.
+
+    Raises StorageError, which names the event, if the journal lacks one. Checks nothing if the journal's ref is
+    unusable: writing to the archive then raises JournalDamaged.
     """
     if journal_repair.ref_problem(archive.repository) is not None:
         return
@@ -114,9 +119,12 @@ def check_journal_is_complete(archive: Archive) -> None:
 
 
 def _is_of_archive(journal: Journal, point: JournalPoint) -> bool:
-    """Return True if ``point`` names the archive of ``journal``, whose digest is that of its first event.
+    """Return True if ``point`` belongs to the archive of ``journal``.
 
-    Slow for a long journal, which Git walks back to its first commit. Raises StorageError if it cannot be read.
+    The id of an archive is the digest of its first event, of which ``point`` has the first digits.
+
+    Slow for a long journal, because git walks back to the first commit. Raises StorageError if the journal cannot
+    be read.
     """
     first_event = journal.first_event()
     return first_event is not None and first_event.sha256.startswith(point.archive_id)

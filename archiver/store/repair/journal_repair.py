@@ -26,8 +26,8 @@ from archiver.store.index.queries import Index
 from archiver.store.journal import Journal
 from archiver.store.repair import set_aside
 
-#: The forms of the tags that this program makes.  A tag of another form was made by hand: ``verify`` reports it,
-#: but it must not stop the archive.
+#: The forms of the tags that this program creates.  A tag of another form was created by hand.  ``verify`` reports
+#: such a tag, but it must not stop the archive.
 _VERSION_TAG = re.compile(r"refs/tags/[^/]+/[^/]+/(v\d+|submitted(-\d+)?)")
 _CHECKPOINT_TAG = re.compile(rf"refs/tags/{CHECKPOINTS}/(\d+)")
 _BRANCH_PREFIX = "refs/heads/filings/"
@@ -36,10 +36,10 @@ _OID = re.compile(r"\b[0-9a-f]{40}\b")
 
 
 class WholeEvent(NamedTuple):
-    """An event readable together with all earlier events.
+    """An event that can be read, and all earlier events as well.
 
-    ``at`` is the time of its writing (RFC 3339); empty if its bytes are not JSON, so that a stand-in takes its
-    place.
+    ``at`` is the wall time of the event (RFC 3339); empty if the event cannot be decoded, so that a stand-in takes
+    its place.
     """
 
     seq: int
@@ -52,12 +52,12 @@ class RefDifferences(NamedTuple):
 
     #: Refs of the journal that the repository lacks.
     missing_refs: tuple[str, ...] = ()
-    #: Refs of the repository that no event of the journal made.
+    #: Refs of the repository that no event of the journal created, or moved to their present value.
     unknown_refs: tuple[str, ...] = ()
 
     @property
     def is_explained_by_crash(self) -> bool:
-        """Return True if a crash can have left these differences: missing refs, and branches at a former value."""
+        """Return True if a crash can have caused all differences: missing refs, and branches at a former value."""
         return all(ref.startswith(_BRANCH_PREFIX) for ref in self.unknown_refs)
 
     @property
@@ -79,10 +79,10 @@ class RefDifferences(NamedTuple):
 
 
 def damage_error(path: Path, problem: LazyMessage, last_event: WholeEvent | None) -> JournalDamaged:
-    """Return the error that refuses writing, which tells the user how to continue.
+    """Return the error with which writing is refused; its message tells the user how to continue.
 
-    ``path`` is the repository, and ``last_event`` the event from which the archive can continue; None if there is
-    none.
+    ``path`` is the repository.  ``last_event`` is the event from which the archive can continue, or None without
+    such an event.
     """
     if last_event is None:
         return JournalDamaged(
@@ -130,31 +130,31 @@ def ref_problem(repository: Repository) -> LazyMessage | None:
 
 
 def readable_refs(repository: Repository) -> dict[str, str]:
-    """Return the object id of each readable ref, even if a damaged file keeps git from reading any."""
+    """Return ref -> object id for each readable ref, even if a damaged file keeps git from reading any ref."""
     if packed_refs.is_whole(repository.path):
         return repository.refs()
     return packed_refs.read_with_loose(repository.path)
 
 
 def compare_refs(refs: Mapping[str, str], index: Index) -> RefDifferences:
-    """Compare the repository's refs with the versions in ``index``, which has caught up with the journal.
+    """Compare the repository's ``refs`` (name -> object id) with ``index``, which is up to date with the journal.
 
-    ``refs`` has the object id of each ref.  Returns no difference if the journal has an unreadable event, because
-    that event may have made any ref.
+    Returns no difference if the journal has an unreadable event, because that event may have created any ref.
     """
     if index.unread_events():
         return RefDifferences()
     branches, point = index.branch_heads(), index.journal_point
+    # Tags have no object id here: only branches are compared by value.
     expected = {f"refs/tags/{tag}": "" for tag in index.all_tags()} | branches
     unknown_refs = {ref for ref, oid in refs.items() if _is_unknown(ref, oid, expected, point.seq if point else 0)}
     return RefDifferences(tuple(sorted(expected.keys() - refs.keys())), tuple(sorted(unknown_refs)))
 
 
 def plan_ref_repair(refs: Mapping[str, str], expected: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Compare the present ``refs`` with the ``expected`` refs of the journal; both have object ids by names.
+    """Compare the present ``refs`` with the ``expected`` refs of the journal; both map names to object ids.
 
     Returns two such mappings: the refs to rename, with their present object ids, and the refs to set again, with
-    the expected ones.  A ref with a wrong object id is in both.
+    the expected object ids.  A ref with a wrong object id is in both.
     """
     unknown_refs = {ref: oid for ref, oid in refs.items() if _is_unknown(ref, oid, expected, 0)}
     unknown_refs = {ref: oid for ref, oid in unknown_refs.items() if ref not in expected or expected[ref] != oid}
@@ -163,9 +163,9 @@ def plan_ref_repair(refs: Mapping[str, str], expected: Mapping[str, str]) -> tup
 
 
 def _is_unknown(ref: str, oid: str, expected: Mapping[str, str], newest_seq: int) -> bool:
-    """Return True if the program made this ref, and no event of the journal accounts for it.
+    """Return True if only this program creates such a ref, and the journal does not account for it.
 
-    ``newest_seq`` is the number of the newest event: a checkpoint's tag up to that number is no loss.
+    ``newest_seq`` is the number of the newest event.  The tag of a checkpoint up to that number proves no loss.
     """
     if (checkpoint_match := _CHECKPOINT_TAG.fullmatch(ref)) is not None:
         return ref not in expected and int(checkpoint_match[1]) > newest_seq
@@ -177,14 +177,15 @@ def _is_unknown(ref: str, oid: str, expected: Mapping[str, str], newest_seq: int
 def last_whole_event(
     repository: Repository, points: Iterable[JournalPoint | None] = (), after: str | None = None
 ) -> WholeEvent | None:
-    """Find the newest event readable together with all earlier events; None if no such event exists.
+    """Find the newest event that can be read together with all earlier events; return None without such an event.
 
-    With ``after``, the commit of an event, only this event and those that continue from it are considered.
+    ``points`` are the newest events of databases.  With ``after``, the commit of an event, only this event and the
+    events that continue from it are considered.
 
-    A process that died may have left commits of events that never became part of the journal.  So an event is
-    preferred if there is evidence for it or for an event after it: the journal's ref named it, according to ref
-    files and the reflog of an earlier release; a database included it (``points``); or the tags that it made
-    exist.
+    A process that died may have left commits of events that never became part of the journal.  So events are
+    preferred for which there is evidence, and all events before these.  There are three kinds of evidence: the
+    journal's ref named the event, according to ref files and the reflog of an earlier release; a database included
+    the event; or the tags that the event created exist.
 
     Reads every commit.  Raises StorageError if git fails.
     """
@@ -192,14 +193,14 @@ def last_whole_event(
     refs = readable_refs(repository)
     hint_commits = _read_journal_hints(repository) | {point.commit for point in points if point is not None}
     for commit, (_, _, moved_refs) in whole_events.items():
-        # Tags never move, and are made after the journal has moved.  The branches of the event have moved on
-        # since.
+        # Tags never move, and are created after the journal has moved.  Branches are no evidence, because later
+        # events move them again.
         tags = {ref: oid for ref, oid in moved_refs.items() if ref.startswith(_TAG_PREFIX)}
         if tags and all(refs.get(ref) == oid for ref, oid in tags.items()):
             hint_commits.add(commit)
     if after is not None:
         hint_commits.add(after)
-        # A parent comes before its children.
+        # One pass is enough: in ``whole_events``, a parent comes before its children.
         continuing_commits: set[str] = set()
         for commit, (_, parent, _) in whole_events.items():
             if commit == after or parent in continuing_commits:
@@ -218,14 +219,17 @@ def last_whole_event(
 
 
 def _read_whole_events(repository: Repository) -> dict[str, tuple[WholeEvent, str | None, dict[str, str]]]:
-    """Return the whole event, the parent and the moved refs of each commit whose past can be read completely."""
+    """Return commit -> (event, parent, moved refs) for each whole event; a parent comes before its children.
+
+    Reads every commit of the repository.
+    """
     events_by_commit: dict[str, tuple[str | None, bytes, bytes | None]] = {}
     for commit in repository.all_commits():
         try:
             data, body = Journal(repository).read_event_files(commit)
             header_lines = repository.read(commit).split(b"\n\n", 1)[0].split(b"\n")
         except KeyError:
-            # The commit is not one of the journal, or it is damaged: it holds no whole event either way.
+            # The commit does not belong to the journal, or is damaged: either way, it has no whole event.
             continue
         parents = [line[7:].decode("ascii") for line in header_lines if line.startswith(b"parent ")]
         events_by_commit[commit] = (parents[0] if parents else None, data, body)
@@ -233,8 +237,9 @@ def _read_whole_events(repository: Repository) -> dict[str, tuple[WholeEvent, st
     for commit, (parent, _, _) in events_by_commit.items():
         children_by_parent.setdefault(parent, []).append(commit)
     whole_events: dict[str, tuple[WholeEvent, str | None, dict[str, str]]] = {}
-    # Follow children from the first event on: every commit that is reached has a whole past.  Each entry is a
-    # commit, the number that its event must have, and the digest that its event must name as the preceding one.
+    # Follow children from the first event on, so that all events before a commit that is reached are readable.
+    # Each entry is a commit, the number that its event must have, and the digest of the preceding event, which its
+    # event must state.
     pending_commits = [(commit, 1, GENESIS_DIGEST) for commit in children_by_parent.get(None, ())]
     while pending_commits:
         commit, seq, previous_digest = pending_commits.pop()
@@ -250,12 +255,12 @@ def _read_whole_events(repository: Repository) -> dict[str, tuple[WholeEvent, st
 def _read_event_at(
     data: bytes, body: bytes | None, seq: int, previous_digest: str
 ) -> tuple[str, dict[str, str]] | None:
-    """Return time and moved refs of an event; None if the number or ``prev`` proves the event misplaced.
+    """Return time and moved refs of an event; None if its number or ``prev`` shows that it does not belong here.
 
-    ``previous_digest`` is in hexadecimal, and ``body`` None in format 1.
+    ``previous_digest`` is in hexadecimal.  ``body`` is None in format 1.
 
-    An event that cannot be decoded is accepted, with an empty time and no refs: if the next event names its
-    digest, it does belong here.
+    An event that cannot be decoded is accepted, with an empty time and no refs: it does belong here if the next
+    event states its digest.
     """
     try:
         event_fields = json.loads(data)
@@ -263,15 +268,15 @@ def _read_event_at(
             return None
         return str(event_fields["at"]), read_moved_refs(data, body)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        # The commit vouches for the bytes, so the event was damaged before it was written.  A stand-in replaces
-        # it.
+        # The commit names exactly these bytes, so the event was damaged before it was written.  A stand-in takes
+        # its place.
         return "", {}
 
 
 def _read_journal_hints(repository: Repository) -> set[str]:
-    """Return all object ids, present and former ones, that ref files and the reflog give for the journal's ref.
+    """Return all object ids, present and former ones, that ref files and the reflog state for the journal's ref.
 
-    The files may be damaged; missing files give none.
+    The files may be damaged.  A missing file states none.
     """
     hint_commits: set[str] = set()
     for file_name in (JOURNAL, f"logs/{JOURNAL}"):
@@ -283,7 +288,7 @@ def _read_journal_hints(repository: Repository) -> set[str]:
 
 
 def _read_text(path: Path) -> str:
-    """Return the text of a file in which only object ids and names of refs matter; empty if it cannot be read."""
+    """Return the text of a file with object ids and names of refs; empty if the file cannot be read."""
     try:
         return path.read_text("ascii", "replace")
     except OSError:
@@ -292,10 +297,10 @@ def _read_text(path: Path) -> str:
 
 
 def expected_refs(events: Iterable[tuple[str, Mapping[str, str]]]) -> dict[str, str]:
-    """Return the object id that each ref has according to the journal.
+    """Return ref -> object id according to the journal, the journal's own ref included.
 
-    ``events`` are the commit and the moved refs of each event, oldest first; a later event overrules an earlier
-    one.
+    ``events`` are the commit and the moved refs of each event, oldest first.  A later event overrules an earlier
+    event.
     """
     refs: dict[str, str] = {}
     for commit, event_refs in events:
@@ -306,8 +311,8 @@ def expected_refs(events: Iterable[tuple[str, Mapping[str, str]]]) -> dict[str, 
 def drop_broken_refs(root: Path, repository: Repository, refs: list[str]) -> None:
     """Remove files and folders without an object id at the paths of ``refs``, because git cannot write there.
 
-    Files are deleted, and folders are set aside.  A damaged file of packed refs is set aside, too, and replaced by
-    one with its readable lines.  Raises OSError.
+    Files are deleted, and folders are set aside.  A damaged ``packed-refs`` is set aside, too, and replaced by a
+    file with its readable lines.  Raises OSError.
     """
     if not packed_refs.is_whole(repository.path):
         intact_refs = packed_refs.read(repository.path)

@@ -15,23 +15,23 @@ if TYPE_CHECKING:
 
 
 def find_contradiction(archive: Archive) -> LazyMessage | None:
-    """Return how the index or the branches and tags contradict the journal; None if they agree with it.
+    """Return a message on how the index, or branches and tags, contradict the journal; None if they agree with it.
 
-    Also returns None while another process writes, and for what the next writer completes after a crash.
+    Also returns None while another process writes, and for differences that the next writer repairs after a crash.
     """
     journal_tip = archive.repository.resolve(JOURNAL)
     if archive.index.head_commit != journal_tip:
         return _find_missing_event(archive, journal_tip)
     branches_and_tags = archive.repository.refs()
-    # A writer moves the journal first and the index last. If the journal has not moved since the index was read,
-    # no writer was between the two, and what was listed belongs to this state of the index.
+    # A writer moves the journal's ref first, and updates the index last. If the ref has not moved since the index
+    # was read, no writer was at work in between, and the listed refs belong to this state of the index.
     if archive.repository.resolve(JOURNAL) != journal_tip:
         return None
     return _compare_with_index(archive, branches_and_tags)
 
 
 def _find_missing_event(archive: Archive, journal_tip: str | None) -> LazyMessage | None:
-    """Return the problem of a journal that lacks the newest event of the index; None if it has that event.
+    """Return the problem if the journal lacks the newest event of the index; None if the journal has that event.
 
     ``journal_tip`` is the newest commit of the journal; None without a journal, which is reported elsewhere.
     """
@@ -44,7 +44,7 @@ def _find_missing_event(archive: Archive, journal_tip: str | None) -> LazyMessag
 
 
 def _compare_with_index(archive: Archive, branches_and_tags: Mapping[str, str]) -> LazyMessage | None:
-    """Return how branches and tags differ from the index, unless a crash explains it; None if they agree."""
+    """Return a message on how branches and tags differ from the index; None if they agree, or after a crash."""
     differences = journal_repair.compare_refs(branches_and_tags, archive.index)
     if differences.is_explained_by_crash and not lock.is_marked_clean(archive.root / "lock"):
         return None

@@ -1,8 +1,8 @@
 """Make the refs agree with the journal again after a crash or a power cut.
 
-The journal's ref is the only one that is durable before a version counts
+Only the journal's ref is certainly on the disk before a version is acknowledged
 (:mod:`archiver.store.git.ref_transaction`).  So a power cut can leave any other ref missing, empty, or at its
-former value.  Git cannot replace an empty ref: it answers "reference broken" to each way of updating it.
+former value.  Git cannot replace an empty ref: every way to update it fails with "reference broken".
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from archiver.store.git.repository import JOURNAL, Repository
 from archiver.store.journal import Journal
 from archiver.store.repair import journal_repair, set_aside
 
-#: A crash explains what the last transaction lacks, because each one is synced before the next begins.  A
-#: transaction has no more events.  Whatever else is missing was removed by somebody, and is left to a person.
+#: Maximum number of events in a transaction.  A crash explains missing refs of the last transaction only, because
+#: each transaction is synced before the next one begins.  If any other ref is missing, somebody removed it, and a
+#: person has to decide.
 _LAST_TRANSACTION_EVENTS = 64
 #: What a power cut leaves of a ref: nothing, zeros, or the beginning of an object id.
 _BROKEN = re.compile(rb"[0-9a-f]{0,39}\0*\n?")
@@ -32,18 +33,22 @@ _LOST_REFS = "refs/lost/"
 
 
 class CleanUp(NamedTuple):
-    """What was removed after a crash, so that the journal has to say what belongs there."""
+    """The refs that were removed after a crash, and have to be restored from the journal."""
 
+    #: Names of refs whose broken file was removed.
     broken_refs: tuple[str, ...] = ()
+    #: True if this program wrote ``packed-refs``, in which refs may be missing.
     are_packed_refs_rebuilt: bool = False
 
 
 def clean_up(root: Path, repository: Repository, notify: Callable[[LazyMessage], None]) -> CleanUp:
-    """Remove what a crashed writer or a power cut left, before any git looks at the refs; ``notify`` is told.
+    """Remove the lock files and broken refs that a crashed writer or a power cut left, before git reads the refs.
 
-    The journal's own file stays whatever it holds: without it, git would take the former value from
-    ``packed-refs``, and events would seem never to have been written.  :func:`complete_refs` makes the other
-    refs again.
+    ``notify`` is called with a message about each repair.  Returns the removed refs, which :func:`complete_refs`
+    restores.
+
+    The file of the journal's ref stays, whatever it contains.  Without this file, git would take the former value
+    from ``packed-refs``, and events would seem never to have been written.
 
     Raises Busy if a git process of the crashed writer still runs, StorageError if a file cannot be removed.
     """
@@ -75,15 +80,16 @@ def clean_up(root: Path, repository: Repository, notify: Callable[[LazyMessage],
 
 
 def _rebuild_packed_refs(root: Path, path: Path) -> Path | None:
-    """Replace damaged packed refs by their intact lines, if the journal's ref is intact; return where the old are.
+    """Replace a damaged ``packed-refs`` by its intact lines; return the path at which the old file is kept.
 
-    None if they are not damaged.  A crash on the way leaves the old file or the new one in its place.
+    Returns None and changes nothing if the file is not damaged, or if the journal's ref is not intact.
     """
     if packed_refs.is_whole(path) or not _has_readable_journal(path):
         return None
     intact_refs = packed_refs.read(path)
     copy_path = path / f"{packed_refs.NAME}.damaged"
     if is_plain_file(path / packed_refs.NAME):
+        # Copied, not moved, so that a crash leaves either the old file or the new one in its place.
         shutil.copyfile(path / packed_refs.NAME, copy_path)
         sync_path(os.fspath(copy_path))
         kept_path = set_aside.put_away(root, copy_path)
@@ -96,11 +102,13 @@ def _rebuild_packed_refs(root: Path, path: Path) -> Path | None:
 def complete_refs(
     repository: Repository, journal: Journal, cleaned: CleanUp, notify: Callable[[LazyMessage], None]
 ) -> None:
-    """Make the refs that a crash explains as the journal says; ``notify`` is told which.
+    """Give the refs that a crash may have spoiled the values that the journal records.
 
-    These are the refs of the last transaction, those that ``cleaned`` names, and all of them if the packed refs
-    were rebuilt.  A missing ref is made, and a branch is moved forward.  A ref of another value stays, and so
-    does one whose object is missing.  Raises StorageError if git fails.
+    These are the refs of the last transaction, the refs in ``cleaned``, and all refs if the packed refs were
+    rebuilt.  A missing ref is created, and a branch is moved forward.  A ref with any other value stays, and so
+    does a ref whose object is missing.  ``notify`` is called with the names of the changed refs, if any.
+
+    Raises StorageError if git fails.
     """
     if cleaned.are_packed_refs_rebuilt:
         expected = _expected_refs(journal, None)
@@ -123,23 +131,24 @@ def complete_refs(
         repository.move_refs(moves)
         notify(LazyMessage("Completed after a crash: {refs}.", refs=", ".join(move.ref for move in moves)))
     if packed_refs.was_written_here(repository.path):
+        # Let git write the file again: with the targets of tags, which only git adds.
         repository.pack_refs()
 
 
 def _expected_refs(journal: Journal, event_count: int | None) -> dict[str, str]:
-    """Return the object id that each ref has by the newest ``event_count`` events; None: by all events."""
+    """Return ref -> object id according to the newest ``event_count`` events, or all events if that is None."""
     events = journal.events_since(None) if event_count is None else journal.newest_events(event_count)
     return journal_repair.expected_refs((event.commit, event.refs) for event in events)
 
 
 def _has_readable_journal(repository_path: Path) -> bool:
-    """Return True if the journal's ref has an intact file, or an intact line among the packed refs."""
+    """Return True if the journal's ref has an intact file, or no file and an intact line in ``packed-refs``."""
     path = repository_path / JOURNAL
     return not _is_broken(path) if is_there(path) else JOURNAL in packed_refs.read(repository_path)
 
 
 def _loose_refs(repository_path: Path) -> Iterator[str]:
-    """Yield the name of each ref but the journal's that has a separate file; links are not followed."""
+    """Yield the name of each ref, except the journal's, that has a separate file; does not follow links."""
     refs_folder = repository_path / "refs"
     if not is_folder(refs_folder, follow_links=False):
         return
@@ -151,14 +160,14 @@ def _loose_refs(repository_path: Path) -> Iterator[str]:
 
 
 def _is_broken(path: Path) -> bool:
-    """Return True if a regular file holds only a part of an object id, or nothing.
+    """Return True if ``path`` is a regular file with only a part of an object id, or with nothing.
 
-    Anything else is not what a power cut leaves: a link, a file of other text, or one that cannot be read.
+    A power cut leaves no link, no file with another text, and no file that cannot be read: False for these.
     """
     try:
         return _BROKEN.fullmatch(packed_refs.read_regular_file(path, packed_refs.MAX_REF_BYTES)) is not None
     except OSError:
-        # No regular file, or not readable: git and verify report it.
+        # Not a regular file, or not readable: git and verify report it.
         return False
 
 
@@ -167,5 +176,6 @@ def _exists(repository: Repository, oid: str) -> bool:
     try:
         repository.read(oid)
     except KeyError:
+        # A ref to an object that is missing or damaged would be broken.
         return False
     return True

@@ -1,7 +1,7 @@
-"""Keep databases foreign to the journal until a person has accepted the loss proven by the databases.
+"""Keep databases that do not fit the journal, until a person has accepted the loss that the databases prove.
 
-If the repository is restored from last night's backup, the databases are still those of today.  They must not be
-used, but only they show which versions were lost with the newer history.
+For example, if the repository is restored from last night's backup, the databases are still those of today.  They
+must not be used, but nothing else shows which versions were lost.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ FOLDER = "set-aside"
 
 
 class LostVersion(NamedTuple):
-    """A version that a database has and the journal lacks; ``captured_at`` (RFC 3339) is empty if unknown."""
+    """A version that a database or a ref has and the journal lacks.
+
+    ``captured_at`` is the time of its capture (RFC 3339); empty if unknown.
+    """
 
     tag: str
     captured_at: str = ""
@@ -46,8 +49,8 @@ def set_aside(root: Path, name: str) -> Path:
     Returns the new path.  Raises OSError.
     """
     with suppress(sqlite3.Error), closing(sqlite3.connect(root / name)) as database:
-        # The write-ahead log, which is deleted below, may hold the newest rows.  A damaged database is moved as it
-        # is.
+        # Write the newest rows from the write-ahead log, which is deleted below, to the database.  A damaged
+        # database is moved as it is.
         database.execute("pragma wal_checkpoint(truncate)")
     aside_path = put_away(root, root / name)
     for suffix in ("-wal", "-shm", "-journal"):
@@ -56,9 +59,9 @@ def set_aside(root: Path, name: str) -> Path:
 
 
 def put_away(root: Path, path: Path) -> Path:
-    """Move ``path``, if present, to the archive's folder of files set aside, under a free name.
+    """Move ``path``, if it exists, to the archive's folder of files set aside, under an unused name.
 
-    Returns the new path, also if nothing was there to be moved.  Raises OSError.
+    Returns the new path, even if there was nothing to move.  Raises OSError.
     """
     folder = root / FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -71,18 +74,19 @@ def put_away(root: Path, path: Path) -> Path:
 
 
 def databases(root: Path) -> list[Path]:
-    """Return the sorted paths of the databases set aside; ``archiver status`` warns as long as any exist."""
+    """Return the sorted paths of the databases set aside; ``archiver status`` warns as long as there are any."""
     try:
         return sorted(path for path in (root / FOLDER).iterdir() if ".db." in path.name)
     except (FileNotFoundError, PermissionError):
-        # Nothing was ever set aside, or this user may only read the archive: the folder is for the owner alone.
+        # Nothing was ever set aside, or this user is not the owner, who alone may read the folder.
         return []
 
 
 def databases_of_archive(root: Path, archive_id: str) -> list[Path]:
-    """Return the databases set aside, except databases of another archive, which prove no loss of this one.
+    """Return the paths of the databases set aside, except databases of another archive, which prove no loss here.
 
-    ``archive_id`` is the digest of the first event, or the beginning of the digest that a JournalPoint has.
+    ``archive_id`` is the hexadecimal digest of the first event, or the first digits of it, as in a JournalPoint.
+    A database that names no archive, such as a damaged one, is included.
     """
     return [
         path
@@ -92,14 +96,14 @@ def databases_of_archive(root: Path, archive_id: str) -> list[Path]:
 
 
 def lost_versions(root: Path, archive_id: str, commits_by_tag: Mapping[str, str]) -> list[LostVersion]:
-    """Return the versions in databases of the archive set aside that the journal lacks, sorted by tag.
+    """Return the versions that databases set aside have and the journal lacks, sorted by tag.
 
-    ``commits_by_tag`` has the commit of each version in the journal.  An unreadable database contributes none, but
-    :func:`databases` lists it.
+    ``commits_by_tag`` has the commit of each version in the journal.  An unreadable database adds no version, but
+    :func:`databases` lists the file.
     """
     lost_by_tag: dict[str, LostVersion] = {}
     for path in databases_of_archive(root, archive_id):
-        # An unreadable database contributes none.
+        # An unreadable database adds no version.
         with suppress(sqlite3.Error):
             for tag, commit, captured_at in _read_versions(path):
                 if commits_by_tag.get(tag) != commit:
@@ -112,13 +116,13 @@ def lost_versions(root: Path, archive_id: str, commits_by_tag: Mapping[str, str]
 def lost_records(
     root: Path, archive_id: str, journal_records: Container[tuple[str, str, str]]
 ) -> list[LostRecord]:
-    """Return the records in databases of the archive set aside that the journal lacks, sorted.
+    """Return the records that databases set aside have and the journal lacks, sorted.
 
     ``journal_records`` are the records of the journal: action, object and time of each.
     """
     lost: set[LostRecord] = set()
     for path in databases_of_archive(root, archive_id):
-        # An unreadable database contributes none, as in lost_versions.
+        # An unreadable database adds no record.
         with suppress(sqlite3.Error), closing(sqlite.connect_read_only(path)) as database:
             for query in COMPARABLE_RECORDS_QUERIES:
                 # A database of an earlier release lacks some of the tables.
@@ -129,15 +133,15 @@ def lost_records(
 
 
 def newest_events(root: Path, archive_id: str) -> list[int]:
-    """Return the number of the newest event in each database of the archive set aside that can be read."""
+    """Return the number of the newest event in each readable database that was set aside."""
     points = [sqlite.read_journal_point_of_file(path) for path in databases_of_archive(root, archive_id)]
     return [point.seq for point in points if point is not None]
 
 
 def _read_versions(path: Path) -> Iterator[tuple[str, str, str]]:
-    """Yield tag, commit and time of each version in a database; raises sqlite3.Error.
+    """Yield tag, commit and time of capture of each version in a database; raises sqlite3.Error.
 
-    ``state.db`` has only the newest version of each submission, and no times: these are empty.
+    ``state.db`` has only the newest version of each submission, and no times: the yielded times are empty.
     """
     query = 'select tag, "commit", captured_at from versions'
     if path.name.startswith("state.db"):
@@ -147,6 +151,6 @@ def _read_versions(path: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def discard(root: Path) -> None:
-    """Delete the databases set aside; the caller has journalled the proven loss. Raises OSError."""
+    """Delete the databases set aside, after the caller has journalled the loss that they prove. Raises OSError."""
     for path in databases(root):
         sqlite.delete_database(path)
