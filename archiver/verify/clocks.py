@@ -35,19 +35,19 @@ class EventClock:
     seq: int
     #: The wall time of the event.
     at: str
-    #: By the compliance clock, which nobody can set forward.
+    #: The compliance clock at the event, which nobody can set forward.
     compliance_time: datetime
-    #: The member ``clock``: the compliance clock, and what the clocks of the machine showed.
+    #: The member ``clock`` of the event: the compliance clock, and the readings of the machine's clocks.
     evidence: Mapping[str, Any]
 
 
 def check_clock(event: Mapping[str, Any], previous: EventClock | None, report: VerifyReport) -> EventClock:
-    """Check the clocks of an event against those of the ``previous`` readable one.
+    """Check the clocks of an event against those of the ``previous`` readable event.
 
     Reports a compliance clock that runs backwards (A033), or ahead of its evidence (A034), and a wall time that is
-    earlier than the reading in the same event (A049): a wrong clock shows in both. A wall time before that of the
-    event before, or before the compliance clock, is only counted, because NTP or an empty battery sets a clock
-    back.
+    earlier than the reading of the wall clock in the same event (A049), because a wrong clock shows in both. A
+    wall time that is earlier than the compliance clock, or than the wall time of the previous event, is only
+    counted in ``report.marked_events``: NTP or an empty battery can set a clock back.
 
     ``previous`` is None for the first event, whose clock may have any value.
 
@@ -66,7 +66,7 @@ def check_clock(event: Mapping[str, Any], previous: EventClock | None, report: V
 
 
 def _check_gain(event: Mapping[str, Any], current: EventClock, previous: EventClock, report: VerifyReport) -> None:
-    """Check what the compliance clock gained since the ``previous`` readable event (A033, A034)."""
+    """Check the gain of the compliance clock since the ``previous`` readable event (A033, A034)."""
     event_name, current_time = f"event {event['seq']}", clock.format_time(current.compliance_time)
     if current.compliance_time < previous.compliance_time:
         previous_time = clock.format_time(previous.compliance_time)
@@ -78,6 +78,7 @@ def _check_gain(event: Mapping[str, Any], current: EventClock, previous: EventCl
     is_next = current.seq == previous.seq + 1
     gain = largest_clock_gain(dict(previous.evidence), dict(current.evidence), is_next)
     if gain is None:
+        # Events are missing and the machine was started again in between: any gain is possible.
         return
     latest_allowed_time = previous.compliance_time + timedelta(microseconds=gain)
     if event["action"] == Action.TIMESTAMP:

@@ -139,7 +139,7 @@ def _hash_selected_objects(objects: Sequence[_SelectedObject], report: VerifyRep
 
 
 def _batches(objects: Sequence[_SelectedObject]) -> Iterator[list[_SelectedObject]]:
-    """Yield ``objects`` in lists for one task of a thread each: a task costs as much as hashing a small object."""
+    """Yield lists of ``objects``, one for each task: starting a task costs as much as hashing a small object."""
     batch: list[_SelectedObject] = []
     batch_bytes = 0
     for selected in objects:
@@ -153,7 +153,7 @@ def _batches(objects: Sequence[_SelectedObject]) -> Iterator[list[_SelectedObjec
 
 
 def _check_hashes(objects: Sequence[_SelectedObject], buffers: threading.local) -> list[Finding]:
-    """Hash objects; return the findings, as :func:`_check_hash` does for each."""
+    """Hash ``objects``, and return a finding for each object that is damaged or unreadable."""
     findings = (_check_hash(selected, buffers) for selected in objects)
     return [finding for finding in findings if finding is not None]
 

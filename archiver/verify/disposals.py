@@ -1,7 +1,7 @@
 """Check disposals: every step follows the rules, and no content was destroyed that a version still needs.
 
 A disposal destroys the content of versions whose retention has ended. Its steps are a plan, approvals by two other
-users, a cooling-off of some days, the beginning, and a signed certificate that lists what was destroyed.
+users, a cooling-off period of some days, the beginning, and a signed certificate that lists what was destroyed.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from archiver.verify.findings import VerifyReport, untranslated
 from archiver.verify.signed_heads import is_format_2
 from archiver.verify.sshsig import is_valid_signature
 
-#: The code of the finding for a disposal without a valid certificate. A disposal that is still at work has none
-#: either, so it has this finding until its certificate is journalled.
+#: The code of the finding for a disposal without a valid certificate. A disposal that is still running has no
+#: certificate yet, so it has this finding until the certificate is journalled.
 UNCERTIFIED_DISPOSAL = "A054"
 #: Users other than the planner who must approve a plan.
 _REQUIRED_APPROVALS = 2
@@ -139,9 +139,9 @@ def _read_plan(entry: JournalEntry, report: VerifyReport) -> DisposalPlan:
 
 
 def _check_approvals(begin_event: Mapping[str, Any], plan: DisposalPlan, report: VerifyReport) -> None:
-    """Report a disposal that began with too few approvals, or before the end of the cooling-off (A055).
+    """Report a disposal that began with too few approvals, or before the end of the cooling-off period (A055).
 
-    The cooling-off begins with the last approval. All times come from the compliance clock, not from the wall
+    The period begins with the last approval. All times come from the compliance clock, not from the wall
     clock, so nobody can shorten a period by changing the wall clock.
     """
     disposal_name, begun_at = begin_event["object"], clock.parse_time(begin_event["clock"]["time"])
@@ -161,9 +161,11 @@ def _check_approvals(begin_event: Mapping[str, Any], plan: DisposalPlan, report:
 def _check_signed_approvals(
     begin_event: Mapping[str, Any], plan: DisposalPlan, journal_state: JournalState, report: VerifyReport
 ) -> None:
-    """Report each approval that was written without a signature (A055); format 1 has no signed heads.
+    """Report each approval that was written without a signature (A055).
 
-    Somebody without the key can append an approval, and the head of the next batch covers it.
+    Somebody without the key can append an approval, which the signed head of the next batch then covers. So the
+    approval must belong to a batch that ends with a valid signed head. Approvals in format 1, which has no signed
+    heads, are not checked.
     """
     for seq in plan.approval_seqs.values():
         if not any(seq in batch for batch in journal_state.signed_batches):
@@ -203,7 +205,7 @@ def _report_needed_content(
     journal_state: JournalState,
     report: VerifyReport,
 ) -> None:
-    """Report deleted content that is also part of a version which was not disposed of (A057).
+    """Report deleted content that a version still needs, because the version was not disposed of (A057).
 
     ``kept_content`` has the SHA-256 of the planned content that was kept, because a version needs it.
 

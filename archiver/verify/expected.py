@@ -1,4 +1,4 @@
-"""Describe the state required of an archive by the journal, as collected by the checks event by event."""
+"""Describe the state that the journal requires of an archive; the checks collect it event by event."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ class RecordedMaterial(NamedTuple):
     size: int  # bytes
 
 
-#: Readable path and SHA-256 of each file of a version that is about a submission, and not part of it.
+#: Readable path and SHA-256 of the files of a version that are about a submission to the regulator, such as a
+#: receipt, and not part of the submission.
 LeftOutFiles: TypeAlias = frozenset[tuple[str, str]]
 
 
@@ -156,7 +157,7 @@ class JournalState:
     journal_commits: list[str] = field(default_factory=list)
     #: SHA-256 of each event's bytes, oldest event first; empty for an event that is missing.
     event_digests: list[str] = field(default_factory=list)
-    #: The commit of the event before the current one; empty before the first.
+    #: The commit of the previous event; empty before the first event.
     last_commit: str = ""
     #: Full name of the ref -> the object id that it must have.
     expected_refs: dict[str, str] = field(default_factory=dict)
@@ -167,11 +168,12 @@ class JournalState:
     signed_batches: list[range] = field(default_factory=list)
     #: Number of an event -> SHA-256 of the signed head with it, in hexadecimal.
     head_digests: dict[int, str] = field(default_factory=dict)
+    #: Name of a filing's chain -> name of the filing, and the reverse.
     filing_by_chain: dict[str, str] = field(default_factory=dict)
     chain_by_filing: dict[str, str] = field(default_factory=dict)
     #: Filing -> commits of its events of format 1.
     earlier_commits: dict[str, list[str]] = field(default_factory=dict)
-    #: The reason in the event before that of a new key; empty without one.
+    #: The reason for a new key, from the event before the key's own event; empty without such a reason.
     key_reason: str = ""
 
     # --- records of filings
@@ -200,7 +202,7 @@ class JournalState:
     #: SHA-256 -> size in bytes, of all content that was ever captured. Empty files have no content object.
     content_sizes: dict[str, int] = field(default_factory=dict)
     #: Tag of a submitted version, and the files about one of its submissions -> name of the algorithm -> digest of
-    #: the manifest in hexadecimal; nothing if the version lacks such a file.
+    #: the manifest in hexadecimal; no digest if the version lacks one of the files.
     manifest_digests: dict[tuple[str, LeftOutFiles], dict[str, str]] = field(default_factory=dict)
     #: Version tag -> time of the capture. If the first token after it has a later time, that time is used instead.
     capture_times: dict[str, str] = field(default_factory=dict)
@@ -230,7 +232,10 @@ class JournalState:
             self.correctable_records[event["seq"]] = CorrectableRecord(event["action"], filing_name)
 
     def apply_correction(self, event: Mapping[str, Any]) -> None:
-        """Apply a correction; raises ValueError unless a record of the same filing, not void, is corrected."""
+        """Apply a correction, which may void the corrected event.
+
+        Raises ValueError if the event lacks a member, if the filing has no such event, or if that event is void.
+        """
         details = RecordCorrected.from_details(event["details"])
         expected_record = CorrectableRecord(details.corrected_action, event["object"])
         if self.correctable_records.get(details.corrected_seq) != expected_record:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from archiver.errors import LazyMessage
 
-#: The detail of an object of another size than expected.
+#: The detail of a finding about an object whose size is not the expected size.
 WRONG_SIZE = LazyMessage.define(
     "{size} bytes instead of {expected}", singular="{size} byte instead of {expected}", count_field="size"
 )
@@ -135,7 +135,7 @@ class VerifyReport:
     #: Content objects that no version of the journal names: an interrupted capture leaves some. No fault.
     unreferenced_objects: int = 0
     notes: list[VerifyNote] = field(default_factory=list)
-    #: Events whose wall clock was behind that of the event before, or behind the compliance clock. No fault.
+    #: Events whose wall time was behind that of the previous event, or behind the compliance clock. No fault.
     marked_events: int = 0
 
     def add_finding(self, code: str, object_name: object, detail: LazyMessage | None = None) -> None:

@@ -21,7 +21,7 @@ _LOOSE_OBJECT_PATH = re.compile(r"[0-9a-f]{2}/[0-9a-f]{38}")
 #: Names of files and folders that git creates at the top of a repository.
 _ALLOWED_FILE_NAMES = frozenset({"HEAD", "config", "packed-refs", "description", "FETCH_HEAD"})
 _ALLOWED_FOLDER_NAMES = frozenset({"hooks", "info", "lfs", "logs", "objects", "refs", "branches"})
-#: Length of a SHA-1. Packs and their indexes end with the SHA-1 of all bytes before it.
+#: Length of a SHA-1. Packs and git's pack indexes end with the SHA-1 of all bytes before it.
 _TRAILER_BYTES = 20
 #: Length of the Adler-32 checksum at the end of a zlib stream.
 _ZLIB_CHECKSUM_BYTES = 4
@@ -70,9 +70,10 @@ def check_git_repository(repository: Repository, report: VerifyReport) -> None:
 
 
 def _find_special_file(objects_folder: Path) -> str | None:
-    """Return the path of a pipe, device or socket below ``objects_folder``, for which git would wait.
+    """Return the path of a file below ``objects_folder`` for which git would wait: a pipe, device or socket.
 
-    A link to a folder, which could lead to one, counts as well.  None if there is none.
+    A link to a folder, which could contain such a file, counts as well.  The path is relative to the repository.
+    Returns None if there is no such file.
     """
     for folder, folder_names, file_names in os.walk(objects_folder):
         for folder_name in sorted(folder_names):
@@ -88,7 +89,8 @@ def _find_special_file(objects_folder: Path) -> str | None:
 def check_git_files(repository_path: Path, report: VerifyReport) -> None:
     """Check settings, hooks and every object file, without running git.
 
-    Use it alone if the repository has another format, in which git would misread refs or objects.
+    Call this instead of :func:`check_git_repository` for an archive that cannot be opened: git would obey altered
+    settings, and would misread refs or objects in a repository of another format.
     """
     _check_settings_and_hooks(repository_path, report)
     _check_unknown_files(repository_path, report)
@@ -136,10 +138,10 @@ def _check_unknown_files(repository_path: Path, report: VerifyReport) -> None:
 def _check_object_file(path: Path, objects_folder: Path, report: VerifyReport) -> None:
     """Report a file below ``objects_folder`` that is damaged, or that git does not create.
 
-    The bytes of a loose object must match its name (A012), and a pack or an index of packs must end with a valid
+    The bytes of a loose object must match its name (A012), and a pack or a pack index must end with a valid
     checksum (A011). Any other file is unexpected (A005), except for git's temporary files and its folder ``info``.
-    A file that is not regular, such as a link, is unexpected as well; a link's target is checked nevertheless, and
-    anything else is not read, because reading a pipe would wait for a writer.
+    A file that is not regular, such as a link, is unexpected as well. The target of a link is checked
+    nevertheless. No other special file is read, because reading a pipe would wait for a writer.
 
     Raises FileNotFoundError if the file was removed after it was listed.
     """
@@ -161,16 +163,16 @@ def _check_object_file(path: Path, objects_folder: Path, report: VerifyReport) -
 
 
 def _is_pack_file(relative_path: str) -> bool:
-    """Return True for the path of a pack or of an index of packs, relative to the folder of objects."""
+    """Return True for the path, below git's folder ``objects``, of a pack or of one of git's pack indexes."""
     # Unlike endswith(), this does not accept the name ".pack", which git never creates.
     has_pack_suffix = PurePosixPath(relative_path).suffix in (".pack", ".idx", ".rev")
     return relative_path == "pack/multi-pack-index" or (relative_path.startswith("pack/") and has_pack_suffix)
 
 
 def _is_temporary_or_info(relative_path: str) -> bool:
-    """Return True for the path, relative to the folder of objects, of a file that verify does not check.
+    """Return True for the path, below git's folder ``objects``, of a file that verify does not check.
 
-    These are the temporary files of git, and the files in its folder ``info``.
+    These are git's temporary files, and the files in the folder ``info``.
     """
     return "/tmp_" in relative_path or relative_path.startswith("info/")
 
@@ -218,7 +220,7 @@ def _has_altered_padding(file_bytes: bytes, content: bytes) -> bool:
 
 
 def _has_valid_trailer(path: Path) -> bool:
-    """Return True if the file ends with the SHA-1 of all bytes before it, as packs and all their indexes do.
+    """Return True if the file ends with the SHA-1 of all bytes before it, as packs and pack indexes do.
 
     Reads the file in chunks, because a pack can be larger than the memory. Raises OSError if reading fails.
     """

@@ -67,16 +67,17 @@ from archiver.verify.versions import apply_capture, check_commits
 
 #: The digest that the first event names as that of its predecessor.
 _GENESIS_DIGEST = "0" * 64
-#: How the files of the events begin that later events, or earlier ones, have to be compared with.
+#: The first bytes of the events that refer to versions or content of other events. In canonical JSON, ``action``
+#: is the first member.
 _STARTS_OF_FORWARD_REFERENCES = tuple(
     b'{"action":"%s"' % action.encode() for action in (Action.SUBMIT, Action.RESTRICT, Action.DISPOSE_PLAN)
 )
-#: The files in the commit of an event that are no attachments.
+#: The files in the commit of an event that are not attachments.
 _EVENT_FILES = {"event.json", BODY_FILE, HEAD_FILE, HEAD_SIGNATURE_FILE}
 
 
 class _ChainLink(NamedTuple):
-    """An event at a place in the journal."""
+    """An event, readable or not, with its place in the journal."""
 
     commit: str
     seq: int
@@ -128,7 +129,7 @@ def _collect_forward_references(repository: Repository, commits: Sequence[str]) 
     for stored_event in read_stored_events(repository, commits):
         try:
             event_bytes, body_bytes = stored_event.read_event(), stored_event.read_body()
-            # In canonical JSON the action comes first; most events are captures, which need no decoding here.
+            # Most events are captures, which need no decoding here.
             if not (body_bytes or event_bytes).startswith(_STARTS_OF_FORWARD_REFERENCES):
                 continue
             event = _decode_event(event_bytes, body_bytes)
@@ -208,7 +209,8 @@ def _decode_event(event_bytes: bytes, body_bytes: bytes | None) -> dict[str, Any
 def _parse_event(event_bytes: bytes, body_bytes: bytes | None, journal_state: JournalState) -> dict[str, Any]:
     """Return the members of an event.  Raises ValueError if the event is not valid.
 
-    An event of format 1 is not valid behind one of format 2: it would be in no chain, and no head would count it.
+    An event of format 1 is not valid after an event of format 2, because no chain would include it, and no head
+    would count it.
     The readable refs of an invalid event are added to ``journal_state``. Otherwise each of these refs would be
     reported as unknown, too.
     """
@@ -233,7 +235,7 @@ def _check_event(
     """
     action = entry.event["action"]
     try:
-        # Whatever the event lacks: an upgrade has counted it.
+        # Before anything can fail, because an upgrade counted the event even if it lacks something.
         note_earlier_event(entry.commit, entry.event, journal_state)
         _check_attachments(entry, report)
         if is_format_2(entry.event):
@@ -263,7 +265,7 @@ def _check_event(
 
 
 def _apply_correction(entry: JournalEntry, journal_state: JournalState, _report: VerifyReport) -> None:
-    """Apply the correction of a record; raises ValueError as :meth:`JournalState.apply_correction` does."""
+    """Call :meth:`JournalState.apply_correction`, with the parameters of the other checks by action."""
     journal_state.apply_correction(entry.event)
 
 

@@ -1,4 +1,4 @@
-"""Find the commits of the journal, and the refs at a moment at which no writer moves them."""
+"""Read the commits and event files of the journal, and read refs at a moment when no writer is moving them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,10 @@ def read_refs_between_writes(repository: Repository, report: VerifyReport) -> di
 
 
 def _collect_newest_moves(repository: Repository, tip: str | None) -> dict[str, str]:
-    """Return ref -> object id of the refs that the newest transaction moved; empty without a readable journal."""
+    """Return ref -> object id of all refs that the newest events of the journal moved.
+
+    These events include those of the newest transaction. Returns an empty dict without a readable journal.
+    """
     moved_refs: dict[str, str] = {}
     commit = tip
     for _ in range(_MAX_TRANSACTION_EVENTS):
@@ -81,7 +84,7 @@ class StoredEvent(NamedTuple):
 
 
 def read_stored_events(repository: Repository, commits: Iterable[str]) -> Iterator[StoredEvent]:
-    """Yield the files of the events in ``commits``, many of which are requested at once.
+    """Yield the files of the events in ``commits``, in the same order. Many files are requested from git at once.
 
     Raises StorageError if git does not answer.
     """
@@ -94,9 +97,10 @@ def read_stored_events(repository: Repository, commits: Iterable[str]) -> Iterat
 
 
 def list_journal_commits(repository: Repository, tip: str, report: VerifyReport) -> list[str]:
-    """Return the commits of the journal, oldest first, from the first commit or an unreadable one up to ``tip``.
+    """Return the commits of the journal up to ``tip``, oldest first.
 
-    Reports a missing or damaged commit (A030), and a commit that is no link of a chain (A031).
+    If a commit is missing or damaged, the list begins with that commit, and the commit is reported (A030). Also
+    reports an object that is not a commit, or that has several parents (A031).
     """
     commits: list[str] = []
     commit: str | None = tip
@@ -109,7 +113,7 @@ def list_journal_commits(repository: Repository, tip: str, report: VerifyReport)
 def _read_parent_commit(repository: Repository, commit: str, report: VerifyReport) -> str | None:
     """Return the first parent of a journal commit; None for the first commit and for an unreadable commit.
 
-    Reports a missing or damaged commit (A030), and an object that is no commit or has several parents (A031).
+    Reports a missing or damaged commit (A030), and an object that is not a commit or has several parents (A031).
     """
     try:
         object_type, object_data = repository.object(commit)

@@ -45,9 +45,9 @@ def check_packed_refs(
 ) -> None:
     """Report wrong lines of ``packed-refs`` that do not show in ``refs``, the refs as read (A023).
 
-    There are two kinds of such lines. Git uses the value of an overridden ref again if the file of the loose ref
-    is removed, and a peeled line, the target of a tag, in place of the tag object. So an altered line could change
-    the history that git shows without changing any ref.
+    There are two kinds of such lines. The value of a packed ref that a loose ref overrides counts again if the
+    file of the loose ref is removed. A peeled line has the target of a tag, which git uses without reading the tag
+    object. So an altered line could change the history that git shows without changing any ref.
     """
     # A repair moves lost tags to refs/lost/, where they are annotated tags as well.
     tag_oids = (oid for ref, oid in refs.items() if ref.startswith(("refs/tags/", "refs/lost/")))

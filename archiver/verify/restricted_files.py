@@ -13,14 +13,14 @@ from archiver.store.events.restriction_events import FileRestricted, Restriction
 from archiver.verify.expected import JournalEntry, JournalState
 from archiver.verify.findings import VerifyReport
 
-#: Part of a branch's name before that of the filing.
+#: Part of a branch's name before the name of the filing.
 _BRANCH_PREFIX = "refs/heads/filings/"
 #: Mode bits of any access for anybody but the owner.
 _OPEN_TO_OTHERS = 0o077
 
 
 def apply_restriction(entry: JournalEntry, journal_state: JournalState, _: VerifyReport) -> None:
-    """Apply a restriction, or the end of one, to ``journal_state``.
+    """Record in ``journal_state`` that a file is restricted, or that its restriction was lifted.
 
     Raises ValueError if the details are malformed.
     """
@@ -39,9 +39,9 @@ def check_restricted_files(
 ) -> None:
     """Report restricted content that others than the owner can read (A059), and note each restriction.
 
-    A content is expected to be closed only if every version that has it, at whichever path, is restricted there.
-    In an archive that only the owner may enter, any mode of an object is closed.  A missing object is reported by
-    the check of the content objects, restricted or not.
+    Content that a version also has at a path without a restriction may be readable.  In an archive that only the
+    owner may enter, the mode of an object does not matter.  Missing objects are not reported here, but by
+    :func:`archiver.verify.content_objects.check_content_objects`.
 
     Raises OSError if ``root`` is missing.
     """
@@ -53,7 +53,7 @@ def check_restricted_files(
         try:
             mode_bits = stat.S_IMODE(os.stat(lfs_folder / "objects" / sha256[:2] / sha256[2:4] / sha256).st_mode)
         except OSError:
-            # It was disposed of, or is reported as missing.
+            # The content was disposed of, or is reported as missing.
             continue
         if mode_bits & _OPEN_TO_OTHERS:
             report.add_finding("A059", sha256, LazyMessage("mode {mode}", mode=f"{mode_bits:04o}"))
@@ -65,7 +65,7 @@ def check_restricted_files(
 
 
 def _is_restricted_everywhere(sha256: str, journal_state: JournalState) -> bool:
-    """Return True if the content is restricted in every remaining version, at every path."""
+    """Return True if the content is restricted at every path in every version that was not disposed of."""
     for span in journal_state.planned_content_spans.get(sha256, ()):
         place = (span.branch.removeprefix(_BRANCH_PREFIX).split("/", 1)[0], span.path, sha256)
         tags = span.version_tags(journal_state.newest_numbers[span.branch])

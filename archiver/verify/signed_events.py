@@ -36,8 +36,8 @@ def pin_trust_roots(entry: JournalEntry, journal_state: JournalState) -> None:
     All later signatures and tokens are checked against this key and these certificates. Later events can add keys,
     but cannot change the authority. An archive may have no authority.
 
-    Raises KeyError if the attachment with the key is missing, ValueError for any later event: whoever appended one
-    could name a key of his.
+    Raises KeyError if the attachment with the key is missing. Raises ValueError for any later event, which could
+    name the key of an attacker.
     """
     if entry.event["seq"] != 1:
         raise ValueError("the archive was created before")
@@ -139,10 +139,10 @@ def check_timestamp_token(entry: JournalEntry, journal_state: JournalState, repo
 
 
 def check_key_change(entry: JournalEntry, journal_state: JournalState, report: VerifyReport) -> None:
-    """Check that the event adds one key to the list of keys, by the right of the old key or with a reason (A048).
+    """Check that the event adds one key to the list of keys, signed with the old key or with a reason (A048).
 
-    From this event on, ``journal_state`` requires signatures by the added key. If the list was rewritten, it is
-    the whole list, as one cannot tell which key is new; the rewriting is the finding then, not every later
+    From this event on, ``journal_state`` requires signatures by the added key. If the list was rewritten, nobody
+    can tell which key is new, so the whole list is accepted: the rewriting is the finding, not every later
     signature.
 
     Raises KeyError if the list of keys or the signed tag is missing, ValueError if the event lacks a member.
@@ -155,7 +155,7 @@ def check_key_change(entry: JournalEntry, journal_state: JournalState, report: V
     if event["action"] == Action.KEY_ROTATE and not is_format_2(event):
         _check_rotation_is_signed(entry, added_signer, journal_state.current_signer, report)
     journal_state.allowed_signers, journal_state.current_signer = listed_signers, added_signer
-    # A reason is for one key: without this, a later replacement would be reported with the reason of this one.
+    # Clear the reason, which is only for this key: a later replacement must not be noted with the same reason.
     reason, journal_state.key_reason = journal_state.key_reason, ""
     if event["action"] == Action.KEY_REPLACE:
         _note_key_replacement(event, reason, report)
@@ -176,14 +176,15 @@ def _check_rotation_is_signed(
 
 
 def note_key_reason(entry: JournalEntry, journal_state: JournalState, _report: VerifyReport) -> None:
-    """Keep the reason for the new key that the next event brings; raises ValueError without a reason."""
+    """Keep the reason for the new key, which the next event names; raises ValueError without a reason."""
     journal_state.key_reason = KeyReasonGiven.from_details(entry.event["details"]).reason
 
 
 def _note_key_replacement(event: Mapping[str, Any], reason_before: str, report: VerifyReport) -> None:
-    """Add a note with the reason: the replacement of a lost key cannot be signed with it.
+    """Add a note with the reason for a new key, because the lost key cannot sign its replacement.
 
-    In format 2 the event before has the reason.  Raises ValueError without any.
+    In format 1 the event itself has the reason.  In format 2 the previous event has it, as ``reason_before``.
+    Raises ValueError without a reason.
     """
     reason = KeyReplaced.from_details(event["details"]).reason or reason_before
     require_member(reason or None, "reason")

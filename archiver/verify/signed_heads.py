@@ -41,17 +41,17 @@ _HEAD_NOT_IN_JOURNAL = LazyMessage.define(
 )
 #: The file in which a writer notes each head before signing it, below the archive's folder.
 _NOTED_HEADS = "spool/signing"
-#: A file of that many bytes would hold hundreds of heads; a writer notes one, and those of interrupted batches.
+#: Enough for hundreds of heads. A writer notes one head, besides those of interrupted batches.
 _MAX_NOTED_BYTES = 1 << 20
 
 
 def is_format_2(event: Mapping[str, Any]) -> bool:
-    """Return True for the members of an event of format 2, which belongs to a chain."""
+    """Return True if ``event`` has the members of format 2, in which every event belongs to a chain."""
     return "chain" in event
 
 
 def note_earlier_event(commit: str, event: Mapping[str, Any], journal_state: JournalState) -> None:
-    """Remember the commit of an event of format 1 for the count that an upgrade states of its filing."""
+    """Remember the commit of an event of format 1, because an upgrade counts these events for each filing."""
     if is_format_2(event):
         return
     filing_name = filing_in_object(event["action"], event["object"])
@@ -62,12 +62,12 @@ def note_earlier_event(commit: str, event: Mapping[str, Any], journal_state: Jou
 def check_chain_place(event_bytes: bytes, seq: int, journal_state: JournalState, report: VerifyReport) -> None:
     """Check the place of an event in its chain (A036); the event's body need not be readable.
 
-    ``seq`` is the place of the event in the journal.
+    ``seq`` is the number of the event in the journal.
     """
     try:
         visible = load_json_object(event_bytes)
     except ValueError:
-        # Reported as unreadable.
+        # The caller reports the event as unreadable. An event without members is in no chain.
         visible = {}
     digest = sha256_digest(event_bytes)
     has_next_number, follows = journal_state.chain_replay.add_event(visible, digest, seq)
@@ -79,7 +79,10 @@ def check_chain_place(event_bytes: bytes, seq: int, journal_state: JournalState,
 
 
 def check_chain_filing(entry: JournalEntry, journal_state: JournalState, report: VerifyReport) -> None:
-    """Check that filings and chains match one to one (A036); raises ValueError without a filing."""
+    """Check that each filing has one chain, and each chain one filing (A036).
+
+    Raises ValueError if the event is in the chain of a filing, but names no filing.
+    """
     event = entry.event
     chain = event["chain"]
     if chain in (ARCHIVE_CHAIN, HOUSE_CHAIN):
@@ -99,16 +102,17 @@ def check_signed_head(
     journal_state: JournalState,
     report: VerifyReport,
 ) -> None:
-    """Check the signed head in the commit of an event, if any (A039, A048).
+    """Check the signed head in the commit of an event, if there is one (A039, A048).
 
-    ``earlier_signer`` is the line of the key that was in force before the event: it has to sign the event that
-    replaces it, unless it was lost.
+    ``earlier_signer`` is the line of the key that was in force before the event. This key has to sign the head of
+    the event that replaces it, unless it was lost. If the signature is valid, the events of the head's batch are
+    added to ``journal_state.signed_batches``.
     """
     event_name = f"event {event['seq']}"
     try:
         head_bytes = repository.read(f"{commit}:{HEAD_FILE}")
     except KeyError:
-        # Most events have none: the newest one of their batch does.
+        # Most events have no head: only the last event of a batch has one.
         if event["action"] == Action.KEY_ROTATE:
             report.add_finding("A048", event["object"], LazyMessage("it is not signed with the old key"))
         elif event["action"] == Action.KEY_REPLACE:
@@ -122,7 +126,7 @@ def check_signed_head(
         signed_batch = range(head.batch, head.last + 1)
         _note_late_signature(head, event_name, first_uncovered, report)
     except ValueError as error:
-        # What the replay does not compare may be wrong as well, such as the batch.
+        # A member that the replay does not compare is wrong, such as ``batch``, or the head is unreadable.
         differing_members = differing_members or [str(error)]
     if differing_members:
         report.add_finding("A039", event_name, untranslated(", ".join(differing_members)))
@@ -149,9 +153,10 @@ def _note_late_signature(head: SignedHead, event_name: str, first_uncovered: int
 
 
 def check_format(entry: JournalEntry, journal_state: JournalState, report: VerifyReport) -> None:
-    """Check the list of keys attached to an upgrade: the only difference allows the last key to sign heads (A048).
+    """Check the list of keys attached to an upgrade: it may only allow the last key to sign heads as well (A048).
 
-    Raises KeyError if the list is missing.
+    From this event on, the attached list is in force. Without a list, as in a new archive, nothing is checked.
+    Raises KeyError if the list cannot be read.
     """
     if all(attachment["name"] != SIGNERS_FILE for attachment in entry.event["attachments"]):
         return
@@ -163,9 +168,9 @@ def check_format(entry: JournalEntry, journal_state: JournalState, report: Verif
 
 
 def check_earlier_events(entry: JournalEntry, journal_state: JournalState, report: VerifyReport) -> None:
-    """Compare an upgrade's statement of a filing's events of format 1 with these events (A036).
+    """Compare the events of format 1 of a filing with the number and digest that an upgrade states (A036).
 
-    Raises KeyError if one of them is missing, ValueError if the event lacks a member.
+    Raises KeyError if one of these events is missing, ValueError if the event lacks a member.
     """
     stated = EarlierEventsCounted.from_details(entry.event["details"])
     commits = journal_state.earlier_commits.get(entry.event["object"], [])
@@ -185,9 +190,10 @@ def check_tail_is_signed(journal_state: JournalState, report: VerifyReport) -> N
 
 
 def read_noted_heads(root: Path) -> list[bytes]:
-    """Return the heads noted before signing; none if the file is missing or cannot be read.
+    """Return the bytes of the heads that a writer noted before signing; none if the file cannot be read.
 
-    Read them before the journal: the events of each of them are there by then, unless a writer is at work.
+    Call this before the journal is read. Then the journal has the events of each noted head, unless a writer is at
+    work or was interrupted.
     """
     path = root / _NOTED_HEADS
     try:
@@ -206,8 +212,8 @@ def note_missing_heads(
 ) -> None:
     """Add a note for each noted head missing from the journal and not named there as abandoned.
 
-    It is no finding: after a crash between the signature and the move of the refs, the next head names it. If a
-    writer has moved the journal since the check began, nothing is compared.
+    A missing head is not a finding: after a crash between the signature and the move of the refs, the next head
+    names the missing one as abandoned. If a writer has moved the journal since the check began, no note is added.
     """
     replay = journal_state.chain_replay
     for head_bytes in noted_heads:
@@ -224,6 +230,6 @@ def note_missing_heads(
 
 
 def _allow_heads(signers: bytes) -> bytes:
-    """Return the list of keys in which the last key may sign heads, besides what git signs."""
+    """Return the list of keys ``signers``, changed so that the last key may sign heads as well as git objects."""
     *earlier_lines, last_line = signers.splitlines(keepends=True) or [b""]
     return b"".join(earlier_lines) + last_line.replace(b'namespaces="git" ', b'namespaces="git,archiver-head" ', 1)

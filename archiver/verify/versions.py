@@ -36,8 +36,8 @@ _MANIFEST_ALGORITHMS = {"sha256", "sm3"} & hashlib.algorithms_available
 def apply_capture(entry: JournalEntry, journal_state: JournalState, references: ForwardReferences) -> None:
     """Apply a capture event to ``journal_state``: the expected commit, the materials, and the time of the capture.
 
-    For a version that a later event submits to the regulator, the digests of its manifest, the list of its
-    materials, are computed as well, without the files that are about that submission.
+    If a later event submits the version to the regulator, the digests of the version's manifest are computed as
+    well. The manifest is the list of materials, without the files that are about that submission.
 
     Raises KeyError or ValueError if the event or its list of changes is malformed, ValueError if a version with
     the same tag was captured before.
@@ -66,7 +66,7 @@ def apply_capture(entry: JournalEntry, journal_state: JournalState, references: 
 
 
 def _decode_changes(list_bytes: bytes) -> list[dict[str, Any]]:
-    """Return the parsed lines of ``changes.jsonl`` of either format, with the members of format 1.
+    """Return the changes in ``changes.jsonl`` of either format, in format 1: ``sha256`` in place of ``digest``.
 
     Raises ValueError for a line that is not JSON, or for a digest of another algorithm.
     """
@@ -81,8 +81,8 @@ def _apply_changes(
 ) -> dict[bytes, str | None]:
     """Apply the parsed lines of ``changes.jsonl`` to ``materials``, and add new content to ``content_sizes``.
 
-    Returns the object id of the expected blob by changed path in the tree, None for a removed path. Applies all
-    removals first, because one change may remove a path that another change adds.
+    Returns path in the tree -> object id of the expected blob for each changed path; None for a removed path.
+    Applies all removals first, because one change may remove a path that another change adds.
     """
     expected_blobs: dict[bytes, str | None] = {}
     for change in changes:
@@ -166,7 +166,7 @@ def _compute_manifest_digests(materials: Mapping[str, RecordedMaterial], left_ou
     """Compute the digests of a version's manifest, in hexadecimal, by the name of the algorithm.
 
     The manifest has one line of canonical JSON per path, in the byte order of the paths, without the paths of
-    ``left_out``.  Returns nothing if the version lacks one of these files.
+    ``left_out``.  Returns an empty dict if the version lacks one of these files.
     """
     left_out_paths = {path for path, _ in left_out}
     if any(path not in materials or materials[path].sha256 != sha256 for path, sha256 in left_out):
@@ -182,7 +182,7 @@ def _compute_manifest_digests(materials: Mapping[str, RecordedMaterial], left_ou
 
 
 def _build_tree_path(path: str) -> bytes:
-    """Return the path of a material in the version's tree."""
+    """Return the path in a version's tree of the material with the readable path ``path``."""
     return b"materials/" + names.tree_path(names.name_from_text(path))
 
 

@@ -30,11 +30,12 @@ class Witness:
     archive_id: str
     #: The number of the checkpoint's event in the journal.
     seq: int
-    #: In version 2 the SHA-256 of the checkpoint's signed head, in version 1 (format 1 of archives) that of its
-    #: event. Both commit to all earlier events, which are chained by their digests.
+    #: In version 2 the SHA-256 of the checkpoint's signed head; in version 1, for archives of format 1, the
+    #: SHA-256 of the checkpoint's event. Both depend on all earlier events, which are chained by their digests.
     sha256: str
     #: The compliance clock at the checkpoint (RFC 3339).
     clock_time: str
+    #: The version of the line, 1 or 2.
     version: int
 
     def __str__(self) -> str:
@@ -67,9 +68,9 @@ def find_contradicted_witnesses(
 ) -> Iterator[tuple[Witness, LazyMessage]]:
     """Yield each witness that contradicts the journal, with the reason.
 
-    ``event_digests`` has the SHA-256 of every event of the journal, oldest first, and ``head_digests`` that of
-    each signed head by the number of its event. A journal that has grown since the witness line was written does
-    not contradict the line.
+    ``event_digests`` has the SHA-256 of every event of the journal, oldest first. ``head_digests`` has the
+    SHA-256 of each signed head, by the number of its event. A journal that has grown since the witness line was
+    written does not contradict the line.
     """
     for witness in witnesses:
         if not event_digests or event_digests[0][:16] != witness.archive_id:

@@ -450,22 +450,22 @@ def read_lines(path):
 
 # --- begin of what the program contains as well (archiver/verify/chain_replay.py)
 
-#: Stands for the digest of what comes before the first event and the first signed head.
+#: Used in place of the digest of a predecessor in the first event of a chain, and in the first signed head.
 GENESIS = "sha256:" + "0" * 64
-#: Members of a signed head that events do not show: the key, where its batch began, and abandoned heads. Of the
-#: last, only that none of them is in the journal is checked.
+#: Members of a signed head that do not follow from the events: the key, the first event of the batch, and the
+#: abandoned heads. Of these heads, only one thing is checked: none of them is in the journal.
 UNCOMPARED_MEMBERS = ("key", "batch", "abandoned")
 
 
 def sha256_digest(data: bytes) -> str:
-    """Return the SHA-256 of ``data`` as it is written in format 2."""
+    """Return the SHA-256 of ``data`` in the form of format 2, "sha256:" and hexadecimal digits."""
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
 def read_chain_place(event: dict[str, Any]) -> tuple[str, int] | None:
-    """Return chain and number of a parsed ``event.json``; None if it states no place in a chain.
+    """Return the name of the chain, and the number in the chain, that a parsed ``event.json`` states.
 
-    Nothing else in the event needs to be readable.
+    Return None if they are missing or not valid. Nothing else in the event needs to be readable.
     """
     chain, number = event.get("chain"), event.get("n")
     is_filing_chain = isinstance(chain, str) and len(chain) == 32 and not chain.strip("0123456789abcdef")
@@ -477,8 +477,8 @@ def read_chain_place(event: dict[str, Any]) -> tuple[str, int] | None:
 
 
 def parse_microseconds(text: str) -> int:
-    """Return a time in RFC 3339 with a zone, in microseconds since 1970; raises ValueError for anything else."""
-    # Before Python 3.11, the letter Z is not understood.
+    """Return a time in RFC 3339 with a zone, in microseconds since 1970; raises ValueError for any other text."""
+    # Before Python 3.11, fromisoformat() does not understand the letter Z.
     time = datetime.datetime.fromisoformat(text[:-1] + "+00:00" if text[-1:] in ("Z", "z") else text)
     if time.tzinfo is None:
         raise ValueError("time without a zone")
@@ -487,11 +487,13 @@ def parse_microseconds(text: str) -> int:
 
 
 def largest_clock_gain(earlier: dict[str, Any], later: dict[str, Any], is_next: bool) -> int | None:
-    """Return how many microseconds the compliance clock can gain between two events; both are members "clock".
+    """Return the most microseconds that the compliance clock can gain between two events; None without a limit.
 
-    If "is_next", there is no event between them, and the clock gains the least of what all three clocks gained.
-    Otherwise the events between them are not known. The wall clock can have been set back and forth there, so that
-    only BOOTTIME and uptime bound the sum of their gains, and across a boot nothing does: None.
+    "earlier" and "later" are the members "clock" of the events. If "is_next", there is no event between them: the
+    compliance clock gains the smallest of the gains of the wall clock, BOOTTIME and uptime. It gains nothing
+    across a boot, or if a time namespace shifted the clocks. Otherwise the events between them are not known. The
+    wall clock can have been set back and forth there, so only BOOTTIME and uptime limit the gain, and across a
+    boot nothing limits it.
     """
     is_same_boot = bool(earlier["boot_id"]) and earlier["boot_id"] == later["boot_id"]
     is_shifted = earlier["shifted"] or later["shifted"]
@@ -508,9 +510,10 @@ def largest_clock_gain(earlier: dict[str, Any], later: dict[str, Any], is_next: 
 
 
 def seconds_behind(at: str, previous_at: str | None, clock: dict[str, Any]) -> tuple[int, int]:
-    """Return by how many whole seconds the wall time "at" of an event lies before two other times; 0 if after.
+    """Return two numbers of whole seconds: by how much the wall time "at" of an event is before two other times.
 
-    They are the wall time of the event before, None for the first event, and the event's own compliance clock.
+    The first is the wall time of the previous event, None for the first event; the second is the compliance clock
+    of the event itself, in its member "clock". A number is 0 if "at" is not before that time.
     """
     wall = parse_microseconds(at)
     previous = wall if previous_at is None else parse_microseconds(previous_at)
@@ -518,10 +521,10 @@ def seconds_behind(at: str, previous_at: str | None, clock: dict[str, Any]) -> t
 
 
 def seconds_claimed(at: str, clock: dict[str, Any]) -> int:
-    """Return by how many seconds an event claims to be earlier than its own reading of the wall clock, or 0.
+    """Return by how many seconds the time "at" of an event is earlier than the wall clock in its member "clock".
 
-    A wall clock that is wrong shows in both times. Up to ten minutes are none: a program may read the clock before
-    a long copy, and write the event behind it.
+    A wrong wall clock shows in both times, so it causes no difference. Up to ten minutes count as 0: a program may
+    read the time before a long copy, and the clocks after it, when it writes the event.
     """
     seconds = (parse_microseconds(clock["wall"]) - parse_microseconds(at)) // 10**6
     return seconds if seconds > 600 else 0
@@ -534,24 +537,26 @@ class ChainReplay:
         """Begin before the first event of format 2."""
         #: Name of a chain -> number and digest of its newest event.
         self.heads: dict[str, tuple[int, str]] = {}
-        #: The digest of the archive's first event, of whichever format; the caller sets it.
+        #: The digest of the archive's first event, in either format; the caller sets it.
         self.first_event_digest = ""
-        #: The digest of the newest signed head, and the number of the last event that it covers; 0 without any.
+        #: The digest of the newest signed head, and the number of the last event that it covers; 0 before the
+        #: first head.
         self.head_digest = GENESIS
         self.covered_seq = 0
-        #: Number and digest of the newest event, and the number of the first one of format 2; 0 before it.
+        #: Number and digest of the newest event of format 2, and number of the first one; 0 before it.
         self.newest_seq = 0
         self.newest_digest = ""
         self._first_seq = 0
-        #: The digests of all signed heads, and those that any of them names as abandoned.
+        #: The digests of all signed heads so far, and the digests that any of them names as abandoned.
         self.all_head_digests: set[str] = set()
         self.abandoned_digests: set[str] = set()
 
     def add_event(self, event: dict[str, Any], digest: str, seq: int) -> tuple[bool, bool]:
-        """Take the next event, a parsed ``event.json``; ``seq`` is its place in the journal.
+        """Count the next event of format 2, and check its place in its chain.
 
-        Return whether its number in the chain is the next one, and whether it names the event before it there.
-        An event that states no place is in no chain, and cannot be read: both are true.
+        "event" is the parsed ``event.json``, "digest" its digest, and "seq" its number in the journal. Return two
+        results: True if the event has the next number of the chain, and True if it names the digest of the chain's
+        previous event. An event without a valid place is in no chain, and is unreadable: both are True.
         """
         self.newest_seq, self.newest_digest = seq, digest
         self._first_seq = self._first_seq or seq
@@ -568,11 +573,11 @@ class ChainReplay:
         return self.covered_seq + 1 if self.covered_seq else self._first_seq
 
     def add_head(self, head_bytes: bytes) -> list[str]:
-        """Take the signed head in the commit of the newest event; its signature is not checked here.
+        """Compare the signed head in the commit of the newest event with the events so far, and count the head.
 
-        Return the names of the members that state something else than the events show; of all members if the head
-        cannot be read.  ``abandoned`` is one of them if the head is named as abandoned, or names one that is in
-        the journal.
+        Return the sorted names of the members that differ from the events; of all compared members if the head
+        cannot be read.  "abandoned" is among them if any head names this head as abandoned, or if this head names
+        a head that is in the journal.  The signature is not checked here.
         """
         expected = {
             "archive": self.first_event_digest,
@@ -597,12 +602,12 @@ class ChainReplay:
             if self.head_digest in self.abandoned_digests or abandoned & self.all_head_digests:
                 differing.append("abandoned")
         except (ValueError, AttributeError, TypeError, RecursionError):
-            # Not JSON, or no JSON object, or something abandoned that is no list of texts.
+            # The head is not a JSON object, or "abandoned" is not a list of texts.
             differing = list(expected)
         return sorted(differing)
 
     def chain_heads_digest(self) -> str:
-        """Return the digest over one line for each chain: a JSON list of its name, count and newest digest."""
+        """Return the digest over one line for each chain, a JSON list: name, number of events, newest digest."""
         lines = [
             json.dumps([chain, count, digest], separators=(",", ":")) + "\n"
             for chain, (count, digest) in sorted(self.heads.items())

@@ -64,8 +64,8 @@ class Loss:
     def name_for_kept_ref(self, ref: str, seq: int) -> str | None:
         """Return the name to which an unknown ref is renamed.
 
-        ``seq`` is the number of the event that accepts the loss. Returns None if the ref's object is missing, so that
-        nothing can be kept.
+        ``seq`` is the number of the event that accepts the loss. Returns None if the ref's object is missing, so
+        that nothing can be kept.
         """
         return None if ref in self.dangling_refs else f"{_LOST_REFS}/{seq}/{ref.removeprefix('refs/')}"
 

@@ -44,7 +44,7 @@ def describe(journal: Journal, point: JournalPoint) -> LazyMessage:
 
 
 def open_believed_index(index: Index, journal: Journal, notify: Callable[[LazyMessage], None]) -> Index:
-    """Return ``index`` if the journal has its newest event, otherwise a new index in memory, of the journal.
+    """Return ``index`` if the journal has its newest event, otherwise an index in memory of the journal.
 
     For a process that cannot replace the file now. In the second case, ``notify`` is called with the reason, and
     ``index`` is closed. The caller closes the returned index. Raises StorageError if the journal cannot be read.

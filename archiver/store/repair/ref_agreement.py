@@ -44,7 +44,10 @@ def _find_missing_event(archive: Archive, journal_tip: str | None) -> LazyMessag
 
 
 def _compare_with_index(archive: Archive, branches_and_tags: Mapping[str, str]) -> LazyMessage | None:
-    """Return a message on how branches and tags differ from the index; None if they agree, or after a crash."""
+    """Return a message on how branches and tags differ from the index; None if they agree.
+
+    Also returns None if the last writer crashed and the crash explains the differences.
+    """
     differences = journal_repair.compare_refs(branches_and_tags, archive.index)
     if differences.is_explained_by_crash and not lock.is_marked_clean(archive.root / "lock"):
         return None
