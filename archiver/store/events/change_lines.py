@@ -52,21 +52,21 @@ def parse_change_lines(lines: Iterable[bytes]) -> Iterator[Change]:
 
     Raises ValueError, KeyError or TypeError if a line is not a change in that format.
     """
-    waiting = iter(lines)
-    first_line = next(waiting, None)
+    remaining_lines = iter(lines)
+    first_line = next(remaining_lines, None)
     if first_line is None:
         return
     # The lines of bytes.splitlines() have lost their line feeds.
     if first_line.rstrip(b"\n") == HEADER.rstrip(b"\n"):
-        parse = _parse_change_line
+        parse_line = _parse_line_of_format_2
     else:
-        parse = _parse_change_line_1
-        yield parse(first_line)
-    for line in waiting:
-        yield parse(line)
+        parse_line = _parse_line_of_format_1
+        yield parse_line(first_line)
+    for line in remaining_lines:
+        yield parse_line(line)
 
 
-def _parse_change_line(line: bytes) -> Change:
+def _parse_line_of_format_2(line: bytes) -> Change:
     """Return the change in a line of format 2."""
     fields = validation.load_json_object(line)
     old_path, digest = fields.get("from"), fields.get("digest")
@@ -81,7 +81,7 @@ def _parse_change_line(line: bytes) -> Change:
     )
 
 
-def _parse_change_line_1(line: bytes) -> Change:
+def _parse_line_of_format_1(line: bytes) -> Change:
     """Return the change in a line of format 1."""
     fields = validation.load_json_object(line)
     old_path = fields.get("from")

@@ -37,7 +37,8 @@ def parse_object_id(text: object) -> str:
 
 
 def _parse(pattern: re.Pattern[str], text: object) -> str:
-    found = pattern.fullmatch(text) if isinstance(text, str) else None
-    if found is None:
+    """Return the hexadecimal digits in ``text``. Raises ValueError if ``text`` does not match ``pattern``."""
+    digest_match = pattern.fullmatch(text) if isinstance(text, str) else None
+    if digest_match is None:
         raise ValueError("a digest is missing, or names no known algorithm")
-    return found[1]
+    return digest_match[1]

@@ -147,8 +147,8 @@ class EventDetails:
         # mypy confuses the __hash__ of the instances with that of the class.
         for member_name, rule in _checked_members(cls):  # type: ignore[arg-type]
             member_value = details.get(member_name)
-            is_left_out = member_value is None and rule.is_optional
-            if not is_left_out and not (member_name in details and rule.kind.accepts(member_value)):
+            is_omitted = member_value is None and rule.is_optional
+            if not is_omitted and not (member_name in details and rule.kind.accepts(member_value)):
                 raise ValueError(f"{member_name} is missing or of another kind")
 
     @classmethod

@@ -78,13 +78,13 @@ def parse_signed_head(data: bytes) -> SignedHead:
     for name in _DIGESTS:
         parse_sha256(members[name])
     for name in _INTEGERS:
-        _check_count(members[name], name)
+        _check_positive_integer(members[name], name)
     if not isinstance(members["key"], str) or not members["first"] <= members["batch"] <= members["last"]:
         raise ValueError("a member is of another kind")
     return SignedHead(**members, abandoned=tuple(abandoned))
 
 
-def _check_count(value: Any, name: str) -> None:
+def _check_positive_integer(value: Any, name: str) -> None:
     """Raise ValueError unless ``value`` is an integer from 1 that SQLite can store."""
     if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 1 << 63:
         raise ValueError(f"{name} is no number")

@@ -38,15 +38,15 @@ _TYPED_CONTROL_CHARACTER = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 class UnfitValue(ValueError):
     """A value that exceeds the bounds of format 2, so that no event may have it."""
 
-    def __init__(self, member_path: str, unfit_part: LazyMessage, most_characters: int = 0) -> None:
+    def __init__(self, member_path: str, unfit_part: LazyMessage, max_characters: int = 0) -> None:
         """Describe the value at ``member_path``, such as ``details.items.0``.
 
-        ``unfit_part`` is a noun such as "a NUL character".  ``most_characters`` is the limit that a text exceeds,
+        ``unfit_part`` is a noun such as "a NUL character".  ``max_characters`` is the limit that a text exceeds,
         or 0 for any other fault.
         """
         self.member_path = member_path[:_MAX_PATH_LENGTH]
         self.unfit_part = unfit_part
-        self.most_characters = most_characters
+        self.max_characters = max_characters
         super().__init__(f"{self.member_path} contains {unfit_part}")
 
 
@@ -66,7 +66,7 @@ def check_new_event(
             raise UnfitValue("object", LazyMessage("a control character"))
         check_bounds(action, details)
     except UnfitValue as error:
-        raise _unfit_value_error(error) from None
+        raise _build_usage_error(error) from None
     try:
         check_details(action, details, attachment_names)
     except ValueError as error:
@@ -87,13 +87,13 @@ def check_new_details(details: Mapping[str, Any]) -> None:
     try:
         check_value(details, "details")
     except UnfitValue as error:
-        raise _unfit_value_error(error) from None
+        raise _build_usage_error(error) from None
 
 
-def _unfit_value_error(unfit_value: UnfitValue) -> UsageError:
+def _build_usage_error(unfit_value: UnfitValue) -> UsageError:
     """Return the error that tells the user which value cannot be recorded, and why."""
-    if unfit_value.most_characters:
-        return names.too_long_error(unfit_value.member_path, unfit_value.most_characters)
+    if unfit_value.max_characters:
+        return names.too_long_error(unfit_value.member_path, unfit_value.max_characters)
     return UsageError(
         "{field} cannot be recorded because it contains {what}. Nothing was recorded. Use plain text.",
         field=unfit_value.member_path,
@@ -120,10 +120,11 @@ def check_bounds(action: str, details: Mapping[str, Any], json_size: int | None 
     for member_name in details_class.typed_members():
         for member_path, text in _iterate_texts(details.get(member_name), f"details.{member_name}"):
             _check_typed_text(text, member_path)
-    most = details_class.max_details_length
+    max_length = details_class.max_details_length
     # A character has at least one byte: if the bytes are within the limit, so are the characters.
-    if (json_size is None or json_size > most) and len(encode_canonical(details).decode()) > most:
-        raise _too_long("details", most)
+    is_surely_short = json_size is not None and json_size <= max_length
+    if not is_surely_short and len(encode_canonical(details).decode()) > max_length:
+        raise _build_too_long_error("details", max_length)
 
 
 def check_value(value: object, member_path: str) -> None:
@@ -208,34 +209,34 @@ def _iterate_texts(value: object, member_path: str) -> Iterator[tuple[str, str]]
             yield member_path, member_name
             yield from _iterate_texts(member, f"{member_path}.{member_name}")
     elif isinstance(value, list | tuple):
-        for place, member in enumerate(value):
-            yield from _iterate_texts(member, f"{member_path}.{place}")
+        for index, item in enumerate(value):
+            yield from _iterate_texts(item, f"{member_path}.{index}")
 
 
-def _check_text(text: str, path: str, most_characters: int) -> None:
+def _check_text(text: str, member_path: str, max_characters: int) -> None:
     """Raise UnfitValue for a text that is too long, contains NUL, or cannot be encoded in UTF-8."""
-    if len(text) > most_characters:
-        raise _too_long(path, most_characters)
+    if len(text) > max_characters:
+        raise _build_too_long_error(member_path, max_characters)
     if "\0" in text:
-        raise UnfitValue(path, LazyMessage("a NUL character"))
+        raise UnfitValue(member_path, LazyMessage("a NUL character"))
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        raise UnfitValue(path, LazyMessage("bytes that are not UTF-8")) from None
+        raise UnfitValue(member_path, LazyMessage("bytes that are not UTF-8")) from None
 
 
-def _check_typed_text(text: str, path: str) -> None:
+def _check_typed_text(text: str, member_path: str) -> None:
     """Raise UnfitValue for a typed text with too many characters, or with a control character."""
     if len(text) > names.MAX_TYPED_LENGTH:
-        raise _too_long(path, names.MAX_TYPED_LENGTH)
+        raise _build_too_long_error(member_path, names.MAX_TYPED_LENGTH)
     if _TYPED_CONTROL_CHARACTER.search(text):
-        raise UnfitValue(path, LazyMessage("a control character"))
+        raise UnfitValue(member_path, LazyMessage("a control character"))
 
 
-def _too_long(path: str, most_characters: int) -> UnfitValue:
-    """Return the error for a text, or for details, of more than ``most_characters``."""
-    unfit_part = LazyMessage("more than {most} characters", most=f"{most_characters:,}")
-    return UnfitValue(path, unfit_part, most_characters)
+def _build_too_long_error(member_path: str, max_characters: int) -> UnfitValue:
+    """Return the error for a text, or for details, of more than ``max_characters``."""
+    unfit_part = LazyMessage("more than {most} characters", most=f"{max_characters:,}")
+    return UnfitValue(member_path, unfit_part, max_characters)
 
 
 # --- after an event is read

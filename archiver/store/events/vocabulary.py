@@ -10,7 +10,7 @@ from archiver.store.events.event_details import EventDetails
 from archiver.store.events.event_kinds import Action
 
 #: Action -> name of the module in this package, and of the class for the details; in the order of docs/journal.md.
-_PLACE_BY_ACTION: Mapping[str, tuple[str, str]] = {
+_MODULE_AND_CLASS_BY_ACTION: Mapping[str, tuple[str, str]] = {
     Action.INIT: ("archive_events", "ArchiveCreated"),
     Action.FORMAT: ("archive_events", "FormatStated"),
     Action.EARLIER_EVENTS: ("archive_events", "EarlierEventsCounted"),
@@ -67,15 +67,15 @@ class _DetailsByAction(Mapping[str, type[EventDetails]]):
 
     def __getitem__(self, action: str) -> type[EventDetails]:
         """Return the class for ``action``; raises KeyError for an unknown one."""
-        return _load_class(*_PLACE_BY_ACTION[action])
+        return _load_class(*_MODULE_AND_CLASS_BY_ACTION[action])
 
     def __iter__(self) -> Iterator[str]:
         """Yield every known action."""
-        return iter(_PLACE_BY_ACTION)
+        return iter(_MODULE_AND_CLASS_BY_ACTION)
 
     def __len__(self) -> int:
         """Return the number of known actions."""
-        return len(_PLACE_BY_ACTION)
+        return len(_MODULE_AND_CLASS_BY_ACTION)
 
 
 @cache
