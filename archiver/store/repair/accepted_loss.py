@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -99,7 +100,7 @@ def assess(archive: Archive) -> Loss:
     """
     repository = archive.repository
     problem = journal_repair.ref_problem(repository)
-    last_event = (_find_last_event_in_use(archive) if problem is None else None) or archive.last_whole_event()
+    last_event = (_find_last_continuing_event(archive) if problem is None else None) or archive.last_whole_event()
     if last_event is None:
         raise journal_repair.damage_error(
             repository.path, problem or LazyMessage.define("it contains no event", code="journal.empty"), None
@@ -109,8 +110,7 @@ def assess(archive: Archive) -> Loss:
     expected = journal_repair.expected_refs((event.commit, event.refs) for event in events)
     refs_by_tag = {event.object: event.refs for event in events if event.action == Action.CAPTURE}
     ref_repair = journal_repair.plan_ref_repair(journal_repair.readable_refs(repository), expected)
-    index = archive.index
-    index_point = index.journal_point
+    index_point = archive.index.journal_point
     loss = Loss(
         last_event,
         problem,
@@ -129,24 +129,41 @@ def assess(archive: Archive) -> Loss:
     commits_by_tag = {
         tag: oid for tag, refs in refs_by_tag.items() for ref, oid in refs.items() if ref.startswith("refs/heads/")
     }
-    lost_by_tag = {lost.tag: lost for lost in set_aside.lost_versions(archive.root, archive_id, commits_by_tag)}
-    for version in index.versions():
-        if commits_by_tag.get(version.tag) != version.commit:
-            lost_by_tag[version.tag] = LostVersion(version.tag, version.captured_at)
-    for ref in loss.unknown_refs:
-        if (tag := ref.removeprefix("refs/tags/")) != ref and tag.rpartition("/v")[2].isdigit():
-            lost_by_tag.setdefault(tag, LostVersion(tag))
-    loss.versions = [lost_by_tag[tag] for tag in sorted(lost_by_tag)]
-    with closing(Index.in_memory()) as whole_index:
-        whole_index.apply_events(archive.journal.events_with_changes_since(None, last_event.commit))
-        journal_records = set(whole_index.comparable_records())
-    lost_records = {LostRecord(*record) for record in index.comparable_records() if record not in journal_records}
-    loss.records = sorted(lost_records.union(set_aside.lost_records(archive.root, archive_id, journal_records)))
+    loss.versions = _find_lost_versions(archive, archive_id, commits_by_tag, loss.unknown_refs)
+    loss.records = _find_lost_records(archive, archive_id, last_event)
     loss.newest_seq = max([loss.newest_seq, *set_aside.newest_events(archive.root, archive_id)])
     return loss
 
 
-def _find_last_event_in_use(archive: Archive) -> WholeEvent | None:
+def _find_lost_versions(
+    archive: Archive, archive_id: str, commits_by_tag: Mapping[str, str], unknown_refs: Iterable[str]
+) -> list[LostVersion]:
+    """Return the versions that databases or ``unknown_refs`` have and the journal lacks, sorted by tag.
+
+    ``commits_by_tag`` has the commit of each version in the journal.
+    """
+    lost_by_tag = {lost.tag: lost for lost in set_aside.lost_versions(archive.root, archive_id, commits_by_tag)}
+    for version in archive.index.versions():
+        if commits_by_tag.get(version.tag) != version.commit:
+            lost_by_tag[version.tag] = LostVersion(version.tag, version.captured_at)
+    for ref in unknown_refs:
+        # Only tags of versions end in /v and a number.
+        if (tag := ref.removeprefix("refs/tags/")) != ref and tag.rpartition("/v")[2].isdigit():
+            lost_by_tag.setdefault(tag, LostVersion(tag))
+    return [lost_by_tag[tag] for tag in sorted(lost_by_tag)]
+
+
+def _find_lost_records(archive: Archive, archive_id: str, last_event: WholeEvent) -> list[LostRecord]:
+    """Return the records that databases have and the journal up to ``last_event`` lacks, sorted."""
+    with closing(Index.in_memory()) as journal_index:
+        journal_index.apply_events(archive.journal.events_with_changes_since(None, last_event.commit))
+        journal_records = set(journal_index.comparable_records())
+    indexed_records = archive.index.comparable_records()
+    lost = {LostRecord(*record) for record in indexed_records if record not in journal_records}
+    return sorted(lost.union(set_aside.lost_records(archive.root, archive_id, journal_records)))
+
+
+def _find_last_continuing_event(archive: Archive) -> WholeEvent | None:
     """Return the newest whole event that is the end of the present journal, or continues from it.
 
     Returns None if refs contradict the journal, or if an event of the journal is damaged.  Otherwise, the archive
@@ -199,26 +216,34 @@ def accept(archive: Archive, wait_seconds: float) -> tuple[Loss, Event | None]:
             set_aside.set_aside(archive.root, index_path.name)
         archive.reindex()
         seq = writer.next_seq
-        kept_names = {ref: loss.name_for_kept_ref(ref, seq) for ref in loss.unknown_refs}
-        ref_updates = [
-            RefUpdate(kept_name, ZERO, loss.unknown_refs[ref])
-            for ref, kept_name in kept_names.items()
-            if kept_name is not None
-        ]
-        ref_updates += [
-            RefUpdate(ref, oid, loss.refs_to_restore.get(ref, ZERO)) for ref, oid in loss.unknown_refs.items()
-        ]
-        ref_updates += [
-            RefUpdate(ref, ZERO, oid) for ref, oid in loss.refs_to_restore.items() if ref not in loss.unknown_refs
-        ]
         # Imported here: status uses this module to read lost records, and must not load the code that writes.
         from archiver.store.writing.upgrade import draft_upgrade
 
         accepted = Draft("archive", _build_details(loss, seq))
-        event = writer.write_batch([accepted, *draft_upgrade(archive)], recovered=ref_updates)[0]
+        event = writer.write_batch([accepted, *draft_upgrade(archive)], recovered=_build_ref_updates(loss, seq))[0]
         keys.write_signers(archive.keys_folder, archive.journalled_signers())
         _clean_up(archive)
         return loss, event
+
+
+def _build_ref_updates(loss: Loss, seq: int) -> list[RefUpdate]:
+    """Return the updates that rename the unknown refs and set the refs of the journal again.
+
+    ``seq`` is the number of the event that accepts the loss.
+    """
+    kept_names = {ref: loss.name_for_kept_ref(ref, seq) for ref in loss.unknown_refs}
+    ref_updates = [
+        RefUpdate(kept_name, ZERO, loss.unknown_refs[ref])
+        for ref, kept_name in kept_names.items()
+        if kept_name is not None
+    ]
+    ref_updates += [
+        RefUpdate(ref, oid, loss.refs_to_restore.get(ref, ZERO)) for ref, oid in loss.unknown_refs.items()
+    ]
+    ref_updates += [
+        RefUpdate(ref, ZERO, oid) for ref, oid in loss.refs_to_restore.items() if ref not in loss.unknown_refs
+    ]
+    return ref_updates
 
 
 def _clean_up(archive: Archive) -> None:
@@ -282,7 +307,7 @@ def _drop_foreign_state(archive: Archive) -> None:
 
     Without the file, the next capture reads the whole watched folder.
     """
-    path = archive.root / "state.db"
-    point = sqlite.read_journal_point_of_file(path)
+    state_path = archive.root / "state.db"
+    point = sqlite.read_journal_point_of_file(state_path)
     if point is not None and not archive.journal.has_event(point):
-        sqlite.delete_database(path)
+        sqlite.delete_database(state_path)

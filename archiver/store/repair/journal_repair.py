@@ -47,6 +47,16 @@ class WholeEvent(NamedTuple):
     at: str
 
 
+class _LinkedEvent(NamedTuple):
+    """A whole event with its place among the commits of the journal."""
+
+    event: WholeEvent
+    #: The commit of the previous event; None for the first event.
+    parent: str | None
+    #: Ref -> object id for the refs that the event moved.
+    moved_refs: dict[str, str]
+
+
 class RefDifferences(NamedTuple):
     """The differences between the repository's refs and the journal."""
 
@@ -146,7 +156,8 @@ def compare_refs(refs: Mapping[str, str], index: Index) -> RefDifferences:
     branches, point = index.branch_heads(), index.journal_point
     # Tags have no object id here: only branches are compared by value.
     expected = {f"refs/tags/{tag}": "" for tag in index.all_tags()} | branches
-    unknown_refs = {ref for ref, oid in refs.items() if _is_unknown(ref, oid, expected, point.seq if point else 0)}
+    newest_seq = point.seq if point else 0
+    unknown_refs = {ref for ref, oid in refs.items() if _contradicts_journal(ref, oid, expected, newest_seq)}
     return RefDifferences(tuple(sorted(expected.keys() - refs.keys())), tuple(sorted(unknown_refs)))
 
 
@@ -156,13 +167,13 @@ def plan_ref_repair(refs: Mapping[str, str], expected: Mapping[str, str]) -> tup
     Returns two such mappings: the refs to rename, with their present object ids, and the refs to set again, with
     the expected object ids.  A ref with a wrong object id is in both.
     """
-    unknown_refs = {ref: oid for ref, oid in refs.items() if _is_unknown(ref, oid, expected, 0)}
+    unknown_refs = {ref: oid for ref, oid in refs.items() if _contradicts_journal(ref, oid, expected, 0)}
     unknown_refs = {ref: oid for ref, oid in unknown_refs.items() if ref not in expected or expected[ref] != oid}
     missing_refs = {ref: oid for ref, oid in expected.items() if ref != JOURNAL and refs.get(ref) != oid}
     return unknown_refs | {ref: refs[ref] for ref in missing_refs if ref in refs}, missing_refs
 
 
-def _is_unknown(ref: str, oid: str, expected: Mapping[str, str], newest_seq: int) -> bool:
+def _contradicts_journal(ref: str, oid: str, expected: Mapping[str, str], newest_seq: int) -> bool:
     """Return True if only this program creates such a ref, and the journal does not account for it.
 
     ``newest_seq`` is the number of the newest event.  The tag of a checkpoint up to that number proves no loss.
@@ -189,37 +200,40 @@ def last_whole_event(
 
     Reads every commit.  Raises StorageError if git fails.
     """
-    whole_events = _read_whole_events(repository)
+    linked_events = _read_whole_events(repository)
     refs = readable_refs(repository)
     hint_commits = _read_journal_hints(repository) | {point.commit for point in points if point is not None}
-    for commit, (_, _, moved_refs) in whole_events.items():
+    for commit, linked_event in linked_events.items():
         # Tags never move, and are created after the journal has moved.  Branches are no evidence, because later
         # events move them again.
-        tags = {ref: oid for ref, oid in moved_refs.items() if ref.startswith(_TAG_PREFIX)}
+        tags = {ref: oid for ref, oid in linked_event.moved_refs.items() if ref.startswith(_TAG_PREFIX)}
         if tags and all(refs.get(ref) == oid for ref, oid in tags.items()):
             hint_commits.add(commit)
     if after is not None:
         hint_commits.add(after)
-        # One pass is enough: in ``whole_events``, a parent comes before its children.
-        continuing_commits: set[str] = set()
-        for commit, (_, parent, _) in whole_events.items():
-            if commit == after or parent in continuing_commits:
-                continuing_commits.add(commit)
-        whole_events = {commit: whole_events[commit] for commit in continuing_commits}
-    counted_commits: set[str] = set()
+        linked_events = _select_continuing_events(linked_events, after)
+    proven_commits: set[str] = set()
     for commit in hint_commits:
         ancestor: str | None = commit
-        while ancestor in whole_events and ancestor not in counted_commits:
-            counted_commits.add(ancestor)
-            ancestor = whole_events[ancestor][1]
-    newest_commit = max(
-        counted_commits or whole_events.keys(), key=lambda commit: whole_events[commit][0].seq, default=None
-    )
-    return None if newest_commit is None else whole_events[newest_commit][0]
+        while ancestor in linked_events and ancestor not in proven_commits:
+            proven_commits.add(ancestor)
+            ancestor = linked_events[ancestor].parent
+    candidates = [linked_events[commit].event for commit in proven_commits or linked_events]
+    return max(candidates, key=lambda event: event.seq, default=None)
 
 
-def _read_whole_events(repository: Repository) -> dict[str, tuple[WholeEvent, str | None, dict[str, str]]]:
-    """Return commit -> (event, parent, moved refs) for each whole event; a parent comes before its children.
+def _select_continuing_events(linked_events: Mapping[str, _LinkedEvent], after: str) -> dict[str, _LinkedEvent]:
+    """Return the event in the commit ``after``, and all events that continue from it, by commit."""
+    continuing_events: dict[str, _LinkedEvent] = {}
+    # One pass is enough, because a parent comes before its children.
+    for commit, linked_event in linked_events.items():
+        if commit == after or linked_event.parent in continuing_events:
+            continuing_events[commit] = linked_event
+    return continuing_events
+
+
+def _read_whole_events(repository: Repository) -> dict[str, _LinkedEvent]:
+    """Return the whole events by commit; a parent comes before its children.
 
     Reads every commit of the repository.
     """
@@ -231,12 +245,12 @@ def _read_whole_events(repository: Repository) -> dict[str, tuple[WholeEvent, st
         except KeyError:
             # The commit does not belong to the journal, or is damaged: either way, it has no whole event.
             continue
-        parents = [line[7:].decode("ascii") for line in header_lines if line.startswith(b"parent ")]
-        events_by_commit[commit] = (parents[0] if parents else None, data, body)
+        parents = [line.removeprefix(b"parent ") for line in header_lines if line.startswith(b"parent ")]
+        events_by_commit[commit] = (parents[0].decode("ascii") if parents else None, data, body)
     children_by_parent: dict[str | None, list[str]] = {}
     for commit, (parent, _, _) in events_by_commit.items():
         children_by_parent.setdefault(parent, []).append(commit)
-    whole_events: dict[str, tuple[WholeEvent, str | None, dict[str, str]]] = {}
+    linked_events: dict[str, _LinkedEvent] = {}
     # Follow children from the first event on, so that all events before a commit that is reached are readable.
     # Each entry is a commit, the number that its event must have, and the digest of the preceding event, which its
     # event must state.
@@ -246,10 +260,11 @@ def _read_whole_events(repository: Repository) -> dict[str, tuple[WholeEvent, st
         parent, data, body = events_by_commit[commit]
         event_facts = _read_event_at(data, body, seq, previous_digest)
         if event_facts is not None:
-            whole_events[commit] = (WholeEvent(seq, commit, event_facts[0]), parent, event_facts[1])
+            at, moved_refs = event_facts
+            linked_events[commit] = _LinkedEvent(WholeEvent(seq, commit, at), parent, moved_refs)
             digest = hashlib.sha256(data).hexdigest()
             pending_commits += [(child, seq + 1, digest) for child in children_by_parent.get(commit, ())]
-    return whole_events
+    return linked_events
 
 
 def _read_event_at(

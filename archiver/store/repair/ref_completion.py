@@ -100,33 +100,37 @@ def _rebuild_packed_refs(root: Path, path: Path) -> Path | None:
 
 
 def complete_refs(
-    repository: Repository, journal: Journal, cleaned: CleanUp, notify: Callable[[LazyMessage], None]
+    repository: Repository, journal: Journal, removed: CleanUp, notify: Callable[[LazyMessage], None]
 ) -> None:
     """Give the refs that a crash may have spoiled the values that the journal records.
 
-    These are the refs of the last transaction, the refs in ``cleaned``, and all refs if the packed refs were
+    These are the refs of the last transaction, the refs in ``removed``, and all refs if the packed refs were
     rebuilt.  A missing ref is created, and a branch is moved forward.  A ref with any other value stays, and so
     does a ref whose object is missing.  ``notify`` is called with the names of the changed refs, if any.
 
     Raises StorageError if git fails.
     """
-    if cleaned.are_packed_refs_rebuilt:
-        expected = _expected_refs(journal, None)
+    if removed.are_packed_refs_rebuilt:
+        expected_refs = _expected_refs(journal, None)
     else:
-        expected = _expected_refs(journal, _LAST_TRANSACTION_EVENTS)
-        older_refs = set(cleaned.broken_refs) - expected.keys()
+        expected_refs = _expected_refs(journal, _LAST_TRANSACTION_EVENTS)
+        older_refs = set(removed.broken_refs) - expected_refs.keys()
         if older_refs:
             all_refs = _expected_refs(journal, None)
-            expected |= {ref: all_refs[ref] for ref in older_refs & all_refs.keys()}
+            expected_refs |= {ref: all_refs[ref] for ref in older_refs & all_refs.keys()}
     present_refs = repository.refs()
     moves = []
-    for ref, wanted in expected.items():
-        present = present_refs.get(ref)
-        if present == wanted or ref.startswith(_LOST_REFS) or not _exists(repository, wanted):
+    for ref, expected_oid in expected_refs.items():
+        present_oid = present_refs.get(ref)
+        if (
+            present_oid == expected_oid
+            or ref.startswith(_LOST_REFS)
+            or not _object_exists(repository, expected_oid)
+        ):
             continue
         is_branch = ref.startswith("refs/heads/")
-        if present is None or (is_branch and repository.descends_from(wanted, present)):
-            moves.append(RefUpdate(ref, present or ZERO, wanted))
+        if present_oid is None or (is_branch and repository.descends_from(expected_oid, present_oid)):
+            moves.append(RefUpdate(ref, present_oid or ZERO, expected_oid))
     if moves:
         repository.move_refs(moves)
         notify(LazyMessage("Completed after a crash: {refs}.", refs=", ".join(move.ref for move in moves)))
@@ -171,7 +175,7 @@ def _is_broken(path: Path) -> bool:
         return False
 
 
-def _exists(repository: Repository, oid: str) -> bool:
+def _object_exists(repository: Repository, oid: str) -> bool:
     """Return True if the repository has the object and can read it."""
     try:
         repository.read(oid)
