@@ -126,7 +126,7 @@ def _hash_selected_objects(objects: Sequence[_SelectedObject], report: VerifyRep
     """
     total_bytes, hashed_bytes = sum(selected.size for selected in objects), 0
     buffers = threading.local()
-    batches = list(_batches(objects))
+    batches = list(_divide_into_batches(objects))
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         findings_of_batches = pool.map(lambda batch: _check_hashes(batch, buffers), batches)
         for batch, findings in zip(batches, findings_of_batches, strict=True):
@@ -138,7 +138,7 @@ def _hash_selected_objects(objects: Sequence[_SelectedObject], report: VerifyRep
             progress(hashed_bytes, total_bytes)
 
 
-def _batches(objects: Sequence[_SelectedObject]) -> Iterator[list[_SelectedObject]]:
+def _divide_into_batches(objects: Sequence[_SelectedObject]) -> Iterator[list[_SelectedObject]]:
     """Yield lists of ``objects``, one for each task: starting a task costs as much as hashing a small object."""
     batch: list[_SelectedObject] = []
     batch_bytes = 0

@@ -219,7 +219,7 @@ class JournalState:
     #: SHA-256 of planned content -> the versions that have it, a span for each path.
     planned_content_spans: dict[str, list[PlannedContentSpan]] = field(default_factory=dict)
     #: The restrictions in force: filing, path, and SHA-256.
-    restricted_places: set[tuple[str, str, str]] = field(default_factory=set)
+    active_restrictions: set[tuple[str, str, str]] = field(default_factory=set)
     #: SHA-256 of content that may be missing -> name of the disposal that destroyed it.
     destroyed_content: dict[str, str] = field(default_factory=dict)
     #: Tags of the versions in all disposals that were begun.

@@ -69,7 +69,7 @@ from archiver.verify.versions import apply_capture, check_commits
 _GENESIS_DIGEST = "0" * 64
 #: The first bytes of the events that refer to versions or content of other events. In canonical JSON, ``action``
 #: is the first member.
-_STARTS_OF_FORWARD_REFERENCES = tuple(
+_STARTS_OF_REFERRING_EVENTS = tuple(
     b'{"action":"%s"' % action.encode() for action in (Action.SUBMIT, Action.RESTRICT, Action.DISPOSE_PLAN)
 )
 #: The files in the commit of an event that are not attachments.
@@ -130,7 +130,7 @@ def _collect_forward_references(repository: Repository, commits: Sequence[str]) 
         try:
             event_bytes, body_bytes = stored_event.read_event(), stored_event.read_body()
             # Most events are captures, which need no decoding here.
-            if not (body_bytes or event_bytes).startswith(_STARTS_OF_FORWARD_REFERENCES):
+            if not (body_bytes or event_bytes).startswith(_STARTS_OF_REFERRING_EVENTS):
                 continue
             event = _decode_event(event_bytes, body_bytes)
             if event["action"] == Action.SUBMIT:

@@ -88,11 +88,11 @@ def read_stored_events(repository: Repository, commits: Iterable[str]) -> Iterat
 
     Raises StorageError if git does not answer.
     """
-    waiting, named = tee(commits)
+    commits_to_yield, commits_to_request = tee(commits)
     contents = repository.read_present(
-        f"{commit}:{name}" for commit in named for name in ("event.json", BODY_FILE)
+        f"{commit}:{file_name}" for commit in commits_to_request for file_name in ("event.json", BODY_FILE)
     )
-    for commit in waiting:
+    for commit in commits_to_yield:
         yield StoredEvent(commit, next(contents), next(contents))
 
 

@@ -27,11 +27,11 @@ def apply_restriction(entry: JournalEntry, journal_state: JournalState, _: Verif
     details_class = FileRestricted if entry.event["action"] == Action.RESTRICT else RestrictionLifted
     details = details_class.from_details(entry.event["details"])
     filing_name = entry.event["object"].split("/", 1)[0]
-    place = (filing_name, details.path, parse_sha256(details.digest))
+    restriction = (filing_name, details.path, parse_sha256(details.digest))
     if details_class is FileRestricted:
-        journal_state.restricted_places.add(place)
+        journal_state.active_restrictions.add(restriction)
     else:
-        journal_state.restricted_places.discard(place)
+        journal_state.active_restrictions.discard(restriction)
 
 
 def check_restricted_files(
@@ -46,7 +46,7 @@ def check_restricted_files(
     Raises OSError if ``root`` is missing.
     """
     is_shared = os.stat(root).st_mode & _OPEN_TO_OTHERS != 0
-    digests = {sha256 for _, _, sha256 in journal_state.restricted_places}
+    digests = {sha256 for _, _, sha256 in journal_state.active_restrictions}
     for sha256 in sorted(digests) if is_shared else ():
         if not _is_restricted_everywhere(sha256, journal_state):
             continue
@@ -57,7 +57,7 @@ def check_restricted_files(
             continue
         if mode_bits & _OPEN_TO_OTHERS:
             report.add_finding("A059", sha256, LazyMessage("mode {mode}", mode=f"{mode_bits:04o}"))
-    for filing_name, path, _ in sorted(journal_state.restricted_places):
+    for filing_name, path, _ in sorted(journal_state.active_restrictions):
         report.add_note(
             f"{filing_name}:{path}",
             LazyMessage("restricted: only the archive owner can read it, and it is in no package or replica"),
@@ -67,9 +67,9 @@ def check_restricted_files(
 def _is_restricted_everywhere(sha256: str, journal_state: JournalState) -> bool:
     """Return True if the content is restricted at every path in every version that was not disposed of."""
     for span in journal_state.planned_content_spans.get(sha256, ()):
-        place = (span.branch.removeprefix(_BRANCH_PREFIX).split("/", 1)[0], span.path, sha256)
+        restriction = (span.branch.removeprefix(_BRANCH_PREFIX).split("/", 1)[0], span.path, sha256)
         tags = span.version_tags(journal_state.newest_numbers[span.branch])
-        if place not in journal_state.restricted_places and any(
+        if restriction not in journal_state.active_restrictions and any(
             tag not in journal_state.disposed_tags for tag in tags
         ):
             return False

@@ -180,13 +180,13 @@ def note_key_reason(entry: JournalEntry, journal_state: JournalState, _report: V
     journal_state.key_reason = KeyReasonGiven.from_details(entry.event["details"]).reason
 
 
-def _note_key_replacement(event: Mapping[str, Any], reason_before: str, report: VerifyReport) -> None:
+def _note_key_replacement(event: Mapping[str, Any], earlier_reason: str, report: VerifyReport) -> None:
     """Add a note with the reason for a new key, because the lost key cannot sign its replacement.
 
-    In format 1 the event itself has the reason.  In format 2 the previous event has it, as ``reason_before``.
+    In format 1 the event itself has the reason.  In format 2 the previous event has it, as ``earlier_reason``.
     Raises ValueError without a reason.
     """
-    reason = KeyReplaced.from_details(event["details"]).reason or reason_before
+    reason = KeyReplaced.from_details(event["details"]).reason or earlier_reason
     require_member(reason or None, "reason")
     report.add_note(
         event["object"], _REPLACED.with_fields(at=event["at"], user=event["actor"]["user"], reason=reason)

@@ -112,14 +112,10 @@ def check_signed_head(
     try:
         head_bytes = repository.read(f"{commit}:{HEAD_FILE}")
     except KeyError:
-        # Most events have no head: only the last event of a batch has one.
-        if event["action"] == Action.KEY_ROTATE:
-            report.add_finding("A048", event["object"], LazyMessage("it is not signed with the old key"))
-        elif event["action"] == Action.KEY_REPLACE:
-            report.add_finding("A048", event["object"], LazyMessage("it is not signed with the new key"))
+        _report_missing_head(event, report)
         return
     first_uncovered = journal_state.chain_replay.first_uncovered_seq()
-    differing_members = journal_state.chain_replay.add_head(head_bytes)
+    differing_members = journal_state.chain_replay.compare_head(head_bytes)
     signed_batch = range(0)
     try:
         head = parse_signed_head(head_bytes)
@@ -144,6 +140,17 @@ def check_signed_head(
         report.add_finding("A048", event["object"], LazyMessage("it is not signed with the old key"))
     else:
         report.add_finding("A039", event_name, LazyMessage("its signature is not valid"))
+
+
+def _report_missing_head(event: Mapping[str, Any], report: VerifyReport) -> None:
+    """Report an event without a signed head if it brings a new key (A048).
+
+    Other events need no head: only the last event of a batch has one.
+    """
+    if event["action"] == Action.KEY_ROTATE:
+        report.add_finding("A048", event["object"], LazyMessage("it is not signed with the old key"))
+    elif event["action"] == Action.KEY_REPLACE:
+        report.add_finding("A048", event["object"], LazyMessage("it is not signed with the new key"))
 
 
 def _note_late_signature(head: SignedHead, event_name: str, first_uncovered: int, report: VerifyReport) -> None:

@@ -73,16 +73,16 @@ def is_valid_signature(
     return True
 
 
-def _parse_signature(signature_blob: bytes, wanted_namespace: bytes) -> _ParsedSignature:
+def _parse_signature(signature_blob: bytes, expected_namespace: bytes) -> _ParsedSignature:
     """Parse the decoded bytes of an armored signature.
 
-    Raises ValueError or struct.error if they are not a signature for ``wanted_namespace``.
+    Raises ValueError or struct.error if they are not a signature for ``expected_namespace``.
     """
     preamble = _MAGIC + _VERSION
     if not signature_blob.startswith(preamble):
         raise ValueError("not an SSH signature")
     public_key, namespace, reserved, hash_name, signature = _split_strings(signature_blob[len(preamble) :])
-    if namespace != wanted_namespace or hash_name not in (b"sha256", b"sha512"):
+    if namespace != expected_namespace or hash_name not in (b"sha256", b"sha512"):
         raise ValueError("a signature for something else")
     signed_header = b"".join(_pack_string(field) for field in (namespace, reserved, hash_name))
     return _ParsedSignature(public_key, signed_header, signature, hash_name.decode("ascii"))

@@ -572,7 +572,7 @@ class ChainReplay:
         """Return the number of the first event of format 2 that no signed head covers yet."""
         return self.covered_seq + 1 if self.covered_seq else self._first_seq
 
-    def add_head(self, head_bytes: bytes) -> list[str]:
+    def compare_head(self, head_bytes: bytes) -> list[str]:
         """Compare the signed head in the commit of the newest event with the events so far, and count the head.
 
         Return the sorted names of the members that differ from the events; of all compared members if the head
@@ -594,17 +594,17 @@ class ChainReplay:
         self.all_head_digests.add(self.head_digest)
         try:
             stated = json.loads(head_bytes.decode("utf-8"))
-            differing = [name for name, value in expected.items() if stated.get(name) != value]
+            differing_names = [name for name, value in expected.items() if stated.get(name) != value]
             known_names = {*expected, *UNCOMPARED_MEMBERS}
-            differing += [name for name in stated if name not in known_names and not name.startswith("x-")]
+            differing_names += [name for name in stated if name not in known_names and not name.startswith("x-")]
             abandoned = set(stated.get("abandoned", []))
             self.abandoned_digests |= abandoned
             if self.head_digest in self.abandoned_digests or abandoned & self.all_head_digests:
-                differing.append("abandoned")
+                differing_names.append("abandoned")
         except (ValueError, AttributeError, TypeError, RecursionError):
             # The head is not a JSON object, or "abandoned" is not a list of texts.
-            differing = list(expected)
-        return sorted(differing)
+            differing_names = list(expected)
+        return sorted(differing_names)
 
     def chain_heads_digest(self) -> str:
         """Return the digest over one line for each chain, a JSON list: name, number of events, newest digest."""
@@ -861,7 +861,7 @@ def check_place(checker, number, event, replay):
             checker.add_finding("data/journal.jsonl", "place", number)
     if number in checker.heads:
         first_number = replay.first_uncovered_seq()
-        differing = replay.add_head(checker.heads[number])
+        differing = replay.compare_head(checker.heads[number])
         batch = member_of_head(checker.heads[number], "batch")
         if type(batch) is not int or not first_number <= batch <= number:
             differing.append("batch")
