@@ -1,9 +1,9 @@
 """Corrections of records: the members that can be corrected, by the kind of event, and the resulting values.
 
 A correction replaces members of an earlier event of the same filing, or voids that event, which stays in the
-journal.  Events that had an effect cannot be corrected: those that moved a ref, a key, the clock, or a retention
-promise, holds, and the steps of a disposal.  A submission to the regulator moved a ref, but can be corrected in
-what a person stated about it, such as the day; its signed tag stays.
+journal.  Events whose effect cannot be undone cannot be corrected: those that moved a ref, a key, the clock, or a
+retention promise, and holds and the steps of a disposal.  A submission to the regulator is an exception, because a
+person stated facts about it, such as the day, that can be wrong; its signed tag stays.
 """
 
 from __future__ import annotations

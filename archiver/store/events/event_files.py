@@ -278,6 +278,7 @@ def read_chain_place(data: bytes) -> ChainPosition | None:
     try:
         document = load_json_object(data)
     except ValueError:
+        # Bytes that are not a JSON object state no position.
         return None
     chain, number = document.get("chain"), document.get("n")
     if not is_chain_name(chain) or not EVENT_NUMBER.accepts(number):

@@ -77,6 +77,7 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
+# bool is a subclass of int, but true and false are not integers in JSON.
 def _is_integer(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and SMALLEST <= value <= LARGEST
 

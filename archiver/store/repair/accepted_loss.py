@@ -1,4 +1,7 @@
-"""Continue an archive after a person has accepted a loss of history, and journal everything that was lost."""
+"""Continue an archive after a person has accepted a loss of history, and journal everything that was lost.
+
+The archive continues from its last *whole* event, which can be read together with all earlier events.
+"""
 
 from __future__ import annotations
 

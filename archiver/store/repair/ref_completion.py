@@ -102,7 +102,7 @@ def _rebuild_packed_refs(root: Path, path: Path) -> Path | None:
 def complete_refs(
     repository: Repository, journal: Journal, removed: CleanUp, notify: Callable[[LazyMessage], None]
 ) -> None:
-    """Give the refs that a crash may have spoiled the values that the journal records.
+    """Set the refs that a crash may have damaged to their values in the journal.
 
     These are the refs of the last transaction, the refs in ``removed``, and all refs if the packed refs were
     rebuilt.  A missing ref is created, and a branch is moved forward.  A ref with any other value stays, and so
@@ -135,7 +135,7 @@ def complete_refs(
         repository.move_refs(moves)
         notify(LazyMessage("Completed after a crash: {refs}.", refs=", ".join(move.ref for move in moves)))
     if packed_refs.was_written_here(repository.path):
-        # Let git write the file again: with the targets of tags, which only git adds.
+        # Let git write the file again, with the targets of tags, which this program leaves out.
         repository.pack_refs()
 
 
