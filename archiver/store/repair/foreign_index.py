@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from archiver.store.archive import Archive
 
 
-def describe(journal: Journal, point: JournalPoint) -> LazyMessage:
+def _describe_missing_event(journal: Journal, point: JournalPoint) -> LazyMessage:
     """Return a sentence that explains why the journal lacks the event ``point``, the newest event of an index."""
     newest_event = journal.newest_event()
     if newest_event is None or not _is_of_archive(journal, point):
@@ -52,7 +52,7 @@ def open_believed_index(index: Index, journal: Journal, notify: Callable[[LazyMe
     point = index.journal_point
     if point is None or journal.has_event(point):
         return index
-    notify(LazyMessage("{reason} It is not used.", reason=describe(journal, point)))
+    notify(LazyMessage("{reason} It is not used.", reason=_describe_missing_event(journal, point)))
     index.close()
     new_index = Index.in_memory()
     new_index.apply_events(journal.events_with_changes_since(None))
@@ -70,7 +70,7 @@ def replace_index(
     Raises JournalDamaged if refs contradict the journal. Nothing is changed then, because the index may be right.
     """
     index_path = archive.root / "index.db"
-    reason = describe(archive.journal, point)
+    reason = _describe_missing_event(archive.journal, point)
     with tempfile.TemporaryDirectory(dir=archive.spool_folder) as scratch_folder:
         new_index = Index(Path(scratch_folder, "index.db"))
         try:
@@ -114,7 +114,7 @@ def check_journal_is_complete(archive: Archive) -> None:
             raise StorageError(
                 "{reason} Nothing was changed. To see what is missing, and to continue without it, run: archiver "
                 "reindex --accept",
-                reason=describe(archive.journal, point),
+                reason=_describe_missing_event(archive.journal, point),
             )
 
 

@@ -110,17 +110,9 @@ def complete_refs(
 
     Raises StorageError if git fails.
     """
-    if removed.are_packed_refs_rebuilt:
-        expected_refs = _expected_refs(journal, None)
-    else:
-        expected_refs = _expected_refs(journal, _LAST_TRANSACTION_EVENTS)
-        older_refs = set(removed.broken_refs) - expected_refs.keys()
-        if older_refs:
-            all_refs = _expected_refs(journal, None)
-            expected_refs |= {ref: all_refs[ref] for ref in older_refs & all_refs.keys()}
     present_refs = repository.refs()
     moves = []
-    for ref, expected_oid in expected_refs.items():
+    for ref, expected_oid in _find_refs_to_complete(journal, removed).items():
         present_oid = present_refs.get(ref)
         if (
             present_oid == expected_oid
@@ -137,6 +129,18 @@ def complete_refs(
     if packed_refs.was_written_here(repository.path):
         # Let git write the file again, with the targets of tags, which this program leaves out.
         repository.pack_refs()
+
+
+def _find_refs_to_complete(journal: Journal, removed: CleanUp) -> dict[str, str]:
+    """Return ref -> object id in the journal for each ref that a crash may have damaged."""
+    if removed.are_packed_refs_rebuilt:
+        return _expected_refs(journal, None)
+    expected_refs = _expected_refs(journal, _LAST_TRANSACTION_EVENTS)
+    older_refs = set(removed.broken_refs) - expected_refs.keys()
+    if older_refs:
+        all_refs = _expected_refs(journal, None)
+        expected_refs |= {ref: all_refs[ref] for ref in older_refs & all_refs.keys()}
+    return expected_refs
 
 
 def _expected_refs(journal: Journal, event_count: int | None) -> dict[str, str]:
