@@ -8,9 +8,11 @@ from archiver.store.content.source import StatData
 
 
 def groups_of(path: bytes, before: State, state: State, layout: str) -> set[Group]:
-    """Return the groups that a change of ``path`` from ``before`` to ``state`` concerns.
+    """Return the groups that have to capture the change of ``path`` from the state ``before`` to ``state``.
 
-    A file and a folder of the same name may belong to different groups.
+    These are two groups if a file became a folder, or a folder a file, because a file and a folder of the same
+    name may belong to different groups.  A path at which nothing was and nothing is counts as a file.  ``layout``
+    is the setting ``watch.layout``.
     """
     groups = set()
     if isinstance(before, StatData) or isinstance(state, StatData) or before is state is None:

@@ -1,7 +1,7 @@
-"""Make a version of files that have settled.
+"""Capture groups of settled paths: read the files, and write each group's changes as a new version.
 
-Files are read and hashed without the lock.  What has changed is decided under the lock, by comparison with the
-newest version, so that capturing the same input twice makes no second version.
+Files are read and hashed without the archive's lock.  The changes are determined under the lock, by comparison
+with the newest version, so that capturing the same input twice creates no second version.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from archiver.store.writing.drafts import VersionDraft
 
 @dataclass(slots=True)
 class CaptureResult:
-    """The result of an attempt to capture a group: a version or none, and the remaining work."""
+    """The result of an attempt to capture a group: the new version, if any, and the paths to be tried again."""
 
-    #: The new version; None if nothing had changed.
+    #: The tag of the new version; None if nothing differed from the newest version.
     tag: str | None = None
-    #: Its commit; empty without a new version.
+    #: The commit of the new version; empty without a new version.
     commit: str = ""
-    #: The tag of the version before; empty for the first version of a submission.
+    #: The tag of the newest version before this attempt; empty if there was none.
     before: str = ""
-    #: The number of changes in the new version.
+    #: The number of changes in the new version; 0 without a new version.
     changes: int = 0
-    #: Paths that are not pending any more, because they were archived, compared or cannot be read.
+    #: Paths that need not be pending any longer: they are archived, equal to the newest version, or unreadable.
     done: list[bytes] = field(default_factory=list)
-    #: Archived files that must be read again: a later change could have the same ctime as the one that was
-    #: archived.
+    #: Archived files that must be read again, because they changed just before they were read: a later change
+    #: may have the same ctime as the archived one.
     fresh: list[bytes] = field(default_factory=list)
     #: Files that changed or disappeared while they were read.
     unstable: list[bytes] = field(default_factory=list)
@@ -50,22 +50,25 @@ class CaptureResult:
     held: list[bytes] = field(default_factory=list)
     #: Files that cannot be read, with the reason.
     unreadable: list[SkippedPath] = field(default_factory=list)
-    #: The newest event of the journal after the attempt.
+    #: The newest event of the journal after the attempt; None if the journal is empty.
     point: JournalPoint | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _ReadGroup:
-    """A group whose files are read and published."""
+    """A group whose files have been read, and whose copies are published as content objects."""
 
-    #: The place in the list of attempts.
+    #: The index of ``attempt`` in the list that the caller of :meth:`Capturer.finish_all` passed.
     position: int
     attempt: ReadingJob
     read: StagingResult
 
     @property
     def settled(self) -> dict[bytes, State]:
-        """Return the state of each path that is to be archived."""
+        """Return the state to archive for each path: of a file as it was read, FOLDER, or None for a deletion.
+
+        Files that could not be copied, for example because they changed while they were read, are left out.
+        """
         states: dict[bytes, State] = {path: item.stat_data for path, item in self.read.staged.items()}
         return states | {p: state for p, state in self.attempt.states.items() if not isinstance(state, StatData)}
 
@@ -73,15 +76,16 @@ class _ReadGroup:
 class Capturer:
     """Captures groups of settled paths into one archive.
 
-    Owns the threads and processes that read; the owner ends them with :meth:`close`.  For one thread.
+    Owns the threads and child processes that read files; the owner ends them with :meth:`close`.  Only one thread
+    may call.
     """
 
     def __init__(
         self, archive: Archive, snapshot: Snapshot, access: FolderAccess, config: Config, stopping: threading.Event
     ) -> None:
-        """Read through ``access``, and record the archived paths in ``snapshot``.
+        """Read through ``access``, and record the archived paths in ``snapshot``; the caller closes both.
 
-        Setting ``stopping`` makes the threads stop before the next chunk; :meth:`close` sets it, too.
+        Setting ``stopping`` makes the threads stop before the next chunk of a file; :meth:`close` sets it, too.
         """
         self._archive = archive
         self._snapshot = snapshot
@@ -94,18 +98,18 @@ class Capturer:
     def stage(self, groups: Sequence[GroupToRead]) -> list[ReadingJob]:
         """Begin to copy and publish the files of different groups in the background; return at once.
 
-        The caller passes the jobs to :meth:`finish_all`, or drops each of them.  It may stage further groups
-        first, so that their files are read while these are finished.
+        The caller passes the jobs to :meth:`finish_all`, or each of them to :meth:`drop`.  If the caller stages
+        further groups first, their files are read while these groups are finished.
         """
         restricted_places = restrictions.restrictions_by_place(self._archive.index)
         return self._reader.read_round(groups, restricted_places)
 
     def finish(self, attempt: ReadingJob, wait_seconds: float) -> CaptureResult:
-        """Wait until the files are read, and archive any changes as a single version.
+        """Wait until the files of ``attempt`` are read, and archive all changes of the group as one version.
 
-        Raises StorageError if the archive's disk cannot be written, Busy if another process holds the lock after
-        ``wait_seconds``, ReadingStopped if the daemon is stopping.  Then no version was made, and the paths stay
-        pending.
+        Raises StorageError if the archive's disk cannot be written, Busy if another process still holds the
+        archive's lock after ``wait_seconds``, ReadingStopped if the daemon is stopping.  Then no version was
+        created, and the paths stay pending.
         """
         outcome = self.finish_all([attempt], wait_seconds)[0]
         if isinstance(outcome, ArchiverError):
@@ -117,9 +121,11 @@ class Capturer:
     ) -> list[CaptureResult | ArchiverError]:
         """Wait until the files of different groups are read, and archive the changes of all groups together.
 
-        Returns for each attempt the outcome, or the error because of which no version was made and its paths stay
-        pending.  Errors are as those of :meth:`finish`, and one group's error does not concern the others.  Raises
-        ReadingStopped if the daemon is stopping.
+        Returns the result or the error of each attempt, in the order of ``attempts``.  An error is one that
+        :meth:`finish` raises: no version of this group was created, and its paths stay pending.  The error of one
+        group does not keep the others from being archived, except for Busy.
+
+        Raises ReadingStopped if the daemon is stopping.
         """
         outcomes: dict[int, CaptureResult | ArchiverError] = {}
         read_groups: list[_ReadGroup] = []
@@ -136,7 +142,8 @@ class Capturer:
             if len(read_groups) == 1:
                 outcomes[read_groups[0].position] = error
             else:
-                # A ref in the way, for example, concerns one group: the others are archived one by one.
+                # The error may concern only one group, for example a ref that is in the way of its branch.  Each
+                # group is written separately, so that the others succeed.
                 for group in read_groups:
                     outcomes[group.position] = self.finish_all([group.attempt], wait_seconds)[0]
         return [outcomes[position] for position in range(len(attempts))]
@@ -144,9 +151,10 @@ class Capturer:
     def _write_groups(
         self, read_groups: Sequence[_ReadGroup], wait_seconds: float
     ) -> dict[int, CaptureResult | ArchiverError]:
-        """Write one version for each changed group, in one batch; return the outcomes by position.
+        """Write a version of each changed group, all in one batch; return each group's outcome, by its position.
 
-        Raises as :meth:`finish` does; no version was made then.
+        An outcome that is an error concerns only its group.  Raises the errors of :meth:`finish`; then no version
+        was created for any group.
         """
         outcomes: dict[int, CaptureResult | ArchiverError] = {}
         compared: list[tuple[_ReadGroup, CaptureResult]] = []
@@ -180,8 +188,9 @@ class Capturer:
         return outcomes
 
     def _complete(self, group: _ReadGroup, outcome: CaptureResult) -> None:
-        """Record the archived files of a group in the snapshot, and complete the outcome."""
+        """Record the archived paths of a group in the snapshot, and set ``fresh`` and ``done`` in ``outcome``."""
         outcome.fresh = [path for path, item in group.read.staged.items() if item.is_racy]
+        # No file has this state, so that the next scan finds the path changed, and the file is read again.
         racy_states = dict.fromkeys(outcome.fresh, StatData.unknown())
         self._remember(group.attempt.group, group.settled | racy_states, outcome)
         self._snapshot.note_unreadable(outcome.unreadable)
@@ -189,30 +198,35 @@ class Capturer:
         outcome.done = [*group.settled, *(item.path for item in outcome.unreadable)]
 
     def newest(self, group: Group) -> Version | None:
-        """Return the newest version of the group's submission, as :meth:`VersionDrafter.newest` does."""
+        """Return the newest version of the group's submission, or None; see :meth:`VersionDrafter.newest`."""
         return self._drafter.newest(group)
 
     def drop(self, attempt: ReadingJob) -> None:
-        """Give up an unfinished attempt; the next attempt reuses content published already."""
+        """Give up an unfinished attempt.  Content that is already published stays, and is reused by the next."""
         attempt.cancel()
 
     def rest(self) -> None:
-        """End the processes for small files, as nothing is being read; they start again when needed."""
+        """End the child processes that read small files, which start again when they are needed.
+
+        The caller makes sure that nothing is being read.
+        """
         self._reader.rest()
 
     def close(self) -> None:
-        """Stop reading, and end the threads and processes."""
+        """Stop reading, and end the threads and child processes."""
         self._reader.close()
 
     def _remember(self, group: Group, seen: Mapping[bytes, State], outcome: CaptureResult) -> None:
-        """Record the newly archived states in the snapshot, except changes still to be archived by another group.
+        """Record the states ``seen``, which ``group`` has just archived, in the snapshot.
 
-        If a file of one group has become a folder of another, its entry must stay until the first group has
-        archived the deletion: after a crash, nothing else would show that the file existed.
+        A change that another group still has to archive is left out.  If a file of one group has become a folder
+        of another, its entry must stay until the first group has archived the deletion: after a crash, nothing
+        else would show that the file existed.
         """
         entries: dict[bytes, State] = {}
         for path, state in seen.items():
             if state == FOLDER and locate_path(path, self._layout, is_folder=True)[0] != group:
+                # This group has archived the deletion of its file.  The other group archives the folder.
                 entries[path] = None
             elif state != FOLDER or not self._is_file_of_another(group, path):
                 entries[path] = state

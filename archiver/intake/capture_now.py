@@ -36,10 +36,11 @@ from archiver.store.content.source import SourceChanged, StatData
 def find_changed_paths(archive: Archive, config: Config, submission: Submission) -> list[bytes]:
     """Return the paths of a submission that differ from the archive at this moment; nothing is written.
 
-    Paths are relative to the watched folder.  Empty if the watched folder is missing.
+    Paths are relative to the watched folder.  If the submission's folder is missing, its archived paths count as
+    deleted.
 
-    Raises ConfigError if the watched folder and the archive lie inside one another, OSError or sqlite3.Error if
-    ``state.db`` cannot be read.
+    Raises ConfigError if the watched folder and the archive are the same folder, or one lies inside the other.
+    Raises OSError or sqlite3.Error if ``state.db`` cannot be read.
     """
     access = open_access(config.watch, archive.root)
     snapshot = open_snapshot_read_only(archive)
@@ -55,7 +56,7 @@ def find_changed_paths(archive: Archive, config: Config, submission: Submission)
 def scan_read_only(archive: Archive, config: Config) -> ScanResult:
     """Compare the whole watched folder with ``state.db``; nothing is written, so a daemon may be running.
 
-    Raises FileNotFoundError if the watched folder is missing, and otherwise as :func:`find_changed_paths`.
+    Raises FileNotFoundError if the watched folder is missing, and the errors of :func:`find_changed_paths`.
     """
     access = open_access(config.watch, archive.root)
     snapshot = open_snapshot_read_only(archive)
@@ -67,11 +68,11 @@ def scan_read_only(archive: Archive, config: Config) -> ScanResult:
 
 
 def check_submission_readable(archive: Archive, config: Config, submission: Submission) -> None:
-    """Ensure every path of a submission can be read, because a version lacks unreadable files.
+    """Check that every path of a submission can be read, because a version lacks the files that cannot.
 
-    A missing folder is accepted, because the versions were made while it was there.
+    A missing folder is accepted, because the versions were created while the folder existed.
 
-    Raises SubmissionRefused if a path cannot be read, and otherwise as :func:`find_changed_paths`.
+    Raises SubmissionRefused if a path cannot be read, and the errors of :func:`find_changed_paths`.
     """
     access = open_access(config.watch, archive.root)
     snapshot = open_snapshot_read_only(archive)
@@ -83,15 +84,18 @@ def check_submission_readable(archive: Archive, config: Config, submission: Subm
 
 
 def capture_now(archive: Archive, config: Config, submission: Submission, lock_timeout: float) -> None:
-    """Archive a submission's changes at once, even if the daemon still waits for more of them.
+    """Archive a submission's changes at once, even if the daemon would still wait for further changes.
 
-    Nothing is captured unless all changed files are finished: by their ctime, they have not changed for the quiet
-    period (``watch.settle_seconds``).  Nothing is captured either if the newest version has no files and the
-    submission's folder is missing, because its deletion is archived already.
+    Changes are captured only if all changed files are finished: by their ctime, they have not changed for the
+    quiet period (``watch.settle_seconds``).  Nothing is captured if the newest version has no files and the
+    submission's folder is missing, because the deletion is archived already.  If ``watch.path`` has changed, this
+    is journalled.  ``lock_timeout`` is in seconds.
 
-    Raises SubmissionRefused if a folder is missing, all files have vanished, or a path cannot be read.  Raises
-    ConfigError if the watched folder belongs to another archive, Busy and StorageError as :meth:`Archive.writing`
-    does.  Nothing is captured then.  ``lock_timeout`` is in seconds.
+    Raises SubmissionRefused if the watched folder or the submission's folder is missing, all files have vanished,
+    or a path cannot be read.  Raises ConfigError if ``watch.path`` now leads to another folder, or the archive and
+    the watched folder lie inside one another.  Raises Busy or StorageError if the archive cannot be locked or
+    written, JournalDamaged or sqlite3.Error if the journal or ``state.db`` cannot be read.  Nothing is captured
+    then.
     """
     group = group_of_submission(submission)
     access = open_access(config.watch, archive.root)
@@ -167,9 +171,9 @@ def _check_submission_folder(access: FolderAccess, group: Group, submission: Sub
 
 
 def _has_submission_folder(access: FolderAccess, group: Group, submission: Submission) -> bool:
-    """Return True if the submission's folder exists and neither this folder nor any parent is a link.
+    """Return True if the submission's folder exists, and neither this folder nor any folder above is a link.
 
-    Raises SubmissionRefused if a folder cannot be looked at.
+    Raises SubmissionRefused if one of these folders cannot be examined.
     """
     folder_names = group.prefix.split(b"/") if group.prefix else []
     for depth in range(1, len(folder_names) + 1):
@@ -178,7 +182,7 @@ def _has_submission_folder(access: FolderAccess, group: Group, submission: Submi
             if not stat.S_ISDIR(access.look_up(path).mode):
                 return False
         except (FileNotFoundError, NotADirectoryError):
-            # There is no folder, or a file in place of one.  Other errors leave the question open.
+            # There is no folder, or a file in place of a folder.  Other errors leave the question open.
             return False
         except OSError as error:
             _refuse_unreadable([SkippedPath(path, UNREADABLE_FOLDER.code, error.strerror or "")], submission)
@@ -232,14 +236,15 @@ def _check_not_emptied(
 
 
 def _is_file(state: State) -> bool:
-    """Return True for the state of a file; False for that of a folder, or of a path where nothing is."""
+    """Return True if ``state`` is that of a file, not of a folder or of a path where nothing is."""
     return isinstance(state, StatData)
 
 
 def _unreadable_paths(scan_result: ScanResult, config: Config, group: Group) -> list[SkippedPath]:
-    """Return a group's paths unreadable in a scan, possibly including the group's own folder."""
+    """Return the paths of a group, possibly with the group's folder itself, that a scan could not read."""
     unreadable_paths = []
     for skipped_path in filter(is_unreadable, scan_result.skipped):
+        # All other reasons of unreadable paths are about folders.
         is_folder = skipped_path.code != UNREADABLE_FILE.code
         path_group = locate_path(skipped_path.path, config.layout, is_folder).group
         if skipped_path.path == group.prefix or path_group == group:
@@ -253,7 +258,7 @@ def _unopenable_files(access: FolderAccess, changed_states: dict[bytes, State]) 
     for path, state in changed_states.items():
         if _is_file(state):
             try:
-                # A file that was deleted or replaced after the scan is another change, and no reason to refuse.
+                # A file that was deleted or replaced after the scan has changed again, and need not be readable.
                 with suppress(FileNotFoundError, NotADirectoryError, SourceChanged):
                     access.open(path).close()
             except OSError as error:
@@ -280,11 +285,14 @@ def _readable_changes(
 
 
 def _scan_group(snapshot: Snapshot, access: FolderAccess, config: Config, group: Group) -> ScanResult:
-    """Compare the folder of a group with the snapshot; without a watched folder, the result is empty."""
+    """Compare the folder of a group with the snapshot; a missing folder counts as deleted.
+
+    If the group's folder is the watched folder itself, and missing, the result is empty instead.
+    """
     try:
         return Scanner(access, IgnoreRules(config.ignore)).scan(snapshot, group.prefix)
     except FileNotFoundError:
-        # Without a watched folder, nothing can be compared.  Callers that need the folder check it themselves.
+        # Without the watched folder, nothing can be compared.  Callers that need the folder check it themselves.
         return ScanResult()
 
 

@@ -11,7 +11,7 @@ from archiver.store.changes import MaterialPair, compute_changes, make_addition
 
 
 class FileTotals(NamedTuple):
-    """The number of files in a version, and their size."""
+    """The number of files in a version, and their total size."""
 
     file_count: int  # empty folders are not counted
     byte_count: int
@@ -20,14 +20,14 @@ class FileTotals(NamedTuple):
 class Changeset:
     """The paths of a capture, with the materials before and after.
 
-    Create and use it while the writer's lock is held: the newest version is read from the index at the start, and
-    must stay the newest.
+    Create and use a changeset while holding the archive's lock: the materials of the newest version are read from
+    the index at the start, and this version must stay the newest.
     """
 
     def __init__(
         self, archive: Archive, submission: Submission, materials_after: Mapping[bytes, Material | None]
     ) -> None:
-        """Compare with the newest version of ``submission``, which may have none yet.
+        """Compare with the newest version of ``submission``, if there is one.
 
         ``materials_after`` maps each path of the capture, relative to the submission's folder, to its material;
         None for a path that is deleted.

@@ -1,7 +1,9 @@
-"""Read the files of settled groups in the background, and publish their content.
+"""Read the files of settled groups in the background, and publish the copies as content objects.
 
-Companies have many submissions of few files.  If each of them had its own syncs, syncing would take most of the
-time; so groups that have settled at the same time are read as one *round*, whatever their submissions and filings.
+Companies have many submissions of few files.  If each submission were synced to disk separately, syncing would
+take most of the time.  Therefore groups that have settled at the same time are read together, as one *round*,
+whatever their submissions and filings.  A *reading order* is a part of a round: one thread or child process reads
+the files of an order.
 """
 
 from __future__ import annotations
@@ -26,36 +28,37 @@ from archiver.store.index.restrictions import FilePlace
 from archiver.store.sensitive import matching_pattern
 from archiver.workers import WorkerProblem
 
-#: The number of threads that read files, and so of the processes that read for them.
+#: The number of threads that read files.  No more child processes run, because each works for one of the threads.
 _WORKERS = 2
-#: From this number of small files in a round on, child processes read faster than threads, although each takes a
-#: tenth of a second to start.
+#: If a round has at least this many small files, child processes read them faster than threads do, although each
+#: child takes a tenth of a second to start.
 _MANY_SMALL_FILES = 500
 #: The largest size of a small file.
 _SMALL_BYTES = 256 << 10
 
 
 class _Bounds(NamedTuple):
-    """The limits of an order: it ends with the file that reaches one of them."""
+    """The limits of a reading order: the order ends with the file that reaches either limit."""
 
     files: int
     bytes: int
 
 
-#: For threads: an order for each of 100,000 files would take too much memory; a longer one would leave the other
-#: threads idle at the end.
+#: For threads.  Lower, and the orders of 100,000 files take too much memory.  Higher, and the other threads are
+#: idle while one still reads the last order.
 _THREAD_BOUNDS = _Bounds(64, 8 << 20)
-#: For processes, which sync after each order.  A process does not stop before the end of an order.
+#: For child processes, which sync after each order.  Higher, and the daemon waits longer for a stop: a child does
+#: not stop before the end of an order.
 _PROCESS_BOUNDS = _Bounds(512, 32 << 20)
 
 
 class GroupToRead(NamedTuple):
-    """A group that has settled."""
+    """A group that has settled, so that its files can be read."""
 
     group: Group
-    #: The settled paths with their states.
+    #: Settled path -> its state.  Only files are read, not empty folders and deletions.
     states: Mapping[bytes, State]
-    #: Files that are read even if a process has them open for writing.
+    #: Files that are read even while a process has them open for writing.
     overdue: Container[bytes] = frozenset()
 
 
@@ -67,16 +70,17 @@ class ReadingJob:
     """A group whose files are being read and published in the background, with the other groups of its round."""
 
     group: Group
-    #: The settled paths with their states.
+    #: Settled path -> its state.
     states: Mapping[bytes, State]
+    #: The future outcome of all groups in the round.
     _round: Future[_RoundOutcome]
 
     def is_done(self, seconds: float) -> bool:
-        """Wait at most ``seconds``; return True once everything is read and published, or has failed."""
+        """Wait at most ``seconds`` for the whole round; return True if it is complete, or has failed."""
         return bool(wait([self._round], seconds).done)
 
     def result(self) -> StagingResult:
-        """Wait until the round is complete; return what became of the group's files.
+        """Wait until the round is complete; return the outcome for the group's files.
 
         Raises StorageError if the archive's disk cannot be written, ReadingStopped if the daemon is stopping.
         """
@@ -86,14 +90,19 @@ class ReadingJob:
         return outcome
 
     def cancel(self) -> None:
-        """Give up the round if it has not begun; the next one reuses content that was published already."""
+        """Give up the round, unless the publishing thread has begun to complete it.
+
+        Content that is already published stays, and the next round reuses it.  Copies that are not published stay
+        in the spool until the next daemon clears it.
+        """
         self._round.cancel()
 
 
 class GroupReader:
-    """Reads groups in rounds.
+    """Reads and publishes the files of groups, round by round.
 
-    Owns the threads and processes that read; the owner ends them with :meth:`close`.  For one thread.
+    Owns the threads and child processes that read; the owner ends them with :meth:`close`.  Only one thread may
+    call.
     """
 
     def __init__(
@@ -107,8 +116,9 @@ class GroupReader:
     ) -> None:
         """Read through ``access`` into ``content``, which belongs to the archive in ``archive_folder``.
 
-        ``sensitive_patterns`` are matched by materials that only the archive's owner may read.  Setting
-        ``stopping`` makes the threads stop before the next chunk; :meth:`close` sets it, too.
+        If the path of a material matches one of ``sensitive_patterns``, only the archive's owner may read its
+        content.  ``layout`` is the setting ``watch.layout``.  Setting ``stopping`` makes the threads stop before
+        the next chunk of a file; :meth:`close` sets it, too.  The caller closes ``access``.
         """
         self._content = content
         self._layout = layout
@@ -126,14 +136,14 @@ class GroupReader:
     ) -> list[ReadingJob]:
         """Begin to copy and publish the files of different groups in the background; return at once.
 
-        ``restricted_places`` are those whose content only the archive's owner may read.  A file that a process has
-        open for writing is left out unless it is overdue.
+        If a file has the filing, path and content of one of ``restricted_places``, only the archive's owner may
+        read its content.  A file that a process has open for writing is left out unless it is overdue.
         """
         small: dict[bytes, _FileToRead] = {}
         large: dict[bytes, _FileToRead] = {}
         for group in groups:
             for path, state in group.states.items():
-                # A path that was a file and is a folder now may be in two groups.
+                # An empty folder that became a file may be in two groups.  The dicts hold each path only once.
                 if isinstance(state, StatData):
                     files = small if state.size <= _SMALL_BYTES else large
                     files[path] = _FileToRead(path, state.size, path in group.overdue)
@@ -153,12 +163,15 @@ class GroupReader:
         return [ReadingJob(group.group, group.states, completion) for group in groups]
 
     def rest(self) -> None:
-        """End the processes for small files, as nothing is being read; they start again when needed."""
+        """End the child processes that read small files, which start again when they are needed.
+
+        The caller makes sure that nothing is being read.
+        """
         if self._processes is not None:
             self._processes.close()
 
     def close(self) -> None:
-        """Stop reading, and end the threads and processes."""
+        """Stop reading, and end the threads and child processes."""
         self._stopping.set()
         self._publisher.shutdown()
         self._readers.shutdown()
@@ -170,7 +183,10 @@ class GroupReader:
         bounds: _Bounds,
         restricted: Mapping[tuple[str, bytes], frozenset[str]],
     ) -> Iterator[ReadingOrder]:
-        """Yield orders for all of ``files``, each within ``bounds``."""
+        """Yield reading orders for all of ``files``, each ending at ``bounds``.
+
+        ``restricted`` are digests by filing and path, from :func:`_restricted_digests_by_place`.
+        """
         for batch in _batches(files, bounds):
             order = ReadingOrder([file.path for file in batch], {file.path for file in batch if file.is_overdue})
             if self._sensitive_patterns or restricted:
@@ -183,9 +199,14 @@ class GroupReader:
             yield order
 
     def _read_in_process(self, order: ReadingOrder) -> StagingResult:
-        """Read and publish in a child process; read in this process if the child fails."""
+        """Read and publish the files of ``order`` in a child process.
+
+        If the child fails, this process reads the files instead, and publishes none of the copies.  Raises the
+        errors of :meth:`FileReader.read`.
+        """
         self.check_stop()
         try:
+            # Only set if child processes can read the folder: see read_round, the only caller.
             assert self._processes is not None
             return self._processes.read(order)
         except WorkerProblem:
@@ -198,10 +219,10 @@ class GroupReader:
             raise ReadingStopped
 
     def _complete_round(self, groups: Sequence[GroupToRead], readings: Sequence[_Reading]) -> _RoundOutcome:
-        """Wait for all readings, publish the copies that are not published yet, and sort the outcome by group.
+        """Wait for all readings, publish the copies that are not published yet, and return each group's outcome.
 
-        An error concerns only the groups that have a file in the failed order.  Raises ReadingStopped if the
-        daemon is stopping; no copy is left then.
+        If an order fails, its error is the outcome of every group with a file in that order.  Raises
+        ReadingStopped if the daemon is stopping; no copy is left in the spool then.
         """
         whole = StagingResult()
         errors: dict[bytes, ArchiverError] = {}
@@ -212,6 +233,7 @@ class GroupReader:
                 except ArchiverError as error:
                     errors |= dict.fromkeys(reading.order.paths, error)
         except ReadingStopped:
+            # A reading that cannot be canceled may still succeed.  Its copies must be discarded, too.
             for reading in readings:
                 if not reading.read.cancel() and reading.read.exception() is None:
                     whole.add(reading.read.result())
@@ -225,9 +247,10 @@ class GroupReader:
         return outcomes
 
     def _publish(self, outcomes: _RoundOutcome, staged: Mapping[bytes, StagedCopy]) -> None:
-        """Publish the copies of all groups together; if that fails, group by group, and note the errors.
+        """Publish the copies of all groups together; if that fails, publish them group by group.
 
-        Those of ``staged`` that belong to failed groups only are discarded.
+        The error of a group replaces its result in ``outcomes``.  ``staged`` are the copies of the whole round;
+        copies that belong only to failed groups are discarded.
         """
         results = {group: result for group, result in outcomes.items() if isinstance(result, StagingResult)}
         copies = {path: copy for result in results.values() for path, copy in result.staged.items()}
@@ -243,13 +266,13 @@ class GroupReader:
                     outcomes[group] = error
         for copy in copies.values():
             if copy.is_private:
-                # Another process may have published the same bytes at the same moment, for everybody.
+                # At the same moment, another process may have published the same bytes for the reading group.
                 with suppress(OSError):
                     self._content.restrict_to_owner(copy.sha256)
 
 
 class _FileToRead(NamedTuple):
-    """A file of a round."""
+    """A file of a round, with the size that was observed last."""
 
     path: bytes
     size: int
@@ -257,14 +280,14 @@ class _FileToRead(NamedTuple):
 
 
 class _Reading(NamedTuple):
-    """An order, and what becomes of it."""
+    """A reading order, and its future result."""
 
     order: ReadingOrder
     read: Future[StagingResult]
 
 
 def _restricted_digests_by_place(places: Iterable[FilePlace]) -> dict[tuple[str, bytes], frozenset[str]]:
-    """Return the SHA-256 values that are restricted, by filing and path."""
+    """Return the restricted SHA-256 values of each filing and path."""
     digests: dict[tuple[str, bytes], frozenset[str]] = {}
     for place in places:
         key = place.filing, place.path
@@ -273,7 +296,7 @@ def _restricted_digests_by_place(places: Iterable[FilePlace]) -> dict[tuple[str,
 
 
 def _batches(files: Iterable[_FileToRead], bounds: _Bounds) -> Iterator[list[_FileToRead]]:
-    """Yield ``files`` in lists that end at one of ``bounds``."""
+    """Yield ``files`` in lists, each of which ends with the file that reaches one of ``bounds``."""
     batch: list[_FileToRead] = []
     size = 0
     for file in files:

@@ -54,6 +54,9 @@ def group_of_submission(submission: Submission) -> Group:
 def locate_path(path: bytes, layout: str, is_folder: bool = False) -> MaterialLocation:
     """Return the group of ``path``, and the path relative to the group's folder.
 
+    ``path`` is relative to the watched folder, and ``layout`` is the setting ``watch.layout``.  ``is_folder`` is
+    True for a folder, which may belong to another group than a file with the same path.
+
     Every path has a group, so that a file in an unexpected place is archived too: a file directly in a filing's
     folder belongs to the submission ``_common``, a file directly in the watched folder to the filing ``_unfiled``.
     """

@@ -73,9 +73,9 @@ def reason_code(stored_reason: str) -> str:
 
 
 def reason_message(code: str, value: str) -> LazyMessage:
-    """Return the sentence for a reason's code, with ``value`` in its field ``{value}``, if it has one.
+    """Return the sentence for the reason ``code``; ``value`` replaces the field ``{value}``, if there is one.
 
-    A code that only a newer release knows gives the sentence "CODE: VALUE".
+    For an unknown code, which a newer release has stored, the sentence is "CODE: VALUE".
     """
     reason = REASONS.get(code)
     return (

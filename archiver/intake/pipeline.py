@@ -1,4 +1,4 @@
-"""Turn hints and scans into versions, one step at a time.
+"""Find and capture the differences between the watched folder and the archive, one step at a time.
 
 Starts no thread and never sleeps: the daemon and ``run --once`` call the steps in their own loops.
 """
@@ -29,7 +29,7 @@ from archiver.store.content.source import StatData
 
 #: The number of rounds that are read while another one is archived.
 _ROUNDS_AHEAD = 2
-#: Looking at more paths than this one by one takes longer than a complete scan.
+#: With more hints than this, a complete scan is faster than looking at each path.
 _MANY_HINTS = 20_000
 #: The pause between two heartbeats while files are read.
 _HEARTBEAT_SECONDS = 5.0
@@ -40,14 +40,12 @@ _HOPELESS_ATTEMPTS = 2
 
 @dataclass(frozen=True, slots=True)
 class Remainder:
-    """What is still not archived when ``run --once`` ends."""
+    """The paths that are still not archived when ``run --once`` ends."""
 
-    #: The pending paths with their reasons, and the time since which each is pending (RFC 3339), oldest first.
+    #: The pending paths with their reasons, and the time since which each is pending (RFC 3339).
     pending: list[tuple[SkippedPath, str]]
-    #: Files and folders that cannot be read.
-    unreadable: list[SkippedPath]
-    #: The error of the archive that keeps pending paths from being archived; None if there is none.
-    refusal: ArchiverError | None
+    unreadable: list[SkippedPath]  # files and folders that cannot be read, with the reasons
+    refusal: ArchiverError | None  # the error because of which the archive refuses pending paths, if any
 
     @property
     def failures(self) -> int:
@@ -56,7 +54,7 @@ class Remainder:
 
 
 class Pipeline:
-    """The collection and capture of differences between the watched folder and the archive; for one thread."""
+    """Collects the differences between the watched folder and the archive, and captures them; for one thread."""
 
     def __init__(
         self,
@@ -76,14 +74,15 @@ class Pipeline:
         self._capturer = capturer
         self._config = config
         self._report = report
-        #: The archive's error at the last attempt of each group; none for a group whose last attempt succeeded.
+        #: Group -> the archive's error at the last attempt; without the groups whose last attempt succeeded.
         self._refusals: dict[Group, ArchiverError] = {}
 
     def scan(self, now: float, start: bytes = b"") -> ScanResult:
-        """Compare the folder ``start``, and all folders below, with the snapshot; note what differs as pending.
+        """Compare the folder ``start``, and everything below, with the snapshot; make each difference pending.
 
-        ``now`` is monotonic seconds.  The empty ``start`` is the watched folder: then paths that do not differ any
-        more are dropped.  Raises FileNotFoundError if the watched folder is missing.
+        ``now`` is the monotonic time in seconds.  An empty ``start`` is the watched folder: pending paths that no
+        longer differ are then dropped, and FileNotFoundError is raised if the folder is missing.  Any other folder
+        that is missing counts as deleted.
         """
         found = self._scanner.scan(self._snapshot, start)
         for path, state in found.changed.items():
@@ -95,9 +94,9 @@ class Pipeline:
         return found
 
     def process_hints(self, hints: set[tuple[bytes, bool]], now: float) -> None:
-        """Compare the paths of ``hints`` with the snapshot; note what differs as pending.
+        """Compare the paths that events named with the snapshot; make each difference pending.
 
-        Each hint is a path, and True for a folder, which is scanned.  Raises as :meth:`scan` does.
+        Each of ``hints`` is a path, and True for a folder, which is scanned.  Raises the errors of :meth:`scan`.
         """
         if len(hints) > _MANY_HINTS:
             self.scan(now)
@@ -113,10 +112,10 @@ class Pipeline:
                 continue
 
     def _look(self, path: bytes, now: float) -> None:
-        """Compare a path with the snapshot: if different, the path is pending, otherwise not. Raises OSError."""
+        """Make a path pending if it differs from the snapshot, or drop it if it does not; raises OSError."""
         state = self._scanner.read_state(path)
         if state == FOLDER and not self._scanner.is_empty_folder(path):
-            return
+            return  # only an empty folder is archived itself
         archived_state = self._snapshot.archived_state(path)
         if state == archived_state:
             self._settler.discard_everywhere(path)
@@ -124,12 +123,12 @@ class Pipeline:
             self._observe(path, archived_state, state, now, stirred=True)
 
     def _observe(self, path: bytes, archived: State, state: State, now: float, stirred: bool = False) -> None:
-        """Note that a path differs from the archive; with ``stirred``, an event shows a change just now."""
+        """Note that a path differs from the archive; ``stirred`` is True if an event has just named the path."""
         for group in groups_of(path, archived, state, self._config.layout):
             self._settler.observe_change(group, path, state, now, stirred)
 
     def _drop_settled(self, different: Container[bytes]) -> None:
-        """Drop the pending paths outside of ``different``, the paths in which a complete scan found changes."""
+        """Drop each pending path that a complete scan did not find among the ``different`` paths."""
         for group, path, _ in self._settler.pending_paths():
             if path not in different:
                 self._settler.discard(group, [path])
@@ -139,10 +138,10 @@ class Pipeline:
         return {path for _, path, _ in self._settler.pending_paths()}
 
     def missed(self, found: ScanResult, known: Container[bytes], seconds: float) -> list[bytes]:
-        """Return the files found changed by a scan although no event was received.
+        """Return the files that the scan ``found`` changed, although no event about them was received.
 
-        ``known`` are the paths that were pending before the scan.  Changes within the last ``seconds`` are left
-        out, because their events may be on the way.
+        ``known`` are the paths that were pending before the scan.  Left out are skipped paths, and changes within
+        the last ``seconds``, because their events may be on the way.
         """
         before = clock.wall_time_ns() - int(seconds * 1e9)
         explained = {item.path for item in self._snapshot.skipped()}
@@ -154,10 +153,11 @@ class Pipeline:
         ]
 
     def capture_due(self, wait_seconds: float, gather: bool = True) -> None:
-        """Capture every group that has settled; the files of further groups are read at the same time.
+        """Capture every group that is due; while one round of groups is archived, the next ones are read.
 
-        With ``gather``, a group waits until its last version has the minimum age.  ``wait_seconds`` is the longest
-        wait for the archive's lock.  Failures are reported, and their paths stay pending.
+        With ``gather``, a group waits until its newest version is ``watch.min_version_interval_minutes`` old.  The
+        longest wait for the archive's lock is ``wait_seconds``.  Failures are reported, and their paths stay
+        pending.  Raises ReadingStopped if the daemon is stopping.
         """
         rounds: deque[list[ReadingJob]] = deque()
         try:
@@ -175,15 +175,15 @@ class Pipeline:
                 self._capturer.rest()
 
     def _due_groups(self, gather: bool) -> Iterator[GroupToRead]:
-        """Yield the groups that can be captured now; ``gather`` is that of :meth:`capture_due`."""
+        """Yield the groups that can be captured now; see :meth:`capture_due` for ``gather``."""
         for key, states in self._settler.due_groups(clock.monotonic_seconds()):
-            group = cast(Group, key)
+            group = cast(Group, key)  # the settler accepts any key
             if (gather and self._gathers(group)) or not self._confirmed(group, states):
                 continue
             yield GroupToRead(group, states, self._settler.overdue_paths(group, clock.monotonic_seconds()))
 
     def _gathers(self, group: Group) -> bool:
-        """Return True, and postpone the group, if the last version is too young for another."""
+        """Postpone the group, and return True, if the newest version is too young for another version."""
         interval = self._config.min_version_interval_seconds(group.filing_folder)
         newest = self._capturer.newest(group) if interval else None
         if newest is None:
@@ -197,7 +197,7 @@ class Pipeline:
         return True
 
     def _confirmed(self, group: Group, states: dict[bytes, State]) -> bool:
-        """Look at the paths again, and update ``states``; return True if the group can be captured now.
+        """Examine the paths again, and update ``states``; return True if the group can be captured now.
 
         A change whose event was lost restarts the quiet period, unless a path of the group is overdue.
         """
@@ -221,7 +221,7 @@ class Pipeline:
         return bool(states)
 
     def _finish_round(self, jobs: Sequence[ReadingJob], wait_seconds: float) -> None:
-        """Archive the groups of a round together; failures are reported, and the paths are tried again."""
+        """Wait until a round is read, and archive its groups together; failures are reported, and tried again."""
         # Reading gigabytes takes minutes, and the service manager kills a daemon that sends no heartbeat.
         while not jobs[0].is_done(_HEARTBEAT_SECONDS):
             self._heartbeat()
@@ -240,12 +240,12 @@ class Pipeline:
         self._report(error.message, problem=error.code)
 
     def _accept(self, group: Group, outcome: CaptureResult) -> None:
-        """Drop the paths of a group that are archived, note those that are not, and report the version."""
+        """Drop the paths of a group that are done, schedule attempts for the others, and report the version."""
         self._refusals.pop(group, None)
         now = clock.monotonic_seconds()
         self._settler.discard(group, outcome.done)
         for path in (*outcome.fresh, *outcome.unstable):
-            with suppress(OSError):
+            with suppress(OSError):  # the next scan finds a path that cannot be examined now
                 self._settler.observe_change(group, path, self._scanner.read_state(path), now)
         for path in outcome.unstable:
             self._settler.defer(group, path, now, is_unstable=True)
@@ -274,7 +274,7 @@ class Pipeline:
             )
 
     def drop_captured_elsewhere(self) -> None:
-        """Drop paths of postponed groups that another process has archived, such as ``archiver submit``."""
+        """Drop the paths of postponed groups that another process, such as ``archiver submit``, has archived."""
         for group, path, each in self._settler.held_back_paths(clock.monotonic_seconds()):
             if self._snapshot.archived_state(path) == each.state:
                 self._settler.discard(group, [path])
@@ -291,13 +291,13 @@ class Pipeline:
 
     @property
     def refusal(self) -> ArchiverError | None:
-        """Return an error keeping pending paths unarchived, preferably not Busy; None without an error."""
+        """Return an error because of which pending paths were refused, preferably not Busy; None without one."""
         waiting = [error for group, error in self._refusals.items() if self._settler.is_group_pending(group)]
         return min(waiting, key=lambda error: isinstance(error, Busy), default=None)
 
     @property
     def is_hopeless(self) -> bool:
-        """Return True if the archive has refused every pending path several times."""
+        """Return True if the archive has refused every pending path at least ``_HOPELESS_ATTEMPTS`` times."""
         return bool(self._refusals) and all(
             group in self._refusals and each.failures >= _HOPELESS_ATTEMPTS
             for group, _, each in self._settler.pending_paths()
@@ -317,7 +317,7 @@ class Pipeline:
     def pending(self, limit: int | None = None) -> list[tuple[SkippedPath, str]]:
         """Return the pending paths with their reasons, and the time since which each is pending (RFC 3339).
 
-        With ``limit``, only that many are returned, the oldest ones.
+        If there are more than ``limit``, only the ``limit`` oldest ones are returned, the oldest first.
         """
         wall, now = clock.read_clocks().wall, clock.monotonic_seconds()
         waiting = self._settler.pending_paths()
@@ -332,13 +332,13 @@ class Pipeline:
         ]
 
     def remainder(self) -> Remainder:
-        """Return everything that should be archived and is not."""
+        """Return all paths that should be archived and are not, with the archive's error, if any."""
         return Remainder(
             self.pending(), [each for each in self._snapshot.skipped() if is_unreadable(each)], self.refusal
         )
 
     def _reason(self, group: Group, path: bytes, pending: PendingPath, now: float) -> SkippedPath:
-        """Return a pending path with the reason why it is not archived yet, and the value in the reason."""
+        """Return a pending path with the reason why it is not archived yet."""
         if self._settler.is_held_back(group, now):
             return SkippedPath(
                 path, GATHERING.code, f"{self._config.min_version_interval_seconds(group.filing_folder) / 60:g}"
@@ -352,8 +352,9 @@ class Pipeline:
 
 
 def _topmost(folders: set[bytes]) -> list[bytes]:
-    """Return the folders not inside any other: a scan of the returned folders covers all."""
+    """Return those of ``folders`` that are in no other of them, so that scanning these few covers all."""
     tops: list[bytes] = []
+    # Without the slash at the end, ``a-b`` would come between ``a`` and ``a/b``.
     for folder in sorted(folders, key=lambda name: name + b"/"):
         if not tops or not (folder + b"/").startswith(tops[-1] + b"/"):
             tops.append(folder)

@@ -1,4 +1,4 @@
-"""Form rounds of groups, each of which is read and archived together.  Pure."""
+"""Divide groups into rounds: the groups of a round are read and archived together.  Pure."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from archiver.store.content.source import StatData
 from archiver.store.writing.writer import MAX_BATCH_VERSIONS
 
 #: A round ends before the group that would exceed one of these limits.  Longer rounds save hardly any syncs, and
-#: whatever is in a round waits for the last of its files.
+#: each group of a round waits until the last file of the round is read.
 _MAX_ROUND_FILES = 2_000
 _MAX_ROUND_BYTES = 64 << 20
 
 
 def form_rounds(groups: Iterable[GroupToRead]) -> Iterator[list[GroupToRead]]:
-    """Yield ``groups`` in rounds, each of which is read and archived together.
+    """Yield ``groups`` in rounds, in the same order.
 
     A group over the limits is a round by itself, so that no small group waits until gigabytes are read.
     """

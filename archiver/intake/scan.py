@@ -50,7 +50,7 @@ _TYPE_BITS = 0o170000
 
 
 def is_unreadable(skipped_path: SkippedPath) -> bool:
-    """Return True if the path should be archived but cannot be read; False for example for an ignored name."""
+    """Return True if the path should be archived but cannot be read; False, for example, for an ignored name."""
     return skipped_path.code in _UNREADABLE_CODES
 
 
@@ -84,7 +84,8 @@ class Scanner:
 
         Paths below a folder that cannot be read count as unchanged, never as deleted.
 
-        Raises FileNotFoundError if the watched folder is missing.
+        Raises FileNotFoundError or NotADirectoryError if ``start_folder`` is the watched folder, and missing or
+        not a folder.  Any other missing folder counts as deleted.
         """
         scan_result = ScanResult()
         visited_folders: set[bytes] = set()
@@ -96,7 +97,7 @@ class Scanner:
             except (FileNotFoundError, NotADirectoryError):
                 if not folder:
                     raise
-                # The folder was deleted after its parent was listed.  Its files are added as deleted later.
+                # The folder was deleted, perhaps after its parent was listed.  Its files are added below.
                 continue
             except OwnFile as error:
                 scan_result.skipped.append(SkippedPath(error.path, OWN.code))
@@ -125,7 +126,7 @@ class Scanner:
             yield lambda path: self._read_state(path, look_up)
 
     def _read_state(self, path: bytes, look_up: Callable[[bytes], DirectoryEntry]) -> State:
-        """Return the state of a path, which the function ``look_up`` looks up, as :meth:`read_state` does."""
+        """Return the state of a path as :meth:`read_state` does, by means of the function ``look_up``."""
         if _find_exceeded_limit(path.rpartition(b"/")[0]) is not None:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         try:
@@ -190,7 +191,7 @@ class Scanner:
         if is_empty and folder and snapshot.archived_state(folder) != FOLDER:
             changed_states[folder] = FOLDER
         changed_states.update((prefix + entry_name, None) for entry_name in unseen_states)
-        # Not earlier, because a folder that cannot be read to the end counts as not read at all.
+        # Only now, because a folder that cannot be read to the end counts as not read at all.
         scan_result.changed.update(changed_states)
         scan_result.new_files.update(new_files)
         return subfolders

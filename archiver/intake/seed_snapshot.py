@@ -1,4 +1,4 @@
-"""Seeding of the snapshot, ``state.db``, with missing entries for archived files, so no deletion goes unnoticed.
+"""Add missing entries for archived files to the snapshot, ``state.db``, so that no deletion goes unnoticed.
 
 A new ``state.db`` has no entries.  An existing one lacks some after a crash, because a version is durable before
 its entries are written.  If a file without an entry is then deleted, a scan finds neither the file nor the entry,
@@ -23,7 +23,7 @@ def seed_snapshot(snapshot: Snapshot, index: Index) -> None:
     not know the version that was captured last from a folder, the content of that version is unknown, so the next
     scan reads every file in the folder again.
 
-    Raises sqlite3.Error if index or snapshot cannot be used.
+    Raises sqlite3.Error if the index or the snapshot cannot be used.
     """
     for prefix, captured_tag in snapshot.captured_tags().items():
         if index.find_version(captured_tag) is None:
@@ -61,7 +61,7 @@ def _archived_states(submission: Submission, index: Index) -> Iterator[tuple[byt
 
 
 def open_submissions(index: Index) -> list[Submission]:
-    """Return the submissions still receiving materials, one for each group.
+    """Return the submissions that still receive materials, one for each group.
 
     The numbered submissions of a filing share a folder, and only the one with the highest number is open.
     """

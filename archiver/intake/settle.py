@@ -1,4 +1,4 @@
-"""Decisions on when changed paths have settled and can be captured. Pure: callers pass the time in.
+"""Decide when changed paths have settled, so that they can be captured. Pure: callers pass the time in.
 
 Times are monotonic seconds.  A path is *quiet* once nothing has happened to it for the quiet period, and *overdue*
 once its oldest change is older than the maximum delay.  These rules decide when a group is *due* to be captured,
@@ -26,7 +26,7 @@ _MAX_DOUBLINGS = 20
 
 @dataclass(slots=True)
 class PendingPath:
-    """A path differing from the archive."""
+    """A path that differs from the archive."""
 
     state: State  # as observed last
     first_change: float  # the time of the oldest change not archived yet
@@ -56,7 +56,7 @@ class DueGroup(NamedTuple):
 class _PendingGroup:
     """The pending paths of one group."""
 
-    not_due_before: float  # nothing is due before this time, but perhaps nothing is due at it either
+    not_due_before: float  # the earliest time at which the group can be due; it may be due only later
     paths: dict[bytes, PendingPath] = field(default_factory=dict)
     held_back_until: float = 0.0  # until this time, changes are gathered for one version
 

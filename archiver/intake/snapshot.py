@@ -1,7 +1,7 @@
 """Keep ``state.db``: the state of each path of the watched folder when it was last archived.
 
-If the database is lost, every file is read again, and nothing else happens.  The daemon also stores information
-for ``archiver status`` in it: pending paths, and skipped paths with the reason.
+If the database is lost, every file is read again, and no other harm is done.  The daemon also stores information
+for ``archiver status`` there: pending paths, and skipped paths, each with the reason.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ from archiver.store.sqlite import (
 FOLDER: Literal["folder"] = "folder"
 #: The state of a path: the StatData of a file, FOLDER for an empty folder, or None if neither is there.
 State = StatData | Literal["folder"] | None
-#: The same as it is stored: the columns of StatData, some of which may be bytes; see :func:`to_stored_integer`.
+#: The state in the form of the database: FOLDER, or the columns of StatData.  A column is bytes if the number is
+#: too large for SQLite; see :func:`to_stored_integer`.
 StoredState = tuple[int | bytes, int | bytes, int | bytes, int | bytes] | Literal["folder"]
 
-#: To be raised with every change of the schema.
+#: Raised with every change of the schema.
 _SCHEMA_VERSION = 3
-# A column ``template`` holds the code of a reason.  Earlier releases kept sentences there, hence the name.
+# The columns ``template`` hold the code of a reason.  Earlier releases kept sentences there, hence the name.
 _SCHEMA = """
 create table entries (dir blob, name blob, folder integer, size integer, mtime_ns integer,
     ctime_ns integer, inode integer, primary key (dir, name)) without rowid;
@@ -113,10 +114,10 @@ class Snapshot:
         return {name: decode_stored_state(stored) for name, stored in self.stored_states(folder).items()}
 
     def stored_states(self, folder: bytes) -> dict[bytes, StoredState]:
-        """Return the same as :meth:`folder_entries`, but as it is stored, to compare a million files with it.
+        """Return the archived state of each name directly in a folder, by name, in the form of the database.
 
-        A file is unchanged if the StatData equals the stored state, or else what :func:`decode_stored_state` makes
-        of it.
+        This saves time when a scan compares a million files.  A file is unchanged if its StatData equals the
+        stored state or, because a number may be stored as bytes, the result of :func:`decode_stored_state`.
         """
         rows = self._database.execute(
             "select name, folder, size, mtime_ns, ctime_ns, inode from entries where dir = ?", (folder,)
@@ -211,7 +212,10 @@ class Snapshot:
             )
 
     def bind(self, point: JournalPoint) -> None:
-        """Delete everything, and record ``point`` as the :attr:`journal_point`, for rows that name no archive."""
+        """Delete all rows, and record ``point``, the journal's newest event, as the :attr:`journal_point`.
+
+        This is for a database without a :attr:`journal_point`, whose rows may belong to another archive.
+        """
         with self._database:
             for table in ("entries", "captured", "skipped", "pending", "meta"):
                 self._database.execute(f"delete from {table}")
@@ -296,7 +300,7 @@ class Snapshot:
 
 
 def decode_stored_state(stored: StoredState) -> State:
-    """Return the state that :meth:`Snapshot.stored_states` returned as it is stored."""
+    """Return the state for which :meth:`Snapshot.stored_states` returned ``stored``."""
     return FOLDER if stored == FOLDER else _stat_data(stored)
 
 

@@ -1,4 +1,4 @@
-"""Open the ``state.db`` of an archive, unless it is of another history than the journal's."""
+"""Open the ``state.db`` of an archive, unless its entries belong to another history than the journal's."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from archiver.store.sqlite import IN_MEMORY
 
 
 def open_snapshot(archive: Archive, lock_timeout: float) -> Snapshot:
-    """Open the archive's ``state.db`` for writing, for the caller to close.
+    """Open the archive's ``state.db`` for writing; the caller closes it.
 
     If the archive was restored to another state, so that the entries belong to another history than the journal's,
-    the database is moved to ``set-aside/``, and an empty one is opened.  The whole folder is read again then.
-    Otherwise files that only the lost history archived would count as archived.
+    the database is moved to ``set-aside/``, and an empty one is created.  The next scan then reads the whole
+    watched folder.  Otherwise files that only the lost history archived would count as archived.
 
     Raises Busy or StorageError if the archive cannot be locked for writing, JournalDamaged for a damaged journal,
     and sqlite3.Error if the database cannot be opened; nothing is set aside then.
@@ -25,9 +25,9 @@ def open_snapshot(archive: Archive, lock_timeout: float) -> Snapshot:
         snapshot = open_resources.enter_context(contextlib.closing(Snapshot(path)))
         if not is_from_other_history(archive, snapshot):
             if snapshot.journal_point is None and (point := archive.index.journal_point) is not None:
-                # It is new, or nothing shows that it is of this archive.
+                # The database is new, or nothing shows that its rows belong to this archive.
                 snapshot.bind(point)
-            # The caller closes the snapshot.
+            # From now on, the caller closes the snapshot.
             open_resources.pop_all()
             return snapshot
     with archive.writing(lock_timeout):
@@ -36,9 +36,11 @@ def open_snapshot(archive: Archive, lock_timeout: float) -> Snapshot:
 
 
 def open_snapshot_read_only(archive: Archive) -> Snapshot:
-    """Open the archive's ``state.db`` to read, for the caller to close; empty if it is of another history.
+    """Open the archive's ``state.db`` for reading only; the caller closes it.
 
-    If the journal is damaged, the file is believed, because nothing can be compared.  Raises sqlite3.Error.
+    If the entries belong to another history than the journal's, an empty database in memory is opened instead.  If
+    the journal is damaged, the entries are used nevertheless, because they cannot be checked.  Raises
+    sqlite3.Error if the database cannot be opened.
     """
     snapshot = Snapshot(archive.root / "state.db", read_only=True)
     if archive.journal_damage() is None and is_from_other_history(archive, snapshot):
@@ -48,7 +50,7 @@ def open_snapshot_read_only(archive: Archive) -> Snapshot:
 
 
 def is_from_other_history(archive: Archive, snapshot: Snapshot) -> bool:
-    """Return True if the journal lacks the event after which the entries were recorded.
+    """Return True if the journal lacks the event that was its newest when the entries were recorded.
 
     The entries then belong to another history, for example because the repository was restored from a backup.
 

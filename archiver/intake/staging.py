@@ -1,4 +1,7 @@
-"""Read files into the spool; a file that cannot be read is a part of the result, and does not stop the others."""
+"""Copy files of the watched folder into the spool, the archive's folder for copies that are not archived yet.
+
+A file that cannot be read becomes a part of the result, and does not stop the others.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ _OpenFile = Callable[[bytes], Source]
 
 
 class ReadingStopped(Exception):
-    """The daemon is stopping; no copy of this attempt was kept."""
+    """The daemon is stopping; the copies of this attempt were discarded."""
 
 
 class _Held(Exception):
@@ -27,25 +30,25 @@ class _Held(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ReadingOrder:
-    """Files to be read; paths are relative to the watched folder."""
+    """The files to read, and how to treat each of them; paths are relative to the watched folder."""
 
     paths: Sequence[bytes]
-    #: Those that are read even if a process has them open for writing.
+    #: The files that are read even while a process has them open for writing.
     overdue: set[bytes] = field(default_factory=set)
-    #: Those whose copies only the archive's owner may read.
+    #: The files whose copies only the archive's owner may read.
     private: set[bytes] = field(default_factory=set)
-    #: The same, but only of copies that have one of these SHA-256 values, by path.
+    #: Path -> SHA-256 values: only the archive's owner may read the copy of this file if it has one of these.
     restricted: dict[bytes, frozenset[str]] = field(default_factory=dict)
 
     def mark(self, path: bytes, staged: StagedCopy) -> StagedCopy:
-        """Return the copy of ``path``, marked as private if it is."""
+        """Return the copy ``staged`` of a file, marked as private if only the archive's owner may read it."""
         is_private = path in self.private or staged.sha256 in self.restricted.get(path, ())
         return staged._replace(is_private=True) if is_private else staged
 
 
 @dataclass(slots=True)
 class StagingResult:
-    """The outcome for each file to be read; paths are relative to the watched folder."""
+    """The outcome for each file of a reading order; paths are relative to the watched folder."""
 
     #: The copies in the spool, by path.
     staged: dict[bytes, StagedCopy] = field(default_factory=dict)
@@ -57,14 +60,14 @@ class StagingResult:
     unreadable: list[SkippedPath] = field(default_factory=list)
 
     def add(self, part: StagingResult) -> None:
-        """Add the result of a batch to this one."""
+        """Add the result of another reading order to this one."""
         self.staged |= part.staged
         self.unstable += part.unstable
         self.held += part.held
         self.unreadable += part.unreadable
 
     def select(self, paths: Collection[bytes]) -> StagingResult:
-        """Return the result for some of the files."""
+        """Return the part of this result that concerns the files ``paths``."""
         return StagingResult(
             {path: self.staged[path] for path in paths if path in self.staged},
             [path for path in self.unstable if path in paths],
@@ -74,26 +77,27 @@ class StagingResult:
 
 
 class FileReader:
-    """A reader copying files of the watched folder into the spool, and hashing the content on the way."""
+    """Copies files of the watched folder into the spool, and hashes the content on the way."""
 
     def __init__(
         self, access: FolderAccess, content: ContentStore, proceed: Callable[[], None] = lambda: None
     ) -> None:
-        """Read through ``access`` into the spool of ``content``.
+        """Read through ``access`` into the spool of ``content``; the caller closes ``access``.
 
-        ``proceed`` is called before each file and before each chunk is written, and may raise ReadingStopped.
+        ``proceed`` is called before each file is opened and before each chunk is written, and may raise
+        ReadingStopped.
         """
         self._access = access
         self._content = content
         self._proceed = proceed
 
     def read(self, order: ReadingOrder) -> StagingResult:
-        """Copy the files of ``order`` into the spool; return the outcome for each.
+        """Copy the files of ``order`` into the spool; return the outcome for each file.
 
         The caller publishes or discards the copies.
 
-        Raises StorageError if the archive's disk cannot be written, ReadingStopped if ``proceed`` does; nothing is
-        left in the spool then.
+        Raises StorageError if the archive's disk cannot be written, ReadingStopped if ``proceed`` raises it.
+        Nothing is left in the spool then.
         """
         read = StagingResult()
         try:
@@ -106,9 +110,10 @@ class FileReader:
         return read
 
     def read_and_publish(self, order: ReadingOrder) -> StagingResult:
-        """Read the files of ``order``, and publish the copies, so that the result names none in the spool.
+        """Read the files of ``order``, and publish the copies as content objects; no copy stays in the spool.
 
-        Raises as :meth:`read` does.  Content that was published nevertheless is reused by the next attempt.
+        Raises the errors of :meth:`read`.  Content that was published before the error stays, and the next attempt
+        reuses it.
         """
         read = self.read(order)
         try:
@@ -126,15 +131,17 @@ class FileReader:
         except _Held:
             read.held.append(path)
         except (SourceChanged, FileNotFoundError, NotADirectoryError):
+            # The file is not there any more, or is another one: that is a change, and no failure to read.
             read.unstable.append(path)
         except OSError as error:
             read.unreadable.append(SkippedPath(path, UNREADABLE_FILE.code, error.strerror or type(error).__name__))
 
     def _stage(self, path: bytes, open_file: _OpenFile, overdue: bool) -> StagedCopy:
-        """Copy a file into the spool, and note any damage shown by the content.
+        """Copy a file into the spool; the copy states the damage, if the content shows any.
 
-        Raises _Held if a process writes to the file and it is not ``overdue``, SourceChanged if it changes,
-        OSError if it cannot be read, StorageError and ReadingStopped.
+        Raises _Held if a process has the file open for writing and the file is not ``overdue``, SourceChanged if
+        the file changes while it is copied, OSError if it cannot be read, StorageError if the archive's disk
+        cannot be written, ReadingStopped if the daemon is stopping.
         """
         self._proceed()
         source = open_file(path)

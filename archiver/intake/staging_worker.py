@@ -1,8 +1,8 @@
 """Read and publish many small files in child processes.
 
-A small file costs a dozen system calls and hardly any waiting, so that the threads of one Python process spend
-their time passing the interpreter's lock to each other: 20,000 files took 10 s of system time in futexes.  Two
-processes do not have this cost.
+Reading a small file takes a dozen system calls and hardly any waiting.  The threads of a single Python process
+would spend their time passing the interpreter's lock to each other: for 20,000 files, futexes took 10 s of system
+time.  Two processes do not have this cost.
 """
 
 from __future__ import annotations
@@ -28,24 +28,22 @@ _PATIENCE_SECONDS = 300.0
 
 
 class StagingProcesses:
-    """The child processes reading a watched folder for an archive; the owner ends the processes with
-    :meth:`close`.
-    """
+    """The child processes that read the watched folder for an archive; the owner ends them with :meth:`close`."""
 
     def __init__(self, root: bytes, content: ContentStore, archive: bytes = b"") -> None:
         """Read the watched folder ``root`` into the spool of ``content``; no process is started yet.
 
-        ``archive`` is the archive's folder, whose files are never read; empty if none is to be left out.
+        ``archive`` is the archive's folder, whose files are never read; empty if there is no folder to leave out.
         """
         places = (root, os.fsencode(content.objects_folder), os.fsencode(content.spool.folder), archive)
         self._workers = WorkerPool(WorkerProgram("archiver.intake.staging_worker", places))
 
     def read(self, order: ReadingOrder) -> StagingResult:
-        """Read and publish files in a child process, with the result of :meth:`FileReader.read_and_publish`.
+        """Read and publish the files of ``order`` in a child process, with :meth:`FileReader.read_and_publish`.
 
         Raises StorageError if the archive's disk cannot be written, WorkerProblem if the child fails or does not
         answer in time.  After a WorkerProblem, the child's copies stay in the spool until the next daemon clears
-        it.
+        the spool.
         """
         outcome = self._workers.call(_encode_order(order), _decode_outcome, _PATIENCE_SECONDS)
         if isinstance(outcome, StorageError):
@@ -53,12 +51,12 @@ class StagingProcesses:
         return outcome
 
     def close(self) -> None:
-        """End the processes; the caller makes sure that no thread reads."""
+        """End the child processes; the caller makes sure that no thread is in :meth:`read`."""
         self._workers.close()
 
 
 def _encode_order(order: ReadingOrder) -> dict[str, Any]:
-    """Return ``order`` in the form of a request, for :func:`_decode_order`."""
+    """Return ``order`` as the JSON value of a request, for :func:`_decode_order`."""
     return {
         "paths": list(map(name_to_text, order.paths)),
         "overdue": list(map(name_to_text, order.overdue)),
@@ -68,7 +66,7 @@ def _encode_order(order: ReadingOrder) -> dict[str, Any]:
 
 
 def _decode_order(request: Any) -> ReadingOrder:
-    """Return the order that a request stands for."""
+    """Return the reading order that :func:`_encode_order` encoded."""
     return ReadingOrder(
         list(map(text_to_name, request["paths"])),
         set(map(text_to_name, request["overdue"])),
@@ -78,7 +76,7 @@ def _decode_order(request: Any) -> ReadingOrder:
 
 
 def _encode_result(result: StagingResult) -> dict[str, Any]:
-    """Return ``result`` in the form of a child's answer, for :func:`_decode_outcome`."""
+    """Return ``result`` as the JSON value of a child's answer, for :func:`_decode_outcome`."""
     return {
         "staged": [
             (name_to_text(path), item.sha256, item.stat_data, item.is_racy, item.health, item.is_private)
@@ -91,15 +89,18 @@ def _encode_result(result: StagingResult) -> dict[str, Any]:
 
 
 def _encode_problem(problem: StorageError) -> dict[str, Any]:
-    """Return ``problem`` in the form of a child's answer; its message can still be translated after decoding."""
+    """Return ``problem`` as the JSON value of a child's answer, for :func:`_decode_outcome`.
+
+    The message is sent as its template and fields, so that the parent can translate it.
+    """
     message = problem.message
     return {"template": message.template, "fields": {key: _encode_field(v) for key, v in message.fields.items()}}
 
 
 def _encode_field(value: object) -> object:
-    """Return a field of a message in the form of an answer.
+    """Return a field of a message as a JSON value, for :func:`_decode_field`.
 
-    A path or a name as bytes is marked as a name, because ``str()`` would turn bytes into Python source.
+    A path, or a name as bytes, becomes an object, because ``str()`` would turn bytes into Python source.
     """
     if isinstance(value, bytes | os.PathLike):
         return {"name": name_to_text(os.fsencode(value))}
@@ -107,7 +108,7 @@ def _encode_field(value: object) -> object:
 
 
 def _decode_outcome(answer: Any) -> StagingResult | StorageError:
-    """Return the result, or the error, that a child's answer stands for.
+    """Return the result or the error in a child's answer.
 
     Raises TypeError, ValueError or LookupError if the answer is malformed.
     """
@@ -123,7 +124,10 @@ def _decode_outcome(answer: Any) -> StagingResult | StorageError:
 
 
 def _decode_staged(fields: Any) -> tuple[bytes, StagedCopy]:
-    """Return the path and the copy from a decoded record; raises ValueError or TypeError if malformed."""
+    """Return a file's path and copy, as :func:`_encode_result` encoded them.
+
+    Raises ValueError or TypeError if ``fields`` is malformed.
+    """
     path, sha256, stat_data, is_racy, health, is_private = fields
     return text_to_name(path), StagedCopy(
         expect_text(sha256),
@@ -136,7 +140,10 @@ def _decode_staged(fields: Any) -> tuple[bytes, StagedCopy]:
 
 
 def _decode_skipped(fields: Any) -> SkippedPath:
-    """Return the unreadable path from a decoded record; raises ValueError or TypeError if it is malformed."""
+    """Return an unreadable path, as :func:`_encode_result` encoded it.
+
+    Raises ValueError or TypeError if ``fields`` is malformed.
+    """
     path, code, value = fields
     return SkippedPath(text_to_name(path), expect_text(code), expect_text(value))
 

@@ -1,4 +1,4 @@
-"""Decide what a new version of a group holds, by comparison with the newest version; writes nothing."""
+"""Draft the next version of a group, by comparing settled paths with the newest version; nothing is written."""
 
 from __future__ import annotations
 
@@ -16,21 +16,24 @@ from archiver.store.writing.drafts import Totals, VersionDraft
 
 
 class VersionDrafter:
-    """Makes drafts of versions for one archive, under the writer's lock."""
+    """Makes drafts of new versions for one archive, whose lock the caller holds."""
 
     def __init__(self, archive: Archive, layout: str) -> None:
-        """Compare with the versions of ``archive``, whose folders have the meaning ``layout``."""
+        """Compare with the versions of ``archive``; ``layout`` is the setting ``watch.layout``."""
         self._archive = archive
         self._layout = layout
 
     def make_draft(
         self, group: Group, settled: Mapping[bytes, State], staged: Mapping[bytes, StagedCopy]
     ) -> tuple[VersionDraft | None, str]:
-        """Return the version to be written of a group, and the tag of its newest version.
+        """Return a draft of the group's next version, and the tag of its newest version.
 
-        The first is None if nothing differs from the newest version, the second empty before the first version.
-        Where submissions are numbered, one that was submitted to the regulator does not change any more: the next
-        number begins, with all materials of the group.
+        ``settled`` maps each settled path, relative to the watched folder, to its state, and ``staged`` maps each
+        file among these paths to its copy.  The draft is None if nothing differs from the newest version, and the
+        tag is empty if there is no version yet.
+
+        Numbered submissions do not change any more after they were submitted to the regulator.  The draft then
+        begins the submission with the next number, and has all materials of the group.
 
         Raises StorageError if a content object that was published has disappeared.
         """
@@ -38,7 +41,8 @@ class VersionDrafter:
         latest_tag = latest.tag if latest else ""
         submission = latest.submission if latest else group.submission()
         after: dict[bytes, Material | None] = {}
-        # Below the folder of a submission, every path is of its group; most paths are, and are not taken apart.
+        # Every path below the submission's folder belongs to the group.  That is almost every path, and cutting
+        # off the prefix is faster than locate_path().
         submission_prefix = group.prefix + b"/" if group.submission_folder else None
         for path, state in sorted(settled.items()):
             if submission_prefix is not None and path.startswith(submission_prefix):
@@ -47,7 +51,7 @@ class VersionDrafter:
                 continue
             place, material = locate_path(path, self._layout, is_folder=state == FOLDER)
             if place != group:
-                # The path is now a folder of another submission: in this one, the file is deleted.
+                # The path is now a folder of another submission, and in this submission the file is deleted.
                 place, material, state = group, locate_path(path, self._layout)[1], None
             if material:
                 after[material] = _as_material(material, state, staged.get(path))
@@ -62,16 +66,17 @@ class VersionDrafter:
             latest = None
         self._check_content(changes)
         number, parent = self._place(submission, latest)
-        # If the event of the version before cannot be read, the content of its tree is unknown.  Then the new
-        # version is written as a whole.
+        # If the event of the parent's version cannot be read, the content of the parent's tree is unknown.  Then
+        # the new version is written as a whole.
         whole = None if parent == (latest.commit if latest else None) else changeset.list_all_as_additions()
         totals = self._totals(latest, changes, changeset)
         return VersionDraft(submission, number, parent, changes, totals, whole), latest_tag
 
     def _place(self, submission: Submission, latest: Version | None) -> tuple[int, str | None]:
-        """Return the number of the next version and the commit of its parent, None for the first version.
+        """Return the number of the next version, and its parent commit, which is None for the first version.
 
-        Versions whose events cannot be read are not in the index, so their tags are looked up in the repository.
+        ``latest`` is the newest version in the index.  Versions whose events cannot be read are not in the index,
+        so the number and the parent are then looked up in the repository.
         """
         repository = self._archive.repository
         number = latest.number + 1 if latest else 1
@@ -82,7 +87,10 @@ class VersionDrafter:
         return number, repository.resolve(submission.branch)
 
     def _totals(self, latest: Version | None, changes: list[Change], changeset: Changeset) -> Totals:
-        """Return the size of the version made of ``latest`` by ``changes``, and the number of changes."""
+        """Return the totals of a draft that applies ``changes`` to the version ``latest``.
+
+        These are the number and size of all files after the changes, and the number of changes of each kind.
+        """
         counts = Counter(change.op for change in changes)
         files, size = changeset.compute_totals(latest)
         return Totals(
@@ -94,9 +102,9 @@ class VersionDrafter:
         )
 
     def newest(self, group: Group) -> Version | None:
-        """Return the newest version of the group's submission, or of the one with the highest number.
+        """Return the newest version of the group's submission; None if there is no version yet.
 
-        None before the first version.
+        If submissions are numbered, the submission is the one with the highest number.
         """
         index = self._archive.index
         if group.submission_folder is not None:
@@ -111,7 +119,7 @@ class VersionDrafter:
         return any(version.submitted for version in versions)
 
     def _check_content(self, changes: list[Change]) -> None:
-        """Raise StorageError unless every change's content object still exists as published."""
+        """Raise StorageError unless the content object of every change still exists, with the recorded size."""
         for change in changes:
             if change.sha256 and change.size and not self._archive.content.has_object(change.sha256, change.size):
                 raise StorageError(
@@ -122,7 +130,7 @@ class VersionDrafter:
 
 
 def _as_material(path: bytes, state: State, staged: StagedCopy | None) -> Material | None:
-    """Return a version's material at ``path``: the staged file, an empty folder, or None for nothing."""
+    """Return the material at ``path``: a file if ``staged`` is its copy, an empty folder, or None for neither."""
     if staged is not None:
         stat_data = staged.stat_data
         return Material(path, staged.sha256, stat_data.size, stat_data.mtime_ns, staged.health)

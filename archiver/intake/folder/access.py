@@ -24,8 +24,8 @@ class FolderAccess(Protocol):
     Paths are relative to the watched folder, which itself is the empty path.  No link is followed, except in the
     path of the watched folder itself.  Every method but :meth:`close` may raise OSError.
 
-    Files and folders of the archive itself, which must not be archived, appear in a listing.  To look up or to
-    open one raises OwnFile, which is an OSError.
+    Files and folders of the archive itself, which must not be archived, appear in a listing.  Looking up or
+    opening one of them raises OwnFile, which is an OSError.
     """
 
     def list_folder(self, path: bytes) -> Iterator[DirectoryEntry]:
@@ -92,7 +92,10 @@ class DirectAccess:
                 yield new_tuple(DirectoryEntry, fields)
 
     def list_names(self, path: bytes) -> list[bytes]:
-        """Return the names in a folder, without a ``stat`` of each, which may hang."""
+        """Return the names in a folder, in any order, without a ``stat`` call for each, which may hang.
+
+        Raises OSError if the folder cannot be listed, and OwnFile if it belongs to the archive.
+        """
         with (
             self._root_folder.opened_folder(path) as folder_descriptor,
             _open_listing(folder_descriptor) as listing,
@@ -109,7 +112,7 @@ class DirectAccess:
         with self._root_folder.parent_folder_opener() as open_parent_folder:
 
             def look_up(path: bytes) -> DirectoryEntry:
-                """Return the entry of a path, which is not that of the watched folder itself."""
+                """Return the entry of a path below the watched folder; raises the errors of look_up."""
                 name = path.rpartition(b"/")[2]
                 return self._as_entry(path, os.stat(name, dir_fd=open_parent_folder(path), follow_symlinks=False))
 

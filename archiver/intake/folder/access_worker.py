@@ -43,6 +43,7 @@ class FolderReader:
         Never raises OSError or SourceChanged; other errors mean that the request itself is wrong.
         """
         try:
+            # Only this answer has content, so the method returns it as a whole.
             if request_name == "read":
                 return self._read_content(*arguments)
             return ["ok", self._methods_by_request[request_name](*arguments)]

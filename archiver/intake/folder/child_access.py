@@ -120,7 +120,7 @@ class ChildAccess:
         return nullcontext(self.open)
 
     def close(self) -> None:
-        """End the workers; a worker hanging in the kernel ends as soon as the kernel allows."""
+        """End the workers; a worker that hangs in the kernel ends as soon as the kernel lets it."""
         with self._lock:
             for worker in (*self._idle_workers, *self._hanging_workers.values()):
                 worker.kill()
@@ -161,8 +161,8 @@ class ChildAccess:
 
         ``arguments`` are those of the request.  Returns the decoded answer, and the number of bytes received.
 
-        Raises the OSError or SourceChanged that the worker reports, WorkerHung, which is a TimeoutError, if it
-        does not answer in time, and another WorkerProblem if it does not send a usable answer.
+        Raises the OSError or SourceChanged that the worker reports, WorkerHung, which is a TimeoutError, if the
+        worker does not answer in time, and another WorkerProblem if the worker does not send a usable answer.
         """
         try:
             outcome, content_length = worker.call_for_content(
@@ -212,7 +212,7 @@ class _WorkerSource:
         return self._access.call_for_content(self._worker, self._path, buffer, bool, "read", len(buffer))[1]
 
     def is_unchanged(self) -> bool:
-        """Return True if the file has not changed since opening, and the path leads to it; raises OSError."""
+        """Return True if the file has not changed since opening, and is still at its path; raises OSError."""
         return self._access.call_worker(self._worker, self._path, bool, "check")
 
     def close(self) -> None:

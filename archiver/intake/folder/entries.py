@@ -1,8 +1,8 @@
-"""Results of access to the watched folder besides content, and the form of each in a child process's answers.
+"""The results of reading the watched folder, except file content, and their form in a child process's answers.
 
 An answer is a JSON array: ``["ok", value]``, ``["error", errno, reason]``, ``["own", path]`` for a file of the
 archive, or ``["unstable"]`` for a file that changed.  Each decoder raises TypeError, ValueError, LookupError or
-AttributeError for a value of another form, since a child may send anything.
+AttributeError for a value of another form, because a child may send anything.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ class OpenedFile(NamedTuple):
 
 
 class ReportedError(NamedTuple):
-    """An error that a child met instead of an answer, for the parent to raise."""
+    """An error that a child reports in place of a result, for the parent to raise."""
 
     error: OSError | SourceChanged
 
 
 def encode_entry(entry: DirectoryEntry) -> tuple[Any, ...]:
-    """Encode an entry for :func:`decode_entry`: name, mode, is_own, and the fields of the StatData."""
+    """Return an entry in the form for :func:`decode_entry`: name, mode, is_own, and the fields of the StatData."""
     return (name_to_text(entry.name), entry.mode, entry.is_own, *entry.stat_data)
 
 

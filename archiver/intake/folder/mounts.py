@@ -92,9 +92,9 @@ def find_mount(path: Path | bytes, mounts: list[Mount]) -> Mount:
 
 
 def find_remote_mount(path: Path | bytes, mounts: list[Mount]) -> Mount | None:
-    """Return the mount that holds ``path`` if that is remote, else a remote mount below ``path``; None if none is.
+    """Return the mount that holds ``path`` if this mount is remote, otherwise a remote mount below ``path``.
 
-    ``path`` is absolute and free of links.
+    ``path`` is absolute and free of links.  Returns None if no such mount is remote.
     """
     path_bytes = os.fsencode(path)
     # Of several mounts on one point, the dict keeps the last one, which hides the others.

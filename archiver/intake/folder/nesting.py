@@ -1,4 +1,4 @@
-"""Detection of an archive inside the watched folder, or the reverse, even if different paths lead there.
+"""Detect an archive inside the watched folder, or the reverse, even if their paths do not show it.
 
 A bind mount or a container volume gives a folder several paths.  Device and inode still identify the folder, and
 the mount table shows which folder of a filesystem is mounted.
@@ -18,7 +18,7 @@ from archiver.store.content.own_files import OwnFiles
 
 
 class _Location(NamedTuple):
-    """Where a folder is on its filesystem, wherever that filesystem is mounted."""
+    """The position of a folder on its filesystem, which is the same wherever the filesystem is mounted."""
 
     device: bytes  # of the filesystem, as MAJOR:MINOR
     path: bytes  # from the root of the filesystem, without a slash at the end
@@ -30,9 +30,9 @@ def check_folders_not_nested(archive: Path, watch: Path, *, is_archive_new: bool
     :func:`archiver.config.loader.check_paths_not_nested` compares the paths alone.  This function also recognizes
     folders under other paths, by device and inode and by the mount table.
 
-    With ``is_archive_new``, an archive is refused even if only the mount table shows that it lies inside the
-    watched folder.  An existing archive is accepted then: scans skip its files, and a refusal would stop a running
-    service.
+    With ``is_archive_new``, the archive is refused even if only the mount table shows that it lies inside the
+    watched folder.  An existing archive is accepted in this case: scans skip its files, and a refusal would stop a
+    running service.
     """
     archive_path, watch_path = (os.path.realpath(os.fsencode(path)) for path in (archive, watch))
     mount_table = mounts.read_mounts()

@@ -15,7 +15,10 @@ class FolderPresence:
     """Compare the folder at a path with the folder that was scanned before, as recorded in ``state.db``."""
 
     def __init__(self, watched_path: bytes, access: FolderAccess, snapshot: Snapshot) -> None:
-        """Use ``access`` to the folder at ``watched_path``, and ``snapshot``; the caller closes both."""
+        """Read the folder at ``watched_path`` through ``access``, and compare it with the records in ``snapshot``.
+
+        The caller closes both.
+        """
         self._access = access
         self._snapshot = snapshot
         # Resolved only once, because resolving the path may wait for ever on a hanging share.
@@ -66,7 +69,10 @@ class FolderPresence:
         self._snapshot.set_meta("root_mount", self._mount_point())
 
     def allow_other_mount(self) -> None:
-        """Record a deliberate move of the folder, so :meth:`is_present` accepts the folder on an outer mount."""
+        """Let :meth:`is_present` accept the folder on an outer mount, because it was moved on purpose.
+
+        Raises sqlite3.Error if ``state.db`` cannot be written.
+        """
         self._snapshot.set_meta("root_mount", "")
 
     def _mount_point(self) -> str:

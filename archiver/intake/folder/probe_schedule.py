@@ -1,8 +1,8 @@
-"""Decisions on when to make a probe event, and when a missing event means a stalled watch.
+"""Decide when to make a probe event, and when a missing probe event means that a watch is stalled.
 
-A *probe event* is a change that the program makes in a watched folder of the archive, to see whether its inotify
-event arrives.  A watch is *stalled* if it exists, but its events no longer arrive.  Everything here is pure:
-callers pass the time in, and make the events.
+A *probe event* is the inotify event of a change that the program makes itself, to see whether events arrive.  A
+watch is *stalled* if it exists, but its events no longer arrive.  Everything here is pure: callers pass the time
+in, and make the events.
 """
 
 from __future__ import annotations

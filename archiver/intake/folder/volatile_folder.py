@@ -1,7 +1,7 @@
-"""A folder in memory for what a service writes all the time and may lose: an idle archive's disk can sleep.
+"""Keep a folder in memory for files that a service writes often and may lose, so that an idle disk can sleep.
 
-Its name is made of the identity of the archive's folder, so that other processes on the machine find it.  The one
-in a container is seen neither by other containers nor by the host.
+The name of this *volatile folder* is derived from the device and inode of the archive's folder, so that other
+processes on the machine find it.  Neither other containers nor the host see the volatile folder of a container.
 """
 
 from __future__ import annotations
@@ -12,67 +12,79 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-#: A file system in memory, on Linux.
+#: The folder of a filesystem in memory on Linux.  Every user can create files and folders there.
 _MEMORY_FOLDER = "/dev/shm"
+#: The archive's owner writes to the volatile folder, and the group that may read the archive reads it.
 _MODE = 0o750
 
 
 class VolatileFolder:
-    """The folder of one running service; removed by :meth:`close`.
+    """The volatile folder of one running service, which removes it with :meth:`close`.
 
-    After a kill it stays, and the next service uses it.
+    A service that is killed leaves the folder behind, and the next service uses it.
     """
 
     def __init__(self, archive_root: Path) -> None:
-        """Prepare the folder for the archive at ``archive_root``; nothing is made before :meth:`ensure`."""
+        """Prepare the volatile folder of the archive at ``archive_root``; :meth:`ensure` creates it."""
         self._archive_root = archive_root
-        #: None before :meth:`ensure`, and where no such folder can be made.
+        #: The path of the volatile folder; None before :meth:`ensure`, and if that returned None.
         self.path: Path | None = None
 
     def ensure(self) -> Path | None:
-        """Return the folder, which is made if it does not exist; None if that is impossible."""
+        """Create the volatile folder if it is missing, and return its path.
+
+        Returns None if the folder cannot be created, or if another user has created it.
+        """
         try:
             path = _path_for(self._archive_root)
+            # An earlier service may have left the folder behind.
             with suppress(FileExistsError):
                 path.mkdir(_MODE)
-                # So that the reading group, which the archive belongs to, can look there.
+                # The group of the archive's folder may read the archive, and so may read here, too.  If this call
+                # fails, only the owner can.
                 with suppress(OSError):
                     os.chown(path, -1, os.stat(self._archive_root).st_gid)
             self.path = path if _is_own_folder(path, os.geteuid()) else None
         except OSError:
-            # There is no such file system, as in some containers, or it is full.
+            # Some containers have no filesystem in memory, or it is full.
             self.path = None
         return self.path
 
     def close(self) -> None:
-        """Remove the folder with all that is in it."""
+        """Remove the volatile folder and everything in it; a second call does nothing."""
         if self.path is not None:
             shutil.rmtree(self.path, ignore_errors=True)
             self.path = None
 
 
 def find_volatile_folder(archive_root: Path) -> Path | None:
-    """Return the folder of the service that runs for the archive at ``archive_root``.
+    """Return the path of the volatile folder of a service that runs, or was killed, for an archive.
 
-    None if there is none, if it cannot be seen from here, or if it belongs to another user than the archive.
+    ``archive_root`` is the archive's folder.  Returns None if there is no volatile folder, if this process cannot
+    see it, or if it belongs to another user than the archive's folder.
     """
     try:
         path = _path_for(archive_root)
         return path if _is_own_folder(path, os.stat(archive_root).st_uid) else None
     except OSError:
+        # No service has created the folder, or this process may not look.
         return None
 
 
 def _path_for(archive_root: Path) -> Path:
-    """Return the path of the folder, whether or not it exists; raises OSError if the archive cannot be seen."""
+    """Return the path of an archive's volatile folder, whether or not it exists.
+
+    Raises OSError if the archive's folder cannot be examined.
+    """
     archive_stat = os.stat(archive_root)
     return Path(_MEMORY_FOLDER, f"archiver-{archive_stat.st_uid}-{archive_stat.st_dev:x}-{archive_stat.st_ino:x}")
 
 
 def _is_own_folder(path: Path, owner: int) -> bool:
-    """Return True if a folder at ``path`` belongs to the user ``owner``; anybody can make one there.
+    """Return True if ``path`` is a folder, not a link to one, and belongs to the user ID ``owner``.
 
-    Raises OSError if there is nothing.
+    Otherwise another user may have created it, to read or to forge the files.  Raises OSError if nothing exists at
+    ``path``.
     """
     folder_stat = os.lstat(path)
     return stat.S_ISDIR(folder_stat.st_mode) and folder_stat.st_uid == owner

@@ -1,4 +1,4 @@
-"""The check of a changed ``watch.path``: the same folder in another place, a successor, or another folder.
+"""Check a changed ``watch.path``, which may lead to the same folder, to its successor, or to another folder.
 
 A *successor* is a folder with enough of the archived files.  Any other folder is refused: two configurations with
 different folders for one archive would each record the deletion of the other's files.
@@ -22,32 +22,32 @@ from archiver.store.events.capture_events import WatchPathChanged
 from archiver.store.index.queries import Index
 from archiver.store.writing.drafts import Draft
 
-#: The most archived paths to look for in the new folder. More, and a slow share takes too long. Fewer, and folders
-#: with some equal names may pass for each other.
+#: The most archived paths to look for in the new folder. More, and a slow share takes too long. Fewer, and a
+#: folder that has some of the names by chance may be mistaken for a successor.
 _MAX_SAMPLE_SIZE = 1000
 #: The share of these paths that a successor must have.
 _REQUIRED_SHARE = 0.5
 
 
 class _FolderIdentity(NamedTuple):
-    """The fields of ``stat`` kept when a folder is renamed."""
+    """The fields of ``stat`` that stay the same when a folder is renamed."""
 
     device: int
     inode: int
 
 
-#: Stands for a folder that cannot be looked at: no folder has this identity.
+#: Stands for a folder that cannot be examined: no folder has this identity.
 _UNKNOWN_FOLDER = _FolderIdentity(0, 0)
 
 
 def check_watch_path_change(archive: Archive, config: Config, access: FolderAccess) -> Draft | None:
-    """Check that this archive may watch the folder at ``watch.path``; return the event to journal if that changed.
+    """Check that the archive may watch the folder at ``watch.path``; if the path has changed, return an event.
 
     A folder at another path is accepted if it is the recorded folder itself, if the recorded folder no longer
     exists, or if it holds at least half of the archived paths.  Returns None if the path has not changed, or if
     the path leads to no folder yet.
 
-    Raises ConfigError for any other folder.
+    The caller writes the event to the journal.  Raises ConfigError for any other folder.
     """
     recorded_path, new_path = archive.index.watch_path, os.fsencode(config.watch)
     if recorded_path is None or recorded_path == new_path:

@@ -85,9 +85,9 @@ class Watcher(FileSystemEventHandler):
             self._observer.schedule(probe_handler, os.fspath(probe_folder), event_filter=_EVENT_TYPES)
 
     def start(self) -> None:
-        """Start watching.  Raises OSError if the kernel grants no watch, with nothing watched.
+        """Start watching, and increase the recursion limit of this process if it is low.
 
-        Raises the recursion limit of the process if it is low.
+        Raises OSError if the kernel does not grant the watches; then nothing is watched.
         """
         logging.getLogger("watchdog").addHandler(self._warnings)
         sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION_LIMIT))
@@ -113,7 +113,7 @@ class Watcher(FileSystemEventHandler):
             self._observer.join(timeout=_STOP_SECONDS)
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        """Add the paths of an event to the hints, for a move both paths.
+        """Add the paths of an event to the hints; the event of a move has two paths.
 
         watchdog calls this on one of its threads, which must not wait: the kernel's queue would overflow.
         """
@@ -125,7 +125,7 @@ class Watcher(FileSystemEventHandler):
         self._has_hints.set()
 
     def wait(self, seconds: float) -> None:
-        """Sleep until there is a hint or a :meth:`wake`, at most ``seconds``."""
+        """Sleep until there is a hint, or until :meth:`wake` is called, at most for ``seconds``."""
         self._has_hints.wait(seconds)
 
     def wake(self) -> None:
@@ -140,7 +140,7 @@ class Watcher(FileSystemEventHandler):
         return hints
 
     def take_loss_reason(self) -> str:
-        """Return why events were lost since the last call, for people; empty if no loss was detected."""
+        """Return, in English, why events were lost since the last call; empty if no loss was detected."""
         if warning := self._warnings.take_message():
             return warning
         # Deleting the watched folder, for example, ends the thread that reads its events, and nothing is logged.
@@ -183,7 +183,8 @@ class Watcher(FileSystemEventHandler):
     def find_unwatched(cls, folders: dict[int, bytes]) -> dict[int, bytes]:
         """Return those of ``folders`` (inode -> path) that this process does not watch.
 
-        Returns an empty dict if the kernel shows other inode numbers for the watches, so that this is unknown.
+        Returns an empty dict if the kernel shows other inode numbers for the watches, because it is then unknown
+        which folders are watched.
 
         Raises OSError if /proc is not mounted.
         """
@@ -226,7 +227,7 @@ class _FirstWarning(logging.Handler):
 
 
 def read_watch_limit() -> str:
-    """Return the kernel's limit on watches per user, as text; empty if unreadable."""
+    """Return the kernel's limit on watches per user, as decimal digits; empty if it cannot be read."""
     try:
         return _WATCH_LIMIT_FILE.read_text("ascii").strip()
     except OSError:
