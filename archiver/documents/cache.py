@@ -1,12 +1,12 @@
 """Cache the text and facts of documents by the SHA-256 of their content, so that reports open each content once.
 
-The cache holds text of materials.  Therefore only the owner can read it, and a disposal removes the entries of the
-content that it deletes.  An entry that another user could have written is not used, because a report would show it
-as content of the archive.
+The cache holds text of materials.  Therefore only the archive's owner can read it, and a disposal removes the
+entries of the content that it deletes.  An entry that another user could have written is not used, because a
+report would show it as content of the archive.
 
-A file in the folder names the archive, its newest event, and the number of disposals when the entries were made.
-The entries of another archive, of a history that the journal lacks, or from before a disposal, are not believed:
-another program may have made them, or they hold text that was destroyed. The owner's next process deletes them.
+A file in the cache, the *origin*, names the archive, its newest event, and the number of disposals at the time
+when the entries were created.  Entries of another archive, of a history that the journal lacks, or from before a
+disposal are not used: they may be forged, or hold text that was destroyed. The owner's next process deletes them.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ from archiver.path_existence import is_there
 if TYPE_CHECKING:
     from archiver.store.archive import Archive
 
+#: The name of the cache's folder in the archive's folder.
 CACHE_FOLDER = "documents"
-#: Names the origin of the entries, as JSON.
+#: The file in this folder that names the origin of the entries, as JSON.
 _ORIGIN_FILE = "origin.json"
 #: Part of each file name. Raised when a release reads documents differently, so that old entries are not found.
 _FORMAT_VERSION = 1
@@ -41,16 +42,16 @@ _COMPRESSION_LEVEL = 1
 
 @dataclass(frozen=True, slots=True)
 class CacheOrigin:
-    """The archive and its state when the entries of a cache were made."""
+    """The archive and its state at the time when the entries of a cache were created."""
 
-    #: The newest event.
+    #: The newest event, which also names the archive.
     point: JournalPoint
-    #: How many disposals had been certified.
+    #: The number of disposals that were certified.
     disposal_count: int
 
 
 def open_document_cache(archive: Archive) -> DocumentCache:
-    """Return the document cache of ``archive``, emptied or unused if its entries are not to be believed.
+    """Return the document cache of ``archive``; entries of another origin are deleted, or at least not used.
 
     Raises StorageError if the journal cannot be read.
     """
@@ -67,7 +68,7 @@ def open_document_cache(archive: Archive) -> DocumentCache:
 
 
 def present_cache_origin(archive: Archive) -> CacheOrigin | None:
-    """Return the origin of entries that are made now; None for an archive without events."""
+    """Return the origin of entries that are created now; None for an archive without events."""
     point = archive.index.journal_point
     if point is None:
         return None
@@ -75,24 +76,24 @@ def present_cache_origin(archive: Archive) -> CacheOrigin | None:
 
 
 class DocumentCache:
-    """The folder ``documents`` of an archive, which only the archive's owner writes.
+    """The folder ``documents`` of an archive, to which only the archive's owner writes.
 
-    An entry is the file ``<first two digits>/<SHA-256>.<type>.<text or facts>.<format version>``, a Document as
-    compressed JSON.
+    An entry is a Document as compressed JSON, in the file
+    ``<first two digits of the SHA-256>/<SHA-256>.<type>.<text or facts>.<format version>``.
     """
 
     def __init__(self, archive_folder: Path) -> None:
-        """Use the cache below ``archive_folder``, created by :meth:`put`."""
+        """Use the cache in ``archive_folder``; its own folder is created by :meth:`bind` or :meth:`put`."""
         self._archive_folder = archive_folder
         self._cache_folder = archive_folder / CACHE_FOLDER
-        #: False for entries of another origin that this process cannot delete.
+        #: False while there are entries of another origin that this process could not delete.
         self._is_believed = True
 
     def bind(self, origin: CacheOrigin, is_valid: Callable[[CacheOrigin], bool]) -> None:
-        """Delete all entries unless ``is_valid`` accepts their origin, and record ``origin`` as the new one.
+        """Delete all entries unless ``is_valid`` accepts their origin, and record ``origin`` as the new origin.
 
-        If they cannot be deleted, because another user or a full disk is in the way, no entry is used. Never
-        raises OSError.
+        If this process cannot delete them, because it runs as another user or the disk fails, it uses no entry.
+        Never raises OSError.
         """
         recorded_origin = self._read_origin()
         self._is_believed = recorded_origin is not None and is_valid(recorded_origin)
@@ -100,25 +101,29 @@ class DocumentCache:
             return
         try:
             if self._owner_uid() != os.geteuid():
+                # Only the owner writes to the cache.
                 return
             if not self._is_believed and is_there(self._cache_folder, follow_links=False):
                 _remove(self._cache_folder)
             self._ensure_private_folder(self._cache_folder)
             self._write_origin(origin)
         except OSError:
-            # The entries stay. Without their origin they are not used, and each document is read again.
+            # The entries stay, but are not used without a valid origin. Each document is read again.
             return
         self._is_believed = True
 
     def renew(self, origin: CacheOrigin | None) -> None:
-        """Record ``origin`` for the entries that are there, which a disposal has left; never raises OSError."""
+        """Record ``origin`` for the entries that remain after a disposal; None records nothing.
+
+        Never raises OSError.
+        """
         # Without the record, the next process deletes the entries, and reads the documents again.
         with suppress(OSError):
             if origin is not None and self._is_believed and self._owner_uid() == os.geteuid():
                 self._write_origin(origin)
 
     def _read_origin(self) -> CacheOrigin | None:
-        """Return the recorded origin; None if there is none that only the owner can have written."""
+        """Return the recorded origin; None if there is none, or if another user can have written it."""
         try:
             if not self._is_trusted(self._cache_folder / _ORIGIN_FILE):
                 return None
@@ -130,7 +135,10 @@ class DocumentCache:
             return None
 
     def _write_origin(self, origin: CacheOrigin) -> None:
-        """Record the origin, in one rename; raises OSError."""
+        """Write the file that names the origin, by one rename, so that readers never see a part of it.
+
+        Raises OSError.
+        """
         point = origin.point
         members = {
             "archive": point.archive_id,
@@ -147,9 +155,9 @@ class DocumentCache:
     def get(self, sha256: str, document_type: str, with_text: bool) -> Document | None:
         """Return the document cached for the content ``sha256``; None if there is no trustworthy entry.
 
-        ``document_type`` is a type of :mod:`archiver.documents.document_types`.  The entry of a document
-        ``with_text`` is separate from the entry with the facts alone.  Never raises OSError: an entry that
-        cannot be read counts as missing.
+        ``document_type`` is a type of :mod:`archiver.documents.document_types`.  With ``with_text``, the document
+        has text and facts; otherwise it has the facts alone, which are a separate entry.  Never raises OSError: an
+        entry that cannot be read counts as missing.
         """
         entry_path = self._entry_path(sha256, document_type, with_text)
         try:
@@ -163,8 +171,8 @@ class DocumentCache:
     def put(self, sha256: str, with_text: bool, document: Document, content_path: Path) -> None:
         """Cache the document read from the file ``content_path``, whose content has the SHA-256 ``sha256``.
 
-        Caches nothing if that file no longer exists, if this process does not run as the archive's owner, or if
-        the disk cannot be written.  Never raises OSError.
+        See :meth:`get` for ``with_text``.  Caches nothing if that file no longer exists, if this process does not
+        run as the archive's owner, or if the disk cannot be written.  Never raises OSError.
         """
         entry_path = self._entry_path(sha256, document.kind, with_text)
         # Without the entry, the document is only read once more.
@@ -183,9 +191,9 @@ class DocumentCache:
                 entry_path.unlink()
 
     def _ensure_private_folder(self, folder: Path) -> None:
-        """Create ``folder`` if necessary, writable only for the archive's owner.
+        """Create ``folder`` if it is missing, so that only the archive's owner can read and write there.
 
-        A folder or file at this path that another user owns or can write to is deleted, and replaced by an empty
+        If another user owns or can write to a file or folder at this path, it is deleted, and replaced by an empty
         folder.  Raises OSError if that fails.
         """
         if is_there(folder, follow_links=False) and not self._only_owner_can_write(folder):
@@ -207,7 +215,7 @@ class DocumentCache:
         """
         path_stat = os.lstat(path)
         is_file_or_folder = stat.S_ISDIR(path_stat.st_mode) or stat.S_ISREG(path_stat.st_mode)
-        # If an access-control list grants write access to anyone, the group's bit shows it.
+        # If an access control list lets any other user write, the bit of the group is set.
         return is_file_or_folder and path_stat.st_uid == self._owner_uid() and not path_stat.st_mode & 0o022
 
     def _owner_uid(self) -> int:
@@ -215,9 +223,9 @@ class DocumentCache:
         return os.stat(self._archive_folder).st_uid
 
     def remove_entries(self, sha256_digests: Iterable[str]) -> None:
-        """Remove all entries of the given contents; raises OSError if any cannot be removed.
+        """Delete the entries of each content, given as SHA-256; a content without an entry is skipped.
 
-        Contents without an entry are skipped.
+        Raises OSError if an entry cannot be deleted.
         """
         for sha256 in sha256_digests:
             # Path.glob would skip a folder that cannot be listed, and leave the text in it.
@@ -233,16 +241,17 @@ class DocumentCache:
 
 
 def _certainly_exists(path: Path) -> bool:
-    """Return True if a file exists at ``path``; False also if this cannot be determined."""
+    """Return True if a file exists at ``path``; False if there is none, or if that cannot be determined."""
     try:
         return is_there(path)
     except OSError:
-        # An entry dropped without need is read again. An entry kept by mistake would outlive its content.
+        # A document whose entry is dropped without need is read again. An entry that is kept by mistake would
+        # outlive its content.
         return False
 
 
 def _remove(path: Path) -> None:
-    """Delete a folder with all that is in it, or a file or link; raises OSError."""
+    """Delete a folder and everything in it, or a file or link; raises OSError."""
     if stat.S_ISDIR(os.lstat(path).st_mode):
         shutil.rmtree(path)
     else:

@@ -32,20 +32,20 @@ _FORMER_SENTENCES = {
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The text and facts of a content.  The cache and the worker use the same field names in JSON."""
+    """The text and facts of a document.  The cache and the worker use the same field names in JSON."""
 
-    #: The type, see :mod:`archiver.documents.document_types`; empty if the content is not a document.  The cache
-    #: stores it under this name.
+    #: The type, one of :mod:`archiver.documents.document_types`; empty if the file is not a document.  The field
+    #: cannot be renamed, because the cache stores the type under this name.
     kind: str
     #: The text without line ends; empty if only the facts were requested.
     lines: tuple[str, ...] = ()
-    #: Pages or slides; None for other types, and if the document could not be read.
+    #: The number of pages or slides; None for other types, and if the document could not be read.
     pages: int | None = None
     #: A code of :data:`PROBLEMS`; empty if the document could be read.
     problem: str = ""
     #: True if ``lines`` holds only the beginning of the text.
     partial: bool = False
-    #: From the document's own metadata; empty if there is none.
+    #: The title in the document's metadata; empty if there is none.
     title: str = ""
     #: True if the document contains a digital signature.  The signature was not verified.
     signed: bool = False
@@ -61,10 +61,10 @@ class Document:
 
     @classmethod
     def from_json(cls, json_fields: dict[str, Any]) -> Document:
-        """Return the document from which :meth:`to_json` made ``json_fields``.
+        """Return the document that :meth:`to_json` converted to ``json_fields``.
 
         Checks the type of every value: a malicious document may control the worker, and a cache file may be
-        damaged.  Raises TypeError or KeyError if ``json_fields`` is not a document.
+        damaged.  Raises TypeError or KeyError if ``json_fields`` does not describe a document.
         """
         if not isinstance(json_fields["lines"], list):
             raise TypeError("lines is not a list")
@@ -87,9 +87,9 @@ class Document:
 
 
 class ExtractedDocument(NamedTuple):
-    """The result of a reader for one type of document."""
+    """The facts and lines that a function for one type of document, such as ``read_pdf``, has extracted."""
 
-    #: Field names of :class:`Document` -> values.
+    #: Name of a field of :class:`Document` -> its value.
     facts: dict[str, Any]
-    #: The lines of text.  They are read from the document only as they are requested, so iterating can raise too.
+    #: The lines of text.  Each line is read from the document only when it is requested, so iterating can raise.
     lines: Iterator[str]

@@ -1,4 +1,4 @@
-"""Detection of a document's type from the first bytes, and from the name where the bytes are not enough."""
+"""Detect the type of a document from its first bytes, or from its name if the bytes are not enough."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 PDF, DOCX, XLSX, PPTX, PICTURE, TEXT = "pdf", "docx", "xlsx", "pptx", "picture", "text"
 _TEXT_SUFFIXES = (".txt", ".md", ".csv", ".json", ".xml", ".html", ".htm", ".toml", ".yaml", ".yml", ".log")
-#: The name of a zip member that every file of the type has (ECMA-376) -> the type.
+#: The name of a file that every zip file of the type contains (ECMA-376), and the type.
 _OFFICE_PARTS = (("word/document.xml", DOCX), ("xl/workbook.xml", XLSX), ("ppt/presentation.xml", PPTX))
 #: JPEG, PNG, GIF, BMP, and both byte orders of TIFF.
 _PICTURE_HEADERS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")
@@ -53,15 +53,15 @@ _OTHER_SUFFIXES = frozenset(
 
 
 def may_be_document(name: str) -> bool:
-    """Return False if the suffix of ``name`` shows that the file is not a document, True for any other name."""
+    """Return False if the suffix of ``name`` shows that the file is not a document; True for any other name."""
     return os.path.splitext(name)[1].lower() not in _OTHER_SUFFIXES
 
 
 def detect_document_type(path: Path, filename: str) -> str:
     """Return the type of the file at ``path`` (``PDF``, ``DOCX`` and so on); empty if it is not a document.
 
-    Plain text has no header.  Therefore the suffix of ``filename``, the name that people know, decides whether it
-    is text.  Never raises OSError: a file that cannot be opened counts as not a document.
+    ``filename`` is the name that people know.  Its suffix shows that a file is plain text, which has no header.
+    Never raises OSError: a file that cannot be opened does not count as a document.
     """
     try:
         with open(path, "rb") as document_file:
@@ -80,5 +80,6 @@ def detect_document_type(path: Path, filename: str) -> str:
         # A damaged zip file is not an office document. If the file cannot be read, the caller gets the OSError as
         # soon as it reads the file itself.
         return ""
+    # A zero byte shows that the file is binary, whatever its suffix.
     is_text = filename.lower().endswith(_TEXT_SUFFIXES) and b"\0" not in first_bytes
     return TEXT if is_text else ""

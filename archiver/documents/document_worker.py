@@ -1,7 +1,7 @@
 """Read documents in a process with little memory and time: ``python -m archiver.documents.document_worker``.
 
-A document may be crafted to harm its reader, for example as a zip or XML bomb, so no other process opens one.  The
-kernel kills this process when a document exceeds a limit.  The parent then starts a new process.
+A document may be crafted to harm its reader, for example as a zip or XML bomb, so no other process parses it.  The
+kernel kills this process if a document exceeds a limit.  The parent then starts a new process.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from archiver.workers import serve, text_to_name
 _MEMORY_BYTES = 1 << 30
 #: Processor time for one document. The caller waits twice as long in real time, because the machine may be busy.
 _CPU_SECONDS = 20
-#: Processor time after which no further line is read, so that a long document gives its beginning instead of
-#: nothing. It is below _CPU_SECONDS because a page that was begun still has to be finished.
+#: Processor time after which no further line is read, so that the beginning of a long document is returned instead
+#: of nothing. It is below _CPU_SECONDS because a page that was begun still has to be finished.
 _TEXT_SECONDS = 10.0
-#: Some 40 MB of text at most. Nobody reads more of a document, and an answer stays far below its limit.
+#: At most 40 million characters of text. Nobody reads more of a document, and an answer stays far below its limit.
 _MAX_LINES = 20_000
 _MAX_LINE_LENGTH = 2000
-#: Only so much of a text file is read: a log of gigabytes would exceed the memory limit.
+#: No more of a text file is read: a log of gigabytes would exceed the memory limit.
 _MAX_TEXT_BYTES = 1 << 22
 
 
 def main() -> None:
-    """Limit this process, then answer requests until the parent closes the socket.
+    """Limit what this process can do, then answer requests until the parent closes the socket.
 
-    The limits cover memory, and forbid writing files and core dumps.  Logging and warnings are turned off, because
-    parsers complain about bad documents at length.
+    The process cannot use more than ``_MEMORY_BYTES``, and cannot write files or core dumps.  Logging and warnings
+    are turned off, because parsers complain about bad documents at length.
     """
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
@@ -46,10 +46,10 @@ def main() -> None:
 
 
 def _answer_request(request: list[Any]) -> dict[str, Any]:
-    """Read the document that ``request`` names; return it in the form of :meth:`Document.to_json`.
+    """Read the document that ``request`` names; return the document in the form of :meth:`Document.to_json`.
 
-    ``request`` is a list: the path, as encoded by :func:`name_to_text`; the type of the document; and True if the
-    caller needs the text in addition to the facts.
+    ``request`` is a list: the path, encoded by :func:`name_to_text`; the type of the document; and True if the
+    parent needs the text in addition to the facts.
     """
     path_text, document_type, with_text = request
     # RLIMIT_CPU counts from the start of the process, and earlier documents used some of that time.
@@ -74,6 +74,7 @@ def _read_document(path: str, document_type: str, with_text: bool) -> Document:
             document_lines.append(document_line[:_MAX_LINE_LENGTH])
         return Document(document_type, tuple(document_lines), partial=is_partial, **extract.facts)
     except MemoryError:
+        # Reading the document takes more than _MEMORY_BYTES.
         return Document(document_type, problem=TOO_HEAVY)
     except Exception:
         # Third-party parsers raise arbitrary exceptions. Each of them means that the document is damaged.
@@ -118,7 +119,8 @@ def _read_picture(path: str) -> ExtractedDocument:
 def _read_text(path: str) -> ExtractedDocument:
     """Read the beginning of a text file in UTF-8 or in GB 18030, the encoding of many older Chinese texts.
 
-    Raises OSError if the file cannot be read, and ValueError for any other encoding.
+    At most ``_MAX_TEXT_BYTES`` are read.  Raises OSError if the file cannot be read, and ValueError if it has
+    another encoding.
     """
     with open(path, "rb") as text_file:
         text_bytes = text_file.read(_MAX_TEXT_BYTES)
@@ -126,13 +128,13 @@ def _read_text(path: str) -> ExtractedDocument:
         try:
             return ExtractedDocument({}, iter(text_bytes.decode(encoding).splitlines()))
         except UnicodeDecodeError:
-            # Try the next encoding. After the last one, the file is not a text.
+            # Try the next encoding. If none remains, the file is not a text in a known encoding.
             continue
     raise ValueError("not a text")
 
 
-#: Type of a document -> function that reads it. Each function imports its library when it is called, so that the
-#: process starts fast and loads only what it needs.
+#: Type of a document -> the function that reads it. Each function imports its library when it is called, so that
+#: the process starts fast, and loads only the libraries that it needs.
 _READERS: dict[str, Callable[[str], ExtractedDocument]] = {
     "pdf": _read_pdf,
     "docx": _read_docx,

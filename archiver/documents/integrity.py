@@ -1,7 +1,7 @@
 """Check the first and last bytes of a material for signs of damage.
 
-Nothing is parsed, so the check is cheap enough for every capture.  A person who learns of the damage at once can
-still get a good copy.
+Nothing is parsed, so the check is cheap enough for every capture.  Somebody who learns of damage at once can still
+get a good copy.
 """
 
 from __future__ import annotations
@@ -20,16 +20,20 @@ DEFECTS: Mapping[str, LazyMessage] = {
     "misnamed": LazyMessage("its content does not match the type in its name"),
     "encrypted": LazyMessage("it is encrypted: later readers may need a password"),
 }
+#: The number of bytes examined at the beginning of a material.
 _HEAD_BYTES = 4096
-#: A zip file may end with a comment of 65,535 bytes, and cameras append about as much to a picture.
+#: The number of bytes examined at the end.  A zip file may end with a comment of 65,535 bytes, and cameras append
+#: about as much to a picture.
 _TAIL_BYTES = 1 << 16
+#: PDF readers accept a header anywhere within the first 1,024 bytes (ISO 32000-1, annex H).
 _PDF_HEADER_BYTES = 1024
 #: The signature of the record at the end of a zip file, and the record's length without the comment.
 _ZIP_END, _ZIP_END_BYTES = b"PK\x05\x06", 22
-#: Where this record holds the size and the offset of the zip directory: two numbers of four bytes each.
+#: The position in this record of the size and the offset of the zip directory, two numbers of four bytes each.
 _ZIP_DIRECTORY_FIELD, _ZIP_DIRECTORY_NUMBERS = 12, struct.Struct("<LL")
-#: In place of the directory's offset: the zip file is in ZIP64 format, and the offset is in another record.
+#: A file in ZIP64 format has this number in place of the directory's offset, which is then in another record.
 _ZIP64_OFFSET = 0xFFFFFFFF
+#: The first bytes of an OLE file: the format of an encrypted office file, and of office files before 2007.
 _OLE_HEADER = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 #: The name of the stream that holds an encrypted office file.
 _ENCRYPTED_PACKAGE = "EncryptedPackage".encode("utf-16-le")
@@ -38,10 +42,10 @@ _LINEARIZED = re.compile(rb"/Linearized\b[^>]*/L\s+(\d+)")
 
 
 def find_defect(path: str | None, file_name: bytes) -> str:
-    """Return the first defect found in a material, a code of DEFECTS; empty if none was found.
+    """Return the first defect found in a material, as a code of DEFECTS; empty if none was found.
 
-    ``path`` is the file with its content, None for an empty material.  ``file_name`` is the name that people know;
-    its suffix states the type.  A material of a type that is not in _CHECKS has no defects.
+    ``path`` is the file with the material's content; None for an empty material.  ``file_name`` is the name that
+    people know; its suffix states the type.  A material of a type that is not in _CHECKS is not checked.
 
     Raises OSError if the file cannot be read.
     """
@@ -63,7 +67,7 @@ def find_defect(path: str | None, file_name: bytes) -> str:
 def _check_pdf(first_bytes: bytes, last_bytes: bytes, size: int) -> str:
     """Return the defect of a PDF of ``size`` bytes; empty for none.
 
-    Checks its header and end (ISO 32000-1, 7.5.2 and 7.5.5), and the length that a linearized PDF states.
+    Checks the header and the end (ISO 32000-1, 7.5.2 and 7.5.5), and the length that a linearized PDF states.
     """
     if b"%PDF-" not in first_bytes[:_PDF_HEADER_BYTES]:
         return "misnamed"
@@ -88,7 +92,7 @@ def _check_office(first_bytes: bytes, last_bytes: bytes, size: int) -> str:
     directory_size, directory_offset = _ZIP_DIRECTORY_NUMBERS.unpack_from(
         last_bytes, record_start + _ZIP_DIRECTORY_FIELD
     )
-    # The directory lies before the record, whose position in the file is this.
+    # The position of this record in the file.  The directory comes before it, and so must end here or earlier.
     directory_limit = size - len(last_bytes) + record_start
     is_zip64 = directory_offset == _ZIP64_OFFSET
     return "" if is_zip64 or directory_offset + directory_size <= directory_limit else "cut"
@@ -104,6 +108,7 @@ def _picture_check(header: bytes, end_marker: bytes) -> Callable[[bytes, bytes, 
         """Return the defect of a picture; empty for none."""
         if not first_bytes.startswith(header):
             return "misnamed"
+        # The last bytes of a short file begin with the header, which must not count as a part of the marker.
         return "" if end_marker in last_bytes[len(header) :] else "cut"
 
     return check_picture
@@ -112,7 +117,8 @@ def _picture_check(header: bytes, end_marker: bytes) -> Callable[[bytes, bytes, 
 _check_jpeg = _picture_check(b"\xff\xd8\xff", b"\xff\xd9")
 _check_png = _picture_check(b"\x89PNG\r\n\x1a\n", b"IEND")
 
-#: Suffix, in lower case -> function of first bytes, last bytes and size that returns a code of DEFECTS, or "".
+#: Suffix of a file name, in lower case -> the function that checks such a file.  The arguments are the first and
+#: the last bytes, and the size of the file; the result is a code of DEFECTS, or empty.
 _CHECKS = {
     b".pdf": _check_pdf,
     b".docx": _check_office,

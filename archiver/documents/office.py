@@ -1,4 +1,7 @@
-"""Read office files (docx, xlsx, pptx) in the document worker."""
+"""Read office files (docx, xlsx, pptx) in the document worker.
+
+Each function imports its library itself, so that the process loads only the libraries that it needs.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ def read_docx(path: str) -> ExtractedDocument:
 
 
 def _note_lines(document: Any) -> Iterator[str]:
-    """Yield the paragraphs of footnotes and endnotes, which python-docx has no interface for."""
+    """Yield the paragraphs of the footnotes and endnotes, for which python-docx has no interface."""
     from docx.oxml import parse_xml
 
     for relation in document.part.rels.values():
@@ -76,10 +79,10 @@ def read_xlsx(path: str) -> ExtractedDocument:
 
 
 def read_pptx(path: str) -> ExtractedDocument:
-    """Return the number of slides and the text of their shapes.
+    """Return the number of slides, and the lines of text in their shapes.
 
-    Before the lines of each slide there is a line with the slide number, such as ``[1]``.  Raises exceptions of
-    any class for a damaged presentation, also while the lines are read.
+    A line with the slide number, such as ``[1]``, comes before the lines of each slide.  Raises exceptions of any
+    class for a damaged presentation, also while the lines are read.
     """
     import pptx
 

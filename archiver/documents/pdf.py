@@ -11,10 +11,10 @@ from archiver.documents.document import ENCRYPTED, ExtractedDocument
 
 
 def read_pdf(path: str) -> ExtractedDocument:
-    """Return the page count, title, signature flag and lines of a PDF.
+    """Return the page count, title and lines of a PDF, and a flag that is True if the PDF contains a signature.
 
-    Before the lines of each page there is a line with the page number, such as ``[1]``.  An encrypted document is
-    read if it opens with an empty password; otherwise the problem is ENCRYPTED.
+    A line with the page number, such as ``[1]``, comes before the lines of each page.  An encrypted document is
+    read if it opens with an empty password; otherwise the problem is ENCRYPTED, and there are no lines.
 
     Raises exceptions of any class for a damaged document, also while the lines are read.
     """
@@ -37,7 +37,7 @@ def _read_title(reader: PdfReader) -> str:
     try:
         return str(reader.metadata.title or "") if reader.metadata else ""
     except (PyPdfError, ValueError, TypeError, AttributeError):
-        # Only the metadata are damaged. The pages may be readable.
+        # Only the metadata is damaged. The pages may be readable.
         return ""
 
 

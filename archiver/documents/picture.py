@@ -9,21 +9,21 @@ from PIL import Image, ImageOps
 
 from archiver.documents.document import ExtractedDocument
 
-#: The longer side of a thumbnail at most.
+#: The greatest width and height of a thumbnail.
 _THUMBNAIL_PIXELS = 96
-#: The JPEG quality, from 1 to 95. At this quality a thumbnail has two or three kilobytes.
+#: The JPEG quality, from 1 to 95. At this quality a thumbnail takes two or three kilobytes.
 _THUMBNAIL_QUALITY = 60
 
 
 def read_picture(path: str) -> ExtractedDocument:
-    """Return the size in pixels and a thumbnail of a picture; the result has no lines.
+    """Return the size of a picture in pixels, and a thumbnail (JPEG in base64); the result has no lines.
 
-    Raises exceptions of any class for a damaged picture, and Pillow's DecompressionBombError for one with too many
-    pixels.
+    Raises exceptions of any class for a damaged picture, and Pillow's DecompressionBombError for a picture with
+    too many pixels.
     """
     with Image.open(path) as picture:
         width, height = picture.size
-        # The JPEG decoder then scales down while it decodes, which saves memory and time.
+        # The JPEG decoder then scales the picture down while decoding, which saves memory and time.
         picture.draft("RGB", (_THUMBNAIL_PIXELS * 2, _THUMBNAIL_PIXELS * 2))
         thumbnail = ImageOps.exif_transpose(picture).convert("RGB")
         thumbnail.thumbnail((_THUMBNAIL_PIXELS, _THUMBNAIL_PIXELS))

@@ -13,22 +13,22 @@ from archiver.documents.document import NO_READER, TOO_HEAVY, TOO_LARGE, TOO_SLO
 from archiver.documents.document_types import PICTURE, detect_document_type
 from archiver.workers import Worker, WorkerDied, WorkerHung, WorkerProblem, WorkerProgram, name_to_text
 
-#: Real time for one document: twice the worker's limit of processor time, because the machine may be busy. With
-#: more, a few bad documents would delay a report for long. With less, good documents on a busy machine would fail.
+#: Real time for one document: twice the worker's limit of processor time, because the machine may be busy. Higher,
+#: and a few bad documents delay a report for long. Lower, and good documents on a busy machine fail.
 _ANSWER_TIMEOUT_SECONDS = 40.0
-#: Larger files are hardly ever documents, and would only exceed the worker's limit of memory after a long time.
+#: Larger files are hardly ever documents, and would only exceed the worker's memory limit after a long time.
 _MAX_DOCUMENT_BYTES = 256 << 20
-#: More than the worker's 20,000 lines of 2,000 characters, even if JSON takes six bytes for each.  Only a worker
-#: under the control of a malicious document sends more.
+#: More than the worker's 20,000 lines of 2,000 characters, even if each character takes six bytes in JSON.  Only a
+#: worker under the control of a malicious document sends more.
 _MAX_ANSWER_BYTES = 256 << 20
 #: Problems that a busy machine can cause. They are not cached, so the next report tries again.
 _TRANSIENT_PROBLEMS = frozenset({TOO_SLOW, TOO_HEAVY, NO_READER})
 
 
 class DocumentReader:
-    """Reads one document at a time in a worker process, which ends with the ``with`` block.
+    """Reads one document at a time in a worker process, which the end of the ``with`` block ends.
 
-    The process starts with the first document that is not cached.
+    The process is started for the first document that is not cached.
     """
 
     def __init__(self, cache: DocumentCache | None = None) -> None:
@@ -55,11 +55,12 @@ class DocumentReader:
     def read(self, path: Path, filename: str, sha256: str = "", *, with_text: bool = True) -> Document:
         """Read the facts of the document at ``path`` and, with ``with_text``, its lines.
 
-        ``filename`` is the name that people know; its suffix is needed because a content object has none.  The
-        result is cached under ``sha256``, the digest of the content; an empty one turns the cache off.
+        ``filename`` is the name that people know; its suffix is needed because a content object has none.
+        ``sha256`` is the digest of the content, under which the result is cached; if empty, the cache is not used.
 
-        Bad content raises nothing: ``Document.problem`` states why it could not be read, and ``Document.kind`` is
-        empty for a file that is not a document.  Raises OSError if a document's size cannot be read.
+        A bad document does not raise an error: ``Document.problem`` states why it could not be read.
+        ``Document.kind`` is empty for a file that is not a document.  Raises OSError if the size of a document
+        cannot be read.
         """
         document_type = detect_document_type(path, filename)
         if not document_type:
@@ -75,15 +76,15 @@ class DocumentReader:
         return document
 
     def _extract_in_worker(self, path: Path, document_type: str, with_text: bool) -> Document:
-        """Have the worker read a document; return the document, with a problem if it could not be read.
+        """Let the worker read a document; return the document, with a problem if it could not be read.
 
         A worker that reached a limit, or sent something other than a document, is killed, so that the next
-        document gets a new worker.  Never raises.
+        document gets a new worker.  Never raises an error about the document or the worker.
         """
         try:
             self._worker.start()
         except WorkerDied:
-            # For example, the user's limit of processes is reached.
+            # For example, this user has reached the limit on processes.
             return Document(document_type, problem=NO_READER)
         request = [name_to_text(os.fsencode(path)), document_type, with_text]
         try:
@@ -105,7 +106,7 @@ def compare_lines(old_document: Document, new_document: Document, max_lines: int
     Each difference is shown with one line of context before and one after.
 
     At most ``max_lines`` lines are returned.  If there are more, one further line such as ``... 57`` states how
-    many were left out.  Equal texts give an empty list.
+    many lines were left out.  The list is empty if the texts are equal.
     """
     # The first two lines of a unified diff name the files.
     diff_lines = list(difflib.unified_diff(old_document.lines, new_document.lines, lineterm="", n=1))[2:]
