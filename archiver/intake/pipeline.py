@@ -77,21 +77,21 @@ class Pipeline:
         #: Group -> the archive's error at the last attempt; without the groups whose last attempt succeeded.
         self._refusals: dict[Group, ArchiverError] = {}
 
-    def scan(self, now: float, start: bytes = b"") -> ScanResult:
-        """Compare the folder ``start``, and everything below, with the snapshot; make each difference pending.
+    def scan(self, now: float, start_folder: bytes = b"") -> ScanResult:
+        """Compare everything at or below ``start_folder`` with the snapshot; make each difference pending.
 
-        ``now`` is the monotonic time in seconds.  An empty ``start`` is the watched folder: pending paths that no
-        longer differ are then dropped, and FileNotFoundError is raised if the folder is missing.  Any other folder
-        that is missing counts as deleted.
+        ``now`` is the monotonic time in seconds.  An empty ``start_folder`` is the watched folder: pending paths
+        that no longer differ are then dropped, and FileNotFoundError is raised if the folder is missing.  Any
+        other folder that is missing counts as deleted.
         """
-        found = self._scanner.scan(self._snapshot, start)
-        for path, state in found.changed.items():
-            archived_state = None if path in found.new_files else self._snapshot.archived_state(path)
-            self._observe(path, archived_state, state, now)
-        self._snapshot.note_scan(start, found.skipped, found.changed)
-        if not start:
-            self._drop_settled(found.changed.keys())
-        return found
+        scan_result = self._scanner.scan(self._snapshot, start_folder)
+        for path, state in scan_result.changed.items():
+            archived_state = None if path in scan_result.new_files else self._snapshot.archived_state(path)
+            self._make_pending(path, archived_state, state, now)
+        self._snapshot.note_scan(start_folder, scan_result.skipped, scan_result.changed)
+        if not start_folder:
+            self._drop_unchanged(scan_result.changed.keys())
+        return scan_result
 
     def process_hints(self, hints: set[tuple[bytes, bool]], now: float) -> None:
         """Compare the paths that events named with the snapshot; make each difference pending.
@@ -102,16 +102,16 @@ class Pipeline:
             self.scan(now)
             return
         folders = {path for path, is_folder in hints if is_folder}
-        for folder in _topmost(folders):
+        for folder in _find_outermost_folders(folders):
             self.scan(now, folder)
         for path, _ in hints:
             try:
-                self._look(path, now)
+                self._compare_path(path, now)
             except OSError:
                 # The next scan tries again, and reports the reason.
                 continue
 
-    def _look(self, path: bytes, now: float) -> None:
+    def _compare_path(self, path: bytes, now: float) -> None:
         """Make a path pending if it differs from the snapshot, or drop it if it does not; raises OSError."""
         state = self._scanner.read_state(path)
         if state == FOLDER and not self._scanner.is_empty_folder(path):
@@ -120,36 +120,38 @@ class Pipeline:
         if state == archived_state:
             self._settler.discard_everywhere(path)
         else:
-            self._observe(path, archived_state, state, now, stirred=True)
+            self._make_pending(path, archived_state, state, now, has_event=True)
 
-    def _observe(self, path: bytes, archived: State, state: State, now: float, stirred: bool = False) -> None:
-        """Note that a path differs from the archive; ``stirred`` is True if an event has just named the path."""
-        for group in groups_of(path, archived, state, self._config.layout):
-            self._settler.observe_change(group, path, state, now, stirred)
+    def _make_pending(
+        self, path: bytes, archived_state: State, state: State, now: float, has_event: bool = False
+    ) -> None:
+        """Note that a path differs from the archive; ``has_event`` is True if an event has just named the path."""
+        for group in groups_of(path, archived_state, state, self._config.layout):
+            self._settler.observe_change(group, path, state, now, has_event)
 
-    def _drop_settled(self, different: Container[bytes]) -> None:
-        """Drop each pending path that a complete scan did not find among the ``different`` paths."""
+    def _drop_unchanged(self, changed_paths: Container[bytes]) -> None:
+        """Drop each pending path that is not among ``changed_paths``, the changes found by a complete scan."""
         for group, path, _ in self._settler.pending_paths():
-            if path not in different:
+            if path not in changed_paths:
                 self._settler.discard(group, [path])
 
     def pending_paths(self) -> set[bytes]:
         """Return every pending path."""
         return {path for _, path, _ in self._settler.pending_paths()}
 
-    def missed(self, found: ScanResult, known: Container[bytes], seconds: float) -> list[bytes]:
-        """Return the files that the scan ``found`` changed, although no event about them was received.
+    def missed(self, full_scan: ScanResult, pending_before: Container[bytes], delay_seconds: float) -> list[bytes]:
+        """Return the files that ``full_scan`` found changed, although no event about them was received.
 
-        ``known`` are the paths that were pending before the scan.  Left out are skipped paths, and changes within
-        the last ``seconds``, because their events may be on the way.
+        ``pending_before`` are the paths that were pending before the scan.  Left out are skipped paths, and
+        changes within the last ``delay_seconds``, because their events may be on the way.
         """
-        before = clock.wall_time_ns() - int(seconds * 1e9)
-        explained = {item.path for item in self._snapshot.skipped()}
+        latest_ctime_ns = clock.wall_time_ns() - int(delay_seconds * 1e9)
+        skipped_paths = {skipped_path.path for skipped_path in self._snapshot.skipped()}
         return [
             path
-            for path, state in found.changed.items()
-            if isinstance(state, StatData) and state.ctime_ns < before
-            if path not in known and path not in explained
+            for path, state in full_scan.changed.items()
+            if isinstance(state, StatData) and state.ctime_ns < latest_ctime_ns
+            if path not in pending_before and path not in skipped_paths
         ]
 
     def capture_due(self, wait_seconds: float, gather: bool = True) -> None:
@@ -178,46 +180,46 @@ class Pipeline:
         """Yield the groups that can be captured now; see :meth:`capture_due` for ``gather``."""
         for key, states in self._settler.due_groups(clock.monotonic_seconds()):
             group = cast(Group, key)  # the settler accepts any key
-            if (gather and self._gathers(group)) or not self._confirmed(group, states):
+            if (gather and self._postpone_if_recent(group)) or not self._recheck_states(group, states):
                 continue
             yield GroupToRead(group, states, self._settler.overdue_paths(group, clock.monotonic_seconds()))
 
-    def _gathers(self, group: Group) -> bool:
+    def _postpone_if_recent(self, group: Group) -> bool:
         """Postpone the group, and return True, if the newest version is too young for another version."""
-        interval = self._config.min_version_interval_seconds(group.filing_folder)
-        newest = self._capturer.newest(group) if interval else None
-        if newest is None:
+        interval_seconds = self._config.min_version_interval_seconds(group.filing_folder)
+        newest_version = self._capturer.newest(group) if interval_seconds else None
+        if newest_version is None:
             return False
         now = clock.read_clocks().wall
         # If the wall clock was set back, the age is negative, and would delay the next version by that time.
-        age = max((now - clock.parse_time(newest.captured_at)).total_seconds(), 0.0)
-        if age >= interval:
+        age_seconds = max((now - clock.parse_time(newest_version.captured_at)).total_seconds(), 0.0)
+        if age_seconds >= interval_seconds:
             return False
-        self._settler.gather(group, clock.monotonic_seconds() + interval - age)
+        self._settler.gather(group, clock.monotonic_seconds() + interval_seconds - age_seconds)
         return True
 
-    def _confirmed(self, group: Group, states: dict[bytes, State]) -> bool:
+    def _recheck_states(self, group: Group, states: dict[bytes, State]) -> bool:
         """Examine the paths again, and update ``states``; return True if the group can be captured now.
 
         A change whose event was lost restarts the quiet period, unless a path of the group is overdue.
         """
         now = clock.monotonic_seconds()
-        moved: dict[bytes, State] = {}
+        changed_states: dict[bytes, State] = {}
         with self._scanner.states_read_in_turn() as read_state:
-            for path, before in list(states.items()):
+            for path, settled_state in list(states.items()):
                 try:
-                    state = read_state(path)
+                    present_state = read_state(path)
                 except OSError:
                     # The filesystem hangs, or the permission is gone.  The other paths must not wait for this one.
                     del states[path]
                     self._settler.defer(group, path, now)
                     continue
-                if state != before:
-                    moved[path] = state
-                    self._settler.observe_change(group, path, state, now)
-        if moved and not self._settler.overdue_paths(group, now):
+                if present_state != settled_state:
+                    changed_states[path] = present_state
+                    self._settler.observe_change(group, path, present_state, now)
+        if changed_states and not self._settler.overdue_paths(group, now):
             return False
-        states |= moved
+        states |= changed_states
         return bool(states)
 
     def _finish_round(self, jobs: Sequence[ReadingJob], wait_seconds: float) -> None:
@@ -229,60 +231,62 @@ class Pipeline:
             if isinstance(outcome, ArchiverError):
                 self._defer_all(job, outcome)
             else:
-                self._accept(job.group, outcome)
+                self._process_result(job.group, outcome)
 
-    def _defer_all(self, attempt: ReadingJob, error: ArchiverError) -> None:
+    def _defer_all(self, job: ReadingJob, error: ArchiverError) -> None:
         """Report why a group was not archived, and try its paths again later."""
         now = clock.monotonic_seconds()
-        self._refusals[attempt.group] = error
-        for path in attempt.states:
-            self._settler.defer(attempt.group, path, now)
+        self._refusals[job.group] = error
+        for path in job.states:
+            self._settler.defer(job.group, path, now)
         self._report(error.message, problem=error.code)
 
-    def _accept(self, group: Group, outcome: CaptureResult) -> None:
+    def _process_result(self, group: Group, result: CaptureResult) -> None:
         """Drop the paths of a group that are done, schedule attempts for the others, and report the version."""
         self._refusals.pop(group, None)
         now = clock.monotonic_seconds()
-        self._settler.discard(group, outcome.done)
-        for path in (*outcome.fresh, *outcome.unstable):
+        self._settler.discard(group, result.done)
+        for path in (*result.fresh, *result.unstable):
             with suppress(OSError):  # the next scan finds a path that cannot be examined now
                 self._settler.observe_change(group, path, self._scanner.read_state(path), now)
-        for path in outcome.unstable:
+        for path in result.unstable:
             self._settler.defer(group, path, now, is_unstable=True)
-        for path in outcome.held:
+        for path in result.held:
             self._settler.defer(group, path, now, is_held_open=True)
-        self._report_outcome(outcome)
+        self._report_result(result)
 
-    def _report_outcome(self, outcome: CaptureResult) -> None:
+    def _report_result(self, result: CaptureResult) -> None:
         """Report the new version, if any, and each file that cannot be read."""
-        if outcome.tag is not None:
+        if result.tag is not None:
             self._report(
                 LazyMessage.define(
                     "Captured {tag} ({changes} changes).",
                     singular="Captured {tag} ({changes} change).",
                     count_field="changes",
                 ),
-                tag=outcome.tag,
-                changes=outcome.changes,
+                tag=result.tag,
+                changes=result.changes,
             )
-        for item in outcome.unreadable:
+        for skipped_path in result.unreadable:
             self._report(
                 "Not archived: {path}: {reason}. Retrying at every scan.",
                 problem="unreadable",
-                path=item.path,
-                reason=item.reason,
+                path=skipped_path.path,
+                reason=skipped_path.reason,
             )
 
     def drop_captured_elsewhere(self) -> None:
         """Drop the paths of postponed groups that another process, such as ``archiver submit``, has archived."""
-        for group, path, each in self._settler.held_back_paths(clock.monotonic_seconds()):
-            if self._snapshot.archived_state(path) == each.state:
+        for group, path, pending_path in self._settler.held_back_paths(clock.monotonic_seconds()):
+            if self._snapshot.archived_state(path) == pending_path.state:
                 self._settler.discard(group, [path])
 
-    def pause(self, longest: float) -> float:
-        """Return the seconds until a group can be due, at most ``longest``."""
-        moment = self._settler.earliest_due_time()
-        return longest if moment is None else min(max(moment - clock.monotonic_seconds(), 0.0), longest)
+    def pause(self, max_seconds: float) -> float:
+        """Return the seconds until a group can be due, at most ``max_seconds``."""
+        due_time = self._settler.earliest_due_time()
+        if due_time is None:
+            return max_seconds
+        return min(max(due_time - clock.monotonic_seconds(), 0.0), max_seconds)
 
     @property
     def is_idle(self) -> bool:
@@ -292,15 +296,15 @@ class Pipeline:
     @property
     def refusal(self) -> ArchiverError | None:
         """Return an error because of which pending paths were refused, preferably not Busy; None without one."""
-        waiting = [error for group, error in self._refusals.items() if self._settler.is_group_pending(group)]
-        return min(waiting, key=lambda error: isinstance(error, Busy), default=None)
+        errors = [error for group, error in self._refusals.items() if self._settler.is_group_pending(group)]
+        return min(errors, key=lambda error: isinstance(error, Busy), default=None)
 
     @property
     def is_hopeless(self) -> bool:
         """Return True if the archive has refused every pending path at least ``_HOPELESS_ATTEMPTS`` times."""
         return bool(self._refusals) and all(
-            group in self._refusals and each.failures >= _HOPELESS_ATTEMPTS
-            for group, _, each in self._settler.pending_paths()
+            group in self._refusals and pending_path.failures >= _HOPELESS_ATTEMPTS
+            for group, _, pending_path in self._settler.pending_paths()
         )
 
     @property
@@ -311,51 +315,48 @@ class Pipeline:
     @property
     def oldest_pending_seconds(self) -> float:
         """Return how long the oldest pending path has been waiting; 0 if there is none."""
-        oldest = self._settler.oldest_change_time()
-        return 0.0 if oldest is None else clock.monotonic_seconds() - oldest
+        oldest_change = self._settler.oldest_change_time()
+        return 0.0 if oldest_change is None else clock.monotonic_seconds() - oldest_change
 
     def pending(self, limit: int | None = None) -> list[tuple[SkippedPath, str]]:
         """Return the pending paths with their reasons, and the time since which each is pending (RFC 3339).
 
         If there are more than ``limit``, only the ``limit`` oldest ones are returned, the oldest first.
         """
-        wall, now = clock.read_clocks().wall, clock.monotonic_seconds()
-        waiting = self._settler.pending_paths()
-        if limit is not None and len(waiting) > limit:
-            waiting = nsmallest(limit, waiting, key=lambda item: item[2].first_change)
+        wall_time, now = clock.read_clocks().wall, clock.monotonic_seconds()
+        grouped_paths = self._settler.pending_paths()
+        if limit is not None and len(grouped_paths) > limit:
+            grouped_paths = nsmallest(limit, grouped_paths, key=lambda grouped: grouped.pending.first_change)
         return [
             (
-                self._reason(cast(Group, group), path, each, now),
-                clock.format_time(wall - timedelta(seconds=now - each.first_change)),
+                self._explain_pending_path(cast(Group, group), path, pending_path, now),
+                clock.format_time(wall_time - timedelta(seconds=now - pending_path.first_change)),
             )
-            for group, path, each in waiting
+            for group, path, pending_path in grouped_paths
         ]
 
     def remainder(self) -> Remainder:
         """Return all paths that should be archived and are not, with the archive's error, if any."""
-        return Remainder(
-            self.pending(), [each for each in self._snapshot.skipped() if is_unreadable(each)], self.refusal
-        )
+        return Remainder(self.pending(), list(filter(is_unreadable, self._snapshot.skipped())), self.refusal)
 
-    def _reason(self, group: Group, path: bytes, pending: PendingPath, now: float) -> SkippedPath:
+    def _explain_pending_path(self, group: Group, path: bytes, pending: PendingPath, now: float) -> SkippedPath:
         """Return a pending path with the reason why it is not archived yet."""
         if self._settler.is_held_back(group, now):
             return SkippedPath(
                 path, GATHERING.code, f"{self._config.min_version_interval_seconds(group.filing_folder) / 60:g}"
             )
         if pending.failures:
-            is_busy = isinstance(self._refusals.get(group), Busy)
-            failed = BUSY if is_busy else FAILED
-            reason = HELD_OPEN if pending.is_held_open else STILL_CHANGING if pending.is_unstable else failed
+            refused = BUSY if isinstance(self._refusals.get(group), Busy) else FAILED
+            reason = HELD_OPEN if pending.is_held_open else STILL_CHANGING if pending.is_unstable else refused
             return SkippedPath(path, reason.code, str(pending.failures))
         return SkippedPath(path, SETTLING.code, f"{self._settler.quiet_seconds:g}")
 
 
-def _topmost(folders: set[bytes]) -> list[bytes]:
+def _find_outermost_folders(folders: set[bytes]) -> list[bytes]:
     """Return those of ``folders`` that are in no other of them, so that scanning these few covers all."""
-    tops: list[bytes] = []
+    outermost_folders: list[bytes] = []
     # Without the slash at the end, ``a-b`` would come between ``a`` and ``a/b``.
     for folder in sorted(folders, key=lambda name: name + b"/"):
-        if not tops or not (folder + b"/").startswith(tops[-1] + b"/"):
-            tops.append(folder)
-    return tops
+        if not outermost_folders or not (folder + b"/").startswith(outermost_folders[-1] + b"/"):
+            outermost_folders.append(folder)
+    return outermost_folders

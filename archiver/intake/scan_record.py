@@ -79,14 +79,14 @@ class ScanRecord:
         # The wall clock may have been set back since then, so only the distance counts.
         return self._written_at is None or abs(now - self._written_at) > _MAX_AGE_ON_DISK
 
-    def _write_to_memory(self, time: str) -> bool:
+    def _write_to_memory(self, scan_time: str) -> bool:
         """Write the time to the volatile folder; return False if there is no such folder, or writing fails."""
         folder = self.volatile_folder.path
         if folder is None:
             return False
         try:
             new_path = folder / f"{_FILE_NAME}.new"
-            new_path.write_text(time, "ascii")
+            new_path.write_text(scan_time, "ascii")
             os.replace(new_path, folder / _FILE_NAME)
         except OSError:
             # Somebody removed the folder, or the memory is full.  The caller then writes to the disk.
@@ -99,27 +99,29 @@ def read_last_scan(snapshot: Snapshot, archive_root: Path) -> LastScan:
 
     Raises sqlite3.Error if ``state.db`` cannot be read.
     """
-    on_disk = snapshot.meta(_TIME_KEY)
+    time_on_disk = snapshot.meta(_TIME_KEY)
     if not snapshot.meta(_IN_MEMORY_KEY):
-        return LastScan(on_disk, is_known=True)
-    in_memory = _read_from_memory(find_volatile_folder(archive_root))
+        return LastScan(time_on_disk, is_known=True)
+    time_in_memory = _read_from_memory(find_volatile_folder(archive_root))
     # As text, a later time of this form is greater, and an empty text is the smallest.
-    return LastScan(max(on_disk, in_memory), is_known=bool(in_memory))
+    return LastScan(max(time_on_disk, time_in_memory), is_known=bool(time_in_memory))
 
 
-def _read_from_memory(folder: Path | None) -> str:
+def _read_from_memory(volatile_folder: Path | None) -> str:
     """Return the time in the volatile folder; empty if no time can be read there."""
-    if folder is None:
+    if volatile_folder is None:
         return ""
     try:
         # The file may be replaced by a link or by a FIFO, and opening a FIFO would wait for its writer.
-        descriptor = os.open(folder / _FILE_NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(
+            volatile_folder / _FILE_NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        )
         try:
-            text = os.read(descriptor, _MAX_FILE_BYTES).decode("ascii")
+            scan_time = os.read(descriptor, _MAX_FILE_BYTES).decode("ascii")
         finally:
             os.close(descriptor)
-        clock.parse_time(text)
+        clock.parse_time(scan_time)
     except (OSError, ValueError):
         # The file was just removed, or another program wrote it.  Only the time on the disk is known then.
         return ""
-    return text
+    return scan_time

@@ -237,29 +237,29 @@ class Snapshot:
             "where ? = x'' or path = ? or (path > ? and path < ?)",
             (start_folder, start_folder, start_folder + b"/", start_folder + b"0"),
         ).fetchall()
-        known = {SkippedPath(path, code, value) for source, path, code, value in rows if source == "scan"}
-        deleted = [path for source, path, _, _ in rows if source == "read" and path not in changed_paths]
-        present = set(skipped)
-        if known == present and not deleted:  # So that the disk of an idle archive can sleep.
+        recorded_paths = {SkippedPath(path, code, value) for source, path, code, value in rows if source == "scan"}
+        deleted_files = [path for source, path, _, _ in rows if source == "read" and path not in changed_paths]
+        present_paths = set(skipped)
+        if recorded_paths == present_paths and not deleted_files:  # So that the disk of an idle archive can sleep.
             return
+        outdated_paths = [skipped_path.path for skipped_path in recorded_paths - present_paths] + deleted_files
         with self._database:
-            gone = [skipped_path.path for skipped_path in known - present]
-            self._database.executemany("delete from skipped where path = ?", ((path,) for path in gone + deleted))
-            self._add_skipped(present, "scan")
+            self._database.executemany("delete from skipped where path = ?", ((path,) for path in outdated_paths))
+            self._add_skipped(present_paths, "scan")
 
     def note_unreadable(self, skipped: Iterable[SkippedPath]) -> None:
         """Add unreadable files to the skipped paths, until they are captured or deleted."""
         with self._database:
             self._add_skipped(skipped, "read")
 
-    def _add_skipped(self, skipped: Iterable[SkippedPath], source: str) -> None:
+    def _add_skipped(self, skipped_paths: Iterable[SkippedPath], source: str) -> None:
         """Add skipped paths; ``source`` is "scan" for reasons that a scan finds, "read" if reading a file failed.
 
         The caller commits.
         """
         self._database.executemany(
             "insert or replace into skipped (path, template, value, source) values (?, ?, ?, ?)",
-            ((skipped_path.path, skipped_path.code, skipped_path.value, source) for skipped_path in skipped),
+            ((skipped_path.path, skipped_path.code, skipped_path.value, source) for skipped_path in skipped_paths),
         )
 
     def skipped(self) -> list[SkippedPath]:

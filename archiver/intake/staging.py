@@ -40,10 +40,10 @@ class ReadingOrder:
     #: Path -> SHA-256 values: only the archive's owner may read the copy of this file if it has one of these.
     restricted: dict[bytes, frozenset[str]] = field(default_factory=dict)
 
-    def mark(self, path: bytes, staged: StagedCopy) -> StagedCopy:
-        """Return the copy ``staged`` of a file, marked as private if only the archive's owner may read it."""
-        is_private = path in self.private or staged.sha256 in self.restricted.get(path, ())
-        return staged._replace(is_private=True) if is_private else staged
+    def mark(self, path: bytes, copy: StagedCopy) -> StagedCopy:
+        """Return ``copy``, the copy of the file ``path``, marked as private if only the owner may read it."""
+        is_private = path in self.private or copy.sha256 in self.restricted.get(path, ())
+        return copy._replace(is_private=True) if is_private else copy
 
 
 @dataclass(slots=True)
@@ -59,12 +59,12 @@ class StagingResult:
     #: Files that cannot be read, with the reason.
     unreadable: list[SkippedPath] = field(default_factory=list)
 
-    def add(self, part: StagingResult) -> None:
+    def add(self, other: StagingResult) -> None:
         """Add the result of another reading order to this one."""
-        self.staged |= part.staged
-        self.unstable += part.unstable
-        self.held += part.held
-        self.unreadable += part.unreadable
+        self.staged |= other.staged
+        self.unstable += other.unstable
+        self.held += other.held
+        self.unreadable += other.unreadable
 
     def select(self, paths: Collection[bytes]) -> StagingResult:
         """Return the part of this result that concerns the files ``paths``."""
@@ -72,7 +72,7 @@ class StagingResult:
             {path: self.staged[path] for path in paths if path in self.staged},
             [path for path in self.unstable if path in paths],
             [path for path in self.held if path in paths],
-            [item for item in self.unreadable if item.path in paths],
+            [skipped_path for skipped_path in self.unreadable if skipped_path.path in paths],
         )
 
 
@@ -80,34 +80,34 @@ class FileReader:
     """Copies files of the watched folder into the spool, and hashes the content on the way."""
 
     def __init__(
-        self, access: FolderAccess, content: ContentStore, proceed: Callable[[], None] = lambda: None
+        self, access: FolderAccess, content: ContentStore, check_stop: Callable[[], None] = lambda: None
     ) -> None:
         """Read through ``access`` into the spool of ``content``; the caller closes ``access``.
 
-        ``proceed`` is called before each file is opened and before each chunk is written, and may raise
+        ``check_stop`` is called before each file is opened and before each chunk is written, and may raise
         ReadingStopped.
         """
         self._access = access
         self._content = content
-        self._proceed = proceed
+        self._check_stop = check_stop
 
     def read(self, order: ReadingOrder) -> StagingResult:
         """Copy the files of ``order`` into the spool; return the outcome for each file.
 
         The caller publishes or discards the copies.
 
-        Raises StorageError if the archive's disk cannot be written, ReadingStopped if ``proceed`` raises it.
+        Raises StorageError if the archive's disk cannot be written, ReadingStopped if ``check_stop`` raises it.
         Nothing is left in the spool then.
         """
-        read = StagingResult()
+        result = StagingResult()
         try:
             with self._access.opened_in_turn() as open_file:
                 for path in order.paths:
-                    self._read_one(path, open_file, order, read)
+                    self._read_file(path, open_file, order, result)
         except (ArchiverError, ReadingStopped):
-            self._content.spool.discard_copies(read.staged.values())
+            self._content.spool.discard_copies(result.staged.values())
             raise
-        return read
+        return result
 
     def read_and_publish(self, order: ReadingOrder) -> StagingResult:
         """Read the files of ``order``, and publish the copies as content objects; no copy stays in the spool.
@@ -115,41 +115,43 @@ class FileReader:
         Raises the errors of :meth:`read`.  Content that was published before the error stays, and the next attempt
         reuses it.
         """
-        read = self.read(order)
+        result = self.read(order)
         try:
-            self._content.publish_copies(read.staged.values())
+            self._content.publish_copies(result.staged.values())
         except StorageError:
-            self._content.spool.discard_copies(read.staged.values())
+            self._content.spool.discard_copies(result.staged.values())
             raise
-        read.staged = {path: copy._replace(spool_path=None) for path, copy in read.staged.items()}
-        return read
+        result.staged = {path: copy._replace(spool_path=None) for path, copy in result.staged.items()}
+        return result
 
-    def _read_one(self, path: bytes, open_file: _OpenFile, order: ReadingOrder, read: StagingResult) -> None:
-        """Copy a file, and add the outcome to ``read``; raises StorageError or ReadingStopped."""
+    def _read_file(self, path: bytes, open_file: _OpenFile, order: ReadingOrder, result: StagingResult) -> None:
+        """Copy a file, and add the outcome to ``result``; raises StorageError or ReadingStopped."""
         try:
-            read.staged[path] = order.mark(path, self._stage(path, open_file, path in order.overdue))
+            result.staged[path] = order.mark(path, self._copy_to_spool(path, open_file, path in order.overdue))
         except _Held:
-            read.held.append(path)
+            result.held.append(path)
         except (SourceChanged, FileNotFoundError, NotADirectoryError):
             # The file is not there any more, or is another one: that is a change, and no failure to read.
-            read.unstable.append(path)
+            result.unstable.append(path)
         except OSError as error:
-            read.unreadable.append(SkippedPath(path, UNREADABLE_FILE.code, error.strerror or type(error).__name__))
+            result.unreadable.append(
+                SkippedPath(path, UNREADABLE_FILE.code, error.strerror or type(error).__name__)
+            )
 
-    def _stage(self, path: bytes, open_file: _OpenFile, overdue: bool) -> StagedCopy:
+    def _copy_to_spool(self, path: bytes, open_file: _OpenFile, is_overdue: bool) -> StagedCopy:
         """Copy a file into the spool; the copy states the damage, if the content shows any.
 
-        Raises _Held if a process has the file open for writing and the file is not ``overdue``, SourceChanged if
-        the file changes while it is copied, OSError if it cannot be read, StorageError if the archive's disk
-        cannot be written, ReadingStopped if the daemon is stopping.
+        Raises _Held if a process has the file open for writing, unless ``is_overdue`` is True.  Raises
+        SourceChanged if the file changes while it is copied, OSError if it cannot be read, StorageError if the
+        archive's disk cannot be written, ReadingStopped if the daemon is stopping.
         """
-        self._proceed()
+        self._check_stop()
         source = open_file(path)
         try:
-            if source.is_being_written and not overdue:
+            if source.is_being_written and not is_overdue:
                 raise _Held
-            staged = self._content.spool.stage_copy(source, self._proceed)
+            copy = self._content.spool.stage_copy(source, self._check_stop)
         finally:
             source.close()
-        defect = integrity.find_defect(staged.spool_path, path)
-        return staged._replace(health=defect) if defect else staged
+        defect = integrity.find_defect(copy.spool_path, path)
+        return copy._replace(health=defect) if defect else copy

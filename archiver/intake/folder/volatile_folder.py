@@ -36,7 +36,7 @@ class VolatileFolder:
         Returns None if the folder cannot be created, or if another user has created it.
         """
         try:
-            path = _path_for(self._archive_root)
+            path = _find_volatile_path(self._archive_root)
             # An earlier service may have left the folder behind.
             with suppress(FileExistsError):
                 path.mkdir(_MODE)
@@ -44,7 +44,7 @@ class VolatileFolder:
                 # fails, only the owner can.
                 with suppress(OSError):
                     os.chown(path, -1, os.stat(self._archive_root).st_gid)
-            self.path = path if _is_own_folder(path, os.geteuid()) else None
+            self.path = path if _is_folder_of_user(path, os.geteuid()) else None
         except OSError:
             # Some containers have no filesystem in memory, or it is full.
             self.path = None
@@ -64,14 +64,14 @@ def find_volatile_folder(archive_root: Path) -> Path | None:
     see it, or if it belongs to another user than the archive's folder.
     """
     try:
-        path = _path_for(archive_root)
-        return path if _is_own_folder(path, os.stat(archive_root).st_uid) else None
+        path = _find_volatile_path(archive_root)
+        return path if _is_folder_of_user(path, os.stat(archive_root).st_uid) else None
     except OSError:
         # No service has created the folder, or this process may not look.
         return None
 
 
-def _path_for(archive_root: Path) -> Path:
+def _find_volatile_path(archive_root: Path) -> Path:
     """Return the path of an archive's volatile folder, whether or not it exists.
 
     Raises OSError if the archive's folder cannot be examined.
@@ -80,11 +80,11 @@ def _path_for(archive_root: Path) -> Path:
     return Path(_MEMORY_FOLDER, f"archiver-{archive_stat.st_uid}-{archive_stat.st_dev:x}-{archive_stat.st_ino:x}")
 
 
-def _is_own_folder(path: Path, owner: int) -> bool:
-    """Return True if ``path`` is a folder, not a link to one, and belongs to the user ID ``owner``.
+def _is_folder_of_user(path: Path, user_id: int) -> bool:
+    """Return True if ``path`` is a folder, not a link to one, and belongs to the user with the ID ``user_id``.
 
     Otherwise another user may have created it, to read or to forge the files.  Raises OSError if nothing exists at
     ``path``.
     """
     folder_stat = os.lstat(path)
-    return stat.S_ISDIR(folder_stat.st_mode) and folder_stat.st_uid == owner
+    return stat.S_ISDIR(folder_stat.st_mode) and folder_stat.st_uid == user_id
