@@ -87,7 +87,7 @@ class DocumentCache:
         self._archive_folder = archive_folder
         self._cache_folder = archive_folder / CACHE_FOLDER
         #: False while there are entries of another origin that this process could not delete.
-        self._is_believed = True
+        self._is_origin_valid = True
 
     def bind(self, origin: CacheOrigin, is_valid: Callable[[CacheOrigin], bool]) -> None:
         """Delete all entries unless ``is_valid`` accepts their origin, and record ``origin`` as the new origin.
@@ -96,21 +96,21 @@ class DocumentCache:
         Never raises OSError.
         """
         recorded_origin = self._read_origin()
-        self._is_believed = recorded_origin is not None and is_valid(recorded_origin)
-        if recorded_origin == origin and self._is_believed:
+        self._is_origin_valid = recorded_origin is not None and is_valid(recorded_origin)
+        if recorded_origin == origin and self._is_origin_valid:
             return
         try:
             if self._owner_uid() != os.geteuid():
                 # Only the owner writes to the cache.
                 return
-            if not self._is_believed and is_there(self._cache_folder, follow_links=False):
-                _remove(self._cache_folder)
+            if not self._is_origin_valid and is_there(self._cache_folder, follow_links=False):
+                _delete_path(self._cache_folder)
             self._ensure_private_folder(self._cache_folder)
             self._write_origin(origin)
         except OSError:
             # The entries stay, but are not used without a valid origin. Each document is read again.
             return
-        self._is_believed = True
+        self._is_origin_valid = True
 
     def renew(self, origin: CacheOrigin | None) -> None:
         """Record ``origin`` for the entries that remain after a disposal; None records nothing.
@@ -119,7 +119,7 @@ class DocumentCache:
         """
         # Without the record, the next process deletes the entries, and reads the documents again.
         with suppress(OSError):
-            if origin is not None and self._is_believed and self._owner_uid() == os.geteuid():
+            if origin is not None and self._is_origin_valid and self._owner_uid() == os.geteuid():
                 self._write_origin(origin)
 
     def _read_origin(self) -> CacheOrigin | None:
@@ -127,9 +127,11 @@ class DocumentCache:
         try:
             if not self._is_trusted(self._cache_folder / _ORIGIN_FILE):
                 return None
-            members = json.loads((self._cache_folder / _ORIGIN_FILE).read_bytes())
-            point = JournalPoint(members["archive"], members["seq"], members["digest"], members["head"])
-            return CacheOrigin(point, members["disposals"])
+            origin_fields = json.loads((self._cache_folder / _ORIGIN_FILE).read_bytes())
+            point = JournalPoint(
+                origin_fields["archive"], origin_fields["seq"], origin_fields["digest"], origin_fields["head"]
+            )
+            return CacheOrigin(point, origin_fields["disposals"])
         except (OSError, ValueError, TypeError, KeyError):
             # The file is missing, damaged or of another release: nothing shows where the entries are from.
             return None
@@ -140,7 +142,7 @@ class DocumentCache:
         Raises OSError.
         """
         point = origin.point
-        members = {
+        origin_fields = {
             "archive": point.archive_id,
             "seq": point.seq,
             "digest": point.sha256,
@@ -149,7 +151,7 @@ class DocumentCache:
         }
         temporary_fd, temporary_path = tempfile.mkstemp(dir=self._cache_folder)
         with os.fdopen(temporary_fd, "wb") as origin_file:
-            origin_file.write(json.dumps(members).encode("ascii"))
+            origin_file.write(json.dumps(origin_fields).encode("ascii"))
         os.rename(temporary_path, self._cache_folder / _ORIGIN_FILE)
 
     def get(self, sha256: str, document_type: str, with_text: bool) -> Document | None:
@@ -161,7 +163,7 @@ class DocumentCache:
         """
         entry_path = self._entry_path(sha256, document_type, with_text)
         try:
-            if not self._is_believed or not self._is_trusted(entry_path):
+            if not self._is_origin_valid or not self._is_trusted(entry_path):
                 return None
             return Document.from_json(json.loads(zlib.decompress(entry_path.read_bytes())))
         except (OSError, ValueError, TypeError, KeyError, zlib.error):
@@ -177,7 +179,7 @@ class DocumentCache:
         entry_path = self._entry_path(sha256, document.kind, with_text)
         # Without the entry, the document is only read once more.
         with suppress(OSError):
-            if self._owner_uid() != os.geteuid() or not self._is_believed:
+            if self._owner_uid() != os.geteuid() or not self._is_origin_valid:
                 # The owner could not remove a file that root creates here.
                 return
             for folder in (self._cache_folder, entry_path.parent):
@@ -197,7 +199,7 @@ class DocumentCache:
         folder.  Raises OSError if that fails.
         """
         if is_there(folder, follow_links=False) and not self._only_owner_can_write(folder):
-            _remove(folder)
+            _delete_path(folder)
         folder.mkdir(mode=0o700, exist_ok=True)
 
     def _is_trusted(self, entry_path: Path) -> bool:
@@ -250,7 +252,7 @@ def _certainly_exists(path: Path) -> bool:
         return False
 
 
-def _remove(path: Path) -> None:
+def _delete_path(path: Path) -> None:
     """Delete a folder and everything in it, or a file or link; raises OSError."""
     if stat.S_ISDIR(os.lstat(path).st_mode):
         shutil.rmtree(path)

@@ -15,7 +15,7 @@ _PICTURE_HEADERS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*
 #: PDF readers accept a header anywhere within the first 1,024 bytes (ISO 32000-1, annex H).
 _SEARCHED_BYTES = 1024
 #: Suffixes of files that are not opened, because they are often large and never documents.
-_OTHER_SUFFIXES = frozenset(
+_NON_DOCUMENT_SUFFIXES = frozenset(
     [
         ".bin",
         ".dat",
@@ -54,7 +54,7 @@ _OTHER_SUFFIXES = frozenset(
 
 def may_be_document(name: str) -> bool:
     """Return False if the suffix of ``name`` shows that the file is not a document; True for any other name."""
-    return os.path.splitext(name)[1].lower() not in _OTHER_SUFFIXES
+    return os.path.splitext(name)[1].lower() not in _NON_DOCUMENT_SUFFIXES
 
 
 def detect_document_type(path: Path, filename: str) -> str:

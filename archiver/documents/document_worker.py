@@ -64,15 +64,15 @@ def _read_document(path: str, document_type: str, with_text: bool) -> Document:
     """
     text_deadline = time.process_time() + _TEXT_SECONDS
     try:
-        extract = _READERS[document_type](path)
+        extracted_document = _READERS[document_type](path)
         document_lines: list[str] = []
         is_partial = False
-        for document_line in extract.lines if with_text else ():
+        for document_line in extracted_document.lines if with_text else ():
             if len(document_lines) == _MAX_LINES or time.process_time() > text_deadline:
                 is_partial = True
                 break
             document_lines.append(document_line[:_MAX_LINE_LENGTH])
-        return Document(document_type, tuple(document_lines), partial=is_partial, **extract.facts)
+        return Document(document_type, tuple(document_lines), partial=is_partial, **extracted_document.facts)
     except MemoryError:
         # Reading the document takes more than _MEMORY_BYTES.
         return Document(document_type, problem=TOO_HEAVY)

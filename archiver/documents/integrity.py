@@ -45,11 +45,11 @@ def find_defect(path: str | None, file_name: bytes) -> str:
     """Return the first defect found in a material, as a code of DEFECTS; empty if none was found.
 
     ``path`` is the file with the material's content; None for an empty material.  ``file_name`` is the name that
-    people know; its suffix states the type.  A material of a type that is not in _CHECKS is not checked.
+    people know; its suffix states the type.  A material of a type that is not in _CHECK_BY_SUFFIX is not checked.
 
     Raises OSError if the file cannot be read.
     """
-    find_defect_in_format = _CHECKS.get(os.path.splitext(file_name)[1].lower())
+    find_defect_in_format = _CHECK_BY_SUFFIX.get(os.path.splitext(file_name)[1].lower())
     if find_defect_in_format is None:
         return ""
     if path is None:
@@ -98,7 +98,7 @@ def _check_office(first_bytes: bytes, last_bytes: bytes, size: int) -> str:
     return "" if is_zip64 or directory_offset + directory_size <= directory_limit else "cut"
 
 
-def _picture_check(header: bytes, end_marker: bytes) -> Callable[[bytes, bytes, int], str]:
+def _build_picture_check(header: bytes, end_marker: bytes) -> Callable[[bytes, bytes, int], str]:
     """Return a function to check pictures of a format that begins with ``header`` and ends with ``end_marker``.
 
     Other bytes may follow the marker, because cameras append data.
@@ -114,12 +114,12 @@ def _picture_check(header: bytes, end_marker: bytes) -> Callable[[bytes, bytes, 
     return check_picture
 
 
-_check_jpeg = _picture_check(b"\xff\xd8\xff", b"\xff\xd9")
-_check_png = _picture_check(b"\x89PNG\r\n\x1a\n", b"IEND")
+_check_jpeg = _build_picture_check(b"\xff\xd8\xff", b"\xff\xd9")
+_check_png = _build_picture_check(b"\x89PNG\r\n\x1a\n", b"IEND")
 
 #: Suffix of a file name, in lower case -> the function that checks such a file.  The arguments are the first and
 #: the last bytes, and the size of the file; the result is a code of DEFECTS, or empty.
-_CHECKS = {
+_CHECK_BY_SUFFIX = {
     b".pdf": _check_pdf,
     b".docx": _check_office,
     b".xlsx": _check_office,
