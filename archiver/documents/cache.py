@@ -123,7 +123,7 @@ class DocumentCache:
                 self._write_origin(origin)
 
     def _read_origin(self) -> CacheOrigin | None:
-        """Return the recorded origin; None if there is none, or if another user can have written it."""
+        """Return the recorded origin; None without a record, or if another user can have written the record."""
         try:
             if not self._is_trusted(self._cache_folder / _ORIGIN_FILE):
                 return None
@@ -137,7 +137,7 @@ class DocumentCache:
             return None
 
     def _write_origin(self, origin: CacheOrigin) -> None:
-        """Write the file that names the origin, by one rename, so that readers never see a part of it.
+        """Write the origin file in one step, by a rename, so that readers never see a half-written file.
 
         Raises OSError.
         """
@@ -193,7 +193,7 @@ class DocumentCache:
                 entry_path.unlink()
 
     def _ensure_private_folder(self, folder: Path) -> None:
-        """Create ``folder`` if it is missing, so that only the archive's owner can read and write there.
+        """Create a missing ``folder``, to which only the archive's owner has access.
 
         If another user owns or can write to a file or folder at this path, it is deleted, and replaced by an empty
         folder.  Raises OSError if that fails.
@@ -243,7 +243,7 @@ class DocumentCache:
 
 
 def _certainly_exists(path: Path) -> bool:
-    """Return True if a file exists at ``path``; False if there is none, or if that cannot be determined."""
+    """Return True if a file exists at ``path``; False if nothing exists, or if the answer cannot be known."""
     try:
         return is_there(path)
     except OSError:

@@ -87,7 +87,7 @@ class Document:
 
 
 class ExtractedDocument(NamedTuple):
-    """The facts and lines that a function for one type of document, such as ``read_pdf``, has extracted."""
+    """The facts and lines extracted by the function for a type of document, such as ``read_pdf``."""
 
     #: Name of a field of :class:`Document` -> its value.
     facts: dict[str, Any]

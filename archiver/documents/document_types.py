@@ -1,4 +1,4 @@
-"""Detect the type of a document from its first bytes, or from its name if the bytes are not enough."""
+"""Detect the type of a document from the first bytes, or from the name if the bytes are not enough."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from archiver.store.content.source import StatData
 
 
 def groups_of(path: bytes, archived_state: State, present_state: State, layout: str) -> set[Group]:
-    """Return the groups that have to capture the change of ``path`` from one state to another.
+    """Return the groups for which ``path`` has changed, from ``archived_state`` to ``present_state``.
 
     These are two groups if a file became a folder, or a folder a file, because a file and a folder of the same
     name may belong to different groups.  A path at which nothing was and nothing is counts as a file.  ``layout``

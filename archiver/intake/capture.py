@@ -151,7 +151,9 @@ class Capturer:
     def _write_groups(
         self, read_groups: Sequence[_ReadGroup], wait_seconds: float
     ) -> dict[int, CaptureResult | ArchiverError]:
-        """Write a version of each changed group, all in one batch; return each group's outcome, by its position.
+        """Write a version of each changed group, all in a single batch; return the outcome of each group.
+
+        The outcomes are keyed by :attr:`_ReadGroup.position`.
 
         An outcome that is an error concerns only its group.  Raises the errors of :meth:`finish`; then no version
         was created for any group.
@@ -206,7 +208,7 @@ class Capturer:
         attempt.cancel()
 
     def rest(self) -> None:
-        """End the child processes that read small files, which start again when they are needed.
+        """End the child processes for small files; new ones start when needed.
 
         The caller makes sure that nothing is being read.
         """

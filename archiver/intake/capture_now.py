@@ -68,7 +68,7 @@ def scan_read_only(archive: Archive, config: Config) -> ScanResult:
 
 
 def check_submission_readable(archive: Archive, config: Config, submission: Submission) -> None:
-    """Check that every path of a submission can be read, because a version lacks the files that cannot.
+    """Check that every path of a submission can be read, because a version lacks unreadable files.
 
     A missing folder is accepted, because the versions were created while the folder existed.
 

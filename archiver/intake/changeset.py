@@ -27,7 +27,7 @@ class Changeset:
     def __init__(
         self, archive: Archive, submission: Submission, materials_after: Mapping[bytes, Material | None]
     ) -> None:
-        """Compare with the newest version of ``submission``, if there is one.
+        """Compare with the newest version of ``submission``, if any.
 
         ``materials_after`` maps each path of the capture, relative to the submission's folder, to its material;
         None for a path that is deleted.

@@ -53,7 +53,7 @@ _PROCESS_BOUNDS = _Bounds(512, 32 << 20)
 
 
 class GroupToRead(NamedTuple):
-    """A group that has settled, so that its files can be read."""
+    """A settled group, whose files can be read."""
 
     group: Group
     #: Settled path -> its state.  Only files are read, not empty folders and deletions.
@@ -163,7 +163,7 @@ class GroupReader:
         return [ReadingJob(group.group, group.states, completion) for group in groups]
 
     def rest(self) -> None:
-        """End the child processes that read small files, which start again when they are needed.
+        """End the child processes for small files; new ones start when needed.
 
         The caller makes sure that nothing is being read.
         """
@@ -247,7 +247,7 @@ class GroupReader:
         return outcomes
 
     def _publish(self, outcomes: _RoundOutcome, staged: Mapping[bytes, StagedCopy]) -> None:
-        """Publish the copies of all groups together; if that fails, publish them group by group.
+        """Publish the copies of all groups together or, after an error, group by group.
 
         The error of a group replaces its result in ``outcomes``.  ``staged`` are the copies of the whole round;
         copies that belong only to failed groups are discarded.
@@ -272,7 +272,7 @@ class GroupReader:
 
 
 class _FileToRead(NamedTuple):
-    """A file of a round, with the size that was observed last."""
+    """A file of a round, with the size observed last."""
 
     path: bytes
     size: int
@@ -280,7 +280,7 @@ class _FileToRead(NamedTuple):
 
 
 class _Reading(NamedTuple):
-    """A reading order, and its future result."""
+    """A reading order, and the future result."""
 
     order: ReadingOrder
     read: Future[StagingResult]
@@ -296,7 +296,7 @@ def _restricted_digests_by_place(places: Iterable[FilePlace]) -> dict[tuple[str,
 
 
 def _batches(files: Iterable[_FileToRead], bounds: _Bounds) -> Iterator[list[_FileToRead]]:
-    """Yield ``files`` in lists, each of which ends with the file that reaches one of ``bounds``."""
+    """Yield ``files`` in lists; each list ends with the file that reaches either limit of ``bounds``."""
     batch: list[_FileToRead] = []
     size = 0
     for file in files:

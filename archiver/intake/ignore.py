@@ -23,7 +23,7 @@ class IgnoreRules:
         }
 
     def matching_pattern(self, name: bytes) -> str | None:
-        """Return the first pattern that matches ``name``, as the setting has it; None if none matches."""
+        """Return the first pattern that matches ``name``, as written in the setting; None if nothing matches."""
         if self._any_expression.match(name) is None:
             return None
         for pattern, expression in self._expressions_by_pattern.items():

@@ -73,7 +73,7 @@ def reason_code(stored_reason: str) -> str:
 
 
 def reason_message(code: str, value: str) -> LazyMessage:
-    """Return the sentence for the reason ``code``; ``value`` replaces the field ``{value}``, if there is one.
+    """Return the sentence for the reason ``code``; ``value`` replaces the field ``{value}``, if present.
 
     For an unknown code, which a newer release has stored, the sentence is "CODE: VALUE".
     """

@@ -40,7 +40,7 @@ _HOPELESS_ATTEMPTS = 2
 
 @dataclass(frozen=True, slots=True)
 class Remainder:
-    """The paths that are still not archived when ``run --once`` ends."""
+    """The paths still not archived at the end of ``run --once``."""
 
     #: The pending paths with their reasons, and the time since which each is pending (RFC 3339).
     pending: list[tuple[SkippedPath, str]]
@@ -54,7 +54,7 @@ class Remainder:
 
 
 class Pipeline:
-    """Collects the differences between the watched folder and the archive, and captures them; for one thread."""
+    """Collects and captures the differences between the watched folder and the archive; for a single thread."""
 
     def __init__(
         self,
@@ -112,7 +112,7 @@ class Pipeline:
                 continue
 
     def _compare_path(self, path: bytes, now: float) -> None:
-        """Make a path pending if it differs from the snapshot, or drop it if it does not; raises OSError."""
+        """Make a path pending if different from the snapshot, or drop the path if equal; raises OSError."""
         state = self._scanner.read_state(path)
         if state == FOLDER and not self._scanner.is_empty_folder(path):
             return  # only an empty folder is archived itself
@@ -140,7 +140,7 @@ class Pipeline:
         return {path for _, path, _ in self._settler.pending_paths()}
 
     def missed(self, full_scan: ScanResult, pending_before: Container[bytes], delay_seconds: float) -> list[bytes]:
-        """Return the files that ``full_scan`` found changed, although no event about them was received.
+        """Return the files found changed by ``full_scan`` although no event was received.
 
         ``pending_before`` are the paths that were pending before the scan.  Left out are skipped paths, and
         changes within the last ``delay_seconds``, because their events may be on the way.
@@ -155,7 +155,7 @@ class Pipeline:
         ]
 
     def capture_due(self, wait_seconds: float, gather: bool = True) -> None:
-        """Capture every group that is due; while one round of groups is archived, the next ones are read.
+        """Capture every due group; while a round of groups is archived, the files of further rounds are read.
 
         With ``gather``, a group waits until its newest version is ``watch.min_version_interval_minutes`` old.  The
         longest wait for the archive's lock is ``wait_seconds``.  Failures are reported, and their paths stay
@@ -340,7 +340,7 @@ class Pipeline:
         return Remainder(self.pending(), list(filter(is_unreadable, self._snapshot.skipped())), self.refusal)
 
     def _explain_pending_path(self, group: Group, path: bytes, pending: PendingPath, now: float) -> SkippedPath:
-        """Return a pending path with the reason why it is not archived yet."""
+        """Return a pending path with the reason for the delay."""
         if self._settler.is_held_back(group, now):
             return SkippedPath(
                 path, GATHERING.code, f"{self._config.min_version_interval_seconds(group.filing_folder) / 60:g}"
@@ -353,7 +353,7 @@ class Pipeline:
 
 
 def _find_outermost_folders(folders: set[bytes]) -> list[bytes]:
-    """Return those of ``folders`` that are in no other of them, so that scanning these few covers all."""
+    """Return the outermost of ``folders``, because scanning a folder covers everything inside, too."""
     outermost_folders: list[bytes] = []
     # Without the slash at the end, ``a-b`` would come between ``a`` and ``a/b``.
     for folder in sorted(folders, key=lambda name: name + b"/"):

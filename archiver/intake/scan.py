@@ -236,7 +236,7 @@ def _is_at_or_below(path: bytes, folder: bytes) -> bool:
 
 
 def _find_exceeded_limit(folder: bytes) -> SkippedPath | None:
-    """Return ``folder`` with the reason if it is too deep, or its path too long, to archive anything inside.
+    """Return ``folder`` with the reason if the path is too deep or too long to archive anything inside.
 
     Returns None for a folder within the limits.
     """

@@ -35,7 +35,7 @@ class LastScan(NamedTuple):
 
 
 class ScanRecord:
-    """Records the times of the complete scans of one service, which ends it with :meth:`close`."""
+    """Records the times of a service's complete scans; the service calls :meth:`close` at the end."""
 
     def __init__(self, snapshot: Snapshot, archive_root: Path) -> None:
         """Write times to ``snapshot``, which the caller closes, and to the volatile folder of the archive.

@@ -61,9 +61,9 @@ def _archived_states(submission: Submission, index: Index) -> Iterator[tuple[byt
 
 
 def open_submissions(index: Index) -> list[Submission]:
-    """Return the submissions that still receive materials, one for each group.
+    """Return the open submissions, which still receive materials: a single submission for each group.
 
-    The numbered submissions of a filing share a folder, and only the one with the highest number is open.
+    The numbered submissions of a filing share a folder, and only the submission with the highest number is open.
     """
     open_by_group: dict[Group, Submission] = {}
     for submission in index.submissions():

@@ -1,4 +1,4 @@
-"""Decide when changed paths have settled, so that they can be captured. Pure: callers pass the time in.
+"""Decide when changed paths have settled and can be captured. Pure: callers pass the time in.
 
 Times are monotonic seconds.  A path is *quiet* once nothing has happened to it for the quiet period, and *overdue*
 once its oldest change is older than the maximum delay.  These rules decide when a group is *due* to be captured,
@@ -125,7 +125,7 @@ class Settler:
             del self._groups[group_key]
 
     def discard_everywhere(self, path: bytes) -> None:
-        """Drop a path that no longer differs from the archive, in each group in which it is pending."""
+        """Drop a path that no longer differs from the archive, from every group."""
         for group_key in [key for key, group in self._groups.items() if path in group.paths]:
             self.discard(group_key, [path])
 

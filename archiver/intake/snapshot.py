@@ -158,7 +158,7 @@ class Snapshot:
         return "" if tag_row is None else str(tag_row[0])
 
     def captured_tags(self) -> dict[bytes, str]:
-        """Return the :meth:`captured_tag` of each submission's folder that has one, by the folder's path."""
+        """Return every :meth:`captured_tag`, by the path of the submission's folder."""
         return dict(self._database.execute("select prefix, tag from captured"))
 
     def mark_contents_unknown(self, prefix: bytes) -> None:

@@ -11,7 +11,7 @@ from archiver.store.sqlite import IN_MEMORY
 
 
 def open_snapshot(archive: Archive, lock_timeout: float) -> Snapshot:
-    """Open the archive's ``state.db`` for writing; the caller closes it.
+    """Open the archive's ``state.db`` for writing; the caller closes the snapshot.
 
     If the archive was restored to another state, so that the entries belong to another history than the journal's,
     the database is moved to ``set-aside/``, and an empty one is created.  The next scan then reads the whole
@@ -36,7 +36,7 @@ def open_snapshot(archive: Archive, lock_timeout: float) -> Snapshot:
 
 
 def open_snapshot_read_only(archive: Archive) -> Snapshot:
-    """Open the archive's ``state.db`` for reading only; the caller closes it.
+    """Open the archive's ``state.db`` for reading only; the caller closes the snapshot.
 
     If the entries belong to another history than the journal's, an empty database in memory is opened instead.  If
     the journal is damaged, the entries are used nevertheless, because they cannot be checked.  Raises
@@ -50,7 +50,7 @@ def open_snapshot_read_only(archive: Archive) -> Snapshot:
 
 
 def is_from_other_history(archive: Archive, snapshot: Snapshot) -> bool:
-    """Return True if the journal lacks the event that was its newest when the entries were recorded.
+    """Return True if the journal lacks the event that was the newest when the entries were recorded.
 
     The entries then belong to another history, for example because the repository was restored from a backup.
 

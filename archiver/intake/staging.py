@@ -60,14 +60,14 @@ class StagingResult:
     unreadable: list[SkippedPath] = field(default_factory=list)
 
     def add(self, other: StagingResult) -> None:
-        """Add the result of another reading order to this one."""
+        """Add the result of another reading order to this result."""
         self.staged |= other.staged
         self.unstable += other.unstable
         self.held += other.held
         self.unreadable += other.unreadable
 
     def select(self, paths: Collection[bytes]) -> StagingResult:
-        """Return the part of this result that concerns the files ``paths``."""
+        """Return the outcomes for the files ``paths`` alone."""
         return StagingResult(
             {path: self.staged[path] for path in paths if path in self.staged},
             [path for path in self.unstable if path in paths],

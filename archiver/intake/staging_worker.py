@@ -28,7 +28,10 @@ _PATIENCE_SECONDS = 300.0
 
 
 class StagingProcesses:
-    """The child processes that read the watched folder for an archive; the owner ends them with :meth:`close`."""
+    """The child processes that read the watched folder for an archive.
+
+    The owner ends the processes with :meth:`close`.
+    """
 
     def __init__(self, root: bytes, content: ContentStore, archive: bytes = b"") -> None:
         """Read the watched folder ``root`` into the spool of ``content``; no process is started yet.
@@ -124,7 +127,7 @@ def _decode_outcome(answer: Any) -> StagingResult | StorageError:
 
 
 def _decode_staged(fields: Any) -> tuple[bytes, StagedCopy]:
-    """Return a file's path and copy, as :func:`_encode_result` encoded them.
+    """Return a file's path and copy from the form of :func:`_encode_result`.
 
     Raises ValueError or TypeError if ``fields`` is malformed.
     """
@@ -140,7 +143,7 @@ def _decode_staged(fields: Any) -> tuple[bytes, StagedCopy]:
 
 
 def _decode_skipped(fields: Any) -> SkippedPath:
-    """Return an unreadable path, as :func:`_encode_result` encoded it.
+    """Return an unreadable path from the form of :func:`_encode_result`.
 
     Raises ValueError or TypeError if ``fields`` is malformed.
     """

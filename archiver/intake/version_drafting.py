@@ -30,7 +30,8 @@ class VersionDrafter:
 
         ``settled_states`` maps each settled path, relative to the watched folder, to its state, and
         ``staged_copies`` maps each file among these paths to its copy.  The draft is None if nothing differs from
-        the newest version, and the tag is empty if there is no version yet.
+        the newest version, or if the first version would contain no file.  The tag is empty if there is no version
+        yet.
 
         Numbered submissions do not change any more after they were submitted to the regulator.  The draft then
         begins the submission with the next number, and has all materials of the group.

@@ -54,7 +54,7 @@ class ChildAccess:
     """
 
     def __init__(self, root: Path | bytes, patience_seconds: float, archive: Path | bytes | None = None) -> None:
-        """Give access to the folder ``root``; workers are started when they are needed.
+        """Give access to the folder ``root``; workers are started when needed.
 
         ``archive`` is the folder of the archive, whose files must not be archived; None if there is none to avoid.
         """
@@ -70,7 +70,7 @@ class ChildAccess:
         self._hanging_workers: dict[bytes, Worker] = {}
 
     def list_folder(self, path: bytes) -> Iterator[DirectoryEntry]:
-        """Yield the entries of a folder; those of the watched folder itself are looked up one by one."""
+        """Yield the entries of a folder; in the watched folder itself, each entry is looked up separately."""
         if path:
             yield from self._call_free_worker(decode_entries, "entries", path)
         else:
@@ -120,7 +120,7 @@ class ChildAccess:
         return nullcontext(self.open)
 
     def close(self) -> None:
-        """End the workers; a worker that hangs in the kernel ends as soon as the kernel lets it."""
+        """End the workers; a worker hanging in the kernel ends as soon as the system call returns."""
         with self._lock:
             for worker in (*self._idle_workers, *self._hanging_workers.values()):
                 worker.kill()
@@ -190,7 +190,7 @@ class ChildAccess:
             return self._idle_workers.pop() if self._idle_workers else Worker(self._program)
 
     def return_worker(self, worker: Worker) -> None:
-        """Let a worker serve other requests, unless it was killed because it hung or misbehaved."""
+        """Let a worker serve other requests, unless this process killed the worker for hanging or misbehaving."""
         with self._lock:
             if worker.is_ready:
                 self._idle_workers.append(worker)

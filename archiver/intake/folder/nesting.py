@@ -51,7 +51,7 @@ def check_folders_not_nested(archive: Path, watch: Path, *, is_archive_new: bool
 
 
 def _is_nested_by_inode(archive_path: bytes, watch_path: bytes, mount_table: list[Mount]) -> bool:
-    """Return True if device and inode show that the two folders are the same, or that one lies inside the other.
+    """Return True if the two folders are the same, or one is inside the other, by their devices and inodes.
 
     Both paths are absolute and free of links.
     """
@@ -114,7 +114,7 @@ def _parent_folders(path: bytes) -> list[bytes]:
 
 
 def _find_location(path: bytes, mount_table: list[Mount]) -> _Location | None:
-    """Return the location of ``path`` on its filesystem; None if the mount table does not identify it."""
+    """Return the location of ``path`` on its filesystem; None if the mount table does not show the location."""
     mount = mounts.find_mount(path, mount_table)
     if not mount.device or mount.is_remote:
         # Two exports of one NFS server have the same device number, and the root of each is "/".

@@ -49,7 +49,7 @@ class FolderPresence:
             return False
 
     def identity(self) -> str | None:
-        """Return MOUNT_POINT:INODE of the folder, which distinguishes it from another one at the same path.
+        """Return MOUNT_POINT:INODE of the folder, which another folder at the same path does not have.
 
         Returns None if there is no folder, or if the folder cannot be examined.
         """
@@ -61,7 +61,7 @@ class FolderPresence:
         return f"{self._mount_point()}:{root_entry.stat_data.inode}" if stat.S_ISDIR(root_entry.mode) else None
 
     def record_scanned_folder(self) -> None:
-        """Record that the folder has been scanned, which makes it the watched folder from now on.
+        """Record that this folder has been scanned, and so is the watched folder from now on.
 
         Raises sqlite3.Error if ``state.db`` cannot be written.
         """

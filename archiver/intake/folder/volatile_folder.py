@@ -1,4 +1,4 @@
-"""Keep a folder in memory for files that a service writes often and may lose, so that an idle disk can sleep.
+"""Keep files that a service writes often and may lose in a folder in memory, so that an idle disk can sleep.
 
 The name of this *volatile folder* is derived from the device and inode of the archive's folder, so that other
 processes on the machine find it.  Neither other containers nor the host see the volatile folder of a container.
@@ -19,19 +19,19 @@ _MODE = 0o750
 
 
 class VolatileFolder:
-    """The volatile folder of one running service, which removes it with :meth:`close`.
+    """The volatile folder of a running service; the service removes the folder with :meth:`close`.
 
     A service that is killed leaves the folder behind, and the next service uses it.
     """
 
     def __init__(self, archive_root: Path) -> None:
-        """Prepare the volatile folder of the archive at ``archive_root``; :meth:`ensure` creates it."""
+        """Prepare the volatile folder of the archive at ``archive_root``; :meth:`ensure` creates the folder."""
         self._archive_root = archive_root
         #: The path of the volatile folder; None before :meth:`ensure`, and if that returned None.
         self.path: Path | None = None
 
     def ensure(self) -> Path | None:
-        """Create the volatile folder if it is missing, and return its path.
+        """Create the volatile folder if necessary; return the path.
 
         Returns None if the folder cannot be created, or if another user has created it.
         """

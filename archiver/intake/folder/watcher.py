@@ -181,7 +181,7 @@ class Watcher(FileSystemEventHandler):
 
     @classmethod
     def find_unwatched(cls, folders: dict[int, bytes]) -> dict[int, bytes]:
-        """Return those of ``folders`` (inode -> path) that this process does not watch.
+        """Return the ``folders`` (inode -> path) that this process does not watch.
 
         Returns an empty dict if the kernel shows other inode numbers for the watches, because it is then unknown
         which folders are watched.
@@ -204,7 +204,7 @@ class _ProbeHandler(FileSystemEventHandler):
         self._probe_arrived = probe_arrived
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        """Signal the arrival; watchdog calls this on one of its threads."""
+        """Signal the arrival; watchdog calls this on a thread started by watchdog."""
         self._probe_arrived.set()
 
 
