@@ -1,4 +1,4 @@
-"""Reading the clocks of this machine, and advancing the compliance clock. No other module reads the time.
+"""Read the clocks of this machine, and advance the compliance clock. No other module reads the time.
 
 There are two times. *Wall time* is for people. The *compliance clock* counts retention. It gains only the time on
 which several clocks agree within one boot, so that nobody can make content disposable by setting a clock forward.
@@ -23,8 +23,8 @@ class ClockReading(NamedTuple):
     wall: datetime  # UTC
     boot_id: str  # the kernel's random number of this boot; empty if it cannot be read
     boottime_ns: int  # nanoseconds since that boot, suspended time included
-    uptime_ns: int  # this time from /proc/uptime, which a time namespace does not shift; 0 if it cannot be read
-    shifted: bool  # True inside a time namespace with offsets
+    uptime_ns: int  # the same from /proc/uptime, which a time namespace does not shift; 0 if it cannot be read
+    shifted: bool  # True inside a time namespace that shifts the clocks
 
 
 class ClockState(NamedTuple):
@@ -35,19 +35,19 @@ class ClockState(NamedTuple):
 
 
 class WallClockMark(NamedTuple):
-    """By how many whole seconds the wall clock was behind at an event: it was set back, or its battery was empty.
+    """The lag of the wall clock at an event: the clock had been set back, or its battery was empty.
 
-    Order comes from the journal and retention from the compliance clock, so neither depends on it. Less than a
-    second is not marked: NTP steps a clock by that much at any time, and after each such step, every event until
-    the next boot would have a mark.
+    The mark is only a hint for people: the order of events comes from the journal, and retention counts by the
+    compliance clock. A lag of less than a second is not marked. NTP steps a clock by that much at any time, and
+    after such a step, every event until the next boot would have a mark.
     """
 
-    behind_previous_event: int
-    behind_compliance_clock: int
+    behind_previous_event: int  # in whole seconds; 0 if the wall clock was not behind
+    behind_compliance_clock: int  # in whole seconds; 0 if the wall clock was not behind
 
     @property
     def seconds(self) -> int:
-        """The larger of both."""
+        """The larger of the two lags."""
         return max(self)
 
     def as_json(self) -> dict[str, int]:
@@ -75,7 +75,7 @@ def wall_time_ns() -> int:
 
 
 def monotonic_seconds() -> float:
-    """Return seconds since an arbitrary start, to measure periods. Setting the clock does not affect them."""
+    """Return seconds since an arbitrary start, to measure periods. Setting the wall clock does not change them."""
     return time.monotonic()
 
 
@@ -85,11 +85,12 @@ def today(zone: tzinfo) -> date:
 
 
 def advance_compliance_time(compliance_time: datetime, previous: ClockReading, now: ClockReading) -> datetime:
-    """Return the compliance clock at the reading ``now``, given ``compliance_time``, its value at ``previous``.
+    """Return the time of the compliance clock at the reading ``now``.
 
-    Within one boot the clock gains the least of the times that BOOTTIME, uptime and wall time gained, and never
-    goes back. Across boots, and inside a time namespace with offsets, it gains nothing: nobody can prove how much
-    time passed, and a slow clock only makes retention longer.
+    ``compliance_time`` is the time of the compliance clock at the reading ``previous``. Within one boot, the clock
+    gains the smallest of three gains, those of BOOTTIME, uptime and wall time, and never goes back. Across boots,
+    and inside a time namespace that shifts the clocks, the clock gains nothing: nobody can prove how much time
+    passed, and a slow clock only makes retention longer.
     """
     if not previous.boot_id or previous.boot_id != now.boot_id or previous.shifted or now.shifted:
         return compliance_time
@@ -102,10 +103,11 @@ def advance_compliance_time(compliance_time: datetime, previous: ClockReading, n
 
 
 def mark_wall_clock(at: str, previous_at: str | None, compliance_time: str) -> WallClockMark | None:
-    """Return by how much the wall clock was behind at an event; None if it was not.
+    """Return the mark for an event's wall clock; None if the wall clock was less than one second behind.
 
-    ``at`` is the wall time of the event, ``previous_at`` that of the event before (None for the first event), and
-    ``compliance_time`` the event's compliance clock, all as journalled. Raises ValueError if one is no time.
+    ``at`` is the wall time of the event, ``previous_at`` the wall time of the previous event (None for the first
+    event), and ``compliance_time`` the event's time by the compliance clock, all as in the journal. Raises
+    ValueError if one of the texts is not a time with a zone.
     """
     wall_time = parse_time(at)
     behind_previous = timedelta(0) if previous_at is None else parse_time(previous_at) - wall_time
@@ -117,19 +119,19 @@ def mark_wall_clock(at: str, previous_at: str | None, compliance_time: str) -> W
 
 
 def measure_waiting(previous: ClockReading, now: ClockReading, credit_per_boot: timedelta) -> timedelta:
-    """Return how long something waited between two readings; for periods that prove nothing.
+    """Return how much waiting time passed between two readings; never negative, and not proof of anything.
 
-    Within one boot this is the least of the times that BOOTTIME, uptime and wall time gained, so setting the wall
-    clock forward ends no period. Across boots it is the gain of wall time, but at most the uptime of the present
-    boot and ``credit_per_boot``. So a machine that starts often makes progress, and a wrong clock at a start ends
-    no period either. Unlike :func:`advance_compliance_time`, this also counts inside a time namespace. Never
-    negative.
+    Within one boot, the result is the smallest of three gains, those of BOOTTIME, uptime and wall time, so setting
+    the wall clock forward ends no waiting. Across boots, the result is the gain of wall time, but at most the
+    uptime of the present boot plus ``credit_per_boot``. So a machine that starts often makes progress, and a wrong
+    clock at a start ends no waiting either. Unlike :func:`advance_compliance_time`, this function also counts time
+    inside a time namespace.
     """
     wall_gain = now.wall - previous.wall
     boottime_gain = timedelta(microseconds=(now.boottime_ns - previous.boottime_ns) // 1000)
     uptime_gain = timedelta(microseconds=(now.uptime_ns - previous.uptime_ns) // 1000)
     if previous.boot_id == now.boot_id and boottime_gain >= timedelta(0):
-        # A container may count its own uptime, which begins again with the container.
+        # A container may count its own uptime, which begins again with the container: leave out a negative gain.
         gains = [wall_gain, boottime_gain, *([uptime_gain] if uptime_gain >= timedelta(0) else [])]
         return max(min(gains), timedelta(0))
     present_boot = timedelta(microseconds=(now.uptime_ns or now.boottime_ns) // 1000)
@@ -142,7 +144,7 @@ def format_time(time_to_format: datetime) -> str:
 
 
 def parse_time(time_text: str) -> datetime:
-    """Return the time in ``time_text`` (RFC 3339). Raises ValueError if it is not a time or has no zone."""
+    """Return the time in ``time_text`` (RFC 3339). Raises ValueError if the text is not a time with a zone."""
     parsed_time = datetime.fromisoformat(time_text)
     if parsed_time.tzinfo is None:
         raise ValueError(f"time without a zone: {time_text}")
@@ -150,7 +152,7 @@ def parse_time(time_text: str) -> datetime:
 
 
 def make_evidence(compliance_time: datetime, reading: ClockReading) -> dict[str, Any]:
-    """Return the ``clock`` member of an event: the compliance clock, and the underlying reading."""
+    """Return the member ``clock`` of a journal event: the compliance clock, and the underlying reading."""
     return {
         "time": format_time(compliance_time),
         "wall": format_time(reading.wall),
@@ -162,12 +164,13 @@ def make_evidence(compliance_time: datetime, reading: ClockReading) -> dict[str,
 
 
 def parse_evidence(clock_member: dict[str, Any]) -> ClockState:
-    """Return the compliance clock and the clock reading in the ``clock`` member of an event.
+    """Return the compliance clock and the clock reading in ``clock_member``, the member ``clock`` of an event.
 
-    Undoes :func:`make_evidence`. Checks the times, and that no key is missing, but not the types of other values.
+    This is the reverse of :func:`make_evidence`. The times are checked, and so is the presence of each key. The
+    types of the other values are not checked.
 
-    Raises ValueError for a time of another form, KeyError for a missing key, and TypeError for a time that is not
-    a text or a member that is not an object.
+    Raises ValueError if a text is not a time with a zone, KeyError if a key is missing, and TypeError if a time is
+    not a text or ``clock_member`` is not a JSON object.
     """
     clock_reading = ClockReading(
         wall=parse_time(clock_member["wall"]),

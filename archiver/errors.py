@@ -86,10 +86,10 @@ def fill_template(
     return template.format(**{field_name: to_display(field_value) for field_name, field_value in fields.items()})
 
 
-#: The attributes of a message besides template and fields, as they are sent over the socket and stored in
+#: The attributes of a message besides the template and the fields, as they are sent over the socket and stored in
 #: ``state.db``.
 _ATTRIBUTES = ("code", "context", "singular", "count_field")
-#: Stands for the count of a message without a count: any number but 1 selects the plural.
+#: The count of a message that has no count. Every number except 1 selects the plural.
 _ANY_PLURAL = 2
 
 
@@ -103,7 +103,7 @@ class LazyMessage:
     __slots__ = ("code", "context", "count_field", "fields", "singular", "template")
 
     def __init__(self, template: str, /, **fields: object) -> None:
-        """Make a message without a code. :meth:`define` makes one with a code or a singular."""
+        """Create a message without a code. :meth:`define` creates a message with a code or a singular."""
         self.template = template
         self.fields = fields
         self.code = self.context = self.singular = self.count_field = ""
@@ -112,7 +112,7 @@ class LazyMessage:
     def define(
         cls, template: str, /, *, code: str = "", context: str = "", singular: str = "", count_field: str = "count"
     ) -> LazyMessage:
-        """Make a message whose fields are added later, with :meth:`with_fields`.
+        """Create a message whose fields are added later, with :meth:`with_fields`.
 
         ``code`` identifies the message to programs, and stays when the sentence is reworded. ``context``
         distinguishes two meanings of an English text for which Chinese has different words. ``singular`` is used
@@ -128,9 +128,9 @@ class LazyMessage:
     def from_parts(
         cls, template: str, fields: Mapping[str, object], attributes: Mapping[str, str] | None = None
     ) -> LazyMessage:
-        """Make a message from the parts that another process sent or an earlier run stored.
+        """Create a message from the parts that another process sent or an earlier run stored.
 
-        ``attributes`` are those of :attr:`attributes`. Attributes that only another release knows are ignored.
+        ``attributes`` has the form of :attr:`attributes`. Attributes unknown to this release are ignored.
         """
         known_attributes = {name: str(value) for name, value in (attributes or {}).items() if name in _ATTRIBUTES}
         return cls.define(template, **known_attributes).with_fields(**fields)
@@ -144,12 +144,12 @@ class LazyMessage:
 
     @property
     def attributes(self) -> dict[str, str]:
-        """The keyword arguments with which :meth:`define` makes this message, without its fields."""
+        """The keyword arguments with which :meth:`define` creates this message, without its fields."""
         return {name: value for name in _ATTRIBUTES if (value := getattr(self, name))}
 
     @property
     def count(self) -> int:
-        """The number that selects the singular or the plural; ``_ANY_PLURAL`` for a message without a count."""
+        """The number that selects the singular or the plural; a plural number if the message has no count."""
         count = self.fields.get(self.count_field)
         return count if isinstance(count, int) else _ANY_PLURAL
 
@@ -163,18 +163,20 @@ class LazyMessage:
         return isinstance(other, LazyMessage) and (self.template, self.fields) == (other.template, other.fields)
 
     def __hash__(self) -> int:
+        # The values of the fields may not be hashable.
         return hash(self.template)
 
 
 def message_from(template: str | LazyMessage, fields: Mapping[str, object]) -> LazyMessage:
-    """Return a message with ``fields``, made from a template or from a message that may lack fields."""
+    """Return a message with ``fields`` added. ``template`` is a template, or a message that may lack fields."""
     return template.with_fields(**fields) if isinstance(template, LazyMessage) else LazyMessage(template, **fields)
 
 
 class Reporter(Protocol):
     """A function that reports messages to people, in the daemon's log or on the screen.
 
-    ``problem`` is the code of a kind of problem, which the metrics count. It is empty if there is no problem.
+    ``problem`` is the code of a kind of problem, which the metrics count. The code is empty if the message reports
+    no problem.
     """
 
     def __call__(self, template: str | LazyMessage, /, *, problem: str = "", **fields: object) -> None:
@@ -185,7 +187,7 @@ class ArchiverError(Exception):
     """An expected failure, which is never shown with a traceback.
 
     Every class has its own ``code``, for logs and metrics. ``wire_name`` is the name of the class on the socket.
-    An error of a class without its own ``wire_name`` arrives as the nearest base class that has one.
+    If a class does not define a ``wire_name``, its errors arrive as errors of the nearest base class that does.
     """
 
     exit_code: ClassVar[int] = 1
@@ -246,7 +248,7 @@ class FileRestrictedError(RetentionRefused):
 
 
 class FindingsPresent(ArchiverError):
-    """``verify`` has findings."""
+    """``verify`` found faults in the archive."""
 
     exit_code = 5
     code = "findingspresent"
@@ -254,7 +256,7 @@ class FindingsPresent(ArchiverError):
 
 
 class Busy(ArchiverError):
-    """Another process is writing."""
+    """Another process holds a lock that the action needs."""
 
     exit_code = 6
     code = "busy"
@@ -262,7 +264,7 @@ class Busy(ArchiverError):
 
 
 class NotFoundError(ArchiverError):
-    """No such filing, submission, version, tag or plan."""
+    """The filing, submission, version, tag or plan that the user named does not exist."""
 
     exit_code = 7
     code = "notfound"
@@ -300,12 +302,12 @@ class NotArchived(Unhealthy):
 
 
 def _walk_subclasses(base_class: type[ArchiverError]) -> Iterator[type[ArchiverError]]:
-    """Yield a class and all subclasses defined by now, base classes before derived classes."""
+    """Yield a class and all of its subclasses that are defined so far, base classes before derived classes."""
     yield base_class
     for subclass in base_class.__subclasses__():
         yield from _walk_subclasses(subclass)
 
 
-#: Name on the socket -> class. A class that is renamed keeps its name there, as the other side may be another
-#: release.
+#: Name on the socket -> class. A renamed class keeps its name on the socket, because the other side may run
+#: another release.
 ERROR_CLASS_BY_WIRE_NAME = {error_class.wire_name: error_class for error_class in _walk_subclasses(ArchiverError)}

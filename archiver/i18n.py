@@ -1,4 +1,4 @@
-"""The two languages of messages, through gettext catalogues."""
+"""Translate messages into Chinese or English with the catalogues of gettext."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def language_from_environment(environment: Mapping[str, str]) -> str:
 
 
 def translator(lang: str) -> Callable[[LazyMessage], str]:
-    """Return a function to translate a message, and the messages in the fields, into text safe to display.
+    """Return a function that translates a message, and the messages in its fields, into text safe to display.
 
     ``lang`` is ``zh`` or ``en``. In a language without a catalogue, messages stay in English.
 
-    Texts in fields are tags, or paths from :func:`archiver.store.names.name_as_text`, or were typed by a person.
-    So their ``%`` is not escaped here: if that were done twice, the ``%20`` of a tag would become ``%2520``.
+    A text in a field is a tag, a path from :func:`archiver.store.names.name_as_text`, or was typed by a person. A
+    ``%`` in the text is not escaped here: a second escape would turn the ``%20`` of a tag into ``%2520``.
     """
     catalogue = gettext.translation("archiver", CATALOGUE_FOLDER, languages=[lang], fallback=True)
 
@@ -50,7 +50,7 @@ def translator(lang: str) -> Callable[[LazyMessage], str]:
         if isinstance(value, os.PathLike):
             return names.make_displayable(names.name_as_text(os.fsencode(value)))
         if isinstance(value, str):
-            # In the C locale, each byte of a typed character is a surrogate: put the character together again.
+            # In the C locale, each byte of a typed character is a surrogate. Combine the bytes into the character.
             return names.make_displayable(
                 value.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
             )

@@ -1,7 +1,8 @@
-"""Ctrl-C before and after the work of a command, when there is nothing to undo or to finish.
+"""End the process cleanly on Ctrl-C before and after the work of a command, with nothing to undo or to finish.
 
-Python raises KeyboardInterrupt wherever it happens to be. In the middle of an import, that shows a traceback to a
-person who only changed their mind. In a callback of the import system, Python prints the exception and goes on.
+Python raises KeyboardInterrupt at any point of the program. In the middle of an import, the exception shows a
+traceback to a person who only changed their mind. In a callback of the import system, Python prints the exception
+and continues.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 import signal
 from types import FrameType
 
-#: The exit code after Ctrl-C, listed in docs/commands.md. A shell shows the same for a process that the signal
+#: The exit code after Ctrl-C, listed in docs/commands.md. A shell reports the same code for a process that SIGINT
 #: ended.
 EXIT_CODE = 130
 
@@ -29,9 +30,9 @@ class _ExitHandler:
 def exit_on_ctrl_c(exit_code: int) -> None:
     """Make Ctrl-C end the process with ``exit_code`` and without a traceback.
 
-    This lasts until :func:`restore_keyboard_interrupt`. For the main thread only.
+    The effect lasts until :func:`restore_keyboard_interrupt`. Call both in the main thread only.
     """
-    # A shell makes the background processes of a script ignore the signal, and they keep ignoring it.
+    # A shell makes the background processes of a script ignore the signal. They must continue to ignore it.
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, _ExitHandler(exit_code))
 
@@ -39,7 +40,7 @@ def exit_on_ctrl_c(exit_code: int) -> None:
 def restore_keyboard_interrupt() -> None:
     """Make Ctrl-C raise KeyboardInterrupt again. Call this before work that has to be undone or finished.
 
-    A handler that :func:`exit_on_ctrl_c` did not install stays in force. For the main thread only.
+    Does nothing if the present handler is not the one of :func:`exit_on_ctrl_c`.
     """
     if isinstance(signal.getsignal(signal.SIGINT), _ExitHandler):
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,10 +1,11 @@
-"""The terms of the program as frozen values.
+"""Define the terms of the program, such as submission, version and event, as classes of frozen values.
 
-Most of them are named tuples: a dataclass takes nine times as long to define, which every command would wait for.
+Most of the classes are named tuples: every command would have to wait for the definition of dataclasses, which
+takes nine times as long.
 
-Paths of materials are ``bytes``: a file server may have names in any encoding, and a restore must bring them back
-byte for byte. :mod:`archiver.store.names` converts them to text for people and for JSON. Times are texts in RFC
-3339 and UTC.
+Paths of materials are ``bytes``: a file server may have names in any encoding, and a restore must return the names
+byte for byte. :mod:`archiver.store.names` converts the paths to text for people and for JSON. Times are texts in
+the form of RFC 3339, in UTC.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ KINDS = ("subject", "first", "correction", "change", "deregistration", "inspecti
 COMMON = "_common"
 #: The name of the filing that holds the materials directly in the watched folder.
 UNFILED = "_unfiled"
-#: Stands in place of a filing in the names of the signed tags of checkpoints.
+#: Takes the place of the filing in the names of the signed tags of checkpoints.
 CHECKPOINTS = "_checkpoints"
 
 
@@ -31,7 +32,7 @@ class Submission:
     #: Components of the names of refs. Together they identify the submission.
     filing: str
     name: str
-    #: The raw names of the folders in the watched folder. Empty if the materials lie directly in the folder above.
+    #: The raw names of the folders in the watched folder. Empty if the materials are directly in the folder above.
     filing_folder: bytes = field(compare=False, default=b"")
     folder: bytes = field(compare=False, default=b"")
 
@@ -47,15 +48,15 @@ class Submission:
     def number(self) -> int | None:
         """The position among the numbered submissions of a filing, or None for a submission with a name.
 
-        All numbered submissions share the filing's folder. After one was submitted to the regulator, the next
-        change begins the next one.
+        All numbered submissions share the filing's folder. After the newest of them was submitted to the
+        regulator, the next change in the folder begins another numbered submission.
         """
         is_numbered = self.name.isdigit() and not self.folder and self.filing_folder
         return int(self.name) if is_numbered else None
 
     @property
     def prefix(self) -> bytes:
-        """The folder of the materials, relative to the watched folder. Empty for the watched folder itself."""
+        """The folder of the materials, relative to the watched folder. Empty if both are the same folder."""
         return b"/".join(part for part in (self.filing_folder, self.folder) if part)
 
     def tag(self, version: int) -> str:
@@ -75,7 +76,7 @@ class Material:
     size: int
     #: Modification time in nanoseconds since 1970.
     mtime_ns: int
-    #: Damage that the capture noticed, a key of :data:`archiver.documents.integrity.DEFECTS`. Empty: none.
+    #: Damage that the capture noticed: a key of :data:`archiver.documents.integrity.DEFECTS`. Empty if none.
     health: str = field(compare=False, default="")
 
 
@@ -93,8 +94,9 @@ class Op(StrEnum):
 class Change(NamedTuple):
     """A line of ``changes.jsonl``: how a version differs from the previous version at a path.
 
-    Digest, size and times are those of the new state, but for a deletion digest and size are those of the deleted
-    file. A time that is not recorded, and digest and size of a folder, have their defaults.
+    Digest, size and time describe the new state of the path, except that a deletion has the digest and the size of
+    the deleted file. Fields without a recorded value, such as the digest and the size of a folder, have their
+    defaults.
     """
 
     op: Op
@@ -104,7 +106,7 @@ class Change(NamedTuple):
     mtime_ns: int = 0
     #: The old path of a rename. None for any other change.
     source: bytes | None = None
-    #: As :attr:`Material.health`.
+    #: Damage that the capture noticed, as in :attr:`Material.health`.
     health: str = ""
 
 
@@ -128,13 +130,13 @@ class Actor(NamedTuple):
 
 
 class Event(NamedTuple):
-    """An entry as read from the journal. docs/journal.md describes the members of the JSON."""
+    """An event as read from the journal. docs/journal.md describes the members of its JSON."""
 
     #: The number of the event. The first event has the number 1.
     seq: int
     #: The time by the wall clock.
     at: str
-    #: The compliance clock and the readings that it was derived from, in the form of
+    #: The compliance clock and the reading from which it was computed, in the form of
     #: :func:`archiver.clock.make_evidence`.
     clock: dict[str, Any]
     actor: dict[str, Any]
@@ -146,40 +148,41 @@ class Event(NamedTuple):
     #: Full name of a ref -> the object id that the event moved the ref to.
     refs: dict[str, str]
     attachments: tuple[Attachment, ...]
-    #: Hex digest of the previous event's bytes.
+    #: SHA-256 of the previous event's bytes, in hexadecimal.
     prev: str
-    #: Hex digest of this event's bytes.
+    #: SHA-256 of this event's bytes, in hexadecimal.
     sha256: str
     #: The journal commit of the event.
     commit: str
-    #: The chain that the event belongs to (docs/format.md), its number in there, and the digest of the chain's
-    #: event before, as ``sha256:<hex>``. Events of format 1 belong to no chain: empty, 0 and empty.
+    #: The chain of events to which the event belongs (docs/format.md), its number in the chain, and the digest of
+    #: the previous event in the chain, as ``sha256:<hex>``. An event of the old journal format 1 belongs to no
+    #: chain, so the values are empty, 0 and empty.
     chain: str = ""
     chain_number: int = 0
     chain_prev: str = ""
-    #: ``act`` or ``note``. Empty in format 1.
+    #: ``act`` or ``note``. Empty for an event of the old journal format 1.
     event_class: str = ""
 
 
 class JournalPoint(NamedTuple):
-    """The last event that went into derived data.
+    """The last journal event whose data is in a database derived from the journal.
 
-    A database with an event that the journal lacks must not be used: it belongs to another archive, or to a later
-    state of this one.
+    If the journal lacks this event, the database must not be used: it belongs to another archive, or to a later
+    state of the same archive.
     """
 
-    #: As :attr:`archiver.store.index.queries.Index.archive_id`.
+    #: The id of the archive, as in :attr:`archiver.store.index.queries.Index.archive_id`.
     archive_id: str
     seq: int
-    #: Hex digest of the event's bytes.
+    #: SHA-256 of the event's bytes, in hexadecimal.
     sha256: str
     commit: str
 
 
 class UnreadEvent(NamedTuple):
-    """An event that is damaged or unknown to this release.
+    """An event of the journal that is damaged, or of a kind unknown to this release.
 
-    It may be a hold, so nothing is disposed of while there is one.
+    The event may be a hold, so nothing is disposed of while the journal contains such an event.
     """
 
     seq: int
@@ -191,20 +194,20 @@ class UnreadEvent(NamedTuple):
 class FieldChange(NamedTuple):
     """A field of a record that a correction replaced."""
 
-    #: As in the journal; ``fields.`` and a name for a field of the sheet.
+    #: The name as in the journal. For a field of the filing's sheet, ``fields.`` and the name of the field.
     name: str
     old: Any
     new: Any
 
 
 class Correction(NamedTuple):
-    """A correction of a record (更正), or its voiding (作废)."""
+    """A correction (更正) or the voiding (作废) of a record."""
 
     seq: int
     at: str
-    #: The user who recorded it.
+    #: The user who recorded the correction.
     user: str
-    #: The person who did it or for whom it was done. None: the user who recorded it.
+    #: The person who made the correction or for whom it was made. None: the user who recorded it.
     by: str | None
     reason: str
     is_void: bool
@@ -220,7 +223,7 @@ class LifeEvent(NamedTuple):
     user: str
     action: str
     filing: str
-    #: As the newest corrections say.
+    #: The details of the record, with the corrected values.
     details: dict[str, Any]
     #: Oldest first.
     corrections: tuple[Correction, ...] = ()
@@ -254,7 +257,7 @@ class SubmissionRecord(NamedTuple):
     reason: str | None = None
     #: The number of the event.
     seq: int = 0
-    #: Oldest first. The other fields are as the newest ones say; periods count from the record all the same.
+    #: Oldest first. The other fields have the corrected values. Retention still counts from the record's own time.
     corrections: tuple[Correction, ...] = ()
 
     @property
@@ -340,5 +343,5 @@ class Version(NamedTuple):
 
     @property
     def valid_submissions(self) -> tuple[SubmissionRecord, ...]:
-        """The records of ``submitted`` that are not void; retention counts from the others, too."""
+        """The records in ``submitted`` that are not void. Retention counts from the void records, too."""
         return tuple(record for record in self.submitted if not record.is_void)

@@ -1,8 +1,8 @@
-"""Tests of whether something exists at a path. They raise an error if the answer cannot be known.
+"""Test what exists at a path, and raise an error if the answer cannot be known.
 
-``os.path`` returns False both if nothing exists and if the caller has no permission to look, and so do
-``Path.exists``, ``is_dir`` and ``is_file`` from Python 3.14 on. With these, the program would mistake a folder
-that the caller may not enter for one without an archive, and advise the caller to create an archive.
+``os.path`` returns False both if nothing exists and if the caller has no permission to look. From Python 3.14 on,
+``Path.exists``, ``is_dir`` and ``is_file`` do the same. With these functions, the program would take a folder that
+the caller may not enter for a folder without an archive, and advise the caller to create an archive.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The retention profiles: named retention periods, each with the law or decision behind it."""
+"""Define the retention profiles: named retention periods, each with the law or decision behind it."""
 
 from __future__ import annotations
 

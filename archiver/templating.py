@@ -1,4 +1,4 @@
-"""HTML pages from the templates of a package."""
+"""Load the templates of HTML pages from a package."""
 
 from __future__ import annotations
 

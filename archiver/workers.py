@@ -3,10 +3,11 @@
 Children access filesystems that may hang, open documents that may be malicious, and hash without holding the lock
 of this interpreter.
 
-The standard input of a child is a socket. A request or an answer is a frame on it: two lengths of four bytes each
-(little-endian), JSON as long as the first, and content as long as the second. With ``pickle``, a child that a
-malicious document took over could run code in this process. The JSON is UTF-8 with lone surrogates passed through,
-so that file names stay readable. The bytes of files travel as content: base64 takes ten times as much processor.
+The standard input of a child is a socket. Each request and each answer on it is a *frame*: the lengths of the JSON
+and of the content (four bytes each, little-endian), then the JSON, then the content. The frames do not use
+``pickle``: a child that a malicious document took over could run code in this process. The JSON is UTF-8 with lone
+surrogates passed through, so that file names stay readable. The bytes of files travel as content, because base64
+takes ten times as much processor time.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _Answer = TypeVar("_Answer")
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 #: The lengths of the JSON and of the content, at the beginning of a frame.
 _LENGTHS = struct.Struct("<II")
-#: Bytes to receive at once: memory is allocated as they arrive, not for the length that a child announces.
+#: Bytes to receive at a time: memory is allocated as they arrive, not for the length that a child announces.
 _CHUNK_BYTES = 1 << 20
 #: Far more than an answer about 128 files with paths of 4,096 bytes, and far less than the memory of the server.
 _DEFAULT_ANSWER_BYTES = 64 << 20
@@ -50,7 +51,7 @@ class WorkerProblem(OSError):
     _errno = errno.EIO
 
     def __init__(self, explanation: str) -> None:
-        # Like an error of the system, because people see it as the reason why a file could not be read.
+        # The text is that of a system error, because people see it as the reason why a file could not be read.
         super().__init__(self._errno, os.strerror(self._errno))
         self.explanation = explanation
 
@@ -124,7 +125,7 @@ class Worker:
 
     @property
     def is_ready(self) -> bool:
-        """True if a child was started and not yet ended by this process. It may still have died by itself."""
+        """True if this process has started a child and not ended it. The child may have died by itself."""
         return self._socket is not None
 
     @property
@@ -157,7 +158,7 @@ class Worker:
         AttributeError. ``timeout_seconds`` is the time for the whole exchange, until the last byte has arrived.
 
         Raises WorkerHung, WorkerDied, or WorkerFailed if the answer is rejected or the child reports an exception.
-        Unless it reported the failure, the child is killed: a late answer would pass for that to the next request.
+        Unless it sent such a report, the child is killed: the next call would take a late answer for its own.
         """
         return self.call_for_content(request, decode, memoryview(b""), timeout_seconds)[0]
 
@@ -221,7 +222,7 @@ class Worker:
             buffer = buffer[received_count:]
 
     def _timed_socket(self, deadline: float) -> socket.socket:
-        """Return the socket with a timeout at ``deadline``. Raises TimeoutError if that has passed already."""
+        """Return the socket with a timeout at ``deadline``. Raises TimeoutError if the deadline has passed."""
         remaining_seconds = deadline - monotonic()
         if remaining_seconds <= 0:
             raise TimeoutError
@@ -236,7 +237,7 @@ class Worker:
             self._socket = None
 
     def kill(self) -> None:
-        """Kill the child. If the kernel does not end it within a moment, it is left behind."""
+        """Kill the child. A child that hangs in the kernel and does not end within a moment is left behind."""
         self.release()
         if self._process is not None:
             self._process.kill()
@@ -276,8 +277,8 @@ def _start_process(program: WorkerProgram, child_end: socket.socket) -> subproce
 class WorkerPool:
     """Owns a child process for each calling thread.
 
-    Threads of one interpreter that hash and copy many files would spend their time waiting for its lock. The owner
-    ends all children with :meth:`close`.
+    Without children, threads that hash and copy many files would spend their time waiting for the interpreter's
+    lock. The owner ends all children with :meth:`close`.
     """
 
     def __init__(self, program: WorkerProgram) -> None:
@@ -303,7 +304,7 @@ class WorkerPool:
         return worker
 
     def release(self) -> None:
-        """Let the children end, and do not wait for that. No thread may call at the same time."""
+        """Close the sockets to let the children end, without waiting. No thread may call at the same time."""
         for worker in self._workers:
             worker.release()
 
