@@ -1,4 +1,4 @@
-"""The loop of the daemon, and of ``run --once``: keep an archive complete with a watched folder."""
+"""Run the loop that captures the changes of a watched folder, in the daemon and for ``run --once``."""
 
 from __future__ import annotations
 
@@ -114,12 +114,12 @@ class Daemon:
         self._is_folder_accepted = False
 
     def stop(self) -> None:
-        """Ask the daemon to end soon, even in the middle of a large file; not in a signal handler."""
+        """Ask the daemon to end soon, even in the middle of a large file.  Never call this in a signal handler."""
         self._stopping.set()
         self._watched_folder.wake()
 
     def interrupt(self) -> None:
-        """Ask the daemon to end after the current turn; return at once; not in a signal handler."""
+        """Ask the daemon to end after the current turn, and return.  Never call this in a signal handler."""
         self._is_interrupted = True
         self._watched_folder.wake()
 
@@ -135,11 +135,11 @@ class Daemon:
         return measure_gauges(self._archive, self._config, self._snapshot, self.pipeline, watch_state)
 
     def remember_problem(self, code: str, message: LazyMessage) -> None:
-        """Keep a problem, with its code, for ``archiver status``; safe on every thread."""
+        """Store a problem and its code for ``archiver status``.  Any thread may call this method."""
         self._failures.remember_problem(code, message)
 
     def run(self, ready: Callable[[], None] = lambda: None) -> None:
-        """Work until :meth:`stop` or :meth:`interrupt`; ``ready`` is called once everything is open.
+        """Work until :meth:`stop` or :meth:`interrupt`; ``ready`` is called when the start has succeeded.
 
         Raises Busy if another daemon runs, and ArchiveGone, FolderRemounted or HistoryReplaced if everything has
         to be opened again.  Raises ArchiverError, OSError or sqlite3.Error if the start fails; later failures are
@@ -159,9 +159,9 @@ class Daemon:
                 self._finish_run()
 
     def run_once(self) -> Remainder:
-        """Capture all changes once settled; return the paths still not archived.
+        """Capture each change as soon as it has settled; return the paths that are not archived at the end.
 
-        Ends early if the archive refuses every change, after the maximum delay, and after :meth:`stop`.
+        Returns early if the archive refuses every change, after the maximum delay, and after :meth:`stop`.
 
         Raises Busy if a daemon runs, StorageError if the watched folder is missing or the repository was restored
         to another state in the meantime, and ArchiverError, OSError or sqlite3.Error for other failures.
@@ -199,10 +199,10 @@ class Daemon:
     # --- start and end
 
     def _prepare_run(self) -> None:
-        """Check the archive and the folder before a run, warn of what needs a person, and journal the clock.
+        """Check the archive and the folder before a run, report what a person has to do, and journal the clock.
 
-        Raises ConfigError for a layout or a folder of another archive, and ArchiverError, OSError or sqlite3.Error
-        if the archive cannot be used.
+        Raises ConfigError if the layout or the folder belongs to another archive, and ArchiverError, OSError or
+        sqlite3.Error if the archive cannot be used.
         """
         self._archive.check_writable()
         check_layout(self._config, self._archive.index.layout)
@@ -218,9 +218,9 @@ class Daemon:
         journal_clock_daily(self._archive, self._journal_event)
 
     def _accept_folder(self) -> None:
-        """Check that the folder, once present, may be watched for this archive; journal a new path.
+        """Check that the folder may be watched for this archive, and journal its path if the path has changed.
 
-        Does nothing after the first success.  Raises ConfigError for the folder of another archive.
+        Does nothing after a success with a present folder.  Raises ConfigError for another archive's folder.
         """
         if self._is_folder_accepted:
             return
@@ -230,10 +230,10 @@ class Daemon:
         self._is_folder_accepted = self._watched_folder.is_present()
 
     def _finish_run(self) -> None:
-        """Record the pending paths and the end of watching for ``status``, and :meth:`close`."""
+        """Stop the work, record for ``status`` what is pending and that nothing is watched, and :meth:`close`."""
         self._side_work.stop()
         self._capturer.close()
-        # Fails if the archive's disk is full, read-only or gone.  The next start makes a new list.
+        # Fails if the archive's disk is full, read-only or missing.  The next start writes a new list.
         with contextlib.suppress(sqlite3.Error, OSError):
             self._pending_list.update()
             self._scan_record.close()
@@ -248,7 +248,7 @@ class Daemon:
     # --- one turn
 
     def _run_turn(self) -> None:
-        """Work one turn; report a failure, then pause, because most failures need a person to fix them.
+        """Run one turn; after a failure, report it and pause, because a person has to fix most failures.
 
         Raises ArchiveGone, FolderRemounted, HistoryReplaced or ReadingStopped, which end the run.
         """
@@ -269,7 +269,7 @@ class Daemon:
                 self._pause_after_failure(error)
 
     def _capture_changes(self) -> None:
-        """Find changes, start side jobs, capture the changes that have settled, and wait for more.
+        """Find changes, start side jobs, capture the changes that have settled, and wait for further changes.
 
         Raises FolderRemounted, HistoryReplaced, ReadingStopped, ArchiverError, OSError or sqlite3.Error.
         """
@@ -310,7 +310,7 @@ class Daemon:
             )
 
     def _scan_folder(self) -> None:
-        """Compare the whole folder with the archive, and start a new watch if a change raised no event.
+        """Compare the whole folder with the archive, and replace the watch if a change raised no event.
 
         Raises HistoryReplaced if ``state.db`` belongs to another state of the repository.
         """
@@ -344,7 +344,7 @@ class Daemon:
         self._failures.wait_before_retry()
 
     def _recover_from_database_error(self, error: sqlite3.DatabaseError) -> None:
-        """Rebuild a damaged index from the journal; treat any other error of SQLite as an error of the disk.
+        """Rebuild a damaged index from the journal; report any other error of SQLite as an error of the disk.
 
         Raises ArchiverError, OSError or sqlite3.Error if the index cannot be rebuilt.
         """

@@ -1,4 +1,7 @@
-"""The log of an unexpected error, which is a fault of the program: a file that a user can send with a report."""
+"""Write a crash log: a file about an unexpected error, which a user can send with a report.
+
+An *unexpected error* is a fault of the program, not of its environment.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from collections.abc import Sequence
 from archiver import __version__
 from archiver.errors import LazyMessage
 
-#: What a user reads of an unexpected error; ``path`` is that of its crash log.
+#: The message that a user sees after an unexpected error; ``path`` is the path of the crash log.
 UNEXPECTED_ERROR = LazyMessage.define(
     "An unexpected error occurred. No archived data was lost. The details are in {path}. Send that file with "
     "your report."
@@ -20,7 +23,8 @@ UNEXPECTED_ERROR = LazyMessage.define(
 def write_crash_log(error: BaseException, arguments: Sequence[str]) -> str:
     """Write the traceback of ``error`` to a new temporary file, and return the path of the file.
 
-    The file also holds the versions and ``arguments``, the command line. Raises OSError if it cannot be written.
+    The file also contains the versions of archiver and Python, and ``arguments``, the command line. Raises OSError
+    if the file cannot be written.
     """
     log_fd, log_path = tempfile.mkstemp(prefix="archiver-error-", suffix=".log")
     with open(log_fd, "w", encoding="utf-8", errors="backslashreplace") as log_file:

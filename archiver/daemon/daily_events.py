@@ -2,7 +2,7 @@
 
 The *compliance clock* decides when retention periods end.  It advances from one event of the journal to the next
 by the kernel's clock since boot, or to the time in a timestamp token, so setting the wall clock does not move it.
-A *checkpoint* signs the state of the archive, and so everything before it.
+A *checkpoint* is a signature over the state of the archive, and so over all earlier events.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ _DAY_NS = 86_400 * 10**9
 
 
 def journal_clock_daily(archive: Archive, journal_event: Callable[[Draft], None]) -> None:
-    """Journal a clock event, through ``journal_event``, if the newest event is a day old or of an earlier boot.
+    """Journal a clock event if the newest event is more than a day old or belongs to an earlier boot.
 
     Retention counts only the time between two events of the same boot.  Without clock events, a period in which
-    nothing is captured would not count.  Does nothing for an archive without any event.
+    nothing is captured would not count.  ``journal_event`` writes the event; its errors are passed on.  Does
+    nothing for an archive without any event.
     """
     newest_event = archive.journal.newest_event()
     if newest_event is None:

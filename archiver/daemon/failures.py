@@ -1,6 +1,6 @@
 """Pass the daemon's failures on to ``archiver status``, even if the archive's disk cannot be written.
 
-A *problem* is what a failure is reported as: a message with a code, for people and metrics.
+A *problem* is the report of a failure: a message for people, and a code for metrics.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from archiver.store import lock
 from archiver.store.archive import Archive
 from archiver.store.sqlite import is_damage_error
 
-#: The name of a file in the archive's folder, which is locked while the daemon cannot write the archive.
+#: The name of a file in the archive's folder.  The daemon locks this file while it cannot write to the archive.
 ALARM_FILE_NAME = "failing"
 #: The pause after the first failure; each further failure doubles it, up to the longest.
 _FIRST_PAUSE_SECONDS = 1.0
 #: Longer, and capture resumes late after an administrator has freed the disk.
 _LONGEST_PAUSE_SECONDS = 30.0
-#: Further problems push the oldest ones out of the queue. That loses nothing: ``status`` shows the last one only.
+#: Further problems push the oldest problems out of the queue.  ``status`` shows only the last problem anyway.
 _MAX_QUEUED = 100
 
 
@@ -77,7 +77,7 @@ def report_system_error(report: Reporter, error: Exception, default_path: object
 
 
 class FailureReporter:
-    """Report failures of work other than capturing, whatever exception it raised.
+    """Report failures of work other than capturing, whatever the class of the exception.
 
     An unexpected error, which is a fault of the program, gets a crash log.  Errors with the same type and
     traceback share one crash log, so that repeated attempts do not fill the disk.
@@ -93,15 +93,15 @@ class FailureReporter:
     def try_optional_task(self, problem: str, task: Callable[[], object]) -> None:
         """Run ``task``, which capturing does not need; report a failure as a problem with the code ``problem``.
 
-        The next turn tries again.  Raises only the sqlite3.DatabaseError of a damaged index, which has to be
-        rebuilt because capturing reads it too.
+        The caller tries again in the next turn.  Raises only the sqlite3.DatabaseError of a damaged index, which
+        the caller has to rebuild because capturing reads the index too.
         """
         try:
             task()
         except Exception as error:
             if isinstance(error, sqlite3.DatabaseError) and is_damage_error(error):
                 raise
-            # Capturing must go on, whatever exception the optional work raises.
+            # Capturing must continue, whatever exception the optional work raises.
             self.report_failure(error, problem)
 
     def report_failure(self, error: Exception, problem: str) -> None:
@@ -154,10 +154,10 @@ class FailureState:
         self._alarm.close()
 
     def remember_problem(self, code: str, message: LazyMessage) -> None:
-        """Keep a problem for ``status``; safe on every thread.
+        """Store a problem for ``status``.  Any thread may call this method.
 
-        ``code`` is the problem's code, as in the metrics.  On any thread but the snapshot's, the problem is only
-        queued, and :meth:`write_queued_problems` writes it later.
+        ``code`` is the problem's code, as in the metrics.  Only the thread that created this object writes to the
+        snapshot at once.  On any other thread, the problem is queued for :meth:`write_queued_problems`.
         """
         dated_problem = {"at": clock.format_time(clock.read_clocks().wall), "code": code, "message": message}
         self._queued_problems.append(json.dumps(dated_problem, default=protocol.encode_value))
@@ -168,7 +168,7 @@ class FailureState:
     def write_queued_problems(self) -> None:
         """Write the queued problems to the snapshot, and drop a problem that cannot be written.
 
-        Call this on the snapshot's thread.
+        Call this only on the thread that created this object.
         """
         while self._queued_problems:
             # If the disk cannot be written, the alarm shows that to ``status`` instead.
@@ -176,9 +176,9 @@ class FailureState:
                 self._snapshot.set_meta("last_problem", self._queued_problems.popleft())
 
     def update_alarm(self, error: Exception | None) -> None:
-        """Switch the alarm on if the archive could not be written, because of ``error``; off if ``error`` is None.
+        """Switch the alarm on if ``error`` prevented a write to the archive, and off if ``error`` is None.
 
-        The alarm stays as it is if the archive is only busy: another writer will finish, so nobody has to act.
+        The alarm does not change if the archive was only busy: another writer will finish, so nobody has to act.
         """
         if error is not None and not _is_busy(error):
             self._alarm.raise_flag()
@@ -186,7 +186,7 @@ class FailureState:
             self._alarm.lower_flag()
 
     def reset_retry_pause(self) -> None:
-        """Note a success, so that the pause after the next failure is the shortest again."""
+        """Register a success, so that the next failure leads to the shortest pause again."""
         self._failure_count = 0
 
     def wait_before_retry(self) -> None:

@@ -25,10 +25,11 @@ from archiver.restore.drill import is_drill_due, run_drill
 from archiver.store import maintenance
 from archiver.store.archive import Archive
 
-#: Between two attempts of a failed job, and between two checks of what changes without an event, such as web
-#: pages. Shorter, and a server that is down is asked too often; longer, and reminders come late.
+#: The time between two attempts of a failed job, and between two checks of things that change without an event,
+#: such as web pages. Shorter, and a server that is down is asked too often; longer, and reminders come late.
 _RETRY_SECONDS = 900.0
-#: Between two checks for changes to report to the regulator. Shorter, and many small captures cost a check each.
+#: The time between two checks for changes to report to the regulator. Shorter, and each of many small captures
+#: leads to a check.
 _CHANGE_CHECK_SECONDS = 30.0
 
 
@@ -38,15 +39,15 @@ class SideJob:
 
     name: str  # the name of the thread, and the code of a reported problem
     is_due: Callable[[Archive], bool]  # must be quick, because the daemon calls it in every turn of its loop
-    run: Callable[[Archive], object]  # gets the thread's own archive; may raise ArchiverError or OSError
+    run: Callable[[Archive], object]  # gets an archive opened for this thread; may raise ArchiverError or OSError
     min_interval_seconds: float = 0.0  # between a successful run and the next run
 
 
 class JobRunner:
     """Run side jobs when they are due, one at a time; try a failed job again later.
 
-    The thread that runs a job opens the archive separately.  The daemon does not wait for the thread when it ends:
-    work that is not journalled by then is done again after the next start.
+    The thread that runs a job opens the archive separately.  A daemon that ends does not wait for the thread: work
+    that is not journalled by then is repeated after the next start.
     """
 
     def __init__(self, config: Config, report: Reporter, lock_timeout: float) -> None:
@@ -62,7 +63,7 @@ class JobRunner:
         #: The journal's newest commit, and the monotonic time, at the last check for changes to report.
         self._checked_commit: str | None = None
         self._checked_at = 0.0
-        #: In order of precedence: of several jobs that are due, the first one runs.
+        #: In order of precedence: if several jobs are due, the first of them runs.
         self._jobs = (
             SideJob("timestamp", self._is_token_due, self._request_timestamp),
             SideJob("changes", self._is_change_check_due, self._journal_change_questions, _CHANGE_CHECK_SECONDS),
@@ -100,7 +101,7 @@ class JobRunner:
             finally:
                 archive.close()
         except Exception as error:
-            # Unexpected errors are reported too: otherwise nobody would know that the job failed.
+            # Unexpected errors are reported too: nobody else would notice that the thread ended.
             self._failures.report_failure(error, problem=job.name)
 
     def _action_context(self, archive: Archive) -> ActionContext:
@@ -137,7 +138,7 @@ class JobRunner:
     # --- the public display of the filing number
 
     def _has_pages_to_check(self, _archive: Archive) -> bool:
-        """Return True if page checks are switched on and a filing has pages; the job itself finds the due ones."""
+        """Return True if page checks are switched on and a filing has pages; the job selects the due pages."""
         has_pages = any(filing.display_pages for filing in self._config.filings.values())
         return has_pages and self._config.desk.display_check_days > 0
 
@@ -147,9 +148,10 @@ class JobRunner:
     # --- reminders
 
     def _are_reminders_due(self, _archive: Archive) -> bool:
-        """Return True from the configured hour until midnight, if the configuration or environment has addresses.
+        """Return True from the configured hour until midnight, if reminders have addresses.
 
-        The hour is in the archive's time zone.
+        The hour is in the archive's time zone.  The configuration names a file with addresses, or the environment
+        contains them.
         """
         desk = self._config.desk
         local_time = clock.read_clocks().wall.astimezone(self._config.zone)

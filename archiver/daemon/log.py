@@ -11,16 +11,16 @@ LOG_LOST = LazyMessage.define(
 
 
 class Log:
-    """A reporter passing messages on to another reporter, and counting messages lost by write failures."""
+    """A reporter that passes messages on to another reporter, and counts the messages lost on the way."""
 
     def __init__(self, report: Reporter) -> None:
-        """``report`` writes the log, and raises OSError or ValueError if that fails."""
+        """Pass messages to ``report``, which writes the log and raises OSError or ValueError on failure."""
         self._report = report
-        #: The number of messages that could not be written since the last one that could.
+        #: The number of messages lost since the last successful write.
         self.lost_count = 0
 
     def __call__(self, template: str | LazyMessage, /, *, problem: str = "", **fields: object) -> None:
-        """Write a message, then the number of messages lost before; never raises for a failing log."""
+        """Write a message, then the number of messages lost before it.  Never raises OSError or ValueError."""
         try:
             self._report(template, problem=problem, **fields)
             if lost_count := self.lost_count:

@@ -16,18 +16,18 @@ from archiver.intake.snapshot import Snapshot
 from archiver.replica.replica_status import read_replication_lag
 from archiver.store.archive import Archive
 
-#: Readable by all: the collector runs as another user, and the metrics are not secret.
+#: Readable for all users: the collector runs as another user, and the metrics are not secret.
 _FILE_MODE = 0o644
-#: Between two updates. Shorter, and the queries for the gauges take time from capturing. Longer, and Prometheus,
-#: which usually asks every 15 s, gets old values.
+#: The time between two updates. Shorter, and the queries for the gauges take time from capturing. Longer, and
+#: Prometheus, which usually asks every 15 s, gets old values.
 UPDATE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """The daemon's measured values at one moment; times are Unix seconds, 0 for never.
+    """The daemon's measured values at one moment.  Times are Unix seconds; 0 means never.
 
-    Most fields have the name of the metric without its prefix ``archiver_``.
+    Each field has the name of its metric without the prefix ``archiver_``.
     """
 
     versions: int
@@ -79,7 +79,7 @@ def measure_gauges(
 
 
 def _unix_seconds(time_text: str | None) -> float:
-    """Return a time in RFC 3339 as Unix seconds; 0 for None and for an empty text, which both mean "never"."""
+    """Return a time in RFC 3339 as Unix seconds; 0 for None or an empty text, which both mean "never"."""
     return clock.parse_time(time_text).timestamp() if time_text else 0.0
 
 
@@ -112,7 +112,7 @@ class Metrics:
         self._textfile: Path | None = None
         #: Host and port of the endpoint; None if none is configured.
         self._listen_address: tuple[str, int] | None = None
-        # Objects of the Prometheus library, which is imported only if metrics are configured.
+        # Objects of the Prometheus library, of type Any because it is imported only if metrics are configured.
         self._server: Any = None
         self._registry: Any = None
         self._gauges: Gauges | None = None
@@ -191,7 +191,7 @@ class Metrics:
         watch_metric.add_metric([gauges.watching], 1)
         yield watch_metric
         problem_metric = CounterMetricFamily("archiver_problems", "Problems since the start.", labels=["kind"])
-        # The label has an older name for the problem's code.
+        # The label keeps the older name "kind" for the problem's code.
         for problem_code, problem_count in sorted(self._problem_counts.items()):
             problem_metric.add_metric([problem_code], problem_count)
         yield problem_metric
@@ -205,9 +205,9 @@ class Metrics:
 
 
 def _replace_public_file(path: Path, file_content: bytes) -> None:
-    """Replace a file atomically by a file readable for all users; no reader sees an incomplete file.
+    """Replace a file atomically with a file that all users can read; no reader sees an incomplete file.
 
-    Raises OSError if that fails; the old file stays in place.
+    Raises OSError on failure; the old file then stays in place.
     """
     temporary_path = path.with_name(f"{path.name}.{os.getpid()}")
     try:

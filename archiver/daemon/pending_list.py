@@ -1,4 +1,7 @@
-"""Keep a list of the pending paths, which differ from the archive, in ``state.db`` for ``archiver status``."""
+"""Keep a list of the pending paths in ``state.db`` for ``archiver status``.
+
+A *pending* path is a path in the watched folder that differs from the archive.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,10 @@ from archiver import clock
 from archiver.intake.pipeline import Pipeline
 from archiver.intake.snapshot import SkippedPath, Snapshot
 
-#: Between two updates. Shorter, and with 100,000 pending files the list takes time from capturing at every turn.
+#: The time between two updates while paths are pending. Shorter, and with 100,000 pending files, the list takes
+#: time from capturing at every turn.
 _UPDATE_SECONDS = 0.5
-#: The most paths in the list. People read it, and nobody reads more. The number of all pending paths is stored
-#: separately.
+#: The most paths in the list. Nobody reads a longer list. The number of all pending paths is stored separately.
 _MAX_LISTED = 1000
 
 
@@ -36,7 +39,7 @@ class PendingList:
         """
         self._pipeline.drop_captured_elsewhere()
         entries = self._pipeline.pending(_MAX_LISTED)
-        # Times are not compared: they are computed for each list again, and always differ a little.
+        # Times are not compared: they are computed again for each list, and always differ a little.
         new_paths = [skipped_path for skipped_path, _ in entries]
         if new_paths != [skipped_path for skipped_path, _ in self._written_entries]:
             self._snapshot.replace_pending_entries(entries)

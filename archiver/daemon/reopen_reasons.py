@@ -1,10 +1,10 @@
-"""Reasons for a daemon to end by itself, so that the service opens everything again and starts the next daemon."""
+"""Define the reasons for a daemon to end by itself.  The service then opens everything again in a new daemon."""
 
 from __future__ import annotations
 
 
 class ArchiveGone(Exception):
-    """The archive's repository is missing, or another is at the path, for example on another volume."""
+    """The archive's repository is missing, or another repository is at its path, for example on another volume."""
 
 
 class HistoryReplaced(Exception):
@@ -12,4 +12,4 @@ class HistoryReplaced(Exception):
 
 
 class FolderRemounted(Exception):
-    """The watched folder is on another kind of mount now, so it has to be read in another way."""
+    """The kind of mount that holds the watched folder has changed, so the folder has to be read in another way."""

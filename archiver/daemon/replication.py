@@ -1,4 +1,4 @@
-"""Replicate the archive to the bucket on a separate thread: a slow or absent bucket delays no version."""
+"""Replicate the archive to the bucket on a separate thread, so that a slow or absent bucket delays no version."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _LONGEST_PAUSE_SECONDS = 1800.0
 class Replication:
     """Replicate after each journalled event and at least once an hour; less and less often after failures.
 
-    Each run has a thread, which opens the archive separately.  :meth:`stop` makes the thread end after the current
-    part of a transfer.  The daemon does not wait for that: the next run adopts objects that were uploaded but not
-    recorded.
+    Each run has a separate thread, which opens the archive again.  :meth:`stop` makes the thread end after the
+    current part of a transfer.  The daemon does not wait for the thread: the next run adopts objects that were
+    uploaded but not recorded.
     """
 
     def __init__(self, config: Config, report: Reporter) -> None:
@@ -81,7 +81,7 @@ class Replication:
         try:
             held_back = self._replicate_once()
         except TransferStopped:
-            # The daemon stops.  The first run after the next start continues from here.
+            # The daemon is stopping.  The first run after the next start continues the transfer.
             pass
         except Busy:
             # Another process is replicating, for example a command.
@@ -92,7 +92,7 @@ class Replication:
             self._postpone_next_run(
                 min(_FIRST_PAUSE_SECONDS * 2 ** (self._failure_count - 1), _LONGEST_PAUSE_SECONDS)
             )
-            # A daemon that stops cuts connections, so an expected error says nothing about the bucket then.
+            # A daemon that stops cuts connections, so an expected error may not be the bucket's fault.
             if not (self._stopping.is_set() and isinstance(error, ArchiverError)):
                 self._failures.report_failure(error, problem="replica")
         else:
@@ -100,7 +100,7 @@ class Replication:
             self._postpone_next_run(_MIN_INTERVAL_SECONDS)
             next_check = _MAX_INTERVAL_SECONDS
             if held_back is not None:
-                # The grace period of some content ends: that is no event, but it has to be sent then.
+                # Content has to be sent when its grace period ends, although no event announces the end.
                 wait = (held_back.first_release - clock.read_clocks().wall).total_seconds()
                 next_check = max(min(next_check, wait + 1), _MIN_INTERVAL_SECONDS)
             self._next_check_at = clock.monotonic_seconds() + next_check
@@ -112,7 +112,7 @@ class Replication:
     def _replicate_once(self) -> HeldBackContent | None:
         """Bring the bucket up to date; open the archive and the connection for this run, and close them again.
 
-        Returns the new content that is held back.
+        Returns the new content that is held back during a grace period, or None if there is none.
 
         Raises Busy at once if another process replicates, TransferStopped after :meth:`stop`, and ArchiverError,
         OSError or sqlite3.Error for any other expected failure.

@@ -1,4 +1,4 @@
-"""Notify systemd by sd_notify(3): a datagram for each message, and none if systemd did not start the service."""
+"""Notify systemd of the service's state by the protocol of sd_notify(3), with a datagram for each message."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from archiver import clock
 
 
 class SystemdNotifier:
-    """Send messages to the socket of systemd, ``$NOTIFY_SOCKET``; no method raises."""
+    """Send messages to the socket of systemd, ``$NOTIFY_SOCKET``.
+
+    The methods never raise an exception, and do nothing if systemd did not start the service.
+    """
 
     def __init__(self) -> None:
         """Read the socket's address and the watchdog's period from the environment."""
@@ -28,7 +31,7 @@ class SystemdNotifier:
         self._send(f"RELOADING=1\nMONOTONIC_USEC={int(clock.monotonic_seconds() * 1e6)}")
 
     def notify_stopping(self) -> None:
-        """Report that the service begins to end."""
+        """Report that the service has begun to end."""
         self._send("STOPPING=1")
 
     def notify_watchdog(self) -> None:
@@ -42,9 +45,9 @@ class SystemdNotifier:
         """Send lines of the form ``NAME=value``; do nothing if systemd did not start the service."""
         if not self._address:
             return
-        # An abstract socket begins with @ in the environment, and with NUL for the kernel.
+        # The address of an abstract socket begins with @ in the environment, and with NUL for the kernel.
         socket_address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
-        # The service must go on even if systemd does not listen.
+        # The service must continue even if systemd does not listen.
         with (
             suppress(OSError),
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify_socket,

@@ -1,4 +1,4 @@
-"""Run the service around the daemon: start, reload the configuration, wait for a missing archive, end."""
+"""Run the service around the daemon: start, reload the configuration, wait for a missing archive, and end."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from archiver.intake.folder.watch_path import check_watch_path_change
 from archiver.intake.layout import check_layout
 from archiver.store.archive import Archive
 
-#: Between two attempts to open the archive. Longer, and capture resumes late after the volume is back.
+#: The time between two attempts to open the archive. Longer, and capture resumes late after the volume is back.
 _RETRY_SECONDS = 1.0
-#: The same problem is logged once in this period. Shorter, and attempts, which come every second, flood the log.
+#: The same problem is logged only once in this period. Shorter, and retries, one a second, would flood the log.
 _REPEAT_PAUSE_SECONDS = 60.0
-#: Limit for the remembered problems: many of them name a path each, and their number would grow without end.
+#: The most remembered problems. Many problems name a path, so their number would grow without end.
 _MAX_REMEMBERED = 1000
 
 
 class Service:
-    """Run daemons, one after the other, until told to stop.
+    """Run one daemon after another until :meth:`stop`.
 
     A new daemon starts after a reload, and after the archive or the folder was replaced.  The service owns the
     metrics and the socket server, and closes both before :meth:`run` returns.
@@ -74,7 +74,7 @@ class Service:
         self._failure_reasons: dict[str, str] = {}
 
     def stop(self) -> None:
-        """Ask the service to end after the work in hand; return at once.
+        """Ask the service to end after the current step of its work, and return without waiting.
 
         Call this from another thread, never in a signal handler: a handler could wait for a lock that the
         interrupted thread holds.
@@ -85,7 +85,7 @@ class Service:
             daemon.stop()
 
     def reload(self) -> None:
-        """Ask the service to read the configuration again after the work in hand; return at once.
+        """Ask the service to read the configuration again after the daemon's current turn; return without waiting.
 
         Call this from another thread, never in a signal handler, for the reason given at :meth:`stop`.
         """
@@ -118,7 +118,7 @@ class Service:
             self._notifier.notify_stopping()
 
     def _open_archive(self, config: Config) -> Archive:
-        """Open the configured archive, and report each repair that this made; the caller closes the archive.
+        """Open the configured archive, and report each repair made on opening; the caller closes the archive.
 
         Raises ArchiverError, OSError or sqlite3.Error if the archive cannot be opened.
         """
@@ -153,13 +153,13 @@ class Service:
             self._wait_unless_first_start(error)
             report_system_error(self._report, error, config.archive, problem="storage")
         finally:
-            # Not before the problem is reported, since the daemon keeps it for ``status``.
+            # Not before the problem is reported, because the daemon stores it for ``status``.
             if self._daemon is not None:
                 self._daemon.close()
             self._daemon = None
 
     def _create_daemon(self, archive: Archive, config: Config) -> Daemon:
-        """Create a daemon, which :meth:`stop` and :meth:`reload` reach from now on; the caller runs it."""
+        """Create a daemon that :meth:`stop` and :meth:`reload` reach from now on; the caller runs the daemon."""
         daemon = Daemon(
             archive, config, self._report, self._settle_seconds, self._lock_timeout, self._on_heartbeat
         )
@@ -186,7 +186,7 @@ class Service:
     def _wait_unless_first_start(self, error: Exception) -> None:
         """Pause before the next attempt to run a daemon.  Raises ``error`` if no daemon has started yet.
 
-        At the first start an administrator is there to read the error.  A later failure may be temporary.
+        At the first start, an administrator is present and reads the error.  A later failure may be temporary.
         """
         if not self._has_daemon_started:
             raise error
@@ -201,7 +201,7 @@ class Service:
             try:
                 return self._open_archive(config)
             except StorageError as error:
-                # The archive is back, but damaged or replaced: a person has to look.
+                # The archive is back, but damaged or replaced, so a person has to act.
                 self._report(error.message, problem=error.code)
             except (ArchiverError, OSError, sqlite3.Error):
                 # The volume is still missing, which was reported when it vanished.
@@ -211,7 +211,7 @@ class Service:
         return None
 
     def _reload_config(self, old_config: Config) -> Config:
-        """Read the configuration again; return the one to use from now on.
+        """Read the configuration again, and return the configuration to use from now on.
 
         If the new configuration is unusable, the reason is reported and ``old_config`` is returned.
         """
@@ -237,7 +237,7 @@ class Service:
         return new_config
 
     def _check_new_folder(self, old_config: Config, new_config: Config) -> None:
-        """Raise ConfigError if ``watch.path`` has changed and may not be replaced by the new path.
+        """Raise ConfigError if ``watch.path`` has changed and this archive may not watch the new folder.
 
         The next daemon checks the folder too, but by then the old configuration can no longer stay in force.
         """
@@ -307,8 +307,8 @@ class Service:
     ) -> None:
         """Run ``task`` for an optional feature.  Never raises, because archiving goes on without the feature.
 
-        A failure is reported when it begins, when its reason changes, and when it is over.  In between it is only
-        counted under ``problem_code``.  ``address``, for the message, is the path or endpoint of the feature.  The
+        A failure is reported when it begins, when its reason changes, and when it is over.  In between, it is only
+        counted under ``problem_code``.  The message names ``address``, the path or endpoint of the feature.  The
         caller tries again in a few seconds.
         """
         try:
@@ -334,10 +334,10 @@ class Service:
                 self._report("Available again: {what}.", what=feature_name)
 
     def _report(self, template: str | LazyMessage, /, *, problem: str = "", **fields: object) -> None:
-        """Log a message, as a :class:`~archiver.errors.Reporter`; safe on every thread.
+        """Log a message, as a :class:`~archiver.errors.Reporter`.  Any thread may call this method.
 
-        ``problem`` is the code of a problem, empty for any other message.  Each problem is counted.  It is logged,
-        and remembered for ``archiver status``, unless it was logged in the last ``_REPEAT_PAUSE_SECONDS``.
+        ``problem`` is the code of a problem, empty for any other message.  Each problem is counted, but logged and
+        stored for ``archiver status`` only if it was not logged in the last ``_REPEAT_PAUSE_SECONDS``.
         """
         message = message_from(template, fields)
         if problem:

@@ -1,4 +1,4 @@
-"""Act on signals in a thread: a signal handler may interrupt the holder of a lock that the handler needs."""
+"""Act on signals in a separate thread: a signal handler could need a lock that the interrupted code holds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Mapping
 from types import FrameType, TracebackType
 
-#: Bytes to read at a time; each signal is one byte. Far more signals than this do not arrive between two reads.
+#: Bytes to read at a time. Each signal is one byte, and far fewer signals arrive between two reads.
 _READ_BYTES = 4096
 
 
@@ -20,7 +20,7 @@ class SignalListener:
     handlers do nothing.  The interpreter writes the number of each signal into a pipe
     (:func:`signal.set_wakeup_fd`), and the thread at the other end does the work.
 
-    The handlers that do nothing stay after the context: a second Ctrl-C must not interrupt the end of the program.
+    These handlers stay in force after the context: a second Ctrl-C must not interrupt the end of the program.
     """
 
     def __init__(self, signal_actions: Mapping[signal.Signals, Callable[[], object]]) -> None:

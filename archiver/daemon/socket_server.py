@@ -29,7 +29,8 @@ from archiver.model import Actor
 from archiver.store import permissions, users
 from archiver.store.archive import Archive
 
-#: More, and callers that send nothing hold more memory. Fewer, and a few such callers keep all others waiting.
+#: Threads that answer requests. More, and callers that send nothing hold more memory. Fewer, and a few such
+#: callers keep all others waiting.
 _THREAD_COUNT = 4
 #: Callers that wait for a free thread; the kernel makes further callers wait in connect(2).
 _BACKLOG = 16
@@ -51,10 +52,10 @@ _CHUNK_BYTES = 1 << 20
 
 
 def grant_group_access(config: Config, report: Reporter) -> None:
-    """Let the owner and the group access.read_group, and nobody else, read the archive's files.
+    """Let only the owner and the group access.read_group read the archive's files, and only the owner write them.
 
     Sets the umask of the process, so that its future files get the same permissions.  A failure is reported, and
-    archiving goes on with the old permissions.
+    archiving continues with the old permissions.
     """
     try:
         group_id = permissions.reading_group_id(config.read_group)
@@ -89,16 +90,16 @@ def grant_group_access(config: Config, report: Reporter) -> None:
 class SocketServer:
     """Serve requests on the socket of one archive until :meth:`close`.
 
-    Owns the socket, the thread that accepts callers, and the threads that answer them.  Each request opens an
+    Owns the socket, the thread that accepts callers, and the threads that answer them.  Each request opens the
     archive separately, in the name of the caller.
     """
 
     def __init__(self, config: Config, report: Reporter) -> None:
         """Open the socket in the archive's folder, and start to serve requests.
 
-        Raises OSError, and RuntimeError if no thread can be started; nothing stays open then.
-
         An existing socket is replaced.  ``report`` is called on the threads that answer.
+
+        Raises OSError, and RuntimeError if no thread can be started; nothing stays open then.
         """
         self._config = config
         self._report = report
@@ -122,21 +123,21 @@ class SocketServer:
         self._accepting_thread.join()
         self._listening_socket.close()
         self._thread_pool.shutdown()
-        # If the disk cannot be written, the next daemon replaces the socket.
+        # If the socket cannot be removed from a read-only or failing disk, the next daemon replaces it.
         with suppress(OSError):
             (self._config.archive / protocol.SOCKET_NAME).unlink(missing_ok=True)
 
     @property
     def is_reachable(self) -> bool:
-        """Return True if the socket's path still leads to this socket, not to another socket or nowhere."""
+        """Return True if the socket's path still leads to this socket, and not to another socket or nowhere."""
         try:
             return os.lstat(self._config.archive / protocol.SOCKET_NAME).st_ino == self._socket_inode
         except OSError:
-            # The socket was removed, or the disk is gone.  The service opens a new socket as soon as it can.
+            # The socket was removed, or the disk is missing.  The service opens a new socket as soon as possible.
             return False
 
     def _accept_connections(self) -> None:
-        """Hand each connection to a free thread until the server closes; the target of the accepting thread."""
+        """Pass each connection to a free thread until the server closes; the target of the accepting thread."""
         while not self._is_closing.is_set():
             if not self._free_threads.acquire(timeout=_CLOSING_CHECK_SECONDS):
                 continue
@@ -193,7 +194,7 @@ class SocketServer:
         """Return the user at the other end of the connection; raises StorageError unless this user may act.
 
         Root, the service's own user and the members of access.act_group may act on the archive.  Any other caller
-        is noted, for the journal.
+        is rejected, and the refusal is noted for the journal.
         """
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size)
         _, uid, gid = _PEER_CREDENTIALS.unpack(credentials)
@@ -224,10 +225,10 @@ class SocketServer:
     ) -> dict[str, Any]:
         """Carry out a request in the name of ``actor``, and return the result for the reply.
 
-        ``read_exactly`` reads the attachment, which follows the message.  An archive is opened for the request and
-        closed again.
+        ``read_exactly`` reads the attachment, which follows the message.  The archive is opened for this request,
+        and closed again.
 
-        Raises BadMessage if the attachment does not arrive, and whatever the action raises.
+        Raises BadMessage if the attachment does not arrive, and any exception of the action.
         """
         archive = Archive(self._config.archive, actor=actor)
         try:
@@ -291,7 +292,7 @@ def _request_reader(connection: socket.socket) -> Callable[[int], bytes]:
     deadline = clock.monotonic_seconds() + _REQUEST_SECONDS
 
     def receive(byte_count: int) -> bytes:
-        """Return at most ``byte_count`` bytes, none at the end of the stream; raises BadMessage if none arrive."""
+        """Return up to ``byte_count`` bytes, none at the end of the stream; raises BadMessage on failure."""
         remaining_seconds = deadline - clock.monotonic_seconds()
         if remaining_seconds <= 0:
             raise protocol.BadMessage("it came too slowly")
@@ -314,9 +315,10 @@ def _received_attachment(
 
     Yields None if ``attachment_size`` is None, because the request has no attachment.
 
-    The file has no name in the folder ``spool``, so it vanishes at the end of the block, or in a crash.
+    The file is on the disk of the folder ``spool`` but has no name, so it vanishes at the end of the block, or in
+    a crash.
 
-    Raises BadMessage if the attachment does not arrive, OSError if it cannot be written.
+    Raises BadMessage if the attachment does not arrive, and OSError if it cannot be written.
     """
     if attachment_size is None:
         yield None
@@ -332,7 +334,7 @@ def _received_attachment(
 
 
 def _send_reply(connection: socket.socket, reply: dict[str, Any]) -> None:
-    """Send a reply, with an empty result if the result is too long; raises OSError if the caller is gone."""
+    """Send a reply, with an empty result if the result is too long; raises OSError if the caller disconnected."""
     connection.settimeout(_REQUEST_SECONDS)
     try:
         encoded_reply = protocol.encode_message(reply)
@@ -343,9 +345,9 @@ def _send_reply(connection: socket.socket, reply: dict[str, Any]) -> None:
 
 
 def _note_refusal(archive: Path, uid: int) -> None:
-    """Add a rejected caller to the file of refusals in the spool, for :mod:`archiver.daemon.refusals` to journal.
+    """Add a rejected caller to the file of refusals, which :mod:`archiver.daemon.refusals` journals later.
 
-    An event for each refusal would let callers without rights fill the journal.  Never raises OSError.
+    If each refusal became an event at once, callers without rights could fill the journal.  Never raises OSError.
     """
     try:
         with open(archive / "spool" / "refused", "a", encoding="ascii") as note_file:

@@ -24,22 +24,23 @@ _MEMORY_RELEASE_PATHS = 5000
 
 
 def report_unread_events(archive: Archive, report: Reporter) -> None:
-    """Report each problem resulting from unreadable events of the journal; raises sqlite3.Error."""
+    """Report the problems caused by journal events that this release cannot read; raises sqlite3.Error."""
     for reason in unread.describe_unread_events(archive.index.unread_events()):
         report("Warning: {reason}", problem="journal", reason=reason)
 
 
 def report_waiting_promise(archive: Archive, config: Config, report: Reporter) -> None:
-    """Report that retention in the configuration waits until a person accepts it; raises sqlite3.Error.
+    """Report if retention in the configuration waits until a person accepts it; raises sqlite3.Error.
 
-    The daemon accepts none: a setting can be a mistake of seconds, and an accepted retention is never shortened.
+    The daemon never accepts retention: a typing error in a setting is quickly made, and an accepted retention can
+    never be shortened.
     """
     if promises.find_waiting_promise(config, archive.index.retention_promises()) is not None:
         report("Warning: {reason}", reason=promises.WAITING)
 
 
 def apply_sensitive_patterns(archive: Archive, config: Config, snapshot: Snapshot) -> None:
-    """After a change of the [sensitive] patterns, let only the owner read the matching archived materials.
+    """Let only the owner read the archived materials that match the [sensitive] patterns, if these have changed.
 
     ``state.db`` holds the patterns that were applied last.
     """
@@ -50,15 +51,15 @@ def apply_sensitive_patterns(archive: Archive, config: Config, snapshot: Snapsho
 
 
 def enforce_restrictions(archive: Archive, report: Reporter) -> None:
-    """Let only the owner read restricted files, which a crash, a restored backup, or a clone may have left open.
+    """Let only the owner read restricted files: a crash, a restored backup, or a clone may have left them open.
 
-    Reports the content whose rights cannot be changed, and cached text that cannot be removed.  Raises
+    Reports each content whose permissions cannot be changed, and cached text that cannot be removed.  Raises
     sqlite3.Error.
     """
     try:
         still_open = file_restriction.enforce_restrictions(archive)
     except OSError as error:
-        # Only the owner can read the cache, and the next start tries again: capture must not wait for that.
+        # Do not delay capturing: only the owner can read the cache anyway, and the next start tries again.
         report_system_error(report, error, archive.root, problem="restriction")
         return
     for sha256 in still_open:
@@ -123,7 +124,7 @@ class MemoryReleaser:
     def __init__(self, pipeline: Pipeline) -> None:
         """Watch the number of pending paths of ``pipeline``."""
         self._pipeline = pipeline
-        #: True if many paths have been pending since memory was returned last.
+        #: True if many paths have been pending since the last time that memory was returned.
         self._had_many_paths = False
 
     def release_memory_if_idle(self) -> None:

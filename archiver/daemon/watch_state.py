@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from archiver.errors import LazyMessage
 
-# The states.  The values are stored in ``state.db`` and published as metrics, so they keep older words.
+# The states.  The values are stored in ``state.db`` and published as metrics, so they must never change.
 EVENTS = "events"  # every change raises an event
 PARTIAL = "partly"  # some folders are not watched, and are only scanned
 POLLING = "polling"  # the filesystem gives no events, so the folder is scanned often

@@ -24,12 +24,12 @@ from archiver.store import names
 from archiver.store.events.capture_events import WatchedFolderLost, WatchStalled
 from archiver.store.writing.drafts import Draft
 
-#: A watch is requested by path, and the kernel refuses a longer path: PATH_MAX without the slash and the NUL.
+#: The kernel refuses to watch a longer path: PATH_MAX without the slash and the NUL.
 _MAX_PATH_BYTES = 4094
-#: The limit to suggest if the present one is lower: the default of recent kernels on machines with much memory.
+#: The limit to suggest if the present limit is lower: the default of recent kernels on machines with much memory.
 _SUGGESTED_WATCHES = 524_288
-#: From a scan to the report of the folders that it found unwatched. Shorter, and a folder created during the scan,
-#: whose watch begins a moment later, is reported. Longer, and the administrator hears of the kernel's limit late.
+#: The time from a scan to the report of folders that were found unwatched. Shorter, and a folder created during
+#: the scan is reported before its watch begins. Longer, and the administrator learns late of the kernel's limit.
 _UNWATCHED_GRACE_SECONDS = 2.0
 
 
@@ -52,8 +52,8 @@ class WatchedFolder:
     ) -> None:
         """Prepare to watch the folder, which may be missing; nothing is watched before :meth:`ensure_watched`.
 
-        The caller closes ``access`` and ``volatile_folder``.  Probe events, which show that events arrive, are
-        made there, or else in the archive's ``probe_folder``.  ``journal_event`` writes to the journal.
+        The caller closes ``access`` and ``volatile_folder``.  Probe events, which show that events arrive, happen
+        in ``volatile_folder``, or else in the archive's ``probe_folder``.  ``journal_event`` journals an event.
 
         Raises OSError if the mounts of the system cannot be read.
         """
@@ -90,7 +90,7 @@ class WatchedFolder:
 
     @property
     def is_access_still_suitable(self) -> bool:
-        """Return False once a remote filesystem was mounted or unmounted, which requires another access."""
+        """Return False after a remote filesystem was mounted or unmounted: the folder then needs other access."""
         return (self._find_remote_mount() is not None) == isinstance(self._access, ChildAccess)
 
     # --- presence
@@ -108,7 +108,7 @@ class WatchedFolder:
         self._presence.record_scanned_folder()
 
     def note_missing_folder(self) -> None:
-        """Stop watching a folder that is missing; report and journal that once, until the folder is back."""
+        """Stop watching a missing folder, and report and journal the loss once; a second call does nothing."""
         if self.state == watch_state.MISSING:
             return
         self.stop_watching()
@@ -176,7 +176,7 @@ class WatchedFolder:
             self._watcher = None
 
     def close(self) -> None:
-        """Stop watching, and store that; raises sqlite3.Error, with nothing watched, if storing fails."""
+        """Stop watching, and store that nothing is watched; raises sqlite3.Error if the state is not stored."""
         self.stop_watching()
         self._store_state(WatchState(""))
 
@@ -231,7 +231,7 @@ class WatchedFolder:
         return self._check_unwatched_folders(now)
 
     def _send_probe(self, watcher: Watcher, now: float) -> bool:
-        """Make a probe event; return False if a new watch was started instead, as the folder was removed."""
+        """Cause a probe event; return False if a new watch was started because the probe folder was missing."""
         try:
             watcher.send_probe()
             self._probe_schedule.note_probe_sent(now)
@@ -245,7 +245,7 @@ class WatchedFolder:
         return True
 
     def _ensure_probe_folder(self) -> Path | None:
-        """Return the folder for probe events, made if it is missing; report a failure, and return None."""
+        """Return the folder for probe events, created if missing; report a failure, and return None."""
         self._probe_folder = self._volatile_folder.ensure() or self._probe_folder_on_disk
         try:
             self._probe_folder.mkdir(exist_ok=True)
@@ -267,7 +267,7 @@ class WatchedFolder:
     def restart_stalled_watch(self, missed_path: bytes | None = None, missed_count: int = 0) -> None:
         """Replace and report the stalled watch; journal the stall unless the watch was stalled before.
 
-        ``missed_path`` is the first of ``missed_count`` changes found by scans without events; None for a probe.
+        ``missed_path`` is the first of ``missed_count`` changes without an event; None if a probe event is missed.
         """
         self._report(
             "The watch on {path} delivers no kernel notifications. No files are lost: a scan and a new watch "
@@ -281,7 +281,7 @@ class WatchedFolder:
         self._restart_watch()
 
     def _restart_watch(self) -> None:
-        """Replace the watch by a new one; events in between are lost, so a full scan is due."""
+        """Replace the watch with a new watch; events in between are lost, so a full scan is due."""
         self.stop_watching()
         self._store_state(self._start_watcher())
 
