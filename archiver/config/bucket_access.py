@@ -1,4 +1,4 @@
-"""Settings of the replica: how to reach the bucket."""
+"""Declare the settings of the replica: how to reach the bucket."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from archiver.config import value_types as types
 from archiver.config.schema import setting
 from archiver.errors import LazyMessage
 
-#: A week. Longer, and the replica would be no protection against the loss of the server for most of the work.
+#: A week. Longer, and the loss of the server would destroy much work that the replica does not have yet.
 LONGEST_GRACE_HOURS = 168
 _GRACE_HOURS = replace(
     types.number(0),
@@ -50,7 +50,7 @@ class BucketAccess:
             "Position of the bucket's name in addresses: in the path (path) or in the host name (virtual)."
         ),
     )
-    #: None: boto3 searches its usual places, such as the environment.
+    #: None: boto3 searches the usual places for credentials, such as the environment.
     credentials_file: Path | None = setting(
         "replica.credentials",
         types.OPTIONAL_FILE,

@@ -1,4 +1,4 @@
-"""Settings of the work on a filing after submission: reminders, changes, the public display, and notices."""
+"""Declare the settings of the work on a filing after submission: reminders, changes, public display, notices."""
 
 from __future__ import annotations
 

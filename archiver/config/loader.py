@@ -38,8 +38,8 @@ class CheckedConfigFile(NamedTuple):
 def find_and_load_config(option_value: str | None, environment: Mapping[str, str]) -> Config:
     """Find the configuration file, read it, and return the settings.
 
-    The parameters are those of :func:`find_and_check_config`. Raises ConfigError for the first problem or if there
-    is no file, and StorageError if the file cannot be read, or one of the usual places cannot be examined.
+    The parameters and the errors are those of :func:`find_and_check_config`. In addition, raises ConfigError for
+    the first problem with a setting.
     """
     return find_and_check_config(option_value, environment).require_config()
 
@@ -47,8 +47,8 @@ def find_and_load_config(option_value: str | None, environment: Mapping[str, str
 def find_and_check_config(option_value: str | None, environment: Mapping[str, str]) -> CheckedConfigFile:
     """Find and read the configuration file, and collect all problems with its settings.
 
-    ``option_value`` is the value of ``--config``, None without the option. A file in the current folder that the
-    user did not name must belong to a trusted user: see :mod:`archiver.config.owner`.
+    ``option_value`` is the value of ``--config``, None without the option. If the user did not name a file and the
+    current folder has one, the file must belong to a trusted user: see :mod:`archiver.config.owner`.
 
     Raises ConfigError if there is no file, if the file is not trusted or not TOML, or if the archive and the
     watched folder are the same folder or one contains the other. Raises StorageError if the file cannot be read,
@@ -111,10 +111,10 @@ class _ValueReader:
     def read_fields(
         self, settings_class: type, tables: Mapping[str, Any], filing_name: str = ""
     ) -> dict[str, Any]:
-        """Return the keyword arguments for ``settings_class``; a missing or invalid value has none.
+        """Return the keyword arguments for ``settings_class``, without an argument for a missing or invalid value.
 
-        ``tables`` maps the names of the file's tables to their content. For the settings of a single filing, it is
-        the filing's own table, and ``filing_name`` is the name of that table.
+        ``tables`` maps the names of the file's tables to their content. For the settings of a single filing,
+        ``tables`` is the content of the filing's table, and ``filing_name`` is the name of the filing.
         """
         setting_values: dict[str, Any] = {}
         for declared_field in fields(settings_class):
@@ -139,8 +139,8 @@ class _ValueReader:
     def _read_filing_tables(self, settings_class: type, tables: object) -> dict[str, Any]:
         """Return an object of ``settings_class`` for each filing's table, by the name of the filing's folder.
 
-        ``tables`` is what the file has in their place, of any TOML type, or None. What should be a table and is
-        not is left out: ``TomlDocument.find_wrong_keys`` has reported it.
+        ``tables`` is the value of the key ``filings`` in the file, of any TOML type; None if the key is missing. A
+        value that should be a table and is none is left out: ``TomlDocument.find_wrong_keys`` has reported it.
         """
         if not isinstance(tables, dict):
             return {}
@@ -168,7 +168,7 @@ def _full_key(filing_name: str, key: str) -> str:
 
 
 def _find_toml_value(tables: Mapping[str, Any], key: str) -> Any:
-    """Return the value of TABLE.KEY, or of TABLE alone; None if the key or the table is missing."""
+    """Return the value for ``key``, which is TABLE.KEY or only TABLE; None if the table or the key is missing."""
     table_name, _, key_name = key.partition(".")
     table_content = tables.get(table_name)
     if not key_name:
@@ -178,11 +178,11 @@ def _find_toml_value(tables: Mapping[str, Any], key: str) -> Any:
 
 
 def check_paths_not_nested(archive: Path, watch: Path) -> None:
-    """Raise ConfigError if the paths of the two folders are equal, or one lies below the other.
+    """Raise ConfigError if the two paths lead to the same folder, or one folder contains the other.
 
-    Otherwise the archive would archive itself, or the program would write into the watched folder. Links in the
-    paths are resolved. :func:`archiver.intake.folder.nesting.check_folders_not_nested` also recognizes a folder by
-    another path, such as that of a bind mount.
+    With such paths, the archive would archive itself, or the program would write into the watched folder. Links in
+    the paths are resolved. :func:`archiver.intake.folder.nesting.check_folders_not_nested` also recognizes a
+    folder under another path, such as a bind mount.
     """
     archive_path, watched_path = _resolve_links(archive), _resolve_links(watch)
     is_nested = watched_path in archive_path.parents or archive_path in watched_path.parents
@@ -198,7 +198,7 @@ def check_paths_not_nested(archive: Path, watch: Path) -> None:
 def _resolve_links(path: Path) -> Path:
     """Return ``path`` with all links resolved as far as possible.
 
-    Does not access the filesystem mounted at ``path`` itself, because a network filesystem may hang.
+    Does not access a filesystem that is mounted at ``path`` itself, because a network filesystem may hang.
     """
     resolved_path = Path(os.path.realpath(path.parent), path.name)
     try:

@@ -10,8 +10,7 @@ from archiver.config.owner import open_found_file
 from archiver.errors import ConfigError, StorageError
 from archiver.path_existence import is_there
 
-#: The first place to search for a file that the user did not name, because a folder may have an archive of its
-#: own.
+#: The first place to search if the user did not name a file: a folder may contain the file of its own archive.
 CURRENT_FOLDER_FILE = Path("archiver.toml")
 _SYSTEM_FILE = Path("/etc/archiver/archiver.toml")
 
@@ -25,9 +24,10 @@ class ConfigFileLocation(NamedTuple):
 
 
 def find_config_file(option_value: str | None, environment: Mapping[str, str]) -> ConfigFileLocation:
-    """Return the location of the configuration file: the named one, else the first in the usual places.
+    """Return the location of the file that the user named, or else of the first file in the usual places.
 
-    ``option_value`` is the value of ``--config``, None without the option. A named file may not exist.
+    ``option_value`` is the value of ``--config``, None without the option. The option takes precedence over
+    ``ARCHIVER_CONFIG`` in ``environment``. The existence of a named file is not checked.
 
     Raises ConfigError if none of the usual places has a file, and StorageError if one of them cannot be examined:
     a file there would take precedence over the later places.
@@ -49,12 +49,15 @@ def find_config_file(option_value: str | None, environment: Mapping[str, str]) -
 
 
 def _has_entry(path: Path) -> bool:
-    """Return True if ``path`` has an entry, even a link that must not be followed; raises OSError if unknown."""
+    """Return True if anything exists at ``path``, even a link that must not be followed.
+
+    Raises OSError if that cannot be known.
+    """
     try:
         return is_there(path)
     except OSError:
-        # In a folder that everybody may write, the kernel refuses to follow other users' links (protected_symlinks
-        # in proc(5)). Such a link counts as an entry: the code that opens it checks who owns it.
+        # In a folder that all users can write to, the kernel refuses to follow another user's link
+        # (protected_symlinks in proc(5)). Such a link exists: the code that opens it checks who owns it.
         if is_there(path, follow_links=False):
             return True
         raise
@@ -93,7 +96,7 @@ def read_config_text(source: Path, *, must_be_trusted: bool) -> str:
 
 
 def unreadable_config_error(path: Path, error: OSError) -> StorageError:
-    """Return the StorageError to raise if the configuration file ``path`` could not be read due to ``error``."""
+    """Return the StorageError to raise if the configuration file ``path`` cannot be read because of ``error``."""
     return StorageError(
         "Cannot read the configuration file {path} ({reason}). Nothing was changed. Run this as a user with read "
         "access, or fix the permissions of the file and the folders above.",

@@ -19,13 +19,13 @@ from archiver.errors import ConfigError, LazyMessage
 
 #: The extended attribute that holds a file's access control list.
 _ACL_ATTRIBUTE = "system.posix_acl_access"
-#: A thousand filings take about 100 KB. Without a limit, a planted file could exhaust the memory of root's
-#: command.
+#: The settings of a thousand filings take about 100 KB. Without a limit, a planted file could exhaust the memory
+#: of root's command.
 _MAX_FILE_BYTES = 1 << 20
 
 
 class FoundFile(NamedTuple):
-    """A configuration file found and read, with the facts for deciding on trust."""
+    """A configuration file that was found and read, with the facts that decide whether it can be trusted."""
 
     path: Path
     #: At most ``_MAX_FILE_BYTES``; empty for anything but a regular file.
@@ -34,7 +34,7 @@ class FoundFile(NamedTuple):
     stat_result: os.stat_result
     #: The user who owns the symbolic link at ``path``; None if ``path`` is not a link.
     link_owner_uid: int | None
-    #: An access control list may let further users write.
+    #: True if the file has an access control list, which may let further users write.
     has_acl: bool
 
     def check_trust(self) -> None:
@@ -57,7 +57,7 @@ class FoundFile(NamedTuple):
         if caller_uid == 0:
             return {0}
         trusted_uids = {0, caller_uid}
-        # The loader reports a file without a usable archive.path.
+        # If the file has no usable archive.path, nobody else is trusted. The loader reports that problem.
         with suppress(OSError, ValueError, KeyError, TypeError):
             archive_path = tomllib.loads(self.data.decode("utf-8"))["archive"]["path"]
             trusted_uids.add(os.stat(self.path.parent / os.fsdecode(archive_path.encode("utf-8"))).st_uid)
@@ -82,8 +82,7 @@ class FoundFile(NamedTuple):
             self.has_acl or _sole_member_uid(self.stat_result.st_gid) not in trusted_uids
         ):
             return LazyMessage("the group {group} can write to it", group=_group_name(self.stat_result.st_gid))
-        # In a shared folder, any user may place a hard link to a trusted user's file that is meant for another
-        # folder.
+        # In a shared folder, any user may place a hard link to a file that a trusted user meant for other folders.
         if (
             self.stat_result.st_nlink > 1
             and self.link_owner_uid is None
@@ -98,15 +97,17 @@ def open_found_file(path: Path) -> FoundFile:
 
     Raises OSError if the file cannot be opened or read.
     """
+    # O_PATH with O_NOFOLLOW opens a link itself, so that the owner of the link is known.
     path_fd = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         entry_stat = os.fstat(path_fd)
         is_link = stat.S_ISLNK(entry_stat.st_mode)
-        # Read the link through its descriptor, because another link may have replaced it by now.
+        # Read the link through the descriptor, because another link may have replaced it by now.
         target_path = path.parent / os.readlink("", dir_fd=path_fd) if is_link else path
     finally:
         os.close(path_fd)
-    # Without O_NONBLOCK, opening a pipe that has no writer would block the caller.
+    # Without O_NONBLOCK, opening a pipe that has no writer would block the caller. With O_NOCTTY, a terminal does
+    # not become the terminal of this process. O_NOFOLLOW refuses a link that has replaced the file by now.
     open_flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
     file_fd = os.open(target_path, open_flags if is_link else open_flags | os.O_NOFOLLOW)
     # os.read and not open(), because open() reports a folder by the number of the descriptor.
@@ -144,7 +145,7 @@ def _is_shared(folder: Path, trusted_uids: Collection[int]) -> bool:
 
 
 def _sole_member_uid(gid: int) -> int | None:
-    """Return the id of the user whose private group this is, or None.
+    """Return the id of the user whose private group has the id ``gid``; None if the group is not private.
 
     A private group has the name of its user, is the user's primary group, and has no other members.
     """

@@ -38,9 +38,9 @@ class Setting(NamedTuple):
     #: Help text for the file, and for docs/settings.md.
     summary: LazyMessage
     effect: Effect
-    #: A value as the file would hold it, for the template: the default, or one that says more.
+    #: A value for the template, in the form of the file: the default, or a more helpful value.
     example: object
-    #: As the file would hold it. None if there is no default.
+    #: In the form of the file. None if there is no default.
     default: object
     is_required: bool
 
@@ -58,10 +58,10 @@ class Setting(NamedTuple):
 class SettingValue(NamedTuple):
     """A setting with the configured value."""
 
-    #: With the table of the filing in front, if it is a setting of a filing.
+    #: The key of the setting. For a setting of a filing, the table of the filing comes first.
     full_key: str
     setting: Setting
-    #: As the program uses it; ``setting.value_type.to_toml`` converts it to the form in the file.
+    #: In the form for the program; ``setting.value_type.to_toml`` converts the value to the form of the file.
     value: Any
 
 
@@ -76,9 +76,9 @@ def setting(
 ) -> T | D:
     """Declare the field of a dataclass as a setting with a default.
 
-    ``default`` is a value as the program uses it, and ``example`` a value as the file holds it. Without an
-    example, the template shows the default. The field must be annotated with the type of ``value_type``, or, for
-    a default of None, with that type or None.
+    ``default`` is a value in the form for the program, and ``example`` a value in the form of the file. Without an
+    example, the template shows the default. The field must be annotated with the type of ``value_type``; if the
+    default is None, the annotation must also allow None.
     """
     default_in_file = None if default is None else value_type.to_toml(default)  # type: ignore[arg-type]
     declared_setting = Setting(
@@ -101,7 +101,7 @@ def required_setting(
 ) -> T:
     """Declare the field of a dataclass as a setting that every file must contain.
 
-    ``example`` is a value as the file holds it, for the template; ``effect`` is when a change takes effect.
+    ``example`` is a value for the template, in the form of the file. ``effect`` states when a change takes effect.
     """
     declared_setting = Setting(
         key=key,
@@ -138,9 +138,10 @@ def declared_settings(settings_class: type) -> Iterator[Setting]:
 
 
 def setting_values(settings_object: Any, prefix: str = "") -> Iterator[SettingValue]:
-    """Yield every setting of ``settings_object``, of its parts and of single filings, with the value.
+    """Yield every setting of ``settings_object``, of its parts and of single filings, each with its value.
 
-    The order is that of the declaration. ``prefix``, such as ``filings.NAME.``, is put in front of each key.
+    The settings come in the order of their declaration. ``prefix``, such as ``filings.NAME.`` for the settings of
+    a filing, is put in front of each key.
     """
     for declared_field in fields(settings_object):
         field_value = getattr(settings_object, declared_field.name)

@@ -1,4 +1,4 @@
-"""The table of settings: each key of ``archiver.toml`` is a field of these classes or of their parts."""
+"""Declare the table of settings: each key of ``archiver.toml`` is a field of these classes or of their parts."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from archiver.errors import LazyMessage
 from archiver.model import KINDS
 from archiver.profiles import DEFAULT, FLOOR_YEARS, PERMANENT, PROFILES
 
-#: Lower, and a long but sensible period is refused; higher, and a typing error such as 30000 years is accepted,
-#: which can never be shortened again.
+#: The longest retention that a file may set. Lower, and a long but sensible period is refused; higher, and a
+#: typing error such as 30000 years is accepted, although a retention can never be shortened again.
 CEILING_YEARS = 1000
 
 #: The watched folder has a folder for each filing, and in it a folder for each submission.
@@ -26,8 +26,8 @@ LAYOUT_SUBMISSION = "{filing}/{submission}"
 LAYOUT_FILING = "{filing}"
 LAYOUTS = (LAYOUT_SUBMISSION, LAYOUT_FILING)
 
-#: Patterns of the files that office programs, operating systems and browsers create next to materials, or in their
-#: place until they are complete.
+#: Patterns of the files that office programs, operating systems and browsers create next to materials, or in place
+#: of materials that are not complete yet.
 DEFAULT_IGNORE = (
     *("~$*", ".~lock*", "*.swp"),
     *("Thumbs.db", "desktop.ini", ".DS_Store"),
@@ -288,7 +288,7 @@ class Config:
         ),
         example={"first": ["算法备案承诺书", "落实算法安全主体责任基本情况", "算法安全自评估报告", "拟公示内容"]},
     )
-    # The two parts: their settings have keys of their own, such as reminders.hour and replica.region.
+    # Two parts with further settings, whose keys are, for example, reminders.hour and replica.region.
     desk: DeskSettings = field(default_factory=DeskSettings)
     replica: BucketAccess = field(default_factory=BucketAccess)
     metrics_textfile: Path | None = setting(
@@ -319,7 +319,7 @@ class Config:
     def min_version_interval_seconds(self, filing_folder: bytes) -> float:
         """Return the shortest time between two versions of a submission of the filing; 0 means no limit.
 
-        ``filing_folder`` is the name of the filing's folder; other bytes than UTF-8 are possible.
+        ``filing_folder`` is the name of the filing's folder; the name may contain bytes that are not UTF-8.
         """
         filing_settings = self.filings.get(os.fsdecode(filing_folder))
         interval_minutes = filing_settings.min_version_interval_minutes if filing_settings is not None else None
@@ -327,7 +327,10 @@ class Config:
 
 
 def settings_by_table() -> dict[str, list[Setting]]:
-    """Return the settings of each table, in the order of ``TABLE_SUMMARIES``; "filings": per-filing settings."""
+    """Return the settings of each table, in the order of ``TABLE_SUMMARIES``.
+
+    The key ``filings`` maps to the settings that each filing's table can have.
+    """
     settings_of_table: dict[str, list[Setting]] = {table: [] for table in TABLE_SUMMARIES}
     for declared_setting in declared_settings(Config):
         settings_of_table[declared_setting.table].append(declared_setting)

@@ -15,21 +15,21 @@ from archiver.config.settings import TABLE_SUMMARIES, Config, settings_by_table
 from archiver.errors import ConfigError, LazyMessage
 
 #: Tables whose settings are all written into a new file, because people change them most. In the other tables, a
-#: setting with its default is only a comment.
+#: setting that has its default is only a comment.
 _WRITTEN_TABLES = ("watch", "retention")
-#: Headings of tables that differ from the name of the table.
+#: Name of a table -> heading, for tables whose heading differs from the name.
 _TABLE_HEADINGS = {"filings": 'filings."NAME"'}
 _COMMENT_WIDTH = 110
 #: Characters that TOML does not allow in a text are those below the space, and DEL.
 _SPACE, _DEL = 0x20, 0x7F  # code points
-#: Errors of filesystems without O_TMPFILE, and of systems without /proc: there, a new file needs a name at once.
+#: Errors of filesystems without O_TMPFILE, and of systems without /proc. There, a new file needs a name at once.
 _NO_TMPFILE_ERRNOS = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
 
 
 def write_new_config(path: Path, config_text: str) -> None:
-    """Write ``config_text`` to a new file, durably, and completely or not at all.
+    """Write ``config_text`` to a new file, durably, and either completely or not at all.
 
-    If the filesystem does not support O_TMPFILE, a process that is killed midway leaves an incomplete file behind.
+    Only on a filesystem without O_TMPFILE, a process that is killed midway leaves an incomplete file behind.
 
     Raises OSError if the file cannot be written, and FileExistsError if ``path`` exists; an existing file stays
     unchanged.
@@ -74,7 +74,7 @@ def _write_named_file(path: Path, config_text: str) -> None:
 
 @contextmanager
 def _remove_on_failure(path: Path) -> Iterator[None]:
-    """Remove the file at ``path`` if the block raises an exception, which is passed on."""
+    """Remove the file at ``path`` if the block raises an exception, and pass the exception on."""
     try:
         yield
     except BaseException:
@@ -84,7 +84,7 @@ def _remove_on_failure(path: Path) -> Iterator[None]:
 
 def _write_durably(new_file: TextIO, config_text: str) -> None:
     """Write ``config_text`` to an open file, and wait until it is on disk. Raises OSError."""
-    # The umask may let a group write, and a file that a group can write to is not trusted.
+    # The umask may allow a group to write, but archiver.config.owner may not trust a file that a group can write.
     os.fchmod(new_file.fileno(), 0o644)
     new_file.write(config_text)
     new_file.flush()
@@ -94,9 +94,9 @@ def _write_durably(new_file: TextIO, config_text: str) -> None:
 def render_config(config: Config) -> str:
     """Return the text of a new ``archiver.toml`` with the settings of ``config``, and with comments.
 
-    Each setting has its help text above it. A setting that is not written appears as a comment with an example;
-    its line begins with "#" and no space, so that removing the "#" activates it. ``config`` must have no settings
-    of single filings; there are none when an archive is created.
+    Each setting has its help text above it. A setting that is not written appears as a comment with an example:
+    the line begins with "#" and no space, so that removing the "#" activates the setting. ``config`` must not have
+    settings of single filings, because only the configuration of a new archive is rendered.
 
     Raises ConfigError for a name that is not UTF-8 and therefore cannot be written in TOML.
     """
@@ -126,7 +126,7 @@ def render_config(config: Config) -> str:
 def _assignment_lines(setting: Setting, toml_value: Any) -> list[str]:
     """Return a line KEY = VALUE for a setting, or a line for each key if the setting is a whole table.
 
-    ``toml_value`` is as the file holds it. Raises ConfigError for a text that is not UTF-8.
+    ``toml_value`` has the form of the file. Raises ConfigError for a text that is not UTF-8.
     """
     value_by_key = toml_value if setting.value_type.members else {setting.keys_in_table[0]: toml_value}
     return [f"{key} = {_format_toml(key_value)}" for key, key_value in value_by_key.items()]
@@ -149,7 +149,7 @@ def _format_toml(toml_value: object) -> str:
     if isinstance(toml_value, dict):
         members = [f"{_format_toml_string(key)} = {_format_toml(member)}" for key, member in toml_value.items()]
         return f"{{ {', '.join(members)} }}"
-    # Python and TOML write numbers alike.
+    # Python and TOML write numbers in the same way.
     return str(toml_value)
 
 

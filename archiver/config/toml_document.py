@@ -1,4 +1,4 @@
-"""The parsed ``archiver.toml``, and the comparison of its keys with the table of settings."""
+"""Compare the keys of the parsed ``archiver.toml`` with the table of settings."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class TomlDocument(NamedTuple):
     """A parsed configuration file, before any check of keys and values."""
 
     source: Path
-    #: Every top-level key; a wrong file may have a value there that is not a table.
+    #: The content of each table, by name. A wrong file may have a value that is not a table.
     tables: Mapping[str, Any]
 
     def problem_error(self, problem: SettingProblem) -> ConfigError:
@@ -59,7 +59,7 @@ class TomlDocument(NamedTuple):
         """
         for table_name, table_content in self.tables.items():
             if table_name in _REMOVED_TABLES:
-                # Only worth a warning, so that an old file stays usable.
+                # :meth:`removed_table_warnings` returns a warning instead, so that an old file stays usable.
                 continue
             if table_name not in _KEYS_BY_TABLE:
                 yield _unknown_setting_problem(table_name, _KEYS_BY_TABLE)
@@ -84,7 +84,7 @@ class TomlDocument(NamedTuple):
 def _find_wrong_keys_in_table(
     table_name: str, table_content: object, known_keys: Collection[str]
 ) -> Iterator[SettingProblem]:
-    """Yield a problem if ``table_content`` is not a table, else a problem for each of its unknown keys."""
+    """Yield a problem if ``table_content`` is not a table, or else a problem for each of its unknown keys."""
     if not isinstance(table_content, dict):
         yield SettingProblem("not-a-table", table_name, _NOT_A_TABLE)
         return
@@ -95,7 +95,7 @@ def _find_wrong_keys_in_table(
 
 
 def _unknown_setting_problem(full_key: str, known_full_keys: Collection[str]) -> SettingProblem:
-    """Return the problem of an unknown key, with the most similar known key, if any is similar."""
+    """Return the problem of an unknown key; the reason suggests the most similar known key, if any is similar."""
     reason = LazyMessage("is not a known setting")
     if similar_keys := difflib.get_close_matches(full_key, known_full_keys, 1):
         reason = LazyMessage("is not a known setting (did you mean {near}?)", near=similar_keys[0])

@@ -1,6 +1,6 @@
-"""Types of values in ``archiver.toml``: each checks and converts a parsed value, and states its requirement.
+"""Define the types of values in ``archiver.toml``, which check and convert the parsed values.
 
-A type knows neither the key nor the file, and many settings in ``settings.py`` share one type.
+A type is independent of the key and the file, and several settings in ``settings.py`` share a type.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _MAX_PORT = 0xFFFF  # of TCP
 
 
 class InvalidValueError(Exception):
-    """The value of a setting is refused; the caller adds the key."""
+    """The value of a setting is not valid. The reason lacks the key, which the caller adds."""
 
     def __init__(self, reason: LazyMessage, subkey: str = "") -> None:
         """Refuse a value.
 
-        ``reason`` completes a sentence that begins with the key. ``subkey`` is ".NAME" if only that member of a
-        table is wrong, else empty.
+        ``reason`` completes a sentence that begins with the key. ``subkey`` is ".NAME" if only the member NAME of
+        a table is wrong, and empty otherwise.
         """
         super().__init__(str(reason))
         self.reason = reason
@@ -46,13 +46,13 @@ class ValueType(Generic[T]):
 
     #: Completes a sentence that begins with the key, such as "must be a text", in errors and docs/settings.md.
     requirement: LazyMessage
-    #: Return True if a value, of any type, is valid. May raise InvalidValueError to give a more precise reason.
+    #: Return True if a value of any type is valid. May raise InvalidValueError to give a more precise reason.
     accepts: Callable[[Any], bool]
     #: Convert an accepted value; the second argument is the folder of the file, where relative paths start.
     convert: Callable[[Any, Path], T]
     #: Convert a value for the program back to the form of the file.
     to_toml: Callable[[T], object] = lambda value: value
-    #: The keys of the value, if it is a table with fixed keys; else empty.
+    #: The keys of the value if it is a table with fixed keys; empty for all other types.
     members: tuple[str, ...] = ()
 
     def parse(self, value: object, folder: Path) -> T:
@@ -71,7 +71,7 @@ def decode_file_name(name: str) -> str:
 
 
 def encode_file_name(path: str | Path) -> str:
-    """Return a file name as the configuration file holds it; bytes that are not UTF-8 become surrogates."""
+    """Return a file name in the form of the configuration file; bytes that are not UTF-8 become surrogates."""
     return os.fsencode(path).decode("utf-8", "surrogateescape")
 
 
@@ -139,7 +139,7 @@ def number(at_least: float) -> ValueType[float]:
 
 
 def whole_number(at_least: int, at_most: int, requirement: LazyMessage | None = None) -> ValueType[int]:
-    """Return the type of a whole number within two limits, both included; ``requirement`` replaces the wording."""
+    """Return the type of a whole number from ``at_least`` to ``at_most``; ``requirement`` replaces the message."""
     usual_requirement = LazyMessage("must be a whole number from {least} to {most}", least=at_least, most=at_most)
     return ValueType(
         requirement or usual_requirement,
@@ -193,7 +193,7 @@ TEXTS = ValueType[tuple[str, ...]](
 
 
 def choice(choices: Sequence[str], requirement: LazyMessage, when_empty: str | None = None) -> ValueType[str]:
-    """Return the type of a text in ``choices``; an empty text stands for ``when_empty``, unless that is None."""
+    """Return the type of a text in ``choices``; an empty text means ``when_empty``, and is invalid without."""
     return ValueType(
         requirement,
         lambda value: value in choices or (value == "" and when_empty is not None),
@@ -206,7 +206,7 @@ def _is_time_zone(toml_value: Any) -> bool:
     try:
         ZoneInfo(toml_value)
     except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
-        # ZoneInfo raises all of these: for another type, a path outside of the database, a folder in it.
+        # ZoneInfo raises all of these, for example for another type, or for a path to a folder of the database.
         return False
     return True
 
@@ -242,7 +242,7 @@ class HostAndPort(NamedTuple):
 
 
 def _is_loopback(value: object) -> bool:
-    """Return True if the value is LOOPBACK:PORT, with the address of IPv6 in brackets."""
+    """Return True if the value is a loopback address and a port, with an IPv6 address in brackets."""
     host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
     return host in ("127.0.0.1", "localhost", "[::1]") and port.isdigit() and 0 < int(port) <= _MAX_PORT
 
@@ -335,8 +335,8 @@ def lists_by_key(
 ) -> ValueType[Mapping[str, tuple[str, ...]]]:
     """Return the type of a table whose values are all lists of ``list_type``.
 
-    The keys of the table are ``members``; the value for the program has them in that order, without other keys.
-    If ``members`` is empty, each key is the name of a folder. A refusal names the key of the wrong list.
+    The keys of the table are ``members``; the value for the program has these keys in this order, and no others.
+    If ``members`` is empty, each key is the name of a folder. An error names the key of the wrong list.
     """
 
     def convert_table(table: Mapping[str, object], folder: Path) -> Mapping[str, tuple[str, ...]]:

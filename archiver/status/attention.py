@@ -22,21 +22,21 @@ from archiver.store.events.event_files import FORMAT
 if TYPE_CHECKING:
     from archiver.status.health_report import HealthReport
 
-#: The longest time that a change waits in a sound archive, unless people hold it back on purpose. A shorter limit
-#: would raise alarms while large files are still being copied. With a longer one, a whole working day could pass
-#: before anybody learns that nothing is archived.
+#: The longest time that a change waits in a sound archive, unless people hold it back on purpose. With a shorter
+#: limit, large files that are still being copied would raise alarms. With a longer limit, a whole working day
+#: could pass before anybody learns that nothing is archived.
 _LONG_PENDING = timedelta(hours=1)
-#: Scan periods that may pass before a scan is overdue.
+#: The number of scan periods that may pass before a scan is overdue.
 _OVERDUE_SCAN_PERIODS = 3
-#: Added to these periods, because a scan of a slow share takes minutes, and a daemon that has just started has not
-#: scanned yet.
+#: The extra time before a scan is overdue: a scan of a slow share takes minutes, and a daemon that has just
+#: started has not scanned yet.
 _SCAN_GRACE_SECONDS = 600
 
 
 def find_status_problems(
     health: HealthReport, watch_state: str, config: Config, now: datetime
 ) -> Iterator[LazyMessage]:
-    """Yield each problem needing an administrator's attention, the most severe first.
+    """Yield each problem that needs an administrator's attention, the most severe first.
 
     ``health`` is complete except for its list of problems. ``watch_state`` is a key of
     :data:`archiver.status.health_report.WATCH_STATES`. ``now`` is the wall clock.
@@ -69,10 +69,10 @@ def find_status_problems(
 
 
 def _is_scan_overdue(last_scan: LastScan, scan_minutes: float, now: datetime) -> bool:
-    """Return True if the last scan at ``now`` is too long ago for a scan every ``scan_minutes``.
+    """Return True if, at ``now``, the last scan is too long ago for a scan every ``scan_minutes``.
 
-    Returns False before the first scan, and if the last scan is not known: a service in a container keeps its time
-    where the host does not see it.
+    Returns False before the first scan, and if the time of the last scan is not known: a service in a container
+    keeps that time in a place that the host cannot see.
     """
     max_scan_age = timedelta(minutes=_OVERDUE_SCAN_PERIODS * scan_minutes, seconds=_SCAN_GRACE_SECONDS)
     if not last_scan.time or not last_scan.is_known:
@@ -81,7 +81,7 @@ def _is_scan_overdue(last_scan: LastScan, scan_minutes: float, now: datetime) ->
 
 
 def _find_path_problems(health: HealthReport, now: datetime) -> Iterator[LazyMessage]:
-    """Yield the problems of unreadable and failed paths, and of paths still pending after _LONG_PENDING."""
+    """Yield the problems of unreadable and failed paths, and of paths pending for longer than _LONG_PENDING."""
     unreadable_paths = [skipped_path for skipped_path in health.skipped_paths if is_unreadable(skipped_path)]
     if unreadable_paths:
         yield LazyMessage.define(
@@ -116,8 +116,8 @@ def _find_permission_problems(health: HealthReport, config: Config) -> Iterator[
             permissions.find_overly_permissive_entries(health.archive_folder, reading_group_id)
         )
     except (OSError, KeyError):
-        # Either the group in the settings does not exist, which the daemon reports when it starts, or the caller
-        # has no access.
+        # The group in the settings does not exist, which the daemon reports at its start, or the caller has no
+        # access.
         return
     if accessible_paths:
         yield LazyMessage.define(
@@ -134,7 +134,7 @@ def _find_permission_problems(health: HealthReport, config: Config) -> Iterator[
 
 
 def _find_journal_problems(health: HealthReport) -> Iterator[LazyMessage]:
-    """Yield the problems of the journal: it cannot be continued or signed, or has lost events."""
+    """Yield the problems of a journal that cannot be continued or signed, or that has lost events."""
     if health.journal_problem is not None:
         yield LazyMessage.define(
             "the journal cannot be continued: {problem}", code="status.journal-damaged"

@@ -1,6 +1,7 @@
-"""Forecast when the archive's disk will be full, from the growth of the last weeks.  Pure.
+"""Forecast when the archive's disk will be full, from the growth of the last weeks.
 
-Archived content cannot be deleted for years. So an administrator has to know early that the disk will be full.
+Archived content cannot be deleted for years. So an administrator has to know early that the disk will be full. The
+functions only compute, and access no files.
 """
 
 from __future__ import annotations
@@ -8,17 +9,17 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-#: Growth is measured over this period. A shorter one would take a busy week for the rule. With a longer one, the
-#: forecast would react too late when the company begins to file more.
+#: Growth is measured over this period. With a shorter period, a busy week would decide the forecast. With a longer
+#: period, the forecast would react too late when the company begins to file more.
 GROWTH_PERIOD = timedelta(days=28)
 #: The first day of an archive does not count as growth, because all existing files are captured then.
 _FIRST_CAPTURE_PERIOD = timedelta(days=1)
-#: The shortest period to measure. A shorter one would depend more on the hour of the day than on growth.
+#: The shortest period to measure. In a shorter period, the hour of the day would matter more than the growth.
 _MIN_GROWTH_PERIOD = timedelta(days=2)
-#: Days until the disk is full, below which a warning is due. A company may need three months to buy a disk.
+#: A warning is due if the disk will be full in fewer days. A company may need three months to buy a disk.
 WARN_DAYS = 90
-#: Share of the disk that must be free, so that an unexpected large folder can be captured. A larger share would
-#: cause a warning for years on a large disk that hardly grows.
+#: A warning is due if a smaller share of the disk is free: an unexpected large folder might not fit. With a larger
+#: share, an archive that hardly grows on a large disk would cause a warning for years.
 WARN_SHARE = 0.05
 
 
@@ -55,8 +56,9 @@ def forecast_disk_space(
 ) -> DiskForecast:
     """Forecast when the disk will be full if the archive continues to grow at the same rate.
 
-    ``free_bytes`` and ``total_bytes`` are those of the filesystem. ``grown_bytes`` is the growth of the archive
-    since ``growth_start``, the result of :func:`growth_period_start`; None if the growth is unknown.
+    ``free_bytes`` and ``total_bytes`` describe the filesystem. ``growth_start`` is the result of
+    :func:`growth_period_start`, None if growth cannot be measured. ``grown_bytes`` is the growth of the archive
+    since then.
     """
     if growth_start is None:
         return DiskForecast(free_bytes, total_bytes, bytes_per_day=None, full_in_days=None)

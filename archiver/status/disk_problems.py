@@ -1,4 +1,4 @@
-"""Find problems with the archive's disk, as far as detectable without writing, and forecast when it is full."""
+"""Find problems with the archive's disk without writing to it, and forecast when the disk will be full."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from archiver.status.disk_forecast import DiskForecast, forecast_disk_space, gro
 from archiver.store import lock
 from archiver.store.archive import Archive
 
-#: A version needs some inodes for each of its files. With fewer free inodes, the capture of a large folder would
-#: fail. A higher limit would cause warnings on small disks that are in order.
+#: A warning is due if fewer inodes are free: a version needs some inodes for each file, and the capture of a large
+#: folder would fail. A higher limit would cause warnings on small disks that are in order.
 _MIN_FREE_INODES = 10_000
 #: Folders of the archive that every new version is written to.
 _WRITTEN_FOLDERS = ("spool", "archive.git/objects", "archive.git/refs", "archive.git/lfs/objects")
@@ -25,7 +25,7 @@ _WRITTEN_FOLDERS = ("spool", "archive.git/objects", "archive.git/refs", "archive
 def find_disk_problems(archive_folder: Path, is_scarce: bool) -> Iterator[LazyMessage]:
     """Yield the problems that prevent writing to the archive now, or soon will.
 
-    ``is_scarce`` is the result of the forecast, see :class:`archiver.status.disk_forecast.DiskForecast`.
+    ``is_scarce`` is :attr:`archiver.status.disk_forecast.DiskForecast.is_scarce` of the forecast.
 
     Raises OSError if the archive's folder cannot be read.
     """

@@ -74,17 +74,17 @@ class HealthReport:
     watched_folder: Path
     #: How changes are detected: a value of :data:`WATCH_STATES`.
     watch_description: LazyMessage
-    #: Why changes are detected in this way; None if nothing is unusual, or without a daemon.
+    #: Why changes are not detected in the usual way; None if they are, or without a daemon.
     watching_reason: LazyMessage | None
-    #: The process that runs the service, as people read it; None without a daemon.
+    #: A description of the process that runs the service, for people; None without a daemon.
     daemon_process: str | None
     #: The last scan of the watched folder.
     last_scan: LastScan
     #: The last problem that the daemon reported; None if it reported none.
     last_problem: LastProblem | None
-    #: Paths that wait to be captured, and since when.
+    #: Paths that wait to be captured, each with the time since which it waits.
     pending_paths: list[PendingEntry]
-    #: The number of all pending paths, of which :attr:`pending_paths` may list only the first.
+    #: The number of all pending paths. The list :attr:`pending_paths` may contain only the first of them.
     pending_count: int
     #: Paths that are not archived, each with the reason.
     skipped_paths: list[SkippedPath]
@@ -95,28 +95,28 @@ class HealthReport:
     changed_since_submitted: list[UnsubmittedChange]
     #: Materials of newest versions that looked damaged when they were captured.
     doubtful_materials: list[DoubtfulMaterial]
-    #: The restrictions in force of files that were captured by mistake.
+    #: The restrictions in force, of files that were captured by mistake.
     restrictions: list[Restriction]
-    #: SHA-256 of each content of them that is restricted at every place that has it.
+    #: SHA-256 of each restricted content that no unrestricted path has.
     restricted_content: frozenset[str]
     #: Open deadlines of all filings, by date.
     open_deadlines: list[Deadline]
     #: Public pages on which the filing number or its link was missing.
     display_alerts: list[LazyMessage]
-    #: Files in the folder for notices that no recorded notice has as its attachment.
+    #: Files in the folder for notices that are not attached to any recorded notice.
     unrecorded_papers: list[UnrecordedPaper]
     #: The day in the archive's time zone.
     today: date
     #: A key of :data:`archiver.status.protection.PROTECTION`.
     protection_level: str
-    #: A git setting outside of the archive that keeps git from running the archive's hooks; None without one.
+    #: A git setting outside the archive that prevents git from running the archive's hooks; None without one.
     outer_hooks_path: OuterSetting | None
     #: The compliance clock, which counts retention. It gains only the time on which several clocks of the machine
     #: agree (see :mod:`archiver.clock`).
     compliance_time: str
     #: How far the compliance clock is behind the wall clock; 0 if it is not.
     clock_lag_seconds: int
-    #: The causes of that lag.
+    #: The causes of this lag.
     clock_lag: ClockLag
     #: The time that the last timestamp token proves; None without a token.
     last_token_time: str | None
@@ -138,7 +138,7 @@ class HealthReport:
     format_number: int
     #: Events that this release does not understand. Each may be a hold.
     unread_events: list[UnreadEvent]
-    #: The configured retention that nobody has accepted yet; None without any.
+    #: The configured retention that nobody has accepted yet; None if all of it is accepted.
     waiting_promise: WaitingPromise | None
     #: Problems for an administrator, the most severe first. ``status --check`` fails if there is any.
     problems: list[LazyMessage]
@@ -151,7 +151,7 @@ class HealthReport:
     def as_json(self) -> dict[str, Any]:
         """Return the document of ``status --json``.  Its keys and codes stay the same in all releases.
 
-        Sentences are in the current language. Programs decide on the codes next to them.
+        The sentences are English. Programs must use the codes next to them.
         """
         return {
             "archive": names.name_as_text(os.fsencode(self.archive_folder)),
@@ -284,7 +284,7 @@ def _build_report(archive: Archive, config: Config, snapshot: Snapshot) -> Healt
     replica = read_replica_status(archive, config)
     last_token, last_checkpoint = archive.index.last_token(), archive.index.last_checkpoint()
     journal_problem = journal_repair.ref_problem(archive.repository)
-    # A journal without a usable ref says nothing about its format and its signed heads.
+    # Without a usable ref, the journal cannot be read: take its format from the index, and no signed heads.
     format_number = archive.format_number() if journal_problem is None else archive.index.format_number
     has_heads = journal_problem is None and format_number >= FORMAT
     report = HealthReport(
@@ -341,8 +341,8 @@ def _count_pending(snapshot: Snapshot, listed_count: int) -> int:
 def _estimate_unsigned_since(archive: Archive) -> str:
     """Return the present time (RFC 3339, UTC) if the signing key is missing, otherwise an empty string.
 
-    Nothing may have been journalled since the key was lost.  The result is empty for users other than root and the
-    archive's owner, because nobody else can see the key folder.
+    Until the next event, the journal does not show that the key is lost.  The result is empty for all users except
+    root and the archive's owner, because nobody else can see the folder of the keys.
     """
     can_see_keys = os.geteuid() in (0, os.stat(archive.root).st_uid)
     if can_see_keys and not is_there(archive.keys_folder / "signing_key"):
@@ -351,6 +351,6 @@ def _estimate_unsigned_since(archive: Archive) -> str:
 
 
 def _read_watch_reason(snapshot: Snapshot) -> LazyMessage | None:
-    """Return the reason recorded by the daemon for the watch's state, None without one."""
+    """Return the reason that the daemon recorded for the state of the watch; None if it recorded none."""
     reason_code = snapshot.meta("watching_why")
     return watch_reason_message(reason_code, snapshot.meta("watching_value")) if reason_code else None

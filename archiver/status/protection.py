@@ -14,8 +14,8 @@ from archiver.store.archive import Archive
 from archiver.store.git import hooks
 from archiver.store.permissions import is_immutable
 
-#: Size of the sample that shows if content objects are immutable. The flag is usually on all objects or on none,
-#: so a small sample is enough. A check of a million objects would make ``status`` take minutes.
+#: The size of the sample that shows whether content objects are immutable. Usually, all objects or none have the
+#: flag, so a small sample is enough. With a check of a million objects, ``status`` would take minutes.
 _SAMPLED_SUBMISSIONS = 5
 _SAMPLED_OBJECTS = 100
 #: Level of protection, as in the JSON output -> the sentence for people.
