@@ -28,8 +28,8 @@ def make_checkpoint_with_token(context: ActionContext, _: MakeCheckpoint) -> dic
     """Sign a checkpoint and, if a timestamp authority is configured, request a token for the checkpoint.
 
     Returns ``line``, the witness line; ``proven``, the time in the token (RFC 3339 in UTC, None without a token);
-    and ``problem``, the reason why no token could be obtained or journalled (None if there is no such reason). The
-    checkpoint is valid without a token, and the daemon requests the token later.
+    and ``problem``, the reason why the token could not be obtained or journalled (None without a failure). The
+    checkpoint is valid without a token, and the daemon requests a missing token later.
 
     Raises Busy if another process keeps writing, and StorageError if the archive cannot be signed or written.
     """
@@ -48,7 +48,7 @@ def make_checkpoint_with_token(context: ActionContext, _: MakeCheckpoint) -> dic
 
 
 def try_make_checkpoint(context: ActionContext) -> LazyMessage | None:
-    """Sign a checkpoint after another action; return None, or the reason for a failure.
+    """Sign a checkpoint after another action; return the reason if that fails, and None if it succeeds.
 
     Never raises ArchiverError: the other action is journalled and cannot be undone, so the user's command must not
     fail.

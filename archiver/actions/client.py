@@ -1,6 +1,6 @@
 """Send requests to the daemon of an archive that belongs to another user.
 
-The kernel tells the daemon which user is calling, so a request carries no credentials.
+The kernel identifies the calling user to the daemon, so a request carries no credentials.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def owns_archive(archive_folder: Path) -> bool:
     try:
         return os.stat(archive_folder).st_uid == os.geteuid()
     except OSError:
-        # The caller opens the archive next, and reports the problem better.
+        # The caller opens the archive next, and that reports a better message.
         return True
 
 

@@ -1,4 +1,4 @@
-"""Give an action the archive, the settings, the attachment, and a time limit."""
+"""Define the context of an action: the archive, the settings, the attachment, and a time limit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from archiver.store.archive import Archive
 
 @dataclass(frozen=True, slots=True)
 class ActionContext:
-    """The archive, the settings and all else that an action needs besides the request.
+    """The archive, the settings and everything else that an action needs besides the request.
 
     The creator of the context closes the archive and the attachment.
     """
@@ -23,7 +23,7 @@ class ActionContext:
     #: Opened on behalf of the caller: new events name the caller as the actor.
     archive: Archive
     config: Config
-    #: How many seconds the action may wait for another writer.
+    #: The number of seconds that the action may wait for another writer.
     lock_timeout: float
     #: The file that was sent along with the request, positioned at its start; None if there is none.
     attachment: IO[bytes] | None = None
@@ -38,7 +38,7 @@ class ActionContext:
 
     @property
     def disposal_rules(self) -> DisposalRules:
-        """Return the retention policy and the cooling-off period in force.
+        """The retention policy and the cooling-off period in force.
 
         Every accepted retention is a promise in the journal. The policy includes every promise, because shorter
         periods in the settings must not shorten the retention.

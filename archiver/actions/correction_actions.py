@@ -1,4 +1,4 @@
-"""Correct and void records of a filing; the journal keeps records and corrections."""
+"""Correct and void records of a filing; the journal keeps both the record and the correction."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from archiver.filings import record_corrections
 class CorrectRecord(Request):
     """A request to replace fields of a record, or to void the record."""
 
-    #: The number of the event of the record, or of a correction of it.
+    #: The number of the record's event, or of the event of an earlier correction of this record.
     seq: Annotated[int, Argument("event")]
     #: The new values as typed, by the name of the field. Products are a list of texts. Empty to void the record.
     typed_values: Annotated[Mapping[str, Any], Argument("fields")]
@@ -31,11 +31,12 @@ class CorrectRecord(Request):
 def correct_record(context: ActionContext, request: CorrectRecord) -> dict[str, Any]:
     """Correct or void a record.
 
-    Returns ``filing``, ``corrects`` (the number of the record's event), ``seq`` (that of the correction), ``kind``
-    of the record, ``void``, and ``changes`` with ``field``, ``old`` and ``new``.
+    Returns ``filing``, the name of the filing; ``corrects``, the number of the record's event; ``seq``, the number
+    of the correction's event; ``kind``, the action of the record's event; ``void``, True if the record is void
+    now; and ``changes``, a list with ``field``, ``old`` and ``new`` of each changed field.
 
-    Raises NotFoundError for an unknown event, and UsageError for one that is no record or void, for a field or a
-    value that the record cannot have, or without a reason. Nothing is journalled then.
+    Raises NotFoundError if there is no such event, and UsageError if the event is not a record, if the record is
+    void, if the record cannot have a field or a value, or if the reason is blank. Nothing is journalled then.
     """
     if bool(request.typed_values) == request.is_void:
         raise UsageError(

@@ -69,8 +69,8 @@ def check_display(context: ActionContext, request: CheckDisplay) -> dict[str, An
 def check_due_displays(context: ActionContext) -> None:
     """Check each page of a filed filing that is due for a check, and journal the results.
 
-    A page is due if it was never checked, or if the last check was at least ``display.every_days`` days ago. Must
-    not be called if ``display.every_days`` is 0, which means that the pages are never checked.
+    A page is due if it was never checked, or if the last check was at least ``display.every_days`` days ago. The
+    caller must not call this function if ``display.every_days`` is 0, which switches the checks off.
 
     Raises Busy or StorageError if a result cannot be journalled; earlier results stay journalled.
     """
@@ -87,7 +87,7 @@ def check_due_displays(context: ActionContext) -> None:
 
 def _find_page_addresses(context: ActionContext, filing_name: str) -> tuple[str, ...]:
     """Return the addresses of the company's pages that the settings name for a filing; empty if there are none."""
-    # The settings spell the folder as Python spells a file name in this locale; ``filing_name`` is UTF-8.
+    # The settings have the folder's name as Python decodes file names in this locale, which may not be UTF-8.
     filing_settings = context.config.filings.get(os.fsdecode(filing_name.encode("utf-8")))
     return filing_settings.display_pages if filing_settings else ()
 
@@ -99,7 +99,7 @@ def _check_saved_page(context: ActionContext, filing: Filing, page_name: str) ->
     then.
     """
     assert context.attachment is not None
-    # Reading one byte more than allowed is enough to recognize a page that is too large.
+    # Reading one byte more than the limit is enough to recognize a page that is too large.
     page_bytes = context.attachment.read(MAX_PAGE_BYTES + 1)
     if len(page_bytes) > MAX_PAGE_BYTES:
         raise UsageError(
@@ -159,9 +159,10 @@ def _journal_page_check(
 def _append_page_check(
     context: ActionContext, filing_name: str, event_details: DisplayChecked, evidence_page: bytes | None
 ) -> None:
-    """Append the event of a page check to the journal, with the checked page as evidence; None: without evidence.
+    """Append the event of a page check to the journal, with the checked page as evidence.
 
-    Raises Busy if the writer's lock is not free in time, StorageError if the archive cannot be written.
+    ``evidence_page`` is None if there is no page. Raises Busy if the writer's lock is not free in time, and
+    StorageError if the archive cannot be written.
     """
     attachments = {} if evidence_page is None else {f"{EVIDENCE}.html": io.BytesIO(evidence_page)}
     with context.archive.writing(context.lock_timeout) as writer:

@@ -1,8 +1,8 @@
-"""Delete content after the retention period: plan, get approval from two other people, run the plan.
+"""Delete content after the retention period: make a plan, get approval from two other people, run the plan.
 
 A *disposal* deletes the content of versions and keeps their history. Its *certificate* records what was deleted,
-why, and who approved it. The *cooling-off period* begins with the last approval that is needed; until it ends, the
-plan must not run.
+why, and who approved it. The *cooling-off period* begins with the last approval that is needed. The plan must not
+run before the end of this period.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from archiver.store.resolve import find_version
 from archiver.verify.disposals import UNCERTIFIED_DISPOSAL
 from archiver.verify.whole_archive import verify_archive
 
-#: Percentage of the content objects to hash before a disposal. Hashing takes long in a large archive, and the
-#: caller waits.
+#: The percentage of the content objects to hash before a disposal: none, because hashing a large archive takes
+#: long, and the caller waits.
 _NO_HASHING_PERCENT = 0.0
 
 
@@ -53,7 +53,7 @@ class RunDisposal(Request):
 
 @action("dispose-plan")
 def plan_disposal(context: ActionContext, request: PlanDisposal) -> dict[str, Any]:
-    """Journal a plan for each filing to delete the disposable versions, and return a description of the plans.
+    """Journal a plan for each filing that has disposable versions, and return a description of the plans.
 
     Returns ``plans``, the names of the plans, and ``plan``, the first of them; ``going``, the versions to
     delete; ``staying``, the versions to retain, with the reasons; ``objects`` and ``bytes``, the number and the
@@ -90,8 +90,8 @@ def _describe_disposable(version: Version, decision: RetentionDecision) -> dict[
 def _describe_retained(version: Version, decision: RetentionDecision) -> dict[str, Any]:
     """Describe a version that the plan does not delete, for the list ``staying``.
 
-    ``open`` lists the conditions without a date that keep the version, such as a hold. ``conditions`` names the
-    same conditions in one clause, for a sentence.
+    ``open`` lists the conditions without an end date that retain the version, such as a hold. ``conditions`` names
+    the same conditions in a clause for a sentence.
     """
     return {
         "tag": version.tag,
@@ -110,7 +110,7 @@ def approve_disposal(context: ActionContext, request: ApproveDisposal) -> dict[s
     ``not_before``, the end of the cooling-off period (RFC 3339 in UTC, None while an approval is missing).
 
     Raises NotFoundError for an unknown plan, UsageError without a reason, and RetentionRefused if the caller made
-    the plan or has approved it already, or if the plan no longer fits the archive.
+    the plan or has already approved it, or if the plan no longer fits the archive.
     """
     disposal_rules = context.disposal_rules
     plan = disposal.approve_plan(
@@ -144,8 +144,8 @@ def run_disposal(context: ActionContext, request: RunDisposal) -> dict[str, Any]
     _require_clean_verification(context, request.plan_id)
     run_result = disposal.run_plan(context.archive, request.plan_id, context.disposal_rules, context.lock_timeout)
     checkpoint_problem = try_make_checkpoint(context)
-    # A version that is gone may have had the only unrestricted place of a content. `verify` reports content that
-    # cannot be closed (A059).
+    # A disposed version may have had the only unrestricted path of some content. This content is fully restricted
+    # now. ``verify`` reports content whose permissions cannot be changed (A059).
     file_restriction.enforce_restrictions(context.archive)
     return {
         "certificate": run_result.plan_id,
@@ -159,14 +159,14 @@ def run_disposal(context: ActionContext, request: RunDisposal) -> dict[str, Any]
 def _require_clean_verification(context: ActionContext, plan_id: str) -> None:
     """Verify the archive without hashing content objects, and refuse the disposal if there is a finding.
 
-    A damaged archive must be repaired first, while all of its content still exists. The finding that this very
-    plan was begun and not finished is ignored. Raises RetentionRefused after the refusal is journalled.
+    A damaged archive must be repaired first, while all of its content still exists. A finding that only reports
+    that this plan was begun and not finished is ignored. Raises RetentionRefused after journalling the refusal.
     """
     report = verify_archive(context.archive.root, context.archive.repository, _NO_HASHING_PERCENT)
     findings = [
         finding
         for finding in report.findings
-        # The finding means that this plan was begun and not finished. The run that follows finishes it.
+        # This finding means that the plan was begun and not finished. The run that follows finishes the plan.
         if (finding.code, finding.object) != (UNCERTIFIED_DISPOSAL, plan_id)
     ]
     if findings:

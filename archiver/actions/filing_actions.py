@@ -44,7 +44,7 @@ class EndFiling(Request):
     """A request to record the deregistration or service closure of a filing."""
 
     filing_name: Annotated[str, Argument("filing", TextRule.LOOKED_UP)]
-    #: The day that people consider the end. Retention counts from the event instead.
+    #: The day that people consider the end of the filing. Retention counts from the journal event instead.
     ended_on: Annotated[date, Argument("on")]
     reason: Annotated[str, Argument("reason")]
     reported_by: Annotated[str | None, Argument("by")] = None
@@ -82,7 +82,7 @@ class AnswerNotice(Request):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecideChange(Request):
-    """A request to record a person's decision whether a change is material."""
+    """A request to record a person's decision on whether a change is material."""
 
     change_number: Annotated[int, Argument("number")]
     is_material: Annotated[bool, Argument("material")]

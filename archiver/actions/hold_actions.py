@@ -31,7 +31,7 @@ class LiftHold(Request):
     """A request to lift a hold."""
 
     hold_name: Annotated[str, Argument("name")]
-    #: The filing, submission or version to release. None: all that the hold covers.
+    #: The filing, submission or version to release. None: everything that the hold covers.
     held_object_name: Annotated[str | None, Argument("target", TextRule.LOOKED_UP)] = None
     reason: Annotated[str, Argument("reason")]
     reported_by: Annotated[str | None, Argument("by")] = None

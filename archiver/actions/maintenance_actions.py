@@ -23,15 +23,15 @@ from archiver.store.events.evidence_events import ContentProtected, PackageExpor
 from archiver.store.resolve import find_filing
 from archiver.store.writing.drafts import Draft
 
-#: Limit for the details of a note as JSON. With a lower limit, a restore of thousands of versions could not be
+#: The most bytes of a note's details as JSON. With a lower limit, a restore of thousands of versions could not be
 #: journalled, because the note names each version. With a higher limit, one note could slow down every reader.
 _MAX_NOTE_BYTES = 1 << 20
-#: Characters of the ``object`` of a note's event. A longer list of tags is cut; the details hold all tags.
+#: The most characters of the ``object`` of a note's event. A longer list of tags is cut; the details hold all.
 _MAX_OBJECT_LENGTH = 500
 #: With a higher limit, a drill takes longer than a caller waits for the daemon.
 _MAX_DRILL_FILES = 100_000
-#: The kinds of events that a note may journal, by the name on the wire. The daemon journals notes for callers who
-#: may not write to the archive.
+#: Name on the wire -> the kind of event that a note may journal. No other kinds are allowed, because the daemon
+#: journals notes for callers who may not write to the archive.
 _NOTE_ACTION_BY_NAME = {
     str(details_class.action): details_class.action
     for details_class in (VersionsRestored, PackageExported, ContentProtected)
@@ -41,7 +41,7 @@ _NOTE_ACTION_BY_NAME = {
 _PERSON_TYPED_DETAILS = frozenset({"recipient", "reason"})
 #: Members of a note's details that list names of filings, submissions or versions.
 _NAMING_DETAILS = frozenset({"versions", "filings", "submissions"})
-#: The member of a note's details that ties the events of one note; like the filing, it is never the caller's.
+#: The member of a note's details that ties the events of one note together. A value from the caller is dropped.
 _ACT_MEMBER = "act"
 
 
@@ -75,7 +75,7 @@ class RecordNote(Request):
     #: The event's ``object``, such as the tags of restored versions.
     about: Annotated[str, Argument("about", TextRule.LOOKED_UP)]
     details: Annotated[Mapping[str, Any], Argument("details")]
-    #: The filings that the note is about: each gets a separate event. None or empty: the note is about no filing.
+    #: The filings that the note is about; there is an event for each. None or empty: the note is about no filing.
     filings: Annotated[
         tuple[str, ...] | None, Argument("filings", TextRule.LOOKED_UP, is_omitted_when_empty=True)
     ] = None
@@ -105,10 +105,10 @@ def run_restore_drill(context: ActionContext, request: RunRestoreDrill) -> dict[
 def pack_repository(context: ActionContext, _: PackRepository) -> dict[str, Any]:
     """Move loose git objects into packs, and merge small packs.
 
-    Also withdraws rights to restricted content that a crash or a copy left too wide.
+    Also enforces restrictions again: after a crash or a copy of the archive, restricted content may be readable.
 
-    Returns ``objects``, the number of packed objects, ``packs``, the decrease in the number of packs, and
-    ``open``, the SHA-256 of the restricted content that others can still read.
+    Returns ``objects``, the number of packed objects; ``packs``, the decrease in the number of packs; and
+    ``open``, the SHA-256 of each restricted content that others can still read.
 
     Raises Busy if another process keeps writing, and StorageError if git cannot write. An object is removed only
     after its copy is on disk, so an interruption loses nothing.
@@ -120,14 +120,14 @@ def pack_repository(context: ActionContext, _: PackRepository) -> dict[str, Any]
 
 @action("replica-sync")
 def sync_replica(context: ActionContext, request: SyncReplica) -> dict[str, Any]:
-    """Upload everything the bucket lacks, extend the locks, and delete the disposed content.
+    """Upload everything that the bucket lacks, extend the locks, and delete the disposed content.
 
     Returns ``done``, a summary for people; ``sent`` and ``bytes``, the number and the total size of the uploads;
     ``holds`` and ``deleted``, the numbers of changed holds and deleted objects; ``extended``, the extended locks;
-    ``locked``, the content objects that were disposed of, or are ``restricted``, and that a lock still protects;
-    ``missing``, the SHA-256 of content that both the archive and the bucket lack; and ``held_back``, the new
-    content that was not sent yet: number and size of the ``objects``, and ``until``, when the last one is sent.
-    Every ``until`` is RFC 3339 in UTC.
+    ``locked``, the content objects that should be deleted but are still locked (``restricted`` is True for a
+    restricted file, and absent after a disposal); ``missing``, the SHA-256 of each content that both the archive
+    and the bucket lack; and ``held_back``, the new content that was not sent yet: the number of ``objects``, their
+    ``bytes``, and ``until``, when the last of them will be sent. Every ``until`` is RFC 3339 in UTC.
 
     Raises NotFoundError if the archive has no replica, ConfigError if boto3 or the credentials are missing, and
     StorageError if the bucket fails. After a failure, completed uploads stay recorded and are not repeated.
@@ -170,14 +170,14 @@ def sync_replica(context: ActionContext, request: SyncReplica) -> dict[str, Any]
 
 @action("note")
 def journal_note(context: ActionContext, request: RecordNote) -> dict[str, Any]:
-    """Journal a note on behalf of the caller; return the number of the first event (``seq``).
+    """Journal a note on behalf of the caller; return the number of the note's first event (``seq``).
 
     ``request.about`` is cut to ``_MAX_OBJECT_LENGTH`` characters.
 
-    Raises UsageError if ``request.action`` is not a key of ``_NOTE_ACTION_BY_NAME``, if the details hold a value
+    Raises UsageError if ``request.action`` is not a key of ``_NOTE_ACTION_BY_NAME``, if the details have a value
     that the journal cannot represent, if a text that a person typed is not UTF-8 or contains control characters,
     or if the details of all events together exceed ``_MAX_NOTE_BYTES`` as JSON. Raises NotFoundError for an
-    unknown filing, for which a chain would begin. Nothing is journalled then.
+    unknown filing, because its event would begin a new chain of events. Nothing is journalled then.
     """
     if request.action not in _NOTE_ACTION_BY_NAME:
         raise unknown_action_error(request.action)
@@ -185,7 +185,7 @@ def journal_note(context: ActionContext, request: RecordNote) -> dict[str, Any]:
     normalized_details = _normalize_typed_details(request.details)
     filing_names = dict.fromkeys(find_filing(context.archive, name) for name in request.filings or ())
     parts = list(_split_by_filing(normalized_details, [*filing_names])) or [normalized_details]
-    # What the details do not split by filing is repeated in each part.
+    # The sum is checked, because each part repeats all details that are not split by filing.
     if sum(len(encode_canonical(part)) for part in parts) > _MAX_NOTE_BYTES:
         raise UsageError(
             "The journal note is longer than {longest} bytes. Nothing was recorded. Use shorter texts.",
@@ -202,7 +202,10 @@ def journal_note(context: ActionContext, request: RecordNote) -> dict[str, Any]:
 
 
 def _split_by_filing(details: Mapping[str, Any], filing_names: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Yield the part of a note's details about each filing: the note of one filing names no other."""
+    """Yield the details for the event of each filing; lists of names keep only the names of that filing.
+
+    If there are several filings, the details of all of them get the same random id as ``_ACT_MEMBER``.
+    """
     act = secrets.token_hex(16) if len(filing_names) > 1 else None
     for filing_name in filing_names:
         part = {
@@ -215,16 +218,16 @@ def _split_by_filing(details: Mapping[str, Any], filing_names: Sequence[str]) ->
 
 
 def _about_filing(about: str, part: Mapping[str, Any]) -> str:
-    """Return the ``object`` of a note about one filing: the versions in its ``part``, or ``about`` without any."""
+    """Return the ``object`` for the event of one filing: the versions in its details, or ``about`` without any."""
     tags = part.get("versions")
     return ", ".join(map(str, tags))[:_MAX_OBJECT_LENGTH] if isinstance(tags, list) and tags else about
 
 
 def _normalize_typed_details(details: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of a note's details, with the texts that a person typed in the form for the journal.
+    """Return a copy of a note's details, in which the texts that a person typed have the form for the journal.
 
-    The members that place an event in a filing's chain are left out: only ``RecordNote.filings`` names filings.
-    Raises UsageError if such a text is not UTF-8 or contains control characters.
+    The copy lacks the members that place an event in a filing's chain: only ``RecordNote.filings`` names filings.
+    Raises UsageError if a typed text is not UTF-8 or contains control characters.
     """
     return {
         detail_name: names.clean_typed_text(detail_value, detail_name)

@@ -1,7 +1,7 @@
 """Encode and decode the messages on the daemon's socket: a request and a reply, both limited in size.
 
 A message is a length (4 bytes, unsigned, big-endian) followed by that many bytes of JSON in ASCII. A request may
-be followed by the bytes of one attachment, and states their number. Texts for people cross as templates with
+be followed by the bytes of one attachment, and states their number. Texts for people are sent as templates with
 fields, so that the receiver chooses the language.
 """
 
@@ -24,11 +24,11 @@ SOCKET_NAME = "socket"
 #: With a lower limit, the reply to a plan of many versions does not fit. With a higher limit, callers can exhaust
 #: the daemon's memory.
 MAX_MESSAGE_BYTES = 8 << 20
-#: With a lower limit, a large scanned receipt is refused. With a higher limit, callers can fill the disk with the
-#: spool.
+#: With a lower limit, a large scanned receipt is refused. With a higher limit, callers can fill the disk of the
+#: spool, which holds received attachments.
 MAX_ATTACHMENT_BYTES = 64 << 20
 #: Levels of nesting that :func:`decode_value` accepts. Without a limit, input could exhaust the stack of the
-#: recursive decoder. Results need fewer levels: messages are in fields of messages, which are in lists.
+#: recursive decoder. Real results, such as lists of messages with messages as fields, have fewer levels.
 _MAX_DEPTH = 8
 #: The most bytes to request from the socket at once.
 _CHUNK_BYTES = 1 << 16
@@ -42,7 +42,7 @@ _ATTRIBUTES_MEMBER = "phrase-attributes"
 
 
 class BadMessage(Exception):
-    """A message breaks the rules of the protocol: received from the other side, or too long to be sent."""
+    """A received message breaks the rules of the protocol, or a message is too long to be sent."""
 
 
 class ActionMessage(NamedTuple):
@@ -51,8 +51,8 @@ class ActionMessage(NamedTuple):
     action_name: str
     #: The arguments in the wire form, by wire name.
     arguments: Mapping[str, Any]
-    #: How many seconds the caller allows the action to wait for another writer. The daemon replaces a value above
-    #: its own limit.
+    #: The number of seconds that the action may wait for another writer. The daemon replaces a value above its own
+    #: limit.
     lock_timeout: float
     #: In bytes; None if no attachment follows.
     attachment_size: int | None
@@ -156,7 +156,7 @@ def read_message(read_bytes: Callable[[int], bytes]) -> dict[str, Any]:
 
 
 def encode_error(error: ArchiverError) -> dict[str, Any]:
-    """Return the reply for an action that raised ``error``; the caller restores it with :func:`decode_error`."""
+    """Return the reply for an action that raised ``error``; :func:`decode_error` restores the error."""
     message = error.message
     return {
         "error": error.wire_name,
@@ -167,7 +167,7 @@ def encode_error(error: ArchiverError) -> dict[str, Any]:
 
 
 def decode_error(document: Mapping[str, Any]) -> ArchiverError:
-    """Return the error in a reply that :func:`encode_error` made.
+    """Return the error in a reply, as encoded by :func:`encode_error`.
 
     Raises BadMessage if this release does not know the class of the error, or if the template or the fields are
     missing or of the wrong type.

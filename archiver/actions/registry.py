@@ -27,8 +27,8 @@ from archiver.actions.request_fields import (
 )
 from archiver.errors import UsageError
 
-#: How many characters of an unknown action's name, and of a file name, an error message quotes. Callers choose
-#: these names, and a long name would make the message unreadable.
+#: The most characters of an unknown action's name, and of a file name, in an error message. Callers choose these
+#: names, and a long name would make the message unreadable.
 _MAX_QUOTED_ACTION_LENGTH, _MAX_QUOTED_FILE_LENGTH = 100, 200
 
 
@@ -95,7 +95,7 @@ def _import_modules() -> None:
 
 
 def find_action(request: Request) -> RegisteredAction:
-    """Return the action that performs ``request``; never fails, because one module defines both."""
+    """Return the action that performs ``request``; never fails, because the same module defines both."""
     return _ACTIONS_BY_REQUEST[type(request)]
 
 
@@ -127,11 +127,11 @@ def perform_action(context: ActionContext, request: Request) -> dict[str, Any]:
     The texts that a person typed are normalized, and the attachment is checked. The daemon and the commands of the
     archive's owner call this function, so that the same checks apply to both.
 
-    Every action writes to the archive, and some do what cannot be taken back before that, such as sending a
-    message. So nothing is begun in an archive of a format that this release does not write.
+    Some actions have an effect that cannot be undone, such as a sent message, before they write to the archive. So
+    the format of the archive is checked before the action begins.
 
-    Raises UsageError if a text or the attachment cannot be recorded, ConfigError for such an archive, and any
-    exception of the action.
+    Raises UsageError if a text or the attachment cannot be recorded, ConfigError if this release does not write
+    the archive's format, and any exception of the action.
     """
     requested_action = find_action(request)
     context.archive.check_writable()
@@ -141,7 +141,7 @@ def perform_action(context: ActionContext, request: Request) -> dict[str, Any]:
 
 
 def _check_attachment(action_name: str, context: ActionContext, file_name: str | None) -> None:
-    """Raise UsageError unless the request names a file that was sent and is not empty, or names and sends none.
+    """Raise UsageError if a file was named but not sent, or sent but not named, or is empty.
 
     ``file_name`` is the name in the request, or None. A name without a last component, such as ``a/``, is refused
     too. An empty file would stay in the journal forever and look like evidence. The attachment is left positioned

@@ -1,4 +1,4 @@
-"""Send reminders of deadlines, and each reminder only once.
+"""Send reminders of deadlines, and send each reminder only once.
 
 A *reminder* is one message to one address. It lists every item, such as a deadline, that is due for a role or
 person and was not sent to this address yet.
@@ -22,7 +22,7 @@ from archiver.filings.register import filings_from_events
 from archiver.store.events.filing_events import ReminderSent
 from archiver.store.writing.drafts import Draft
 
-#: The ``object`` of the event for a sent reminder. It names no filing, because a reminder may concern several.
+#: The ``object`` of the events for a sent reminder. It names no filing, because a reminder may concern several.
 _REMINDERS_OBJECT = "reminders"
 
 
@@ -88,7 +88,11 @@ def send_reminders(context: ActionContext, _: SendReminders) -> dict[str, Any]:
 
 
 def _journal_sent_reminder(context: ActionContext, reminder: ReminderMessage) -> None:
-    """Journal a sent reminder, so that the same items are not sent to this address again."""
+    """Journal a sent reminder, so that the same items are not sent to this address again.
+
+    There is an event for each filing with items in the reminder. If there are several, a common random id ties
+    them together.
+    """
     items_by_filing: dict[str, list[dict[str, str]]] = {}
     for item in reminder.reminders:
         items_by_filing.setdefault(item.filing, []).append({"uid": item.uid, "step": item.step})

@@ -1,4 +1,4 @@
-"""Convert requests to and from their wire form, as declared by the fields of the request class.
+"""Convert requests to and from their form on the socket (*wire form*), as the request class declares it.
 
 Every field carries an :class:`Argument`, so that its Python name may change while its name on the wire stays::
 
@@ -20,7 +20,7 @@ from archiver.errors import UsageError
 from archiver.filings.typed_days import parse_day
 from archiver.store import names
 
-#: How many characters of an unknown argument's name an error message quotes.
+#: The most characters of an unknown argument's name in an error message.
 _MAX_QUOTED_NAME_LENGTH = 100
 
 
@@ -42,7 +42,7 @@ class Argument:
     #: Part of the protocol: it never changes.
     wire_name: str
     text_rule: TextRule = TextRule.TYPED
-    #: Send nothing for an empty value. Daemons of the first release do not know the name, and refuse the request.
+    #: True: an empty value is not sent. Daemons of the first release do not know the name, and refuse the request.
     is_omitted_when_empty: bool = False
 
 
@@ -60,7 +60,7 @@ _WIRE_TYPES: Mapping[object, type] = {str: str, int: int, bool: bool, date: str,
 
 @dataclass(frozen=True, slots=True)
 class RequestField:
-    """A field of a request class, as declared by the annotation."""
+    """A field of a request class, as declared by its annotation."""
 
     #: The name in Python.
     attribute_name: str
@@ -152,7 +152,7 @@ def decode_request(action_name: str, request_type: type[RequestType], arguments:
     """Return a request of the class ``request_type`` with ``arguments``: wire values by wire name.
 
     A missing argument is None if the field may be None. Raises UsageError if an argument is unknown, missing or of
-    the wrong type, or if a text is not a day although the field is; the message names ``action_name``.
+    the wrong type, with ``action_name`` in the message, or if the text for a day is not a day.
     """
     field_by_wire_name = {field.argument.wire_name: field for field in request_fields(request_type)}
     for wire_name in [*field_by_wire_name, *arguments]:
@@ -175,8 +175,8 @@ def decode_request(action_name: str, request_type: type[RequestType], arguments:
 def normalize_texts(request: RequestType) -> RequestType:
     """Return a copy of the request, in which the texts that a person typed have the form for the journal.
 
-    Other texts stay unchanged. Checks all texts before the action, because an event cannot be taken back. Raises
-    UsageError if any text is too long, or if a typed text is not UTF-8 or contains control characters.
+    Other texts stay unchanged. All texts are checked before the action, because an event cannot be withdrawn.
+    Raises UsageError if any text is too long, or if a typed text is not UTF-8 or contains control characters.
     """
     text_by_field = {
         field: field_value

@@ -1,4 +1,7 @@
-"""Restrict files that were captured by mistake, and end restrictions."""
+"""Restrict files that were captured by mistake, and end restrictions.
+
+Only the archive owner can read a restricted file. Inspection packages and the replica leave the file out.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from archiver.store.archive import Archive
 from archiver.store.index import restrictions
 from archiver.store.resolve import FileInVersion, find_file
 
-#: Files of one request. Each of them is an event, and all are written in one batch.
+#: The most files of one request. There is an event for each file, and all events are written in one batch.
 _MAX_FILES = 50
 
 
@@ -46,21 +49,23 @@ class UnrestrictFiles(Request):
 
 @action("restrict")
 def restrict_files(context: ActionContext, request: RestrictFiles) -> dict[str, Any]:
-    """Restrict files, all or none, and withdraw the reading group's access to their content.
+    """Restrict either all of the files or none, and withdraw the reading group's access to their content.
 
-    Returns ``files``, with the following for each file:
+    Returns ``files``, a list with the following for each file:
 
     - ``filing``, ``path``, and ``sha256``;
     - ``versions``, the tags of the versions that have the content at this path;
     - ``elsewhere``, the unrestricted places with the same content (``path``, and the tags ``first`` and ``last``);
     - ``other_contents``, the tags of the versions that have other, unrestricted content at this path;
-    - ``replica``, the copy in the bucket as of the last sync (``until``, the end of its lock, or None), or None;
+    - ``replica``, the copy in the bucket as of the last sync, None without a copy (``until`` is the end of the
+      copy's lock, None without a lock);
     - ``exports``, the packages exported since the first of these versions (``seq``, ``at``, ``target``,
       ``recipient``);
-    - ``is_open``, True if others may still read the content because its rights cannot be changed.
+    - ``is_open``, True if others may still read the content because its permissions cannot be changed.
 
-    Raises NotFoundError for an unknown version or file, and UsageError for a file without content, one that is
-    restricted already, more than ``_MAX_FILES`` files, or a blank reason. Nothing is journalled then.
+    Raises NotFoundError for an unknown version or file, and UsageError if a file has no content or is restricted
+    already, if there are no files or more than ``_MAX_FILES``, or if the reason is blank. Nothing is journalled
+    then.
     """
     archive = context.archive
     files = _find_files(archive, request.files)
@@ -71,13 +76,13 @@ def restrict_files(context: ActionContext, request: RestrictFiles) -> dict[str, 
 
 @action("unrestrict")
 def unrestrict_files(context: ActionContext, request: UnrestrictFiles) -> dict[str, Any]:
-    """End the restrictions of files, all or none, and return the reading group's access to their content.
+    """End the restrictions of either all of the files or none, and give the reading group access to their content.
 
-    Returns ``files``, with ``filing``, ``path`` and ``sha256`` of each file, and ``is_closed``, True if the rights
-    to its content cannot be changed.
+    Returns ``files``, a list with ``filing``, ``path`` and ``sha256`` of each file, and ``is_closed``, True if the
+    group still has no access because the permissions of the content cannot be changed.
 
-    Raises NotFoundError for an unknown version or file or one that is not restricted, and UsageError for more than
-    ``_MAX_FILES`` files or a blank reason. Nothing is journalled then.
+    Raises NotFoundError for an unknown version or file, or if a file is not restricted, and UsageError if there
+    are no files or more than ``_MAX_FILES``, or if the reason is blank. Nothing is journalled then.
     """
     archive = context.archive
     files = _find_files(archive, request.files)
@@ -88,9 +93,12 @@ def unrestrict_files(context: ActionContext, request: UnrestrictFiles) -> dict[s
 
 
 def _find_files(archive: Archive, typed_names: tuple[str, ...]) -> list[FileInVersion]:
-    """Return the files that a person named as TAG:PATH; a place that is named twice, as in two versions, once.
+    """Return the files that a person named as TAG:PATH.
 
-    Raises NotFoundError for an unknown version or file, UsageError without any, or for too many.
+    A restriction covers a content at a path, in all versions of a filing. If several names lead to the same such
+    place, the result has only the last of these files.
+
+    Raises NotFoundError for an unknown version or file, and UsageError if there are no names, or too many.
     """
     if not 0 < len(typed_names) <= _MAX_FILES:
         raise UsageError(
@@ -101,7 +109,7 @@ def _find_files(archive: Archive, typed_names: tuple[str, ...]) -> list[FileInVe
 
 
 def _describe_file(file: FileInVersion) -> dict[str, Any]:
-    """Return the members of a result that name the file."""
+    """Return the members of a result that identify the file."""
     return {
         "filing": file.version.submission.filing,
         "path": names.name_as_text(file.material.path),
@@ -138,7 +146,7 @@ def _describe_restricted(context: ActionContext, file: FileInVersion, still_open
 
 
 def _find_replicated_copy(context: ActionContext, sha256: str) -> dict[str, Any] | None:
-    """Return the copy of a content in the bucket, as the last sync recorded it; None without one."""
+    """Describe the copy of a content in the bucket, as the last sync recorded it; return None without a copy."""
     archive = context.archive
     settings = read_replica_settings(archive, context.config)
     if settings is None:

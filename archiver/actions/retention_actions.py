@@ -1,7 +1,7 @@
-"""Accept the retention that the settings promise beyond what was accepted before.
+"""Accept the retention in the settings that nobody has accepted yet.
 
-A retention in the settings binds only while it stands there. An accepted one is a promise in the journal, which
-nothing shortens, so a person accepts exactly what that person was shown.
+A retention in the settings applies only as long as it stays in the settings. An accepted retention is a promise in
+the journal, and nothing can shorten the promise. So people must accept exactly the retention that they were shown.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from archiver.store.creation.first_events import draft_promises
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShowWaitingRetention(Request):
-    """A request to describe the retention that waits for acceptance; records nothing."""
+    """A request to describe the retention that waits for acceptance. Nothing is recorded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptRetention(Request):
-    """A request to accept the retention that waits, as the caller was shown it."""
+    """A request to accept the waiting retention, exactly as it was shown to the caller."""
 
-    #: The ``promise`` of what the caller was shown.
+    #: The ``promise`` in the description that was shown to the caller: it identifies the waiting retention.
     promise_id: Annotated[str, Argument("promise", TextRule.LOOKED_UP)]
-    #: The longest waiting period in years, as typed by the caller; None if it was not typed.
+    #: The longest waiting period in years, as typed by the caller; None if the caller did not type a number.
     typed_years: Annotated[int | None, Argument("years")] = None
 
 
 @action("retention-waiting")
 def show_waiting_retention(context: ActionContext, _: ShowWaitingRetention) -> dict[str, Any]:
-    """Return the retention that waits for acceptance, as :func:`describe_waiting_retention` does."""
+    """Describe the retention that waits for acceptance; see :func:`describe_waiting_retention` for the result."""
     return describe_waiting_retention(context.archive, context.config)
 
 
@@ -51,14 +51,14 @@ def show_waiting_retention(context: ActionContext, _: ShowWaitingRetention) -> d
 def accept_retention(context: ActionContext, request: AcceptRetention) -> dict[str, Any]:
     """Journal the configured retention that nobody has accepted yet, in one batch.
 
-    Returns ``events``, the numbers of the new events, empty if nothing waits any more.
+    Returns ``events``, the numbers of the new events. The list is empty if no retention waits any more.
 
-    Raises UsageError if the waiting retention is not the one that the caller was shown, or if its years are
-    missing or wrong; nothing is recorded then.
+    Raises UsageError if the waiting retention has changed since it was shown to the caller, or if the typed years
+    are missing or wrong. Nothing is recorded then.
     """
     archive = context.archive
     with archive.writing(context.lock_timeout) as writer:
-        # Only now does nobody else accept anything.
+        # Read after the lock is held: from now on, nobody else can accept a retention.
         waiting = find_waiting_promise(context.config, archive.index.retention_promises())
         if waiting is None:
             return {"events": []}
@@ -69,7 +69,7 @@ def accept_retention(context: ActionContext, request: AcceptRetention) -> dict[s
 
 
 def _check_shown_promise(waiting: WaitingPromise, promise_id: str) -> None:
-    """Raise UsageError unless ``promise_id`` is that of the waiting retention."""
+    """Raise UsageError unless ``promise_id`` identifies the waiting retention."""
     if promise_id != waiting.promise_id:
         raise UsageError(
             "The retention that waits for acceptance has changed since it was shown. Nothing was recorded. To see "
@@ -80,8 +80,9 @@ def _check_shown_promise(waiting: WaitingPromise, promise_id: str) -> None:
 def describe_accepted_retention(archive: Archive) -> list[dict[str, Any]]:
     """Describe each accepted retention, for people and for ``--json``.
 
-    Besides ``kind``, ``scope``, ``years`` and ``timezone``, each has the number of the journal event that promised
-    it (``event``), the time of that (``at``, RFC 3339 in UTC), and who did it (``user``).
+    Besides ``kind``, ``scope``, ``years`` and ``timezone``, each description has the number of the journal event
+    with the promise (``event``), the time of the event (``at``, RFC 3339 in UTC), and the user who accepted the
+    retention (``user``).
     """
     return [
         {
@@ -95,12 +96,13 @@ def describe_accepted_retention(archive: Archive) -> list[dict[str, Any]]:
 
 
 def describe_waiting_retention(archive: Archive, config: Config) -> dict[str, Any]:
-    """Describe what ``config`` promises beyond what was accepted, for people and for ``--json``.
+    """Describe the retention in ``config`` that nobody has accepted yet, for people and for ``--json``.
 
-    Returns ``promise``, by which it can be accepted, None if nothing waits; ``longest_years``, the longest period
-    that waits, 0 if none does; ``needs_years``, True if these years have to be typed; and ``waiting``, a list with
-    ``kind``, ``scope``, ``years`` and ``timezone`` of each item, the numbers ``versions`` and ``bytes`` of what is
-    retained longer by it, and the last day of that (``retained_through``, ISO 8601, None without a date).
+    Returns ``promise``, the id with which it can be accepted (None if nothing waits); ``longest_years``, the
+    longest waiting period in years (0 without a waiting period); ``needs_years``, True if the person who accepts
+    has to type these years; and ``waiting``, a list of the waiting items. Each item has ``kind``, ``scope``,
+    ``years`` and ``timezone``; ``versions`` and ``bytes``, the number and the total size of the versions that it
+    retains longer; and ``retained_through``, the last day of their retention (ISO 8601, None without a date).
     """
     promises = archive.index.retention_promises()
     waiting = find_waiting_promise(config, promises)

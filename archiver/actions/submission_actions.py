@@ -1,4 +1,4 @@
-"""Record submissions to the regulator, and files that are about them."""
+"""Record submissions to the regulator, and files about these submissions, such as receipts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class SubmitVersion(Request):
     submission_name: Annotated[str, Argument("name", TextRule.LOOKED_UP)]
     #: None: the newest version, once every finished change in the watched folder has been captured.
     version_number: Annotated[int | None, Argument("version")] = None
-    #: The day shown on the regulator's portal. Retention counts from the event instead.
+    #: The day shown on the regulator's portal. Retention counts from the journal event instead.
     submitted_on: Annotated[date, Argument("on")]
     #: One of ``model.KINDS``. None: derived from the name of the folder.
     kind: Annotated[str | None, Argument("kind")] = None
@@ -43,8 +43,8 @@ class SubmitVersion(Request):
     number_override_reason: Annotated[str | None, Argument("force")] = None
     receipt_name: Annotated[str | None, Argument("receipt", TextRule.NAMES_ATTACHMENT)] = None
     reported_by: Annotated[str | None, Argument("by")] = None
-    #: Why this version is signed although it may be incomplete. If ``version_number`` is None, the reason is only
-    #: recorded: the newest version must be complete.
+    #: Why this version is signed although it may be incomplete. Without a ``version_number``, the newest version
+    #: is signed. It must be complete even with a reason, so the reason is only recorded.
     exception_reason: Annotated[str | None, Argument("reason", is_omitted_when_empty=True)] = None
     #: Receipts and notices in the submission folder, which are about the submission and not part of it.
     receipt_paths: Annotated[
@@ -59,13 +59,14 @@ class SubmitVersion(Request):
 class AttachSubmissionFile(Request):
     """A request to record that a captured file is about an earlier submission to the regulator."""
 
-    #: The signed tag, the version that was submitted, or FILING/SUBMISSION: then the newest submission.
+    #: The signed tag of the submission, the tag of the submitted version, or FILING/SUBMISSION for the newest
+    #: submission from this folder.
     submission_tag: Annotated[str, Argument("submission", TextRule.LOOKED_UP)]
     #: Relative to the submission folder, as listed by ``show``.
     path: Annotated[str, Argument("path", TextRule.LOOKED_UP)]
     #: One of ``submission_kinds.FILE_ROLES``.
     role: Annotated[str, Argument("role")]
-    #: The version that has the file. None: the newest one of the submission folder.
+    #: The tag of the version that has the file. None: the newest version of the submission folder.
     version_tag: Annotated[str | None, Argument("version", TextRule.LOOKED_UP)] = None
     reported_by: Annotated[str | None, Argument("by")] = None
 
@@ -158,8 +159,9 @@ def attach_submission_file(context: ActionContext, request: AttachSubmissionFile
 def _find_submission_record(context: ActionContext, typed_name: str) -> tuple[Version, str]:
     """Return the version of a submission to the regulator, and the signed tag of this submission.
 
-    ``typed_name`` is that tag, the tag of the version, or FILING/SUBMISSION; of several submissions the newest one
-    counts.  Raises NotFoundError if there is no such tag or folder, UsageError if nothing was submitted.
+    ``typed_name`` is the signed tag, the tag of the version, or FILING/SUBMISSION. If a version or a folder was
+    submitted several times, the newest submission is returned. Raises NotFoundError if there is no such tag or
+    folder, and UsageError if nothing was submitted.
     """
     archive = context.archive
     if typed_name.count("/") == 1:
@@ -186,7 +188,7 @@ def _find_submission_record(context: ActionContext, typed_name: str) -> tuple[Ve
 def _choose_version(
     context: ActionContext, request: SubmitVersion, submission: Submission, exception_reason: str | None
 ) -> Version:
-    """Return the version to sign: the version that the request names, or the newest one after a capture.
+    """Return the version to sign: the version that the request names, or the newest version after a capture.
 
     Checks that the version is complete, unless the request names both a version and a reason for an exception.
 
