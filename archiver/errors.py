@@ -90,7 +90,7 @@ def fill_template(
 #: ``state.db``.
 _ATTRIBUTES = ("code", "context", "singular", "count_field")
 #: The count of a message that has no count. Every number except 1 selects the plural.
-_ANY_PLURAL = 2
+_PLURAL_COUNT = 2
 
 
 class LazyMessage:
@@ -151,7 +151,7 @@ class LazyMessage:
     def count(self) -> int:
         """The number that selects the singular or the plural; a plural number if the message has no count."""
         count = self.fields.get(self.count_field)
-        return count if isinstance(count, int) else _ANY_PLURAL
+        return count if isinstance(count, int) else _PLURAL_COUNT
 
     def __str__(self) -> str:
         return fill_template(self.singular if self.singular and self.count == 1 else self.template, self.fields)

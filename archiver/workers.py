@@ -6,8 +6,7 @@ of this interpreter.
 The standard input of a child is a socket. Each request and each answer on it is a *frame*: the lengths of the JSON
 and of the content (four bytes each, little-endian), then the JSON, then the content. The frames do not use
 ``pickle``: a child that a malicious document took over could run code in this process. The JSON is UTF-8 with lone
-surrogates passed through, so that file names stay readable. The bytes of files travel as content, because base64
-takes ten times as much processor time.
+surrogates passed through, so file names stay readable. Files travel as content: base64 takes ten times as long.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 _Answer = TypeVar("_Answer")
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 #: The lengths of the JSON and of the content, at the beginning of a frame.
-_LENGTHS = struct.Struct("<II")
+_FRAME_LENGTHS = struct.Struct("<II")
 #: Bytes to receive at a time: memory is allocated as they arrive, not for the length that a child announces.
 _CHUNK_BYTES = 1 << 20
 #: Far more than an answer about 128 files with paths of 4,096 bytes, and far less than the memory of the server.
@@ -43,6 +42,8 @@ _DEFAULT_ANSWER_BYTES = 64 << 20
 _KILL_WAIT_SECONDS = 0.5
 #: A child without work ends as soon as its socket is closed, or a little later on a machine that swaps.
 _CLOSE_WAIT_SECONDS = 5.0
+#: The most characters of an exception's text that are passed on: the text may quote a whole answer.
+_MAX_ERROR_LENGTH = 500
 
 
 class WorkerProblem(OSError):
@@ -177,7 +178,7 @@ class Worker:
                 return decode(reply["answer"]), content_size
         except (TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
             self.kill()
-            raise WorkerFailed(f"not an answer: {error!r}"[:500]) from error
+            raise WorkerFailed(f"not an answer: {error!r}"[:_MAX_ERROR_LENGTH]) from error
         except BaseException:
             self.kill()
             raise
@@ -190,7 +191,7 @@ class Worker:
         """
         try:
             self._timed_socket(deadline).sendall(frame)
-            json_length, content_length = _LENGTHS.unpack(self._receive_bytes(_LENGTHS.size, deadline))
+            json_length, content_length = _FRAME_LENGTHS.unpack(self._receive_bytes(_FRAME_LENGTHS.size, deadline))
             if json_length > self._program.longest_answer_bytes or content_length > len(buffer):
                 raise WorkerFailed(f"an answer of {json_length} and {content_length} bytes")
             reply = json.loads(self._receive_bytes(json_length, deadline))
@@ -324,7 +325,7 @@ def serve(answer_request: Callable[[Any], object]) -> None:
     """
     with suppress(EOFError, ConnectionError):  # The parent has closed the socket, or died.
         while True:
-            json_length, _ = _LENGTHS.unpack(_read_bytes(_LENGTHS.size))
+            json_length, _ = _FRAME_LENGTHS.unpack(_read_bytes(_FRAME_LENGTHS.size))
             request = json.loads(_read_bytes(json_length))
             try:
                 answer = answer_request(request)
@@ -332,7 +333,7 @@ def serve(answer_request: Callable[[Any], object]) -> None:
                 reply_frame = _encode_frame({"answer": reply.answer}, reply.content)
             except Exception as error:
                 # Whatever the exception is, it concerns this request alone: the next one may succeed.
-                reply_frame = _encode_frame({"failed": f"{type(error).__name__}: {error}"[:500]})
+                reply_frame = _encode_frame({"failed": f"{type(error).__name__}: {error}"[:_MAX_ERROR_LENGTH]})
             _write_bytes(reply_frame)
     gc.freeze()  # The parent waits for the end of this process, which needs no search for garbage.
 
@@ -340,7 +341,7 @@ def serve(answer_request: Callable[[Any], object]) -> None:
 def _encode_frame(value: object, content: bytes | memoryview = b"") -> bytes:
     """Return a frame with ``value`` as JSON. Raises TypeError or ValueError if JSON cannot express it."""
     json_bytes = _to_json(value).encode("utf-8", "surrogatepass")
-    return b"".join((_LENGTHS.pack(len(json_bytes), len(content)), json_bytes, content))
+    return b"".join((_FRAME_LENGTHS.pack(len(json_bytes), len(content)), json_bytes, content))
 
 
 def _read_bytes(byte_count: int) -> bytes:
