@@ -91,9 +91,9 @@ class Daemon:
             self._access = open_access(config.watch, config.archive)
             open_resources.callback(self._access.close)
             self._scan_record = ScanRecord(self._snapshot, archive.root)
+            volatile_folder, probe_folder = self._scan_record.volatile_folder, archive.root / "canary"
             self._watched_folder = WatchedFolder(
-                *(config, self._access, self._snapshot, self._scan_record.volatile_folder),
-                *(archive.root / "canary", report, self._journal_event),
+                config, self._access, self._snapshot, volatile_folder, probe_folder, report, self._journal_event
             )
             open_resources.callback(self._watched_folder.stop_watching)
             self._capturer = Capturer(archive, self._snapshot, self._access, config, self._stopping)

@@ -32,7 +32,7 @@ _FIRST_PAUSE_SECONDS = 1.0
 #: Longer, and capture resumes late after an administrator has freed the disk.
 _LONGEST_PAUSE_SECONDS = 30.0
 #: Further problems push the oldest problems out of the queue.  ``status`` shows only the last problem anyway.
-_MAX_QUEUED = 100
+_MAX_QUEUED_PROBLEMS = 100
 
 
 class LastProblem(NamedTuple):
@@ -140,7 +140,7 @@ class FailureState:
         self._snapshot = snapshot
         self._stopping = stopping
         #: Problems as JSON, oldest first, which are not written to the snapshot yet.
-        self._queued_problems: deque[str] = deque(maxlen=_MAX_QUEUED)
+        self._queued_problems: deque[str] = deque(maxlen=_MAX_QUEUED_PROBLEMS)
         self._snapshot_thread_id = threading.get_ident()
         self._failure_count = 0
         self._alarm = lock.LockFlag(archive.root / ALARM_FILE_NAME)

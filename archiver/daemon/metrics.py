@@ -57,7 +57,6 @@ def measure_gauges(
     filesystem_stat = os.statvfs(archive.root)
     newest_event = archive.journal.newest_event()
     last_checkpoint = index.last_checkpoint()
-    last_checkpoint_time = last_checkpoint[1] if last_checkpoint else None
     replication_lag = read_replication_lag(archive, config)
     version_count = index.version_count()
     return Gauges(
@@ -68,7 +67,7 @@ def measure_gauges(
         skipped=len(snapshot.skipped()),
         last_scan=_unix_seconds(read_last_scan(snapshot, archive.root).time),
         last_event=_unix_seconds(newest_event.at if newest_event else None),
-        last_checkpoint=_unix_seconds(last_checkpoint_time),
+        last_checkpoint=_unix_seconds(last_checkpoint.time if last_checkpoint else None),
         watching=watch_state_code,
         free_bytes=filesystem_stat.f_bavail * filesystem_stat.f_frsize,
         replica_behind_materials=replication_lag.material_count,

@@ -13,7 +13,7 @@ from archiver.intake.snapshot import SkippedPath, Snapshot
 #: time from capturing at every turn.
 _UPDATE_SECONDS = 0.5
 #: The most paths in the list. Nobody reads a longer list. The number of all pending paths is stored separately.
-_MAX_LISTED = 1000
+_MAX_LISTED_PATHS = 1000
 
 
 class PendingList:
@@ -38,7 +38,7 @@ class PendingList:
         Paths that another process has captured in the meantime are dropped from the pending paths first.
         """
         self._pipeline.drop_captured_elsewhere()
-        entries = self._pipeline.pending(_MAX_LISTED)
+        entries = self._pipeline.pending(_MAX_LISTED_PATHS)
         # Times are not compared: they are computed again for each list, and always differ a little.
         new_paths = [skipped_path for skipped_path, _ in entries]
         if new_paths != [skipped_path for skipped_path, _ in self._written_entries]:

@@ -14,7 +14,7 @@ from archiver.store.events.retention_events import ActRefused
 from archiver.store.writing.drafts import Draft
 
 #: The most attempts that one event lists. Further attempts are only counted: a script can make thousands of them.
-_MAX_LISTED = 100
+_MAX_LISTED_ATTEMPTS = 100
 #: The most characters of a listed attempt. A refused change of a ref is shorter, and 100 attempts of this length
 #: fit into an event.
 _MAX_ATTEMPT_LENGTH = 1000
@@ -23,9 +23,9 @@ _MAX_ATTEMPT_LENGTH = 1000
 def journal_refusals(archive: Archive, journal_event: Callable[[Draft], None]) -> None:
     """Journal the attempts since the last call as a single event; do nothing if there were none.
 
-    The event counts all attempts, but lists at most ``_MAX_LISTED`` of them, and cuts long texts.  The file with
-    the attempts is renamed first, and removed after the event is written.  So a crash in between can lead to a
-    second event about the same attempts, but never loses an attempt.
+    The event counts all attempts, but lists at most ``_MAX_LISTED_ATTEMPTS`` of them, and cuts long texts.  The
+    file with the attempts is renamed first, and removed after the event is written.  So a crash in between can
+    lead to a second event about the same attempts, but never loses an attempt.
 
     Raises OSError, and the errors of ``journal_event``, which writes the event.  After an error, a later call
     journals the attempts.
@@ -39,6 +39,6 @@ def journal_refusals(archive: Archive, journal_event: Callable[[Draft], None]) -
         refusals_path.rename(taken_path)
     # An event cannot contain a NUL. A NUL in the file would make this call, and every later call, fail.
     lines = taken_path.read_bytes().decode("utf-8", "replace").replace("\0", "%00").splitlines()
-    attempts = [line[:_MAX_ATTEMPT_LENGTH] for line in lines[:_MAX_LISTED]]
+    attempts = [line[:_MAX_ATTEMPT_LENGTH] for line in lines[:_MAX_LISTED_ATTEMPTS]]
     journal_event(Draft("git", ActRefused(attempts=attempts, count=len(lines))))
     taken_path.unlink()

@@ -98,12 +98,16 @@ class Replication:
         else:
             self._replicated_commit, self._failure_count = journal_head, 0
             self._postpone_next_run(_MIN_INTERVAL_SECONDS)
-            next_check = _MAX_INTERVAL_SECONDS
-            if held_back is not None:
-                # Content has to be sent when its grace period ends, although no event announces the end.
-                wait = (held_back.first_release - clock.read_clocks().wall).total_seconds()
-                next_check = max(min(next_check, wait + 1), _MIN_INTERVAL_SECONDS)
-            self._next_check_at = clock.monotonic_seconds() + next_check
+            self._schedule_next_check(held_back)
+
+    def _schedule_next_check(self, held_back: HeldBackContent | None) -> None:
+        """Make a run due in an hour, or earlier if the grace period of some held-back content ends before."""
+        check_seconds = _MAX_INTERVAL_SECONDS
+        if held_back is not None:
+            # Content has to be sent when its grace period ends, although no event announces the end.
+            release_seconds = (held_back.first_release - clock.read_clocks().wall).total_seconds()
+            check_seconds = max(min(check_seconds, release_seconds + 1), _MIN_INTERVAL_SECONDS)
+        self._next_check_at = clock.monotonic_seconds() + check_seconds
 
     def _postpone_next_run(self, seconds: float) -> None:
         """Begin no run within the next ``seconds``, whatever is journalled until then."""

@@ -29,7 +29,7 @@ _RETRY_SECONDS = 1.0
 #: The same problem is logged only once in this period. Shorter, and retries, one a second, would flood the log.
 _REPEAT_PAUSE_SECONDS = 60.0
 #: The most remembered problems. Many problems name a path, so their number would grow without end.
-_MAX_REMEMBERED = 1000
+_MAX_REMEMBERED_PROBLEMS = 1000
 
 
 class Service:
@@ -348,7 +348,7 @@ class Service:
             now = clock.monotonic_seconds()
             if now - self._last_logged_at.get(message_key, -_REPEAT_PAUSE_SECONDS) < _REPEAT_PAUSE_SECONDS:
                 return
-            if len(self._last_logged_at) > _MAX_REMEMBERED:
+            if len(self._last_logged_at) > _MAX_REMEMBERED_PROBLEMS:
                 self._last_logged_at.clear()
             self._last_logged_at[message_key] = now
             if self._daemon is not None:

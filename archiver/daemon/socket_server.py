@@ -232,7 +232,7 @@ class SocketServer:
         """
         archive = Archive(self._config.archive, actor=actor)
         try:
-            with _received_attachment(message.attachment_size, read_exactly, archive.spool_folder) as attachment:
+            with _receive_attachment(message.attachment_size, read_exactly, archive.spool_folder) as attachment:
                 # The caller chose the number.  It may be NaN, which is not acceptable: any comparison with NaN is
                 # False.
                 is_acceptable = 0 <= message.lock_timeout <= _MAX_LOCK_TIMEOUT
@@ -308,22 +308,22 @@ def _request_reader(connection: socket.socket) -> Callable[[int], bytes]:
 
 
 @contextmanager
-def _received_attachment(
-    attachment_size: int | None, read_exactly: Callable[[int], bytes], spool: Path
+def _receive_attachment(
+    attachment_size: int | None, read_exactly: Callable[[int], bytes], spool_folder: Path
 ) -> Iterator[IO[bytes] | None]:
     """Receive an attachment of ``attachment_size`` bytes into a file, and yield the file, open at the beginning.
 
     Yields None if ``attachment_size`` is None, because the request has no attachment.
 
-    The file is on the disk of the folder ``spool`` but has no name, so it vanishes at the end of the block, or in
-    a crash.
+    The file is on the disk of ``spool_folder`` but has no name, so it vanishes at the end of the block, or in a
+    crash.
 
     Raises BadMessage if the attachment does not arrive, and OSError if it cannot be written.
     """
     if attachment_size is None:
         yield None
         return
-    with tempfile.TemporaryFile(dir=spool) as attachment_file:
+    with tempfile.TemporaryFile(dir=spool_folder) as attachment_file:
         remaining_bytes = attachment_size
         while remaining_bytes:
             chunk = read_exactly(min(remaining_bytes, _CHUNK_BYTES))
@@ -344,13 +344,13 @@ def _send_reply(connection: socket.socket, reply: dict[str, Any]) -> None:
     connection.sendall(encoded_reply)
 
 
-def _note_refusal(archive: Path, uid: int) -> None:
+def _note_refusal(archive_folder: Path, uid: int) -> None:
     """Add a rejected caller to the file of refusals, which :mod:`archiver.daemon.refusals` journals later.
 
     If each refusal became an event at once, callers without rights could fill the journal.  Never raises OSError.
     """
     try:
-        with open(archive / "spool" / "refused", "a", encoding="ascii") as note_file:
+        with open(archive_folder / "spool" / "refused", "a", encoding="ascii") as note_file:
             note_file.write(f"act\tsocket\t{uid}\n")
     except OSError:
         # For example, the disk is full.  The caller is still rejected, but the journal will not show it.

@@ -57,12 +57,12 @@ def enforce_restrictions(archive: Archive, report: Reporter) -> None:
     sqlite3.Error.
     """
     try:
-        still_open = file_restriction.enforce_restrictions(archive)
+        open_digests = file_restriction.enforce_restrictions(archive)
     except OSError as error:
         # Do not delay capturing: only the owner can read the cache anyway, and the next start tries again.
         report_system_error(report, error, archive.root, problem="restriction")
         return
-    for sha256 in still_open:
+    for sha256 in open_digests:
         report(
             "Others can still read the restricted content {sha256}, because its permissions cannot be changed. If "
             "it has the immutable flag, run as root: archiver protect --off",
