@@ -146,8 +146,8 @@ def setting_values(settings_object: Any, prefix: str = "") -> Iterator[SettingVa
     for declared_field in fields(settings_object):
         field_value = getattr(settings_object, declared_field.name)
         if "setting" in declared_field.metadata:
-            setting: Setting = declared_field.metadata["setting"]
-            yield SettingValue(f"{prefix}{setting.key}", setting, field_value)
+            declared_setting: Setting = declared_field.metadata["setting"]
+            yield SettingValue(f"{prefix}{declared_setting.key}", declared_setting, field_value)
         elif is_dataclass(field_value):
             yield from setting_values(field_value, prefix)
         elif "tables" in declared_field.metadata:

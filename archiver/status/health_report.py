@@ -277,7 +277,7 @@ def _build_report(archive: Archive, config: Config, snapshot: Snapshot) -> Healt
     watch_state = snapshot.meta("watching") if daemon_process else ""
     if not daemon_process and not is_folder(config.watch):
         watch_state = MISSING
-    time_reading = clock.read_clocks()
+    clock_reading = clock.read_clocks()
     compliance_time = archive.compliance_time()
     pending_paths = snapshot.pending_entries()
     filings = list(filings_from_events(archive.index.life_events()).values())
@@ -286,7 +286,7 @@ def _build_report(archive: Archive, config: Config, snapshot: Snapshot) -> Healt
     journal_problem = journal_repair.ref_problem(archive.repository)
     # Without a usable ref, the journal cannot be read: take its format from the index, and no signed heads.
     format_number = archive.format_number() if journal_problem is None else archive.index.format_number
-    has_heads = journal_problem is None and format_number >= FORMAT
+    has_signed_heads = journal_problem is None and format_number >= FORMAT
     report = HealthReport(
         archive_folder=archive.root,
         watched_folder=config.watch,
@@ -311,24 +311,24 @@ def _build_report(archive: Archive, config: Config, snapshot: Snapshot) -> Healt
         protection_level=assess_protection_level(archive, replica),
         outer_hooks_path=archive.repository.outer_hooks_path(),
         compliance_time=clock.format_time(compliance_time),
-        clock_lag_seconds=max(0, (time_reading.wall - compliance_time) // timedelta(seconds=1)),
-        clock_lag=archive.index.clock_lag().after_evidence(clock.make_evidence(compliance_time, time_reading)),
+        clock_lag_seconds=max(0, (clock_reading.wall - compliance_time) // timedelta(seconds=1)),
+        clock_lag=archive.index.clock_lag().after_evidence(clock.make_evidence(compliance_time, clock_reading)),
         last_token_time=last_token.time if last_token else None,
         last_checkpoint_time=last_checkpoint.time if last_checkpoint else None,
-        disk_forecast=forecast_archive_disk(archive, time_reading.wall),
+        disk_forecast=forecast_archive_disk(archive, clock_reading.wall),
         replica=replica,
         journal_problem=journal_problem or ref_agreement.find_contradiction(archive),
         set_aside_count=len(set_aside.databases(archive.root)),
         lost_versions=accepted_loss.lost_versions(archive),
         lost_records=accepted_loss.lost_records(archive),
-        unsigned_since=(archive.head_history.unsigned_since() if has_heads else "")
+        unsigned_since=(archive.head_history.unsigned_since() if has_signed_heads else "")
         or _estimate_unsigned_since(archive),
         format_number=format_number,
         unread_events=archive.index.unread_events(),
         waiting_promise=find_waiting_promise(config, archive.index.retention_promises()),
         problems=[],
     )
-    report.problems.extend(find_status_problems(report, watch_state, config, time_reading.wall))
+    report.problems.extend(find_status_problems(report, watch_state, config, clock_reading.wall))
     return report
 
 
