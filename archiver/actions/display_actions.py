@@ -78,9 +78,9 @@ def check_due_displays(context: ActionContext) -> None:
     for filing in filings_from_events(context.archive.index.life_events()).values():
         if filing.state != "filed" or not filing.number:
             continue
-        last_check_days = {check.source: check.checked_on for check in filing.display_checks}
+        last_check_day_by_source = {check.source: check.checked_on for check in filing.display_checks}
         for page_address in _find_page_addresses(context, filing.name):
-            last_check_day = last_check_days.get(page_address)
+            last_check_day = last_check_day_by_source.get(page_address)
             if last_check_day is None or (today - last_check_day).days >= context.config.desk.display_check_days:
                 _check_fetched_page(context, filing, page_address)
 

@@ -25,7 +25,7 @@ from archiver.verify.whole_archive import verify_archive
 
 #: The percentage of the content objects to hash before a disposal: none, because hashing a large archive takes
 #: long, and the caller waits.
-_NO_HASHING_PERCENT = 0.0
+_HASHED_PERCENT = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +162,7 @@ def _require_clean_verification(context: ActionContext, plan_id: str) -> None:
     A damaged archive must be repaired first, while all of its content still exists. A finding that only reports
     that this plan was begun and not finished is ignored. Raises RetentionRefused after journalling the refusal.
     """
-    report = verify_archive(context.archive.root, context.archive.repository, _NO_HASHING_PERCENT)
+    report = verify_archive(context.archive.root, context.archive.repository, _HASHED_PERCENT)
     findings = [
         finding
         for finding in report.findings

@@ -38,9 +38,9 @@ _NOTE_ACTION_BY_NAME = {
 }
 #: Members of a note's details that hold a text typed by a person. All other members hold texts of the program, or
 #: names of folders and versions, which must not be altered.
-_PERSON_TYPED_DETAILS = frozenset({"recipient", "reason"})
+_TYPED_MEMBERS = frozenset({"recipient", "reason"})
 #: Members of a note's details that list names of filings, submissions or versions.
-_NAMING_DETAILS = frozenset({"versions", "filings", "submissions"})
+_NAME_LIST_MEMBERS = frozenset({"versions", "filings", "submissions"})
 #: The member of a note's details that ties the events of one note together. A value from the caller is dropped.
 _ACT_MEMBER = "act"
 
@@ -114,8 +114,8 @@ def pack_repository(context: ActionContext, _: PackRepository) -> dict[str, Any]
     after its copy is on disk, so an interruption loses nothing.
     """
     packing_result = maintenance.maintain(context.archive, context.lock_timeout)
-    still_open = file_restriction.enforce_restrictions(context.archive)
-    return {"objects": packing_result.objects, "packs": packing_result.packs, "open": still_open}
+    open_digests = file_restriction.enforce_restrictions(context.archive)
+    return {"objects": packing_result.objects, "packs": packing_result.packs, "open": open_digests}
 
 
 @action("replica-sync")
@@ -184,9 +184,9 @@ def journal_note(context: ActionContext, request: RecordNote) -> dict[str, Any]:
     validation.check_new_details(request.details)
     normalized_details = _normalize_typed_details(request.details)
     filing_names = dict.fromkeys(find_filing(context.archive, name) for name in request.filings or ())
-    parts = list(_split_by_filing(normalized_details, [*filing_names])) or [normalized_details]
-    # The sum is checked, because each part repeats all details that are not split by filing.
-    if sum(len(encode_canonical(part)) for part in parts) > _MAX_NOTE_BYTES:
+    event_details = list(_split_by_filing(normalized_details, [*filing_names])) or [normalized_details]
+    # The sum is checked, because each event repeats all details that are not split by filing.
+    if sum(len(encode_canonical(details)) for details in event_details) > _MAX_NOTE_BYTES:
         raise UsageError(
             "The journal note is longer than {longest} bytes. Nothing was recorded. Use shorter texts.",
             longest=_MAX_NOTE_BYTES,
@@ -194,8 +194,8 @@ def journal_note(context: ActionContext, request: RecordNote) -> dict[str, Any]:
     note_action = _NOTE_ACTION_BY_NAME[request.action]
     about = request.about[:_MAX_OBJECT_LENGTH]
     notes = [
-        Draft(_about_filing(about, part) if filing_names else about, GivenDetails(note_action, part))
-        for part in parts
+        Draft(_name_filing_object(about, details) if filing_names else about, GivenDetails(note_action, details))
+        for details in event_details
     ]
     with context.archive.writing(context.lock_timeout) as writer:
         return {"seq": writer.write_batch(notes)[0].seq}
@@ -206,20 +206,21 @@ def _split_by_filing(details: Mapping[str, Any], filing_names: Sequence[str]) ->
 
     If there are several filings, the details of all of them get the same random id as ``_ACT_MEMBER``.
     """
-    act = secrets.token_hex(16) if len(filing_names) > 1 else None
+    act_id = secrets.token_hex(16) if len(filing_names) > 1 else None
     for filing_name in filing_names:
-        part = {
-            name: [item for item in value if str(item).split("/", 1)[0] == filing_name]
-            if name in _NAMING_DETAILS and isinstance(value, list)
+        # Each listed name, such as FILING/SUBMISSION/v1, begins with the name of its filing.
+        filing_details = {
+            name: [listed_name for listed_name in value if str(listed_name).split("/", 1)[0] == filing_name]
+            if name in _NAME_LIST_MEMBERS and isinstance(value, list)
             else value
             for name, value in details.items()
         }
-        yield part | {FILING_MEMBER: filing_name} | ({_ACT_MEMBER: act} if act else {})
+        yield filing_details | {FILING_MEMBER: filing_name} | ({_ACT_MEMBER: act_id} if act_id else {})
 
 
-def _about_filing(about: str, part: Mapping[str, Any]) -> str:
+def _name_filing_object(about: str, filing_details: Mapping[str, Any]) -> str:
     """Return the ``object`` for the event of one filing: the versions in its details, or ``about`` without any."""
-    tags = part.get("versions")
+    tags = filing_details.get("versions")
     return ", ".join(map(str, tags))[:_MAX_OBJECT_LENGTH] if isinstance(tags, list) and tags else about
 
 
@@ -231,7 +232,7 @@ def _normalize_typed_details(details: Mapping[str, Any]) -> dict[str, Any]:
     """
     return {
         detail_name: names.clean_typed_text(detail_value, detail_name)
-        if detail_name in _PERSON_TYPED_DETAILS and isinstance(detail_value, str)
+        if detail_name in _TYPED_MEMBERS and isinstance(detail_value, str)
         else detail_value
         for detail_name, detail_value in details.items()
         if detail_name not in (FILING_MEMBER, _ACT_MEMBER)

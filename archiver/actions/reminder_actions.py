@@ -24,6 +24,7 @@ from archiver.store.writing.drafts import Draft
 
 #: The ``object`` of the events for a sent reminder. It names no filing, because a reminder may concern several.
 _REMINDERS_OBJECT = "reminders"
+_MESSAGE_TITLE = LazyMessage.define("archiver: {count} items to do", singular="archiver: {count} item to do")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,11 +73,7 @@ def send_reminders(context: ActionContext, _: SendReminders) -> dict[str, Any]:
     translate = i18n.translator(context.config.lang or i18n.language_from_environment(os.environ))
     sent_item_count, failed_recipients = 0, []
     for reminder in reminders:
-        message_title = translate(
-            LazyMessage.define(
-                "archiver: {count} items to do", singular="archiver: {count} item to do"
-            ).with_fields(count=len(reminder.reminders))
-        )
+        message_title = translate(_MESSAGE_TITLE.with_fields(count=len(reminder.reminders)))
         message_text = "\n".join(translate(item.text) for item in reminder.reminders)
         address = addresses_by_role[reminder.recipient][reminder.address_index]
         if delivery.send_message(address, message_title, message_text):
@@ -96,7 +93,7 @@ def _journal_sent_reminder(context: ActionContext, reminder: ReminderMessage) ->
     items_by_filing: dict[str, list[dict[str, str]]] = {}
     for item in reminder.reminders:
         items_by_filing.setdefault(item.filing, []).append({"uid": item.uid, "step": item.step})
-    act = secrets.token_hex(16) if len(items_by_filing) > 1 else None
+    act_id = secrets.token_hex(16) if len(items_by_filing) > 1 else None
     drafts = [
         Draft(
             _REMINDERS_OBJECT,
@@ -105,7 +102,7 @@ def _journal_sent_reminder(context: ActionContext, reminder: ReminderMessage) ->
                 channel=reminder.address_index,
                 items=items,
                 filing=filing_name,
-                act=act,
+                act=act_id,
             ),
         )
         for filing_name, items in items_by_filing.items()

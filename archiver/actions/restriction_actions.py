@@ -70,8 +70,8 @@ def restrict_files(context: ActionContext, request: RestrictFiles) -> dict[str, 
     archive = context.archive
     files = _find_files(archive, request.files)
     file_restriction.restrict_files(archive, files, request.reason, request.reported_by, context.lock_timeout)
-    still_open = set(file_restriction.enforce_restrictions(archive))
-    return {"files": [_describe_restricted(context, file, still_open) for file in files]}
+    open_digests = set(file_restriction.enforce_restrictions(archive))
+    return {"files": [_describe_restricted_file(context, file, open_digests) for file in files]}
 
 
 @action("unrestrict")
@@ -88,8 +88,10 @@ def unrestrict_files(context: ActionContext, request: UnrestrictFiles) -> dict[s
     files = _find_files(archive, request.files)
     file_restriction.unrestrict_files(archive, files, request.reason, request.reported_by, context.lock_timeout)
     digests = [file.material.sha256 or "" for file in files]
-    unchanged = file_restriction.restore_access(archive, digests, context.config.sensitive)
-    return {"files": [_describe_file(file) | {"is_closed": file.material.sha256 in unchanged} for file in files]}
+    closed_digests = file_restriction.restore_access(archive, digests, context.config.sensitive)
+    return {
+        "files": [_describe_file(file) | {"is_closed": file.material.sha256 in closed_digests} for file in files]
+    }
 
 
 def _find_files(archive: Archive, typed_names: tuple[str, ...]) -> list[FileInVersion]:
@@ -117,8 +119,13 @@ def _describe_file(file: FileInVersion) -> dict[str, Any]:
     }
 
 
-def _describe_restricted(context: ActionContext, file: FileInVersion, still_open: set[str]) -> dict[str, Any]:
-    """Describe the restriction of a file: the covered versions, and other places of the same content."""
+def _describe_restricted_file(
+    context: ActionContext, file: FileInVersion, open_digests: set[str]
+) -> dict[str, Any]:
+    """Describe the restriction of a file, for the list ``files`` of :func:`restrict_files`.
+
+    ``open_digests`` has the SHA-256 of each content whose permissions cannot be changed.
+    """
     archive = context.archive
     sha256 = file.material.sha256 or ""
     filing_name, path, _ = file_restriction.place_of_file(file)
@@ -141,7 +148,7 @@ def _describe_restricted(context: ActionContext, file: FileInVersion, still_open
                 archive.index, filing_name, min(capture_time_by_tag[tag] for tag in tags)
             )
         ],
-        "is_open": sha256 in still_open,
+        "is_open": sha256 in open_digests,
     }
 
 
@@ -152,7 +159,8 @@ def _find_replicated_copy(context: ActionContext, sha256: str) -> dict[str, Any]
     if settings is None:
         return None
     with closing(open_state(archive, settings, read_only=True)) as state:
-        recorded = state.find_object(content_key(sha256))
-    if recorded is None:
+        replicated_object = state.find_object(content_key(sha256))
+    if replicated_object is None:
         return None
-    return {"until": clock.format_time(recorded.locked_until) if recorded.locked_until else None}
+    locked_until = replicated_object.locked_until
+    return {"until": clock.format_time(locked_until) if locked_until else None}

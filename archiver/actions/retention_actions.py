@@ -59,18 +59,18 @@ def accept_retention(context: ActionContext, request: AcceptRetention) -> dict[s
     archive = context.archive
     with archive.writing(context.lock_timeout) as writer:
         # Read after the lock is held: from now on, nobody else can accept a retention.
-        waiting = find_waiting_promise(context.config, archive.index.retention_promises())
-        if waiting is None:
+        waiting_promise = find_waiting_promise(context.config, archive.index.retention_promises())
+        if waiting_promise is None:
             return {"events": []}
-        _check_shown_promise(waiting, request.promise_id)
-        check_typed_years(waiting, request.typed_years)
-        events = writer.write_batch(draft_promises(waiting.draft_events()))
+        _check_shown_promise(waiting_promise, request.promise_id)
+        check_typed_years(waiting_promise, request.typed_years)
+        events = writer.write_batch(draft_promises(waiting_promise.draft_events()))
     return {"events": [event.seq for event in events]}
 
 
-def _check_shown_promise(waiting: WaitingPromise, promise_id: str) -> None:
-    """Raise UsageError unless ``promise_id`` identifies the waiting retention."""
-    if promise_id != waiting.promise_id:
+def _check_shown_promise(waiting_promise: WaitingPromise, shown_promise_id: str) -> None:
+    """Raise UsageError if the waiting retention is not the retention with the id ``shown_promise_id``."""
+    if shown_promise_id != waiting_promise.promise_id:
         raise UsageError(
             "The retention that waits for acceptance has changed since it was shown. Nothing was recorded. To see "
             "it again, run: archiver retention show"
@@ -104,14 +104,15 @@ def describe_waiting_retention(archive: Archive, config: Config) -> dict[str, An
     ``years`` and ``timezone``; ``versions`` and ``bytes``, the number and the total size of the versions that it
     retains longer; and ``retained_through``, the last day of their retention (ISO 8601, None without a date).
     """
-    promises = archive.index.retention_promises()
-    waiting = find_waiting_promise(config, promises)
-    if waiting is None:
+    accepted_promises = archive.index.retention_promises()
+    waiting_promise = find_waiting_promise(config, accepted_promises)
+    if waiting_promise is None:
         return {"promise": None, "longest_years": 0, "needs_years": False, "waiting": []}
+    effects = compute_effects(archive.index, waiting_promise, config, accepted_promises, archive.compliance_time())
     return {
-        "promise": waiting.promise_id,
-        "longest_years": waiting.longest_years,
-        "needs_years": needs_typed_years(waiting),
+        "promise": waiting_promise.promise_id,
+        "longest_years": waiting_promise.longest_years,
+        "needs_years": needs_typed_years(waiting_promise),
         "waiting": [
             {
                 **effect.item.as_json(),
@@ -119,6 +120,6 @@ def describe_waiting_retention(archive: Archive, config: Config) -> dict[str, An
                 "bytes": effect.byte_count,
                 "retained_through": effect.retained_through.isoformat() if effect.retained_through else None,
             }
-            for effect in compute_effects(archive.index, waiting, config, promises, archive.compliance_time())
+            for effect in effects
         ],
     }

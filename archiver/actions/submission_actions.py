@@ -169,8 +169,8 @@ def _find_submission_record(context: ActionContext, typed_name: str) -> tuple[Ve
         versions = archive.index.versions(submission.filing, submission.name)
     else:
         versions = [find_version(archive, typed_name)]
-    submitted = [(version, record) for version in versions for record in version.submitted]
-    if not submitted:
+    recorded_submissions = [(version, record) for version in versions for record in version.submitted]
+    if not recorded_submissions:
         raise UsageError(
             "{name} was not submitted. Nothing was recorded. To record the submission, run: archiver submit "
             "{folder!q} --on DATE",
@@ -178,10 +178,12 @@ def _find_submission_record(context: ActionContext, typed_name: str) -> tuple[Ve
             folder=str(versions[0].submission) if versions else typed_name,
         )
     named_tag = typed_name.removeprefix("refs/tags/")
-    for version, record in submitted:
+    for version, record in recorded_submissions:
         if record.tag == named_tag:
             return version, record.tag
-    newest_version, newest_record = max(submitted, key=lambda pair: pair[1].at)
+    newest_version, newest_record = max(
+        recorded_submissions, key=lambda version_and_record: version_and_record[1].at
+    )
     return newest_version, newest_record.tag
 
 
