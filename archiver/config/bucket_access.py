@@ -9,7 +9,7 @@ from archiver.config import value_types as types
 from archiver.config.schema import setting
 from archiver.errors import LazyMessage
 
-#: A week. Longer, and the loss of the server would destroy much work that the replica does not have yet.
+#: A week. With a longer period, the loss of the server would destroy much work that the replica does not have yet.
 LONGEST_GRACE_HOURS = 168
 _GRACE_HOURS = replace(
     types.number(0),

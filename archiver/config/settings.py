@@ -16,8 +16,8 @@ from archiver.errors import LazyMessage
 from archiver.model import KINDS
 from archiver.profiles import DEFAULT, FLOOR_YEARS, PERMANENT, PROFILES
 
-#: The longest retention that a file may set. Lower, and a long but sensible period is refused; higher, and a
-#: typing error such as 30000 years is accepted, although a retention can never be shortened again.
+#: The longest retention that a file may set. With a lower limit, a long but sensible period is refused. With a
+#: higher limit, a typing error such as 30000 years is accepted, and a retention can never be shortened again.
 CEILING_YEARS = 1000
 
 #: The watched folder has a folder for each filing, and in it a folder for each submission.

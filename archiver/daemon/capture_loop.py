@@ -41,11 +41,11 @@ from archiver.store.writing.drafts import Draft
 if TYPE_CHECKING:
     from archiver.daemon.metrics import Gauges
 
-#: The shortest pause between two turns. Shorter, and a file that is about to be captured costs processor time.
+#: The shortest pause between two turns. A shorter pause costs processor time until a changed file is captured.
 _SHORTEST_PAUSE_SECONDS = 0.05
-#: The longest pause between two turns. Longer, and a missing folder or a change of the mounts is noticed late.
+#: The longest pause between two turns. After a longer pause, a missing folder or a new mount is noticed late.
 _LONGEST_PAUSE_SECONDS = 1.0
-#: Events arrive within this time. Shorter, and the event of a change that a scan finds may still be on its way.
+#: An event arrives within this time. A shorter limit would report events as lost that are still on their way.
 _EVENT_DELAY_SECONDS = 10.0
 
 

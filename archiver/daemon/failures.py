@@ -29,7 +29,7 @@ from archiver.store.sqlite import is_damage_error
 ALARM_FILE_NAME = "failing"
 #: The pause after the first failure; each further failure doubles it, up to the longest.
 _FIRST_PAUSE_SECONDS = 1.0
-#: Longer, and capture resumes late after an administrator has freed the disk.
+#: With a longer pause, capture resumes late after an administrator has freed space on the disk.
 _LONGEST_PAUSE_SECONDS = 30.0
 #: Further problems push the oldest problems out of the queue.  ``status`` shows only the last problem anyway.
 _MAX_QUEUED_PROBLEMS = 100

@@ -18,8 +18,8 @@ from archiver.store.archive import Archive
 
 #: Readable for all users: the collector runs as another user, and the metrics are not secret.
 _FILE_MODE = 0o644
-#: The time between two updates. Shorter, and the queries for the gauges take time from capturing. Longer, and
-#: Prometheus, which usually asks every 15 s, gets old values.
+#: The time between two updates. With a shorter time, the queries for the gauges delay capturing. With a longer
+#: time, Prometheus, which usually asks every 15 s, gets old values.
 UPDATE_SECONDS = 5.0
 
 

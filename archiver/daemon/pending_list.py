@@ -9,8 +9,8 @@ from archiver import clock
 from archiver.intake.pipeline import Pipeline
 from archiver.intake.snapshot import SkippedPath, Snapshot
 
-#: The time between two updates while paths are pending. Shorter, and with 100,000 pending files, the list takes
-#: time from capturing at every turn.
+#: The time between two updates while paths are pending. With a shorter time, a list of 100,000 pending files would
+#: delay capturing at every turn.
 _UPDATE_SECONDS = 0.5
 #: The most paths in the list. Nobody reads a longer list. The number of all pending paths is stored separately.
 _MAX_LISTED_PATHS = 1000

@@ -16,13 +16,13 @@ from archiver.replica.sync_result import HeldBackContent
 from archiver.retention.policy import accepted_policy
 from archiver.store.archive import Archive
 
-#: The shortest time between two runs. Shorter, and captures that follow each other closely are not sent together.
+#: The shortest time between two runs. With a shorter time, captures in quick succession are not sent together.
 _MIN_INTERVAL_SECONDS = 10.0
 #: The longest time between two runs. Retention dates move, and object locks run out, without any new event.
 _MAX_INTERVAL_SECONDS = 3600.0
 #: The pause after the first failure; each further failure doubles it, up to the longest.
 _FIRST_PAUSE_SECONDS = 30.0
-#: Longer, and replication resumes late after the bucket is back.
+#: With a longer pause, replication resumes late after the bucket is back.
 _LONGEST_PAUSE_SECONDS = 1800.0
 
 

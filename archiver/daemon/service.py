@@ -24,9 +24,9 @@ from archiver.intake.folder.watch_path import check_watch_path_change
 from archiver.intake.layout import check_layout
 from archiver.store.archive import Archive
 
-#: The time between two attempts to open the archive. Longer, and capture resumes late after the volume is back.
+#: The time between two attempts to open the archive. A longer time delays capturing after the volume is back.
 _RETRY_SECONDS = 1.0
-#: The same problem is logged only once in this period. Shorter, and retries, one a second, would flood the log.
+#: The same problem is logged only once in this period. With a shorter one, a retry each second floods the log.
 _REPEAT_PAUSE_SECONDS = 60.0
 #: The most remembered problems. Many problems name a path, so their number would grow without end.
 _MAX_REMEMBERED_PROBLEMS = 1000

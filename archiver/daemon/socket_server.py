@@ -29,16 +29,16 @@ from archiver.model import Actor
 from archiver.store import permissions, users
 from archiver.store.archive import Archive
 
-#: Threads that answer requests. More, and callers that send nothing hold more memory. Fewer, and a few such
-#: callers keep all others waiting.
+#: Threads that answer requests. With more threads, callers that send nothing hold more memory. With fewer, a few
+#: such callers keep all others waiting.
 _THREAD_COUNT = 4
 #: Callers that wait for a free thread; the kernel makes further callers wait in connect(2).
 _BACKLOG = 16
-#: A request has to arrive within this time. Longer, and a slow caller holds a thread for too long.
+#: A request has to arrive within this time. With a longer time, a slow caller holds a thread for too long.
 _REQUEST_SECONDS = 10.0
 #: The accepting thread wakes up this often to check whether the server closes.
 _CLOSING_CHECK_SECONDS = 0.5
-#: A caller may wait this long for the writer's lock. Longer, and a few callers could hold all threads.
+#: A caller may wait this long for the writer's lock. With a longer time, a few callers could hold all threads.
 _MAX_LOCK_TIMEOUT = 300.0
 #: ``struct ucred`` of unix(7), which SO_PEERCRED fills: pid, uid and gid.
 _PEER_CREDENTIALS = struct.Struct("3i")

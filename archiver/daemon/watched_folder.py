@@ -28,8 +28,8 @@ from archiver.store.writing.drafts import Draft
 _MAX_PATH_BYTES = 4094
 #: The limit to suggest if the present limit is lower: the default of recent kernels on machines with much memory.
 _SUGGESTED_WATCHES = 524_288
-#: The time from a scan to the report of folders that were found unwatched. Shorter, and a folder created during
-#: the scan is reported before its watch begins. Longer, and the administrator learns late of the kernel's limit.
+#: The time from a scan to the report of unwatched folders. After a shorter time, a folder created during the scan
+#: is reported before its watch begins. After a longer time, the administrator learns late of the kernel's limit.
 _UNWATCHED_GRACE_SECONDS = 2.0
 
 
