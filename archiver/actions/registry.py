@@ -32,6 +32,10 @@ from archiver.errors import UsageError
 _MAX_QUOTED_ACTION_LENGTH, _MAX_QUOTED_FILE_LENGTH = 100, 200
 
 
+#: A function that performs an action. The result must be a dict that ``protocol.encode_message`` can encode.
+_Handler = Callable[[ActionContext, RequestType], dict[str, Any]]
+
+
 @dataclass(frozen=True, slots=True)
 class RegisteredAction:
     """An action as registered by the decorator."""
@@ -39,8 +43,8 @@ class RegisteredAction:
     #: The name on the socket.
     name: str
     request_type: type[Request]
-    #: The decorated function. Its result must be a dict that ``protocol.encode_message`` can encode.
-    handler: Callable[[ActionContext, Any], dict[str, Any]]
+    #: The decorated function.
+    handler: _Handler[Any]
 
 
 # Filled while the modules of this package are imported, and never changed afterwards.
@@ -48,21 +52,14 @@ _ACTIONS_BY_NAME: dict[str, RegisteredAction] = {}
 _ACTIONS_BY_REQUEST: dict[type[Request], RegisteredAction] = {}
 
 
-def action(
-    action_name: str,
-) -> Callable[
-    [Callable[[ActionContext, RequestType], dict[str, Any]]],
-    Callable[[ActionContext, RequestType], dict[str, Any]],
-]:
+def action(action_name: str) -> Callable[[_Handler[RequestType]], _Handler[RequestType]]:
     """Return a decorator that registers a function as the action ``action_name`` and returns it unchanged.
 
     The name is part of the protocol and never changes. The decorator raises TypeError if ``request_fields`` does
     not accept the request class, or if the name or the request class belongs to another action.
     """
 
-    def register_handler(
-        handler: Callable[[ActionContext, RequestType], dict[str, Any]],
-    ) -> Callable[[ActionContext, RequestType], dict[str, Any]]:
+    def register_handler(handler: _Handler[RequestType]) -> _Handler[RequestType]:
         """Register ``handler`` as the action ``action_name``, and return ``handler``."""
         # The parameters of a handler are the context and the request.
         _, request_type, *_ = typing.get_type_hints(handler).values()

@@ -181,9 +181,7 @@ def _find_submission_record(context: ActionContext, typed_name: str) -> tuple[Ve
     for version, record in recorded_submissions:
         if record.tag == named_tag:
             return version, record.tag
-    newest_version, newest_record = max(
-        recorded_submissions, key=lambda version_and_record: version_and_record[1].at
-    )
+    newest_version, newest_record = max(recorded_submissions, key=lambda pair: pair[1].at)
     return newest_version, newest_record.tag
 
 

@@ -105,6 +105,7 @@ def _is_number(value: object) -> bool:
 
 
 def _is_text_list(value: object) -> bool:
+    """Return True for a list, even an empty one, of texts that are not empty."""
     return isinstance(value, list) and all(isinstance(text, str) and text for text in value)
 
 

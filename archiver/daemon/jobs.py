@@ -26,10 +26,11 @@ from archiver.store import maintenance
 from archiver.store.archive import Archive
 
 #: The time between two attempts of a failed job, and between two checks of things that change without an event,
-#: such as web pages. Shorter, and a server that is down is asked too often; longer, and reminders come late.
+#: such as web pages. With a shorter time, a server that is down is asked too often. With a longer time, reminders
+#: come late.
 _RETRY_SECONDS = 900.0
-#: The time between two checks for changes to report to the regulator. Shorter, and each of many small captures
-#: leads to a check.
+#: The time between two checks for changes to report to the regulator. With a shorter time, each of many small
+#: captures leads to a check.
 _CHANGE_CHECK_SECONDS = 30.0
 
 
@@ -105,14 +106,17 @@ class JobRunner:
             self._failures.report_failure(error, problem=job.name)
 
     def _action_context(self, archive: Archive) -> ActionContext:
+        """Return the context for an action on ``archive`` in the name of the service's user."""
         return ActionContext(archive, self._config, self._lock_timeout)
 
     # --- timestamp tokens
 
     def _is_token_due(self, archive: Archive) -> bool:
+        """Return True if a timestamp authority is configured, and no token covers the newest checkpoint."""
         return bool(self._config.timestamp_url) and request_timestamp.is_token_due(archive)
 
     def _request_timestamp(self, archive: Archive) -> None:
+        """Request a token from the timestamp authority, and journal it."""
         request_timestamp.request_and_journal_token(archive, self._config.timestamp_url, self._lock_timeout)
 
     # --- changes that may have to be filed
@@ -143,6 +147,7 @@ class JobRunner:
         return has_pages and self._config.desk.display_check_days > 0
 
     def _check_pages(self, archive: Archive) -> None:
+        """Check the pages that are due for a check, and journal the results."""
         check_due_displays(self._action_context(archive))
 
     # --- reminders
@@ -161,18 +166,23 @@ class JobRunner:
         )
 
     def _send_reminders(self, archive: Archive) -> None:
+        """Send the reminders that are due and not sent yet, and journal them."""
         send_reminders(self._action_context(archive), SendReminders())
 
     # --- upkeep
 
     def _is_maintenance_due(self, archive: Archive) -> bool:
+        """Return True if the git repository has enough loose objects, loose refs or small packs to be packed."""
         return maintenance.is_wanted(archive.repository_path)
 
     def _maintain(self, archive: Archive) -> None:
+        """Pack the loose objects, loose refs and small packs of the git repository."""
         maintenance.maintain(archive, self._lock_timeout)
 
     def _is_restore_drill_due(self, archive: Archive) -> bool:
+        """Return True if drills are switched on, and the last drill was ``drill_days`` or more days ago."""
         return bool(self._config.drill_days) and is_drill_due(archive, self._config.drill_days)
 
     def _run_restore_drill(self, archive: Archive) -> None:
+        """Restore a sample of files, compare them with the archive, and journal the outcome."""
         run_drill(archive, self._config.drill_files, self._lock_timeout)

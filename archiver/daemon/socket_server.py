@@ -199,10 +199,9 @@ class SocketServer:
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size)
         _, uid, gid = _PEER_CREDENTIALS.unpack(credentials)
         actor = users.user_with_id(uid)
-        if uid in (0, os.geteuid()) or self._act_group_id() in {
-            gid,
-            *_supplementary_group_ids(connection, uid, gid),
-        }:
+        if uid in (0, os.geteuid()):
+            return actor
+        if self._act_group_id() in {gid, *_supplementary_group_ids(connection, uid, gid)}:
             return actor
         _note_refusal(self._config.archive, uid)
         raise StorageError(
@@ -233,14 +232,18 @@ class SocketServer:
         archive = Archive(self._config.archive, actor=actor)
         try:
             with _receive_attachment(message.attachment_size, read_exactly, archive.spool_folder) as attachment:
-                # The caller chose the number.  It may be NaN, which is not acceptable: any comparison with NaN is
-                # False.
-                is_acceptable = 0 <= message.lock_timeout <= _MAX_LOCK_TIMEOUT
-                lock_timeout = float(message.lock_timeout) if is_acceptable else _MAX_LOCK_TIMEOUT
+                lock_timeout = _limit_lock_timeout(message.lock_timeout)
                 context = ActionContext(archive, self._config, lock_timeout, attachment)
                 return perform_action(context, decode_action_request(message.action_name, message.arguments))
         finally:
             archive.close()
+
+
+def _limit_lock_timeout(requested_seconds: float) -> float:
+    """Return the time that a caller requests for the writer's lock, or the maximum if the time is not valid."""
+    # The caller chose the number. It may be NaN, which is not valid either: any comparison with NaN is False.
+    is_valid = 0 <= requested_seconds <= _MAX_LOCK_TIMEOUT
+    return float(requested_seconds) if is_valid else _MAX_LOCK_TIMEOUT
 
 
 def _open_listening_socket(archive_folder: Path) -> socket.socket:
