@@ -96,8 +96,7 @@ _PLURAL_COUNT = 2
 class LazyMessage:
     """A message that is not translated yet: a template and fields.
 
-    ``str()`` returns the English sentence. A field may hold another message, which is translated along with this
-    one.
+    ``str()`` returns the English sentence. A field may hold another message, which is then translated, too.
     """
 
     __slots__ = ("code", "context", "count_field", "fields", "singular", "template")

@@ -40,7 +40,7 @@ def exit_on_ctrl_c(exit_code: int) -> None:
 def restore_keyboard_interrupt() -> None:
     """Make Ctrl-C raise KeyboardInterrupt again. Call this before work that has to be undone or finished.
 
-    Does nothing if the present handler is not the one of :func:`exit_on_ctrl_c`.
+    Does nothing if :func:`exit_on_ctrl_c` did not install the present handler.
     """
     if isinstance(signal.getsignal(signal.SIGINT), _ExitHandler):
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -243,7 +243,7 @@ class SubmissionRecord(NamedTuple):
     on: str
     #: One of :data:`KINDS`.
     kind: str
-    #: The filing number; None before one is issued.
+    #: The filing number. None if the regulator had not issued a number yet.
     number: str | None
     #: The person who submitted. None: the user who recorded the submission.
     by: str | None
@@ -274,7 +274,7 @@ class Promises(NamedTuple):
     years: Mapping[str, int]
     #: The names of all time zones that were ever accepted.
     zones: tuple[str, ...]
-    #: True if versions are kept while their filing is live.
+    #: True if versions are retained as long as their filing is live.
     live: bool
     #: Events that this release does not understand. Each may promise more.
     unread: tuple[UnreadEvent, ...] = ()

@@ -320,8 +320,8 @@ class WorkerPool:
 def serve(answer_request: Callable[[Any], object]) -> None:
     """Answer requests until the parent closes the socket, as the main loop of a child.
 
-    ``answer_request`` gets a JSON value and returns one, or a :class:`WithContent`. If it raises an exception, the
-    parent gets a WorkerFailed, and the child continues with the next request.
+    ``answer_request`` gets a JSON value, and returns a JSON value or a :class:`WithContent`. If it raises an
+    exception, WorkerFailed is raised in the parent, and the child continues with the next request.
     """
     with suppress(EOFError, ConnectionError):  # The parent has closed the socket, or died.
         while True:
@@ -332,7 +332,7 @@ def serve(answer_request: Callable[[Any], object]) -> None:
                 reply = answer if isinstance(answer, WithContent) else WithContent(answer)
                 reply_frame = _encode_frame({"answer": reply.answer}, reply.content)
             except Exception as error:
-                # Whatever the exception is, it concerns this request alone: the next one may succeed.
+                # Whatever the exception is, it concerns this request alone: the next request may succeed.
                 reply_frame = _encode_frame({"failed": f"{type(error).__name__}: {error}"[:_MAX_ERROR_LENGTH]})
             _write_bytes(reply_frame)
     gc.freeze()  # The parent waits for the end of this process, which needs no search for garbage.

@@ -32,7 +32,7 @@ class SubmitVersion(Request):
 
     #: FILING/SUBMISSION.
     submission_name: Annotated[str, Argument("name", TextRule.LOOKED_UP)]
-    #: None: the newest version, once every finished change in the watched folder has been captured.
+    #: None: the newest version, after every finished change in the watched folder was captured.
     version_number: Annotated[int | None, Argument("version")] = None
     #: The day shown on the regulator's portal. Retention counts from the journal event instead.
     submitted_on: Annotated[date, Argument("on")]

@@ -140,7 +140,7 @@ class _ValueReader:
         """Return an object of ``settings_class`` for each filing's table, by the name of the filing's folder.
 
         ``tables`` is the value of the key ``filings`` in the file, of any TOML type; None if the key is missing. A
-        value that should be a table and is none is left out: ``TomlDocument.find_wrong_keys`` has reported it.
+        value that should be a table but is not is left out: ``TomlDocument.find_wrong_keys`` has reported it.
         """
         if not isinstance(tables, dict):
             return {}

@@ -21,7 +21,7 @@ D = TypeVar("D")  # the type of a default: T, or None where a missing key has no
 class Effect(StrEnum):
     """When a change of a setting takes effect."""
 
-    #: For commands at once, for the service after a reload.
+    #: Immediately for commands, and after a reload for the service.
     RELOAD = "reload"
     #: After a stop and a start of the service.
     RESTART = "restart"

@@ -52,9 +52,9 @@ _EVENT_DELAY_SECONDS = 10.0
 class Daemon:
     """Capture the changes of a watched folder in an archive, until told to stop.
 
-    Owns the watch, the capturer's threads and child processes, the side jobs, the replication, and its connection
-    to ``state.db``.  They end with :meth:`run` or :meth:`run_once`; call one of these, and only once.  If that
-    raises before the work began, they end with :meth:`close`.  The caller closes the archive.
+    Owns the watch, the capturer's threads and child processes, the side jobs, the replication, and a connection
+    to ``state.db``.  Call either :meth:`run` or :meth:`run_once`, and only one time: both end all of these.  If
+    the call raises before the work has begun, call :meth:`close`.  The caller closes the archive.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Daemon:
         self._lock_timeout = lock_timeout
         self._heartbeat = heartbeat
         self._stopping = threading.Event()
-        #: Device and inode of the repository, to notice that another one is at its path.
+        #: Device and inode of the repository, to notice if another repository is at its path.
         self._archive_identity = archive.repository_identity()
         with contextlib.ExitStack() as open_resources:
             self._snapshot = open_snapshot(archive, lock_timeout)
@@ -108,7 +108,7 @@ class Daemon:
         self.pipeline = Pipeline(scanner, self._snapshot, settler, self._capturer, config, report, heartbeat)
         self._pending_list = PendingList(self._snapshot, self.pipeline)
         self._memory_releaser = upkeep.MemoryReleaser(self.pipeline)
-        #: The monotonic time of the last full scan; None makes the next one due at once.
+        #: The monotonic time of the last full scan; None if a full scan is due at once.
         self._last_scan_at: float | None = None
         self._is_interrupted = False
         self._is_folder_accepted = False
@@ -337,7 +337,7 @@ class Daemon:
     def _pause_after_failure(self, error: Exception) -> None:
         """Wait before the next turn, longer after each failure; raise the alarm unless the archive is only busy.
 
-        The next turn scans the whole folder, because the failed one may have lost hints.
+        The next turn scans the whole folder, because the failed turn may have lost hints.
         """
         self._last_scan_at = None
         self._failures.update_alarm(error)

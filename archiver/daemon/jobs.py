@@ -102,7 +102,7 @@ class JobRunner:
             finally:
                 archive.close()
         except Exception as error:
-            # Unexpected errors are reported too: nobody else would notice that the thread ended.
+            # Unexpected errors are reported too, because otherwise nobody would know that the job failed.
             self._failures.report_failure(error, problem=job.name)
 
     def _action_context(self, archive: Archive) -> ActionContext:

@@ -121,7 +121,7 @@ class Metrics:
     def configure(self, config: Config) -> None:
         """Apply the settings at the start and after a reload, and make the next update due at once.
 
-        If the listen address has changed, the open endpoint is closed; :meth:`open_endpoint` opens the new one.
+        If the address of the endpoint has changed, the endpoint is closed; :meth:`open_endpoint` opens it again.
         Raises ImportError if metrics are configured but the Prometheus library is missing.
         """
         if config.metrics_listen != self._listen_address:

@@ -43,7 +43,8 @@ class Replication:
         self._bucket: Bucket | None = None
         #: The journal commit up to which everything is in the bucket; None before the first complete run.
         self._replicated_commit: str | None = None
-        #: Monotonic times: no run starts before the first, and the second makes a run due without a new event.
+        #: Monotonic times. No run starts before ``_earliest_run_at``. From ``_next_check_at`` on, a run is due
+        #: even without a new event.
         self._earliest_run_at = 0.0
         self._next_check_at = 0.0
         self._failure_count = 0

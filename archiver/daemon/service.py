@@ -26,7 +26,7 @@ from archiver.store.archive import Archive
 
 #: The time between two attempts to open the archive. A longer time delays capturing after the volume is back.
 _RETRY_SECONDS = 1.0
-#: The same problem is logged only once in this period. With a shorter one, a retry each second floods the log.
+#: The same problem is logged only once in this period. Otherwise, with a retry each second, it floods the log.
 _REPEAT_PAUSE_SECONDS = 60.0
 #: The most remembered problems. Many problems name a path, so their number would grow without end.
 _MAX_REMEMBERED_PROBLEMS = 1000
@@ -287,7 +287,7 @@ class Service:
     def _ensure_socket_server(self) -> None:
         """Serve requests of other users while a daemon runs; raises OSError if no socket can be opened.
 
-        A socket that was removed from the archive's folder is replaced by a new one.
+        If the socket was removed from the archive's folder, a new socket is opened.
         """
         if self._config is None or (self._socket_server is not None and self._socket_server.is_reachable):
             return

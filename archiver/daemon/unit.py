@@ -8,7 +8,7 @@ from pathlib import Path
 
 from archiver.errors import ConfigError
 
-#: In front of a path, this makes systemd accept that the path is missing.
+#: A prefix for a path, with which systemd accepts that the path is missing.
 _OPTIONAL = "-"
 
 

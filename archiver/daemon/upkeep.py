@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from archiver.daemon.jobs import JobRunner
     from archiver.daemon.replication import Replication
 
-#: With more pending files than this, the allocator keeps enough memory afterwards to make returning it worthwhile.
+#: After the capture of more files than this, the allocator keeps enough memory to make returning it worthwhile.
 _MEMORY_RELEASE_PATHS = 5000
 
 

@@ -1,4 +1,4 @@
-"""The states of the watch on the folder, and the reasons for missing events, as ``state.db`` keeps them.
+"""Define the states of the watch on the folder, and the reasons for missing events, as stored in ``state.db``.
 
 A *watch* is a request to the kernel (inotify) to report each change in a folder as an event.
 """
@@ -49,7 +49,7 @@ def watch_reason_message(stored_reason: str, reason_value: str) -> LazyMessage:
     """Return the sentence for a reason in ``state.db``, with ``reason_value`` in its field ``{value}``.
 
     ``stored_reason`` is a code, or the sentence that an earlier release stored.  A code that this release does not
-    know, because a newer one stored it, is returned as "CODE: VALUE".
+    know, because a newer release stored it, is returned as "CODE: VALUE".
     """
     code = _FORMER_SENTENCES.get(stored_reason, stored_reason)
     reason = _REASONS.get(code)

@@ -205,8 +205,8 @@ class WatchedFolder:
     def check_for_lost_events(self, now: float) -> bool:
         """Return True if events were lost or no longer arrive, so that a full scan is due.
 
-        Makes a probe event if one is due, and starts a new watch if the old one has lost events or is stalled.
-        ``now`` is the present time.
+        Causes a probe event if one is due, and replaces the watch if it has lost events or is stalled.  ``now`` is
+        the present time.
         """
         watcher = self._watcher
         if watcher is None:
@@ -288,7 +288,7 @@ class WatchedFolder:
     def note_unwatched_folders(self, full_scan: ScanResult, now: float) -> None:
         """Note the folders without a watch after a full scan; :meth:`check_for_lost_events` reports them later.
 
-        They are not reported at once, because a new folder gets its watch a moment later.  Folders that cannot be
+        The report waits, because a new folder gets its watch a moment after its creation.  Folders that cannot be
         read are left out.
         """
         self._unwatched_folders = {}
@@ -307,7 +307,7 @@ class WatchedFolder:
     def _check_unwatched_folders(self, now: float) -> bool:
         """Report the noted folders that are still unwatched; return True if a full scan is due.
 
-        A full scan is due after a new watch, which is started once the kernel's limit for watches has changed.
+        If the limit for watches has changed since folders were reported, the watch is replaced, and a scan is due.
         """
         if self.state == watch_state.PARTIAL and read_watch_limit() != self._watch_limit:
             self._watch_limit = read_watch_limit()

@@ -1,4 +1,4 @@
-"""Find the problems that make ``status --check`` fail.  Each has a code for programs."""
+"""Find the problems that make ``status --check`` fail.  Each problem has a code for programs."""
 
 from __future__ import annotations
 
