@@ -227,7 +227,7 @@ class Worker:
         remaining_seconds = deadline - monotonic()
         if remaining_seconds <= 0:
             raise TimeoutError
-        assert self._socket is not None
+        assert self._socket is not None  # start() has opened it
         self._socket.settimeout(remaining_seconds)
         return self._socket
 

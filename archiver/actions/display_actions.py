@@ -98,7 +98,7 @@ def _check_saved_page(context: ActionContext, filing: Filing, page_name: str) ->
     Raises UsageError if the page exceeds ``MAX_PAGE_BYTES``, the limit for fetched pages; nothing is journalled
     then.
     """
-    assert context.attachment is not None
+    assert context.attachment is not None  # checked by the caller
     # Reading one byte more than the limit is enough to recognize a page that is too large.
     page_bytes = context.attachment.read(MAX_PAGE_BYTES + 1)
     if len(page_bytes) > MAX_PAGE_BYTES:

@@ -85,6 +85,7 @@ class RequestField:
             return None
         if self.value_type is date:
             return None if self.is_optional and not wire_value else parse_day(wire_value)
+        # Every tuple holds texts, but accepts() has not checked the members of the list.
         return tuple(map(str, wire_value)) if self.value_type is tuple else wire_value
 
     def to_wire(self, field_value: Any) -> Any:
@@ -122,6 +123,7 @@ def _describe_field(field: dataclasses.Field[Any], annotation: Any) -> RequestFi
     argument = next((metadata for metadata in annotation_metadata if isinstance(metadata, Argument)), None)
     if argument is None:
         raise TypeError(f"{field.name} has no wire name")
+    # Of Annotated[TYPE, ...], the origin is TYPE. An optional TYPE is written as X | None or as Optional[X].
     annotated_type = annotation.__origin__
     union_members = [annotated_type]
     if isinstance(annotated_type, types.UnionType) or typing.get_origin(annotated_type) is typing.Union:

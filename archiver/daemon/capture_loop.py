@@ -178,7 +178,7 @@ class Daemon:
                 deadline = clock.monotonic_seconds() + self._config.maximum_delay_seconds
                 self._scan_folder()
                 while not self.pipeline.is_idle and not self._stopping.is_set():
-                    self.pipeline.capture_due(self._lock_timeout, gather=False)
+                    self.pipeline.capture_due(self._lock_timeout, gather=False)  # do not wait for a minimum age
                     if clock.monotonic_seconds() > deadline or self.pipeline.is_hopeless:
                         break
                     self._stopping.wait(_SHORTEST_PAUSE_SECONDS)

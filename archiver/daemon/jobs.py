@@ -87,6 +87,7 @@ class JobRunner:
         now = clock.monotonic_seconds()
         for job in self._jobs:
             if now >= self._earliest_start_by_job[job.name] and job.is_due(archive):
+                # A failed job runs again after this time. After a success, the job sets another time.
                 self._earliest_start_by_job[job.name] = now + _RETRY_SECONDS
                 self._thread = threading.Thread(target=self._run_job, args=(job,), name=job.name, daemon=True)
                 self._thread.start()

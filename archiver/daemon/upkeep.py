@@ -44,6 +44,7 @@ def apply_sensitive_patterns(archive: Archive, config: Config, snapshot: Snapsho
 
     ``state.db`` holds the patterns that were applied last.
     """
+    # Without a stored value, no patterns were applied yet.
     encoded_patterns = json.dumps(config.sensitive)
     if encoded_patterns != (snapshot.meta("sensitive") or "[]"):
         sensitive.withdraw_group_access(archive.index, archive.content, config.sensitive)

@@ -307,7 +307,7 @@ class WatchedFolder:
     def _check_unwatched_folders(self, now: float) -> bool:
         """Report the noted folders that are still unwatched; return True if a full scan is due.
 
-        If the limit for watches has changed since folders were reported, the watch is replaced, and a scan is due.
+        If folders are unwatched and the limit for watches has changed, the watch is replaced, and a scan is due.
         """
         if self.state == watch_state.PARTIAL and read_watch_limit() != self._watch_limit:
             self._watch_limit = read_watch_limit()
