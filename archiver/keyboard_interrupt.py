@@ -1,4 +1,4 @@
-"""End the process cleanly on Ctrl-C before and after the work of a command, with nothing to undo or to finish.
+"""End the process on Ctrl-C before and after the work of a command, when nothing has to be undone or finished.
 
 Python raises KeyboardInterrupt at any point of the program. In the middle of an import, the exception shows a
 traceback to a person who only changed their mind. In a callback of the import system, Python prints the exception
