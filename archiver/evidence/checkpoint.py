@@ -1,4 +1,8 @@
-"""Journal checkpoints: events whose signed head people keep outside of the archive, as a witness line."""
+"""Journal checkpoints, with which people can prove later that nobody has rewritten the history of the archive.
+
+A checkpoint is an event of the journal.  The head that is signed with it states how many events there are, and the
+digest of the last one.  People keep the digest of this head outside of the archive, as a *witness line*.
+"""
 
 from __future__ import annotations
 
@@ -14,27 +18,31 @@ from archiver.store.writing.drafts import Draft
 from archiver.store.writing.writer import HeadRule
 from archiver.verify.witness import Witness
 
-#: Longest time between two checkpoints while events are journalled. Longer: metrics and reports show an old one.
-#: Shorter: more events, for little more proof, as every batch of events has a signed head.
+#: Age at which a checkpoint is replaced by a new one, if events were journalled since. With a longer interval,
+#: metrics and reports would show an old checkpoint. A shorter interval would add events, but hardly any proof,
+#: because every batch of events ends with a signed head anyway.
 _INTERVAL_SECONDS = 86_400
 
 
 def make_checkpoint(archive: Archive, lock_timeout: float) -> Event:
-    """Journal a checkpoint, whose signed head covers everything up to it, and return its event.
+    """Journal a checkpoint, and return its event.
 
-    Waits up to ``lock_timeout`` seconds for the archive's lock.  Raises Busy if the lock is still held then,
-    StorageError if the journal is missing, the key cannot sign or the archive cannot be written.  Nothing is
-    journalled on failure.
+    The head that is signed with the event covers the event itself and every earlier event.
+
+    Waits up to ``lock_timeout`` seconds for the archive's lock.  Raises Busy if another process still holds the
+    lock then, StorageError if the journal is missing, the key cannot sign or the archive cannot be written.
+    Nothing is journalled on failure.
     """
     with archive.writing(lock_timeout) as writer:
+        # REQUIRED: without a signature, the checkpoint would prove nothing.
         draft = Draft("journal", CheckpointSigned())
         return writer.write_batch([draft], head_rule=HeadRule.REQUIRED)[0]
 
 
 def is_checkpoint_due(archive: Archive) -> bool:
-    """Return True if the last checkpoint is at least a day old, and later events exist.
+    """Return True if the last checkpoint is at least a day old, and events were journalled after it.
 
-    An archive with events but without any checkpoint is due at once.  An archive without events is never due.
+    The first checkpoint is due as soon as the journal has an event.  In an archive without events, none is due.
     """
     newest_event = archive.journal.newest_event()
     if newest_event is None:
@@ -51,10 +59,11 @@ def is_checkpoint_due(archive: Archive) -> bool:
 
 
 def make_witness(archive: Archive, checkpoint: Event) -> Witness:
-    """Return the witness line of the event ``checkpoint``.
+    """Return the witness line of a checkpoint, given the checkpoint's event.
 
-    Users keep the line outside of the archive, and later verify the archive against the line.  Raises StorageError
-    if the signed head is missing.
+    People keep the line outside of the archive, and later verify the archive against the line.
+
+    Raises StorageError if the repository lacks the signed head of the event.
     """
     try:
         head_bytes = archive.repository.read(f"{checkpoint.commit}:{HEAD_FILE}")
@@ -65,4 +74,5 @@ def make_witness(archive: Archive, checkpoint: Event) -> Witness:
             seq=checkpoint.seq,
         ) from None
     head_sha256 = hashlib.sha256(head_bytes).hexdigest()
+    # Version 2 of the line has the digest of the signed head; version 1 had the digest of the event.
     return Witness(archive.index.archive_id, checkpoint.seq, head_sha256, checkpoint.clock["time"], version=2)

@@ -19,17 +19,17 @@ from archiver.store.writing.writer import HeadRule
 def replace_signing_key(archive: Archive, reason: str, *, is_old_key_lost: bool, lock_timeout: float) -> Event:
     """Replace the signing key with a new one, and return the journalled event.  Old signatures stay valid.
 
-    A lost key is also replaced in an archive of format 1, which is upgraded together with it.
+    The old key vouches for the new key, because the old key signs the head of the batch that names the new key.
+    With ``is_old_key_lost``, the new key signs this head itself, so only the next witness line vouches for the new
+    key.  An archive of the old format 1 is then upgraded in the same batch.
 
-    The old key endorses the new one: it signs the head of this event.  With ``is_old_key_lost`` the new key signs
-    it, and only the next witness line vouches for the new key.
-
-    Survives a crash: after the event is journalled, recovery installs the key that the event names.  Before that,
-    the old key stays in use.
+    Survives a crash: as soon as the event is journalled, recovery installs the new key.  Until then, the old key
+    stays in use.
 
     Waits up to ``lock_timeout`` seconds for the archive's lock.  Raises UsageError if ``reason`` is blank or
     cannot be recorded, StorageError if the journal is missing, the old key cannot sign or the archive cannot be
-    written, and Busy if the lock is still held.  The old key stays in use then.
+    written, ConfigError if the archive has a format that this release does not write, and Busy if another process
+    still holds the lock.  The old key stays in use in all these cases.
     """
     names.check_reason(reason)
     reason = names.clean_typed_text(reason, "reason")
@@ -39,7 +39,8 @@ def replace_signing_key(archive: Archive, reason: str, *, is_old_key_lost: bool,
             raise StorageError(
                 "The journal is missing. Nothing was changed. To verify the archive, run: archiver verify"
             )
-        # With the key of an archive of format 1 lost, nothing else could upgrade it.
+        # The ordinary upgrade needs the old key to sign. So an archive of format 1 that has lost its key could not
+        # be upgraded, and only an archive of the newest format can be written to.
         upgrade_drafts = draft_upgrade(archive) if is_old_key_lost else []
         if not upgrade_drafts:
             archive.check_writable()
@@ -52,7 +53,8 @@ def replace_signing_key(archive: Archive, reason: str, *, is_old_key_lost: bool,
         event_class = KeyReplaced if is_old_key_lost else KeyRotated
         drafts = [
             *upgrade_drafts,
-            # The event of the key is in every package, so that the reason has one of its own.
+            # The reason is in a separate event, because every inspection package contains the event with the key,
+            # which must not have any text that a person typed.
             Draft("key", KeyReasonGiven(reason=reason)),
             Draft("key", event_class(public=public_key), {SIGNERS_FILE: io.BytesIO(allowed_signers)}),
         ]
@@ -64,11 +66,14 @@ def replace_signing_key(archive: Archive, reason: str, *, is_old_key_lost: bool,
 
 
 def back_up_signing_key(archive: Archive, target: Path, lock_timeout: float) -> None:
-    """Copy the signing key to the new folder ``target``, and journal that a copy exists.
+    """Copy the signing key and the list of allowed signers to ``target``, and journal that a copy exists.
 
-    Waits up to ``lock_timeout`` seconds for the archive's lock.  Raises StorageError if the copy or the archive
-    cannot be written, ConfigError for an archive of another format, Busy if the lock is still held.  After Busy
-    the copy exists, but is not journalled.
+    The folder ``target`` is created if it is missing.  Only the user of this process may read the copies.
+
+    Waits up to ``lock_timeout`` seconds for the archive's lock.  Raises StorageError if ``target`` already has a
+    copy, or if the copy or the archive cannot be written; ConfigError if the archive has a format that this
+    release does not write; Busy if another process still holds the lock.  After Busy, the copy exists, but is not
+    journalled.
     """
     archive.check_writable()
     try:

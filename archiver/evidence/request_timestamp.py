@@ -1,4 +1,4 @@
-"""Request timestamp tokens (RFC 3161): an outside authority confirms that an event existed at a certain time."""
+"""Request timestamp tokens (RFC 3161), by which an outside authority confirms when an event already existed."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from archiver.verify import rfc3161
 
 
 def is_token_due(archive: Archive) -> bool:
-    """Return True if no token covers the newest checkpoint, and the archive has an authority.
+    """Return True if no token covers the newest checkpoint, and the archive has a timestamp authority.
 
-    A token over a later event also covers the checkpoint, because the events form a hash chain.  The covered event
-    decides, not the event that records the token: a token may have been requested before the checkpoint and
-    recorded after the checkpoint.
+    Without a checkpoint, no token is due.  A token for a later event also covers the checkpoint, because the
+    events form a hash chain.  The number of the covered event decides, and not the number of the event that
+    records the token: the token may have been requested before the checkpoint, and recorded after it.
     """
     last_checkpoint = archive.index.last_checkpoint()
     if last_checkpoint is None or archive.index.last_timestamped_seq() >= last_checkpoint.seq:
@@ -29,9 +29,10 @@ def is_token_due(archive: Archive) -> bool:
 
 
 def read_authority_certificates(archive: Archive) -> bytes:
-    """Return the pinned certificates (PEM) of the timestamp authority; empty for an archive without an authority.
+    """Return the pinned certificates (PEM) of the timestamp authority; ``b""`` if the archive has no authority.
 
-    The certificates are an attachment of the first event, so that nobody can replace them later.
+    The certificates are an attachment of the journal's first event, so nobody can replace them later.  Raises
+    StorageError if the attachment is damaged.
     """
     first_event = archive.journal.first_event()
     if first_event is None or all(attachment.name != ROOTS_FILE for attachment in first_event.attachments):
@@ -40,14 +41,15 @@ def read_authority_certificates(archive: Archive) -> bytes:
 
 
 def request_and_journal_token(archive: Archive, url: str, lock_timeout: float) -> Event:
-    """Request a timestamp token over the newest signed head from the authority at ``url``, and journal the token.
+    """Request a timestamp token for the newest signed head from the authority at ``url``, and journal the token.
 
-    The compliance clock advances to the time of the token, if that is later.
+    Returns the event with the token.  If the time of the token is later than the compliance clock, the clock
+    advances to that time.
 
     Waits for the authority without locking the archive, then up to ``lock_timeout`` seconds for the archive's
     lock.  Raises StorageError if the journal is missing, the authority sends no token, the token's certificate
-    does not chain to a pinned one, or the archive cannot be written.  Raises Busy if the lock is still held.
-    Nothing is journalled on failure.
+    does not chain to a pinned certificate, or the archive cannot be written.  Raises Busy if another process still
+    holds the lock.  Nothing is journalled on failure.
     """
     signed_head = archive.head_history.newest_signed_head()
     if signed_head is None:
