@@ -1,7 +1,7 @@
-"""Rehearse a restore, so people know restoring works before the need arises.
+"""Rehearse a restore, so that people know that restoring works before they need it.
 
-A drill restores a random sample to a scratch folder with the code of ``archiver restore``, reads the files back,
-and journals the result.
+A drill restores a random sample of archived files to a scratch folder with the code of ``archiver restore``, reads
+the restored files back, and journals the result.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _MAX_DRILL_BYTES = 1 << 30
 #: Versions that a sample comes from. With more versions, a drill of 100 files would restore only a few files of
 #: each. With fewer versions, it could miss a period in which content was damaged.
 _MAX_DRILL_VERSIONS = 20
-#: Failures in the event. On a damaged disk all files may fail. The first hundred are enough for an
+#: Failed files that the event names. On a damaged disk all files may fail. The first hundred are enough for an
 #: administrator, and fit into an event.
 _MAX_JOURNALLED_PROBLEMS = 100
 _SECONDS_PER_DAY = 86_400
@@ -44,25 +44,25 @@ _NANOSECONDS_PER_DAY = _SECONDS_PER_DAY * 10**9
 
 @dataclass(slots=True)
 class DrillResult:
-    """The size of a drill's sample, and the materials that could not be restored."""
+    """The size of a drill's sample, and the files that could not be restored."""
 
     version_tags: set[str] = field(default_factory=set)
     file_count: int = 0
     byte_count: int = 0
-    #: TAG:PATH of each material that was not restored, or not with the archived bytes.
+    #: TAG:PATH of each file that was not restored, or not with the archived bytes.
     failed_materials: list[str] = field(default_factory=list)
 
 
 def run_drill(archive: Archive, max_file_count: int, lock_timeout: float) -> DrillResult:
-    """Restore up to ``max_file_count`` random materials of random versions, compare them, and journal the result.
+    """Restore up to ``max_file_count`` random files of random versions, compare them, and journal the result.
 
-    A material is an archived file here; empty folders are not in the sample. Waits up to ``lock_timeout`` seconds
-    for the writer's lock. The scratch folder in the spool is always removed. If the process is killed, a drill on
-    a later day removes the folder.
+    Returns the result. The files are restored to a scratch folder in the spool, which is always removed. If the
+    process is killed, a drill on a later day removes the folder. Waits up to ``lock_timeout`` seconds for the
+    writer's lock.
 
-    Raises StorageError if a material differs from what was archived, after the result is journalled. Raises Busy
-    if the lock is still held after ``lock_timeout``, and OSError if the scratch folder cannot be created or
-    removed.
+    Raises StorageError if a restored file differs from the archived file; the result is journalled before. Raises
+    Busy if another process still holds the lock after ``lock_timeout``; the result is not journalled then. Raises
+    OSError if the scratch folder cannot be created or removed.
     """
     _remove_abandoned_folders(archive.spool_folder)
     scratch_folder = tempfile.mkdtemp(prefix="drill-", dir=archive.spool_folder)
@@ -130,8 +130,8 @@ def _remove_deep_folder(folder: str) -> None:
 def is_drill_due(archive: Archive, interval_days: int) -> bool:
     """Return True if the last drill was ``interval_days`` or more days ago, and the archive has versions.
 
-    Before the first drill, the days count from the creation of the archive. If the last drill is in the future,
-    because the wall clock was set back, a drill is due as well: an extra drill does no harm.
+    Before the first drill, the days count from the creation of the archive. A drill is also due if the last one is
+    in the future, because somebody set the wall clock back: an extra drill does no harm.
     """
     interval_start = archive.index.last_drill_time() or archive.index.created_at
     elapsed_seconds = (
@@ -142,9 +142,9 @@ def is_drill_due(archive: Archive, interval_days: int) -> bool:
 
 
 def _restore_random_sample(archive: Archive, scratch_folder: Path, max_file_count: int) -> DrillResult:
-    """Restore up to ``max_file_count`` random materials, about equally many of each random version.
+    """Restore up to ``max_file_count`` random files, about equally many of each random version.
 
-    If a version has fewer materials than its share, the sample is smaller. Each version gets a separate folder in
+    If a version has fewer files than its share, the sample is smaller. Each version gets a separate folder in
     ``scratch_folder``, which the caller removes.
     """
     drill_result = DrillResult()
@@ -198,7 +198,7 @@ def _sample_files(archive: Archive, version: Version, max_file_count: int, max_b
 def _restore_and_compare(archive: Archive, version: Version, target: Path, file: RestoreItem) -> bool:
     """Restore a file of a version to ``target``; return True if the restored file has the archived bytes.
 
-    Returns False if the restore fails, so that the drill continues and reports every material that fails.
+    Returns False if the restore fails, so that the drill continues and reports every file that fails.
     """
     try:
         target.mkdir(exist_ok=True)
@@ -207,5 +207,6 @@ def _restore_and_compare(archive: Archive, version: Version, target: Path, file:
         # A second plan reads the file back, and lists it in ``same_files`` if it has the archived bytes.
         check_plan = restoration.plan_restore(target, [version.tag], [file])
         return bool(check_plan.same_files)
-    except ArchiverError:  # A file that cannot be restored fails the drill; the next files are tried, too.
+    except ArchiverError:
+        # The caller records the failure, and the drill goes on with the next file.
         return False

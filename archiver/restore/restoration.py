@@ -1,4 +1,4 @@
-"""Restore versions to a folder: first plan, then write.  The SHA-256 of every written file is checked.
+"""Restore versions to a folder: plan the restore first, then write, and check the SHA-256 of every written file.
 
 The *target* is the folder to restore to.  A *material* is a file or an empty folder of a version.
 """
@@ -25,7 +25,8 @@ from archiver.store.content.objects import ContentStore
 from archiver.store.events.evidence_events import VersionsRestored
 from archiver.store.index.restrictions import place_of_material, restrictions_by_place
 
-#: Characters of the event's object. The action that journals the note cuts it at the same length.
+#: The longest object of the event that records a restore, in characters. The action that journals the event cuts
+#: the text at the same length.
 _MAX_ABOUT_CHARACTERS = 500
 
 
@@ -38,7 +39,7 @@ class Overwrite(StrEnum):
 
 
 class PlacedVersion(NamedTuple):
-    """A version to restore, and the place in the target."""
+    """A version to restore, and the folder of the target to restore it to."""
 
     version: Version
     subfolder: bytes  # the name of a folder in the target; empty for the target itself
@@ -62,8 +63,8 @@ class RestorePlan:
     def files_to_write(self, overwrite: Overwrite) -> list[RestoreItem]:
         """Return the files that a restore writes.
 
-        With ALWAYS that is every file, otherwise every file that is new or differs.  With NEVER, the caller must
-        first refuse the restore if there are ``differing_files``.
+        With ``ALWAYS``, these are all files; otherwise, the files that are new or differ.  With ``NEVER``, the
+        caller must first refuse the restore if there are ``differing_files``.
         """
         if overwrite is Overwrite.ALWAYS:
             return self.new_files + self.differing_files + self.same_files
@@ -71,10 +72,10 @@ class RestorePlan:
 
 
 def check_target_is_outside(target: Path, watched_folder: Path, archive: Path) -> None:
-    """Raise UsageError if ``target`` is, or lies in, the watched folder or the archive.
+    """Raise UsageError if ``target`` is the watched folder, the archive, or a folder inside of one of them.
 
-    Symbolic links are followed. In the watched folder, files written to the target would be captured as new
-    versions. In the archive, they would mix with its own files.
+    Symbolic links are followed.  In the watched folder, files written to the target would be captured as new
+    versions.  In the archive, they would mix with the archive's own files.
     """
     real_target = Path(os.path.realpath(target))
     for folder in (watched_folder, archive):
@@ -93,11 +94,11 @@ def list_restore_items(
 ) -> list[RestoreItem]:
     """Return the materials of a version as items to restore, in the order of their paths.
 
-    With ``globs``, only materials whose path matches one of them are returned. ``subfolder`` is a folder of the
-    target that the items are placed in; empty for the target itself.
+    With ``globs``, the result has only materials whose paths match at least one glob.  ``subfolder`` is the folder
+    of the target in which to place the items; empty for the target itself.
 
-    Raises NotFoundError if the version was disposed of, or if no material matches; StorageError if a path leads
-    out of the target.
+    Raises NotFoundError if the version was disposed of, or if no material matches ``globs``; StorageError if a
+    path leads out of the target.
     """
     if version.disposed:
         raise NotFoundError(
@@ -124,9 +125,11 @@ def list_restore_items(
 
 
 def check_restricted_are_readable(content: ContentStore, items: Iterable[RestoreItem]) -> None:
-    """Raise FileRestrictedError if this user may not read the content of a restricted file.
+    """Raise FileRestrictedError if this user may not read the content of one of the restricted files ``items``.
 
-    Only the archive owner may.  Nothing was written yet, so the user learns of it before a part is restored.
+    Only the archive owner may read such content.  Call this before anything is written, so that a refused restore
+    leaves no part of the files behind.  A file whose content is missing is skipped here; writing the file reports
+    the loss.
     """
     for item in items:
         content_path = content.path(item.material.sha256 or "")
@@ -148,7 +151,7 @@ def _matches_glob(path: bytes, glob: str) -> bool:
 
 
 def _check_stays_in_target(path: bytes) -> bytes:
-    """Return ``path`` if the path is relative and leads to no place outside the target.
+    """Return ``path`` unchanged if it is relative, and cannot lead to a place outside the target.
 
     Raises StorageError if a component of the path is ``.``, ``..`` or empty, or contains a NUL.
     """
@@ -165,9 +168,9 @@ def _check_stays_in_target(path: bytes) -> bytes:
 def find_versions_at(archive: Archive, filing: str, moment: str) -> list[PlacedVersion]:
     """Return the versions that a filing's folder held at ``moment`` (RFC 3339, UTC).
 
-    For each submission, that is the newest version captured at ``moment`` or earlier, placed in the folder of the
-    submission. A submission without such a version is left out. Numbered submissions follow one another in the
-    same folder, so of those only the version of the highest number is returned.
+    For each submission, this is the newest version that was captured at ``moment`` or earlier, with the folder of
+    the submission.  A submission without such a version is left out.  Numbered submissions follow one another in
+    the same folder, so from these only the version of the submission with the highest number is returned.
 
     Raises NotFoundError if the filing had no version yet at ``moment``.
     """
@@ -193,9 +196,10 @@ def find_versions_at(archive: Archive, filing: str, moment: str) -> list[PlacedV
 
 
 def plan_restore(target: Path, tags: Sequence[str], items: Iterable[RestoreItem]) -> RestorePlan:
-    """Compare the items with the files in the target, by their SHA-256.  Nothing is written.
+    """Compare the items with the files in the target by their SHA-256, and return the plan of the restore.
 
-    ``tags`` are those of the versions that the items come from. A target that does not exist counts as empty.
+    Nothing is written.  ``tags`` names the versions that the items come from.  A target that does not exist counts
+    as empty.
 
     Raises UsageError if the target cannot be opened as a folder, OSError if an entry of it cannot be read.
     """
@@ -221,11 +225,13 @@ def apply_restore_plan(
 ) -> int:
     """Write the files and empty folders of the plan, and return the number of bytes written.
 
-    ``report_progress`` is called with the bytes written so far, and the bytes of all files to write. A restore can
-    be repeated after a failure, because a file gets its final name only when its content is complete and checked.
+    ``report_progress`` is called after each file, with the bytes written so far and the bytes of all files to
+    write.  After a failure, the restore can be repeated: a file gets its final name only when its content is
+    complete and checked.
 
-    Raises UsageError if files differ and ``overwrite`` is NEVER; nothing is written then. Raises NotFoundError if
-    content is missing, StorageError if content is damaged or the target cannot be written.
+    Raises UsageError if files differ and ``overwrite`` is NEVER; nothing is written then.  Raises NotFoundError if
+    content is missing, StorageError if content is damaged or the target cannot be written; files written before
+    the error remain.
     """
     if overwrite is Overwrite.NEVER and plan.differing_files:
         raise UsageError(
@@ -263,10 +269,10 @@ def apply_restore_plan(
 
 
 def _write_in_parallel(write_file: Callable[[RestoreItem], int], files: Sequence[RestoreItem]) -> Iterator[int]:
-    """Write the files on one thread per processor, and yield the size of each in the order of ``files``.
+    """Write the files on one thread for each processor, and yield the size of each file in the order of ``files``.
 
-    Threads are enough, because Python releases its lock while hashing and writing. After a failure, no further
-    file is begun, and the error of ``write_file`` is raised.
+    Threads are enough, because Python releases its lock while it hashes and writes.  If ``write_file`` raises, no
+    further file is started, and the error is raised here.
     """
     pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
     try:
@@ -289,11 +295,12 @@ def build_restore_note_arguments(plan: RestorePlan, bytes_written: int) -> dict[
         ]
         or None,
     )
-    # The details list all versions, so the object of the event may lack some of them.
+    # The details list all versions, so the object of the event may be cut.
     about = ", ".join(plan.version_tags)[:_MAX_ABOUT_CHARACTERS]
     return {
         "action": details.action.value,
         "about": about,
         "details": details.to_details(),
+        # The tag of a version begins with the name of the filing.
         "filings": tuple(dict.fromkeys(tag.split("/", 1)[0] for tag in plan.version_tags)),
     }

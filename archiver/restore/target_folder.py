@@ -1,6 +1,6 @@
 """Write to the folder of a restore through directory descriptors, one component of a path at a time.
 
-So a symbolic link planted in the target cannot lead a restore out of the target.
+Because no component may be a link, a symbolic link planted in the target cannot lead a restore out of the target.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from archiver.store.index.restrictions import Restriction
 
 #: The mode of a restored file, before the umask of the user takes rights away.
 _NEW_FILE_MODE = 0o666
-#: The mode of a restored file that is restricted: whoever asked for it decides who else may read it.
+#: The mode of a restored file that is restricted: only the user who restored it can read it, and decides who else
+#: may.
 _NEW_RESTRICTED_MODE = 0o600
 
 
@@ -39,7 +40,7 @@ class RestoreItem:
 
 
 class TargetFolder:
-    """The folder of a restore. Paths inside are followed component by component, and never through a link.
+    """The folder of a restore. Paths inside of it are followed component by component, and never through a link.
 
     Use it as a context manager, which keeps a descriptor of the folder open inside the ``with`` block. Several
     threads may share it.
@@ -57,6 +58,7 @@ class TargetFolder:
     def __enter__(self) -> TargetFolder:
         """Open the folder. A missing folder counts as empty. Raises UsageError if opening fails."""
         try:
+            # Links are followed here, because the user chose this path.
             self._root_fd = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:
             self._root_fd = None
@@ -117,9 +119,9 @@ class TargetFolder:
                 return None
 
     def hash_file(self, path: bytes) -> str:
-        """Return the SHA-256 of a regular file, in hexadecimal; empty if the file cannot be opened.
+        """Return the SHA-256 of a regular file, in hexadecimal; an empty string if the file cannot be opened.
 
-        Call it only for a path at which :meth:`stat_entry` found a file. Raises OSError if reading fails.
+        Call this only for a path at which :meth:`stat_entry` found a file. Raises OSError if reading fails.
         """
         with self._open_parent(path) as (parent_fd, entry_name):
             try:
@@ -141,13 +143,14 @@ class TargetFolder:
                 _create_missing_folder(entry_name, parent_fd)
 
     def write_file(self, content: ContentStore, item: RestoreItem) -> int:
-        """Write a file under a temporary name, check the bytes, then rename the file; return its size in bytes.
+        """Write a file under a temporary name, check the bytes, rename the file, and return its size in bytes.
 
         Raises NotFoundError if the content is missing, StorageError if the content is damaged, OSError if the
-        target cannot be written. The temporary file is removed then. After a crash it remains, and another restore
-        ignores it.
+        target cannot be written. The temporary file is removed then. After a crash the temporary file remains, and
+        another restore ignores it.
         """
         with self._open_parent(item.path) as (parent_fd, entry_name):
+            # Several threads may write to the same folder.
             temporary_name = b".archiver-restore-%d-%d" % (os.getpid(), threading.get_ident())
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
             file_mode = _NEW_FILE_MODE if item.restriction is None else _NEW_RESTRICTED_MODE
@@ -174,7 +177,7 @@ def _set_mtime(file_fd: int, mtime_ns: int) -> None:
 
 
 def _create_missing_folder(name: bytes, parent_fd: int) -> None:
-    """Create the folder ``name``, if missing, in an open folder.
+    """Create the folder ``name`` in an open folder, if it is missing.
 
     Raises NotADirectoryError if a link or a file has the name, OSError if the folder cannot be created.
     """
@@ -188,7 +191,8 @@ def _create_missing_folder(name: bytes, parent_fd: int) -> None:
 def _copy_verified_content(content: ContentStore, item: RestoreItem, file_fd: int) -> None:
     """Copy the content of a material to an open file, and check the SHA-256 of the copied bytes.
 
-    Raises NotFoundError if the content is missing, StorageError if it is damaged, OSError if it cannot be written.
+    Raises NotFoundError if the content is missing, StorageError if the content is damaged, OSError if the file
+    cannot be written.
     """
     material = item.material
     if material.size == 0:
