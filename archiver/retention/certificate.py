@@ -1,4 +1,4 @@
-"""Make and read the certificate of a disposal (销毁证书): the destroyed content, and the people who decided."""
+"""Create and read the certificate of a disposal (销毁证书): the destroyed content, and the people who decided."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ def build_certificate(
     """Return the certificate's files by name: canonical JSON, an SSH signature of the JSON, and a page to print.
 
     ``plan`` is the plan as journalled, see :func:`archiver.retention.disposal_conditions.read_plan`.
-    ``needed_objects`` has the SHA-256 of the planned objects that were not destroyed, because a version needs
-    them again. The certificate states the present time and the archive's actor as the end of the disposal.
+    ``needed_objects`` lists the SHA-256 of each planned object that was kept because a version needs it again. As
+    the end of the disposal, the certificate states the present time, and the archive's actor as the user who
+    finished it.
 
     Raises StorageError if there is no usable signing key.
     """
@@ -60,8 +61,8 @@ def build_certificate(
 def read_certificate(archive: Archive, plan_id: str) -> dict[str, bytes]:
     """Return the files of the journalled certificate of a plan, by name.
 
-    Raises NotFoundError if the plan does not exist or was not carried out yet, StorageError if the event or an
-    attachment is damaged.
+    Raises NotFoundError if the plan does not exist or was not carried out yet, StorageError if the event of the
+    certificate or one of its files is damaged.
     """
     disposals = archive.index.disposals(plan_id)
     if not disposals or not disposals[0].certified_commit:
@@ -79,6 +80,7 @@ def read_certificate(archive: Archive, plan_id: str) -> dict[str, bytes]:
 
 def _render_page(certificate: Mapping[str, Any]) -> str:
     """Return the certificate as an HTML page to print."""
+    # Imported here, because most commands render no page, and start sooner without jinja2.
     from archiver.templating import template
 
     destroyed_objects = [

@@ -55,8 +55,8 @@ _MAX_NAMED_VERSIONS = 3
 class JournalledPlans(NamedTuple):
     """New disposal plans, one for each filing with versions to delete."""
 
-    plan_ids: list[str]  # D and the number of the event that journals it, for each plan
-    selection: DisposalSelection  # of all plans together
+    plan_ids: list[str]  # the name of each plan: D and the number of the event that journals the plan
+    selection: DisposalSelection  # the selection of all plans together
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +72,12 @@ class DisposalResult:
 def journal_plans(
     archive: Archive, versions: Sequence[Version], rules: DisposalRules, lock_timeout: float
 ) -> JournalledPlans:
-    """Journal a plan for each filing to delete the currently disposable ``versions``, all of them together.
+    """Journal a plan for each filing to delete those of ``versions`` that are disposable now, all in one batch.
 
     Raises RetentionRefused if no version is disposable, or while a hold may be unknown (see
     :func:`check_holds_are_known`), and NotFoundError if all versions are already disposed of. The refusal is
-    journalled.
+    journalled in each case, and no plan is. Raises Busy if the archive is still locked after ``lock_timeout``
+    seconds, StorageError if it cannot be written.
     """
     check_holds_are_known(archive, "dispose plan", lock_timeout)
     if select_disposable(archive.index, versions, rules.policy, archive.compliance_time()).disposable_decisions:
@@ -94,11 +95,13 @@ def journal_plans(
 def _draft_plans(
     archive: Archive, selection: DisposalSelection, first_seq: int, cooling_off_days: int
 ) -> list[Draft]:
-    """Return the events of the plans for ``selection``; the first has the number ``first_seq``.
+    """Return the events of the plans for ``selection``, one for each filing.
 
-    Each is about one filing: it belongs to the chain of that filing, and names no other.
+    The first event will have the number ``first_seq``. An event must not name two filings, because it belongs to
+    the chain of events of a single filing.
     """
     filing_names = selection.filing_names
+    # A random value that ties the plans together, so that each can be checked against all of their versions.
     act = secrets.token_hex(16) if len(filing_names) > 1 else None
     drafts = []
     for seq, filing_name in enumerate(filing_names, first_seq):
@@ -117,7 +120,11 @@ def _draft_plans(
 
 
 def _build_refusal(archive: Archive, versions: Sequence[Version], policy: RetentionPolicy) -> ArchiverError:
-    """Return the error if none of ``versions`` is disposable: NotFoundError if all are already disposed of."""
+    """Return the error for a plan without any disposable version among ``versions``.
+
+    It is NotFoundError if all versions are already disposed of; otherwise RetentionRefused, whose message names
+    the version whose retention ends first.
+    """
     now = archive.compliance_time()
     undisposed_decisions = [
         VersionDecision(version, decide_retention(version, policy, now))
@@ -144,8 +151,9 @@ def approve_plan(
     """Journal the approval of a plan by the archive's actor, and return the plan with the new approval.
 
     Raises NotFoundError if there is no such plan, and UsageError if ``reason`` is blank. Raises RetentionRefused
-    if the actor made or already approved the plan, if the deletion has begun, or if the plan would select
-    something else by now. That refusal is journalled. Raises StorageError if the key cannot sign the approval.
+    if the actor created the plan or has already approved it, if the deletion has begun, if the plan would select
+    something else by now, or while a hold may be unknown. That refusal is journalled. Raises StorageError if the
+    key cannot sign the approval.
     """
     check_reason(reason)
     try:
@@ -157,7 +165,7 @@ def approve_plan(
             details = DisposalApproved(
                 plan_sha256=disposal.plan_sha256, reason=reason, filing=filing_of_plan(archive, disposal)
             )
-            # Whoever can write to the repository could add an approval without a signature, so none counts.
+            # An approval without a signature does not count: anybody who can write to the repository could add it.
             writer.write_batch([Draft(plan_id, details)], head_rule=HeadRule.REQUIRED)
             return find_plan(archive, plan_id)
     except RetentionRefused as refusal:
@@ -172,7 +180,7 @@ def run_plan(archive: Archive, plan_id: str, rules: DisposalRules, lock_timeout:
 
     Raises RetentionRefused if the plan, its approvals, the time or the state of the archive does not allow the
     deletion; that refusal is journalled. Raises StorageError if the key cannot sign, the journal cannot be written
-    or an object cannot be deleted; call this again then.
+    or an object cannot be deleted; call this again after the cause is removed.
     """
     try:
         with archive.writing(lock_timeout) as writer:
@@ -193,8 +201,9 @@ def run_plan(archive: Archive, plan_id: str, rules: DisposalRules, lock_timeout:
                 details = DisposalBegun(
                     plan_sha256=disposal.plan_sha256, versions=tags, filing=filing_of_plan(archive, disposal)
                 )
-                # The commit point: once this event is durable, objects may be missing, and verify knows why. The
-                # key is tried by it, because the certificate needs the key when nothing can be restored any more.
+                # The point of no return: from this event on, objects may be missing, and `verify` knows why. The
+                # event has to be signed, so that an unusable key is noticed before anything is deleted: the
+                # certificate needs the key at a time when nothing can be restored any more.
                 writer.write_batch([Draft(plan_id, details)], head_rule=HeadRule.REQUIRED)
             return _delete_and_certify(archive, writer, plan_id)
     except RetentionRefused as refusal:
@@ -203,9 +212,11 @@ def run_plan(archive: Archive, plan_id: str, rules: DisposalRules, lock_timeout:
 
 
 def _delete_and_certify(archive: Archive, writer: Writer, plan_id: str) -> DisposalResult:
-    """Delete the objects of a begun plan that nothing else needs, then journal the certificate (销毁证明).
+    """Delete the objects of a plan that has begun, except needed ones, then journal the certificate (销毁证明).
 
-    The deletion cannot be undone. If it is interrupted, a repetition deletes the rest. Raises StorageError.
+    An object is needed if a version that was not disposed of has it. The deletion cannot be undone. If it is
+    interrupted, a repeated call deletes the rest. Raises StorageError if an object cannot be deleted, the key
+    cannot sign or the journal cannot be written.
     """
     disposal = find_plan(archive, plan_id)
     plan = read_plan(archive, disposal)
@@ -226,17 +237,18 @@ def _delete_and_certify(archive: Archive, writer: Writer, plan_id: str) -> Dispo
     )
     certificate_files = build_certificate(archive, disposal, plan, kept_digests)
     attachments = {file_name: io.BytesIO(file_bytes) for file_name, file_bytes in certificate_files.items()}
-    # Another key than the journal's would sign a certificate that is a finding for ever.
+    # REQUIRED refuses any key but the journal's: a certificate signed by another key would be a finding for ever.
     writer.write_batch([Draft(plan_id, details, attachments)], head_rule=HeadRule.REQUIRED)
+    # The remaining entries of the cache stay valid although the number of disposals has changed.
     document_cache.renew(present_cache_origin(archive))
     return DisposalResult(plan_id, len(deletable_sizes), deleted_bytes, len(kept_digests))
 
 
 def check_holds_are_known(archive: Archive, command_name: str, lock_timeout: float) -> None:
-    """Raise RetentionRefused, and journal that ``command_name`` was refused, if the index may lack a hold.
+    """Raise RetentionRefused if the index may lack a hold, and journal that a command was refused.
 
-    The hold may be in an event that this release does not understand, or lost because the repository was restored
-    from an older copy.
+    ``command_name`` is the name of the command, such as ``dispose plan``. The hold may be in an event that this
+    release does not understand, or lost because the repository was restored from an older copy.
     """
     try:
         refuse_unknown_holds(archive)
@@ -248,8 +260,8 @@ def check_holds_are_known(archive: Archive, command_name: str, lock_timeout: flo
 def _find_runnable_plan(archive: Archive, plan_id: str, policy: RetentionPolicy) -> Disposal:
     """Return the plan with this id.
 
-    Raises RetentionRefused if there is no such plan; the caller journals the refusal. If ``plan_id`` is the tag of
-    a version, the refusal says how long the version is kept.
+    Raises RetentionRefused instead of NotFoundError if there is no such plan, because the caller journals every
+    RetentionRefused. If ``plan_id`` is the tag of a version, the refusal says how long the version is kept.
     """
     try:
         return find_plan(archive, plan_id)
@@ -267,7 +279,7 @@ def _find_runnable_plan(archive: Archive, plan_id: str, policy: RetentionPolicy)
 def journal_refusal(archive: Archive, command_name: str, refusal: ArchiverError, lock_timeout: float) -> None:
     """Journal that the command ``command_name``, such as ``dispose run``, was refused, and why.
 
-    Raises nothing if the journal cannot be written, because the caller raises ``refusal`` in any case.
+    If the journal cannot be written, no error is raised, because the caller raises ``refusal`` in any case.
     """
     try:
         with archive.writing(lock_timeout) as writer:

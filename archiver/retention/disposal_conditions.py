@@ -35,7 +35,7 @@ class DisposalRules:
 
 
 def find_plan(archive: Archive, plan_id: str) -> Disposal:
-    """Return the plan with this id and its state. Raises NotFoundError if no such plan exists."""
+    """Return the plan with this id, and its state. Raises NotFoundError if no such plan exists."""
     disposals = archive.index.disposals(plan_id)
     # For an empty id, the index returns all plans.
     if not disposals or not plan_id:
@@ -48,17 +48,20 @@ def find_plan(archive: Archive, plan_id: str) -> Disposal:
 
 
 def read_plan(archive: Archive, disposal: Disposal) -> dict[str, Any]:
-    """Return the plan written by :meth:`DisposalSelection.encode_plan`; raises StorageError if damaged."""
+    """Return the content of a plan, as :meth:`DisposalSelection.encode_plan` wrote it.
+
+    Raises StorageError if the journal's event or its attachment is damaged.
+    """
     plan_event = archive.journal.read_event(disposal.commit)
     plan: dict[str, Any] = json.loads(archive.journal.read_attachment(plan_event, PLAN_FILE))
     return plan
 
 
 def filing_of_plan(archive: Archive, disposal: Disposal) -> str:
-    """Return the filing, as in refs, to whose chain the events of a plan belong.
+    """Return the name of the filing, as in refs, to whose chain of events the events of a plan belong.
 
-    A plan of format 1 names none, and may be about several filings: its events go to the chain of the first
-    version.
+    A plan of the old journal format 1 names no filing, and may be about several filings.  Its events go to the
+    chain of the filing in the planned tag that sorts first.
     """
     if disposal.filing is not None:
         return disposal.filing
@@ -67,8 +70,12 @@ def filing_of_plan(archive: Archive, disposal: Disposal) -> str:
 
 
 def refuse_unknown_holds(archive: Archive) -> None:
-    """Raise RetentionRefused if the index may lack a hold; unlike check_holds_are_known(), journal nothing."""
+    """Raise RetentionRefused if the index may lack a hold, which would forbid the disposal.
+
+    Unlike ``check_holds_are_known`` in :mod:`archiver.retention.disposal`, this journals nothing.
+    """
     unread.refuse_unread_events(archive.index.unread_events())
+    # Databases are set aside if they know events that the repository lacks, as after the restore of an old copy.
     if set_aside.databases(archive.root):
         raise RetentionRefused(
             "Disposal is suspended because the repository is older than its databases and a hold may be lost. "
@@ -78,7 +85,11 @@ def refuse_unknown_holds(archive: Archive) -> None:
 
 
 def check_approver(archive: Archive, disposal: Disposal) -> None:
-    """Raise RetentionRefused if the plan has begun, or was made or approved by the archive's actor."""
+    """Raise RetentionRefused if the archive's actor may not approve the plan.
+
+    A plan needs no approval any more when its deletion has begun.  The user who created the plan may not approve
+    it, and nobody may approve it twice.
+    """
     actor = archive.actor
     if disposal.begun:
         raise RetentionRefused(
@@ -103,7 +114,7 @@ def check_approver(archive: Archive, disposal: Disposal) -> None:
 
 
 def check_approvals(disposal: Disposal) -> None:
-    """Raise RetentionRefused if fewer than REQUIRED_APPROVALS users, without the planner, approved the plan."""
+    """Raise RetentionRefused if fewer than REQUIRED_APPROVALS users other than the planner approved the plan."""
     missing_count = REQUIRED_APPROVALS - len({approval.uid for approval in disposal.approvals} - {disposal.uid})
     if missing_count > 0:
         raise RetentionRefused(
@@ -117,20 +128,23 @@ def check_approvals(disposal: Disposal) -> None:
 
 
 def check_approvals_are_signed(archive: Archive, disposal: Disposal) -> None:
-    """Raise RetentionRefused if an approval was written without a signature.
+    """Raise RetentionRefused if an approval of the plan was journalled without a signature.
 
-    Somebody who can write to the repository can append an approval, and the next signed head covers it.  So only
-    an approval counts that is in the batch of a head with a valid signature by a key of the archive.  In format 1,
-    no approval was signed.  Raises StorageError if the journal is damaged.
+    Anybody who can write to the repository can append an approval, and the next signed head covers it.  Therefore
+    an approval counts only if the batch of events that it was written with ends with a head signed by a key of the
+    archive.  In the old journal format 1, no approval was signed, and all of them count.  Raises StorageError if
+    the journal is damaged.
     """
     signers, signed_batches = archive.journalled_signers(), []
     for stored_head in archive.head_history.signed_heads():
         head = stored_head.head
         if head is not None and head.last < disposal.seq:
+            # The newest head comes first, so this head and all further heads are older than the plan.
             break
         if head is not None and _has_valid_signature(archive, stored_head, signers):
             signed_batches.append(range(head.batch, head.last + 1))
     for event in archive.journal.events_since(disposal.commit):
+        # An event of format 1 belongs to no chain.
         is_approval = event.action == Action.DISPOSE_APPROVE and event.object == disposal.identity
         if is_approval and event.chain and not any(event.seq in batch for batch in signed_batches):
             raise RetentionRefused(
@@ -143,7 +157,7 @@ def check_approvals_are_signed(archive: Archive, disposal: Disposal) -> None:
 
 
 def _has_valid_signature(archive: Archive, stored_head: StoredHead, signers: bytes) -> bool:
-    """Return True if a key of ``signers``, all keys of the archive, signed the head."""
+    """Return True if the head was signed by a key of ``signers``, the list of all keys of the archive."""
     try:
         signature = archive.repository.read(f"{stored_head.commit}:{HEAD_SIGNATURE_FILE}")
     except KeyError:
@@ -166,8 +180,9 @@ def check_cooling_off(archive: Archive, disposal: Disposal, rules: DisposalRules
 def compute_cooling_off_end(disposal: Disposal, rules: DisposalRules) -> datetime:
     """Return the time, by the compliance clock, from which the deletion may begin.
 
-    The period counts from the latest approval. It is the longer of those in the plan and in today's configuration,
-    so a shorter setting does not hasten an existing plan. Raises ValueError if the plan has no approval.
+    The period counts from the latest approval.  It has the number of days of the plan or of today's configuration,
+    whichever is larger, so a shorter setting does not shorten the period of an existing plan.  Raises ValueError
+    if the plan has no approval.
     """
     latest_approval_time = max(clock.parse_time(approval.clock) for approval in disposal.approvals)
     return latest_approval_time + timedelta(days=max(disposal.cooling_off_days, rules.cooling_off_days))
@@ -176,12 +191,13 @@ def compute_cooling_off_end(disposal: Disposal, rules: DisposalRules) -> datetim
 def check_selection_unchanged(archive: Archive, disposal: Disposal, policy: RetentionPolicy) -> DisposalSelection:
     """Select again from the planned versions, and return the selection.
 
-    Raises RetentionRefused if the selection differs from the plan, because people approved other deletions.
+    Raises RetentionRefused if the selection differs from the plan, because people approved other deletions then.
     """
     tags = list(read_plan(archive, disposal)["versions"])
     for other_plan in archive.index.disposals():
         if disposal.act is not None and other_plan.act == disposal.act and other_plan.begun is None:
-            # Planned together: what only these plans' versions have is deleted by the one that comes last.
+            # The plans were created as one selection. An object that only their versions share is in several of
+            # these plans, so the versions of plans that have not begun yet must not count as needing the object.
             tags += read_plan(archive, other_plan)["versions"]
     versions = [version for tag in dict.fromkeys(tags) if (version := archive.index.find_version(str(tag)))]
     whole_selection = select_disposable(archive.index, versions, policy, archive.compliance_time())

@@ -1,4 +1,4 @@
-"""Select versions and content to dispose of or to keep, with reasons. Only reads the index."""
+"""Select the versions and the content to dispose of or to keep, with the reasons.  Only reads the index."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class DisposalSelection:
     retained_decisions: tuple[VersionDecision, ...]
     #: SHA-256 -> bytes, of each object to delete.
     object_sizes: Mapping[str, int]
-    #: The number of objects of disposable versions that are kept, because another version needs them.
+    #: The number of objects in disposable versions that are kept, because another version needs them.
     shared_count: int
 
     @property
@@ -51,7 +51,7 @@ class DisposalSelection:
         return hashlib.sha256(encode_canonical(self._describe_deletions())).hexdigest()
 
     def _describe_deletions(self) -> dict[str, Any]:
-        """Return the part of the plan about deletions: ``versions`` (tags) and ``objects``, sorted.
+        """Return the part of the plan that states the deletions: ``versions`` (tags) and ``objects``, both sorted.
 
         Each object is a list of its SHA-256 and its size in bytes.
         """
@@ -68,7 +68,7 @@ class DisposalSelection:
     def part_of_filing(self, index: Index, filing_name: str) -> DisposalSelection:
         """Return the part of this selection for one filing.
 
-        An object that versions of two filings have is in both parts: the disposal that comes last deletes it.
+        An object in versions of two filings is in both parts: the disposal that comes last deletes it.
         """
         disposable_decisions = _decisions_of_filing(self.disposable_decisions, filing_name)
         candidate_sizes = _divide_content(index, [version for version, _ in disposable_decisions]).candidate_sizes
@@ -100,7 +100,7 @@ def select_disposable(
     """Divide ``versions`` into disposable and retained versions at ``now`` by the compliance clock.
 
     Versions without files, and versions already disposed of, are in neither part.  An object of a disposable
-    version is selected only if no other version in the archive needs it.
+    version is selected only if no other version in the archive needs the object.
     """
     disposable_decisions: list[VersionDecision] = []
     retained_decisions: list[VersionDecision] = []
@@ -124,17 +124,20 @@ def select_disposable(
 
 
 def _decisions_of_filing(decisions: Iterable[VersionDecision], filing_name: str) -> tuple[VersionDecision, ...]:
-    """Return the ``decisions`` on versions of a filing."""
+    """Return those of ``decisions`` that are about versions of a filing, in the same order."""
     return tuple(decision for decision in decisions if decision.version.submission.filing == filing_name)
 
 
 def find_needed_objects(index: Index) -> set[str]:
-    """Return the SHA-256 of every content object in versions that were not disposed of."""
+    """Return the SHA-256 of every content object in any version that was not disposed of."""
     return _divide_content(index, []).needed_objects
 
 
 def measure_content(index: Index, version_groups: Sequence[Iterable[Version]]) -> list[int]:
-    """Return the size of the content in each group of versions; a content that a group has twice counts once."""
+    """Return the size in bytes of the content in each group of versions, in the order of the groups.
+
+    A content object counts once in a group, even if several versions or paths of the group have it.
+    """
     numbers_by_group: list[dict[Submission, list[int]]] = []
     for versions in version_groups:
         numbers: dict[Submission, list[int]] = defaultdict(list)
@@ -152,7 +155,7 @@ def measure_content(index: Index, version_groups: Sequence[Iterable[Version]]) -
 def _divide_content(index: Index, disposable_versions: Iterable[Version]) -> _ContentDivision:
     """Divide the content of the archive between ``disposable_versions`` and all other versions.
 
-    Versions already disposed of need no content.
+    Versions already disposed of need no content.  An object that is in versions of both kinds is in both parts.
     """
     disposable_ids = {(version.submission, version.number) for version in disposable_versions}
     disposable_numbers: dict[Submission, list[int]] = defaultdict(list)

@@ -23,8 +23,8 @@ class RetentionExplanation:
     """The explanation of how long a version or a content is kept."""
 
     decision: RetentionDecision
-    #: All versions with the content, or the version itself if no content was asked for, each with its own reasons.
-    #: Together they are the reasons of the decision, in the same order.
+    #: Each version with the content and the reasons to keep that version; for the explanation of a version, only
+    #: the version itself. All these reasons together are the reasons of the decision, in the same order.
     reasons_by_version: tuple[tuple[Version, tuple[RetentionReason, ...]], ...]
 
     @property
@@ -40,8 +40,8 @@ def explain_retention(
     """Explain how long ``version`` is kept or, with ``material_path``, the content of the material at this path.
 
     ``material_path`` is a readable path; empty for the version itself. Content is kept as long as any version that
-    contains it, so a material may outlast its version. An empty folder has no content, and is kept as long as the
-    version. ``now`` is the time by the compliance clock: the archive's own clock, which never runs backwards.
+    contains it, so a material may outlast its version. An empty folder has no content, and is kept as long as its
+    version. ``now`` is the time by the compliance clock, the archive's own clock, which never runs backwards.
 
     Raises NotFoundError if the version has no such material.
     """

@@ -1,7 +1,7 @@
 """Restrict files that were captured by mistake, such as a payroll saved in the folder of a filing.
 
-A restricted file stays archived as long as its version does, and everybody sees that it exists.  But only the
-archive owner can read it, and only on request; it is in no inspection package, and not in the replica.
+A restricted file stays archived as long as its version, and everybody sees that it exists.  But only the archive
+owner can read the content, and only on request.  Inspection packages and the replica do not contain it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from archiver.store.writing.drafts import Draft
 
 
 def place_of_file(file: FileInVersion) -> FilePlace:
-    """Return what a restriction of this file covers."""
+    """Return the filing, path and content that a restriction of this file covers."""
     return restrictions.place_of_material(file.version, file.material)
 
 
@@ -32,11 +32,12 @@ def restrict_files(
 ) -> list[Event]:
     """Journal a restriction of each file, all or none, and return the events.
 
-    The restrictions are in force once they are journalled.  :func:`enforce_restrictions` withdraws the rights to
-    the content; after a crash in between, the service does so at its next start.  ``reported_by`` is the person
-    for whom it is done, if not the archive's actor.  Each of ``files`` is another place.
+    The restrictions are in force once they are journalled.  :func:`enforce_restrictions` then withdraws the rights
+    to read the content; after a crash in between, the service does so at its next start.  ``reported_by`` is the
+    person who wants the restriction, if not the archive's actor.  No two ``files`` may have the same
+    :func:`place_of_file`.
 
-    Raises UsageError if a file is empty, disposed of, or restricted already, or if the reason is blank; Busy if
+    Raises UsageError if a file is empty, disposed of, or already restricted, or if the reason is blank; Busy if
     the archive is still locked after ``lock_timeout`` seconds; StorageError if it cannot be written.  Nothing is
     journalled then.
     """
@@ -65,8 +66,9 @@ def unrestrict_files(
 ) -> list[Event]:
     """Journal the end of the restriction of each file, all or none, and return the events.
 
-    :func:`restore_access` returns the rights to the content.  ``reported_by`` is the person for whom it is done,
-    if not the archive's actor.  Each of ``files`` is another place.
+    Afterwards, :func:`restore_access` returns the rights to read the content.  ``reported_by`` is the person who
+    wants the end of the restriction, if not the archive's actor.  No two ``files`` may have the same
+    :func:`place_of_file`.
 
     Raises NotFoundError if a file is not restricted, UsageError if the reason is blank, Busy if the archive is
     still locked after ``lock_timeout`` seconds, StorageError if it cannot be written.  Nothing is journalled then.
@@ -91,7 +93,7 @@ def _draft_events(
     reason: str,
     reported_by: str | None,
 ) -> list[Draft]:
-    """Return an event for each file."""
+    """Return the events that restrict ``files`` or lift their restrictions, in the order of the files."""
     return [
         Draft(
             file.version.tag,
@@ -107,11 +109,13 @@ def _draft_events(
 
 
 def enforce_restrictions(archive: Archive) -> list[str]:
-    """Make fully restricted content readable for the owner only, and remove cached text.
+    """Let only the archive owner read fully restricted content, and remove the cached text of that content.
 
-    Returns the SHA-256 of each content that others may still read, because it cannot be changed: it is immutable,
-    or this process does not own it.  Content that the archive lacks is skipped.  Safe to repeat.  Raises OSError
-    if cached text cannot be removed.
+    Content is fully restricted if restrictions cover it at every path of every version that still has it.
+
+    Returns the SHA-256 of each content object that others may still read, because its rights cannot be changed:
+    the file is immutable, or this process does not own it.  Content that the archive lacks is skipped.  Safe to
+    repeat.  Raises OSError if cached text cannot be removed.
     """
     restricted_digests = restrictions.restricted_content(archive.index)
     still_open = []
@@ -120,7 +124,7 @@ def enforce_restrictions(archive: Archive) -> list[str]:
             if archive.content.is_open_to_others(sha256):
                 archive.content.restrict_to_owner(sha256)
         except FileNotFoundError:
-            # It was disposed of, or is not rebuilt yet; `verify` reports what is lost.
+            # The content was disposed of, or is not rebuilt yet. If it is lost, `verify` reports that.
             continue
         except OSError:
             still_open.append(sha256)
@@ -131,10 +135,10 @@ def enforce_restrictions(archive: Archive) -> list[str]:
 def restore_access(
     archive: Archive, sha256_digests: Sequence[str], sensitive_patterns: Sequence[str]
 ) -> list[str]:
-    """Let the reading group read contents again of which a restriction has ended.
+    """Let the reading group read content again after a restriction of it has ended.
 
-    A content is skipped if it is still restricted as a whole, or if one of ``sensitive_patterns`` matches a path
-    of it.  Returns the SHA-256 of each content whose rights cannot be changed.
+    Content is skipped if it is still fully restricted, or if one of ``sensitive_patterns`` matches one of its
+    paths.  Returns the SHA-256 of each content object whose rights cannot be changed.
     """
     restricted_digests = restrictions.restricted_content(archive.index)
     unchanged = []
@@ -145,6 +149,6 @@ def restore_access(
         try:
             archive.content.share_with_group(sha256)
         except OSError:
-            # Missing or immutable: the caller names it.
+            # The object is missing or immutable, and the caller reports it.
             unchanged.append(sha256)
     return unchanged

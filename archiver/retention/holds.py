@@ -1,6 +1,6 @@
 """Place and lift holds: named reasons not to dispose of something, whatever the date.
 
-They follow the legal hold of S3 Object Lock, which has no end date either.
+Holds follow the legal hold of S3 Object Lock, which has no end date either.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ def place_hold(
     ``held_object`` is a filing, a submission or a version's tag, as in refs; the caller checks that it exists.
     ``reported_by`` is the person who wants the hold, if not the archive's actor.
 
-    Raises UsageError if the name is not valid, the reason is blank, or ``held_object`` already has a hold of this
-    name, Busy if the archive is still locked after ``lock_timeout`` seconds, StorageError if it cannot be written.
-    Nothing is journalled then.
+    Raises UsageError if the name is not valid, the reason is blank, or ``held_object`` already has a hold with
+    this name; Busy if the archive is still locked after ``lock_timeout`` seconds; StorageError if it cannot be
+    written. Nothing is journalled then.
     """
     _check_name_and_reason(hold_name, reason)
     with archive.writing(lock_timeout) as writer:
@@ -50,10 +50,11 @@ def lift_hold(
     reported_by: str | None,
     lock_timeout: float,
 ) -> list[Event]:
-    """Lift the hold of this name from ``held_object`` or, if None, every hold of this name.
+    """Lift the hold named ``hold_name`` from ``held_object`` or, if that is None, every hold with this name.
 
-    Returns an event for each lifted hold. The events are journalled one by one: after a crash, call this again.
-    ``reported_by`` is the person who wants the hold lifted, if not the archive's actor.
+    Returns an event for each lifted hold. The events are journalled one by one, so after a crash some holds may
+    still be in force: call this again then. ``reported_by`` is the person who wants the hold lifted, if not the
+    archive's actor.
 
     Raises UsageError if the name is not valid or the reason is blank, NotFoundError if no such hold is in force,
     Busy if the archive is still locked after ``lock_timeout`` seconds. Nothing is journalled then. Raises

@@ -1,7 +1,7 @@
 """Decide how long versions and contents are kept, and give the reasons.  Pure.
 
-All times are those of the compliance clock, as journalled.  Retention never counts from mtimes, commit dates,
-``--on`` dates or the wall clock.  A time or event that cannot be read means "keep".
+All times are those of the compliance clock, as journalled.  Retention never counts from the modification time of a
+file, commit dates, ``--on`` dates or the wall clock.  If a time or event cannot be read, the content is kept.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from archiver.profiles import BASIS, BASIS_PROMISED, FLOOR_YEARS, PROFILES, Prof
 from archiver.retention.unread import format_event_numbers
 from archiver.store import names
 
-#: The last second that a datetime can hold: the end of periods without an end, and of periods that cannot be
+#: The last second that a datetime can hold.  It stands for "no end", and is the end of a period that cannot be
 #: computed.
 FOREVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
-#: A time zone without a change, 12 hours behind UTC, in the form of the database (TZif, RFC 8536): counts of its
-#: parts, then the offset in seconds and the abbreviation.
+#: A file of the time zone database (TZif, RFC 8536) with a zone that is always 12 hours behind UTC: a header with
+#: the counts of the parts, the offset in seconds, and the abbreviation.
 _LATEST_ZONE = (
     b"TZif" + bytes(16) + struct.pack(">6l", 0, 0, 0, 0, 1, 4) + struct.pack(">lbB", -12 * 3600, 0, 0) + b"-12\0"
 )
@@ -42,7 +42,7 @@ _UNREAD = LazyMessage.define(
     "journal event {events} is not understood and may be a hold", code="open.unread-events"
 )
 
-#: Rule, as JSON and journalled plans call it -> the name for people of the event from which a period counts.
+#: Rule, by the code in JSON and in journalled plans -> the event from which a period counts, as people call it.
 RULE_NAMES: Mapping[str, LazyMessage] = {
     "captured": LazyMessage("captured"),
     "submitted": LazyMessage("submission recorded"),
@@ -62,15 +62,15 @@ PROFILE_NAMES: Mapping[str, LazyMessage] = {
 class RetentionPolicy:
     """The retention rules in force, as configured now or promised before.
 
-    Raises ValueError without a profile that applies to everything, or without a time zone: nothing would be kept
-    then.
+    Raises ValueError without a profile that applies to everything, or without a time zone, because nothing would
+    be kept then.
     """
 
-    #: Scope -> profiles.  A scope is empty for everything, else a filing's folder or FILING/SUBMISSION, in
-    #: readable form.
+    #: Scope -> profiles.  The scope is empty for everything; otherwise it is a filing's folder, or
+    #: FILING/SUBMISSION, in readable form.
     profiles_by_scope: Mapping[str, tuple[Profile, ...]]
-    #: The time zone of the settings, and all that were ever accepted.  A period ends with its last day in the zone
-    #: in which that day ends latest.
+    #: The time zone of the settings, and every zone that was ever accepted.  A period ends with its last day, in
+    #: the zone where this day ends latest.
     time_zones: tuple[ZoneInfo, ...]
     #: True if versions are kept until their filing has ended.
     hold_while_live: bool
@@ -82,7 +82,7 @@ class RetentionPolicy:
             raise ValueError("a policy without a period for everything")
 
     def profiles_for(self, submission: Submission) -> tuple[Profile, ...]:
-        """Return all profiles that apply to a submission, of which the longest period counts."""
+        """Return all profiles that apply to a submission; the longest of their periods counts."""
         return tuple(
             dict.fromkeys(
                 profile
@@ -102,7 +102,7 @@ def policy_in_force(config: Config, promises: Promises) -> RetentionPolicy:
     """Return the policy that combines the configuration with the promises.
 
     A promise applies even if the configuration now requires less.  A longer period of the configuration applies
-    even before it is accepted, until it is withdrawn: nothing is disposed of that it would keep.
+    even before a person accepts it: nothing that it would keep is disposed of, unless it is withdrawn.
     """
     profiles_by_scope = {
         scope: [PROFILES[profile_name] for profile_name in profile_names]
@@ -121,10 +121,10 @@ def policy_in_force(config: Config, promises: Promises) -> RetentionPolicy:
 
 
 def accepted_policy(config: Config, promises: Promises) -> RetentionPolicy:
-    """Return the policy of the promises alone, for what cannot be taken back, such as a lock in a bucket.
+    """Return the policy of the promises alone, for acts that cannot be undone, such as a lock in a bucket.
 
-    What the configuration requires beyond the promises may still be withdrawn.  Without a promise for everything,
-    the shortest permitted period applies, and without a promised time zone that of ``config``.
+    Retention that the configuration requires beyond the promises may still be withdrawn.  Without a promise for
+    everything, the shortest permitted period applies; without a promised time zone, the zone of ``config``.
     """
     profiles_by_scope = {scope: (_promised_profile(years),) for scope, years in promises.years.items()}
     return RetentionPolicy(
@@ -136,24 +136,25 @@ def accepted_policy(config: Config, promises: Promises) -> RetentionPolicy:
 
 
 def find_time_zone(zone_name: str) -> ZoneInfo:
-    """Return the time zone of a promise; one that this system lacks is taken for that whose days end latest.
+    """Return the time zone with this name or, if this system lacks it, a zone 12 hours behind UTC.
 
-    Systems without a time zone database, and those that have dropped old names, lack some.
+    In that zone days end latest, so a missing zone never shortens a period.  Some systems have no time zone
+    database, and others have dropped old names.
     """
     try:
         return ZoneInfo(zone_name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        # ZoneInfo raises all of these: for a name that the database lacks, a path outside of it, a folder in it.
+        # ZoneInfo raises these for a missing name, for a path outside the database, and for a folder in it.
         return ZoneInfo.from_file(io.BytesIO(_LATEST_ZONE), key=zone_name)
 
 
 def _promised_profile(years: int) -> Profile:
-    """Return the profile of a promise; a foreign event may promise less than the floor, which counts then."""
+    """Return the profile of a promised period; it has at least FLOOR_YEARS, even if an event promises less."""
     return Profile("promised", max(years, FLOOR_YEARS), BASIS_PROMISED)
 
 
 def _add_longer_profile(profiles_by_scope: dict[str, list[Profile]], scope: str, profile: Profile) -> None:
-    """Add ``profile`` to a scope, unless a profile there is as long: the same date needs no second reason."""
+    """Add ``profile`` to a scope if it is longer than every profile there: no date needs a second reason."""
     scope_profiles = profiles_by_scope.setdefault(scope, [])
     if profile.years > max((known_profile.years for known_profile in scope_profiles), default=0):
         scope_profiles.append(profile)
@@ -164,7 +165,7 @@ def _configured_profiles(config: Config) -> dict[str, tuple[str, ...]]:
     profiles_by_scope = {"": config.profiles}
     for filing_folder, filing_settings in config.filings.items():
         if filing_folder.startswith("/") or not filing_folder:
-            # No folder has such a name, and an empty one would take the place of the scope of everything.
+            # No folder has such a name, and the empty name would replace the profiles for everything.
             continue
         filing_name = names.name_as_text(os.fsencode(filing_folder))
         profiles_by_scope[filing_name] = filing_settings.profiles
@@ -175,7 +176,7 @@ def _configured_profiles(config: Config) -> dict[str, tuple[str, ...]]:
 
 
 class RetentionReason(NamedTuple):
-    """A period for which a version is kept: from an event, for the years of a profile."""
+    """A period for which a version is kept: it begins with an event, and lasts for the years of a profile."""
 
     #: A key of :data:`RULE_NAMES`.
     rule: str
@@ -192,7 +193,7 @@ class RetentionReason(NamedTuple):
 
 
 class RetentionDecision(NamedTuple):
-    """How long a version or a content is kept: until a date, and while any condition without a date applies."""
+    """A date until which a version or a content is kept, and conditions without a date that keep it longer."""
 
     #: The latest end of all periods; :data:`FOREVER` if there are none.
     keep_until: datetime
@@ -229,7 +230,7 @@ class RetentionDecision(NamedTuple):
 
     @property
     def conditions_clause(self) -> LazyMessage:
-        """The :attr:`open_conditions`, as a clause that follows a date in a sentence; empty without any."""
+        """The :attr:`open_conditions` as a clause to follow a date in a sentence; empty if there are none."""
         live_clause: LazyMessage | str = ""
         if self.is_live:
             live_clause = LazyMessage(", longer while the filing is live")
@@ -261,7 +262,7 @@ class _PeriodStart(NamedTuple):
 def decide_retention(version: Version, policy: RetentionPolicy, now: datetime) -> RetentionDecision:
     """Decide how long ``version`` is kept, and whether it is disposable at ``now`` by the compliance clock.
 
-    A profile states a number of years.  They are counted from each of these events: the capture, every submission
+    A profile states a number of years.  The years count from each of these events: the capture, every submission
     to the regulator, the capture of the next version, and every end of the filing.  The latest date counts.
     """
     period_starts = [_PeriodStart("captured", version.clock, version.captured_at)]
@@ -285,7 +286,7 @@ def decide_content_retention(
     """Decide how long to keep content, given all versions with the content.
 
     The reasons and conditions of all these versions count.  Content without a version is never disposable, because
-    the index may lack a version.
+    the index may lack the version that needs it.
     """
     versions = list(versions_with_content)
     reasons = [reason for version in versions for reason in decide_retention(version, policy, now).reasons]
@@ -295,7 +296,7 @@ def decide_content_retention(
 def _combine_reasons(
     reasons: list[RetentionReason], versions: Sequence[Version], policy: RetentionPolicy, now: datetime
 ) -> RetentionDecision:
-    """Return the decision from the latest date of ``reasons`` and from every condition of ``versions``."""
+    """Return the decision with the latest date of ``reasons`` and with every condition of ``versions``."""
     keep_until = max((reason.keep_until for reason in reasons), default=FOREVER)
     is_live = policy.hold_while_live and any(version.live for version in versions)
     # The files of the newest version are still in the watched folder, and will be part of the next version.
@@ -313,9 +314,10 @@ def _combine_reasons(
 
 
 def _apply_profile(period_start: _PeriodStart, profile: Profile, policy: RetentionPolicy) -> RetentionReason:
-    """Return the period of ``profile`` that begins with ``period_start``.
+    """Return the period of ``profile`` that begins with ``period_start``, as a reason to keep a version.
 
-    It ends at the latest end in any time zone of the policy.  A period that cannot be computed ends at FOREVER.
+    The period ends at the latest end in any time zone of the policy.  If it cannot be computed, it ends at
+    FOREVER.
     """
     try:
         start_time = clock.parse_time(period_start.time)
@@ -344,6 +346,6 @@ def compute_period_end(start_time: datetime, years: int, zone: ZoneInfo) -> date
     try:
         last_day = first_day.replace(year=first_day.year + years)
     except ValueError:
-        # The last year has no 29 February, or is after 9999: then date() raises ValueError again.
+        # The last year has no 29 February, or is after 9999. In the second case, date() raises ValueError again.
         last_day = date(first_day.year + years, 3, 1)
     return datetime.combine(last_day, time(23, 59, 59), zone)

@@ -1,4 +1,8 @@
-"""Show the effect of a waiting promise on the archived versions. Only reads the index."""
+"""Compute the effect of a waiting promise on the archived versions. Only reads the index.
+
+A *waiting promise* is longer retention in the settings that no person has accepted yet. An *item* is one period,
+time zone or rule of it.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +23,11 @@ from archiver.store.index.queries import Index
 
 
 class Extension(NamedTuple):
-    """The versions with a longer retention because of an item."""
+    """The versions that are retained longer because of an item."""
 
     versions: list[Version]
-    #: The last day of the item's retention of any of them. None without versions, and for an item without a date.
+    #: The latest day through which the item retains any of them.  None if there are no such versions, or if the
+    #: item states no date.
     retained_through: date | None
 
 
@@ -33,9 +38,9 @@ class PromiseEffect:
     item: RetentionItem
     #: The number of versions that are retained longer than without the acceptance.
     version_count: int
-    #: The total size of their contents; a content counts once.
+    #: The total size of their contents in bytes; each content counts once.
     byte_count: int
-    #: As :attr:`Extension.retained_through`.
+    #: See :attr:`Extension.retained_through`.
     retained_through: date | None
 
 
@@ -44,8 +49,8 @@ def compute_effects(
 ) -> list[PromiseEffect]:
     """Return the effect of each item of ``waiting`` at ``now`` by the compliance clock, in the order of the items.
 
-    ``waiting`` is what ``config`` promises beyond ``promises``.  Versions without files, and those disposed of,
-    have nothing to retain.
+    ``waiting`` is the retention that ``config`` requires beyond ``promises``.  Versions without files, and those
+    disposed of, have nothing to retain and are left out.
     """
     policy = accepted_policy(config, promises)
     versions = [version for version in index.versions() if version.files and version.disposed is None]
@@ -60,7 +65,7 @@ def compute_effects(
 def find_extended_versions(
     item: RetentionItem, versions: Iterable[Version], policy: RetentionPolicy, now: datetime
 ) -> Extension:
-    """Return the versions that ``item`` retains longer than the accepted ``policy``, and until which day."""
+    """Return the versions that ``item`` retains longer than the accepted ``policy``, and through which day."""
     if item.kind is PromiseKind.WHILE_LIVE:
         return Extension([version for version in versions if version.live], None)
     extended_policy = _extend_policy(item, policy)
@@ -77,7 +82,11 @@ def find_extended_versions(
 
 
 def _extend_policy(item: RetentionItem, policy: RetentionPolicy) -> RetentionPolicy:
-    """Return the policy with the time zone of ``item``, or with nothing but its period, which is then for all."""
+    """Return ``policy`` with the time zone of ``item`` added, or with the period of ``item`` as the only period.
+
+    The period then applies to every submission.  So the caller leaves out the versions outside of the item's
+    scope.
+    """
     if item.kind is PromiseKind.TIME_ZONE:
         return replace(policy, time_zones=(*policy.time_zones, ZoneInfo(item.name)))
     return replace(policy, profiles_by_scope={"": (Profile("years", item.years, BASIS),)})

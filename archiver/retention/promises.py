@@ -1,7 +1,7 @@
 """Find the part of the configured retention that nobody has accepted yet, and check an acceptance. Pure.
 
-A *promise* is a retention in the journal, which nothing shortens.  A longer retention in the settings *waits*
-until a person accepts it, and binds until then only while it stands in the settings.
+A *promise* is a retention in the journal. Nothing can shorten it. A longer retention in the settings *waits* until
+a person accepts it. Until then, it is binding only as long as it stands in the settings.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from archiver.store.index.promise_rows import PromiseKind
 if TYPE_CHECKING:
     from archiver.store.events.archive_events import RetentionPromise, RetentionPromised
 
-#: The longest period that is accepted without typing its years. Lower, and the periods of statutes, up to 10
-#: years, need it, and people type without reading. Higher, and a wrong digit binds for decades.
+#: The longest period, in years, that a person can accept without typing the number of years. With a lower limit,
+#: people would have to type the usual periods of statutes (up to 10 years) as well, and would type without
+#: reading. With a higher limit, a wrong digit could bind for decades.
 UNCONFIRMED_YEARS = 10
 
 #: The warning of ``status`` and of the service's log.
@@ -36,7 +37,7 @@ WAITING = LazyMessage.define(
 
 
 class RetentionItem(NamedTuple):
-    """A single retention that is promised, or waits for acceptance."""
+    """A single period, time zone or rule of retention that is promised, or waits for acceptance."""
 
     kind: PromiseKind
     #: The scope of a period, empty for everything; or the name of a time zone.
@@ -46,13 +47,13 @@ class RetentionItem(NamedTuple):
 
     @property
     def scope_name(self) -> str | LazyMessage:
-        """The scope of the retention, for people."""
+        """The scope of the retention, as people call it."""
         scope = self.name if self.kind is PromiseKind.PERIOD else ""
         return scope or LazyMessage("everything")
 
     @property
     def description(self) -> LazyMessage:
-        """The retention itself, for people."""
+        """The retention itself, described for people."""
         if self.kind is PromiseKind.TIME_ZONE:
             return LazyMessage("days end in the time zone {timezone}", timezone=self.name)
         if self.kind is PromiseKind.WHILE_LIVE:
@@ -65,12 +66,12 @@ class RetentionItem(NamedTuple):
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> RetentionItem:
-        """Return the item of which :meth:`as_json` made ``document``, which may have more members."""
+        """Return the item from an object that :meth:`as_json` returned; the object may have more members."""
         name = document["scope"] or document["timezone"] or ""
         return cls(PromiseKind(document["kind"]), name, document["years"] or 0)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the item for ``--json`` of ``status`` and ``retention``; what does not apply to it is None."""
+        """Return the item for ``--json`` of ``status`` and ``retention``; a member that does not apply is None."""
         is_period = self.kind is PromiseKind.PERIOD
         return {
             "kind": str(self.kind),
@@ -81,28 +82,29 @@ class RetentionItem(NamedTuple):
 
 
 class WaitingPromise(NamedTuple):
-    """All configured retention waiting for acceptance."""
+    """All configured retention that waits for acceptance."""
 
-    #: Never empty. Periods first, that of everything before all others.
+    #: Never empty. The periods come first, and among them the period of everything.
     items: tuple[RetentionItem, ...]
-    #: Years, time zone and rule for everything, as the settings and the promises make them together.
+    #: The years, the time zone and the rule for everything, by the settings and the promises together.
     general_years: int
     timezone: str
     hold_while_live: bool
 
     @property
     def promise_id(self) -> str:
-        """The digest of the items: a person accepts exactly the items shown."""
+        """The digest of the items. A person accepts this digest, and so exactly the items that were shown."""
         items = [[item.kind, item.name, item.years] for item in self.items]
         return f"sha256:{hashlib.sha256(encode_canonical({'items': items})).hexdigest()}"
 
     @property
     def longest_years(self) -> int:
-        """The longest period that waits; 0 if no period does."""
+        """The longest period that waits, in years; 0 if no period waits."""
         return max(item.years for item in self.items)
 
     def draft_events(self) -> list[RetentionPromised]:
         """Return the details of the events that make the promise, to be journalled in one batch."""
+        # Imported here, because most commands accept no promise, and start sooner without the class.
         from archiver.store.events.archive_events import RetentionPromised
 
         promise = RetentionPromised(
@@ -113,7 +115,7 @@ class WaitingPromise(NamedTuple):
 
 
 def combine_with_promise(promises: Promises, promise: RetentionPromise) -> Promises:
-    """Return the promises after an event with ``promise``, as the index has them then."""
+    """Return ``promises`` as they are in the index after an event with ``promise`` is journalled."""
     years = dict(promises.years)
     for scope, promised_years in promise.years_by_scope.items():
         years[scope] = max(promised_years, years.get(scope, 0))
@@ -128,7 +130,8 @@ def combine_with_promise(promises: Promises, promise: RetentionPromise) -> Promi
 def find_waiting_promise(config: Config, promises: Promises) -> WaitingPromise | None:
     """Return the configured retention beyond ``promises``; None if everything was accepted.
 
-    A period that a promise for more than its scope covers, or a longer one that waits, promises nothing.
+    A period is left out if it would change nothing: if it is no longer than the promise for its scope, or than a
+    promised or waiting period for a larger scope.
     """
     policy = policy_in_force(config, promises)
     years_by_scope = {
@@ -149,7 +152,7 @@ def find_waiting_promise(config: Config, promises: Promises) -> WaitingPromise |
 
 
 def _years_around(scope: str, years_by_scope: Mapping[str, int]) -> int:
-    """Return the longest period of the scopes that contain ``scope``; 0 for the scope of everything."""
+    """Return the longest period of the larger scopes that contain ``scope``; 0 for the scope of everything."""
     if not scope:
         return 0
     filing_name, has_submission, _ = scope.partition("/")
@@ -158,7 +161,10 @@ def _years_around(scope: str, years_by_scope: Mapping[str, int]) -> int:
 
 
 def _split_by_filing(promise: RetentionPromised, years_by_scope: Mapping[str, int]) -> list[RetentionPromised]:
-    """Return the promise of everything, and one for each filing with scopes, as each goes to another chain."""
+    """Return the promise for everything, and one promise for each filing that has scopes.
+
+    They are separate because each belongs to another chain of events, and an event must not name two filings.
+    """
     scopes_by_filing: dict[str, dict[str, int]] = {}
     for scope, years in years_by_scope.items():
         filing_folder = names.name_from_text(scope.split("/", 1)[0])
@@ -174,14 +180,14 @@ def _split_by_filing(promise: RetentionPromised, years_by_scope: Mapping[str, in
 
 
 def needs_typed_years(waiting: WaitingPromise) -> bool:
-    """Return True if the promise is long enough for a person to have to type the years."""
+    """Return True if the promise is so long that a person has to type the number of years to accept it."""
     return waiting.longest_years > UNCONFIRMED_YEARS
 
 
 def check_typed_years(waiting: WaitingPromise, typed_years: int | None) -> None:
-    """Raise UsageError unless ``typed_years`` are the longest years that wait.
+    """Raise UsageError unless ``typed_years`` is the longest period that waits for acceptance, in years.
 
-    None is accepted for a promise that need not be confirmed (:func:`needs_typed_years`).
+    None is also accepted if the years need not be typed, see :func:`needs_typed_years`.
     """
     longest_years = waiting.longest_years
     if typed_years == longest_years or (typed_years is None and not needs_typed_years(waiting)):

@@ -1,6 +1,6 @@
-"""Refuse disposals while the journal has events not understood by this release, and describe the events.
+"""Refuse disposals while the journal has events that this release does not understand, and describe these events.
 
-Each of them may be a hold.
+Any of these events may be a hold.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from archiver.model import UnreadEvent
 
 #: Events that a message names: enough to look them up. With more, the message would be hard to read.
 _MAX_NAMED_EVENTS = 5
-#: Characters that a message shows of an action's name. A name can be of any length, because another program chose
-#: it: a long one would push the rest of the message off the screen. A shorter limit would cut real names.
+#: Characters that a message shows of the name of an event's action. Another program may have chosen a name of any
+#: length, and a long name would push the rest of the message off the screen. A shorter limit would cut real names.
 _MAX_ACTION_LENGTH = 60
 
 
 def format_event_numbers(unread_events: Sequence[UnreadEvent]) -> str:
     """Return the numbers of the first _MAX_NAMED_EVENTS events for a message, such as ``3 (hold), 7, ...``.
 
-    An event's action follows in parentheses if it can be read.
+    The action of an event follows in parentheses, unless it cannot be read.
     """
     event_names = [
         f"{event.seq} ({event.action[:_MAX_ACTION_LENGTH]})" if event.action else str(event.seq)
@@ -32,7 +32,7 @@ def format_event_numbers(unread_events: Sequence[UnreadEvent]) -> str:
 def describe_unread_events(unread_events: Sequence[UnreadEvent]) -> Iterator[LazyMessage]:
     """Yield a message for administrators about events of unknown kinds, and another about unreadable events.
 
-    Yields only the messages that have events to report.
+    A message without any events to report is left out.
     """
     if unknown_events := [event for event in unread_events if event.action]:
         yield LazyMessage.define(
