@@ -36,11 +36,11 @@ _UNRELATED_KINDS = frozenset({"correction", "deregistration", "inspection", "ann
 #: The journal keeps the list for ever, so it must be short.  A shorter list might omit the one material that
 #: decides whether the change is material.
 _MAX_MATERIALS = 100
-#: The only text of a signal that may be journalled: a version, and not a line of a password file.
+#: The only text of a signal that may be journalled: a word like a version, and not a line of a password file.
 _VERSION_WORD = re.compile(r"[\w.+-]{1,60}")
-#: More than the longest version word has in UTF-8 (60 characters of at most 4 bytes), so that none is cut off.
+#: More than the longest version word has in UTF-8 (60 characters of at most 4 bytes), so that no word is cut off.
 _MAX_FIRST_LINE_BYTES = 256
-#: Before the path of a repository in the configuration; a signal without it is the path of a file.
+#: The prefix of a signal that is the path of a repository.  A signal without this prefix is the path of a file.
 _GIT_PREFIX = "git:"
 #: A repository on a slow share takes seconds; one that hangs would hold up the daemon's other side jobs.
 _GIT_TIMEOUT_SECONDS = 30.0
@@ -52,7 +52,7 @@ class DetectedChange:
 
     first_changed_on: date  # of the first change of a material or signal, in the archive's time zone
     changed_materials: tuple[str, ...]  # readable paths of the changed materials; empty for a release
-    change_kinds: tuple[str, ...]  # by the patterns in ``[changes]`` of the configuration; "model" for a release
+    change_kinds: tuple[str, ...]  # from the patterns in ``[changes]`` of the configuration; "model" for a release
     release: str = ""  # the release, as describe_release() writes it; empty if materials changed
 
 
@@ -67,8 +67,9 @@ def journal_new_questions(archive: Archive, config: Config, lock_timeout: float)
     """Journal a question about each filing that has changed since being filed: is the change material?
 
     New values of signals are journalled too.  Only filings in the state ``filed`` are checked, and a filing with a
-    pending question gets no second one.  The events of one filing are durable together: after a crash, a repeated
-    call journals those of the other filings.  ``lock_timeout`` is in seconds and applies to each filing.
+    pending question gets no second one.  The events of one filing become durable together.  After a crash between
+    two filings, a repeated call journals the events of the filings that are left.  ``lock_timeout`` is in seconds,
+    for each filing.
 
     Returns the numbers of the new questions.  Raises Busy if the archive stays locked, StorageError if it cannot
     be written; events journalled before the error remain.
@@ -89,7 +90,7 @@ def journal_new_questions(archive: Archive, config: Config, lock_timeout: float)
             new_question_numbers.append(last_question_number)
             question_details = _build_question_details(last_question_number, filing, change)
             question_drafts.append(Draft(filing.name, question_details))
-        # Together: once a signal's value is journalled, it is no longer new, and nobody would be asked about it.
+        # One batch: if a crash left only the signal's value, it would no longer be new, and nobody would be asked.
         if drafts := [*question_drafts, *signal_readings.value_drafts]:
             with archive.writing(lock_timeout) as writer:
                 writer.write_batch(drafts)
@@ -97,7 +98,7 @@ def journal_new_questions(archive: Archive, config: Config, lock_timeout: float)
 
 
 def _has_pending_question(filing: Filing) -> bool:
-    """Return True if the newest question is undecided, or was decided as material and not submitted yet."""
+    """Return True if the newest question is undecided, or if its change is material and not submitted yet."""
     if not filing.change_questions:
         return False
     newest_question = filing.change_questions[-1]
@@ -177,7 +178,7 @@ def _find_first_changed_version(
     changed_by_submission: Mapping[str, set[bytes]],
     baseline_time: str,
 ) -> Version:
-    """Return the oldest of ``later_versions`` with a change to any changed path of the submission.
+    """Return the oldest of ``later_versions`` in which any of the changed paths of its submission has changed.
 
     An even older version may differ in the notice folder alone, or in a material that was changed back since.
     """
@@ -201,9 +202,9 @@ def _find_baseline_time(filing: Filing) -> str:
 def _list_changed_paths(archive: Archive, version: Version, baseline_time: str) -> list[bytes]:
     """Return the paths of the files that have changed in ``version`` since ``baseline_time`` (ISO 8601, UTC).
 
-    ``version`` is compared with the newest version of its submission captured at or before that time.  If there is
-    none, a numbered submission is compared with the submission before it.  If there is none either, or if
-    ``baseline_time`` is empty, all files of ``version`` are returned.  Folders are left out.
+    ``version`` is compared with the newest version of its submission captured at or before that time.  If no such
+    version exists, a numbered submission is compared with the submission before it.  If that has no such version
+    either, or if ``baseline_time`` is empty, all files of ``version`` are returned.  Folders are left out.
     """
     submission = version.submission
     old_versions = _list_versions_until(archive, submission.filing, submission.name, baseline_time)
@@ -211,7 +212,7 @@ def _list_changed_paths(archive: Archive, version: Version, baseline_time: str) 
         # A numbered submission starts as a full copy of the previous one, so compare it with that.
         previous_name = f"{submission.number - 1:02}"
         old_versions = _list_versions_until(archive, submission.filing, previous_name, baseline_time)
-    # A receipt or a notice says nothing about the algorithm.
+    # Files about a submission, such as a receipt or a notice, say nothing about the algorithm.
     file_keys = find_file_keys(archive.index, [version])
     if not old_versions:
         materials = archive.index.materials(version.submission, version.number)
@@ -237,7 +238,7 @@ def _list_versions_until(
 
 
 def _match_change_kinds(changed_paths: Sequence[bytes], config: Config) -> tuple[str, ...]:
-    """Return the kinds of change with a pattern that matches any path, in the order of the configuration."""
+    """Return the kinds of change whose patterns match at least one path, in the order of the configuration."""
     return tuple(
         change_kind
         for change_kind, patterns in config.desk.change_patterns.items()
@@ -278,7 +279,7 @@ def _read_signals(filing: Filing, config: Config) -> _SignalReadings:
 
 
 def _extract_digest(signal_value: str) -> str:
-    """Return the digest with which the value of a signal begins.
+    """Return the digest at the beginning of a signal's value.
 
     Only digests are compared, because earlier releases of archiver chose the word after the digest differently.
     """
@@ -286,7 +287,7 @@ def _extract_digest(signal_value: str) -> str:
 
 
 def _read_signal(signal: str) -> str | None:
-    """Return the value of a signal, ``DIGEST`` or ``DIGEST WORD``; None if the signal cannot be read.
+    """Return the present value of a signal, ``DIGEST`` or ``DIGEST WORD``; None if the signal cannot be read.
 
     ``signal`` comes from the configuration: the path of a file, or ``git:`` and the path of a repository.  The
     word, such as a version, is for people.
@@ -296,8 +297,8 @@ def _read_signal(signal: str) -> str | None:
             return _read_repository_signal(signal.removeprefix(_GIT_PREFIX))
         return _read_file_signal(signal)
     except (OSError, subprocess.SubprocessError):
-        # A deployment may be replacing the file or repository just now.  The next check compares it with the same
-        # old value, so no release is missed.
+        # A deployment may be replacing the file or repository just now.  No release is missed, because the next check
+        # compares with the same old value.
         return None
 
 
@@ -330,7 +331,7 @@ def _read_repository_signal(path: str) -> str:
     Raises OSError or SubprocessError if git cannot be run, fails, or takes longer than _GIT_TIMEOUT_SECONDS.
     """
     git_command = [
-        # Trust the path, because it comes from the configuration.  It may belong to a bare repository.
+        # Trust the path, because it comes from the configuration.  The repository may be bare, or of another user.
         *("git", "-c", f"safe.directory={path}", "-c", "safe.bareRepository=all"),
         # The repository's own configuration could name a program for git to run as file system monitor.
         *("-c", "core.fsmonitor=false", "-C", path),

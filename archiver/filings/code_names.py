@@ -1,6 +1,6 @@
-"""Name the codes of the register for people: states, kinds, fields, grounds.
+"""Map the codes of the register to names for people: states, kinds, fields, authorities behind deadlines.
 
-The codes are used in the journal, in JSON and on the command line, and never change.  The names may change.
+The codes are used in the journal, in JSON and on the command line, and never change. The names may change.
 """
 
 from __future__ import annotations
@@ -107,7 +107,8 @@ PARTY_NAMES: Mapping[str, LazyMessage] = {"company": LazyMessage("company"), "re
 def deadline_state_name(state: str, basis: str | None) -> LazyMessage:
     """Return the name of a deadline's state.
 
-    ``basis`` is a key of :data:`BASIS_NAMES`, None for the state of something without a deadline.
+    ``basis`` is the authority behind the deadline, a key of :data:`BASIS_NAMES`; None for anything without a
+    deadline.
     """
     if basis == "policy" and state in _SUGGESTED_STATE_NAMES:
         return _SUGGESTED_STATE_NAMES[state]

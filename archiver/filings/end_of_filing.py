@@ -14,11 +14,11 @@ from archiver.store.writing.drafts import Draft
 def end_filing(
     archive: Archive, filing_name: str, ended_on: date, reason: str, reported_by: str | None, lock_timeout: float
 ) -> Event:
-    """Journal the end of a filing (注销, or the service was closed), and return the event.
+    """Journal the end of a filing (its deregistration 注销, or the end of the service), and return the event.
 
     The end starts a further retention period, which counts from the time of this event.  ``ended_on`` is the day
-    reported by people; retention never counts from it.  ``reported_by`` is the person who reported the end, if not
-    the archive's actor.  The next submission makes the filing live again.
+    that a person reported; retention never counts from it.  ``reported_by`` is the person who reported the end, if
+    not the archive's actor.  The next submission makes the filing live again.
 
     Raises UsageError if ``reason`` is blank, Busy if the archive is still locked after ``lock_timeout`` seconds,
     StorageError if it cannot be written.  Nothing is recorded then.

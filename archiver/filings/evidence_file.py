@@ -9,8 +9,8 @@ from typing import IO
 
 from archiver.store import names
 
-#: A suffix that may become part of a name in the journal.  Any other is dropped: it could hold arbitrary
-#: characters.
+#: A suffix that may become part of a name in the journal.  Any other suffix is dropped, because it could contain
+#: arbitrary characters.
 _PLAIN_SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
 
 
@@ -24,7 +24,7 @@ class EvidenceFile:
     def attachment_name(self, stem: str) -> str:
         """Return the attachment's name in the journal: ``stem``, and the file's suffix in lower case if plain.
 
-        Only the suffix is taken over, so that no name chosen by a user becomes part of a git tree.
+        The rest of the file's name is dropped, because no name chosen by a user may become part of a git tree.
         """
         suffix = os.path.splitext(self.name)[1].lower()
         return stem + (suffix if _PLAIN_SUFFIX.fullmatch(suffix) else "")

@@ -1,7 +1,7 @@
 """List the materials expected in a submission of each kind.  Pure.
 
-The lists are those of the filing portal; no statute prescribes them.  An expected material is present if a path
-contains its name.
+The lists are those of the filing portal; no statute prescribes them.  An expected material is present if the path
+of a submitted file contains its name.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ EXPECTED_MATERIALS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 
 class ExpectedMaterial(NamedTuple):
-    """An expected material, and the materials of a submission with the expected name."""
+    """An expected material, and the files of a submission whose paths contain the expected name."""
 
     name: str  # as the portal calls it
     paths: list[str]  # readable paths that contain the name; empty if the material is missing
@@ -31,7 +31,7 @@ class ExpectedMaterial(NamedTuple):
 def find_expected(
     submission_kind: str, material_paths: Iterable[str], expected_names: Mapping[str, tuple[str, ...]]
 ) -> list[ExpectedMaterial]:
-    """Return each material expected in a submission, with the ``material_paths`` containing the name.
+    """Return each material expected in a submission, with those of ``material_paths`` that contain its name.
 
     ``expected_names`` maps kinds of submissions to names of materials, like EXPECTED_MATERIALS.  Returns an empty
     list if ``expected_names`` lacks ``submission_kind``.

@@ -21,33 +21,33 @@ MAX_PAGE_BYTES = 4 << 20
 #: A site needs two or three redirects, from http to https and to its own path; more are probably a loop.
 _MAX_REDIRECTS = 5
 _CHUNK_BYTES = 1 << 16
-#: A timeout of zero would make the socket non-blocking, and the connection would fail with an error about that
-#: instead of a timeout.
+#: A timeout of zero would make the socket non-blocking, and the connection would fail with another error than a
+#: timeout.
 _MIN_TIMEOUT_SECONDS = 0.1
 _REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 
 
 @dataclass(frozen=True, slots=True)
 class FetchedPage:
-    """A page as fetched."""
+    """A page that was fetched."""
 
-    url: str  # after redirects
+    url: str  # the address of the page itself, after all redirects
     body: bytes  # at most MAX_PAGE_BYTES
 
 
 class _PageResponse(NamedTuple):
     """The response to one request."""
 
-    status: int  # of HTTP
-    location: str  # the target of a redirect, possibly relative; empty without one
+    status: int  # the HTTP status code
+    location: str  # the target of a redirect, possibly relative; empty if the response names no target
     body: bytes
 
 
 class PageUnreachable(Exception):
-    """The page cannot be fetched; ``reason`` says why."""
+    """The page cannot be fetched; ``reason`` is the cause, as a clause of a sentence."""
 
     def __init__(self, template: str, /, **fields: object) -> None:
-        """Create the error with a reason, a clause of a sentence: ``template`` with its ``fields``."""
+        """Create the error; its reason is ``template`` with ``fields`` filled in."""
         super().__init__(template)
         self.reason = LazyMessage(template, **fields)
 
@@ -56,8 +56,8 @@ def fetch_page(url: str, *, allow_private: bool = False) -> FetchedPage:
     """Fetch the page at ``url``, an http or https URL, and follow its redirects.
 
     Unless ``allow_private`` is true, a host whose IP address is not on the public internet is refused.  The
-    address is taken from the open connection, before anything is sent, because the host name could resolve to
-    another address later.
+    address is taken from the open connection, before anything is sent, because a second look-up of the host name
+    could return another address.
 
     Raises PageUnreachable if the page cannot be fetched within the limits of this module.
     """
@@ -85,7 +85,7 @@ def _request_page(url: str, allow_private: bool, deadline: float) -> _PageRespon
     try:
         connection.connect()
         peer_address = ipaddress.ip_address(connection.sock.getpeername()[0])
-        # An IPv4 address in IPv6 notation, such as ::ffff:10.0.0.1, is judged as the IPv4 address.
+        # An IPv4 address in IPv6 notation, such as ::ffff:10.0.0.1, is judged like the IPv4 address itself.
         peer_address = getattr(peer_address, "ipv4_mapped", None) or peer_address
         if not peer_address.is_global and not allow_private:
             raise PageUnreachable(
@@ -130,11 +130,11 @@ def _prepare_connection(url: str, deadline: float) -> tuple[http.client.HTTPConn
 def _read_body(
     response: http.client.HTTPResponse, connection: http.client.HTTPConnection, deadline: float
 ) -> bytes:
-    """Read the whole body of ``response``.
+    """Read and return the whole body of ``response``.
 
     A socket's timeout applies to each read, so a server that sends single bytes could prolong the response without
     limit.  After each chunk, the timeout of ``connection`` is therefore shortened to the time that remains until
-    ``deadline``.
+    ``deadline``, a time of ``time.monotonic()``.
 
     Raises PageUnreachable if the body is larger than MAX_PAGE_BYTES or not complete by ``deadline``, OSError or
     HTTPException if the connection fails.
@@ -147,6 +147,8 @@ def _read_body(
         remaining_seconds = deadline - time.monotonic()
         if remaining_seconds <= 0:
             raise PageUnreachable("loading takes longer than {seconds} s", seconds=round(_MAX_SECONDS))
+        # If the server closes the connection after the response, http.client gives up its socket.  The timeout can
+        # no longer be changed then, and only the check above ends the loop.
         if connection.sock is not None:
             connection.sock.settimeout(remaining_seconds)
     return bytes(body)

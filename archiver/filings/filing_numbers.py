@@ -35,7 +35,7 @@ _NUMBER_FORMS = (
 def detect_scheme(filing_number: str) -> str:
     """Return the scheme of a filing number: ``algorithm`` or ``generative``.  Surrounding spaces are ignored.
 
-    Raises UsageError, which lists the accepted forms, if ``filing_number`` has none of them.
+    Raises UsageError, whose message lists the accepted forms, if ``filing_number`` has none of them.
     """
     for form in _NUMBER_FORMS:
         if form.pattern.fullmatch(filing_number.strip()):

@@ -1,4 +1,4 @@
-"""Guess the kind, the days and the numbers of a notice from its text, as a proposal to a person.  Pure.
+"""Guess the kind, the days and the numbers of a notice from its text, to propose them to a person.  Pure.
 
 Nothing is recorded without the person's consent.
 """
@@ -12,7 +12,7 @@ from datetime import date
 
 from archiver.filings.filing_numbers import ALGORITHM_NUMBER
 
-#: The first kind with a keyword in the text counts, so the order matters.
+#: Kind of notice -> keywords. The first kind with a keyword in the text counts, so the order matters.
 _KEYWORDS_BY_KIND: Mapping[str, tuple[str, ...]] = {
     "correction": ("补正",),
     "inquiry": ("问询", "询问函"),
@@ -37,7 +37,7 @@ _CHINESE_DIGITS = {digit: value for value, digit in enumerate("零一二三四�
 
 @dataclass(frozen=True, slots=True)
 class NoticeProposal:
-    """The guesses; None or empty where the text suggests nothing."""
+    """The guesses from the text of a notice; None or empty if the text suggests nothing."""
 
     kind: str | None  # a key of _KEYWORDS_BY_KIND
     received_on: date | None  # the latest date in the text other than ``due_on``
@@ -49,9 +49,9 @@ class NoticeProposal:
 
 
 def parse_notice(lines: Sequence[str], filing_names: Iterable[str]) -> NoticeProposal:
-    """Guess a notice's kind, days and numbers from the lines of the text.
+    """Guess a notice's kind, days and numbers from the lines of its text.
 
-    The proposal names those of ``filing_names`` that occur in the text, in the given order.  Spaces are ignored.
+    Spaces are ignored.  The proposal names those of ``filing_names`` that occur in the text, in the given order.
     """
     notice_text = re.sub(r"\s", "", "\n".join(lines))
     due_day = next((day for match in _DUE_DATE.finditer(notice_text) if (day := _parse_date(match))), None)

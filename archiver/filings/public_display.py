@@ -1,4 +1,7 @@
-"""The public display of a filing number (art. 26): rendering, and checks for presence on pages. Pure."""
+"""Render the public display of a filing number (art. 26), and look for the number and the link on pages. Pure.
+
+Article 26 of the Algorithm Recommendation Provisions obliges the company to show the number and the link.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ _MARKDOWN_SPECIAL_CHARACTER = re.compile(r"([\\`*_\[\]<>()#|])")
 
 
 class _DisplayFields(NamedTuple):
-    """The facts to display. The names of the fields are the keys of the format ``json``."""
+    """The facts to display. The names of the fields are also the keys of the format ``json``."""
 
     name: str  # of the algorithm
     company: str  # empty if not recorded
@@ -27,7 +30,7 @@ class _DisplayFields(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PageCheck:
-    """The result of a search in a page."""
+    """The result of a search in a page of the company."""
 
     number_found: bool  # True if the page shows the filing number
     link_found: bool  # True if the page has the address of the regulator's publication
@@ -36,8 +39,8 @@ class PageCheck:
 def check_display_page(filing: Filing, page_bytes: bytes) -> PageCheck:
     """Search an HTML page for the filing's number, and for the link to the regulator's publication.
 
-    Tags and spaces may interrupt the number; the link counts anywhere in the source.  A number or link that the
-    filing does not have yet is reported as not found.
+    Tags and spaces may interrupt the number. The link counts anywhere in the source of the page. If the filing has
+    no number or no link yet, this is reported as not found.
     """
     page_source = html.unescape(_decode_page(page_bytes))
     visible_text = re.sub(r"\s", "", re.sub(r"<[^>]*>", "", page_source))
@@ -52,7 +55,7 @@ def check_display_page(filing: Filing, page_bytes: bytes) -> PageCheck:
 def render_display_text(filing: Filing, format_name: str) -> str:
     """Return the text that displays the filing number (art. 26) on a website, in an app or in a privacy policy.
 
-    ``format_name`` is one of DISPLAY_FORMATS.  The text ends with a newline.
+    ``format_name`` is one of DISPLAY_FORMATS. The text ends with a newline.
 
     Raises UsageError if the filing has no number yet.
     """
@@ -108,7 +111,7 @@ def _render_markdown(display_fields: _DisplayFields) -> str:
 
 
 def _render_text(display_fields: _DisplayFields) -> str:
-    """Return a line of plain text, which ends with the link if it is known."""
+    """Return a line of plain text, with the link at its end if the link is known."""
     displayed_name = display_fields.name + _company_in_brackets(display_fields)
     link_note = f"，公示信息：{display_fields.link}" if display_fields.link else ""
     return f"{displayed_name} 算法备案编号：{display_fields.number}{link_note}\n"
@@ -125,9 +128,9 @@ def _company_in_brackets(display_fields: _DisplayFields) -> str:
 
 
 def _decode_page(page_bytes: bytes) -> str:
-    """Decode a page as UTF-8, else as GB 18030, whatever encoding it declares.
+    """Decode a page as UTF-8 or, if it is not valid UTF-8, as GB 18030, whatever encoding it declares.
 
-    If neither fits, the page is decoded as UTF-8, with U+FFFD in place of invalid bytes.
+    If neither encoding fits, the page is decoded as UTF-8, with U+FFFD in place of invalid bytes.
     """
     for encoding in ("utf-8", "gb18030"):
         try:

@@ -1,6 +1,8 @@
-"""Checks of facts reported by people, before journalling. Pure.
+"""Check facts that people report, before they are journalled.  Pure.
 
-A record in the journal cannot be removed, so :mod:`archiver.filings.records` calls these checks first.
+A record in the journal cannot be removed, so :mod:`archiver.filings.records` and
+:mod:`archiver.filings.record_corrections` call these checks first.  The *sheet* of a filing is the set of its
+fields, such as company and number.
 """
 
 from __future__ import annotations
@@ -16,9 +18,10 @@ from archiver.filings.register_codes import FIELDS, SCHEMES
 from archiver.filings.typed_days import parse_day
 from archiver.store.names import too_long_error
 
-#: Characters.  The journal keeps a sheet for ever: any name or address fits, but a pasted document does not.
+#: The longest text of a field, in characters.  The journal keeps it for ever: any name or address fits, but no
+#: pasted document.
 _MAX_FIELD_LENGTH = 1000
-#: The longest period in the rules is 30 working days, so a longer time than a year is a typing error.
+#: The longest period in the rules is 30 working days, so a number for more than a year must be a typing error.
 _MAX_WORKING_DAYS = 366
 #: Characters of an invalid field name that a message quotes.
 _MAX_QUOTED_LENGTH = 100
@@ -36,7 +39,7 @@ def check_field_types(changed_fields: Mapping[str, Any]) -> None:
     """Check that ``changed_fields`` has only names of FIELDS, and texts of at most _MAX_FIELD_LENGTH characters.
 
     ``products`` may be a list of such texts.  The journal is never changed, so a value of a wrong type would break
-    every later reader of the register.
+    every later computation of the register.
 
     Raises UsageError for the first field that is not valid.
     """
@@ -55,10 +58,10 @@ def check_field_types(changed_fields: Mapping[str, Any]) -> None:
 def check_field_values(
     filing: Filing, changed_fields: Mapping[str, Any], number_override_reason: str | None
 ) -> None:
-    """Check the form of the filing number, the scheme, and the order of the days.
+    """Check the form of the filing number, the scheme, and the order of the days on a filing's sheet.
 
-    With ``number_override_reason``, the number may have any form.  A day that is not in ``changed_fields`` is
-    compared by its recorded value.
+    With ``number_override_reason``, the number may have any form.  If a day is not in ``changed_fields``, its
+    recorded value is used for the comparisons.
 
     Raises UsageError for the first value that is not valid.
     """
@@ -87,7 +90,7 @@ def check_field_values(
 
 
 def check_status_day(filing: Filing, checked_on: date) -> None:
-    """Check that a review status was seen on or after the day of the newest submission, if any.
+    """Check that a review status was seen on or after the day of the newest submission, if there is one.
 
     An older status would replace the state that the submission led to.  Raises UsageError if ``checked_on`` is
     before the submission.
@@ -123,7 +126,7 @@ def answer_before_notice_error(notice: Notice, answered_on: date) -> UsageError:
 
 
 def check_working_days(working_days: int | None) -> None:
-    """Raise UsageError for a number of working days, stated by a notice, that must be a typing error."""
+    """Raise UsageError if a notice states a number of working days that is not from 1 to _MAX_WORKING_DAYS."""
     if working_days is not None and not 0 < working_days <= _MAX_WORKING_DAYS:
         raise UsageError(
             "{days} is not from 1 to {most} working days. Nothing was recorded.",
@@ -155,7 +158,7 @@ def check_change_undecided(question: ChangeQuestion) -> None:
 
 
 def unknown_code_error(code: str, known_codes: tuple[str, ...]) -> UsageError:
-    """Return the error for a code, of a state or a kind for example, not among ``known_codes``."""
+    """Return the error for a code, such as a state or a kind, that is not among ``known_codes``."""
     return UsageError(
         "{word} is not valid. Nothing was recorded. Choose one of: {known}",
         word=code,

@@ -1,6 +1,7 @@
 """Correct and void records of filings: parse the typed values, check the result, and journal the correction.
 
-A correction cannot be removed from the journal either, so every check precedes it.
+A *record* is an event with facts that a person reported.  A correction names *members* of the event's details, or
+fields of a filing's sheet.  Not even a correction can be removed from the journal, so every check precedes it.
 """
 
 from __future__ import annotations
@@ -52,9 +53,9 @@ from archiver.store.resolve import find_submission
 
 #: Characters of a typed text that a message quotes.
 _MAX_QUOTED_LENGTH = 100
-#: The only field that is a list, even of a single text.
+#: The only field of the sheet whose value is a list, even for a single text.
 _PRODUCTS = f"{SHEET_PREFIX}products"
-#: More digits than any number of days has, and no more than Python converts at once.
+#: A number of up to nine digits: more than any number of days has, and few enough for Python to convert.
 _NUMBER = re.compile(r"[0-9]{1,9}")
 #: The words for true and false, as in ``archiver change decide --material``.
 _FLAG_WORDS = {"yes": True, "no": False}
@@ -63,15 +64,16 @@ _FLAG_WORDS = {"yes": True, "no": False}
 class RecordedCorrection(NamedTuple):
     """A journalled correction."""
 
-    record: LifeEvent  # as it was before
-    seq: int  # number of the correction's event
-    changes: list[FieldChange]  # empty if the record is void now
+    record: LifeEvent  # the record before the correction
+    seq: int  # the number of the event that corrects the record
+    changes: list[FieldChange]  # empty if the correction voids the record
 
 
 def find_record(archive: Archive, seq: int) -> LifeEvent:
-    """Return the record with this event number, or the record corrected by the event with this number.
+    """Return the record whose event has the number ``seq``, or the record that the event ``seq`` corrected.
 
-    Raises NotFoundError if there is no such event, and UsageError for an event that is no record.
+    Raises NotFoundError if there is no such event, and UsageError if the event is neither a record nor a
+    correction.
     """
     for record in archive.index.life_events():
         if record.seq == seq or any(correction.seq == seq for correction in record.corrections):
@@ -101,12 +103,13 @@ def correct_record(
 ) -> RecordedCorrection:
     """Replace fields of a record, and return the correction.
 
-    ``typed_values`` maps names of fields to texts, or to a list of texts for the products.  A name is that of a
-    field of the sheet, or of a member of the event's details.
+    ``seq`` is the number of the record's event, or of an earlier correction of it.  ``typed_values`` maps names of
+    fields to texts, or to a list of texts for the products.  Each name is the name of a field of the sheet, or of
+    a member of the event's details.
 
-    Raises NotFoundError for an unknown event, and UsageError for an event that is no record, if the record is void
-    or has no such field, if a value is not valid or contradicts what else is recorded, or if nothing would change;
-    and the errors of :meth:`RecordContext.locked_recorder`.  Nothing is recorded then.
+    Raises NotFoundError for an unknown event, and UsageError if the event is no record, if the record is void or
+    has no such field, if a value is not valid or contradicts other recorded facts, if nothing would change, or if
+    ``reason`` is blank; and the errors of :meth:`RecordContext.locked_recorder`.  Nothing is recorded then.
     """
     names.check_reason(reason)
     with context.locked_recorder() as record_event:
@@ -121,6 +124,7 @@ def correct_record(
                 filing=record.filing,
             )
         new_values = {change.name: change.new for change in changes}
+        # Compute the filing as it would be after the correction, so that the result can be checked as a whole.
         corrected_record = record._replace(details=correct_details(record.details, new_values))
         events = context.archive.index.life_events(record.filing)
         corrected_events = [corrected_record if event.seq == record.seq else event for event in events]
@@ -131,9 +135,10 @@ def correct_record(
 
 
 def void_record(context: RecordContext, seq: int, reason: str, reported_by: str | None) -> RecordedCorrection:
-    """Record that a record never applied; returns and raises as :func:`correct_record`.
+    """Record that a record never applied, and return the correction.
 
-    What retention counts from stays: a submission that is void still begins a period.
+    Retention is not shortened: a submission that is void still begins a period.  Raises the same errors as
+    :func:`correct_record`, except those about fields and values.
     """
     names.check_reason(reason)
     with context.locked_recorder() as record_event:
@@ -143,12 +148,12 @@ def void_record(context: RecordContext, seq: int, reason: str, reported_by: str 
 
 
 def field_name(member_name: str) -> str:
-    """Return the name of a field for people, without the prefix of fields of the sheet."""
+    """Return the name of a field as people type it, without the prefix for fields of the sheet."""
     return member_name.removeprefix(SHEET_PREFIX)
 
 
 def format_value(value: Any) -> str:
-    """Return a value of a record in typed form; a dash for none."""
+    """Return a value of a record as people would type it; a dash for an empty value."""
     if isinstance(value, bool):
         return next(word for word, flag in _FLAG_WORDS.items() if flag is value)
     if isinstance(value, list):
@@ -159,7 +164,7 @@ def format_value(value: Any) -> str:
 def _make_details(
     record: LifeEvent, new_values: Mapping[str, Any], reason: str, reported_by: str | None
 ) -> RecordCorrected:
-    """Return the details of the correction; a record is void without ``new_values``."""
+    """Return the details of the correction's event, which voids the record if ``new_values`` is empty."""
     return RecordCorrected(
         corrected_seq=record.seq,
         corrected_action=record.action,
@@ -171,7 +176,10 @@ def _make_details(
 
 
 def _find_valid_record(archive: Archive, seq: int) -> LifeEvent:
-    """Return a record as :func:`find_record` does; raises UsageError for a void one, too."""
+    """Return the record that :func:`find_record` finds for ``seq``, unless it is void.
+
+    Raises UsageError if the record is void, and the errors of :func:`find_record`.
+    """
     record = find_record(archive, seq)
     for correction in record.corrections:
         if correction.is_void:
@@ -186,8 +194,13 @@ def _find_valid_record(archive: Archive, seq: int) -> LifeEvent:
 
 
 def _parse_change(record: LifeEvent, name: str, typed_value: Any) -> FieldChange:
-    """Return the change of one field; raises UsageError if the record has no such field, or for another value."""
+    """Return the change of one field from its recorded value to the typed one.
+
+    Raises UsageError if the record has no such field that can be corrected, or if the field cannot have the typed
+    value.
+    """
     values = correctable_values(record.action, record.details)
+    # People type a field of the sheet without the prefix.
     member_name = name if name in values else f"{SHEET_PREFIX}{name}"
     if member_name not in values:
         raise UsageError(
@@ -205,8 +218,8 @@ def _parse_change(record: LifeEvent, name: str, typed_value: Any) -> FieldChange
 def _parse_value(action: str, member_name: str, typed_value: Any) -> Any:
     """Return the JSON value for a typed value.
 
-    An empty text is null where the field may be null, and a text of another kind than the field stays as typed.
-    Raises UsageError if a typed day is not a day.
+    An empty text becomes null if the field may be null.  A text that does not have the form of the field's values
+    is returned as typed, and the caller refuses it.  Raises UsageError if a typed day is not a day.
     """
     rule = find_member_rule(action, member_name)
     if member_name == _PRODUCTS and isinstance(typed_value, str):
@@ -226,7 +239,7 @@ def _parse_value(action: str, member_name: str, typed_value: Any) -> Any:
 
 
 def _invalid_value_error(name: str, typed_value: Any) -> UsageError:
-    """Return the error for a value of another kind than the field."""
+    """Return the error for a value that the field cannot have."""
     return UsageError(
         "{value} is not a value for the field {name}. Nothing was recorded. Correct it and try again.",
         value=str(typed_value)[:_MAX_QUOTED_LENGTH],
@@ -237,9 +250,10 @@ def _invalid_value_error(name: str, typed_value: Any) -> UsageError:
 def _check_corrected_record(
     context: RecordContext, record: LifeEvent, new_values: Mapping[str, Any], filing: Filing
 ) -> None:
-    """Check a record with new values, as the command for new records of this kind does.
+    """Check a corrected record in the same way as the command that records such an event.
 
-    ``filing`` is the filing that results.  Raises UsageError for the first value that is not valid.
+    ``record`` already has the ``new_values``, and ``filing`` is the filing that results.  Raises UsageError for
+    the first value that is not valid.
     """
     match record.action:
         case Action.SUBMIT:
@@ -259,7 +273,7 @@ def _check_corrected_record(
 
 
 def _check_submission(details: VersionSubmitted, new_values: Mapping[str, Any], today: date) -> None:
-    """Check day, kind and number of a submission."""
+    """Check the day, the kind and the new filing number of a submission."""
     check_not_future(details.submitted_on, today)
     if details.kind not in KINDS:
         raise unknown_code_error(details.kind, KINDS)
@@ -268,7 +282,7 @@ def _check_submission(details: VersionSubmitted, new_values: Mapping[str, Any], 
 
 
 def _check_sheet(details: FilingUpdated, new_values: Mapping[str, Any], filing: Filing, today: date) -> None:
-    """Check the day, the status and the fields of a sheet."""
+    """Check the day, the review status and the new fields of a filing's sheet."""
     check_not_future(details.recorded_on, today)
     if details.status is not None and details.status not in STATES:
         raise unknown_code_error(details.status, STATES)
@@ -278,7 +292,7 @@ def _check_sheet(details: FilingUpdated, new_values: Mapping[str, Any], filing: 
 
 
 def _check_notice(details: NoticeReceived, filing: Filing, today: date) -> None:
-    """Check kind and days of a notice, and the day of an answer."""
+    """Check the kind and the days of a notice, also against the day of its answer, if any."""
     if details.kind not in NOTICE_KINDS:
         raise unknown_code_error(details.kind, NOTICE_KINDS)
     check_not_future(details.received_on, today)
@@ -288,7 +302,7 @@ def _check_notice(details: NoticeReceived, filing: Filing, today: date) -> None:
 
 
 def _check_answer(context: RecordContext, details: NoticeAnswered, filing: Filing) -> None:
-    """Check the day of an answer, and that the submission was submitted for the filing."""
+    """Check the day of an answer to a notice, and that the submission folder was submitted for the filing."""
     check_not_future(details.answered_on, context.today)
     submission = find_submission(context.archive, details.submission)
     tags = [record.tag for record in filing.submissions]
@@ -303,7 +317,7 @@ def _check_answer(context: RecordContext, details: NoticeAnswered, filing: Filin
 
 
 def _find_notice(filing: Filing, number: int) -> Notice | None:
-    """Return a notice of the filing; None for a void notice."""
+    """Return the filing's notice with this number; None if the notice is void."""
     return next((notice for notice in filing.notices if notice.number == number), None)
 
 

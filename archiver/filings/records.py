@@ -51,7 +51,7 @@ class RecordContext:
     evidence_file: EvidenceFile | None = None  # journalled with the record; closed by the caller
 
     def read_filing(self, filing_name: str) -> Filing:
-        """Return the present state of a filing, or a new draft if nothing was recorded about it yet."""
+        """Return the present state of a filing, or a new draft if nothing was recorded about the filing yet."""
         filings = filings_from_events(self.archive.index.life_events(filing_name))
         return filings.get(filing_name) or Filing(filing_name)
 
@@ -60,8 +60,8 @@ class RecordContext:
         """Hold the writer's lock, and yield a function that journals an event with the evidence file.
 
         The function takes the name of the filing and the details, and returns the event.  Call it at most once,
-        because it reads the evidence file to the end.  A check made while the lock is held stays true until the
-        event is written.
+        because it reads the evidence file to the end.  A check inside the ``with`` block stays true until the
+        event is written, because nobody else can write.
 
         Raises Busy if the lock is not free within ``lock_timeout``, StorageError if the archive cannot be written.
         """
@@ -116,10 +116,10 @@ def update_sheet(
 
 
 def _check_sheet_arguments(changed_fields: Mapping[str, Any], review_status: str | None) -> None:
-    """Check what :func:`update_sheet` can check without the archive; other checks compare with recorded facts.
+    """Check the arguments of :func:`update_sheet` as far as this is possible without the archive.
 
-    Raises UsageError for a field or status that does not exist, for a field value of a wrong type or length, and
-    if neither a field nor a status is given.
+    Other checks compare them with recorded facts.  Raises UsageError for a field or status that does not exist,
+    for a field value of a wrong type or length, and if neither a field nor a status is given.
     """
     check_field_types(changed_fields)
     if review_status is not None and review_status not in STATES:
@@ -146,11 +146,11 @@ def add_notice(
     """Record a notice of the regulator, and return its number: 1 for the first notice of the archive, then 2.
 
     ``notice_kind`` is one of NOTICE_KINDS.  ``due_on`` (the last day to answer) and ``working_days`` (the time to
-    answer) are recorded as the notice states them; None if it states none.  ``owner`` is the role or person who
-    has to answer; empty for the filing's responsible person.
+    answer) are recorded as the notice states them, None if it does not state them.  ``owner`` is the role or
+    person who has to answer; empty for the filing's responsible person.
 
     Raises UsageError if the kind is unknown, the number of working days is not valid, or a day is in the future or
-    contradicts another; and the errors of :meth:`RecordContext.locked_recorder`.  Nothing is recorded then.
+    contradicts another day; and the errors of :meth:`RecordContext.locked_recorder`.  Nothing is recorded then.
     """
     if notice_kind not in NOTICE_KINDS:
         raise unknown_code_error(notice_kind, NOTICE_KINDS)
@@ -162,7 +162,7 @@ def add_notice(
         submissions = context.read_filing(filing_name).submissions
         if submissions and notice_kind in ("correction", "refusal") and received_on < submissions[0].submitted_on:
             raise before_submission_error(received_on, submissions[0].submitted_on, submissions[0].tag)
-        # A void notice keeps its number.
+        # Void notices count too, because they keep their numbers.
         records = context.archive.index.life_events()
         notice_number = 1 + sum(record.action == Action.NOTICE for record in records)
         notice = NoticeReceived(
@@ -191,11 +191,11 @@ def answer_notice(
 ) -> Notice:
     """Record a submission as the answer to a notice, and return the notice as it was before the answer.
 
-    ``submission_name`` is FILING/SUBMISSION, as in refs.  The caller checks that it was submitted.
+    ``submission_name`` is FILING/SUBMISSION, as in refs.  The caller checks that this folder was submitted.
 
     Raises NotFoundError if the notice does not exist, UsageError if the notice is already answered, or if
-    ``answered_on`` is before the notice or in the future; and the errors of :meth:`RecordContext.locked_recorder`.
-    Nothing is recorded then.
+    ``answered_on`` is before the day of the notice or in the future; and the errors of
+    :meth:`RecordContext.locked_recorder`.  Nothing is recorded then.
     """
     check_not_future(answered_on, context.today)
     with context.locked_recorder() as record:
@@ -211,7 +211,7 @@ def answer_notice(
 def decide_change(
     context: RecordContext, question_number: int, is_material: bool, reason: str, reported_by: str | None
 ) -> ChangeQuestion:
-    """Record a person's decision whether a change is material; return the question as it was before the decision.
+    """Record a person's decision on a change: material or not.  Return the question as it was before the decision.
 
     The decision is dated today.  ``reported_by`` is the person who decided, if not the archive's actor.
 
@@ -234,9 +234,9 @@ def decide_change(
 
 
 def find_notice(archive: Archive, notice_number: int) -> Notice:
-    """Return the notice with this number.  Numbers are unique in the archive.
+    """Return the notice with this number, which is unique in the archive.
 
-    Raises NotFoundError if there is no such notice.
+    Raises NotFoundError if there is no such notice, or if it is void.
     """
     for filing in _read_all_filings(archive):
         for notice in filing.notices:
@@ -261,7 +261,7 @@ def find_notice(archive: Archive, notice_number: int) -> Notice:
 
 
 def find_question(archive: Archive, question_number: int) -> ChangeQuestion:
-    """Return the question about the change with this number.  Numbers are unique in the archive.
+    """Return the question about the change with this number, which is unique in the archive.
 
     Raises NotFoundError if there is no such change.
     """
@@ -281,7 +281,7 @@ def _read_all_filings(archive: Archive) -> Iterable[Filing]:
 
 
 def _hash_stream(stream: IO[bytes]) -> str:
-    """Return the SHA-256 of a whole stream, in hex, and rewind the stream for the writer."""
+    """Return the SHA-256 of a whole stream, in hexadecimal, and rewind the stream so that it can be journalled."""
     stream.seek(0)
     digest = hashlib.sha256()
     while chunk := stream.read(_HASH_CHUNK_BYTES):

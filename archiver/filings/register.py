@@ -30,7 +30,7 @@ from archiver.store.events.filing_events import (
 class _Transition(NamedTuple):
     """The effect of a submission on the filing's state."""
 
-    states_before: frozenset[str]  # in any other state, the submission does not change the state
+    states_before: frozenset[str]  # a filing in any other state keeps its state
     state_after: str
 
 
@@ -49,7 +49,7 @@ class ReviewCheck(NamedTuple):
 
     status: str  # one of STATES
     seen_on: date  # the day on which it was seen
-    portal_text: str  # the portal's own words; empty if they were not recorded
+    portal_text: str  # the portal's own words; empty if no words were recorded
     user: str  # the user who recorded it
     recorded_at: str
     evidence_name: str | None  # the name of the attached screenshot or letter
@@ -73,8 +73,8 @@ class Notice:
     number: int  # unique in the archive
     filing: str  # the filing's name
     kind: str  # one of NOTICE_KINDS
-    issuer: str  # the authority that sent it
-    document_number: str  # its document number (文号)
+    issuer: str  # the authority that sent the notice
+    document_number: str  # the authority's number of the notice (文号)
     received_on: date  # the day on which it was received
     due_on: date | None  # the last day to answer, if the notice names one
     working_days: int | None  # the time to answer, if the notice names one
@@ -83,7 +83,7 @@ class Notice:
     paper_sha256: str | None  # of the attached paper
     recorded_at: str
     seq: int  # number of the journal event
-    answer_submission: str | None = None  # the submission that answers it; None while there is none
+    answer_submission: str | None = None  # FILING/SUBMISSION of the answer; None before the answer
     answered_on: date | None = None
 
 
@@ -102,10 +102,10 @@ class ChangeQuestion:
     changed_materials: tuple[str, ...]  # readable paths of changed materials, at most 100
     releases: str  # the releases that were noticed, for people, separated by "; "
     asked_at: str
-    is_material: bool | None = None  # the decision; None while there is none
+    is_material: bool | None = None  # the decision; None before the decision
     reason: str = ""  # the reason for the decision
     decided_on: date | None = None
-    decided_at: str = ""  # empty while there is no decision
+    decided_at: str = ""  # empty before the decision
     decided_by: str = ""  # the person who decided
 
 
@@ -116,14 +116,14 @@ class DisplayCheck(NamedTuple):
     recorded_at: str
     source: str  # address of the page, or name of a saved file
     number_found: bool  # True if the page shows the filing number
-    link_found: bool  # True if it links to the regulator's publication
-    problem: str  # why the page could not be read; empty if it was read
+    link_found: bool  # True if the page links to the regulator's publication
+    problem: str  # the reason why the page could not be read; empty if it was read
     seq: int  # number of the journal event
 
 
 @dataclass(slots=True)
 class Filing:
-    """A filing in its state after the events applied so far.  All lists are in the order of the journal."""
+    """A filing in the state after the events applied so far.  All lists are in the order of the journal."""
 
     name: str  # as in refs
     #: The sheet: a name of FIELDS -> a text, or a list of texts for "products".
@@ -138,7 +138,7 @@ class Filing:
     display_checks: list[DisplayCheck] = field(default_factory=list)
     signal_values: dict[str, str] = field(default_factory=dict)  # name of a signal -> last journalled value
     ended_on: date | None = None  # None while the filing is live
-    corrected_records: list[LifeEvent] = field(default_factory=list)  # by the order of the records
+    corrected_records: list[LifeEvent] = field(default_factory=list)  # in the order of the records
 
     @property
     def number(self) -> str:
@@ -150,7 +150,10 @@ class Filing:
         self.state, self.state_on, self.portal_text = state, state_on, portal_text
 
     def sheet_day(self, field_name: str) -> date | None:
-        """Return the day in a field of the sheet, None if empty; raises ValueError if not ISO 8601."""
+        """Return the day in a field of the sheet; None if the field is empty.
+
+        Raises ValueError if the text is not ISO 8601.
+        """
         field_value = self.sheet_fields.get(field_name)
         return date.fromisoformat(field_value) if field_value else None
 
@@ -161,9 +164,10 @@ class Filing:
 
 
 def filings_from_events(events: Iterable[LifeEvent]) -> dict[str, Filing]:
-    """Return the filings, by name, in their state after ``events``, which are oldest first.
+    """Return the filings, by name, in their state after ``events``, which are in the order of the journal.
 
-    Events that are void have no effect, and events of other actions, such as reminders, do not change a filing.
+    Void events have no effect.  Events of other actions, such as reminders, do not change a filing and are
+    skipped.
     """
     filings: dict[str, Filing] = {}
     for event in events:
@@ -267,7 +271,7 @@ def _apply_notice(filing: Filing, event: LifeEvent) -> None:
 
 
 def _apply_notice_answer(filing: Filing, event: LifeEvent) -> None:
-    """Record in the notice with the event's number which submission answered it, and when."""
+    """Store the answering submission and the day of the answer in the notice with the event's number."""
     details = NoticeAnswered.from_details(event.details)
     for notice in filing.notices:
         if notice.number == details.number:
@@ -292,7 +296,7 @@ def _apply_change_question(filing: Filing, event: LifeEvent) -> None:
 
 
 def _apply_change_decision(filing: Filing, event: LifeEvent) -> None:
-    """Record in the question with the event's number what was decided, when, by whom and why."""
+    """Store the decision, its reason, its day and the person in the question with the event's number."""
     details = ChangeDecided.from_details(event.details)
     for question in filing.change_questions:
         if question.number == details.number:
@@ -322,7 +326,8 @@ def _apply_display_check(filing: Filing, event: LifeEvent) -> None:
 def _apply_signal_value(filing: Filing, event: LifeEvent) -> None:
     """Set the value of a signal: a file or repository whose changes announce releases of the algorithm.
 
-    Adds the release to the newest question if that is undecided.  The first value of a signal is no release.
+    If the newest question is undecided, the release is added to that question.  The first value of a signal is no
+    release.
     """
     details = ReleaseSignalled.from_details(event.details)
     newest_question = filing.change_questions[-1] if filing.change_questions else None

@@ -1,6 +1,6 @@
-"""The codes of the register: states, schemes, fields and kinds of notices.
+"""Define the codes of the register: states, schemes, fields and kinds of notices.
 
-They are used in the journal, in JSON and on the command line, and never change.
+The codes are used in the journal, in JSON and on the command line, and never change.
 :mod:`archiver.filings.code_names` has their names for people.
 """
 

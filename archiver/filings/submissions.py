@@ -25,7 +25,7 @@ from archiver.store.writing.writer import HeadRule
 
 @dataclass(frozen=True, slots=True)
 class StatedFile:
-    """A file of a submission folder stated to be about a submission, and not part of the submission."""
+    """A file in a submission folder that a person states to be about a submission, and not part of it."""
 
     path: str  # readable, relative to the submission folder
     role: str  # one of FILE_ROLES
@@ -42,7 +42,7 @@ class SubmissionFacts:
     reported_by: str | None = None  # the person who submitted, if not the archive's actor
     number_override_reason: str | None = None  # why a number of an unknown form is right; else empty or None
     exception_reason: str | None = None  # why a version that is not the newest, or incomplete, is signed
-    stated_files: tuple[StatedFile, ...] = ()  # files of the version that are about the submission
+    stated_files: tuple[StatedFile, ...] = ()  # files of the version that are about the submission, not part of it
 
 
 def record_submission(
@@ -53,12 +53,12 @@ def record_submission(
     Call :func:`check_version_complete` first.  With ``with_sm3``, the SM3 of the manifest is journalled in
     addition to the SHA-256.  ``lock_timeout`` is in seconds.  Returns the event.
 
-    The manifest leaves out the files that are about the submission, which the event lists, and the tag names its
-    digest then.
+    The manifest leaves out the ``stated_files``, which are about the submission.  If there are any, the event
+    lists them, and the message of the tag contains the digest of the manifest.
 
-    Raises UsageError if the filing number has no known form, the kind is unknown, or every file is about the
-    submission; NotFoundError if the version lacks such a file; Busy if the archive stays locked; StorageError if
-    it cannot be written or the tag cannot be signed.  Nothing is recorded then.
+    Raises UsageError if the filing number has no known form, the kind or a role is unknown, a file is stated
+    twice, or no other file is left; NotFoundError if the version lacks a stated file; Busy if the archive stays
+    locked; StorageError if it cannot be written or the tag cannot be signed.  Nothing is recorded then.
     """
     if facts.filing_number is not None and not facts.number_override_reason:
         detect_scheme(facts.filing_number)
@@ -81,19 +81,20 @@ def record_submission(
         )
         tag_message = f"{version.tag} submitted on {facts.submitted_on.isoformat()} ({submission_details.kind})\n"
         if stated_files:
-            # The tree of the tag's commit has these files, so the tag names what was submitted.
+            # The commit of the tag contains the stated files, too. So the tag names the manifest without them.
             tag_message += f"manifest-sha256 {manifest.sha256}\n"
         attachments = {} if receipt is None else {receipt.attachment_name(RECEIPT): receipt.stream}
         tag = TagToSign(submission_tag, version.commit, tag_message)
         draft = Draft(submission_tag, submission_details, attachments, tag=tag)
-        # The key that signs the tag has to be the journal's: a tag that another key signed is a finding for ever.
+        # REQUIRED refuses any key but the journal's: a tag signed by another key would be a finding for ever.
         return writer.write_batch([draft], head_rule=HeadRule.REQUIRED)[0]
 
 
 def find_stated_file(version: Version, materials: Iterable[Material], stated: StatedFile) -> Material:
-    """Return the stated file of ``version``, one of its ``materials``.
+    """Return the file that a person stated, from the ``materials`` of ``version``.
 
-    Raises NotFoundError if there is none; an empty folder is none.  Raises UsageError for an unknown role.
+    Raises NotFoundError if no file has the stated path; an empty folder is not a file.  Raises UsageError for an
+    unknown role.
     """
     if stated.role not in FILE_ROLES:
         raise UsageError(
@@ -113,9 +114,9 @@ def find_stated_file(version: Version, materials: Iterable[Material], stated: St
 
 
 def _leave_out(version: Version, materials: Sequence[Material], left_out: Sequence[Material]) -> list[Material]:
-    """Return the submitted materials, without the files about the submission.
+    """Return the submitted materials: all ``materials`` of ``version`` except the files about the submission.
 
-    Raises UsageError if a file is left out twice, which may be with two roles, or if no file is left.
+    Raises UsageError if the same file is stated twice, for example with two roles, or if no file is left.
     """
     left_out_paths = {material.path for material in left_out}
     if len(left_out_paths) < len(left_out):
@@ -134,7 +135,7 @@ def _leave_out(version: Version, materials: Sequence[Material], left_out: Sequen
 
 
 def _describe_stated_file(material: Material, stated: StatedFile) -> dict[str, str]:
-    """Return a file about a submission for the submission's event."""
+    """Return the entry for a file about a submission in the event of the submission."""
     return {
         "path": names.name_as_text(material.path),
         "digest": name_algorithm("sha256", material.sha256 or ""),
@@ -152,11 +153,12 @@ def attach_file(
 ) -> Event:
     """Record that a captured file of ``version`` is about an earlier submission, and return the event.
 
-    ``submission_tag`` is the signed tag of the submission, which the index must have.  What the submission signed
-    stays as it is.
+    ``submission_tag`` is the signed tag of the submission; the caller checks that it exists.  The signature of the
+    submission is not affected.
 
-    Raises NotFoundError if the version lacks the file, UsageError if the role is unknown or the file is recorded
-    already, Busy if the archive stays locked, StorageError if it cannot be written.  Nothing is recorded then.
+    Raises NotFoundError if the version lacks the file, UsageError if the role is unknown or the file is already
+    recorded for this submission, Busy if the archive stays locked, StorageError if it cannot be written.  Nothing
+    is recorded then.
     """
     with archive.writing(lock_timeout) as writer:
         materials = archive.index.materials(version.submission, version.number)
@@ -183,7 +185,7 @@ def attach_file(
 
 
 def check_version_complete(archive: Archive, version: Version) -> None:
-    """Check that ``version`` has materials, with all content present in the archive and undamaged.
+    """Check that ``version`` has files, and that the archive has all their content undamaged.
 
     A signature cannot be taken back, so all content is read and hashed before the version is signed.
 
@@ -229,10 +231,10 @@ def check_version_complete(archive: Archive, version: Version) -> None:
 
 
 def _no_material_error(archive: Archive, version: Version) -> SubmissionRefused:
-    """Return the error for a version without materials.
+    """Return the error for a version without files.
 
-    The error suggests a command for the newest earlier version with materials.  If there is none, the command has
-    N in place of the version's number.
+    Its message suggests a command for the newest earlier version with files.  If there is none, the command has
+    the letter N in place of the version's number.
     """
     submission = version.submission
     versions = archive.index.versions(submission.filing, submission.name)
@@ -250,10 +252,10 @@ def _no_material_error(archive: Archive, version: Version) -> SubmissionRefused:
 def _build_submission_details(
     archive: Archive, version: Version, facts: SubmissionFacts, submission_tag: str, manifest: ManifestDigests
 ) -> VersionSubmitted:
-    """Return the details of the VersionSubmitted event.
+    """Return the details of the event that records the submission of ``version``.
 
-    A submission also includes the filing's common materials, the files directly in the filing's folder.  The
-    details name the newest version of these.
+    A submission also includes the filing's common materials: the files that are directly in the filing's folder.
+    The details name the newest version of the common materials.
     """
     common_submission = Submission(version.submission.filing, COMMON)
     is_common = version.submission == common_submission
@@ -286,8 +288,8 @@ class ManifestDigests:
 def hash_manifest(materials: Iterable[Material], with_sm3: bool) -> ManifestDigests:
     """Hash a version's manifest: one line of canonical JSON for each material, in the order of the raw paths.
 
-    SM3 is the hash function of GB/T 32905.  Raises ValueError if OpenSSL lacks it; a configuration that requests
-    SM3 is not loaded then.
+    SM3 is the hash function of GB/T 32905.  Raises ValueError if OpenSSL lacks SM3; a configuration that requests
+    SM3 cannot be loaded on such a system.
     """
     sha256_digest = hashlib.sha256()
     sm3_digest = hashlib.new("sm3") if with_sm3 else None
@@ -316,5 +318,8 @@ def _find_unused_submission_tag(archive: Archive, submission: Submission) -> str
 
 
 def _has_git_tag(archive: Archive, tag: str) -> bool:
-    """Return True if the repository has the tag.  The index lacks tags whose event cannot be read."""
+    """Return True if the repository has the tag, even if the index lacks it.
+
+    The index lacks the tags of events that cannot be read.
+    """
     return archive.repository.resolve(f"refs/tags/{tag}") is not None

@@ -16,8 +16,8 @@ _MAX_QUOTED_LENGTH = 100
 def parse_iso_day(text: str) -> date:
     """Parse a day written as YYYY-MM-DD.
 
-    Python also reads 20260501 and the week date 2026-W18-5.  These are refused: several forms of one day would be
-    recorded as different texts, and a mistyped number could pass for a day.
+    Python also reads 20260501 and the week date 2026-W18-5.  This function refuses them: several forms of one day
+    would be recorded as different texts, and a mistyped number could be taken for a day.
 
     Raises ValueError for any other text.
     """

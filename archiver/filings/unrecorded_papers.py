@@ -1,4 +1,4 @@
-"""Papers in the notice folder missing from every recorded notice, for proposal to a person.
+"""Find papers in notice folders that belong to no recorded notice, to propose them to a person.
 
 Nothing is recorded without the person's consent.
 """
@@ -15,7 +15,7 @@ from archiver.store.index import overview
 
 
 class UnrecordedPaper(NamedTuple):
-    """A material that may be a notice."""
+    """A file in a notice folder that may be a notice which nobody has recorded."""
 
     filing: str  # name of the filing, as in refs
     submission: str  # FILING/SUBMISSION, as in refs
@@ -26,10 +26,10 @@ class UnrecordedPaper(NamedTuple):
 def find_unrecorded_papers(
     archive: Archive, notice_folder: str, filings: Iterable[Filing]
 ) -> list[UnrecordedPaper]:
-    """Return the materials in notice folders that are not attached to any recorded notice.
+    """Return the files in notice folders that are not attached to any recorded notice.
 
-    A notice folder is any folder named ``notice_folder``, at any depth; only the newest version of each submission
-    is searched.  Papers are compared by content, so a renamed paper still counts as recorded.
+    A notice folder is any folder named ``notice_folder``, at any depth. Only the newest version of each submission
+    is searched. Files are compared by content, so a renamed paper still counts as recorded.
 
     The result is ordered by filing, submission and path.
     """

@@ -18,7 +18,7 @@ from archiver.store.index.queries import Index
 from archiver.store.index.restrictions import restrictions_by_place
 from archiver.store.index.submission_files import FileKey, find_file_keys
 
-#: The problem of a comparison if a document was too long to be read to its end.
+#: The problem of a comparison if a document was too long for the reader to read all of it.
 PARTIAL_COMPARISON = LazyMessage("only the beginning was compared")
 #: The problem of a comparison if a restriction covers the old or the new content.
 RESTRICTED = LazyMessage("the file is restricted, so its text is not shown")
@@ -42,9 +42,9 @@ def compare_texts(
 ) -> Iterator[TextChange]:
     """Yield the differing lines of each document that ``changes`` modify, compared with ``old_version``.
 
-    Skips pictures, and files of a type that the reader does not know.  Each step opens two documents in a child
-    process, so a caller that needs few results should stop early.  A restricted document is not opened, whatever
-    the filing of the new version.
+    Skips pictures, and files of a type that the reader does not know.  If a restriction covers the old or the new
+    content at the path, in any filing, the document is not opened.  Each step opens two documents in a child
+    process, so a caller that needs few results should stop early.
 
     Raises OSError if a content object cannot be opened.
     """
@@ -73,7 +73,7 @@ def _materials_by_path(index: Index, version: Version) -> dict[bytes, Material]:
 
 
 def _compare_documents(change: Change, old_document: Document, new_document: Document) -> TextChange:
-    """Return the differing lines of the old and the new document, or the problem if one could not be read."""
+    """Return the differing lines of the old and the new document, or the problem if either could not be read."""
     if problem := old_document.problem_message or new_document.problem_message:
         return TextChange(change, [], problem)
     return TextChange(
@@ -86,9 +86,9 @@ def _compare_documents(change: Change, old_document: Document, new_document: Doc
 def compare_versions(
     index: Index, old_version: Version, new_version: Version, left_out: Collection[FileKey] = ()
 ) -> list[Change]:
-    """Return the changes from ``old_version`` to ``new_version``, ordered by path, without those of ``left_out``.
+    """Return the changes from ``old_version`` to ``new_version``, ordered by path.
 
-    The versions may belong to different submissions.
+    The files in ``left_out`` are not compared.  The versions may belong to different submissions.
     """
     old_materials, new_materials = (
         {
@@ -104,16 +104,17 @@ def compare_versions(
 
 
 class SubmittedDifference(NamedTuple):
-    """How two versions differ, where files about a submission are not compared."""
+    """The changes between two versions, without the files about a submission."""
 
     changes: list[Change]  # ordered by path
     left_out_paths: list[str]  # the files about a submission that either version has; readable, sorted
 
 
 def compare_submitted_versions(index: Index, old_version: Version, new_version: Version) -> SubmittedDifference:
-    """Compare what was submitted: without the files about a submission, if both versions were submitted.
+    """Compare two versions, without the files about a submission if both versions were submitted.
 
-    A version that was not submitted is compared as a whole, because nobody has signed what belongs to it.
+    A version that was not submitted is compared as a whole, because nobody has signed which of its files belong to
+    a submission.
     """
     if not (old_version.submitted and new_version.submitted):
         return SubmittedDifference(compare_versions(index, old_version, new_version), [])
