@@ -297,7 +297,7 @@ def _read_signal(signal: str) -> str | None:
             return _read_repository_signal(signal.removeprefix(_GIT_PREFIX))
         return _read_file_signal(signal)
     except (OSError, subprocess.SubprocessError):
-        # A deployment may be replacing the file or repository just now.  No release is missed, because the next check
+        # A deployment may be replacing the file or repository just now.  No release is missed: the next check
         # compares with the same old value.
         return None
 

@@ -1,4 +1,4 @@
-"""Deadlines computed from the register and the rules. Pure, except for reading the calendar of working days."""
+"""Compute deadlines from the register and the rules.  Pure, except for reading the calendar of working days."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from archiver.filings.register_codes import ENDED_STATES, PENDING_STATES
 
 #: The states of a deadline.
 DONE, DONE_LATE, OVERDUE, TODAY, SOON, OPEN = "done", "done late", "overdue", "due today", "due soon", "open"
-#: From this number of working days before its last day, a deadline is due soon.  The second reminder is sent then
-#: too.
+#: A deadline is due soon from this number of working days before its last day.  The second reminder is sent at the
+#: same time.
 _SOON_DAYS = 3
 
 
@@ -26,14 +26,14 @@ class Deadline(NamedTuple):
     uid: str  # never changes, even if the day moves: calendars and reminders refer to it
     filing: str  # the filing's name
     duty: LazyMessage  # the duty, such as "answer notice 3"
-    due_on: date  # the last day; of a provisional deadline, the earliest day that it may turn out to be
+    due_on: date  # the last day; of a provisional deadline, the earlier of two possible days
     party: str  # who has the duty: COMPANY or REGULATOR
     basis: str  # STATUTE, POLICY or STATED
-    article: LazyMessage | None  # the article of the statute; None without one
+    article: LazyMessage | None  # the article of the statute; None if no statute is behind the duty
     counted_from: date  # the day from which the period counts
     owner: str  # the role or person in charge; empty if none is recorded
     is_provisional: bool = False  # True if the holidays of a year in the period are not published yet
-    latest_due_on: date | None = None  # the latest day that a provisional deadline may turn out to be; else None
+    latest_due_on: date | None = None  # the later of two possible days of a provisional deadline; otherwise None
     done_on: date | None = None  # the day on which the duty was done; None while it is open
 
     def state(self, today: date) -> str:
@@ -48,7 +48,7 @@ class Deadline(NamedTuple):
 
 
 def compute_deadlines(filings: Iterable[Filing]) -> list[Deadline]:
-    """Return every deadline of ``filings``, done and open, ordered by day, then by filing and uid."""
+    """Return every deadline of ``filings``, whether done or open, ordered by day, then by filing and uid."""
     all_deadlines = [deadline for filing in filings for deadline in _compute_filing_deadlines(filing)]
     return sorted(all_deadlines, key=lambda deadline: (deadline.due_on, deadline.filing, deadline.uid))
 
@@ -59,7 +59,7 @@ def compute_open_deadlines(filings: Iterable[Filing]) -> list[Deadline]:
 
 
 def _compute_filing_deadlines(filing: Filing) -> Iterator[Deadline]:
-    """Yield every deadline of a filing.  A revocation needs no answer, so it has no deadline."""
+    """Yield every deadline of a filing.  A notice of revocation needs no answer, so it has no deadline."""
     yield from _service_deadlines(filing)
     if filing.state in PENDING_STATES:
         yield from _decision_deadline(filing)
@@ -73,9 +73,10 @@ def _compute_filing_deadlines(filing: Filing) -> Iterator[Deadline]:
 
 
 def _service_deadlines(filing: Filing) -> Iterator[Deadline]:
-    """Yield the deadlines of the first submission and of the deregistration.
+    """Yield the deadlines for the first submission and for the deregistration.
 
-    They count from the days on which the service starts and ends.  A deadline without a recorded day is left out.
+    They count from the days on which the service starts and ends.  If such a day is not recorded, the deadline is
+    left out.
     """
     if service_start := filing.sheet_day("service_start"):
         first_submitted_on = next(
@@ -98,7 +99,7 @@ def _service_deadlines(filing: Filing) -> Iterator[Deadline]:
 def _decision_deadline(filing: Filing) -> Iterator[Deadline]:
     """Yield the regulator's deadline to decide on a pending filing; nothing if no submission awaits a decision.
 
-    It counts from the newest such submission.
+    The deadline counts from the newest such submission.
     """
     if submission := _newest_reviewed_submission(filing):
         yield _make_deadline(
@@ -109,7 +110,8 @@ def _decision_deadline(filing: Filing) -> Iterator[Deadline]:
 def _portal_check_deadline(filing: Filing) -> Iterator[Deadline]:
     """Yield the company's deadline to look up a pending filing's state on the portal again.
 
-    It counts from the newest day on which the state is known.  Yields nothing without such a day.
+    The deadline counts from the newest day on which the state was seen or began.  Yields nothing if no such day is
+    recorded.
     """
     known_state_days = [check.seen_on for check in filing.review_checks]
     if filing.state_on is not None:
@@ -122,7 +124,7 @@ def _portal_check_deadline(filing: Filing) -> Iterator[Deadline]:
 
 
 def _newest_reviewed_submission(filing: Filing) -> RecordedSubmission | None:
-    """Return the newest submission for the regulator to decide on, None without one."""
+    """Return the newest submission that the regulator has to decide on; None if there is none."""
     return filing.newest_submission("subject", "first", "correction", "change", "deregistration")
 
 
@@ -149,10 +151,10 @@ def _display_deadline(filing: Filing) -> Iterator[Deadline]:
 
 
 def _change_deadlines(filing: Filing, question: ChangeQuestion) -> Iterator[Deadline]:
-    """Yield the deadlines for deciding on a change and, if material, for submitting the change.
+    """Yield the deadlines for deciding on a change and, if the change is material, for submitting it.
 
-    Both count from the day of the first change.  Yields nothing for an undecided change of an ended filing, which
-    needs no decision any more.
+    Both count from the day of the first change.  Yields nothing for an undecided change of an ended filing,
+    because a decision is no longer needed.
     """
     change_uid = f"change:{question.number}"
     if filing.state in ENDED_STATES and question.is_material is None:
@@ -183,8 +185,8 @@ def _change_deadlines(filing: Filing, question: ChangeQuestion) -> Iterator[Dead
 def _notice_deadline(filing: Filing, notice: Notice) -> Deadline:
     """Return the deadline for answering a notice.
 
-    It is the day stated in the notice, else counted in the working days stated in the notice, else in those of the
-    rule.
+    It is the day that the notice states.  If the notice states only a number of working days, the day is counted
+    in these; if it states neither, in the working days of the rule.
     """
     rule_key = "inspection" if notice.kind == "inspection" else "notice"
     kind_name = name_for_code(notice.kind, NOTICE_KIND_NAMES)
@@ -220,7 +222,7 @@ def _make_deadline(
 
     ``uid`` is unique in the filing.  ``stated_day`` replaces the day of the rule, even if the rule would give more
     time.  ``duty`` replaces the rule's sentence for the duty.  ``done_on`` is None while the duty is open.  If
-    ``owner`` is empty and the duty is the company's, the owner is the filing's responsible person.
+    ``owner`` is empty and the duty is the company's, the filing's responsible person becomes the owner.
     """
     rule = rule_in_force(rule_key, counted_from)
     due_day = stated_day or add_working_days(counted_from, rule.working_days)

@@ -1,4 +1,4 @@
-"""Send messages.  No other module imports apprise.
+"""Send messages to addresses of apprise.  No other module imports apprise.
 
 An address contains a secret, such as a token or a password.  Addresses come from the environment or from a file
 that only its owner can read.  They must never appear in a log, in the journal or in a message.
@@ -15,16 +15,16 @@ from pathlib import Path
 from archiver.errors import ConfigError
 from archiver.filings.due.reminders import MANAGER, OWNER
 
-#: The name of a role follows, in capitals.
+#: The prefix of environment variables with addresses.  The name of a role follows, in capitals.
 _VARIABLE_PREFIX = "ARCHIVER_TARGET_"
 
 
 def load_addresses(address_file: Path | None, environment: Mapping[str, str]) -> dict[str, list[str]]:
     """Return the addresses of each role or person, as URLs for apprise.
 
-    The addresses come from the TOML file at ``address_file``, None for no file.  The variables
-    ARCHIVER_TARGET_OWNER and ARCHIVER_TARGET_MANAGER of ``environment``, with spaces between addresses, replace
-    those in the file.
+    The addresses come from the TOML file at ``address_file``; None means that there is no file.  If
+    ``environment`` has the variable ARCHIVER_TARGET_OWNER or ARCHIVER_TARGET_MANAGER, its addresses, separated by
+    spaces, replace the addresses of this role in the file.
 
     Raises ConfigError if the file cannot be read, if other users can read it, or if it is not valid.  The error
     never quotes an address.
@@ -58,8 +58,8 @@ def _read_address_file(address_file: Path) -> dict[str, list[str]]:
             reason=error.strerror,
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        # The parser's own message would quote a line, and with it a secret.  A value that is not a list is refused
-        # below.
+        # The parser's own message would quote a line, and with it a secret.  The check below refuses the file,
+        # because None is not a list.
         addresses_by_recipient = {"": None}
     if not all(
         isinstance(addresses, list) and all(isinstance(address, str) for address in addresses)
@@ -74,11 +74,12 @@ def _read_address_file(address_file: Path) -> dict[str, list[str]]:
 
 
 def send_message(address: str, title: str, body: str) -> bool:
-    """Send a message to an address; return True if the service accepted it.
+    """Send a message to an address; return True if the service at the address accepted it.
 
-    Returns False if the address is not valid or the message could not be sent.  Silences apprise's log for the
+    Returns False if the address is not valid or the message could not be sent.  Turns off apprise's log for the
     whole process.
     """
+    # Imported here, because most commands send no message, and start sooner without apprise.
     import logging
 
     import apprise

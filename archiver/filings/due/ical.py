@@ -9,9 +9,10 @@ from archiver import __version__
 from archiver.errors import LazyMessage
 from archiver.filings.due.deadlines import Deadline
 
-#: 09:00 on the day before an all-day event, which starts at midnight.
+#: From midnight, when an all-day event starts, back to 09:00 on the day before.
 _ALARM_TRIGGER = timedelta(hours=-15)
-#: An integer of iCalendar has 32 bits, so seconds since 1970 would be too large from 2038 on.
+#: The sequence number of an event is the time of the file in minutes. An integer of iCalendar has 32 bits, so
+#: seconds since 1970 would be too large from 2038 on.
 _SECONDS_PER_SEQUENCE_STEP = 60
 
 
@@ -21,8 +22,9 @@ def render_calendar(
     """Return an iCalendar file with an all-day event for each deadline, and an alarm at 09:00 on the day before.
 
     The UID of a deadline never changes, so a calendar that imports a newer file updates its events.  ``now`` is
-    the time at which the file is made.  ``translate`` returns a message in the language of the calendar.
+    the time at which the file is created.  ``translate`` returns a message in the language of the calendar.
     """
+    # Imported here, because most commands write no calendar, and start sooner without icalendar.
     import icalendar
 
     calendar_file = icalendar.Calendar()

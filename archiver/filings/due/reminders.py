@@ -1,8 +1,8 @@
 """Decide which reminders are due.  Pure.
 
-A deadline passes through *steps*: early, soon, last, overdue.  A *reminder* is one line about a step; a *message*
-holds all reminders for one address.  The journal records which steps were sent to which address, so that each is
-sent there once.
+A deadline passes through *steps*: early, soon, last, overdue.  A *reminder* is one line of text about a step; a
+*message* holds all reminders for one address.  The journal records which steps were sent to which address, so each
+step is sent there only once.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ _EARLY_DAYS, _SOON_DAYS, _LAST_DAYS = 7, 3, 1
 
 
 class Reminder(NamedTuple):
-    """A line of a message.  A reminder with the same ``uid`` and ``step`` is sent once to each address."""
+    """A line of a message.  Reminders with the same ``uid`` and ``step`` are sent only once to each address."""
 
     uid: str  # of the deadline or alert
-    step: str  # name of the step, mostly with a day, such as "soon:2026-05-01"
+    step: str  # the name of the step, usually with a day, such as "soon:2026-05-01"
     text: LazyMessage
 
     @property
     def filing(self) -> str:
-        """The name of the filing, with which ``uid`` begins: no name in a ref contains a colon."""
+        """The name of the filing.  It is the beginning of ``uid``, because no name in a ref contains a colon."""
         return self.uid.partition(":")[0]
 
 
@@ -55,11 +55,11 @@ class _AddressedReminder(NamedTuple):
 class _ReminderStep(NamedTuple):
     """A step of a deadline, and the roles to remind."""
 
-    name: str  # identifies the step among those of the deadline, such as "soon:2026-05-01"; empty for _NO_STEP
+    name: str  # unique among the steps of the deadline, such as "soon:2026-05-01"; empty for _NO_STEP
     roles: tuple[str, ...]  # the roles to remind; empty for _NO_STEP
 
 
-#: Stands for a day on which nobody is reminded, because it is too early.
+#: The step on a day on which nobody is reminded yet.
 _NO_STEP = _ReminderStep("", ())
 
 
@@ -84,7 +84,7 @@ class ReminderMessage(NamedTuple):
     """A message to one address of a role or person."""
 
     recipient: str  # the role, or the name of the person
-    address_index: int  # among the addresses of the recipient; the journal calls it ``channel``
+    address_index: int  # position among the recipient's addresses, from 0; ``channel`` in the journal
     reminders: tuple[Reminder, ...]  # not empty
 
 
@@ -94,11 +94,12 @@ def select_pending_messages(
     today: date,
     addresses_by_recipient: Mapping[str, Sequence[str]],
 ) -> list[ReminderMessage]:
-    """Return the messages to send today, ordered by recipient and address; send nothing.
+    """Return the messages to send today, ordered by recipient and address.  Sends nothing.
 
-    ``events`` are events of the journal; reminders recorded there as sent are left out.
-    ``addresses_by_recipient`` has the addresses of roles and persons.  The reminders of a recipient without an
-    address go to OWNER, except for MANAGER, who gets no messages then.
+    ``events`` are events of the journal; reminders that they record as sent are left out.
+    ``addresses_by_recipient`` has the addresses of roles and persons.  Reminders for a person without an address
+    go to OWNER.  Reminders for MANAGER go to nobody if MANAGER has no address, because each of them also goes to
+    the owner of the deadline.
     """
     sent_steps = _collect_sent_steps(events)
     filing_list = list(filings)
@@ -122,7 +123,7 @@ def _group_by_recipient(
 ) -> dict[str, list[Reminder]]:
     """Return the reminders of each recipient, without duplicates, in the given order.
 
-    OWNER gets the reminders of a recipient without an address, except those of MANAGER.
+    OWNER gets the reminders of a recipient without an address, except the reminders of MANAGER.
     """
     reminders_by_recipient: dict[str, list[Reminder]] = defaultdict(list)
     for intended_recipient, reminder in addressed_reminders:
@@ -166,7 +167,7 @@ def _make_display_reminders(filings: list[Filing]) -> Iterator[_AddressedReminde
 
 
 def _find_current_step(deadline: Deadline, today: date) -> _ReminderStep:
-    """Return today's reminder step of an open deadline; ``_NO_STEP``, which has no roles, if none is due."""
+    """Return today's reminder step of an open deadline; ``_NO_STEP`` if nobody is reminded today."""
     if is_company_duty(deadline):
         return _find_company_step(deadline.due_on, today)
     return _find_regulator_step(deadline.due_on, today)
@@ -175,8 +176,9 @@ def _find_current_step(deadline: Deadline, today: date) -> _ReminderStep:
 def _find_company_step(due_on: date, today: date) -> _ReminderStep:
     """Return today's step of a duty of the company.
 
-    A step is sent once under its name (see :class:`Reminder`).  Therefore the name has the due date, so that the
-    step is sent again if the deadline moves; or today's date while the duty is overdue, so that it is sent daily.
+    A step is sent only once under its name (see :class:`Reminder`).  Therefore the name contains the due date, so
+    that the step is sent again if the deadline moves.  While the duty is overdue, the name contains today's date
+    instead, so that the step is sent every day.
     """
     if due_on < today:
         return _ReminderStep(f"overdue:{today.isoformat()}", (OWNER, MANAGER))
@@ -193,7 +195,7 @@ def _find_company_step(due_on: date, today: date) -> _ReminderStep:
 def _find_regulator_step(due_on: date, today: date) -> _ReminderStep:
     """Return today's step of a duty of the regulator: one reminder after the deadline has passed.
 
-    The name of the step has no date, so the reminder is sent just once, even if the deadline moves.
+    The name of the step has no date, so the reminder is sent only once, even if the deadline moves.
     """
     return _ReminderStep("passed", (OWNER,)) if due_on < today else _NO_STEP
 
@@ -228,10 +230,10 @@ def describe_deadline(deadline: Deadline, today: date) -> LazyMessage:
 
 
 def find_display_alerts(filing: Filing) -> list[DisplayAlert]:
-    """Return an alert for each page on which the last check missed the filing number or the link.
+    """Return an alert for each page on which the last check did not find both the filing number and the link.
 
-    A page that could not be read is left out, because it may be complete.  A filing that is neither filed nor
-    pending has no alerts.
+    A page that could not be read is left out, because nothing may be missing on it.  A filing has alerts only
+    while it is filed or pending.
     """
     if filing.state not in PENDING_STATES | {"filed"}:
         return []

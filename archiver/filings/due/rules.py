@@ -1,7 +1,7 @@
-"""List the duties of a filing, with their periods and sources.  Data.
+"""List the duties of a filing, with their periods and the authority behind each. Data.
 
-《互联网信息服务算法推荐管理规定》 has been in force since 2022-03-01.  If no statute states a period, the basis is
-``policy``: advice of this program, which a date stated in a notice overrides.
+《互联网信息服务算法推荐管理规定》 has been in force since 2022-03-01. If no statute states a period, the basis is ``policy``:
+advice of this program. A date stated in a notice overrides the advice.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ STATUTE, POLICY, STATED = "statute", "policy", "stated"
 class DeadlineRule(NamedTuple):
     """A duty, its period, and the authority behind both."""
 
-    key: str  # names the duty, and its sentence in DUTY_SENTENCES
-    working_days: int  # working days after the day from which the period counts; 0: that very day
+    key: str  # the name of the duty, and of its sentence in DUTY_SENTENCES
+    working_days: int  # the last day, in working days after the day from which the period counts; 0: that very day
     party: str  # COMPANY or REGULATOR
     basis: str  # STATUTE or POLICY
-    article: LazyMessage | None  # the article of the statute behind the duty; None without one
-    effective_from: date = _PROVISIONS_IN_FORCE_FROM  # the first day of periods that the rule applies to
+    article: LazyMessage | None  # the article of the statute behind the duty; None if there is no such article
+    effective_from: date = _PROVISIONS_IN_FORCE_FROM  # periods that count from this day or later have this rule
 
 
-#: Several rules may have the same key, if a duty changes.
+#: If a duty changes, a rule with the same key and a later ``effective_from`` is added.
 DEADLINE_RULES = (
     DeadlineRule("start", 10, COMPANY, STATUTE, LazyMessage("Algorithm Recommendation Provisions, art. 24(1)")),
     DeadlineRule("change", 10, COMPANY, STATUTE, LazyMessage("Algorithm Recommendation Provisions, art. 24(2)")),
@@ -59,7 +59,7 @@ DUTY_SENTENCES: Mapping[str, LazyMessage] = {
 
 
 def rule_in_force(rule_key: str, day: date) -> DeadlineRule:
-    """Return the rule with ``rule_key`` in force on ``day``, or the oldest such rule if none was in force yet.
+    """Return the rule with ``rule_key`` in force on ``day``; the oldest such rule if none was in force yet.
 
     Raises IndexError if no rule has the key.
     """

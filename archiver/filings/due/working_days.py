@@ -1,8 +1,9 @@
 """Count working days in China.  No other module imports chinese_calendar and holidays.
 
-The State Council publishes the holidays of each year, and the weekend days worked in exchange; chinese_calendar
-knows the published years.  For a later year, holidays are guessed and the worked weekend days are unknown.  A date
-in such a year is provisional, and may change when a newer release of chinese_calendar knows the year.
+The State Council publishes the holidays of each year, and the weekend days on which people work in exchange.  The
+library chinese_calendar has the published years.  For a later year, holidays are guessed, and the worked weekend
+days are unknown.  A date in such a year is provisional: it may change when a newer release of chinese_calendar has
+the year.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from functools import cache
 from typing import Any, NamedTuple
 
 _DAY = timedelta(days=1)
-#: As ``date.weekday()`` numbers it.
+#: Saturday, as a number of ``date.weekday()``.
 _SATURDAY = 5
-#: The years for which the library ``holidays`` is asked.  Outside them it knows no holidays.
+#: The years for which holidays are guessed.  The library ``holidays`` has none for other years.
 _FIRST_YEAR, _LAST_YEAR = 2000, 2100
 
 
@@ -24,15 +25,15 @@ class CalendarDay(NamedTuple):
 
     earliest: date  # the earlier candidate of a provisional date
     is_provisional: bool = False  # True if a year in the counted period is not published yet
-    latest: date | None = None  # the later candidate of a provisional date; None for an exact one
+    latest: date | None = None  # the later candidate of a provisional date; None for an exact date
 
 
 def add_working_days(start: date, count: int) -> CalendarDay:
-    """Return the working day that is ``count`` working days after ``start``, which itself does not count.
+    """Return the working day that is ``count`` working days after ``start``; ``start`` itself does not count.
 
     If a year in the period has no published calendar, the day is counted twice: once with guessed holidays, and
-    once without, as if every weekday were a working day.  ``CalendarDay.earliest`` is the earlier result, so that
-    nobody is late.
+    once as if every weekday of such a year were a working day.  ``CalendarDay.earliest`` is the earlier result, so
+    that nobody is late.
 
     Returns ``start`` itself if ``count`` is zero or less.
     """
@@ -42,7 +43,7 @@ def add_working_days(start: date, count: int) -> CalendarDay:
         return CalendarDay(published_day)
     guessed_day = _find_nth_working_day(start, count, _is_guessed_working_day)
     unguessed_day = _find_nth_working_day(start, count, _is_weekday_or_published_working_day)
-    # Neither function returns None for a day, so both searches succeed.
+    # For the type checker: neither function ever returns None for a day, so both searches succeed.
     assert guessed_day is not None
     assert unguessed_day is not None
     # The result may be a holiday: step back to a day on which people work.
@@ -97,7 +98,8 @@ def _first_working_day(start: date) -> date:
 
 @cache
 def _is_published_working_day(day: date) -> bool | None:
-    """Return whether ``day`` is a working day by the published calendar, None in a year without one."""
+    """Return True if ``day`` is a working day by the published calendar; None in a year without one."""
+    # Imported here, because most commands count no working days, and start sooner without the library.
     import chinese_calendar
 
     try:
@@ -109,7 +111,10 @@ def _is_published_working_day(day: date) -> bool | None:
 
 @cache
 def _is_guessed_working_day(day: date) -> bool:
-    """Return True for a working day by the published calendar, else for a weekday without a guessed holiday."""
+    """Return True if ``day`` is a working day by the published calendar.
+
+    In a year without a published calendar, a weekday counts as a working day unless it is a guessed holiday.
+    """
     is_published_working_day = _is_published_working_day(day)
     if is_published_working_day is not None:
         return is_published_working_day
@@ -117,14 +122,14 @@ def _is_guessed_working_day(day: date) -> bool:
 
 
 def _is_weekday_or_published_working_day(day: date) -> bool:
-    """Return True for a working day by the published calendar, else for any weekday."""
+    """Return True if ``day`` is a working day by the published calendar or, in a year without one, a weekday."""
     is_published_working_day = _is_published_working_day(day)
     return day.weekday() < _SATURDAY if is_published_working_day is None else is_published_working_day
 
 
 @cache
 def _guess_holidays(year: int) -> Any:
-    """Return a container of the guessed holidays of a year, empty outside _FIRST_YEAR to _LAST_YEAR."""
+    """Return a container of the guessed holidays of a year; empty for a year outside _FIRST_YEAR to _LAST_YEAR."""
     import holidays
 
     if not _FIRST_YEAR <= year <= _LAST_YEAR:
