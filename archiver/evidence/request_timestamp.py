@@ -66,11 +66,11 @@ def request_and_journal_token(archive: Archive, url: str, lock_timeout: float) -
             url=url,
             reason=error,
         ) from None
-    details = TimestampReceived(
+    token_details = TimestampReceived(
         seq=archive.journal.read_event(signed_head.commit).seq,
         head=compute_sha256(signed_head.data),
         time=clock.format_time(proven_time),
         authority=url,
     )
     with archive.writing(lock_timeout) as writer:
-        return writer.append(Draft("clock", details, {TOKEN_FILE: io.BytesIO(token)}, proven=proven_time))
+        return writer.append(Draft("clock", token_details, {TOKEN_FILE: io.BytesIO(token)}, proven=proven_time))

@@ -205,8 +205,8 @@ def _restore_and_compare(archive: Archive, version: Version, target: Path, file:
         restore_plan = restoration.plan_restore(target, [version.tag], [file])
         restoration.apply_restore_plan(archive.content, restore_plan, restoration.Overwrite.ALWAYS)
         # A second plan reads the file back, and lists it in ``same_files`` if it has the archived bytes.
-        check_plan = restoration.plan_restore(target, [version.tag], [file])
-        return bool(check_plan.same_files)
+        comparison_plan = restoration.plan_restore(target, [version.tag], [file])
+        return bool(comparison_plan.same_files)
     except ArchiverError:
         # The caller records the failure, and the drill goes on with the next file.
         return False

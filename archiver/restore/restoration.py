@@ -165,7 +165,7 @@ def _check_stays_in_target(path: bytes) -> bytes:
     return path
 
 
-def find_versions_at(archive: Archive, filing: str, moment: str) -> list[PlacedVersion]:
+def find_versions_at(archive: Archive, filing_name: str, moment: str) -> list[PlacedVersion]:
     """Return the versions that a filing's folder held at ``moment`` (RFC 3339, UTC).
 
     For each submission, this is the newest version that was captured at ``moment`` or earlier, with the folder of
@@ -175,7 +175,7 @@ def find_versions_at(archive: Archive, filing: str, moment: str) -> list[PlacedV
     Raises NotFoundError if the filing had no version yet at ``moment``.
     """
     newest_versions: dict[Submission, Version] = {}
-    for version in archive.index.versions(filing):
+    for version in archive.index.versions(filing_name):
         # The index lists the newest version first.
         if version.captured_at <= moment:
             newest_versions.setdefault(version.submission, version)
@@ -183,7 +183,7 @@ def find_versions_at(archive: Archive, filing: str, moment: str) -> list[PlacedV
         raise NotFoundError(
             "The filing {filing} has no version at {moment}. Nothing was changed. To list its versions, run: "
             "archiver log {filing!q}",
-            filing=filing,
+            filing=filing_name,
             moment=moment,
         )
     submission_numbers = (submission.number for submission in newest_versions if submission.number is not None)

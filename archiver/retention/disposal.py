@@ -105,17 +105,17 @@ def _draft_plans(
     act = secrets.token_hex(16) if len(filing_names) > 1 else None
     drafts = []
     for seq, filing_name in enumerate(filing_names, first_seq):
-        part = selection.part_of_filing(archive.index, filing_name)
+        filing_selection = selection.part_of_filing(archive.index, filing_name)
         details = DisposalPlanned(
-            plan_sha256=part.plan_sha256,
-            versions=len(part.disposable_decisions),
-            objects=len(part.object_sizes),
-            bytes=sum(part.object_sizes.values()),
+            plan_sha256=filing_selection.plan_sha256,
+            versions=len(filing_selection.disposable_decisions),
+            objects=len(filing_selection.object_sizes),
+            bytes=sum(filing_selection.object_sizes.values()),
             cooling_off_days=cooling_off_days,
             filing=filing_name,
             act=act,
         )
-        drafts.append(Draft(f"D{seq}", details, {PLAN_FILE: io.BytesIO(part.encode_plan())}))
+        drafts.append(Draft(f"D{seq}", details, {PLAN_FILE: io.BytesIO(filing_selection.encode_plan())}))
     return drafts
 
 
@@ -185,7 +185,7 @@ def run_plan(archive: Archive, plan_id: str, rules: DisposalRules, lock_timeout:
     try:
         with archive.writing(lock_timeout) as writer:
             refuse_unknown_holds(archive)
-            disposal = _find_runnable_plan(archive, plan_id, rules.policy)
+            disposal = _find_plan_or_refuse(archive, plan_id, rules.policy)
             if disposal.certified:
                 raise RetentionRefused(
                     "Disposal {identity} was already completed on {at}. Nothing was changed.",
@@ -257,7 +257,7 @@ def check_holds_are_known(archive: Archive, command_name: str, lock_timeout: flo
         raise
 
 
-def _find_runnable_plan(archive: Archive, plan_id: str, policy: RetentionPolicy) -> Disposal:
+def _find_plan_or_refuse(archive: Archive, plan_id: str, policy: RetentionPolicy) -> Disposal:
     """Return the plan with this id.
 
     Raises RetentionRefused instead of NotFoundError if there is no such plan, because the caller journals every

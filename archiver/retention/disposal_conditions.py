@@ -36,15 +36,15 @@ class DisposalRules:
 
 def find_plan(archive: Archive, plan_id: str) -> Disposal:
     """Return the plan with this id, and its state. Raises NotFoundError if no such plan exists."""
-    disposals = archive.index.disposals(plan_id)
+    matching_plans = archive.index.disposals(plan_id)
     # For an empty id, the index returns all plans.
-    if not disposals or not plan_id:
+    if not matching_plans or not plan_id:
         raise NotFoundError(
             "Disposal plan {identity} does not exist. Nothing was changed. To list the disposal plans, run: "
             "archiver dispose list",
             identity=plan_id,
         )
-    return disposals[0]
+    return matching_plans[0]
 
 
 def read_plan(archive: Archive, disposal: Disposal) -> dict[str, Any]:
@@ -115,7 +115,8 @@ def check_approver(archive: Archive, disposal: Disposal) -> None:
 
 def check_approvals(disposal: Disposal) -> None:
     """Raise RetentionRefused if fewer than REQUIRED_APPROVALS users other than the planner approved the plan."""
-    missing_count = REQUIRED_APPROVALS - len({approval.uid for approval in disposal.approvals} - {disposal.uid})
+    approver_uids = {approval.uid for approval in disposal.approvals} - {disposal.uid}
+    missing_count = REQUIRED_APPROVALS - len(approver_uids)
     if missing_count > 0:
         raise RetentionRefused(
             "Disposal plan {identity} lacks {missing} of {needed} approvals. Nothing was deleted. A user other "
@@ -200,10 +201,10 @@ def check_selection_unchanged(archive: Archive, disposal: Disposal, policy: Rete
             # these plans, so the versions of plans that have not begun yet must not count as needing the object.
             tags += read_plan(archive, other_plan)["versions"]
     versions = [version for tag in dict.fromkeys(tags) if (version := archive.index.find_version(str(tag)))]
-    whole_selection = select_disposable(archive.index, versions, policy, archive.compliance_time())
-    selection = whole_selection
+    combined_selection = select_disposable(archive.index, versions, policy, archive.compliance_time())
+    selection = combined_selection
     if disposal.filing is not None:
-        selection = whole_selection.part_of_filing(archive.index, disposal.filing)
+        selection = combined_selection.part_of_filing(archive.index, disposal.filing)
     if selection.plan_sha256 == disposal.plan_sha256:
         return selection
     change_reason = (

@@ -107,8 +107,8 @@ def select_disposable(
     for version in versions:
         if version.disposed is None and version.files:
             decision = decide_retention(version, policy, now)
-            same_decisions = disposable_decisions if decision.is_disposable else retained_decisions
-            same_decisions.append(VersionDecision(version, decision))
+            matching_decisions = disposable_decisions if decision.is_disposable else retained_decisions
+            matching_decisions.append(VersionDecision(version, decision))
     content_division = _divide_content(index, [version for version, _ in disposable_decisions])
     object_sizes = {
         sha256: size
@@ -140,10 +140,10 @@ def measure_content(index: Index, version_groups: Sequence[Iterable[Version]]) -
     """
     numbers_by_group: list[dict[Submission, list[int]]] = []
     for versions in version_groups:
-        numbers: dict[Submission, list[int]] = defaultdict(list)
+        unsorted_numbers: dict[Submission, list[int]] = defaultdict(list)
         for version in versions:
-            numbers[version.submission].append(version.number)
-        numbers_by_group.append({submission: sorted(group) for submission, group in numbers.items()})
+            unsorted_numbers[version.submission].append(version.number)
+        numbers_by_group.append({submission: sorted(numbers) for submission, numbers in unsorted_numbers.items()})
     sizes_by_group: list[dict[str, int]] = [{} for _ in numbers_by_group]
     for submission, sha256, size, first_number, end_number in overview.content_intervals(index):
         for numbers_by_submission, sizes in zip(numbers_by_group, sizes_by_group, strict=True):

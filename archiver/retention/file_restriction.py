@@ -118,7 +118,7 @@ def enforce_restrictions(archive: Archive) -> list[str]:
     repeat.  Raises OSError if cached text cannot be removed.
     """
     restricted_digests = restrictions.restricted_content(archive.index)
-    still_open = []
+    still_readable_digests = []
     for sha256 in sorted(restricted_digests):
         try:
             if archive.content.is_open_to_others(sha256):
@@ -127,9 +127,9 @@ def enforce_restrictions(archive: Archive) -> list[str]:
             # The content was disposed of, or is not rebuilt yet. If it is lost, `verify` reports that.
             continue
         except OSError:
-            still_open.append(sha256)
+            still_readable_digests.append(sha256)
     DocumentCache(archive.root).remove_entries(restricted_digests)
-    return still_open
+    return still_readable_digests
 
 
 def restore_access(
@@ -141,7 +141,7 @@ def restore_access(
     paths.  Returns the SHA-256 of each content object whose rights cannot be changed.
     """
     restricted_digests = restrictions.restricted_content(archive.index)
-    unchanged = []
+    unchanged_digests = []
     for sha256 in dict.fromkeys(sha256_digests):
         paths = [place.path for place in restrictions.places_of_content(archive.index, sha256)]
         if sha256 in restricted_digests or any(matching_pattern(path, sensitive_patterns) for path in paths):
@@ -150,5 +150,5 @@ def restore_access(
             archive.content.share_with_group(sha256)
         except OSError:
             # The object is missing or immutable, and the caller reports it.
-            unchanged.append(sha256)
-    return unchanged
+            unchanged_digests.append(sha256)
+    return unchanged_digests

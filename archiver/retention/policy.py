@@ -29,16 +29,16 @@ FOREVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 #: A file of the time zone database (TZif, RFC 8536) with a zone that is always 12 hours behind UTC: a header with
 #: the counts of the parts, the offset in seconds, and the abbreviation.
-_LATEST_ZONE = (
+_LATEST_ENDING_ZONE = (
     b"TZif" + bytes(16) + struct.pack(">6l", 0, 0, 0, 0, 1, 4) + struct.pack(">lbB", -12 * 3600, 0, 0) + b"-12\0"
 )
 
 _FILING_LIVE = LazyMessage.define("the filing is live", code="open.filing-live")
-_PRESENT_STATE = LazyMessage.define(
+_LATEST_OF_SUBMISSION = LazyMessage.define(
     "the version is the latest of its submission folder", code="open.present-state"
 )
-_HELD = LazyMessage.define("held: {name} ({reason})", code="open.held")
-_UNREAD = LazyMessage.define(
+_HOLD_IN_FORCE = LazyMessage.define("held: {name} ({reason})", code="open.held")
+_EVENTS_NOT_UNDERSTOOD = LazyMessage.define(
     "journal event {events} is not understood and may be a hold", code="open.unread-events"
 )
 
@@ -145,7 +145,7 @@ def find_time_zone(zone_name: str) -> ZoneInfo:
         return ZoneInfo(zone_name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         # ZoneInfo raises these for a missing name, for a path outside the database, and for a folder in it.
-        return ZoneInfo.from_file(io.BytesIO(_LATEST_ZONE), key=zone_name)
+        return ZoneInfo.from_file(io.BytesIO(_LATEST_ENDING_ZONE), key=zone_name)
 
 
 def _promised_profile(years: int) -> Profile:
@@ -217,10 +217,10 @@ class RetentionDecision(NamedTuple):
         if self.is_live:
             conditions.append(_FILING_LIVE)
         elif self.is_present_state:
-            conditions.append(_PRESENT_STATE)
-        conditions += [_HELD.with_fields(name=hold.name, reason=hold.reason) for hold in self.holds]
+            conditions.append(_LATEST_OF_SUBMISSION)
+        conditions += [_HOLD_IN_FORCE.with_fields(name=hold.name, reason=hold.reason) for hold in self.holds]
         if self.unread_events:
-            conditions.append(_UNREAD.with_fields(events=format_event_numbers(self.unread_events)))
+            conditions.append(_EVENTS_NOT_UNDERSTOOD.with_fields(events=format_event_numbers(self.unread_events)))
         return tuple(conditions)
 
     @property
@@ -300,12 +300,12 @@ def _combine_reasons(
     keep_until = max((reason.keep_until for reason in reasons), default=FOREVER)
     is_live = policy.hold_while_live and any(version.live for version in versions)
     # The files of the newest version are still in the watched folder, and will be part of the next version.
-    is_present = any(version.superseded is None and version.files for version in versions)
+    is_present_state = any(version.superseded is None and version.files for version in versions)
     holds = dict.fromkeys(hold for version in versions for hold in version.holds)
     return RetentionDecision(
         keep_until=keep_until,
         is_live=is_live,
-        is_present_state=is_present,
+        is_present_state=is_present_state,
         holds=tuple(holds),
         reasons=tuple(reasons),
         now=now,

@@ -69,16 +69,16 @@ def find_extended_versions(
     if item.kind is PromiseKind.WHILE_LIVE:
         return Extension([version for version in versions if version.live], None)
     extended_policy = _extend_policy(item, policy)
-    longer_versions: list[Version] = []
+    extended_versions: list[Version] = []
     longest_end: datetime | None = None
     for version in versions:
         if item.kind is PromiseKind.PERIOD and item.name not in scopes_of_submission(version.submission):
             continue
         item_end = decide_retention(version, extended_policy, now).keep_until
         if item_end > decide_retention(version, policy, now).keep_until:
-            longer_versions.append(version)
+            extended_versions.append(version)
             longest_end = item_end if longest_end is None else max(longest_end, item_end)
-    return Extension(longer_versions, None if longest_end is None else longest_end.date())
+    return Extension(extended_versions, None if longest_end is None else longest_end.date())
 
 
 def _extend_policy(item: RetentionItem, policy: RetentionPolicy) -> RetentionPolicy:

@@ -140,7 +140,7 @@ def find_waiting_promise(config: Config, promises: Promises) -> WaitingPromise |
     items = [
         RetentionItem(PromiseKind.PERIOD, scope, years)
         for scope, years in sorted(years_by_scope.items())
-        if years > max(promises.years.get(scope, 0), _years_around(scope, years_by_scope))
+        if years > max(promises.years.get(scope, 0), _longest_years_around(scope, years_by_scope))
     ]
     if config.timezone not in promises.zones:
         items.append(RetentionItem(PromiseKind.TIME_ZONE, config.timezone))
@@ -151,12 +151,12 @@ def find_waiting_promise(config: Config, promises: Promises) -> WaitingPromise |
     return WaitingPromise(tuple(items), years_by_scope[""], config.timezone, policy.hold_while_live)
 
 
-def _years_around(scope: str, years_by_scope: Mapping[str, int]) -> int:
+def _longest_years_around(scope: str, years_by_scope: Mapping[str, int]) -> int:
     """Return the longest period of the larger scopes that contain ``scope``; 0 for the scope of everything."""
     if not scope:
         return 0
-    filing_name, has_submission, _ = scope.partition("/")
-    years_of_filing = years_by_scope.get(filing_name, 0) if has_submission else 0
+    filing_name, separator, _ = scope.partition("/")
+    years_of_filing = years_by_scope.get(filing_name, 0) if separator else 0
     return max(years_by_scope.get("", 0), years_of_filing)
 
 
