@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 #: The roles of files that are about a submission, but not part of it.  The journal contains these words.
 FILE_ROLES = ("receipt", "notice")
-#: Kind of submission -> keywords in the name of its folder.  The first match counts, so the order matters: 首次备案变更
-#: is a change, 变更补正 a correction.
+#: Kind of submission -> keywords in the name of its folder.  The first match counts, so the order matters:
+#: 首次备案变更 is a change, 变更补正 a correction.
 _KEYWORDS_BY_KIND: Mapping[str, tuple[str, ...]] = {
     "correction": ("补正", "correction"),
     "deregistration": ("注销", "deregistration"),

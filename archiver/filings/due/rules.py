@@ -1,7 +1,7 @@
 """List the duties of a filing, with their periods and the authority behind each. Data.
 
-《互联网信息服务算法推荐管理规定》 has been in force since 2022-03-01. If no statute states a period, the basis is ``policy``:
-advice of this program. A date stated in a notice overrides the advice.
+《互联网信息服务算法推荐管理规定》 has been in force since 2022-03-01.  If no statute states a period, the basis is
+``policy``: advice of this program.  A date stated in a notice overrides the advice.
 """
 
 from __future__ import annotations
