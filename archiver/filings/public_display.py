@@ -91,7 +91,7 @@ def _render_html(display_fields: _DisplayFields) -> str:
     linked_number = escaped_fields.number
     if escaped_fields.link:
         linked_number = f'<a href="{escaped_fields.link}" rel="noopener">{escaped_fields.number}</a>'
-    displayed_name = escaped_fields.name + _company_in_brackets(escaped_fields)
+    displayed_name = escaped_fields.name + _format_company(escaped_fields)
     return f'<p class="algorithm-filing" lang="zh-CN">{displayed_name} 算法备案编号：{linked_number}</p>\n'
 
 
@@ -106,13 +106,13 @@ def _render_markdown(display_fields: _DisplayFields) -> str:
     linked_number = escaped_fields.number
     if display_fields.link:
         linked_number = f"[{escaped_fields.number}](<{display_fields.link}>)"
-    displayed_name = escaped_fields.name + _company_in_brackets(escaped_fields)
+    displayed_name = escaped_fields.name + _format_company(escaped_fields)
     return f"{displayed_name} 算法备案编号：{linked_number}\n"
 
 
 def _render_text(display_fields: _DisplayFields) -> str:
     """Return a line of plain text, with the link at its end if the link is known."""
-    displayed_name = display_fields.name + _company_in_brackets(display_fields)
+    displayed_name = display_fields.name + _format_company(display_fields)
     link_note = f"，公示信息：{display_fields.link}" if display_fields.link else ""
     return f"{displayed_name} 算法备案编号：{display_fields.number}{link_note}\n"
 
@@ -122,7 +122,7 @@ def _render_json(display_fields: _DisplayFields) -> str:
     return json.dumps(display_fields._asdict(), ensure_ascii=False, indent=2) + "\n"
 
 
-def _company_in_brackets(display_fields: _DisplayFields) -> str:
+def _format_company(display_fields: _DisplayFields) -> str:
     """Return the company's name in Chinese brackets, to follow the algorithm's name; empty if it is not known."""
     return f"（{display_fields.company}）" if display_fields.company else ""
 

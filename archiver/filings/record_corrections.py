@@ -80,8 +80,8 @@ def find_record(archive: Archive, seq: int) -> LifeEvent:
             if record.action in CORRECTABLE_MEMBERS:
                 return record
             break
-    newest = archive.index.journal_point
-    if newest is None or not 0 < seq <= newest.seq:
+    newest_point = archive.index.journal_point
+    if newest_point is None or not 0 < seq <= newest_point.seq:
         raise NotFoundError(
             "Event {seq} does not exist. Nothing was recorded. To list the records with their events, run: "
             "archiver log --records",
@@ -130,7 +130,7 @@ def correct_record(
         corrected_events = [corrected_record if event.seq == record.seq else event for event in events]
         filing = filings_from_events(corrected_events)[record.filing]
         _check_corrected_record(context, corrected_record, new_values, filing)
-        event = record_event(record.filing, _make_details(record, new_values, reason, reported_by))
+        event = record_event(record.filing, _build_correction_details(record, new_values, reason, reported_by))
     return RecordedCorrection(record, event.seq, changes)
 
 
@@ -143,7 +143,7 @@ def void_record(context: RecordContext, seq: int, reason: str, reported_by: str 
     names.check_reason(reason)
     with context.locked_recorder() as record_event:
         record = _find_valid_record(context.archive, seq)
-        event = record_event(record.filing, _make_details(record, {}, reason, reported_by))
+        event = record_event(record.filing, _build_correction_details(record, {}, reason, reported_by))
     return RecordedCorrection(record, event.seq, [])
 
 
@@ -161,7 +161,7 @@ def format_value(value: Any) -> str:
     return "-" if value in (None, "") else str(value)
 
 
-def _make_details(
+def _build_correction_details(
     record: LifeEvent, new_values: Mapping[str, Any], reason: str, reported_by: str | None
 ) -> RecordCorrected:
     """Return the details of the correction's event, which voids the record if ``new_values`` is empty."""
@@ -193,25 +193,25 @@ def _find_valid_record(archive: Archive, seq: int) -> LifeEvent:
     return record
 
 
-def _parse_change(record: LifeEvent, name: str, typed_value: Any) -> FieldChange:
+def _parse_change(record: LifeEvent, typed_name: str, typed_value: Any) -> FieldChange:
     """Return the change of one field from its recorded value to the typed one.
 
     Raises UsageError if the record has no such field that can be corrected, or if the field cannot have the typed
     value.
     """
-    values = correctable_values(record.action, record.details)
+    recorded_values = correctable_values(record.action, record.details)
     # People type a field of the sheet without the prefix.
-    member_name = name if name in values else f"{SHEET_PREFIX}{name}"
-    if member_name not in values:
+    member_name = typed_name if typed_name in recorded_values else f"{SHEET_PREFIX}{typed_name}"
+    if member_name not in recorded_values:
         raise UsageError(
             "Event {seq} has no field {name} that can be corrected. Nothing was recorded. Choose one of: {known}",
             seq=record.seq,
-            name=name[:_MAX_QUOTED_LENGTH],
-            known=", ".join(map(field_name, values)),
+            name=typed_name[:_MAX_QUOTED_LENGTH],
+            known=", ".join(map(field_name, recorded_values)),
         )
     new_value = _parse_value(record.action, member_name, typed_value)
     if not accepts_value(record.action, member_name, new_value):
-        raise _invalid_value_error(name, typed_value)
+        raise _invalid_value_error(typed_name, typed_value)
     return FieldChange(member_name, read_member(record.details, member_name), new_value)
 
 
@@ -221,29 +221,29 @@ def _parse_value(action: str, member_name: str, typed_value: Any) -> Any:
     An empty text becomes null if the field may be null.  A text that does not have the form of the field's values
     is returned as typed, and the caller refuses it.  Raises UsageError if a typed day is not a day.
     """
-    rule = find_member_rule(action, member_name)
+    member_rule = find_member_rule(action, member_name)
     if member_name == _PRODUCTS and isinstance(typed_value, str):
         return [typed_value] if typed_value else []
-    if member_name.startswith(SHEET_PREFIX) or rule is None or not isinstance(typed_value, str):
+    if member_name.startswith(SHEET_PREFIX) or member_rule is None or not isinstance(typed_value, str):
         return typed_value
-    label = rule.kind.label.removesuffix(" or null")
-    if not typed_value and (rule.kind.accepts(None) or rule.is_optional):
+    kind_label = member_rule.kind.label.removesuffix(" or null")
+    if not typed_value and (member_rule.kind.accepts(None) or member_rule.is_optional):
         return None
-    if label == DAY.label:
+    if kind_label == DAY.label:
         return parse_day(typed_value).isoformat()
-    if label == FLAG.label and typed_value in _FLAG_WORDS:
+    if kind_label == FLAG.label and typed_value in _FLAG_WORDS:
         return _FLAG_WORDS[typed_value]
-    if label in (INTEGER.label, DAYS.label) and _NUMBER.fullmatch(typed_value):
+    if kind_label in (INTEGER.label, DAYS.label) and _NUMBER.fullmatch(typed_value):
         return int(typed_value)
     return typed_value
 
 
-def _invalid_value_error(name: str, typed_value: Any) -> UsageError:
+def _invalid_value_error(typed_name: str, typed_value: Any) -> UsageError:
     """Return the error for a value that the field cannot have."""
     return UsageError(
         "{value} is not a value for the field {name}. Nothing was recorded. Correct it and try again.",
         value=str(typed_value)[:_MAX_QUOTED_LENGTH],
-        name=name[:_MAX_QUOTED_LENGTH],
+        name=typed_name[:_MAX_QUOTED_LENGTH],
     )
 
 
@@ -298,7 +298,7 @@ def _check_notice(details: NoticeReceived, filing: Filing, today: date) -> None:
     check_not_future(details.received_on, today)
     check_due_day(details.due_on, details.received_on)
     check_working_days(details.working_days)
-    _check_answered_after(_find_notice(filing, details.number))
+    _check_answer_order(_find_notice(filing, details.number))
 
 
 def _check_answer(context: RecordContext, details: NoticeAnswered, filing: Filing) -> None:
@@ -313,7 +313,7 @@ def _check_answer(context: RecordContext, details: NoticeAnswered, filing: Filin
             submission=details.submission,
             filing=filing.name,
         )
-    _check_answered_after(_find_notice(filing, details.number))
+    _check_answer_order(_find_notice(filing, details.number))
 
 
 def _find_notice(filing: Filing, number: int) -> Notice | None:
@@ -321,7 +321,7 @@ def _find_notice(filing: Filing, number: int) -> Notice | None:
     return next((notice for notice in filing.notices if notice.number == number), None)
 
 
-def _check_answered_after(notice: Notice | None) -> None:
+def _check_answer_order(notice: Notice | None) -> None:
     """Raise UsageError if a notice was answered before it was received."""
     if notice is not None and notice.answered_on is not None and notice.answered_on < notice.received_on:
         raise answer_before_notice_error(notice, notice.answered_on)

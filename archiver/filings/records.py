@@ -106,13 +106,13 @@ def update_sheet(
         portal_text=portal_text,
         evidence=context.evidence_file.display_name if context.evidence_file else None,
     )
-    with context.locked_recorder() as record:
+    with context.locked_recorder() as record_event:
         filing = context.read_filing(filing_name)
         check_field_values(filing, changed_fields, number_override_reason)
         # A status seen today needs no check: a submission in the future cannot be recorded.
         if review_status is not None and checked_on is not None:
             check_status_day(filing, checked_on)
-        return record(filing_name, update_details)
+        return record_event(filing_name, update_details)
 
 
 def _check_sheet_arguments(changed_fields: Mapping[str, Any], review_status: str | None) -> None:
@@ -158,7 +158,7 @@ def add_notice(
     check_not_future(received_on, context.today)
     check_due_day(due_on, received_on)
     paper_sha256 = _hash_stream(context.evidence_file.stream) if context.evidence_file else None
-    with context.locked_recorder() as record:
+    with context.locked_recorder() as record_event:
         submissions = context.read_filing(filing_name).submissions
         if submissions and notice_kind in ("correction", "refusal") and received_on < submissions[0].submitted_on:
             raise before_submission_error(received_on, submissions[0].submitted_on, submissions[0].tag)
@@ -178,7 +178,7 @@ def add_notice(
             paper_name=context.evidence_file.display_name if context.evidence_file else None,
             paper_sha256=paper_sha256,
         )
-        record(filing_name, notice)
+        record_event(filing_name, notice)
     return notice_number
 
 
@@ -198,13 +198,13 @@ def answer_notice(
     :meth:`RecordContext.locked_recorder`.  Nothing is recorded then.
     """
     check_not_future(answered_on, context.today)
-    with context.locked_recorder() as record:
+    with context.locked_recorder() as record_event:
         notice = find_notice(context.archive, notice_number)
         check_notice_answer(notice, answered_on)
         answer_details = NoticeAnswered(
             number=notice_number, submission=submission_name, answered_on=answered_on, reported_by=reported_by
         )
-        record(notice.filing, answer_details)
+        record_event(notice.filing, answer_details)
     return notice
 
 
@@ -226,10 +226,10 @@ def decide_change(
         decided_on=context.today,
         reported_by=reported_by,
     )
-    with context.locked_recorder() as record:
+    with context.locked_recorder() as record_event:
         question = find_question(context.archive, question_number)
         check_change_undecided(question)
-        record(question.filing, decision_details)
+        record_event(question.filing, decision_details)
     return question
 
 

@@ -73,7 +73,7 @@ def record_submission(
         submission_tag = _find_unused_submission_tag(archive, version.submission)
         materials = list(archive.index.materials(version.submission, version.number))
         stated_files = [(find_stated_file(version, materials, stated), stated) for stated in facts.stated_files]
-        submitted_materials = _leave_out(version, materials, [material for material, _ in stated_files])
+        submitted_materials = _exclude_stated_files(version, materials, [material for material, _ in stated_files])
         manifest = hash_manifest(submitted_materials, with_sm3)
         submission_details = replace(
             _build_submission_details(archive, version, facts, submission_tag, manifest),
@@ -113,19 +113,21 @@ def find_stated_file(version: Version, materials: Iterable[Material], stated: St
     )
 
 
-def _leave_out(version: Version, materials: Sequence[Material], left_out: Sequence[Material]) -> list[Material]:
+def _exclude_stated_files(
+    version: Version, materials: Sequence[Material], stated_materials: Sequence[Material]
+) -> list[Material]:
     """Return the submitted materials: all ``materials`` of ``version`` except the files about the submission.
 
     Raises UsageError if the same file is stated twice, for example with two roles, or if no file is left.
     """
-    left_out_paths = {material.path for material in left_out}
-    if len(left_out_paths) < len(left_out):
+    stated_paths = {material.path for material in stated_materials}
+    if len(stated_paths) < len(stated_materials):
         raise UsageError(
             "A file of {tag} is stated twice. Nothing was recorded. State each receipt and notice once.",
             tag=version.tag,
         )
-    submitted_materials = [material for material in materials if material.path not in left_out_paths]
-    if left_out and not any(material.sha256 for material in submitted_materials):
+    submitted_materials = [material for material in materials if material.path not in stated_paths]
+    if stated_materials and not any(material.sha256 for material in submitted_materials):
         raise UsageError(
             "Every file of {tag} is stated as a receipt or a notice, so that no submitted file is left. Nothing "
             "was recorded.",
@@ -163,21 +165,21 @@ def attach_file(
     with archive.writing(lock_timeout) as writer:
         materials = archive.index.materials(version.submission, version.number)
         material = find_stated_file(version, materials, stated)
-        described = _describe_stated_file(material, stated)
-        for known_file in list_submission_files(archive.index, version.submission.filing):
-            is_same_file = (known_file.path, known_file.sha256) == (described["path"], material.sha256)
-            if is_same_file and known_file.submission_tag == submission_tag:
+        file_entry = _describe_stated_file(material, stated)
+        for recorded_file in list_submission_files(archive.index, version.submission.filing):
+            is_same_file = (recorded_file.path, recorded_file.sha256) == (file_entry["path"], material.sha256)
+            if is_same_file and recorded_file.submission_tag == submission_tag:
                 raise UsageError(
                     "{path} is already recorded as a file about {tag}. Nothing was recorded. To see it, run: "
                     "archiver show {tag!q}",
-                    path=described["path"],
+                    path=file_entry["path"],
                     tag=submission_tag,
                 )
         details = SubmissionFileAdded(
             submission=submission_tag,
             version=version.tag,
-            path=described["path"],
-            digest=described["digest"],
+            path=file_entry["path"],
+            digest=file_entry["digest"],
             role=stated.role,
             reported_by=reported_by,
         )

@@ -69,6 +69,7 @@ def compare_texts(
 
 
 def _materials_by_path(index: Index, version: Version) -> dict[bytes, Material]:
+    """Return the materials of a version by their paths, which are relative to the submission folder."""
     return {material.path: material for material in index.materials(version.submission, version.number)}
 
 
@@ -84,17 +85,17 @@ def _compare_documents(change: Change, old_document: Document, new_document: Doc
 
 
 def compare_versions(
-    index: Index, old_version: Version, new_version: Version, left_out: Collection[FileKey] = ()
+    index: Index, old_version: Version, new_version: Version, left_out_files: Collection[FileKey] = ()
 ) -> list[Change]:
     """Return the changes from ``old_version`` to ``new_version``, ordered by path.
 
-    The files in ``left_out`` are not compared.  The versions may belong to different submissions.
+    The files in ``left_out_files`` are not compared.  The versions may belong to different submissions.
     """
     old_materials, new_materials = (
         {
             path: material
             for path, material in _materials_by_path(index, version).items()
-            if not left_out or FileKey(path, material.sha256 or "") not in left_out
+            if not left_out_files or FileKey(path, material.sha256 or "") not in left_out_files
         }
         for version in (old_version, new_version)
     )
@@ -119,12 +120,11 @@ def compare_submitted_versions(index: Index, old_version: Version, new_version: 
     if not (old_version.submitted and new_version.submitted):
         return SubmittedDifference(compare_versions(index, old_version, new_version), [])
     file_keys = find_file_keys(index, (old_version, new_version))
-    paths = {
+    left_out_paths = {
         path
         for version in (old_version, new_version)
         for path, material in (_materials_by_path(index, version).items() if file_keys else ())
         if FileKey(path, material.sha256 or "") in file_keys
     }
-    return SubmittedDifference(
-        compare_versions(index, old_version, new_version, file_keys), sorted(map(names.name_as_text, paths))
-    )
+    changes = compare_versions(index, old_version, new_version, file_keys)
+    return SubmittedDifference(changes, sorted(map(names.name_as_text, left_out_paths)))

@@ -60,19 +60,19 @@ def compute_open_deadlines(filings: Iterable[Filing]) -> list[Deadline]:
 
 def _compute_filing_deadlines(filing: Filing) -> Iterator[Deadline]:
     """Yield every deadline of a filing.  A notice of revocation needs no answer, so it has no deadline."""
-    yield from _service_deadlines(filing)
+    yield from _compute_service_deadlines(filing)
     if filing.state in PENDING_STATES:
-        yield from _decision_deadline(filing)
-        yield from _portal_check_deadline(filing)
-    yield from _display_deadline(filing)
+        yield from _compute_decision_deadline(filing)
+        yield from _compute_portal_check_deadline(filing)
+    yield from _compute_display_deadline(filing)
     for question in filing.change_questions:
-        yield from _change_deadlines(filing, question)
+        yield from _compute_change_deadlines(filing, question)
     for notice in filing.notices:
         if notice.kind != "revocation":
-            yield _notice_deadline(filing, notice)
+            yield _compute_notice_deadline(filing, notice)
 
 
-def _service_deadlines(filing: Filing) -> Iterator[Deadline]:
+def _compute_service_deadlines(filing: Filing) -> Iterator[Deadline]:
     """Yield the deadlines for the first submission and for the deregistration.
 
     They count from the days on which the service starts and ends.  If such a day is not recorded, the deadline is
@@ -82,12 +82,12 @@ def _service_deadlines(filing: Filing) -> Iterator[Deadline]:
         first_submitted_on = next(
             (record.submitted_on for record in filing.submissions if record.kind in ("first", "subject")), None
         )
-        yield _make_deadline(
+        yield _build_deadline(
             filing, uid="start", rule_key="start", counted_from=service_start, done_on=first_submitted_on
         )
     if service_end := filing.sheet_day("service_end"):
         deregistration = filing.newest_submission("deregistration")
-        yield _make_deadline(
+        yield _build_deadline(
             filing,
             uid="end",
             rule_key="end",
@@ -96,18 +96,18 @@ def _service_deadlines(filing: Filing) -> Iterator[Deadline]:
         )
 
 
-def _decision_deadline(filing: Filing) -> Iterator[Deadline]:
+def _compute_decision_deadline(filing: Filing) -> Iterator[Deadline]:
     """Yield the regulator's deadline to decide on a pending filing; nothing if no submission awaits a decision.
 
     The deadline counts from the newest such submission.
     """
-    if submission := _newest_reviewed_submission(filing):
-        yield _make_deadline(
+    if submission := _find_reviewed_submission(filing):
+        yield _build_deadline(
             filing, uid=f"review:{submission.tag}", rule_key="review", counted_from=submission.submitted_on
         )
 
 
-def _portal_check_deadline(filing: Filing) -> Iterator[Deadline]:
+def _compute_portal_check_deadline(filing: Filing) -> Iterator[Deadline]:
     """Yield the company's deadline to look up a pending filing's state on the portal again.
 
     The deadline counts from the newest day on which the state was seen or began.  Yields nothing if no such day is
@@ -117,18 +117,18 @@ def _portal_check_deadline(filing: Filing) -> Iterator[Deadline]:
     if filing.state_on is not None:
         known_state_days.append(filing.state_on)
     if known_state_days:
-        submission = _newest_reviewed_submission(filing)
+        submission = _find_reviewed_submission(filing)
         # One uid for the whole review, so that each check moves the same calendar entry to a later day.
         check_uid = f"check:{submission.tag if submission else ''}"
-        yield _make_deadline(filing, uid=check_uid, rule_key="check", counted_from=max(known_state_days))
+        yield _build_deadline(filing, uid=check_uid, rule_key="check", counted_from=max(known_state_days))
 
 
-def _newest_reviewed_submission(filing: Filing) -> RecordedSubmission | None:
+def _find_reviewed_submission(filing: Filing) -> RecordedSubmission | None:
     """Return the newest submission that the regulator has to decide on; None if there is none."""
     return filing.newest_submission("subject", "first", "correction", "change", "deregistration")
 
 
-def _display_deadline(filing: Filing) -> Iterator[Deadline]:
+def _compute_display_deadline(filing: Filing) -> Iterator[Deadline]:
     """Yield the deadline for displaying the filing number, if there is a number and the filing has not ended.
 
     The duty is done on the day of the first check that found both the number and the link on a page.
@@ -141,7 +141,7 @@ def _display_deadline(filing: Filing) -> Iterator[Deadline]:
         for check in filing.display_checks
         if check.number_found and check.link_found and check.checked_on >= issued_on
     ]
-    yield _make_deadline(
+    yield _build_deadline(
         filing,
         uid=f"display:{filing.number}",
         rule_key="display",
@@ -150,7 +150,7 @@ def _display_deadline(filing: Filing) -> Iterator[Deadline]:
     )
 
 
-def _change_deadlines(filing: Filing, question: ChangeQuestion) -> Iterator[Deadline]:
+def _compute_change_deadlines(filing: Filing, question: ChangeQuestion) -> Iterator[Deadline]:
     """Yield the deadlines for deciding on a change and, if the change is material, for submitting it.
 
     Both count from the day of the first change.  Yields nothing for an undecided change of an ended filing,
@@ -159,7 +159,7 @@ def _change_deadlines(filing: Filing, question: ChangeQuestion) -> Iterator[Dead
     change_uid = f"change:{question.number}"
     if filing.state in ENDED_STATES and question.is_material is None:
         return
-    yield _make_deadline(
+    yield _build_deadline(
         filing,
         uid=f"{change_uid}:decide",
         rule_key="change",
@@ -173,7 +173,7 @@ def _change_deadlines(filing: Filing, question: ChangeQuestion) -> Iterator[Dead
             for record in filing.submissions
             if record.kind == "change" and record.recorded_at > question.asked_at
         ]
-        yield _make_deadline(
+        yield _build_deadline(
             filing,
             uid=change_uid,
             rule_key="change",
@@ -182,7 +182,7 @@ def _change_deadlines(filing: Filing, question: ChangeQuestion) -> Iterator[Dead
         )
 
 
-def _notice_deadline(filing: Filing, notice: Notice) -> Deadline:
+def _compute_notice_deadline(filing: Filing, notice: Notice) -> Deadline:
     """Return the deadline for answering a notice.
 
     It is the day that the notice states.  If the notice states only a number of working days, the day is counted
@@ -195,7 +195,7 @@ def _notice_deadline(filing: Filing, notice: Notice) -> Deadline:
         stated_day = CalendarDay(notice.due_on)
     elif notice.working_days:
         stated_day = add_working_days(notice.received_on, notice.working_days)
-    return _make_deadline(
+    return _build_deadline(
         filing,
         uid=f"notice:{notice.number}",
         rule_key=rule_key,
@@ -207,7 +207,7 @@ def _notice_deadline(filing: Filing, notice: Notice) -> Deadline:
     )
 
 
-def _make_deadline(
+def _build_deadline(
     filing: Filing,
     *,
     uid: str,

@@ -103,7 +103,9 @@ def select_pending_messages(
     """
     sent_steps = _collect_sent_steps(events)
     filing_list = list(filings)
-    addressed_reminders = chain(_make_deadline_reminders(filing_list, today), _make_display_reminders(filing_list))
+    addressed_reminders = chain(
+        _build_deadline_reminders(filing_list, today), _build_display_reminders(filing_list)
+    )
     reminders_by_recipient = _group_by_recipient(addressed_reminders, addresses_by_recipient)
     messages = []
     for recipient, reminders in sorted(reminders_by_recipient.items()):
@@ -147,7 +149,7 @@ def _collect_sent_steps(events: Iterable[LifeEvent]) -> set[_SentStep]:
     return sent_steps
 
 
-def _make_deadline_reminders(filings: list[Filing], today: date) -> Iterator[_AddressedReminder]:
+def _build_deadline_reminders(filings: list[Filing], today: date) -> Iterator[_AddressedReminder]:
     """Yield the reminders of every open deadline whose step today has roles to remind."""
     for deadline in compute_open_deadlines(filings):
         step = _find_current_step(deadline, today)
@@ -158,7 +160,7 @@ def _make_deadline_reminders(filings: list[Filing], today: date) -> Iterator[_Ad
             yield _AddressedReminder(recipient, reminder)
 
 
-def _make_display_reminders(filings: list[Filing]) -> Iterator[_AddressedReminder]:
+def _build_display_reminders(filings: list[Filing]) -> Iterator[_AddressedReminder]:
     """Yield a reminder to OWNER for every display alert; the day of the check is in the step."""
     for filing in filings:
         for alert in find_display_alerts(filing):

@@ -50,7 +50,7 @@ def add_working_days(start: date, count: int) -> CalendarDay:
     while not _is_guessed_working_day(unguessed_day):
         unguessed_day -= _DAY
     # Stepping back must not lead to a day before the first working day of the period.
-    earlier_day = max(min(guessed_day, unguessed_day), _first_working_day(start))
+    earlier_day = max(min(guessed_day, unguessed_day), _find_first_working_day(start))
     return CalendarDay(earlier_day, is_provisional=True, latest=max(guessed_day, earlier_day))
 
 
@@ -88,7 +88,7 @@ def _find_nth_working_day(start: date, count: int, is_counted: Callable[[date], 
     return day
 
 
-def _first_working_day(start: date) -> date:
+def _find_first_working_day(start: date) -> date:
     """Return the first working day after ``start``, guessed in a year without a published calendar."""
     day = start + _DAY
     while not _is_guessed_working_day(day):
