@@ -33,8 +33,8 @@ from archiver.store.writing.drafts import Draft
 
 #: Submission folders of these kinds hold letters and reports, which do not describe the algorithm.
 _UNRELATED_KINDS = frozenset({"correction", "deregistration", "inspection", "annual"})
-#: The journal keeps the list for ever, so it must be short.  A shorter list might omit the one material that
-#: decides whether the change is material.
+#: The journal keeps the list of changed materials for ever, so it must be short.  A shorter list might omit the
+#: one file that decides whether the change is material.
 _MAX_MATERIALS = 100
 #: The only text of a signal that may be journalled: a word like a version, and not a line of a password file.
 _VERSION_WORD = re.compile(r"[\w.+-]{1,60}")
@@ -50,7 +50,7 @@ _GIT_TIMEOUT_SECONDS = 30.0
 class DetectedChange:
     """All changes of a filing since the last submission to the regulator or the last decision on a change."""
 
-    first_changed_on: date  # of the first change of a material or signal, in the archive's time zone
+    first_changed_on: date  # the day of the first change of a material or signal, in the archive's time zone
     changed_materials: tuple[str, ...]  # readable paths of the changed materials; empty for a release
     change_kinds: tuple[str, ...]  # from the patterns in ``[changes]`` of the configuration; "model" for a release
     release: str = ""  # the release, as describe_release() writes it; empty if materials changed

@@ -210,8 +210,8 @@ def _apply_sheet_update(filing: Filing, event: LifeEvent) -> None:
 def _apply_submission(filing: Filing, event: LifeEvent) -> None:
     """Add a submission, change the state according to _TRANSITIONS, and make an ended filing live again.
 
-    A filing number in the submission replaces the recorded one.  It counts as issued on the day of the submission
-    unless the sheet has a day, and the first number moves the filing to the state ``filed``, unless a
+    A filing number in the submission replaces the recorded number, and counts as issued on the day of the
+    submission unless the sheet has a day.  The first number moves the filing to the state ``filed``, unless a
     deregistration is pending.
     """
     details = VersionSubmitted.from_details(event.details)
@@ -245,7 +245,10 @@ def _apply_end(filing: Filing, event: LifeEvent) -> None:
 
 
 def _apply_notice(filing: Filing, event: LifeEvent) -> None:
-    """Add a notice.  A correction or refusal returns a pending filing to the company; a revocation revokes it."""
+    """Add a notice; some kinds of notices also change the state of the filing.
+
+    A correction or refusal returns a pending filing to the company.  A revocation moves any filing to ``revoked``.
+    """
     details = NoticeReceived.from_details(event.details)
     filing.notices.append(
         Notice(
@@ -308,7 +311,7 @@ def _apply_change_decision(filing: Filing, event: LifeEvent) -> None:
 
 
 def _apply_display_check(filing: Filing, event: LifeEvent) -> None:
-    """Add the result of a search for the filing number in a page."""
+    """Add the result of a search for the filing number and the link on a page of the company."""
     details = DisplayChecked.from_details(event.details)
     filing.display_checks.append(
         DisplayCheck(

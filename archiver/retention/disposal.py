@@ -64,9 +64,9 @@ class DisposalResult:
     """The result of a run that finished a plan."""
 
     plan_id: str  # also the name of the certificate
-    object_count: int  # deleted objects
-    byte_count: int  # bytes of the deleted objects
-    needed_count: int  # planned objects that were kept, because a version needs them
+    object_count: int  # the number of deleted objects
+    byte_count: int  # the total size of the deleted objects
+    needed_count: int  # the number of planned objects that were kept, because a version needs them
 
 
 def journal_plans(

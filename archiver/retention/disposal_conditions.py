@@ -132,9 +132,9 @@ def check_approvals_are_signed(archive: Archive, disposal: Disposal) -> None:
     """Raise RetentionRefused if an approval of the plan was journalled without a signature.
 
     Anybody who can write to the repository can append an approval, and the next signed head covers it.  Therefore
-    an approval counts only if the batch of events that it was written with ends with a head signed by a key of the
-    archive.  In the old journal format 1, no approval was signed, and all of them count.  Raises StorageError if
-    the journal is damaged.
+    an approval counts only if it is in a batch of events that ends with a head signed by a key of the archive.  In
+    the old journal format 1, no approval was signed, and all approvals count.  Raises StorageError if the journal
+    is damaged.
     """
     signers, signed_batches = archive.journalled_signers(), []
     for stored_head in archive.head_history.signed_heads():
@@ -162,6 +162,7 @@ def _has_valid_signature(archive: Archive, stored_head: StoredHead, signers: byt
     try:
         signature = archive.repository.read(f"{stored_head.commit}:{HEAD_SIGNATURE_FILE}")
     except KeyError:
+        # The head was written without a signature.
         return False
     return is_valid_signature(stored_head.data, signature, signers, HEAD_NAMESPACE)
 

@@ -102,7 +102,8 @@ def policy_in_force(config: Config, promises: Promises) -> RetentionPolicy:
     """Return the policy that combines the configuration with the promises.
 
     A promise applies even if the configuration now requires less.  A longer period of the configuration applies
-    even before a person accepts it: nothing that it would keep is disposed of, unless it is withdrawn.
+    even before a person accepts it.  As long as it stands in the configuration, nothing that it keeps is disposed
+    of.
     """
     profiles_by_scope = {
         scope: [PROFILES[profile_name] for profile_name in profile_names]
@@ -182,7 +183,7 @@ class RetentionReason(NamedTuple):
     rule: str
     #: The time of the event, by the compliance clock (RFC 3339, UTC); ``anchor`` in JSON.
     counted_from: str
-    #: The time of the event by the wall clock (RFC 3339, UTC).
+    #: The time of the event by the wall clock (RFC 3339, UTC), only for people.
     wall_time: str
     #: The end of the period.
     keep_until: datetime
@@ -216,6 +217,7 @@ class RetentionDecision(NamedTuple):
         conditions = []
         if self.is_live:
             conditions.append(_FILING_LIVE)
+        # A live filing keeps all its versions, so the newest version needs no second condition.
         elif self.is_present_state:
             conditions.append(_LATEST_OF_SUBMISSION)
         conditions += [_HOLD_IN_FORCE.with_fields(name=hold.name, reason=hold.reason) for hold in self.holds]
@@ -252,11 +254,11 @@ class RetentionDecision(NamedTuple):
 
 
 class _PeriodStart(NamedTuple):
-    """An event in the life of a version from which periods of retention count."""
+    """An event in the life of a version.  Periods of retention count from its time."""
 
     rule: str  # a key of RULE_NAMES
     time: str  # by the compliance clock (RFC 3339, UTC)
-    wall_time: str
+    wall_time: str  # by the wall clock (RFC 3339, UTC), only for people
 
 
 def decide_retention(version: Version, policy: RetentionPolicy, now: datetime) -> RetentionDecision:
