@@ -1,4 +1,4 @@
-"""The port to object storage: operations, values and errors.
+"""The port to object storage: the operations on a bucket, and their values and errors.
 
 The terms are those of S3. An object has versions. A version may have a retention lock and a legal hold. A delete
 marker hides older versions without removing them.
@@ -30,14 +30,14 @@ class ObjectMissing(Exception):
 
 
 class TransferStopped(Exception):
-    """:meth:`Bucket.stop_transfers` ended the transfer. The next sync sends the remaining objects."""
+    """The transfer was ended because the service stops. The next sync sends the remaining objects."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectVersion:
     """An entry of a listing: a version of an object, or a delete marker."""
 
-    #: Relative to the prefix.
+    #: Relative to the prefix of the archive's objects.
     key: str
     version_id: str
     #: In bytes; 0 for a delete marker.
@@ -55,7 +55,7 @@ class ObjectInfo:
     version_id: str
     #: In bytes.
     size: int
-    #: The hex digest that the uploader sent along. Empty if the bucket has none.
+    #: The hex digest that the uploader stored with the object. Empty if the bucket has no such digest.
     sha256: str
     #: The end of a lock in compliance mode (UTC). None without a lock, and for a lock in another mode, which can
     #: be lifted and so protects nothing.
@@ -77,21 +77,21 @@ class Bucket(ABC):
         """Upload a file and return the id of the new version.
 
         ``sha256`` is the hex digest of the file and is stored with the object. The version is locked in compliance
-        mode through ``locked_until``. None: it gets no lock.
+        mode through ``locked_until``, or gets no lock if that is None.
 
         Raises BucketProblem if the bucket turns out to ignore the lock.
         """
 
     @abstractmethod
     def extend_lock(self, key: str, version_id: str, locked_until: datetime) -> None:
-        """Move the end of a lock to a later time, or lock a version that has no lock.
+        """Move the end of a lock to ``locked_until``, or lock a version that has no lock.
 
-        A bucket with object lock refuses an earlier time. That raises BucketProblem.
+        Raises BucketProblem if the present lock ends later, because object lock lets nobody shorten a lock.
         """
 
     @abstractmethod
     def set_legal_hold(self, key: str, version_id: str, *, is_held: bool) -> None:
-        """Place a version's legal hold if ``is_held``, otherwise lift the hold."""
+        """Place a legal hold on a version if ``is_held``, otherwise lift the version's hold."""
 
     @abstractmethod
     def object_info(self, key: str, version_id: str) -> ObjectInfo | None:
@@ -122,18 +122,18 @@ class Bucket(ABC):
 
     @abstractmethod
     def has_object_lock(self) -> bool:
-        """Return True if the bucket was created with object lock. Return False if the request fails, too."""
+        """Return True if object lock is enabled for the bucket, False if not or if the request fails."""
 
     @abstractmethod
     def try_to_break_lock(self, key: str, version_id: str, locked_until: datetime) -> dict[str, bool]:
-        """Try to delete a locked probe and to weaken its lock, in every known way.
+        """Try every known way to delete a locked probe, a test object, and to weaken its lock.
 
-        ``locked_until`` is the present end of the lock. Returns True for each promise (a key of
-        :data:`lock_probe.PROMISES`) that the bucket kept by refusing the attack, otherwise False. An attack that
-        succeeds may leave the probe deleted or without its lock. If an attack suspends versioning, versioning is
-        enabled again.
+        ``locked_until`` is the present end of the lock. Returns a dict by promise (a key of
+        :data:`lock_probe.PROMISES`): True if the bucket kept the promise by refusing the attack. A successful
+        attack may leave the probe deleted or unlocked. If an attack suspends versioning, versioning is enabled
+        again.
         """
 
     @abstractmethod
     def stop_transfers(self) -> None:
-        """Make all transfers raise TransferStopped at their next chunk, those begun later too. Return at once."""
+        """Make all transfers, present and future, raise TransferStopped at the next chunk. Return at once."""

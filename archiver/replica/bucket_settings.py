@@ -1,4 +1,4 @@
-"""The settings of a bucket: address, way of access, and credentials."""
+"""The settings of a replica's bucket: address, connection, and credentials."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class BucketSettings(NamedTuple):
     region_name: str = ""
     #: "path" (the bucket's name in the path of URLs), "virtual" (in the host name), or "auto".
     addressing_style: str = "auto"
-    #: None: the usual AWS chain (environment, ~/.aws, instance role).
+    #: None: credentials come from the usual AWS chain (environment, ~/.aws, instance role).
     credentials_file: Path | None = None
     #: The file with the certificates to trust. Empty: the system's certificates.
     ca_file: str = ""
@@ -58,7 +58,7 @@ def settings_from_url(url: str, access: BucketAccess, *, uses_object_lock: bool 
     """Parse the address ``s3://BUCKET/PREFIX``, and combine it with the configured access.
 
     Raises UsageError if ``url`` has another form, or if the endpoint contains a user name, a password or a query.
-    Each of these may be a secret. The endpoint is journalled, and nothing can be removed from the journal.
+    Any of these may be a secret, but the endpoint is journalled and nothing can be removed from the journal.
     """
     url_match = _URL.fullmatch(url)
     if url_match is None:
@@ -125,8 +125,8 @@ def read_credentials(path: Path) -> dict[str, str]:
 
     Returns keyword arguments for a boto3 session: key id, secret key, and the session token if the file has one.
 
-    Raises ConfigError if the file cannot be read, lacks a key, or gives access to anybody but its owner. The
-    message quotes nothing from the file.
+    Raises ConfigError if the file cannot be read, lacks one of the two keys, or gives access to anybody but its
+    owner. The message quotes nothing from the file.
     """
     unusable_file_error = ConfigError(
         "Cannot use the credentials file {path}: it must be readable only by its owner (mode 0600) and contain "
@@ -143,6 +143,6 @@ def read_credentials(path: Path) -> dict[str, str]:
         if session_token := default_section.get("aws_session_token"):
             credentials["aws_session_token"] = session_token
     except (OSError, ValueError, KeyError, configparser.Error):
-        # The original error may quote a line of the file, so it must not appear in a traceback.
+        # The original error is dropped: a traceback could show a line of the file that the error quotes.
         raise unusable_file_error from None
     return credentials

@@ -1,7 +1,7 @@
-"""History for the bucket: git bundles, each with the events after the previous bundle.
+"""Writes the archive's history as git bundles for the bucket, each with the events after the previous bundle.
 
-A bundle is made from the object ids in the journal, not from the repository's refs. Capturing goes on while the
-bundle is written and moves the refs, and a bundle must not list a ref whose objects it lacks.
+A bundle is created from the object ids in the journal, not from the repository's refs. The archive may capture a
+version while the bundle is written, which moves refs, and a bundle must not list a ref whose objects it lacks.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class WrittenBundle(NamedTuple):
 
 
 class _BundledEvent(NamedTuple):
-    """The part of a journal event that a bundle is made from."""
+    """The data of a journal event from which a bundle is created."""
 
     seq: int
     #: The journal commit of the event.
@@ -47,10 +47,10 @@ class _BundledEvent(NamedTuple):
 def write_bundle(archive: Archive, previous_commit: str | None, last_commit: str) -> Iterator[WrittenBundle]:
     """Write a bundle of the events after ``previous_commit``, up to and including ``last_commit``.
 
-    Both are journal commits. Without a ``previous_commit`` the bundle begins with the first event. There must be
-    at least one event after ``previous_commit``.
+    Both are commits of the journal. Without a ``previous_commit`` the bundle begins with the first event. The
+    journal must have at least one event after ``previous_commit``.
 
-    Yields the bundle. The file is in the spool and is deleted when the block ends. If the process is killed, the
+    Yields the bundle as a file in the spool, which is deleted when the block ends. If the process is killed, the
     next cleaning of the spool deletes the file.
 
     Raises StorageError if the journal cannot be read or git fails, KeyError if an object is missing.
@@ -60,8 +60,8 @@ def write_bundle(archive: Archive, previous_commit: str | None, last_commit: str
     journal_head = events[-1].commit
     prerequisites = [previous_commit] if previous_commit else []
     if not archive.index.unread_events():
-        # A version whose event cannot be read is in no bundle. While there is such an event, the next version on
-        # the same branch has to bring that version along, so the parents must not be left out of the bundle.
+        # No bundle has a version whose event cannot be read. With such an event, the bundle that contains the next
+        # version on the same branch must include the unread version, too, so the parents are no prerequisites.
         prerequisites += _read_parents_of_first_commits(archive, events)
     with NamedTemporaryFile(dir=archive.spool_folder, prefix="tmp-bundle-", suffix=".bundle") as bundle_file:
         _write_header(bundle_file, {JOURNAL: journal_head, **moved_refs}, prerequisites)
@@ -85,10 +85,10 @@ def _read_events(archive: Archive, previous_commit: str | None, last_commit: str
 
 
 def _read_parents_of_first_commits(archive: Archive, events: Iterable[_BundledEvent]) -> list[str]:
-    """Return the parents of the first commit that the events put on each branch.
+    """Return the ids of the parents of the first commit that the events put on each branch.
 
-    Earlier bundles brought the parents to the bucket, so the new bundle can name them as prerequisites. Raises
-    KeyError if a commit is missing.
+    Earlier bundles have these parents, so the new bundle can name them as prerequisites. Raises KeyError if a
+    commit is missing.
     """
     first_commits: dict[str, str] = {}
     for event in events:
@@ -97,7 +97,7 @@ def _read_parents_of_first_commits(archive: Archive, events: Iterable[_BundledEv
                 first_commits.setdefault(ref, oid)
     parent_commits: list[str] = []
     for commit_data in archive.repository.read_many(first_commits.values()):
-        # An empty line ends the header of a commit. The message after it may hold anything, also such lines.
+        # An empty line ends the header of a commit. The message below may contain lines that look like parents.
         header_lines = commit_data.split(b"\n\n", 1)[0].split(b"\n")
         parent_lines = (line for line in header_lines if line.startswith(_PARENT_FIELD))
         parent_commits += [line.removeprefix(_PARENT_FIELD).decode("ascii") for line in parent_lines]

@@ -1,4 +1,4 @@
-"""Opening the replica of an archive: the journal names the bucket, the configuration gives access to it."""
+"""Opens the replica of an archive: the journal names the bucket, and the configuration gives access to it."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from archiver.verify.findings import VerifyReport
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """An opened replica, closed by :func:`open_replica`."""
+    """An opened replica, which :func:`open_replica` closes."""
 
     bucket: Bucket
     #: The objects known to be in the bucket.
     state: ReplicaState
     settings: BucketSettings
-    #: For how long new content is held back.
+    #: How long new content is held back.
     grace_period: timedelta
 
 
@@ -38,10 +38,10 @@ class Replica:
 def open_replica(archive: Archive, config: Config) -> Iterator[Replica]:
     """Open the replica of ``archive``, and close its state at the end of the block.
 
-    Nothing is sent to the bucket yet. Creates ``replica.db`` if it is missing.
+    Nothing is sent to the bucket yet. ``replica.db`` is created if the file is missing.
 
-    Raises NotFoundError for an archive without a replica, ConfigError if boto3 is not installed or the credentials
-    file cannot be used.
+    Raises NotFoundError for an archive without a replica, and ConfigError if boto3 is not installed or the
+    credentials file cannot be used.
     """
     settings = read_replica_settings(archive, config)
     if settings is None:
@@ -72,8 +72,8 @@ def sync_replica(
     """Bring the bucket up to date with the archive, with the settings of ``replica``.
 
     With ``ends_grace_period``, new content is not held back. Waits up to ``lock_timeout`` seconds for another sync
-    to end. Once ``stopping`` is set, no further transfer is begun. ``progress`` counts the bytes of content, and
-    is called in the caller's thread.
+    to end. After ``stopping`` is set, no further transfer is begun. ``progress`` is called in the caller's thread,
+    after each batch, with the bytes of content handled so far and in total.
 
     Raises the errors of :meth:`Replicator.sync`.
     """

@@ -1,4 +1,4 @@
-"""Creating a replica: test the bucket, claim the prefix, and journal the result."""
+"""Creates a replica: tests the bucket, claims the prefix, and journals the result."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def settings_from_options(
 ) -> BucketSettings:
     """Combine the options of ``replica init`` with the configuration.
 
-    An option takes precedence over the configuration, unless it is empty or, for ``style``, "auto".
+    An option takes precedence over the configuration, unless the option is empty or, for ``style``, "auto".
 
     Raises UsageError if ``url`` has another form than ``s3://BUCKET/PREFIX``, or if the endpoint contains a user
     name, a password or a query.
@@ -43,12 +43,12 @@ def settings_from_options(
 def create_replica(archive: Archive, settings: BucketSettings, lock_timeout: float) -> LockProof:
     """Test the bucket, claim the prefix, and journal the replica, which replaces an earlier one.
 
-    Returns the outcome of the test of the lock. If an error occurs before the event is written, nothing is
-    journalled and an earlier replica stays in force. A claim that was already uploaded stays in the bucket, and
-    the next attempt uses that claim.
+    Returns the outcome of testing the lock. If an error occurs before the event is written, nothing is journalled
+    and an earlier replica stays in force. A claim that was already uploaded stays in the bucket, and the next
+    attempt uses that claim.
 
-    Raises BucketProblem if the bucket cannot be used, or if ``settings`` relies on its lock and the test found a
-    way around it. Raises UsageError if the prefix belongs to another archive, ConfigError if boto3 or the
+    Raises BucketProblem if the bucket cannot be used, or if ``settings`` relies on object lock but the test found
+    a way around the lock. Raises UsageError if the prefix belongs to another archive, ConfigError if boto3 or the
     credentials are missing, StorageError if the process does not run as the archive's owner, and Busy if the
     archive cannot be locked within ``lock_timeout`` seconds.
     """
@@ -86,7 +86,7 @@ def create_replica(archive: Archive, settings: BucketSettings, lock_timeout: flo
 
 
 def _join_with_semicolons(phrases: list[LazyMessage]) -> LazyMessage:
-    """Return all ``phrases`` (at least one) as a single message, still untranslated."""
+    """Return all ``phrases`` (at least one) as a single message, which is translated only when it is displayed."""
     joined_phrase = phrases[0]
     for phrase in phrases[1:]:
         joined_phrase = LazyMessage("{first}; {then}", first=joined_phrase, then=phrase)

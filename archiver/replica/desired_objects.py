@@ -1,7 +1,7 @@
-"""Which content the bucket must have, from when, and how long each object must be locked.
+"""Computes the content that the bucket must have, from when, and how long each object must be locked.
 
 New content is held back for a grace period, so that a file saved in the wrong folder is not locked for years.
-Content is new until one of the versions that have it is as old as the grace period, or was submitted.
+Content is no longer new when a version with this content is as old as the grace period, or was submitted.
 
 Only :func:`compute_desired_objects` and :func:`find_held_back_files` read the archive, and only
 :func:`hold_back_new_content` uses the state of the replica. The other functions are pure.
@@ -28,23 +28,23 @@ from archiver.store.index import overview
 from archiver.store.index.queries import Index
 from archiver.store.index.restrictions import restricted_content
 
-#: A lock whose desired end moves with every day is renewed once it is this much too short. With a lower value each
-#: object costs more requests, which the provider charges for. With a higher one the bucket guarantees that much
-#: less than the floor of three years.
+#: If the desired end of a lock moves every day, the lock is renewed when it is too short by this much. With a
+#: lower value, each object costs more requests, which the provider charges for. With a higher value, the guarantee
+#: of the bucket falls further below the floor of three years.
 _RENEWAL_LAG = timedelta(days=90)
-#: How much too short a lock with a fixed end may be before it is extended: servers cut times to whole seconds.
+#: If the desired end is fixed, a lock may be too short by this much: servers cut times to whole seconds.
 _ROUNDING = timedelta(seconds=2)
-#: Servers refuse locks of more than a hundred years (36,525 days). The difference allows for clocks that differ.
+#: Servers refuse locks of more than a hundred years (36,525 days). The margin allows for clocks that differ.
 _LONGEST_LOCK = timedelta(days=36_000)
-#: Servers refuse a lock that ends in the past. A lock of a few seconds could have ended when the request arrives.
+#: Servers refuse a lock that ends in the past. A lock of a few seconds could end before the request arrives.
 _SHORTEST_LOCK = timedelta(days=1)
 _UTC = ZoneInfo("UTC")
-#: The part of a grace period that each start of the machine may add for the time before the start, which only the
-#: wall clock measures. More, and a wrong clock at a start would end the period. Less, and a machine that runs for
-#: minutes only would hold its content back for weeks.
+#: Each start of the machine adds at most this part of a grace period for the time before the start, which only the
+#: wall clock measures. With a larger part, a wrong clock at a start could end the period. With a smaller part, a
+#: machine that runs only for minutes at a time would hold content back for weeks.
 _CREDIT_PER_BOOT = 1 / 8
-#: How far the compliance clock may be behind the wall clock before a check stops to believe that content is held
-#: back: it stands still while the machine is off. Less, and a company's holidays would look like lost content.
+#: The compliance clock stands still while the machine is off. A check accepts that it is behind the wall clock by
+#: this much. With less, content would be reported as lost after a company's holidays.
 _LONGEST_STANDSTILL = timedelta(days=31)
 
 
@@ -53,23 +53,23 @@ class DesiredObject(NamedTuple):
 
     #: In bytes. 0 for history, whose bundles share one desired state.
     size: int
-    #: The dated end: the latest end of all retention periods that apply.
+    #: The dated end of retention: the latest end of all periods that apply.
     keep_until: datetime
-    #: True if a condition without a date applies too: the filing is live, or a version is the present state (the
+    #: True if a condition without a date applies, too: the filing is live, or a version is the present state (the
     #: latest version) of its submission folder.
     is_open_ended: bool
     #: True if a legal hold is in force.
     needs_legal_hold: bool
-    #: When the content was captured first, by the compliance clock. None if no grace period applies: to content of
-    #: a submitted version, and to history.
+    #: When the content was captured first, by the compliance clock. None for content of a submitted version and
+    #: for history, which have no grace period.
     new_since: datetime | None = None
-    #: True if the content is restricted: it is not sent, and a copy in the bucket is no longer locked and is
-    #: deleted as soon as the lock and the legal hold have ended.
+    #: True if the content is restricted. It is not sent then. A copy in the bucket is not locked again, and is
+    #: deleted after the lock and the legal hold have ended.
     is_restricted: bool = False
 
     @property
     def is_withdrawn(self) -> bool:
-        """True if a copy in the bucket has to go although the archive keeps the content."""
+        """True if a copy in the bucket must be deleted although the archive keeps the content."""
         return self.is_restricted and not self.needs_legal_hold
 
 
@@ -81,11 +81,11 @@ class ObjectStates(NamedTuple):
     desired: DesiredObject
 
     def has_short_lock(self, now: datetime) -> bool:
-        """Return True if a lock has to be placed, or the lock has to be extended."""
+        """Return True if, at the wall time ``now``, a lock must be placed or extended."""
         return not self.desired.is_restricted and is_lock_too_short(self.recorded.locked_until, self.desired, now)
 
     def must_change_hold(self, *, may_lift: bool) -> bool:
-        """Return True if the legal hold has to be placed, or has to be lifted and ``may_lift`` allows it."""
+        """Return True if a legal hold must be placed or, which only counts with ``may_lift``, must be lifted."""
         has_hold, needs_hold = self.recorded.has_legal_hold, self.desired.needs_legal_hold
         return has_hold != needs_hold and (needs_hold or may_lift)
 
@@ -98,18 +98,18 @@ class ContentToSend(NamedTuple):
 
 
 class ContentDivision(NamedTuple):
-    """The content of the archive, as a sync treats it."""
+    """The content of the archive, divided by the grace period."""
 
-    #: By SHA-256: in the bucket, or to be sent.
+    #: The content that is in the bucket or may be sent, by SHA-256.
     released: Mapping[str, DesiredObject]
-    #: By key: new content that is not in the bucket.
+    #: New content that is not in the bucket and may not be sent yet, by key.
     held_back: Mapping[str, UnsentContent]
     #: None if nothing is held back.
     held_back_summary: HeldBackContent | None
 
 
 class HeldBackFile(NamedTuple):
-    """A file without content in the bucket, possibly held back as new."""
+    """A file whose content the bucket lacks, probably because the content was held back as new."""
 
     version_tag: str
     path: bytes
@@ -117,7 +117,7 @@ class HeldBackFile(NamedTuple):
 
 
 class _VersionRetention(NamedTuple):
-    """The retention of a version, with the fields of a :class:`DesiredObject`."""
+    """The retention of a version: the fields of :class:`DesiredObject` after ``size``, in the same order."""
 
     keep_until: datetime
     is_open_ended: bool
@@ -128,17 +128,17 @@ class _VersionRetention(NamedTuple):
 def compute_desired_objects(
     index: Index, policy: RetentionPolicy, compliance_time: datetime
 ) -> dict[str, DesiredObject]:
-    """Return the desired state of the content of all versions except the disposed ones, by SHA-256.
+    """Return the desired state of each content object, by SHA-256, except content only in disposed versions.
 
-    Content shared by several versions must satisfy the retention of each version. Empty files are left out: they
-    have no content object. Restricted content is included, and marked. ``compliance_time`` is the present time of
-    the compliance clock, by which retention is decided and which nobody can set forward.
+    The state of content shared by several versions satisfies the retention of each version. Empty files are left
+    out, because they have no content object. Restricted content is included, and marked. ``compliance_time`` is
+    the present time of the compliance clock, which decides on retention and which nobody can set forward.
     """
     retention_by_submission = _decide_retention_by_submission(index, policy, compliance_time)
     desired_by_sha256: dict[str, DesiredObject] = {}
     for submission, sha256, size, first_version, end_version in overview.content_intervals(index):
         retention_by_number = retention_by_submission[submission]
-        # ``end_version`` is the first version without the content. Without one, the newest version has it.
+        # ``end_version`` is the first version without the content, or None if the newest version has the content.
         last_version = end_version - 1 if end_version is not None else max(retention_by_number, default=0)
         for version_number in range(first_version, last_version + 1):
             retention = retention_by_number.get(version_number)  # None for a disposed version
@@ -154,10 +154,10 @@ def compute_desired_objects(
 def _decide_retention_by_submission(
     index: Index, policy: RetentionPolicy, compliance_time: datetime
 ) -> defaultdict[Submission, dict[int, _VersionRetention]]:
-    """Return the retention of each version, by submission and then by version number.
+    """Return the retention of each version that is not disposed, by submission and then by version number.
 
-    Disposed versions are left out. A submission that has no others is looked up as an empty dict.
-    ``compliance_time`` is the present time of the compliance clock.
+    A lookup of a submission without such versions returns an empty dict. ``compliance_time`` is the present time
+    of the compliance clock.
     """
     retention_by_submission: defaultdict[Submission, dict[int, _VersionRetention]] = defaultdict(dict)
     for version in index.versions():
@@ -165,7 +165,7 @@ def _decide_retention_by_submission(
             decision = decide_retention(version, policy, compliance_time)
             retention_by_submission[version.submission][version.number] = _VersionRetention(
                 keep_until=decision.keep_until,
-                # A hold is not included: the bucket stores it as a legal hold, which can be lifted, unlike a lock.
+                # A hold does not count: the bucket stores it as a legal hold, which can be lifted, unlike a lock.
                 is_open_ended=decision.is_live or decision.is_present_state,
                 needs_legal_hold=bool(decision.holds),
                 new_since=None if version.submitted else clock.parse_time(version.clock),
@@ -187,7 +187,7 @@ def _combine_strictest(combined_so_far: DesiredObject | None, added: DesiredObje
 
 
 def _combine_new_since(first: datetime | None, second: datetime | None) -> datetime | None:
-    """Return the earlier time, or None if either is None: a submission of one version is enough."""
+    """Return the earlier time. Return None if either is None: one submitted version ends the grace period."""
     return None if first is None or second is None else min(first, second)
 
 
@@ -195,11 +195,11 @@ def _combine_new_since(first: datetime | None, second: datetime | None) -> datet
 
 
 def measure_wait(desired: DesiredObject, compliance_time: datetime, recorded_wait: timedelta) -> timedelta | None:
-    """Return how much of its grace period content has waited; None if no grace period applies.
+    """Return how long content has waited since its first capture; None if no grace period applies.
 
-    Two clocks count, and the longer time is taken. The compliance clock stands still between the last event of a
-    boot and the next boot. ``recorded_wait``, the time that syncs have added up, does not; but it is 0 if
-    ``replica.db`` is new.
+    The wait is the longer one of two, because each can be too short. The wait by the compliance clock lacks the
+    time between the last event of a boot and the next boot. ``recorded_wait``, the sum that syncs have recorded,
+    is 0 if ``replica.db`` is new.
     """
     if desired.new_since is None:
         return None
@@ -209,7 +209,7 @@ def measure_wait(desired: DesiredObject, compliance_time: datetime, recorded_wai
 def measure_waiting_gain(
     previous: clock.ClockReading | None, now: clock.ClockReading, grace_period: timedelta
 ) -> timedelta:
-    """Return the time that content waited since the reading ``previous``; 0 without one."""
+    """Return the time that content waited since the clock reading ``previous``; 0 if that is None."""
     if previous is None:
         return timedelta(0)
     return clock.measure_waiting(previous, now, grace_period * _CREDIT_PER_BOOT)
@@ -222,10 +222,11 @@ def hold_back_new_content(
     time_reading: clock.ClockReading,
     grace_period: timedelta,
 ) -> ContentDivision:
-    """Divide ``desired_content``, by SHA-256, into content that may be in the bucket and new content.
+    """Divide ``desired_content``, by SHA-256, into content that may be sent and new content to hold back.
 
-    Content with a record in ``state`` is in the bucket already, and so never held back. Records in ``state`` all
-    content without one, and how long it has waited: after a failure, ``status`` counts what should have been sent.
+    Content with a record in ``state`` is in the bucket already, and is never held back. All other content is
+    recorded in ``state`` as unsent, with the time that it has waited, so that ``status`` can count the content
+    that should have been sent if the sync fails.
     """
     recorded_objects = state.objects_below(object_names.CONTENT_PREFIX)
     unsent_before = state.unsent_content()
@@ -255,7 +256,7 @@ def hold_back_new_content(
 def describe_held_back(
     held_back_content: Mapping[str, UnsentContent], grace_period: timedelta, now: datetime
 ) -> HeldBackContent | None:
-    """Return a summary of the content held back at the wall time ``now``; None if there is none."""
+    """Return a summary of the content held back at the wall time ``now``; None if nothing is held back."""
     if not held_back_content:
         return None
     waits = [content.waited for content in held_back_content.values()]
@@ -270,10 +271,10 @@ def describe_held_back(
 def may_be_held_back(
     desired: DesiredObject, grace_period: timedelta, compliance_time: datetime, wall_time: datetime
 ) -> bool:
-    """Return True if the bucket may lack content because of the grace period, without records of any sync.
+    """Return True if the grace period may be the reason that the bucket lacks a content object.
 
-    The period counts from the capture on the compliance clock. While that clock stands still, this trusts the wall
-    clock after _LONGEST_STANDSTILL, so that missing content is not excused forever.
+    Uses no records of syncs. The grace period counts from the first capture, by the compliance clock. That clock
+    may stand still, so the answer is also False _LONGEST_STANDSTILL after the period ended by the wall clock.
     """
     if desired.new_since is None:
         return False
@@ -284,10 +285,11 @@ def may_be_held_back(
 
 
 def find_held_back_files(archive: Archive, missing_content: Iterable[str]) -> Iterator[HeldBackFile]:
-    """Yield a file of each missing content that the lost server may have held back, in the order of the digests.
+    """Yield the first file of each missing content object that the lost server may have held back.
 
-    The bucket does not tell how long the server's grace period was, so this assumes the longest one. It counts up
-    to the newest event in the bucket, since nothing shows when the server was lost.
+    ``missing_content`` consists of SHA-256 digests, and the files are in the same order. The bucket does not
+    record the server's grace period, so the longest possible one is assumed. Age is measured at the newest event
+    in the bucket, since nothing shows when the server was lost.
     """
     newest_event = archive.journal.newest_event()
     if newest_event is None:
@@ -308,10 +310,10 @@ def find_held_back_files(archive: Archive, missing_content: Iterable[str]) -> It
 
 
 def compute_desired_history_state(desired_content: Mapping[str, DesiredObject], now: datetime) -> DesiredObject:
-    """Return the desired state of bundles and of the claim, the object that names the archive.
+    """Return the desired state of history: of each bundle, and of the claim, the object that names the archive.
 
-    The end is open, since history is never disposed of. The lock lasts at least as long as that of the content in
-    ``desired_content``, which the history describes. Without any content the dated end is ``now``.
+    The end is open, since history is never disposed of. The dated end is the latest of those in
+    ``desired_content``, which the history describes, or ``now`` without any content.
     """
     keep_until = max((content.keep_until for content in desired_content.values()), default=now)
     return DesiredObject(0, keep_until, is_open_ended=True, needs_legal_hold=False)
@@ -321,15 +323,15 @@ def compute_lock_end(desired: DesiredObject, now: datetime) -> datetime:
     """Return the time until which to lock an object, for a lock that is placed at the wall time ``now``.
 
     The lock ends at the dated end of ``desired`` or, if the end is open, three years after ``now`` if that is
-    later. The duration is limited to what servers accept, from _SHORTEST_LOCK to _LONGEST_LOCK, and rounded up to
-    a whole second. A later sync extends the lock once :func:`is_lock_too_short` returns True.
+    later. Servers accept only certain durations, so it is limited to _SHORTEST_LOCK and _LONGEST_LOCK. The time is
+    rounded up to a whole second. A later sync extends the lock when :func:`is_lock_too_short` returns True.
     """
     locked_until = desired.keep_until
     if desired.is_open_ended:
         locked_until = max(locked_until, compute_period_end(now, FLOOR_YEARS, _UTC))
     locked_until = min(max(locked_until, now + _SHORTEST_LOCK), now + _LONGEST_LOCK)
-    # Servers cut the time to whole seconds. With a second more, the lock never ends too early. The second does not
-    # matter for _LONGEST_LOCK, which is far below the limit of the servers.
+    # Servers cut the time to whole seconds. With one more second, the lock never ends too early. The server still
+    # accepts _LONGEST_LOCK, which is far below the limit.
     return locked_until.replace(microsecond=0) + timedelta(seconds=1)
 
 
@@ -341,10 +343,10 @@ def is_lock_too_short(locked_until: datetime | None, desired: DesiredObject, now
     if locked_until is None:
         return True
     if desired.keep_until <= now and not desired.is_open_ended:
-        # The object is past its date and awaits disposal, so it needs no lock any more.
+        # Retention has ended and the object awaits disposal, so it no longer needs a lock.
         return False
-    # The desired end depends on ``now``, and so moves every day, if the longest lock cuts it short, or if the end
-    # is open and the lock already reaches beyond the dated end.
+    # The desired end depends on ``now``, and so moves every day, in two cases: _LONGEST_LOCK limits the lock, or
+    # the end is open and the lock already reaches beyond the dated end.
     end_moves_daily = desired.keep_until > now + _LONGEST_LOCK or (
         desired.is_open_ended and desired.keep_until < locked_until
     )

@@ -1,9 +1,9 @@
-"""The objects that the bucket already has: the claim of the prefix, and the uploads of earlier syncs.
+"""Finds the objects that the bucket already has: the claim of the prefix, and the uploads of earlier syncs.
 
 Two archives below one prefix would mix their history, so the prefix is claimed before anything is sent.
 
-An upload and its record in ``replica.db`` are two steps. After a crash between them, or without the database, a
-listing finds what is there, and the sync sends nothing twice.
+An upload and its record in ``replica.db`` are two steps. After a crash between them, or a loss of the database,
+the objects in the bucket are listed and recorded, so that the sync sends nothing twice.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from archiver.store.archive import Archive
 
 #: The version of the claim's JSON.
 _CLAIM_FORMAT = 1
-#: The most bytes of a claim that is downloaded. With more, anybody could fill the memory. With less, a claim of a
-#: later release would not fit: one of today is a tenth of that.
+#: A larger claim is not downloaded. With a higher limit, anybody with access to the bucket could fill the memory.
+#: With a lower limit, a claim of a later release may be too large. Today's claims have a tenth of this size.
 _LARGEST_CLAIM = 1024
-#: Characters of a foreign owner that a message shows. An archive's id is shorter, but anybody may have written the
-#: object.
+#: The most characters of another archive's id that a message shows. A real id is shorter, but the object may have
+#: been written by anybody.
 _MAX_OWNER_LENGTH = 40
-#: Versions between two records of progress. With fewer, replica.db is committed more often. With more, a crash
-#: repeats more requests.
+#: Versions between two commits of replica.db. With fewer, commits take longer. With more, more requests must be
+#: repeated after a crash.
 _BATCH_SIZE = 500
-#: Stands for the archive id of an object that has the key of a claim, but is none.
+#: Stands for the archive id of an object that has the key of a claim but is not a claim.
 _UNKNOWN_OWNER = "?"
 
 
@@ -49,11 +49,11 @@ class SecondWriter(BucketProblem):
 
 
 def claim_prefix(bucket: Bucket, archive_id: str, locked_until: datetime | None) -> tuple[str, ReplicatedObject]:
-    """Ensure the prefix belongs to this archive by means of a claim, an object that contains the archive's id.
+    """Claim the prefix for this archive, or check the claim that the prefix already has.
 
-    If there is a claim, the oldest version decides, since anybody with access to the bucket can add later ones.
-    Otherwise a claim is uploaded and locked through ``locked_until`` (None: it gets no lock). Returns the key of
-    the claim, and the record of the version that decides.
+    A claim is an object that contains the id of an archive. If a claim exists, the oldest version decides, since
+    anybody with access to the bucket can add later ones. Otherwise a claim is uploaded, and locked through
+    ``locked_until`` unless that is None. Returns the key of the claim, and the record of the version that decides.
 
     Raises UsageError if the prefix belongs to another archive, BucketProblem if the bucket cannot be used.
     """
@@ -80,7 +80,7 @@ def claim_prefix(bucket: Bucket, archive_id: str, locked_until: datetime | None)
 
 
 def _upload_claim(bucket: Bucket, archive_id: str, locked_until: datetime | None) -> ReplicatedObject:
-    """Upload the claim of the archive and return its record. The caller saves the record."""
+    """Upload a claim with ``archive_id``, and return the record of the object, for the caller to save."""
     claim_bytes = json.dumps({"format": _CLAIM_FORMAT, "archive": archive_id}).encode("ascii")
     with TemporaryDirectory() as folder:
         claim_path = Path(folder) / CLAIM_KEY
@@ -98,10 +98,10 @@ def _read_owner_id(bucket: Bucket, version: ObjectVersion, claim_info: ObjectInf
         return _UNKNOWN_OWNER
     try:
         return str(json.loads(b"".join(bucket.download(version.key, version.version_id)))["archive"])
-    except ObjectMissing:  # Deleted after the listing, so it claims nothing any more.
+    except ObjectMissing:  # deleted since it was listed
         return None
     except (ValueError, KeyError, TypeError, RecursionError):
-        # Somebody else wrote an object with this key, so the prefix is not free.
+        # The object is not a claim. Somebody else wrote it, so the prefix is in use.
         return _UNKNOWN_OWNER
 
 
@@ -117,8 +117,8 @@ def record_listed_content(
     oldest version of an object is the archive's own, as other users can only add later versions. An object whose
     digest is not the one in its key is not recorded, so that the sync sends the content again.
 
-    Raises BucketProblem if the bucket fails, and TransferStopped once ``stopping`` is set. All earlier batches are
-    recorded then.
+    Raises BucketProblem if the bucket fails, and TransferStopped after ``stopping`` is set. All earlier batches
+    stay recorded.
     """
     recorded_objects = state.objects_below(object_names.CONTENT_PREFIX)
     handled_keys = set(recorded_objects)
@@ -140,7 +140,8 @@ def record_listed_content(
         return bucket.object_info(version.key, version.version_id)
 
     for batch in split_into_batches(list_unrecorded_versions(), _BATCH_SIZE):
-        # A listing has the oldest version of a key first. Reversed, it comes last and so replaces the others.
+        # A listing has the oldest version of a key first. In the reversed batch, the oldest version comes last and
+        # so replaces the others in the dict.
         oldest_versions = {version.key: version for version in reversed(batch) if version.key not in handled_keys}
         handled_keys |= oldest_versions.keys()
         object_infos = run_in_parallel(request_info, oldest_versions.values(), thread_count, stopping)
@@ -149,15 +150,15 @@ def record_listed_content(
             for version, info in zip(oldest_versions.values(), object_infos, strict=True)
             if info is not None and info.sha256 == object_names.parse_content_key(version.key)
         )
-    # Somebody else deleted these versions, or an earlier release did without recording the deletion. Without a
-    # record, the sync sends the content again.
+    # These versions were deleted by somebody else, or by an earlier release that did not record the deletion.
+    # Without a record, the sync sends the content again.
     state.delete_object_records(absent_keys)
 
 
 def has_unrecorded_bundles(bucket: Bucket, state: ReplicaState) -> bool:
-    """Return True if the bucket has a bundle after the newest recorded one, which a copy of ``state`` has sent.
+    """Return True if the bucket has an unrecorded bundle that comes after the newest recorded bundle.
 
-    An older copy of ``replica.db`` was put in place then, or a sync crashed, and other records may be wrong, too.
+    Then a sync crashed, or ``replica.db`` was replaced by an older copy, so other records may be wrong, too.
     Raises BucketProblem if the bucket fails.
     """
     newest_span = object_names.find_newest_span(state.objects_below(object_names.HISTORY_PREFIX))
@@ -200,7 +201,7 @@ def record_listed_bundles(
 
 
 def _build_record(version: ObjectVersion, info: ObjectInfo) -> ReplicatedObject:
-    """Build the record of a listed version, with the lock and the hold from ``info``."""
+    """Build the record of a listed version, with the lock and the legal hold from ``info``."""
     return ReplicatedObject(version.version_id, version.size, info.locked_until, info.has_legal_hold)
 
 
@@ -209,5 +210,5 @@ def _is_in_journal(archive: Archive, span: EventSpan) -> bool:
     try:
         return archive.journal.read_event(span.head_commit).seq == span.last_seq
     except StorageError:
-        # The archive has no such commit, so the bundle belongs to another archive.
+        # The archive does not have the commit, so the bundle belongs to another archive.
         return False

@@ -1,4 +1,4 @@
-"""Comparing the bucket with the archive: objects, digests, locks and holds, and on request the content itself.
+"""Compares the bucket with the archive: objects, digests, locks and holds, and on request the content itself.
 
 This module shares no code with :mod:`archiver.replica.sync` and does not read ``replica.db``, so that a defect of
 the sync cannot hide its own effects here. The codes of the findings (A070 to A076) are those of docs/findings.md.
@@ -24,8 +24,8 @@ from archiver.retention.policy import RetentionPolicy
 from archiver.store.archive import Archive
 from archiver.verify.findings import WRONG_SIZE, Finding, VerifyReport
 
-#: Objects handed to the threads at once. Without batches, a result for each of a million objects would wait in
-#: memory.
+#: Objects that the threads check before the next ones are queued. Without batches, the results of up to a million
+#: objects would be in memory at once.
 _BATCH_SIZE = 1000
 #: A lock this long always counts as long enough. Servers refuse locks of more than a hundred years, so the sync
 #: requests a little less than that, whatever the retention.
@@ -36,7 +36,7 @@ _Inventory = Mapping[str, list[ObjectVersion]]
 
 
 class _ExpectedContent(NamedTuple):
-    """A content object that the bucket must have."""
+    """A content object that the bucket must have, unless the object is still held back."""
 
     sha256: str
     desired: DesiredObject
@@ -57,7 +57,8 @@ def check_inventory(
 
     ``sample_percent`` (0 to 100) of the content objects, chosen at random, are downloaded and hashed as well.
     ``uses_object_lock`` is False for a bucket that was accepted without object lock: its locks and holds are not
-    checked. Content that the bucket lacks because it is new, and held back for ``grace_period``, is noted.
+    checked. Content that may be absent because new content is held back for ``grace_period`` is reported as a
+    note, not as a finding.
 
     Raises BucketProblem if the bucket does not answer a request.
     """
@@ -98,7 +99,7 @@ def check_inventory(
 
 
 def _describe_held_back(held_back: Collection[DesiredObject]) -> LazyMessage:
-    """Return the note about content that the bucket lacks because of the grace period."""
+    """Build the note about the number and the size of the content objects that are probably held back."""
     note = LazyMessage.define(
         "{count} content objects ({megabytes} MB) are not in the replica yet, because new content is held back.",
         singular=(
@@ -111,7 +112,7 @@ def _describe_held_back(held_back: Collection[DesiredObject]) -> LazyMessage:
 
 
 def _list_versions_by_key(bucket: Bucket) -> _Inventory:
-    """Return all versions and delete markers by key, except those of probes, which never count as content."""
+    """List all versions and delete markers by key, except those of probes, which only tested the bucket's lock."""
     versions_by_key: dict[str, list[ObjectVersion]] = defaultdict(list)
     for version in bucket.list_versions(""):
         if not version.key.startswith(object_names.PROBE_PREFIX):
@@ -120,7 +121,7 @@ def _list_versions_by_key(bucket: Bucket) -> _Inventory:
 
 
 def _without_delete_markers(versions: Iterable[ObjectVersion]) -> list[ObjectVersion]:
-    """Return the versions that have content, the oldest first."""
+    """Return the versions that are not delete markers, oldest first."""
     content_versions = (version for version in versions if not version.is_delete_marker)
     return sorted(content_versions, key=lambda version: version.modified_at)
 
@@ -140,7 +141,8 @@ def _check_delete_markers(listed_versions: _Inventory, report: VerifyReport) -> 
 def _check_foreign_objects(stored_versions: _Inventory, report: VerifyReport) -> None:
     """Report objects that no sync uploads, and later versions of the archive's own objects (A074).
 
-    Anybody with access to the bucket can add versions, but cannot change the older versions.
+    ``stored_versions`` has no delete markers, and the versions of each key are ordered from the oldest to the
+    newest. Anybody with access to the bucket can add versions, but nobody can change an existing version.
     """
     for key, versions in sorted(stored_versions.items()):
         is_archive_key = (
@@ -157,7 +159,7 @@ def _check_foreign_objects(stored_versions: _Inventory, report: VerifyReport) ->
 
 @dataclass(frozen=True, slots=True)
 class _ContentCheck:
-    """Compares single content objects with the desired state. Safe to use from several threads."""
+    """Compares content objects with their desired states, one by one. Safe to use from several threads."""
 
     bucket: Bucket
     uses_object_lock: bool
@@ -167,10 +169,10 @@ class _ContentCheck:
     now: datetime
 
     def check_object(self, versions: list[ObjectVersion], expected: _ExpectedContent) -> list[Finding]:
-        """Return the findings for an object, given all its versions with content, the oldest first.
+        """Return the findings for an object whose ``versions``, without delete markers, are sorted oldest first.
 
-        The first version with the expected size and digest counts as the archive's own, as other users can only
-        add later versions. Without such a version, the oldest one is compared.
+        The first version with the expected size and digest counts as the archive's own, because other users can
+        only add later versions. If no version has both, the oldest version is compared.
 
         Raises BucketProblem if the bucket does not answer a request for the properties of a version.
         """
@@ -179,7 +181,7 @@ class _ContentCheck:
             info for version in versions if (info := self.bucket.object_info(key, version.version_id)) is not None
         ]
         if not infos:
-            return [Finding("A070", key, None)]  # the object is missing: it was deleted since it was listed
+            return [Finding("A070", key, None)]  # missing: the object was deleted since it was listed
         expected_info = (expected.desired.size, expected.sha256)
         own_info = next((info for info in infos if (info.size, info.sha256) == expected_info), infos[0])
         findings = list(self._check_size_and_digest(key, own_info, expected))
@@ -188,7 +190,7 @@ class _ContentCheck:
         return findings
 
     def _check_size_and_digest(self, key: str, info: ObjectInfo, expected: _ExpectedContent) -> Iterator[Finding]:
-        """Yield a finding (A071) if size, recorded digest or, for a sampled object, the content differs."""
+        """Yield a finding (A071) if the size, the recorded digest or, in the sample, the content differs."""
         expected_size = expected.desired.size
         if info.size != expected_size:
             yield Finding("A071", key, WRONG_SIZE.with_fields(size=info.size, expected=expected_size))
@@ -200,7 +202,7 @@ class _ContentCheck:
             yield from _check_downloaded_bytes(self.bucket, key, info.version_id, expected.sha256)
 
     def _draw_for_sample(self) -> bool:
-        """Return True with a probability of ``sample_percent`` percent."""
+        """Decide at random to download an object: return True with a chance of ``sample_percent`` percent."""
         return self.sample_percent >= 100 or random.random() * 100 < self.sample_percent
 
 
@@ -211,7 +213,7 @@ def _check_downloaded_bytes(bucket: Bucket, key: str, version_id: str, expected_
         for chunk in bucket.download(key, version_id):
             digest.update(chunk)
     except (BucketProblem, ObjectMissing):
-        # Only a finding, no error: an unreadable object must not keep the other objects from being checked.
+        # Report a finding instead of an error, so that the other objects are still checked.
         yield Finding("A071", key, LazyMessage("it cannot be read"))
     else:
         if digest.hexdigest() != expected_sha256:
@@ -221,7 +223,7 @@ def _check_downloaded_bytes(bucket: Bucket, key: str, version_id: str, expected_
 def _check_lock(key: str, info: ObjectInfo, desired: DesiredObject, now: datetime) -> Iterator[Finding]:
     """Yield a finding if the lock is missing (A072) or ends too early (A073), or a legal hold is missing (A076).
 
-    An object past its date needs no lock.
+    An object whose retention has ended by the time ``now`` needs no lock.
     """
     if info.locked_until is None:
         if desired.is_open_ended or desired.keep_until > now:
@@ -242,8 +244,8 @@ def _check_history(
 ) -> None:
     """Report bundles without a lock (A072), bundles of another journal (A074), and events in no bundle (A070).
 
-    A bundle of another journal does not fill a gap. Events after the last bundle are not reported, since the next
-    sync sends them. Without any bundle, the whole history is reported as missing.
+    Bundles of another journal do not count towards the events in the bucket. Events after the last bundle are not
+    reported, since the next sync sends them. Without any bundle, the whole history is reported as missing.
 
     Raises BucketProblem if the bucket fails, StorageError if the journal cannot be read.
     """
@@ -270,5 +272,5 @@ def _is_in_journal(archive: Archive, span: object_names.EventSpan) -> bool:
     try:
         return archive.journal.read_event(span.head_commit).seq == span.last_seq
     except StorageError:
-        # The archive has no such commit, so the bundle belongs to another archive.
+        # The archive does not have the commit, so the bundle belongs to another archive.
         return False

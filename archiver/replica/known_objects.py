@@ -24,7 +24,8 @@ from archiver.store.sqlite import (
 )
 
 _SCHEMA_VERSION = 3
-#: The last code point of Unicode. No key contains it, so it sorts after all keys with the same prefix.
+#: The last code point of Unicode. No key contains it, so a prefix followed by it sorts after all keys with the
+#: prefix.
 _LAST_CHARACTER = "\U0010ffff"
 _SCHEMA = """
 create table objects (
@@ -33,23 +34,24 @@ create table objects (
 create table unsent (key text primary key, size integer not null, waited real not null) without rowid;
 create table meta (key text primary key, value text not null) without rowid;
 """
-# Keys of the table meta. A key without a row reads as an empty string.
+# Keys of the table meta. The value of a key without a row is read as an empty string.
 #: "1" after the bucket was listed completely.
 _LISTED_KEY = "listed"
-#: "1" from the beginning of a sync until its end, so also after a sync that failed.
+#: "1" from the beginning of a sync until its successful end, so also after a failed sync.
 _UNFINISHED_KEY = "unfinished"
-#: When a sync last sent everything (RFC 3339).
+#: When a sync last completed (RFC 3339).
 _SYNCED_AT_KEY = "synced_at"
 #: The number of the newest event in the bucket.
 _LAST_SENT_EVENT_KEY = "sent"
-#: The bucket that has the objects. The keys of the journal point are those of :mod:`archiver.store.sqlite`.
+#: The address of the bucket that has the objects. The meta keys of the journal point are those of
+#: :mod:`archiver.store.sqlite`.
 _BUCKET_KEY = "bucket"
-#: The clocks at which the column ``waited`` of the table unsent was right, as JSON.
+#: The clock reading at which the column ``waited`` of the table unsent was computed, as JSON.
 _MEASURED_AT_KEY = "clocks"
 
 
 class ReplicatedObject(NamedTuple):
-    """An object known to be in the bucket, as a single version of it."""
+    """An object known to be in the bucket: the archive's own version of the object."""
 
     version_id: str
     #: In bytes.
@@ -60,11 +62,11 @@ class ReplicatedObject(NamedTuple):
 
 
 class UnsentContent(NamedTuple):
-    """A content object not sent by the last sync, because of the grace period or a failure."""
+    """A content object that the last sync did not send, because of the grace period or a failure."""
 
     #: In bytes.
     size: int
-    #: How much of its grace period it had waited at the clocks of :meth:`ReplicaState.waits_measured_at`.
+    #: How long the content had waited at the clock reading from :meth:`ReplicaState.waits_measured_at`.
     waited: timedelta
 
 
@@ -74,16 +76,18 @@ def replica_state_path(archive_root: Path) -> Path:
 
 
 class ReplicaState:
-    """An open ``replica.db``, which the opener has to close.
+    """An open ``replica.db``. The caller closes it with :meth:`close`.
 
-    Not safe for several threads. Every method commits before it returns, so a crash loses at most the last call.
+    Not safe to use from several threads. Each method commits before it returns, so a crash loses at most the last
+    call.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         """Open or create the database.
 
-        With ``read_only`` nothing is written, and a database that is missing, damaged or just being created reads
-        as an empty one. Otherwise a damaged database, or one with another schema, is deleted and created again.
+        With ``read_only`` nothing is written, and a database that is missing, damaged, of another schema version,
+        or just being created counts as empty. Otherwise a damaged database, or one of another schema version, is
+        deleted and created again.
 
         Raises sqlite3.Error for any other failure.
         """
@@ -99,23 +103,23 @@ class ReplicaState:
 
     @classmethod
     def empty(cls) -> ReplicaState:
-        """Return a state in memory without any record, for reading."""
+        """Return a state without any records, which is in memory and can only be read."""
         return cls(IN_MEMORY, read_only=True)
 
     # --- the archive and the bucket
 
     @property
     def journal_point(self) -> JournalPoint | None:
-        """Return the newest event of the journal when the records were made; None if nothing is recorded."""
+        """The event that was the journal's newest at the last :meth:`bind`; None before the first call."""
         return read_journal_point(self._database)
 
     @property
     def bucket_address(self) -> str:
-        """Return the address of the bucket that has the objects; empty if nothing is recorded."""
+        """The address of the bucket given to the last :meth:`bind`; empty before the first call."""
         return self._read_meta(_BUCKET_KEY)
 
     def bind(self, point: JournalPoint, bucket_address: str) -> None:
-        """Record to which journal and to which bucket the records belong."""
+        """Record that the records belong to the journal with the event ``point``, and to a bucket."""
         with self._database:
             write_journal_point(self._database, point)
             self._database.execute(
@@ -123,7 +127,7 @@ class ReplicaState:
             )
 
     def forget_everything(self) -> None:
-        """Delete all records: the next sync lists the bucket."""
+        """Delete all records, so that the next sync lists the bucket."""
         with self._database:
             for table in ("objects", "unsent", "meta"):
                 self._database.execute(f"delete from {table}")
@@ -131,7 +135,7 @@ class ReplicaState:
     # --- objects
 
     def objects_below(self, prefix: str) -> dict[str, ReplicatedObject]:
-        """Return the known objects whose keys begin with ``prefix``, as a dict by key. An empty prefix: all."""
+        """Return the recorded objects whose keys begin with ``prefix``, or all if it is empty, by key."""
         object_rows = self._database.execute(
             "select key, version, size, until, held from objects where key >= ? and key < ?",
             (prefix, prefix + _LAST_CHARACTER),
@@ -142,7 +146,7 @@ class ReplicaState:
         }
 
     def find_object(self, key: str) -> ReplicatedObject | None:
-        """Return the known object with this key, or None if none is recorded."""
+        """Return the recorded object with this key, or None without a record."""
         query = "select version, size, until, held from objects where key = ?"
         object_row = self._database.execute(query, (key,)).fetchone()
         return None if object_row is None else _build_object(*object_row)
@@ -173,19 +177,25 @@ class ReplicaState:
     # --- content that waits
 
     def unsent_content(self) -> dict[str, UnsentContent]:
-        """Return the content that waited at the last sync and is still in no record, as a dict by key."""
+        """Return the content that the last sync held back or failed to send, by key.
+
+        Content that was recorded as an object in the meantime is left out.
+        """
         unsent_rows = self._database.execute(
             "select key, size, waited from unsent where key not in (select key from objects)"
         )
         return {key: UnsentContent(size, timedelta(seconds=waited)) for key, size, waited in unsent_rows}
 
     def waits_measured_at(self) -> clock.ClockReading | None:
-        """Return the clocks at which the waits of :meth:`unsent_content` were right; None before any sync."""
+        """Return the clock reading at which the waits of :meth:`unsent_content` were computed.
+
+        Returns None before the first sync.
+        """
         stored_clocks = self._read_meta(_MEASURED_AT_KEY)
         return clock.parse_evidence(json.loads(stored_clocks)).reading if stored_clocks else None
 
     def record_unsent(self, unsent: Mapping[str, UnsentContent], measured_at: clock.ClockReading) -> None:
-        """Replace the records of waiting content, by key, and the clock reading of the recorded waits."""
+        """Replace all records of unsent content by ``unsent``, whose waits were computed at ``measured_at``."""
         unsent_rows = ((key, content.size, content.waited.total_seconds()) for key, content in unsent.items())
         stored_clocks = json.dumps(clock.make_evidence(measured_at.wall, measured_at))
         with self._database:
@@ -198,7 +208,7 @@ class ReplicaState:
     # --- progress
 
     def has_complete_records(self) -> bool:
-        """Return True if the records are complete: the bucket was listed, and no sync has failed since."""
+        """Return True if the bucket was listed completely and every sync since then succeeded."""
         return bool(self._read_meta(_LISTED_KEY)) and not self._read_meta(_UNFINISHED_KEY)
 
     def mark_bucket_listed(self) -> None:
@@ -210,11 +220,11 @@ class ReplicaState:
         self._set_meta({_UNFINISHED_KEY: "1"})
 
     def finish_sync(self, finished_at: datetime) -> None:
-        """Record that a sync has sent everything, and when."""
+        """Record that a sync completed at ``finished_at``, and that the records are complete."""
         self._set_meta({_UNFINISHED_KEY: "", _SYNCED_AT_KEY: clock.format_time(finished_at)})
 
     def last_sync_time(self) -> str | None:
-        """Return when a sync last sent everything (RFC 3339), or None if no sync ever did."""
+        """Return when a sync last completed (RFC 3339), or None if no sync ever did."""
         return self._read_meta(_SYNCED_AT_KEY) or None
 
     def last_sent_event(self) -> int:
@@ -231,13 +241,13 @@ class ReplicaState:
         return "" if meta_row is None else str(meta_row[0])
 
     def _set_meta(self, entries: dict[str, str]) -> None:
-        """Set entries of the table meta, values by key. Either all entries are committed or none."""
+        """Write ``entries``, a value for each key, to the table meta. Either all entries are committed or none."""
         with self._database:
             self._database.executemany("insert or replace into meta (key, value) values (?, ?)", entries.items())
 
 
 def _build_object(version_id: str, size: int, locked_until: str | None, has_legal_hold: int) -> ReplicatedObject:
-    """Build an object from its columns. ``locked_until`` is RFC 3339, and ``has_legal_hold`` is 0 or 1."""
+    """Build an object from a row. ``locked_until`` is RFC 3339 or None, and ``has_legal_hold`` is 0 or 1."""
     return ReplicatedObject(
         version_id, size, clock.parse_time(locked_until) if locked_until else None, bool(has_legal_hold)
     )
@@ -246,8 +256,9 @@ def _build_object(version_id: str, size: int, locked_until: str | None, has_lega
 def open_state(archive: Archive, settings: BucketSettings, *, read_only: bool = False) -> ReplicaState:
     """Open ``replica.db``, for the caller to close.
 
-    The records of another archive, another history of this one, or another bucket are not believed: content that
-    they name would never be sent. They are deleted, or with ``read_only`` left alone, and the state is empty.
+    The returned state is empty if the records belong to another archive, to another history of this archive, or to
+    another bucket: with such records, content would never be sent. The records are deleted, unless ``read_only``
+    is set.
 
     Raises sqlite3.Error if the file cannot be used, StorageError if the journal cannot be read.
     """
@@ -257,7 +268,7 @@ def open_state(archive: Archive, settings: BucketSettings, *, read_only: bool = 
     is_believed = (
         recorded_point is not None
         and state.bucket_address == bucket_address
-        # Beside a damaged journal nothing can be compared, and nothing is sent.
+        # A damaged journal cannot be searched for the event. Nothing is sent then, so the records do no harm.
         and (archive.journal_damage() is not None or archive.journal.has_event(recorded_point))
     )
     if read_only:

@@ -1,8 +1,8 @@
-"""Testing whether a bucket enforces object lock, before anybody relies on it.
+"""Tests whether a bucket enforces object lock, before anybody relies on the lock.
 
-A bucket may claim to have object lock and still ignore it: gateways in front of a bucket have dropped the lock of
-an upload. So a probe is uploaded with a short lock, and every known way to delete it or to weaken its lock is
-tried.
+A bucket may report that it has object lock and still not enforce it: gateways in front of a bucket have dropped
+the lock of an upload. So a probe is uploaded with a short lock, and every known way to delete the probe or to
+weaken its lock is tried.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from archiver.errors import LazyMessage
 from archiver.replica.bucket import Bucket
 from archiver.replica.object_names import PROBE_PREFIX
 
-#: If it were shorter, the lock could end while it is attacked over a slow line, and a good bucket would be
-#: refused. If it were longer, the probe could not be deleted for longer.
+#: With a shorter lock, the lock could end during the test over a slow line, and a good bucket would be refused.
+#: With a longer lock, it takes longer until somebody can delete the probe.
 _PROBE_LOCK_DURATION = timedelta(minutes=2)
 
-#: Promise of a bucket -> the phrase for people about a bucket that breaks it. The keys are journalled.
+#: Name of a promise of the bucket -> the phrase for users about a bucket that breaks the promise. The names are
+#: journalled.
 PROMISES: Mapping[str, LazyMessage] = {
     "versions": LazyMessage.define(
         "it does not keep versions: overwritten objects are lost", code="bucket.unversioned"
@@ -46,7 +47,7 @@ PROMISES: Mapping[str, LazyMessage] = {
 
 @dataclass(frozen=True, slots=True)
 class LockProof:
-    """The outcome of the test of a bucket."""
+    """The outcome of testing the lock of a bucket."""
 
     #: Promise (a key of :data:`PROMISES`) -> True if the bucket kept it. A promise that was not tested is absent,
     #: and counts as broken.
@@ -61,8 +62,9 @@ class LockProof:
 def probe_lock(bucket: Bucket) -> LockProof:
     """Upload a probe, an object with a short lock, and try to break the lock in every known way.
 
-    Nothing is uploaded to a bucket that keeps no versions or has no object lock. In a good bucket the probe stays,
-    because nobody can delete it while the lock lasts.
+    Nothing is uploaded to a bucket that keeps no versions or has no object lock, and the attacks are not tried on
+    a bucket that ignored the lock of the upload. In a good bucket the probe stays, because nobody can delete it
+    while the lock lasts.
 
     Raises BucketProblem if the bucket cannot be used.
     """

@@ -1,4 +1,4 @@
-"""The keys of the objects in the bucket. Pure.
+"""Builds and parses the keys of the objects in the bucket. Pure.
 
 The keys are part of the replica's format: a rebuild finds every object by its key alone.
 """
@@ -37,7 +37,7 @@ class EventSpan(NamedTuple):
 
 
 def content_key(sha256: str) -> str:
-    """Return the key of a content object, below two levels of folders as in ``archive.git/lfs``."""
+    """Return the key of a content object, with two levels of folders like the paths in ``archive.git/lfs``."""
     return f"{CONTENT_PREFIX}{sha256[:2]}/{sha256[2:4]}/{sha256}"
 
 
@@ -48,7 +48,7 @@ def parse_content_key(key: str) -> str | None:
 
 
 def bundle_key(span: EventSpan) -> str:
-    """Return the key of a bundle, with padded numbers, so that a listing is in the order of the events."""
+    """Return the key of a bundle. The numbers are padded, so that a listing is in the order of the events."""
     return f"{HISTORY_PREFIX}{span.first_seq:010}-{span.last_seq:010}-{span.head_commit}.bundle"
 
 

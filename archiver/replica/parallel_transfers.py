@@ -1,4 +1,4 @@
-"""Transfers on several threads, until all are complete, any transfer fails, or the service ends."""
+"""Runs transfers on several threads until all are complete, a transfer fails, or the service ends."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def run_in_parallel(
 ) -> list[_Result]:
     """Call ``transfer`` for each item on ``thread_count`` threads. Return the results in the order of the items.
 
-    After the first failure, and once ``stopping`` is set, no further item is begun. All threads have ended when
-    this returns or raises.
+    After a failure, or after ``stopping`` is set, no further item is begun. All threads have ended when the call
+    returns or raises an error.
 
-    Raises the error of the first failed item in the order of the items, or TransferStopped if items were left out
-    only because ``stopping`` is set.
+    Raises the error of the failed item that comes first in the order of the items, or TransferStopped if no item
+    failed but some were stopped or never begun.
     """
     has_failed = threading.Event()
 
@@ -46,7 +46,7 @@ def run_in_parallel(
     with ThreadPoolExecutor(thread_count) as pool:
         futures = [pool.submit(transfer_unless_stopped, item) for item in items]
     errors = [error for future in futures if (error := future.exception()) is not None]
-    # TransferStopped only means that an item was not begun. If another item failed, that failure is the reason.
+    # TransferStopped means that an item was stopped or never begun. If another item failed, that is the cause.
     failures = [error for error in errors if not isinstance(error, TransferStopped)]
     if errors:
         raise failures[0] if failures else errors[0]
@@ -54,7 +54,7 @@ def run_in_parallel(
 
 
 def split_into_batches(items: Iterable[_Item], batch_size: int) -> Iterator[list[_Item]]:
-    """Yield the items in lists of ``batch_size``. The last list may be shorter. Without items, yield nothing."""
+    """Yield the items in lists of ``batch_size`` items. The last list may be shorter, but is never empty."""
     remaining_items = iter(items)
     while batch := list(islice(remaining_items, batch_size)):
         yield batch

@@ -1,4 +1,4 @@
-"""Rebuilding a complete archive from the bucket alone, on a new machine.
+"""Rebuilds a complete archive from the bucket alone, on a new machine.
 
 History comes first and becomes ``archive.git`` in a single rename. Content follows in batches, so an interrupted
 rebuild continues after the last complete batch.
@@ -47,10 +47,10 @@ _BATCH_SIZE = 500
 _CONTENT_MODE = 0o444
 #: Only the owner may enter the folder of the keys, and read the signing key.
 _KEY_FOLDER_MODE, _SIGNING_KEY_MODE = 0o700, 0o600
-#: Mode bits that a folder of content objects may have: all but write access of the group.
+#: Mode bits that a folder of content objects may have: no write access for the group, and no access for others.
 _CONTENT_FOLDER_MODE_BITS = 0o750
-#: Pauses before further attempts at an object whose connection broke: the S3 client retries a request, but not the
-#: reading of the content.
+#: Pauses before further attempts to download an object after the connection broke. The S3 client repeats a failed
+#: request, but not the reading of the content.
 _RETRY_PAUSES_SECONDS = (0.2, 1.0)
 #: Seconds to wait for the writer's lock. The archive is new, so only another rebuild can hold it.
 _LOCK_TIMEOUT = 30
@@ -58,16 +58,17 @@ _LOCK_TIMEOUT = 30
 
 @dataclass(frozen=True, slots=True)
 class RebuildResult:
-    """The events in the archive, and the content that this rebuild downloaded."""
+    """The number of events in the archive, and the content that this rebuild downloaded."""
 
     event_count: int
     object_count: int = 0
     byte_count: int = 0
     #: The SHA-256 of each content object of which the bucket has no undamaged version, sorted.
     missing_content: tuple[str, ...] = ()
-    #: The restrictions of the content that the bucket lacks because it is restricted; not in ``missing_content``.
+    #: The restrictions of restricted content that the bucket lacks, which ``missing_content`` leaves out.
     missing_restricted: tuple[Restriction, ...] = ()
-    #: The first file of each of these objects that was probably held back: it was new when the history ends.
+    #: The first file of each object in ``missing_content`` that was probably held back: the content was still new
+    #: at the newest event of the history.
     held_back_files: tuple[HeldBackFile, ...] = ()
 
 
@@ -82,8 +83,8 @@ def rebuild_from_url(
 ) -> tuple[RebuildResult, Path]:
     """Rebuild the archive from the replica at ``url`` (``s3://BUCKET/PREFIX``), and write a configuration for it.
 
-    The configuration is written next to the folder ``root``, unless the file exists. Returns the result of the
-    rebuild and the path of the configuration.
+    The configuration is written next to the folder ``root``, unless the file exists. The other parameters are
+    those of :func:`rebuild_archive`. Returns the result of the rebuild and the path of the configuration.
 
     Raises UsageError for an invalid address, ConfigError if boto3 or the credentials are missing, OSError if the
     configuration cannot be written, and the errors of :func:`rebuild_archive`.
@@ -109,13 +110,14 @@ def rebuild_archive(
 
     ``key_folder`` is a folder with a backup of the signing key, which is never sent to the bucket. None: the
     archive gets no signing key. With ``only_history`` no content is downloaded; a later call without
-    ``only_history`` downloads the content. ``progress`` counts the bytes of content, after each batch.
+    ``only_history`` downloads the content. ``progress`` is called after each batch with the bytes of content
+    handled so far and in total.
 
     Content that cannot be recovered is not an error: see :attr:`RebuildResult.missing_content`.
 
     Raises NotFoundError if the bucket has no archive, StorageError if its history is damaged or the disk fails,
-    BucketProblem if the bucket fails, and Busy if another rebuild is active. If the history is still incomplete
-    then, no files are left. Otherwise everything that was rebuilt so far stays.
+    BucketProblem if the bucket fails, and Busy if another rebuild is active. A failure before the history is
+    complete leaves no files. After a later failure, everything that was rebuilt so far stays.
     """
     with permissions.archive_umask():
         if not is_there(root / "archive.git"):
@@ -144,7 +146,7 @@ def rebuild_archive(
 def _write_config(root: Path, access: BucketAccess) -> Path:
     """Write a configuration file next to the archive at ``root``, unless the file exists. Return the path.
 
-    The file contains the watched folder of the lost server and the access to the bucket, but no access keys.
+    The file contains the watched folder of the lost server and how to access the bucket, but no access keys.
     """
     config_path = root.with_name(f"{root.name}.toml")
     if not is_there(config_path):
@@ -154,10 +156,11 @@ def _write_config(root: Path, access: BucketAccess) -> Path:
 
 
 def _build_config(root: Path, config_path: Path) -> Config:
-    """Build a configuration with the journalled watched folder, layout, and retention of everything.
+    """Build a configuration with the watched folder, the layout and the retention promises in the journal.
 
-    All other settings have their defaults. The promises in the journal stay in force whatever the configuration
-    says; it promises nothing beyond them, because nobody has decided on anything longer.
+    All other settings have their defaults, except the time zone. Only the promise for the whole archive is
+    configured. All promises in the journal stay in force whatever the configuration says, and the configuration
+    promises nothing beyond them, because nobody has decided on a longer retention.
     """
     archive = Archive(root)
     try:
@@ -171,7 +174,7 @@ def _build_config(root: Path, config_path: Path) -> Config:
             retention_years=min(promised_years, CEILING_YEARS),
             hold_while_live=promises.live,
         )
-        # A zone that this system lacks would make the configuration invalid.
+        # A time zone that this system lacks would make the configuration invalid.
         known_zones = [zone for zone in promises.zones if value_types.TIME_ZONE.accepts(zone)]
         if known_zones and config.timezone not in known_zones:
             return replace(config, timezone=known_zones[0])
@@ -192,7 +195,7 @@ def _render_replica_table(access: BucketAccess) -> str:
 def _create_folders_and_copy_key(root: Path, key_folder: Path | None) -> None:
     """Create the folders next to ``archive.git``, and copy the signing key from ``key_folder`` unless it is None.
 
-    Also sets the access rights of ``root`` and of all files in the archive. Existing folders are kept.
+    Also restricts access to ``root``, and to all files in the archive, to the owner. Existing folders are kept.
 
     Raises StorageError if the key cannot be copied. The new folders stay then.
     """
@@ -219,7 +222,7 @@ def _create_folders_and_copy_key(root: Path, key_folder: Path | None) -> None:
 
 
 def _find_absent_content(archive: Archive) -> dict[str, int]:
-    """Return the size in bytes, by SHA-256, of the content that versions need and the archive lacks."""
+    """Return the sizes in bytes, by SHA-256, of content that versions need but the archive lacks."""
     needed_sha256s = find_needed_objects(archive.index)
     intervals = overview.content_intervals(archive.index)
     needed_sizes = {sha256: size for _, sha256, size, _, _ in intervals if sha256 in needed_sha256s}
@@ -229,18 +232,18 @@ def _find_absent_content(archive: Archive) -> dict[str, int]:
 def _download_content(
     bucket: Bucket, archive: Archive, thread_count: int, progress: Progress, event_count: int
 ) -> RebuildResult:
-    """Download the absent content, batch by batch, and put it into the archive.
+    """Download content that the archive lacks, in batches, and move each batch into the archive.
 
-    ``event_count`` is only passed on to the result. ``progress`` also counts content that cannot be recovered, and
-    so ends at the total.
+    ``event_count`` is only passed on to the result. ``progress`` also counts content that cannot be recovered, so
+    that the count reaches the total.
 
-    Raises BucketProblem if every attempt to download an object fails. The archive has all earlier batches then.
+    Raises BucketProblem if every attempt to download an object fails. All earlier batches stay in the archive.
     """
     absent_sizes = _find_absent_content(archive)
     versions_by_sha256 = _list_content_versions(bucket, absent_sizes)
 
     def download_object(sha256: str) -> str | None:
-        """Download a content object to the spool, and return the path or None."""
+        """Download a content object; return the path in the spool, or None without an undamaged version."""
         return _download_oldest_undamaged(bucket, archive.spool_folder, versions_by_sha256.get(sha256, ()), sha256)
 
     missing_content: list[str] = []
@@ -271,7 +274,7 @@ def _download_content(
 
 
 def _list_content_versions(bucket: Bucket, sha256s: Container[str]) -> dict[str, list[ObjectVersion]]:
-    """Return the versions in the bucket of the content in ``sha256s``, by SHA-256."""
+    """Return the versions of content objects in the bucket, by SHA-256, for the digests in ``sha256s``."""
     versions_by_sha256: dict[str, list[ObjectVersion]] = defaultdict(list)
     for version in bucket.list_versions(CONTENT_PREFIX):
         sha256 = parse_content_key(version.key)
@@ -295,7 +298,7 @@ def _download_oldest_undamaged(
 
 
 def _download_with_retries(bucket: Bucket, spool: Path, version: ObjectVersion, sha256: str) -> str | None:
-    """Call :func:`_download_if_undamaged`, and again after each pause as long as the bucket fails.
+    """Call :func:`_download_if_undamaged`; after a failure of the bucket, pause and repeat the call.
 
     Raises BucketProblem if the last attempt fails as well.
     """
@@ -311,8 +314,8 @@ def _download_with_retries(bucket: Bucket, spool: Path, version: ObjectVersion, 
 def _download_if_undamaged(bucket: Bucket, spool: Path, version: ObjectVersion, sha256: str) -> str | None:
     """Download a version into a new file in the spool, read-only for everybody.
 
-    Returns the path of the file, for the caller to move. Returns None, and leaves no file, if the version has
-    another digest than ``sha256`` or does not exist.
+    Returns the path of the file, for the caller to move. Returns None, and leaves no file, if the digest of the
+    content is not ``sha256`` or the version does not exist.
 
     Raises BucketProblem if the download fails, OSError if the file cannot be written. No file is left then either.
     """
@@ -337,7 +340,10 @@ def _download_if_undamaged(bucket: Bucket, spool: Path, version: ObjectVersion, 
 
 
 def _move_to_content_store(archive: Archive, staged_path: str, sha256: str) -> None:
-    """Rename a downloaded file to the path of the content object, after creating missing folders of that path."""
+    """Move a downloaded file to the path of the content object ``sha256``, and create missing folders there.
+
+    New folders get the mode of the folder of all content objects, restricted to _CONTENT_FOLDER_MODE_BITS.
+    """
     object_path = archive.content.path(sha256)
     objects_folder_mode = stat.S_IMODE(archive.content.objects_folder.stat().st_mode)
     folder_mode = objects_folder_mode & _CONTENT_FOLDER_MODE_BITS

@@ -17,22 +17,23 @@ from archiver.store.creation import new_archive
 from archiver.store.creation.filesystem_abilities import check_filesystem
 from archiver.store.git.repository import JOURNAL, Repository
 
+#: The name of the repository while it is built. It becomes ``archive.git`` only when it is complete.
 _UNFINISHED_NAME = "archive.git.incomplete"
 
 
 class _BundleVersion(NamedTuple):
-    """A version of a bundle in the bucket."""
+    """A version of a git bundle in the bucket."""
 
-    #: The events in the bundle, as its key names them.
+    #: The events in the bundle, according to the object's key.
     span: EventSpan
     version: ObjectVersion
 
 
 class _FetchedBundle(NamedTuple):
-    """A bundle whose objects are in the repository."""
+    """A git bundle whose objects were added to the repository."""
 
     span: EventSpan
-    #: Full name of a ref -> the object id that the bundle gives to it.
+    #: Full name of each ref in the bundle -> the object id of the ref there.
     refs: dict[str, str]
 
 
@@ -43,7 +44,8 @@ def rebuild_history(bucket: Bucket, root: Path) -> None:
     the end. If the process is killed before the end, the next attempt removes the unfinished repository.
 
     Raises NotFoundError if the bucket has no history, StorageError if the history is damaged or the filesystem is
-    not suitable for an archive, and BucketProblem if the bucket fails. The new folders are removed then.
+    not suitable for an archive, BucketProblem if the bucket fails, and OSError if nothing can be written to the
+    disk. The folders that this call created are removed then.
     """
     new_folders = new_archive.missing_folders(root)
     root.mkdir(parents=True, exist_ok=True)
@@ -60,7 +62,7 @@ def rebuild_history(bucket: Bucket, root: Path) -> None:
             repository.close()
         # Crash window: the rename is the last step, so an existing archive.git is always complete.
         os.rename(unfinished_path, root / "archive.git")
-    except BaseException:
+    except BaseException:  # a keyboard interrupt, too
         shutil.rmtree(unfinished_path, ignore_errors=True)
         new_archive.remove_folders(new_folders)
         raise
@@ -69,10 +71,11 @@ def rebuild_history(bucket: Bucket, root: Path) -> None:
 def _fetch_all_bundles(bucket: Bucket, repository: Repository, root: Path) -> dict[str, str]:
     """Fetch the objects of all bundles into the repository, in the order of their events, and return all refs.
 
-    The last bundle with a ref decides its value. The history ends where no bundle begins with the next event.
+    Returns the object id of each ref. If several bundles contain a ref, the last of these bundles decides. A
+    bundle is fetched only if it begins with the event after the last fetched one, so a gap ends the history.
 
-    Raises NotFoundError if no bundle begins with the first event, StorageError if all versions of a bundle are
-    damaged, and BucketProblem if the bucket fails. The objects fetched by then stay in the repository.
+    Raises NotFoundError if no bundle begins with the first event, StorageError if all bundles that begin with an
+    event are damaged, and BucketProblem if the bucket fails. The objects fetched by then stay in the repository.
     """
     candidates_by_first_seq = _list_bundles(bucket)
     refs: dict[str, str] = {}
@@ -94,7 +97,7 @@ def _fetch_next_bundle(
     """Fetch the bundle among ``candidates`` that continues the journal after the commit ``head_commit``.
 
     All candidates begin with the same event. The oldest candidate is tried first, since anybody with access to the
-    bucket can add later ones. An empty ``head_commit`` means that nothing was fetched yet.
+    bucket can add later ones. ``head_commit`` is empty if nothing was fetched yet.
 
     Raises StorageError if every candidate is damaged or continues another journal, BucketProblem if the bucket
     fails.
@@ -115,7 +118,10 @@ def _fetch_next_bundle(
 
 
 def _list_bundles(bucket: Bucket) -> dict[int, list[_BundleVersion]]:
-    """Return all versions of all bundles, by the number of their first event. Other objects are ignored."""
+    """Return all versions of all bundles, by the number of the first event in the bundle.
+
+    Delete markers and objects that are not bundles are ignored. Raises BucketProblem if the bucket fails.
+    """
     bundles_by_first_seq: dict[int, list[_BundleVersion]] = defaultdict(list)
     for version in bucket.list_versions(HISTORY_PREFIX):
         span = parse_bundle_key(version.key)
@@ -125,7 +131,10 @@ def _list_bundles(bucket: Bucket) -> dict[int, list[_BundleVersion]]:
 
 
 def _fetch_bundle(bucket: Bucket, repository: Repository, root: Path, version: ObjectVersion) -> dict[str, str]:
-    """Add the objects of a bundle to the repository. Return its refs, or an empty dict for a damaged bundle.
+    """Download a bundle, and add the objects in the bundle to the repository.
+
+    Returns the object ids of the bundle's refs, by ref, or an empty dict if the bundle is damaged. The download is
+    a temporary file in ``root``, which is deleted.
 
     Raises BucketProblem if the bucket fails. A failing bucket is not treated as damage, because the other versions
     of the bundle could not be downloaded either.
@@ -136,7 +145,7 @@ def _fetch_bundle(bucket: Bucket, repository: Repository, root: Path, version: O
                 bundle_file.write(chunk)
             bundle_file.flush()
             return repository.add_bundle(Path(bundle_file.name))
-        except BucketProblem:  # a StorageError that is no sign of damage
+        except BucketProblem:  # a subclass of StorageError, but not a sign of damage
             raise
         except (ObjectMissing, StorageError):
             # The bundle is damaged, or was deleted since it was listed. Another version may be undamaged.

@@ -1,4 +1,4 @@
-"""How far the bucket is behind the archive, from local records alone: no request is sent to the bucket."""
+"""Measures how far the bucket is behind the archive, from local records alone: the bucket gets no request."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from archiver.store.index import overview
 class ReplicationLag(NamedTuple):
     """The part of the archive missing from the bucket."""
 
-    #: Added and modified materials of the versions whose events were not sent, and the content whose grace period
-    #: has ended.
+    #: Materials added or modified in versions whose events were not sent, plus the overdue content objects: those
+    #: that are still unsent although the grace period has ended.
     material_count: int = 0
-    #: Bytes of new content in these versions, and of that content.
+    #: Bytes of the new content in these versions, plus bytes of the overdue content objects.
     byte_count: int = 0
-    #: Since when the oldest of them has been waiting: a version since its capture, content since its grace period
-    #: ended (RFC 3339). None: the bucket has everything that it should have.
+    #: The earliest time (RFC 3339) since which a version or a content object has been waiting. A version waits
+    #: from its capture; content waits from its submission or the end of its grace period. None: nothing waits.
     waiting_since: str | None = None
-    #: New content that the bucket lacks only because of its grace period. None: nothing is held back.
+    #: New content that the bucket lacks only because of the grace period. None: nothing is held back.
     held_back: HeldBackContent | None = None
 
 
@@ -39,12 +39,12 @@ class ReplicaStatus(NamedTuple):
     url: str
     #: False for a bucket that was accepted without object lock.
     uses_object_lock: bool
-    #: When a sync last sent everything (RFC 3339). None: never.
+    #: When a sync last completed (RFC 3339). None: never.
     synced_at: str | None
     lag: ReplicationLag
 
     def as_json(self) -> dict[str, Any]:
-        """Return the member "replica" of ``archiver status --json``, with values fit for JSON."""
+        """Return the member "replica" in the JSON output of ``archiver status``."""
         behind = {
             "materials": self.lag.material_count,
             "bytes": self.lag.byte_count,
@@ -70,7 +70,8 @@ class ReplicaStatus(NamedTuple):
 def read_replica_status(archive: Archive, config: Config) -> ReplicaStatus | None:
     """Return the status of the replica, or None for an archive without a replica.
 
-    Creates no ``replica.db``. If it is missing, damaged or not believed, everything counts as not sent.
+    Only reads ``replica.db``. If the file is missing or damaged, or belongs to another bucket or another history,
+    everything counts as unsent.
     """
     settings = read_replica_settings(archive, config)
     if settings is None:
@@ -85,19 +86,22 @@ def read_replica_status(archive: Archive, config: Config) -> ReplicaStatus | Non
 
 
 def read_replication_lag(archive: Archive, config: Config) -> ReplicationLag:
-    """Return how far the bucket is behind, see :func:`read_replica_status`. Without a replica there is no lag."""
+    """Return how far the bucket is behind the archive, as :func:`read_replica_status` does.
+
+    For an archive without a replica, the lag is empty.
+    """
     replica_status = read_replica_status(archive, config)
     return ReplicationLag() if replica_status is None else replica_status.lag
 
 
 def _measure_lag(archive: Archive, config: Config, state: ReplicaState) -> ReplicationLag:
-    """Return the lag: the versions after the newest event that was sent, and older content that waits."""
+    """Compute the lag from the versions after the newest event in the bucket, and from recorded unsent content."""
     grace_period = timedelta(hours=config.replica.grace_hours)
     last_sent_event = state.last_sent_event()
     material_count, new_bytes, first_captured_at = overview.additions_since(archive.index, last_sent_event)
     time_reading = clock.read_clocks()
     gain = measure_waiting_gain(state.waits_measured_at(), time_reading, grace_period)
-    # A submission ends the grace period, and the last sync did not know of these.
+    # A submission ends the grace period of its content. The last sync did not know about these submissions yet.
     submitted_at = {
         object_names.content_key(sha256): at
         for sha256, at in overview.contents_submitted_since(archive.index, last_sent_event).items()

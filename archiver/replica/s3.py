@@ -1,4 +1,4 @@
-"""The bucket behind the S3 protocol, and the only import of boto3.
+"""Implements the bucket port with the S3 protocol. No other module imports boto3.
 
 Credentials come from a file that only its owner may read, or from the usual AWS chain. No message quotes the
 credentials, or a reply of the server, which may repeat them.
@@ -26,19 +26,20 @@ from archiver.replica.bucket_settings import BucketSettings, read_credentials
 from archiver.replica.s3_errors import CONNECTION_CUT, LOCK_IGNORED, bucket_problem, convert_client_errors
 from archiver.replica.throttle import Throttle, ThrottledFile
 
-#: Objects of this size and larger are uploaded in parts. After a failure a request is repeated as a whole, and S3
-#: accepts at most 5 GiB in one request.
+#: Objects of this size and larger are uploaded in parts. After a failure the client repeats a whole request, and
+#: S3 accepts at most 5 GiB in one request.
 _MULTIPART_FROM_BYTES = 32 << 20
 #: S3 accepts 10,000 parts, so 156 GiB fit into parts of this size. Each thread holds one part in memory.
 _PART_BYTES = 16 << 20
 #: Bytes that a download yields at once. If the bandwidth is limited, this is the size of a burst.
 _READ_BYTES = 1 << 20
-#: A server that sends nothing for so long is considered dead. A longer wait would delay the end of the service.
+#: A server that does not connect or answer within this time is considered dead. A longer wait would delay the end
+#: of the service.
 _CONNECT_TIMEOUT_SECONDS, _READ_TIMEOUT_SECONDS = 10, 60
-#: With the pauses between its attempts, boto3 bridges an overload of some seconds. After a longer one the request
-#: fails, and the daemon syncs again later.
+#: boto3 pauses between attempts. With this many, a request survives an overload of some seconds. In a longer
+#: overload the request fails, and the daemon syncs again later.
 _MAX_ATTEMPTS = 4
-#: The metadata of an object that holds its digest: not every server returns checksums.
+#: The key of the object's metadata that holds the digest, since not every server returns checksums.
 _DIGEST_METADATA = "archiver-sha256"
 #: The mode of a lock that nobody can lift or shorten.
 _COMPLIANCE_MODE = "COMPLIANCE"
@@ -48,7 +49,8 @@ _GOVERNANCE_MODE = "GOVERNANCE"
 _UNVERSIONED_ID = "null"
 #: A server may report the end of a lock cut to whole seconds.
 _ROUNDING = timedelta(seconds=1)
-#: How much the test of a lock tries to shorten it: more than any rounding, and far less than the lock of a probe.
+#: How much the test of a lock tries to shorten the lock: more than any rounding, and far less than the duration of
+#: the probe's lock.
 _SHORTENING = timedelta(seconds=30)
 
 
@@ -56,7 +58,7 @@ class S3Bucket(Bucket):
     """A prefix of a bucket on an S3 server. Safe to use from several threads."""
 
     def __init__(self, settings: BucketSettings) -> None:
-        """Prepare a client. Nothing is sent yet, and there is nothing to close.
+        """Prepare an S3 client. Nothing is sent yet, and the caller has nothing to close.
 
         Raises ConfigError if boto3 is not installed or the credentials file cannot be used.
         """
@@ -85,14 +87,14 @@ class S3Bucket(Bucket):
                 max_pool_connections=2 * settings.thread_count,
                 retries={"mode": "standard", "max_attempts": _MAX_ATTEMPTS},
                 proxies=proxies,
-                # This class sends and compares digests itself: the client's own checksums fail on servers that do
-                # not support them.
+                # This class sends and compares digests itself, because some servers do not support the checksums
+                # of the client.
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
                 s3={"addressing_style": settings.addressing_style, "payload_signing_enabled": False},
             ),
         )
-        # The client would accept the web page of a login form or a proxy as a reply without content.
+        # Without this check, the client accepts a web page, such as a login form, as a reply without content.
         self._client.meta.events.register("after-call.s3", _refuse_web_page)
 
     # --- the port
@@ -100,7 +102,7 @@ class S3Bucket(Bucket):
     def upload(self, key: str, source: Path, sha256: str, locked_until: datetime | None) -> str:
         """Implement :meth:`Bucket.upload`. A large file is sent in parts, of which one is in memory at a time."""
         size = source.stat().st_size
-        # Further arguments of the request that creates an object, in one part or in several.
+        # Arguments that a request to create an object has in addition, for an upload at once or in parts.
         creation_arguments: dict[str, Any] = {"Metadata": {_DIGEST_METADATA: sha256}}
         if locked_until:
             creation_arguments |= {"ObjectLockMode": _COMPLIANCE_MODE, "ObjectLockRetainUntilDate": locked_until}
@@ -123,11 +125,11 @@ class S3Bucket(Bucket):
     def _upload_parts(self, key: str, stream: IO[bytes], creation_arguments: dict[str, Any]) -> dict[str, Any]:
         """Upload a large file in parts, one after the other, with a single part in memory.
 
-        ``creation_arguments`` are further arguments of the request that begins the upload. Returns the server's
-        reply to the request that completes it.
+        ``creation_arguments`` are additional arguments of the request that begins the upload. Returns the server's
+        reply to the request that completes the upload.
 
-        Raises the errors of the client, after aborting the upload: parts that stay would be charged for, although
-        no listing shows them.
+        Raises the errors of the client, after aborting the upload. Without the abort, the parts would stay in the
+        bucket, where the provider charges for them although no listing shows them.
         """
         object_arguments = self._object_arguments(key)
         upload_id = self._client.create_multipart_upload(**object_arguments, **creation_arguments)["UploadId"]
@@ -149,9 +151,9 @@ class S3Bucket(Bucket):
         return final_reply
 
     def _ensure_locked(self, key: str, version_id: str, locked_until: datetime) -> None:
-        """Lock an object that was uploaded in parts, and read the lock back.
+        """Lock an object that was uploaded in parts, then read the lock and check the end.
 
-        Some servers ignore the lock in the request that begins an upload in parts.
+        This is necessary because some servers ignore the lock in the request that begins an upload in parts.
 
         Raises BucketProblem if the object is still not locked through ``locked_until``.
         """
@@ -166,7 +168,7 @@ class S3Bucket(Bucket):
             self._request_retention(key, version_id, _COMPLIANCE_MODE, locked_until)
 
     def _request_retention(self, key: str, version_id: str, mode: str, locked_until: datetime) -> None:
-        """Request a lock through ``locked_until`` in ``mode``, a mode of S3. Raises the errors of the client."""
+        """Request a lock through ``locked_until`` in the S3 mode ``mode``. Raises the errors of the client."""
         retention = {"Mode": mode, "RetainUntilDate": locked_until}
         self._client.put_object_retention(**self._object_arguments(key), VersionId=version_id, Retention=retention)
 
@@ -192,7 +194,7 @@ class S3Bucket(Bucket):
                     locked_until=locked_until.astimezone(UTC) if locked_until else None,
                     has_legal_hold=reply.get("ObjectLockLegalHoldStatus") == "ON",
                 )
-        except ObjectMissing:  # an expected answer, which the port expresses as None
+        except ObjectMissing:  # not a failure: this method returns None then
             return None
 
     def download(self, key: str, version_id: str) -> Iterator[bytes]:
@@ -256,7 +258,7 @@ class S3Bucket(Bucket):
         client, bucket_name = self._client, self._settings.bucket_name
         version_arguments = {**self._object_arguments(key), "VersionId": version_id}
         earlier_end = locked_until - _SHORTENING
-        # Promise (a key of lock_probe.PROMISES) -> the request that a bucket which keeps the promise refuses.
+        # Promise (a key of lock_probe.PROMISES) -> a request that a bucket must refuse to keep the promise.
         attack_by_promise: dict[str, Callable[[], object]] = {
             "delete": lambda: client.delete_object(**version_arguments),
             "bypass": lambda: client.delete_object(**version_arguments, BypassGovernanceRetention=True),
@@ -271,20 +273,20 @@ class S3Bucket(Bucket):
         for promise, attack in attack_by_promise.items():
             is_kept_by_promise[promise] = self._is_request_refused(attack)
             if promise == "suspend" and not is_kept_by_promise[promise]:
-                # The attack suspended versioning for the whole bucket, so enable it again.
+                # The attack suspended versioning for the whole bucket, so enable versioning again.
                 with convert_client_errors(self._settings.url):
                     client.put_bucket_versioning(Bucket=bucket_name, VersioningConfiguration={"Status": "Enabled"})
         return is_kept_by_promise
 
     def _is_request_refused(self, send_request: Callable[[], object]) -> bool:
-        """Call ``send_request``. Return True if the bucket refused the request, False on success.
+        """Call ``send_request``. Return True if the bucket refuses the request, or False if the request succeeds.
 
         Raises BucketProblem for any other failure.
         """
         try:
             with convert_client_errors(self._settings.url, may_be_forbidden=True):
                 send_request()
-        except RequestForbidden:  # This refusal is the expected answer, not a failure.
+        except RequestForbidden:  # The bucket kept its promise.
             return True
         return False
 
@@ -300,14 +302,14 @@ class S3Bucket(Bucket):
 
 
 def _parse_listing_page(page: Mapping[str, Any], prefix_length: int) -> list[ObjectVersion]:
-    """Return the entries of a listing page, sorted by key. Entries of the same key are sorted by time.
+    """Parse a page of a listing; return the entries sorted by key, and from old to new for the same key.
 
     ``prefix_length`` is the number of characters to remove from the beginning of each key.
 
     Raises LookupError or ValueError if the page lacks a member or has it in another form.
     """
-    # A server lists the newest version of a key first, and may report whole seconds. Sorting keeps the order of
-    # entries with equal times, so the entries are reversed first.
+    # A server lists the newest version of a key first, and may report only whole seconds. Reversing the entries
+    # puts those with equal times into the right order, which sorting preserves.
     versions = [
         _parse_listing_entry(entry, prefix_length, is_delete_marker=False)
         for entry in reversed(page.get("Versions", ()))
@@ -320,7 +322,7 @@ def _parse_listing_page(page: Mapping[str, Any], prefix_length: int) -> list[Obj
 
 
 def _parse_listing_entry(entry: Mapping[str, Any], prefix_length: int, *, is_delete_marker: bool) -> ObjectVersion:
-    """Return an entry of a listing, with its key relative to the prefix."""
+    """Parse an entry of a listing page. ``prefix_length`` characters are removed from the key."""
     return ObjectVersion(
         key=entry["Key"][prefix_length:],
         version_id=entry["VersionId"],
@@ -332,7 +334,7 @@ def _parse_listing_entry(entry: Mapping[str, Any], prefix_length: int, *, is_del
 
 
 def _refuse_web_page(http_response: Any, **_: Any) -> None:
-    """Raise ResponseParserError if a reply is a web page. The client calls this function after each request."""
+    """Raise ResponseParserError if a reply is a web page. The S3 client calls this function after each request."""
     from botocore.parsers import ResponseParserError
 
     if "text/html" in http_response.headers.get("content-type", ""):

@@ -1,4 +1,4 @@
-"""Turning the failures of the S3 client into the errors of the port, each with a reason that people understand."""
+"""Converts failures of the S3 client into the errors of the bucket port, with reasons that people understand."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ _CLOCKS_DIFFER = LazyMessage.define(
     "the clocks of this server and of the bucket differ too much", code="bucket.clocks-differ"
 )
 _OVERLOADED = LazyMessage.define("the bucket is overloaded", code="bucket.overloaded")
-#: A server's error code -> the reason as a clause of the message for users.
+#: A server's error code -> the reason as a clause of the message for users. If a reply has no body, the client
+#: reports the HTTP status as the code.
 _REASON_BY_CODE: Mapping[str, LazyMessage] = {
     "InvalidAccessKeyId": _UNKNOWN_KEY,
     "SignatureDoesNotMatch": _WRONG_SECRET,
@@ -36,7 +37,7 @@ NOT_S3 = LazyMessage.define("the endpoint is not an S3 server", code="bucket.no-
 OTHER_ANSWER = LazyMessage.define("it returned {code}", code="bucket.other-answer")
 CONNECTION_CUT = LazyMessage.define("the connection ended in the middle of an object", code="bucket.cut")
 LOCK_IGNORED = LazyMessage.define("it accepted an object without locking it", code="bucket.unlocked")
-#: The codes for a missing object. For a version that is a delete marker, servers answer "method not allowed".
+#: The codes for a missing object. Servers answer "method not allowed" if the version is a delete marker.
 _MISSING_CODES = frozenset({"NoSuchKey", "NoSuchVersion", "404", "MethodNotAllowed", "405"})
 #: The codes for a refused request. "MalformedXML" is Ceph's answer to a request that would clear a lock.
 _FORBIDDEN_CODES = frozenset(
@@ -47,7 +48,10 @@ _LONGEST_CODE = 60
 
 
 def bucket_problem(url: str, reason: LazyMessage) -> BucketProblem:
-    """Return the error about the bucket at ``url``, for the caller to raise. ``reason`` is part of the message."""
+    """Build the error about the bucket at ``url``, for the caller to raise.
+
+    ``reason`` is a clause of the message.
+    """
     return BucketProblem(
         "Cannot use the bucket {url}: {reason}. No archived data was lost. Capture continues. Check access, "
         "network, and configuration; missing objects are uploaded afterwards.",
@@ -58,13 +62,15 @@ def bucket_problem(url: str, reason: LazyMessage) -> BucketProblem:
 
 @contextmanager
 def convert_client_errors(url: str, *, may_be_forbidden: bool = False) -> Iterator[None]:
-    """Turn the errors that the S3 client raises in the block into the errors of the port.
+    """Convert errors that the S3 client raises in the block into those of :mod:`archiver.replica.bucket`.
+
+    A LookupError or ValueError in the block counts as a reply in another form than that of S3, and an OSError as
+    an unreachable bucket. The original error is dropped, since it may quote a reply that repeats the credentials.
 
     Raises ObjectMissing if the requested object does not exist, RequestForbidden (only with ``may_be_forbidden``)
-    if the server refuses the request, and BucketProblem, whose message names ``url``, for any other failure. A
-    LookupError or ValueError in the block means that the reply is not one of S3, an OSError that the bucket cannot
-    be reached.
+    if the server refuses the request, and BucketProblem, whose message names ``url``, for any other failure.
     """
+    # boto3, to which these belong, is optional and takes long to import.
     from botocore import exceptions
     from botocore.parsers import ResponseParserError
     from urllib3.exceptions import HTTPError
@@ -94,9 +100,10 @@ def convert_client_errors(url: str, *, may_be_forbidden: bool = False) -> Iterat
 
 
 def _explain_error_code(error_code: str) -> LazyMessage:
-    """Return the reason that a server's error code stands for, as a clause of a message.
+    """Return the reason for a server's error code, as a clause of a message.
 
-    The clause contains an unknown code only if the code looks like one of S3. Other text may come from a web page.
+    The clause quotes an unknown code only if the code looks like an S3 code, since other text may come from a web
+    page.
     """
     if error_code in _REASON_BY_CODE:
         return _REASON_BY_CODE[error_code]

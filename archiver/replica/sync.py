@@ -1,4 +1,4 @@
-"""Bringing the bucket up to date with the archive: upload, lock, hold, and delete after disposals.
+"""Brings the bucket up to date with the archive: upload, lock, hold, and delete after disposals.
 
 Content is sent before the history that names it. So even after a crash, the bucket has all content that the
 history in the bucket names, except for new content, which is held back for a grace period.
@@ -49,7 +49,7 @@ _Result = TypeVar("_Result")
 
 
 class Replicator:
-    """Brings a bucket up to date with an archive. Make a new one for each :meth:`sync`.
+    """Brings a bucket up to date with an archive. Create a new instance for each :meth:`sync`.
 
     The caller opens and closes the archive and the state.
     """
@@ -66,11 +66,11 @@ class Replicator:
         stopping: threading.Event | None = None,
         progress: Progress = lambda _sent, _total: None,
     ) -> None:
-        """Prepare a sync of ``archive`` with ``bucket``, whose known objects ``state`` holds.
+        """Prepare a sync of ``archive`` with ``bucket``; ``state`` records the objects known to be there.
 
         ``uses_object_lock`` is False for a bucket that was accepted without object lock: nothing is locked or held
         there. Objects are transferred on ``thread_count`` threads. New content is held back for ``grace_period``.
-        Once ``stopping`` is set, no transfer is begun any more. ``progress`` is called after each batch with the
+        After ``stopping`` is set, no further transfer is begun. ``progress`` is called after each batch with the
         bytes of content handled so far and in total.
         """
         self._archive = archive
@@ -86,7 +86,7 @@ class Replicator:
         self._may_lift_and_delete = False
 
     def sync(self, policy: RetentionPolicy, lock_timeout: float) -> SyncResult:
-        """Send absent content and history, update locks and legal holds, and delete disposed content.
+        """Send what the bucket lacks, update locks and legal holds, and delete disposed and restricted content.
 
         Only one process syncs at a time. The progress before an error or a crash stays recorded, and the next sync
         continues from there.
@@ -146,8 +146,8 @@ class Replicator:
     def _send_content(self, desired_content: Mapping[str, DesiredObject], now: datetime) -> None:
         """Upload the content that the bucket lacks or has with another size, and record each batch.
 
-        ``desired_content`` is by SHA-256. If a crash leaves uploads unrecorded, the next sync lists the bucket and
-        does not send them again.
+        ``desired_content`` is by SHA-256. Restricted content is not sent. If a crash leaves uploads unrecorded,
+        the next sync lists the bucket and does not send them again.
         """
         recorded_objects = self._state.objects_below(object_names.CONTENT_PREFIX)
 
@@ -162,7 +162,7 @@ class Replicator:
         ]
         total_bytes, handled_bytes = sum(content.desired.size for content in content_to_send), 0
         for unsent_batch in split_into_batches(content_to_send, _BATCH_SIZE):
-            # A lock cannot be taken back, and the sync may run for hours: ask again what is restricted by now.
+            # A lock cannot be removed, and the sync may run for hours: content may have become restricted.
             restricted_digests = restricted_content(self._archive.index)
             batch = [content for content in unsent_batch if content.sha256 not in restricted_digests]
             uploads = self._transfer_in_parallel(lambda content: self._upload_content(content, now), batch)
@@ -178,7 +178,10 @@ class Replicator:
             self._progress(handled_bytes, total_bytes)
 
     def _upload_content(self, content: ContentToSend, now: datetime) -> ReplicatedObject | None:
-        """Upload a content object and return its record, or None if the archive lacks the content as well."""
+        """Upload a content object and return its record.
+
+        Returns None if the archive lacks the content, too, and adds the digest to the result's missing content.
+        """
         path = self._archive.content.path(content.sha256)
         if not is_there(path):
             # One missing file must not keep the others from being sent. ``verify`` reports it as a finding.
@@ -204,13 +207,13 @@ class Replicator:
         """Extend the locks of content that would expire too early, and place or lift legal holds.
 
         ``desired_content`` is by SHA-256. No hold is lifted while the journal has an event of an unknown kind,
-        which may be a hold.
+        because that event may place a hold.
         """
         if not self._uses_object_lock:
             return
         for batch in split_into_batches(self._find_outdated_content(desired_content, now), _BATCH_SIZE):
-            # Records are deleted before the requests. If a record survived a crash and still said that a lifted
-            # hold is in place, that hold would never be placed again.
+            # Records are deleted before the requests. If a record survived a crash and wrongly stated that a hold
+            # is in place, the hold would never be placed again.
             self._state.delete_object_records(
                 outdated.key
                 for outdated in batch
@@ -224,7 +227,7 @@ class Replicator:
     ) -> Iterator[ObjectStates]:
         """Yield the recorded content whose lock would expire too early, or whose legal hold must change.
 
-        Reads all records before the first object, so the caller may change records in between.
+        All records are read before the first object is yielded, so the caller may change records in the loop.
         """
         recorded_objects = self._state.objects_below(object_names.CONTENT_PREFIX)
         for sha256, desired in desired_content.items():
@@ -260,11 +263,11 @@ class Replicator:
     # --- history
 
     def _send_history(self, journal_head: str | None, desired: DesiredObject, now: datetime) -> None:
-        """Upload missing events as a single git bundle, then renew locks with too early an end.
+        """Upload the events that the bucket lacks as a single git bundle, then renew locks that end too early.
 
-        ``journal_head`` is the commit of the last event to send, or None if the index is empty. ``desired`` is the
-        desired state of all bundles. Safe to repeat after a crash: a bundle that was uploaded but not recorded is
-        recorded first.
+        ``journal_head`` is the journal commit of the last event to send, or None without any event. ``desired`` is
+        the desired state of every bundle. Safe to repeat after a crash: a bundle that was uploaded but not
+        recorded is recorded first.
 
         Raises SecondWriter for a bundle of another archive, BucketProblem if the bucket fails. Everything recorded
         by then stays recorded.
@@ -305,14 +308,14 @@ class Replicator:
     # --- disposal
 
     def _delete_disposed_content(self, desired_content: Mapping[str, DesiredObject], now: datetime) -> None:
-        """Delete restricted content, and content without a version, after the end of the lock.
+        """Delete from the bucket the content that is restricted or that no version has any more.
 
-        A legal hold is lifted at once. While the bucket enforces a lock, the object is listed in the result
-        instead, and the next sync tries again. Nothing is deleted or lifted while the journal has an event of an
-        unknown kind.
+        The legal hold of such an object is lifted at once. While the bucket enforces the lock, the object is added
+        to the result instead, and the next sync tries again. Nothing is deleted or lifted while the journal has an
+        event of an unknown kind, because that event may place a hold.
 
         The record of an object is deleted first. After a failure or a crash, the next sync lists the bucket and
-        records what remains. A leftover record would keep the content from being sent if it is archived again.
+        records the remaining objects. A leftover record would prevent the upload of content archived again later.
         """
         if not self._may_lift_and_delete:
             return

@@ -1,4 +1,4 @@
-"""The outcome of a sync."""
+"""The outcome of a sync, which brings the bucket up to date with the archive."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class ExtendedLock(NamedTuple):
 
 
 class LockedContent(NamedTuple):
-    """Content disposed of or restricted, which the bucket cannot delete yet because of the lock."""
+    """Disposed or restricted content that cannot be deleted from the bucket yet, because of the lock."""
 
     sha256: str
-    #: The recorded end of the lock. If there is none, but the bucket still refused to delete, the time of the
-    #: sync.
+    #: The recorded end of the lock, or the time of the sync if no lock is recorded but the bucket still refused to
+    #: delete the object.
     locked_until: datetime
     #: True if the archive still has the content, which is restricted.
     is_restricted: bool = False
@@ -34,13 +34,16 @@ class HeldBackContent(NamedTuple):
 
     object_count: int
     byte_count: int
-    #: When the first and the last of these objects may be sent, by the wall clock.
+    #: The wall-clock times from which the first and the last of these objects may be sent.
     first_release: datetime
     last_release: datetime
 
 
 def held_back_to_json(held_back: HeldBackContent | None) -> dict[str, Any]:
-    """Return the member ``held_back`` of ``status`` and ``replica sync`` with ``--json``."""
+    """Return the member ``held_back`` in the JSON output of ``status`` and ``replica sync``.
+
+    None means that nothing is held back: both numbers are 0 then, and the time is null.
+    """
     return {
         "objects": held_back.object_count if held_back else 0,
         "bytes": held_back.byte_count if held_back else 0,

@@ -1,4 +1,4 @@
-"""A limit on the bytes per second of all threads together. It can also end all transfers."""
+"""A limit on the bytes per second of all threads together, which can also end all transfers."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from archiver.replica.bucket import TransferStopped
 #: The longest sleep before a waiting thread checks whether transfers were stopped. A shorter one wakes the thread
 #: more often for nothing. A longer one delays the end of the service.
 _LONGEST_SLEEP_SECONDS = 0.2
-#: Bytes that pass at once. With fewer, threads on a fast line wait for the lock of the throttle most of the time.
-#: With more, a slow line transfers in bursts.
+#: The most bytes of an upload that pass at once. With fewer, threads on a fast line spend most of the time waiting
+#: for the lock of the throttle. With more, a slow line transfers in bursts.
 _CHUNK_BYTES = 1 << 16
 
 
@@ -33,7 +33,10 @@ class Throttle:
         self._is_stopped = True
 
     def wait_for_bandwidth(self, byte_count: int) -> None:
-        """Wait until ``byte_count`` more bytes may pass. Raises TransferStopped after :meth:`stop`."""
+        """Reserve the time for ``byte_count`` more bytes, and wait until the bytes may pass.
+
+        Raises TransferStopped after :meth:`stop`, also if that is called during the wait.
+        """
         if self._is_stopped:
             raise TransferStopped
         if not self._bytes_per_second:
@@ -47,7 +50,7 @@ class Throttle:
                 raise TransferStopped
 
     def read_from(self, stream: IO[bytes], byte_count: int) -> bytes:
-        """Read up to ``byte_count`` bytes, and return the data once the bytes may pass.
+        """Read up to ``byte_count`` bytes, wait until the bytes may pass, and return the data.
 
         Raises TransferStopped after :meth:`stop`.
         """
@@ -59,7 +62,7 @@ class Throttle:
 class ThrottledFile:
     """A file for the S3 client to upload, read no faster than a throttle allows.
 
-    The client calls :meth:`seek` to repeat an upload after a failure. The owner of the stream closes it.
+    The client calls :meth:`seek` to repeat an upload after a failure. The caller closes the stream.
     """
 
     def __init__(self, stream: IO[bytes], throttle: Throttle) -> None:
