@@ -49,12 +49,12 @@ _LOGGED_ACTIONS = frozenset(
 
 
 def is_logged(event: Event) -> bool:
-    """Return True for an event in the access log; the events that create an archive of format 2 are left out."""
+    """Return True if the access log lists ``event``.  Events that only set up a new archive are left out."""
     if event.action == Action.WATCH_PATH:
-        # A new archive has no previous folder.
+        # Without a previous folder, the event belongs to the creation of the archive.
         return bool(WatchPathChanged.from_details(event.details).old_path)
     if event.action == Action.FORMAT:
-        # Only an upgrade attaches the keys.
+        # Only the upgrade of an old archive attaches the signing keys to this event.
         return bool(event.attachments)
-    # An unknown action of a newer release may belong to the access log, so it is listed too.
+    # An unknown action, from a newer release, may belong to the access log, so list it as well.
     return event.action in _LOGGED_ACTIONS or event.action not in ACTIONS

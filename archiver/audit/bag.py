@@ -22,28 +22,28 @@ _Digests = dict[str, str]
 class BagWriter:
     """Writes a new bag: add payload and tag files, then call :meth:`finish`.
 
-    The payload files, in the folder ``data``, are the content to deliver.  Tag files, next to that folder,
-    describe the bag.  All names are relative paths with ``/``; payload names are relative to ``data``.  Every
+    Payload files, in the folder ``data``, are the content to deliver.  Tag files, next to that folder, describe
+    the bag.  All names are relative paths with ``/``; names of payload files are relative to ``data``.  Every
     method that writes raises OSError if a file cannot be written or exists already.
     """
 
     def __init__(self, root_folder: Path, copy_pool: CopyPool, algorithms: Sequence[str] = ("sha256",)) -> None:
-        """Write to the existing folder ``root_folder``; the caller closes ``copy_pool``.
+        """Prepare to write to the existing folder ``root_folder``; the caller closes ``copy_pool``.
 
-        ``algorithms`` are names of :mod:`hashlib`, and contain SHA-256.
+        ``algorithms`` are names of :mod:`hashlib`, and must include ``sha256``.
         """
         self._root_path = os.fspath(root_folder)
         self._copy_pool = copy_pool
         self._algorithms = algorithms
-        # The keys of all three are paths in the bag.
+        # The keys of these dicts are paths in the bag, such as ``data/journal.jsonl``.
         self._payload_digests: dict[str, _Digests] = {}
         self._tag_file_digests: dict[str, _Digests] = {}
         self._expected_sizes: dict[str, int] = {}
 
     def copy_payload(self, payload_name: str, source_path: str, size: int) -> None:
-        """Begin to copy a file of ``size`` bytes to ``data/<payload_name>``.
+        """Begin to copy the file ``source_path``, of ``size`` bytes, to ``data/<payload_name>``.
 
-        Returns before the copy is made: :meth:`finish_copies` waits for all copies.
+        Returns before the copy is complete: :meth:`finish_copies` waits for all copies.
         """
         bag_path = f"data/{payload_name}"
         self._copy_pool.queue_copy(
@@ -66,7 +66,10 @@ class BagWriter:
         self._payload_digests[bag_path] = self._write_file(bag_path, chunks)
 
     def add_written_payload(self, payload_name: str) -> None:
-        """Add ``data/<payload_name>``, written by the caller to :meth:`payload_path`, to the manifests."""
+        """Add ``data/<payload_name>``, which the caller wrote to :meth:`payload_path`, to the manifests.
+
+        Raises OSError if the file cannot be read.
+        """
         bag_path = f"data/{payload_name}"
         running_digests = self._new_digests()
         payload_size = 0
@@ -83,11 +86,11 @@ class BagWriter:
         return Path(self._disk_path(f"data/{payload_name}"))
 
     def payload_sha256(self, payload_name: str) -> str:
-        """Return the SHA-256 of ``data/<payload_name>``, in hex; raises KeyError if it was not written yet."""
+        """Return the SHA-256 of ``data/<payload_name>``, in hex; raises KeyError for a file not written yet."""
         return self._payload_digests[f"data/{payload_name}"]["sha256"]
 
     def add_tag_file(self, tag_file_name: str, content: bytes) -> None:
-        """Write a tag file in the top folder of the bag."""
+        """Write a tag file with the bytes ``content`` in the top folder of the bag."""
         self._tag_file_digests[tag_file_name] = self._write_file(tag_file_name, [content])
 
     def finish(self, bag_info: Mapping[str, str]) -> None:
@@ -98,7 +101,7 @@ class BagWriter:
         """
         payload_bytes = sum(self._expected_sizes[bag_path] for bag_path in self._payload_digests)
         self.add_tag_file("bagit.txt", b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n")
-        # The Oxum of RFC 8493: the bytes of the payload, a dot, and the number of its files.
+        # The field is defined in RFC 8493: the bytes of the payload, a dot, and the number of payload files.
         info_fields = {**bag_info, "Payload-Oxum": f"{payload_bytes}.{len(self._payload_digests)}"}
         info_text = "".join(f"{field_name}: {field_text}\n" for field_name, field_text in info_fields.items())
         self.add_tag_file("bag-info.txt", info_text.encode("utf-8"))
@@ -109,7 +112,7 @@ class BagWriter:
         self._check_sizes()
 
     def _check_sizes(self) -> None:
-        """Raise OSError if the size of any file on the disk differs from the written size.
+        """Raise OSError if the size of a file on the disk differs from the number of bytes written.
 
         Some filesystems report a full disk only after the write, and leave a shorter file.
         """
@@ -118,8 +121,8 @@ class BagWriter:
                 raise OSError(EIO, "it is not whole", bag_path)
 
     def _disk_path(self, bag_path: str) -> str:
-        """Return the path on the disk of a path in the bag."""
-        # Names in a bag are UTF-8, whatever the locale of this process is.
+        """Return the path on the disk for a path in the bag."""
+        # Names in a bag are encoded as UTF-8 whatever the locale of this process is.
         return f"{self._root_path}/{os.fsdecode(bag_path.encode('utf-8'))}"
 
     def _new_digests(self) -> dict[str, Any]:
@@ -127,9 +130,10 @@ class BagWriter:
         return {algorithm: hashlib.new(algorithm) for algorithm in self._algorithms}
 
     def _write_file(self, bag_path: str, chunks: Iterable[bytes]) -> _Digests:
-        """Write ``chunks`` to a new file, create missing parent folders, and return the digests.
+        """Write ``chunks`` to a new file, after creating missing parent folders, and return the digests.
 
-        Raises OSError if the file exists already or cannot be written.
+        Also stores the size, for :meth:`_check_sizes`.  Raises OSError if the file exists already or cannot be
+        written.
         """
         disk_path = self._disk_path(bag_path)
         os.makedirs(os.path.dirname(disk_path), exist_ok=True)
@@ -141,7 +145,7 @@ class BagWriter:
                     digest.update(chunk)
                 unwritten_bytes = memoryview(chunk)
                 written_bytes += len(unwritten_bytes)
-                # An unbuffered file may write only a part of the chunk.
+                # A write to an unbuffered file may stop after a part of the chunk.
                 while unwritten_bytes:
                     unwritten_bytes = unwritten_bytes[bag_file.write(unwritten_bytes) :]
             begin_write_out(bag_file.fileno())
@@ -155,7 +159,7 @@ def _hex_digests(running_digests: Mapping[str, HashDigest]) -> _Digests:
 
 
 def _render_manifest(digests_by_path: Mapping[str, _Digests], algorithm: str) -> bytes:
-    """Return the manifest of one algorithm: a line ``<digest>  <path>`` for each file, sorted by path."""
+    """Render the manifest for one algorithm: a line ``<digest>  <path>`` for each file, sorted by path."""
     manifest_lines = (
         f"{digests[algorithm]}  {bag_path}\n" for bag_path, digests in sorted(digests_by_path.items())
     )

@@ -1,4 +1,4 @@
-"""Find the events at which the wall clock was behind, for the report.  Pure."""
+"""Find the events at which the wall clock was behind, for the report of a package.  Pure."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ _UNITS = ((86400, "d", "天"), (3600, "h", "小时"), (60, "min", "分钟"), (1,
 
 
 class ShownMark(NamedTuple):
-    """By how much a wall clock was behind, in both languages of the report."""
+    """The time by which a wall clock was behind, in both languages of the report."""
 
     english: str
     chinese: str
 
 
 def find_clock_marks(events: Iterable[Event]) -> dict[int | str, ShownMark]:
-    """Return the marks by the number of the event, and by the tag of a version that it captured.
+    """Return the marks of all events at which the wall clock was behind.
 
-    ``events`` is the whole journal, oldest first.
+    The keys are the numbers of these events and, for captures, the tags of the versions as well.  ``events`` is
+    the whole journal, oldest first.
     """
     marks: dict[int | str, ShownMark] = {}
     previous_at = None
@@ -37,7 +38,7 @@ def find_clock_marks(events: Iterable[Event]) -> dict[int | str, ShownMark]:
 
 
 def _show(seconds: int) -> ShownMark:
-    """Return a duration in its two largest units."""
+    """Return a duration in its two largest units, for example 90,061 seconds as ``1 d 1 h``."""
     parts: list[tuple[int, str, str]] = []
     for unit_seconds, english, chinese in _UNITS:
         count, seconds = divmod(seconds, unit_seconds)

@@ -1,4 +1,4 @@
-"""Copy content into a package, in one process per processor, while this process writes the rest of the package."""
+"""Copy content into a package with one process per processor, while this process writes the other files."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from archiver.audit.copy_worker import CopiedFile, CopyFailure, CopyPaths, copy_
 from archiver.store.content.copier import Copier
 from archiver.workers import WorkerPool, WorkerProblem, WorkerProgram
 
-#: The files and bytes after which a batch is sent to a process. With less, the requests cost more time than the
-#: copies. With more, one process is still copying at the end while the others have nothing to do.
+#: The number of files, or of bytes, at which a batch is sent to a process. With less, the requests take more time
+#: than the copies. With more, one process is still copying at the end while the others have nothing to do.
 _BATCH_FILES, _BATCH_BYTES = 128, 32 << 20
-#: The time that a process has for a batch: a fixed part, and a part for its bytes. With less time, a batch on a
-#: busy disk is copied a second time, in this process. With more, a process that hangs delays the export.
+#: The time limit for a batch: a fixed part, and a part for the bytes. With less time, a batch on a busy disk is
+#: copied again by this process. With more, a process that hangs delays the export.
 _BATCH_SECONDS, _SLOWEST_BYTES_PER_SECOND = 300.0, 1 << 20
 
 
 class _PendingCopy(NamedTuple):
-    """A copy to be made.  ``size`` is the first field because a batch is sorted by size."""
+    """A copy that is queued.  ``size`` is the first field because a batch is sorted by size."""
 
     size: int  # in bytes
     name: str  # as given to CopyPool.queue_copy
@@ -30,14 +30,14 @@ class _PendingCopy(NamedTuple):
 
 
 class _StartedBatch(NamedTuple):
-    """Copies given to one process, and the outcomes to come, in the same order."""
+    """A batch of copies given to one process, and the future outcomes, in the same order."""
 
     copies: list[_PendingCopy]
     outcomes: Future[list[CopiedFile | CopyFailure]]
 
 
 class FinishedCopy(NamedTuple):
-    """A copy that was made, under the name given to :meth:`CopyPool.queue_copy`."""
+    """A successful copy, with the name given to :meth:`CopyPool.queue_copy`."""
 
     name: str
     file: CopiedFile
@@ -53,7 +53,7 @@ class CopyPool:
     def __init__(self) -> None:
         """Start a thread for each processor, and a process for each thread.
 
-        They start at once, because that takes about as long as it takes the caller to select the content.
+        The processes start at once, because starting takes about as long as the caller takes to select content.
         """
         self._worker_pool = WorkerPool(WorkerProgram("archiver.audit.copy_worker"))
         thread_count = len(os.sched_getaffinity(0))
@@ -65,7 +65,7 @@ class CopyPool:
         self._started_batches: list[_StartedBatch] = []
 
     def close(self) -> None:
-        """Cancel the copies that were not begun, and wait for the others."""
+        """Cancel the copies that were not begun, wait for the others, and end all threads and processes."""
         self._thread_pool.shutdown(cancel_futures=True)
         self._worker_pool.close()
 
@@ -84,35 +84,36 @@ class CopyPool:
 
     def _start_batch(self, algorithms: Sequence[str]) -> None:
         """Give all unsent copies to the next free thread as one batch."""
-        # Large files come first: the disk writes them while the many small files are opened.
+        # Large files come first, so that the disk writes these while the many small files are opened.
         copies = sorted(self._unsent_copies, reverse=True)
         self._unsent_copies, self._unsent_bytes = [], 0
         outcomes = self._thread_pool.submit(self._copy_batch, copies, list(algorithms))
         self._started_batches.append(_StartedBatch(copies, outcomes))
 
     def _copy_batch(self, copies: list[_PendingCopy], algorithms: list[str]) -> list[CopiedFile | CopyFailure]:
-        """Make the copies in this thread's process, and return the outcomes in the same order.
+        """Copy a batch in the child process of this thread, and return the outcomes in the same order.
 
-        If that process fails, the copies are made in the process that owns the pool instead.
+        If the child fails, this process copies the whole batch.
         """
         path_pairs = [CopyPaths(copy.source, copy.target) for copy in copies]
 
         def decode_reply(reply: Any) -> list[CopiedFile | CopyFailure]:
-            # zip() raises ValueError if the process returned too few outcomes or too many.
+            # zip() raises ValueError if the child returned too few outcomes or too many.
             return [decode_outcome(encoded_outcome) for _, encoded_outcome in zip(path_pairs, reply, strict=True)]
 
         timeout_seconds = _BATCH_SECONDS + sum(copy.size for copy in copies) / _SLOWEST_BYTES_PER_SECOND
         try:
             return self._worker_pool.call((path_pairs, algorithms), decode_reply, timeout_seconds)
         except WorkerProblem:
-            # The process could not be started, hung, or was killed, perhaps while writing a file.
+            # The child could not be started, hung, or was killed, perhaps while it wrote a file. A copy needs a
+            # target that does not exist.
             for paths in path_pairs:
                 with suppress(FileNotFoundError):
                     os.unlink(paths.target)
             return copy_files(path_pairs, algorithms, Copier())
 
     def finish_copies(self, algorithms: Sequence[str]) -> Iterator[FinishedCopy]:
-        """Start the last batch, then yield every copy once its batch is finished.
+        """Start the last batch, then yield each copy, in the order of the batches, when its batch is finished.
 
         No copy may be queued afterwards.  ``algorithms`` must be the same as for :meth:`queue_copy`.
 

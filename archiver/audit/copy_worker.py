@@ -15,8 +15,8 @@ from archiver.store.content.copier import LARGE_FILE_BYTES, Copier
 from archiver.store.fsync import begin_write_out
 from archiver.workers import expect_text, serve
 
-#: Chunks that are read before the disk has written them. With more, the copies take processor time from the
-#: report, which the parent makes at the same time.
+#: Chunks that are read ahead of the disk's writing. With more, the copies take processor time from the report,
+#: which the parent process renders at the same time.
 _QUEUED_CHUNKS = 8
 
 
@@ -31,15 +31,15 @@ class CopiedFile(NamedTuple):
     """A finished copy."""
 
     size: int
-    digests: dict[str, str]  # algorithm -> digest of the bytes written, in hex
+    digests: dict[str, str]  # algorithm -> hex digest of the bytes written
 
 
 class CopyFailure(NamedTuple):
-    """The error of a copy that could not be made."""
+    """The error of a failed copy."""
 
     errno: int
     reason: str  # the system's description of the error
-    path: str  # of the source or target with the error
+    path: str  # the source or the target, whichever caused the error
 
 
 def copy_files(
@@ -48,7 +48,7 @@ def copy_files(
     """Copy each source to its target, and return the outcomes in the same order.
 
     ``algorithms`` are names of :mod:`hashlib`.  Never raises OSError: the outcome is a CopyFailure if a file
-    cannot be read or written, or if the target exists already.  The other files are copied nevertheless.
+    cannot be read or written, or if the target exists already.  All other files are still copied.
     """
     outcomes: list[CopiedFile | CopyFailure] = []
     created_folders: set[str] = set()
@@ -66,8 +66,8 @@ def copy_files(
         try:
             copier.wait()
         except OSError as error:
-            # It is unknown which file could not be written. The caller gives up at any failure, so the last
-            # outcome stands for all of them.
+            # The error does not show which file could not be written. The caller gives up after any failure, so
+            # the failure is stored as the outcome of the last file.
             outcomes[-1] = _failure_from_error(error, target_path)
     return outcomes
 
@@ -75,7 +75,7 @@ def copy_files(
 def _copy_file(source_path: str, target_file: FileIO, algorithms: Sequence[str], copier: Copier) -> CopiedFile:
     """Copy the file at ``source_path`` to ``target_file``, and return the copied size and the digests.
 
-    ``copier`` may still be writing chunks of a large file afterwards: the caller keeps ``target_file`` open until
+    ``copier`` may still write chunks of a large file afterwards, so the caller keeps ``target_file`` open until
     ``copier.wait`` has returned.
 
     Raises OSError if the source cannot be read or the target cannot be written.
@@ -87,19 +87,19 @@ def _copy_file(source_path: str, target_file: FileIO, algorithms: Sequence[str],
             source_file.readinto, target_file.fileno(), expected_size, list(running_digests.values())
         )
     if expected_size < LARGE_FILE_BYTES:
-        # All chunks are written by now, so the disk can begin to store them while other files are copied.
+        # All chunks were given to the kernel, so the disk can begin to store them while other files are copied.
         begin_write_out(target_file.fileno())
     hex_digests = {algorithm: digest.hexdigest() for algorithm, digest in running_digests.items()}
     return CopiedFile(copied_size, hex_digests)
 
 
 def _failure_from_error(error: OSError, default_path: str) -> CopyFailure:
-    """Return the failure for ``error``, with ``default_path`` if the error has no path."""
+    """Build the failure for ``error``, with ``default_path`` if the error names no path."""
     return CopyFailure(error.errno or EIO, error.strerror or str(error), str(error.filename or default_path))
 
 
 def encode_outcome(outcome: CopiedFile | CopyFailure) -> list[object]:
-    """Return an outcome as a list for JSON: True for a copied file or False for a failure, then the fields."""
+    """Return an outcome as a list for JSON: True for a copied file or False for a failure, then its fields."""
     return [isinstance(outcome, CopiedFile), *outcome]
 
 
@@ -108,6 +108,7 @@ def decode_outcome(encoded_outcome: Any) -> CopiedFile | CopyFailure:
 
     Raises TypeError, ValueError or AttributeError if ``encoded_outcome`` is not an outcome.
     """
+    # index() and expect_text() raise TypeError for a value of another type.
     is_copied, *outcome_fields = encoded_outcome
     if is_copied:
         size, digests = outcome_fields
@@ -121,7 +122,7 @@ def main() -> None:
     copier = Copier(_QUEUED_CHUNKS)
 
     def copy_batch(request: tuple[list[list[str]], list[str]]) -> list[list[object]]:
-        """Make the copies of a request, pairs of source and target and the algorithms; return the outcomes."""
+        """Copy the files of a request (pairs of source and target, and the algorithms); return the outcomes."""
         path_pairs, algorithms = request
         outcomes = copy_files((CopyPaths(source, target) for source, target in path_pairs), algorithms, copier)
         return [encode_outcome(outcome) for outcome in outcomes]

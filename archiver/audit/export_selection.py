@@ -1,4 +1,4 @@
-"""Select the versions of a package, and the materials to list without their content."""
+"""Select the versions of an inspection package, and the materials to list without their content."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ class ExportSelection:
 
     filings: Sequence[str] = ()  # names of filings
     submissions: Sequence[str] = ()  # as FILING/SUBMISSION
-    kinds: Sequence[str] = ()  # codes of kinds; a version was submitted to the regulator as one of them
+    kinds: Sequence[str] = ()  # codes of kinds of submission; the version was submitted as one of these kinds
     captured_since: str = ""  # the earliest and the latest time of capture, inclusive (RFC 3339, UTC)
     captured_until: str = ""
     omitted_patterns: Sequence[str] = ()  # patterns of materials to list without their content
-    sensitive_patterns: Sequence[str] = ()  # the same, but from the configuration file
-    #: True: the folder of each version has all of its files.  False: a filing has each content only once.
+    sensitive_patterns: Sequence[str] = ()  # more such patterns, from the configuration file
+    #: True: the folder of each version has all files of the version.  False: a filing has each content only once.
     repeats_content: bool = False  # ``expand`` on the command line and in ``export.json``
 
     @property
     def includes_every_filing(self) -> bool:
-        """True if no filing, submission or kind is named; the time of capture may still be restricted."""
+        """True if the selection names no filing, submission or kind; it may still restrict the capture time."""
         return not (self.filings or self.submissions or self.kinds)
 
     def select_versions(self, archive: Archive) -> list[Version]:
-        """Return the selected versions, oldest first.  Raises NotFoundError if there are none."""
+        """Return the selected versions, oldest first.  Raises NotFoundError if no version is selected."""
         selected_versions = [version for version in reversed(archive.index.versions()) if self._includes(version)]
         if not selected_versions:
             raise NotFoundError(
@@ -48,7 +48,7 @@ class ExportSelection:
 
     def _includes(self, version: Version) -> bool:
         """Return True if ``version`` is selected."""
-        # The times can be compared as text, because all of them have the same form (RFC 3339, UTC).
+        # Times can be compared as text, because all have the same form (RFC 3339, UTC).
         return (
             (not self.filings or version.submission.filing in self.filings)
             and (not self.submissions or str(version.submission) in self.submissions)
@@ -58,7 +58,7 @@ class ExportSelection:
         )
 
     def omission_reason(self, path: bytes) -> LazyMessage | None:
-        """Return why the package leaves out the content of a material; None if no pattern matches ``path``."""
+        """Return the reason to leave out the content of a material; None if no pattern matches ``path``."""
         if pattern := matching_pattern(path, self.omitted_patterns):
             return LazyMessage("omitted: {pattern}", pattern=pattern)
         if pattern := matching_pattern(path, self.sensitive_patterns):
@@ -66,7 +66,7 @@ class ExportSelection:
         return None
 
     def to_record(self) -> dict[str, Any]:
-        """Return the selection as stored in the journal and in ``export.json``."""
+        """Return the selection in the form that the journal and ``export.json`` store."""
         return {
             "filings": list(self.filings),
             "submissions": list(self.submissions),

@@ -1,4 +1,4 @@
-"""Collect the marks on the timeline of a filing."""
+"""Collect the marks on the timeline of a filing, which the report shows as a picture."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ _NOON_IN_CHINA_UTC_HOUR = 4
 def build_filing_timeline(
     filing: Filing, lines_by_submission: Mapping[str, list[VersionLine]], events: Sequence[Event]
 ) -> Timeline:
-    """Return the timeline of a filing, with a row for each submission and a last row for the whole filing.
+    """Return the timeline of a filing: a row for each submission, then a row for the whole filing.
 
-    ``lines_by_submission`` maps names of submissions to the versions, oldest first.  ``events`` is the whole
-    journal, oldest first, and not empty.  The timeline reaches at least to the newest event.
+    ``lines_by_submission`` maps the name of each submission to the submission's versions, oldest first.
+    ``events`` is the whole journal, oldest first, and not empty.  The timeline reaches at least to the newest
+    event.
     """
     mark_rows = [
         MarkRow(submission_name, _make_submission_marks(version_lines))
@@ -59,7 +60,7 @@ def _make_submission_marks(version_lines: Sequence[VersionLine]) -> list[Timelin
 
 
 def _make_filing_marks(filing: Filing, events: Sequence[Event]) -> list[TimelineMark]:
-    """Return the marks of a filing: notices, ends, corrections, and the whole archive's checkpoints and tokens."""
+    """Return the marks of a filing: notices, ends, corrections, and the archive's checkpoints and timestamps."""
     notice_marks = [
         TimelineMark("notice", _noon_in_china(notice.received_on), f"{notice.kind} {notice.document_number}")
         for notice in filing.notices
@@ -76,7 +77,7 @@ def _make_filing_marks(filing: Filing, events: Sequence[Event]) -> list[Timeline
         for correction in record.corrections
     ]
     proof_marks = [
-        # In format 2, all of them are about the same object.
+        # The object tells these events apart only in the old journal format, in which an event has no chain.
         TimelineMark(event.action, clock.parse_time(event.at), f"{event.seq}" if event.chain else event.object)
         for event in events
         if event.action in (Action.CHECKPOINT, Action.TIMESTAMP)
@@ -85,5 +86,5 @@ def _make_filing_marks(filing: Filing, events: Sequence[Event]) -> list[Timeline
 
 
 def _noon_in_china(day: date) -> datetime:
-    """Return a time for a mark with only a day: noon in China, which is on the same day in UTC."""
+    """Return noon in China as the time of a mark that has only a day.  In UTC it is the same day."""
     return datetime(day.year, day.month, day.day, _NOON_IN_CHINA_UTC_HOUR, tzinfo=UTC)

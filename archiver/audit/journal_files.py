@@ -1,8 +1,8 @@
-"""Write the events of a package, their bodies, and the signed heads, a line for each.
+"""Write the journal of an inspection package: a line for each event, each event's body, and each signed head.
 
-A line has the bytes of a file of the journal, so that SHA-256 values and signatures can be checked on it.  A file
-that cannot be decoded may contain line breaks: its bytes go to a file of the package, and its line names their
-SHA-256.
+A line has exactly the bytes of a file in the journal, so that SHA-256 values and signatures can be checked on the
+line.  A journal file that cannot be decoded may contain line breaks.  The bytes of such a file go to a file of the
+package instead, and the line has their SHA-256.
 """
 
 from __future__ import annotations
@@ -26,21 +26,22 @@ class WrittenEvents(NamedTuple):
     """The events and the signed heads in a package."""
 
     events: list[Event]  # all events, oldest first
-    signed_heads: SignedHeadCount | None  # None if every event is of format 1
+    signed_heads: SignedHeadCount | None  # None if all events have the old journal format, format 1
 
 
 class _UndecodableFile(NamedTuple):
-    """A file of the journal that is no line of the package."""
+    """A file of the journal that is written to a separate file of the package, because it is not one line."""
 
     payload_name: str
     content: bytes
 
 
 class JournalFilesWriter:
-    """Writes one package's ``journal.jsonl``, and in format 2 ``bodies.jsonl``, ``heads.jsonl`` and signatures.
+    """Writes ``journal.jsonl``, ``bodies.jsonl``, ``heads.jsonl`` and the signatures of one package.
 
-    In all of them, and in the names of files, an event is named by its place in the journal, counted from 1.  That
-    is its number, unless somebody forged the event.
+    If all events have the old journal format (format 1), only ``journal.jsonl`` is written.  Lines and names of
+    files refer to an event by its place in the journal, counted from 1.  The place is the same as the event's
+    number, unless somebody forged the event.
     """
 
     def __init__(self, archive: Archive, bag_writer: BagWriter) -> None:
@@ -48,17 +49,18 @@ class JournalFilesWriter:
         self._archive = archive
         self._bag_writer = bag_writer
         self._events: list[Event] = []
-        #: The places of the events of format 2, which have a body.
+        #: The places of the events with a body: those of the present journal format, format 2.
         self._places_with_body: set[int] = set()
         #: The places of the events with a signed head.
         self._places_with_head: list[int] = []
         self._undecodable_files: list[_UndecodableFile] = []
 
     def write(self) -> WrittenEvents:
-        """Write all events; call this once.
+        """Write all files, and return the events and the number of signed heads; call this once.
+
+        A signed head or a signature that is missing is left out, and the verifier of the package reports the loss.
 
         Raises OSError if the disk cannot take the files, StorageError if a commit, an event or a body is missing.
-        A signed head that is missing, or has no signature, is left out: the verifier then reports it.
         """
         self._bag_writer.add_payload("journal.jsonl", self._read_event_lines())
         signed_heads = None
@@ -76,7 +78,7 @@ class JournalFilesWriter:
     def _read_event_lines(self) -> Iterator[bytes]:
         """Yield the lines of ``journal.jsonl``, oldest first.
 
-        The SHA-256 of a line is ``prev`` of the next event.
+        The SHA-256 of an event's line is the member ``prev`` of the next event.  Stores the events as well.
         """
         for event, event_bytes in self._archive.journal.events_with_bytes_since(None):
             self._events.append(event)
@@ -89,7 +91,7 @@ class JournalFilesWriter:
                 yield event_bytes
 
     def _read_body_lines(self) -> Iterator[bytes]:
-        """Yield the lines of ``bodies.jsonl``, one for each event; empty for an event of format 1."""
+        """Yield a line of ``bodies.jsonl`` for each event: the event's body, or an empty line in format 1."""
         readable_events = (
             self._events[place - 1]
             for place in sorted(self._places_with_body)
@@ -100,14 +102,14 @@ class JournalFilesWriter:
             if place not in self._places_with_body:
                 yield b"\n"
             elif event.action == UNREADABLE:
-                # Empty if it was never written.
+                # The body is empty if it was never written to the journal.
                 _, body = self._archive.journal.read_event_files(event.commit)
                 yield self._set_aside(f"journal/{place}/{BODY_FILE}", place, body or b"")
             else:
                 yield next(bodies)
 
     def _read_head_lines(self) -> Iterator[bytes]:
-        """Yield the lines of ``heads.jsonl``, oldest first."""
+        """Yield the lines of ``heads.jsonl``, oldest first, and store the places of the events with a head."""
         for place in sorted(self._places_with_body):
             head_bytes = self._read_if_there(place, HEAD_FILE)
             if head_bytes is None:
@@ -120,19 +122,22 @@ class JournalFilesWriter:
                 yield self._set_aside(f"heads/{place}.json", place, head_bytes)
 
     def _write_signatures(self) -> None:
-        """Write the signatures of the signed heads."""
+        """Write the signature of each signed head to a file; a missing signature is left out."""
         for place in self._places_with_head:
             signature = self._read_if_there(place, HEAD_SIGNATURE_FILE)
             if signature is not None:
                 self._bag_writer.add_payload(f"heads/{place}.sig", [signature])
 
     def _set_aside(self, payload_name: str, place: int, content: bytes) -> bytes:
-        """Remember to write a file that is no line; return the line in its place."""
+        """Remember ``content`` for the file ``payload_name``, and return the line to write instead.
+
+        The line has the place of the event and the SHA-256 of ``content``.
+        """
         self._undecodable_files.append(_UndecodableFile(payload_name, content))
         return encode_canonical({"seq": place, "unreadable": hashlib.sha256(content).hexdigest()})
 
     def _read_if_there(self, place: int, file_name: str) -> bytes | None:
-        """Return the bytes of a file in the commit of an event; None if it is missing or damaged."""
+        """Return the bytes of a file in the commit of an event; None if the file is missing or damaged."""
         try:
             return self._archive.repository.read(f"{self._events[place - 1].commit}:{file_name}")
         except KeyError:
@@ -140,19 +145,19 @@ class JournalFilesWriter:
 
 
 def _is_visible_line(event_bytes: bytes) -> bool:
-    """Return True if the bytes of an unreadable event are one line, so that only its body is unreadable."""
+    """Return True if the ``event.json`` of an unreadable event is one valid line: only its body is unreadable."""
     try:
         decode_visible(event_bytes)
     except ValueError:
-        # Of format 1, or damaged before it was written.
+        # The event has the old format (format 1), or was already damaged when it was written.
         return False
     return True
 
 
 def _is_head_of(head_bytes: bytes, place: int) -> bool:
-    """Return True if the bytes are one line, with a signed head whose last event is the one at ``place``."""
+    """Return True if ``head_bytes`` is one line: a signed head whose last event is at ``place``."""
     try:
         return parse_signed_head(head_bytes).last == place
     except ValueError:
-        # Damaged before it was written, or of a newer release.
+        # The head was already damaged when it was written, or belongs to a newer release.
         return False

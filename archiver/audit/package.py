@@ -32,9 +32,9 @@ class WrittenPackage:
 
     path: Path  # of the folder or of the zip file
     version_count: int
-    file_count: int  # contents in the package
-    byte_count: int  # bytes of these contents
-    filing_names: tuple[str, ...]  # as in refs, of all versions
+    file_count: int  # copied contents
+    byte_count: int  # total size of these contents
+    filing_names: tuple[str, ...]  # the filings of the versions, as in refs, sorted
 
 
 def export_package(
@@ -53,19 +53,20 @@ def export_package(
     """Write a package of the selected versions to the folder ``target``, or to the zip file ``<target>.zip``.
 
     ``export_json`` is the content of ``export.json`` (see :func:`build_export_record`).  With ``sm3``, the
-    package has SM3 manifests too.  ``sign_journal`` signs a checkpoint; it is called after the copies were
-    started, to run at the same time.
+    package has SM3 manifests, too.  ``sign_journal`` signs a checkpoint, and is called while the content is being
+    copied.
 
-    Raises UsageError if the target exists and is not an empty folder, and NotFoundError if no version is selected;
-    the caller closes ``copy_pool`` then.  In all other cases ``copy_pool`` is closed.  Raises StorageError if
-    content is missing or damaged, or if the package cannot be written.  No part of a package remains then.
+    Raises UsageError if the target exists and is not an empty folder, and NotFoundError if no version is selected.
+    After these two errors, the caller has to close ``copy_pool``; otherwise the pool is closed on return.  Raises
+    StorageError if content is missing or damaged, or if the package cannot be written.  No part of a package
+    remains after an error.
     """
     target = Path(os.path.abspath(target))
     final_path = target.with_name(f"{target.name}.zip") if as_zip else target
     _check_target_is_free(final_path, as_zip)
     versions = selection.select_versions(archive)
-    # Most objects that exist by now, such as modules, live until the process ends. This exempts them from garbage
-    # collection, which would otherwise walk through all of them again and again.
+    # Most objects that exist now, such as modules, live until the process ends. Exempt these from garbage
+    # collection, which would otherwise go through all of them again and again.
     gc.freeze()
     partial_path = target.with_name(f".{target.name}.partial-{os.getpid()}")
     partial_zip_path = partial_path.with_name(f"{partial_path.name}.zip")
@@ -103,7 +104,7 @@ def export_package(
 
 
 def _check_target_is_free(final_path: Path, as_zip: bool) -> None:
-    """Raise UsageError if ``final_path`` exists; an empty folder is accepted unless ``as_zip``."""
+    """Raise UsageError if ``final_path`` exists; an empty folder is accepted unless ``as_zip`` is set."""
     if is_there(final_path) and (as_zip or not is_folder(final_path) or any(final_path.iterdir())):
         raise UsageError(
             "{target} already exists. Nothing was changed. Name a new or empty folder with --to.",
@@ -141,8 +142,8 @@ def build_export_note_arguments(written_package: WrittenPackage, export_json: Ma
 def _files_below(folder: Path) -> Iterator[Path]:
     """Yield every file below ``folder``, at any depth.
 
-    Raises OSError for a folder that cannot be listed.  Path.rglob would skip the folder, and its files would be
-    missing.
+    Raises OSError for a folder that cannot be listed.  Path.rglob would skip such a folder, and the zip file would
+    lack the files in it.
     """
 
     def raise_error(error: OSError) -> None:
@@ -155,10 +156,11 @@ def _files_below(folder: Path) -> Iterator[Path]:
 def _write_zip(folder: Path, zip_path: Path, top_folder_name: str) -> None:
     """Write all files below ``folder`` to a new zip file, in a folder ``top_folder_name``; raises OSError.
 
-    Names in the zip file are UTF-8 whatever the locale is.  Bytes of ``top_folder_name`` that are not UTF-8 become
-    U+FFFD.
+    Names in the zip file are encoded as UTF-8 whatever the locale is.  Bytes of ``top_folder_name`` that are not
+    UTF-8 become U+FFFD.
     """
     readable_folder_name = os.fsencode(top_folder_name).decode("utf-8", "replace")
+    # A zip file cannot store a time before 1980. Without strict_timestamps, such a time is changed to 1980.
     with zipfile.ZipFile(
         zip_path, "w", zipfile.ZIP_DEFLATED, allowZip64=True, strict_timestamps=False
     ) as zip_file:

@@ -1,4 +1,4 @@
-"""Write the journal of a package: the events, the attachments belonging to the package, and the receipts."""
+"""Write the journal of an inspection package: all events, the selected attachments, and the receipts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from archiver.store.events.attached_files import (
 from archiver.store.events.event_kinds import Action
 from archiver.store.events.filing_events import VersionSubmitted, given_paper_name
 
-#: Attachments without which the journal cannot be checked. Every package has them, whatever was selected.
+#: Attachments without which nobody can check the journal. Every package has these, whatever was selected.
 _PROOFS = frozenset(
     {
         SIGNERS_FILE,
@@ -39,18 +39,18 @@ _PROOFS = frozenset(
         CERTIFICATE_PAGE,
     }
 )
-#: Actions whose event can bring the list of keys.
+#: Actions whose event can attach a new list of signing keys.
 _KEY_ACTIONS = frozenset({Action.INIT, Action.FORMAT, Action.KEY_ROTATE, Action.KEY_REPLACE})
-#: Actions whose event has a signed tag, in format 2 and in format 1.
+#: Actions whose event has a signed tag: in the present journal format (format 2), and in the old one (format 1).
 _SIGNED_ACTIONS = frozenset({Action.SUBMIT})
 _SIGNED_ACTIONS_1 = frozenset({Action.SUBMIT, Action.CHECKPOINT, Action.KEY_ROTATE})
 
 
 class WrittenReceipt(NamedTuple):
-    """Where the package shows that a version was submitted to the regulator."""
+    """The parts of the package that show that a version was submitted to the regulator."""
 
     seq: int  # the number of the event that records the submission
-    path: str | None  # the receipt in the package; None if no receipt was attached
+    path: str | None  # path of the receipt in the package; None if no receipt was attached
 
 
 class WrittenJournal(NamedTuple):
@@ -58,11 +58,14 @@ class WrittenJournal(NamedTuple):
 
     events: list[Event]  # all events, oldest first
     paper_paths: dict[int, str]  # number of an event -> path in the package of its notice, screenshot or page
-    signed_heads: SignedHeadCount | None  # None if every event is of format 1
+    signed_heads: SignedHeadCount | None  # None if all events have the old journal format, format 1
 
 
 class PackageJournalWriter:
-    """Writes the files of a package taken from the journal: :meth:`write`, then :meth:`write_receipts`."""
+    """Writes those files of a package that come from the journal.
+
+    Call :meth:`write`, then :meth:`write_receipts`.
+    """
 
     def __init__(
         self,
@@ -100,9 +103,10 @@ class PackageJournalWriter:
         return journal
 
     def _read_signers(self, events: list[Event]) -> bytes:
-        """Return the list of keys after ``events``: the index may have a newer one, of an event since.
+        """Return the list of signing keys (``allowed_signers``) that is in force after the last of ``events``.
 
-        Raises StorageError if it is damaged or missing.
+        The list comes from the events if possible, because the index may already have a newer list, from an event
+        recorded since ``events`` were read.  Raises StorageError if the list is damaged or missing.
         """
         for event in reversed(events):
             if event.action in _KEY_ACTIONS and any(item.name == SIGNERS_FILE for item in event.attachments):
@@ -110,7 +114,7 @@ class PackageJournalWriter:
         return self._archive.journalled_signers()
 
     def _write_signed_tag(self, event: Event) -> None:
-        """Write the tag object of an event; a missing one is left out, and the verifier reports it."""
+        """Write the signed tag of an event.  A missing tag is left out, and the verifier reports the loss."""
         try:
             tag_bytes = self._archive.repository.read(event.refs[f"refs/tags/{event.object}"])
         except KeyError:
@@ -118,15 +122,15 @@ class PackageJournalWriter:
         self._bag_writer.add_payload(f"tags/{event.seq}", [tag_bytes])
 
     def _write_attachment(self, event: Event, attachment: Attachment) -> str:
-        """Write an attachment, and return its path in the package."""
+        """Write an attachment, and return its path in the package; raises StorageError if it is damaged."""
         payload_name = f"journal/{event.seq}/{attachment.name}"
         self._bag_writer.add_payload(payload_name, [self._archive.journal.read_attachment(event, attachment.name)])
         return f"data/{payload_name}"
 
     def _is_selected_paper(self, event: Event, attachment: Attachment, filing_names: Set[str]) -> bool:
-        """Return True for a notice, screenshot or page of a selected filing, unless a pattern leaves it out.
+        """Return True for a notice, screenshot or page of a selected filing, unless a pattern excludes the file.
 
-        Patterns are compared with the original file name.
+        A pattern is compared with the name that the file had when a person attached it.
         """
         return (
             attachment.name.startswith(EVIDENCE)
@@ -137,7 +141,7 @@ class PackageJournalWriter:
     def write_receipts(self, events: list[Event], submitted_tags: Set[str]) -> Mapping[str, WrittenReceipt]:
         """Write the receipts of the submissions with the signed tags ``submitted_tags``.
 
-        ``events`` is the whole journal.  Returns the place of each submission in the package, by signed tag.
+        ``events`` is the whole journal.  Returns, by signed tag, the event and the receipt of each submission.
         """
         receipt_by_tag: dict[str, WrittenReceipt] = {}
         for event in events:

@@ -1,7 +1,7 @@
-"""Write the files of a package, in the order read by the verifier.
+"""Write the files of an inspection package, in the order in which the verifier reads them.
 
-The same archive and the same selection give the same bytes.  Only ``export.json`` states when, for whom and by
-whom the package was made.
+The same archive and the same selection give the same bytes, except for ``export.json``, which states when, for
+whom and by whom the package was created.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from archiver.store.index.restrictions import place_of_material, restrictions_by
 
 
 class _ContentKey(NamedTuple):
-    """A content, and the filing or version for which the package holds a copy."""
+    """The digest of a content, and the owner of its copy in the package: a filing or a version."""
 
-    owner: str  # the name of a filing; the tag of a version if the selection repeats contents
+    owner: str  # the name of the filing, or the tag of the version if the selection repeats content
     sha256: str
 
 
@@ -56,7 +56,7 @@ class PackageWriter:
     ) -> None:
         """Prepare to write into ``bag_writer``; the caller closes ``document_reader``.
 
-        ``policy`` decides on the retention that the report shows, ``presentation`` on the look of the report.
+        ``policy`` decides the retention that the report shows, and ``presentation`` how the report looks.
         """
         self._archive = archive
         self._bag_writer = bag_writer
@@ -68,9 +68,9 @@ class PackageWriter:
         self._version_notes = VersionNotes(archive.index)
         self._restriction_by_place = restrictions_by_place(archive.index)
         self._shown_documents = ShownDocuments(archive.content, document_reader)
-        #: Path in the package of each content, with ``data/``.
+        #: Content and owner -> path of the copy in the package, with ``data/``.
         self._content_paths: dict[_ContentKey, str] = {}
-        #: Name of each copied content, without ``data/`` -> a material with the content.
+        #: Path of each copy, without ``data/`` -> a material with the content.
         self._copied_materials: dict[str, Material] = {}
         self.counts = ExportCounts(reading_outcomes=self._shown_documents.outcome_counts)
 
@@ -83,7 +83,7 @@ class PackageWriter:
     def write(self, versions: list[Version], export_json: Mapping[str, Any]) -> None:
         """Write everything except the contents, wait for the copies, and finish the bag.
 
-        ``versions`` are those of :meth:`start_copies`; ``export_json`` is the content of ``export.json``.
+        ``versions`` are the same as for :meth:`start_copies`; ``export_json`` is the content of ``export.json``.
 
         Raises StorageError if content is missing or damaged, OSError if the disk cannot take the package.
         """
@@ -117,10 +117,9 @@ class PackageWriter:
         self._finish_bag(len(versions), events[-1])
 
     def _retention_time(self) -> datetime:
-        """Return the time by the compliance clock at the newest event.
+        """Return the compliance clock's time at the newest event, for which the report shows the retention.
 
-        The report shows the retention as of this time.  With the present time, every export of the same archive
-        would give a different package.
+        With the present time, every export of the same archive would give a different package.
         """
         newest_event = self._archive.journal.newest_event()
         return clock.parse_time(newest_event.clock["time"]) if newest_event else self._archive.compliance_time()
@@ -128,8 +127,8 @@ class PackageWriter:
     def _render_report(
         self, version_lines: list[VersionLine], events: list[Event], coverage_record: dict[str, Any]
     ) -> str:
-        """Return the HTML of the report."""
-        # The import takes a while, so it waits until the first copies are being made.
+        """Render the report as HTML."""
+        # The import takes a while, so it happens here, while the content is being copied.
         from archiver.audit.report import PackageReport
 
         report = PackageReport(
@@ -141,7 +140,7 @@ class PackageWriter:
         self._bag_writer.add_payload(payload_name, [encode_canonical(document)])
 
     def _finish_bag(self, version_count: int, newest_event: Event) -> None:
-        """Finish the bag, whose identifier and date are those of the newest event."""
+        """Finish the bag.  The newest event determines the identifier and the date of the bag."""
         self._bag_writer.finish(
             {
                 "Source-Organization": "archiver",
@@ -156,9 +155,10 @@ class PackageWriter:
     # --- versions
 
     def _write_version(self, version: Version, is_listed: bool, retention_time: datetime) -> VersionLine:
-        """Write the list of a version's materials, and return the version for the report.
+        """Write the list of a version's materials, and return the version in the form for the report.
 
-        The report describes materials only if ``is_listed``.  Retention is decided as of ``retention_time``.
+        The report describes the materials only if ``is_listed`` is set.  Retention is decided for the time
+        ``retention_time``.
         """
         material_lines = [
             self._version_notes.mark(version, material, self._describe_material(version, material, is_listed))
@@ -191,9 +191,9 @@ class PackageWriter:
         return f"versions/{self._portable_names.assign_path(version.tag.encode('utf-8'))}.jsonl"
 
     def _describe_version(self, version: Version, receipt_by_tag: Mapping[str, WrittenReceipt]) -> dict[str, Any]:
-        """Return the object for a version in ``versions.json``, which the verifier reads.
+        """Return the JSON object for a version in ``versions.json``, which the verifier reads.
 
-        ``receipt_by_tag`` must have a value for the signed tag of every submission of the version.
+        ``receipt_by_tag`` must have an entry for the signed tag of each submission of the version.
         """
         return {
             "tag": version.tag,
@@ -208,7 +208,7 @@ class PackageWriter:
         }
 
     def _describe_material(self, version: Version, material: Material, is_listed: bool) -> MaterialLine:
-        """Return a material as listed in the package; reads the document only if ``is_listed``."""
+        """Return a material in the form for the package; reads its document only if ``is_listed`` is set."""
         path = names.name_as_text(material.path)
         if material.sha256 is None:
             return MaterialLine(f"{path}/", None, 0, material.mtime_ns, None)
@@ -226,10 +226,10 @@ class PackageWriter:
         )
 
     def _omission_reason(self, version: Version, material: Material) -> LazyMessage | None:
-        """Return why the package does not hold a material's content; None if it does.
+        """Return the reason why the package lacks a material's content; None if it has the content.
 
-        A restriction comes before the patterns of the selection, because the verifier finds it in the journal.
-        An empty material is in the package even after a disposal, because nothing had to be deleted.
+        A restriction is named before a pattern of the selection, because the verifier finds restrictions in the
+        journal.  The package has an empty material even after a disposal, because nothing had to be deleted.
         """
         if version.disposed and material.size:
             return LazyMessage("disposed of under certificate {name}", name=version.disposed)
@@ -245,8 +245,8 @@ class PackageWriter:
     def _start_first_copy(self, version: Version, material: Material) -> None:
         """Begin to copy a material's content into the package, unless a copy for the same owner was begun before.
 
-        Does nothing for an empty folder, or for a content that is left out.  The lists of all the owner's versions
-        refer to the first copy.
+        Does nothing for an empty folder, or for content to leave out.  The lists of materials of all versions of
+        the owner refer to this first copy.
         """
         if material.sha256 is None:
             return
@@ -258,7 +258,7 @@ class PackageWriter:
             self._content_paths[content_key] = f"data/{payload_name}"
 
     def _add_content(self, payload_name: str, material: Material, sha256: str) -> None:
-        """Begin to copy the content of ``material`` into the bag, and count it.
+        """Begin to copy the content of ``material`` into the bag, and count the content.
 
         The archive stores no object for an empty material, so an empty payload is written at once.
         """
@@ -274,12 +274,12 @@ class PackageWriter:
     def _finish_and_check_copies(self) -> None:
         """Wait for the copies, and compare their digests with those in the journal.
 
-        Raises StorageError if a content is missing or differs, OSError if any other copy failed.
+        Raises StorageError if content is missing or has another digest, OSError if a copy failed otherwise.
         """
         try:
             self._bag_writer.finish_copies()
         except FileNotFoundError as error:
-            # The missing file may be a content object, named by its digest, or a folder of the package.
+            # The missing file may be a content object, whose name is the digest, or a folder of the package.
             missing_sha256 = os.path.basename(error.filename or "")
             for material in self._copied_materials.values():
                 if material.sha256 == missing_sha256:
@@ -290,7 +290,7 @@ class PackageWriter:
                 raise self._content_error(material)
 
     def _content_error(self, material: Material) -> StorageError:
-        """Return the error for a material whose content is missing or damaged."""
+        """Build the error for a material whose content is missing or damaged."""
         return StorageError(
             "The object {sha256} of {path} is missing or damaged; no inspection package was written. Restore the "
             "object from a backup or a clone. To list all findings, run: archiver verify",
@@ -303,8 +303,8 @@ class PackageWriter:
     def _write_bundle(self, versions: list[Version]) -> None:
         """Write a git bundle with the refs of ``versions``.
 
-        The journal's ref is included only if every filing is selected.  A bundle holds every object that its refs
-        reach, and the journal's ref reaches the attachments of all filings.
+        The journal's ref is included only if every filing is selected, because a bundle contains all objects that
+        its refs reach, and the journal's ref reaches the attachments of all filings.
         """
         bundled_refs = {version.submission.branch for version in versions}
         bundled_refs |= {f"refs/tags/{version.tag}" for version in versions}
@@ -317,9 +317,9 @@ class PackageWriter:
         self._bag_writer.add_written_payload("repository/archive.bundle")
 
     def _build_coverage_record(self) -> dict[str, Any]:
-        """Return the content of ``coverage.json``: the paths not archived, and when this was determined.
+        """Build the content of ``coverage.json``: the paths in the watched folder that are not archived.
 
-        ``compared_at`` is the time of the last scan of the whole watched folder, None before the first.
+        ``compared_at`` is the time of the last scan of the whole folder; None before the first scan.
         """
         snapshot = open_snapshot_read_only(self._archive)
         try:
@@ -335,7 +335,7 @@ class PackageWriter:
             snapshot.close()
 
     def _describe_skipped_path(self, skipped_path: SkippedPath) -> dict[str, str]:
-        """Return the object for a path in ``coverage.json``, with the reason in English and in Chinese."""
+        """Return the JSON object for a path in ``coverage.json``, with the reason in English and in Chinese."""
         reason = skipped_path.reason
         return {
             "path": names.name_as_text(skipped_path.path),

@@ -1,6 +1,6 @@
-"""Replace names that some reader of a package cannot handle.  Pure.
+"""Replace names of files that some reader of an inspection package cannot handle.  Pure.
 
-Bag readers, Windows and ``sha256sum -c`` have different restrictions.  A name that violates any of them is
+Bag readers, Windows and ``sha256sum -c`` have different restrictions.  A name that violates any restriction is
 replaced, and ``names.json`` maps the replacement to the original bytes.
 """
 
@@ -14,24 +14,24 @@ from functools import lru_cache
 #: Windows forbids the punctuation, RFC 8493 escapes "%", terminals interpret control characters, Python splits
 #: lines at U+2028 and U+2029, and U+FFFD replaces bytes that are not UTF-8.
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f"*:<>?\\|%\ufffd\u2028\u2029]')
-#: Device names of Windows, which are reserved with any suffix.
+#: Device names, which Windows reserves with any suffix.
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
-#: Filesystems allow 255 bytes. Encrypting filesystems, and tools that append a suffix, need the difference.
+#: Filesystems allow names of 255 bytes. Encrypting filesystems and tools that append a suffix need some of these.
 _MAX_NAME_BYTES = 200
-#: The part of a replaced name that stays readable, and the longest ending after a dot that counts as its suffix.
+#: The readable bytes of a name in its replacement, and the longest ending after a dot that counts as a suffix.
 _KEPT_STEM_BYTES, _MAX_SUFFIX_CHARACTERS = 120, 8
-#: Hexadecimal digits of the digest in a replaced name. With fewer, two similar names could get the same one; more
-#: would make names hard to read.
+#: Hexadecimal digits of the digest in a replacement. With fewer, two similar names could get the same replacement.
+#: With more, names would be hard to read.
 _DIGEST_MARK_DIGITS = 8
-#: The whole path in the package. The kernel opens no path above 4,096 bytes, and macOS none above 1,024, which
-#: include the folder that the package lies in.
+#: The longest path in the package. Linux opens no path above 4,096 bytes, and macOS none above 1,024, including
+#: the path of the folder with the package.
 _MAX_PATH_BYTES = 1000
-#: Recursive readers fail at some thousand nested folders.
+#: The most nested folders. Recursive readers fail at some thousand.
 _MAX_FOLDERS = 100
 
 
 class PortableNames:
-    """Assigns portable paths. No two are equal on a filesystem that ignores case or Unicode forms."""
+    """Assigns portable paths, which are distinct even on a filesystem that ignores case or Unicode forms."""
 
     def __init__(self) -> None:
         #: Assigned path, as folded by _fold_path() -> original bytes.
@@ -40,13 +40,14 @@ class PortableNames:
         self.original_by_portable: dict[str, bytes] = {}
 
     def assign_path(self, original: bytes) -> str:
-        """Return the portable path for ``original``, a relative path with ``/``.
+        """Return the portable path for ``original``, a relative path with ``/`` between the names.
 
-        Records the path in ``original_by_portable`` if it was replaced.  Equal originals get equal paths.
+        Equal originals get equal paths.  A path that differs from the original is added to
+        ``original_by_portable``.
         """
         portable_path = _join_names([_make_portable(name) for name in original.split(b"/")], original)
         if self._original_by_folded.setdefault(_fold_path(portable_path), original) != original:
-            # Another original was given this path first.
+            # This path was already assigned to another original.
             portable_path = _insert_digest(portable_path, original)
             self._original_by_folded[_fold_path(portable_path)] = original
         if portable_path.encode("utf-8") != original:
@@ -56,9 +57,10 @@ class PortableNames:
 
 @lru_cache(maxsize=4096)
 def _make_portable(name: bytes) -> str:
-    """Return a portable name unchanged, or a replacement for any other name.
+    """Return a name unchanged if it is portable, otherwise a replacement.
 
-    The replacement has the readable beginning, a digest of the bytes and a short suffix: ``report~1a2b3c4d.pdf``.
+    The replacement consists of the readable beginning, a digest of the original bytes and the suffix, for example
+    ``report~1a2b3c4d.pdf``.
     """
     decoded_name = name.decode("utf-8", "replace")
     safe_name = _FORBIDDEN.sub("_", unicodedata.normalize("NFC", decoded_name)).rstrip(". ")
@@ -75,9 +77,9 @@ def _make_portable(name: bytes) -> str:
 
 
 def _join_names(names: list[str], original: bytes) -> str:
-    """Join the names of a path; omit the innermost folders if the path would be too long or too deep.
+    """Join the names of a path, without the innermost folders if the path would be too long or too deep.
 
-    The last name of a shortened path gets a digest of ``original``, which distinguishes the path from others.
+    The last name of a shortened path gets a digest of the whole path ``original``, so that paths stay distinct.
     """
     whole_path = "/".join(names)
     if len(names) <= _MAX_FOLDERS and len(whole_path.encode("utf-8")) <= _MAX_PATH_BYTES:
@@ -101,7 +103,7 @@ def _insert_digest(path: str, original: bytes) -> str:
 
 
 def _digest_mark(original: bytes) -> str:
-    """Return the distinguishing part of a replaced name, such as ``~1a2b3c4d``."""
+    """Return the part of a replacement that makes it unique, such as ``~1a2b3c4d``."""
     return "~" + hashlib.sha256(original).hexdigest()[:_DIGEST_MARK_DIGITS]
 
 

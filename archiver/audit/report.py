@@ -1,4 +1,4 @@
-"""Render the report of a package, ``report.html``: one page in Chinese and English, without scripts."""
+"""Render the report of an inspection package, ``report.html``: one page in two languages, without scripts."""
 
 from __future__ import annotations
 
@@ -32,15 +32,16 @@ from archiver.store.archive import Archive
 from archiver.store.events.event_kinds import Action
 from archiver.store.index.restrictions import Restriction, list_restrictions
 
-#: With more rows a browser becomes slow. The package contains the whole journal.
+#: Rows of the access log. With more, a browser becomes slow. The package contains the whole journal anyway.
 _MAX_LOG_ENTRIES = 2000
-#: Changes shown of one comparison. Nobody reads more, and the package contains the lists of both versions.
+#: Changes shown for one comparison. Nobody reads more, and the package lists the materials of both versions.
 _MAX_CHANGES = 500
-#: Documents of one comparison whose text is compared. Each of them delays the export: two documents are read.
+#: Documents of one comparison whose text is compared. Each one delays the export, since two documents are read.
 _MAX_TEXT_CHANGES = 20
 
 
-#: Returns why the content of a material, by its raw path, must not be shown; None if it may be shown.
+#: Returns the reason why the report must not show a material's content, given the path as bytes. Returns None
+#: if the content may be shown.
 OmissionReason = Callable[[bytes], LazyMessage | None]
 
 
@@ -49,7 +50,7 @@ class SubmissionSection:
     """The section of a submission in the report."""
 
     name: str
-    kind: str  # code of a kind of submission
+    kind: str  # the code of the kind of submission
     version_lines: list[VersionLine]  # newest first
     expected_materials: list[ExpectedMaterial]
 
@@ -58,9 +59,9 @@ class SubmissionSection:
 class SubmissionDifference:
     """The changes between two consecutive submissions to the regulator."""
 
-    old_tag: str  # signed tags of the two submissions
+    old_tag: str  # the signed tags of the two submissions
     new_tag: str
-    changes: list[Change]  # at most _MAX_CHANGES, by path
+    changes: list[Change]  # at most _MAX_CHANGES, sorted by path
     omitted_count: int  # the number of further changes
     text_changes: list[TextChange]  # at most _MAX_TEXT_CHANGES
 
@@ -71,7 +72,7 @@ class FilingSection:
 
     name: str
     is_live: bool  # the filing has not ended
-    filing: Filing  # what was recorded about the filing
+    filing: Filing  # the records about the filing
     deadlines: list[Deadline]
     submissions: list[SubmissionSection]  # by name
     differences: list[SubmissionDifference]  # in the order of recording
@@ -86,7 +87,7 @@ class _SubmittedVersion(NamedTuple):
 
 
 class PackageReport:
-    """Renders the report of a package."""
+    """Renders the report of an inspection package."""
 
     def __init__(
         self,
@@ -98,8 +99,8 @@ class PackageReport:
     ) -> None:
         """Prepare a report on ``archive``.
 
-        Text of materials for which ``omission_reason`` returns a reason is not shown.  ``document_reader`` reads
-        the documents to compare; the caller closes it.
+        The text of a material is not shown if ``omission_reason`` returns a reason.  ``document_reader`` reads the
+        documents to compare, and is closed by the caller.
         """
         self._archive = archive
         self._policy = policy
@@ -119,7 +120,8 @@ class PackageReport:
         ``version_lines`` are the versions of the package and ``events`` is the whole journal, both oldest first.
         ``events`` must not be empty.  ``coverage`` is the content of ``coverage.json``.
 
-        The newest event dates the page, and not the present time, so the same archive always gives the same page.
+        The page has the date of the newest event, not the present date, so the same archive always gives the same
+        page.
         """
         page: str = self._load_template().render(
             lang=self._presentation.opening_language,
@@ -143,7 +145,7 @@ class PackageReport:
         return page
 
     def _journal_variables(self, events: Sequence[Event]) -> dict[str, Any]:
-        """Return the template's variables about the events; ``events`` must not be empty."""
+        """Return the template's variables about the journal; ``events`` is the whole journal, and not empty."""
         newest_event = events[-1]
         log_entries = [event for event in events if is_logged(event)]
         return {
@@ -169,13 +171,13 @@ class PackageReport:
         }
 
     def _list_restrictions(self, version_lines: Sequence[VersionLine]) -> list[Restriction]:
-        """Return the restrictions of files of the filings in the package, oldest first, lifted ones included."""
+        """Return the restrictions of files in the package's filings, oldest first, including lifted ones."""
         filing_names = {version_line.version.submission.filing for version_line in version_lines}
         restrictions = list_restrictions(self._archive.index, include_lifted=True)
         return [restriction for restriction in restrictions if restriction.filing in filing_names]
 
     def _load_template(self) -> Any:
-        """Return the template of the page, with all filters."""
+        """Load the template of the page, with the filters that the template uses."""
         from archiver.templating import template
 
         zone = self._policy.time_zones[0]
@@ -194,14 +196,14 @@ class PackageReport:
     def _build_filing_sections(
         self, version_lines: Sequence[VersionLine], events: Sequence[Event]
     ) -> list[FilingSection]:
-        """Return the sections of all filings with a version in the package, by name."""
+        """Return the sections of all filings with a version in the package, sorted by name."""
         filing_by_name = filings_from_events(self._archive.index.life_events())
         lines_by_filing: dict[str, dict[str, list[VersionLine]]] = defaultdict(lambda: defaultdict(list))
         for version_line in version_lines:
             submission = version_line.version.submission
             lines_by_filing[submission.filing][submission.name].append(version_line)
         return [
-            # Nothing may have been recorded about a filing besides its versions.
+            # A filing without records of its own, only with versions, is not in the register.
             self._build_filing_section(
                 filing_by_name.get(filing_name) or Filing(filing_name), lines_by_submission, events
             )
@@ -213,7 +215,7 @@ class PackageReport:
     ) -> FilingSection:
         """Return the section of a filing.
 
-        ``lines_by_submission`` maps names of submissions to the versions, oldest first.
+        ``lines_by_submission`` maps the name of each submission to the submission's versions, oldest first.
         """
         versions = [
             version_line.version
@@ -238,7 +240,7 @@ class PackageReport:
     ) -> SubmissionSection:
         """Return the section of a submission; ``version_lines`` are oldest first.
 
-        The kind is that of the last submission to the regulator.  If there is none, the folder's name decides.
+        The kind is that of the newest submission to the regulator.  Without one, the folder's name decides.
         """
         newest_line = version_lines[-1]
         submission_kind = next(
@@ -262,10 +264,10 @@ class PackageReport:
         )
 
     def _compare_submissions(self, versions: Sequence[Version]) -> list[SubmissionDifference]:
-        """Compare every submission of ``versions`` to the regulator with the previous submission.
+        """Compare each submission to the regulator, among ``versions``, with the submission before.
 
-        The submissions are ordered by the time at which they were recorded.  The days of submission that people
-        entered are not used, because they can be corrected later.
+        The order is that of recording.  The days of submission that people entered do not decide the order,
+        because these days can be corrected later.
         """
         submitted_versions = sorted(
             (_SubmittedVersion(record, version) for version in versions for record in version.valid_submissions),
@@ -290,7 +292,7 @@ class PackageReport:
     ) -> list[TextChange]:
         """Compare the text of the first _MAX_TEXT_CHANGES changed documents.
 
-        Skips materials that the report must not show.  Returns an empty list if a version was disposed of.
+        Skips materials that the report must not show.  Returns an empty list if either version was disposed of.
         """
         if old_version.disposed or new_version.disposed:
             return []

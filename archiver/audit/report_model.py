@@ -1,4 +1,4 @@
-"""The data that the writer of a package passes to the report."""
+"""The data that the writer of an inspection package passes to the report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from archiver.store.index.submission_files import SubmissionFile
 
 @dataclass(frozen=True, slots=True)
 class Presentation:
-    """The report's presentation: the opening language, and the materials expected of a submission."""
+    """The settings of the report: the opening language, and the materials that a submission should have."""
 
     opening_language: str  # "zh" or "en"; a reader can switch to the other language
     to_chinese: Callable[[LazyMessage], str]  # returns a message in Chinese
@@ -30,8 +30,8 @@ class MaterialLine:
     sha256: str | None  # None for an empty folder
     size: int  # in bytes
     mtime_ns: int
-    content_path: str | None  # the content's path in the package; None if the package does not hold the content
-    #: Why the package does not hold the content; None if it does, and for an empty folder.
+    content_path: str | None  # the content's path in the package; None if the package lacks the content
+    #: Why the package lacks the content; None if the package has the content, and for an empty folder.
     omission_reason: LazyMessage | None = None
     defect: LazyMessage | None = None  # the defect found at capture, such as a PDF cut short
     document: Document | None = None  # None if the report does not list the version's materials
@@ -41,22 +41,22 @@ class MaterialLine:
 
 @dataclass(frozen=True, slots=True)
 class VersionLine:
-    """A version as shown in the report."""
+    """A version in the form for the report."""
 
     version: Version
     decision: RetentionDecision  # how long the version is kept
     materials: list[MaterialLine]  # empty if the report does not list the version's materials
     list_path: str  # the path in the package of the list of all materials
-    #: Signed tag of a submission of the archive -> the files that are about it.
+    #: Signed tag of a submission (any in the archive) -> the files about the submission.
     files_by_tag: Mapping[str, Sequence[SubmissionFile]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class SignedHeadCount:
-    """The signed heads of the journal; their signatures are not verified by the export."""
+    """The number of signed heads in the journal, whose signatures the export does not verify."""
 
     count: int
-    newest_seq: int  # the last event that the newest one covers; 0 without any
+    newest_seq: int  # number of the last event that the newest head covers; 0 without a head
 
 
 @dataclass(slots=True)
@@ -68,4 +68,4 @@ class ExportCounts:
     reading_outcomes: Counter[str] = field(default_factory=Counter)  # as ShownDocuments.outcome_counts
     #: Number of an event -> path in the package of its notice, screenshot or page.
     paper_paths: dict[int, str] = field(default_factory=dict)
-    signed_heads: SignedHeadCount | None = None  # None if every event is of format 1
+    signed_heads: SignedHeadCount | None = None  # None if all events have the old journal format, format 1

@@ -12,8 +12,8 @@ from archiver.model import Material
 from archiver.store import names
 from archiver.store.content.objects import ContentStore
 
-#: Thumbnails are part of the report's file, and with more of them a browser opens it slowly. The report shows only
-#: the size of further pictures.
+#: Thumbnails are part of the report's file. With more, a browser opens the file slowly. The report shows only the
+#: size of further pictures.
 _MAX_THUMBNAILS = 300
 #: The outcome of a document that could be read. The other outcomes are the codes of
 #: :data:`archiver.documents.document.PROBLEMS`.
@@ -33,10 +33,10 @@ class ShownDocuments:
         self.outcome_counts: Counter[str] = Counter()
 
     def describe_document(self, material: Material) -> Document:
-        """Return the facts of a material's document, without the text.
+        """Return the properties of a material's document, without the text.
 
-        ``kind`` is empty if the material is not a document.  If the content is unreadable, ``problem`` states the
-        reason.  All materials with the same content share the result of the first material described.
+        In the result, ``kind`` is empty if the material is not a document, and ``problem`` states why a document
+        is unreadable.  All materials with the same content share the result for the first such material.
 
         Raises OSError if the stored content is missing.
         """
@@ -51,8 +51,8 @@ class ShownDocuments:
     def _read_document(self, sha256: str, filename: str) -> Document:
         """Read the document stored under ``sha256``, and count the outcome.
 
-        A file whose name rules out a document is not read.  After the first _MAX_THUMBNAILS thumbnails, the result
-        has no thumbnail.
+        A file whose name cannot be that of a document is not read.  After the first _MAX_THUMBNAILS thumbnails,
+        the result has no thumbnail.
         """
         if not may_be_document(filename):
             return Document("")

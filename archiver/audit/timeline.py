@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-#: In pixels: the width of the picture and of the labels at its left, the height of a row and of the ticks above.
+#: In pixels: the width of the picture and of the labels on the left, the height of a row and of the ticks above.
 PICTURE_WIDTH, LABEL_WIDTH, ROW_HEIGHT, _TICKS_HEIGHT = 960, 190, 30, 34
 _RIGHT_MARGIN, _BOTTOM_MARGIN = 24, 8
-#: The part of the shown duration that is added at each end, so that no mark lies on the edge.
+#: The part of the duration that is added at each end of the time axis, so that no mark lies on the edge.
 _MARGIN_SHARE = 0.02
-#: Possible distances between two ticks: those that people recognize at a glance.
+#: Possible distances between two ticks, which people recognize at a glance.
 _TICK_MONTHS = (1, 2, 3, 6, 12, 24, 60, 120)
 #: With more ticks their labels would overlap.
 _MAX_TICKS = 9
@@ -22,7 +22,7 @@ _MAX_TICKS = 9
 class TimelineMark:
     """An event in the life of a filing, or a hold with its duration."""
 
-    kind: str  # also a part of its class in the style sheet; only a "hold" has a duration
+    kind: str  # also a part of the mark's CSS class; only a "hold" has a duration
     time: datetime
     title: str  # shown when a reader points at the mark
     end_time: datetime | None = None  # the end of a hold; None if the hold is still in force
@@ -71,10 +71,10 @@ class Timeline:
 
 
 def lay_out_timeline(mark_rows: Sequence[MarkRow], newest_time: datetime) -> Timeline:
-    """Return the picture of ``mark_rows``, with the rows in the same order.
+    """Compute the picture of ``mark_rows``, with the rows in the same order.
 
-    The picture begins before the first mark.  It ends after ``newest_time`` or after the last mark, the later of
-    the two.  If several marks of one kind fall on the same pixel of a row, only the first is drawn.
+    The time axis begins shortly before the first mark, and ends shortly after ``newest_time`` or the last mark,
+    whichever is later.  If several marks of one kind fall on the same pixel of a row, only the first is drawn.
     """
     mark_times = [mark.time for _, marks in mark_rows for mark in marks]
     first_time = min(mark_times, default=newest_time)
@@ -108,7 +108,7 @@ def lay_out_timeline(mark_rows: Sequence[MarkRow], newest_time: datetime) -> Tim
 def _place_marks(
     marks: Sequence[TimelineMark], compute_x: Callable[[datetime], float], last_time: datetime
 ) -> tuple[PlacedMark, ...]:
-    """Return the marks of a row with their positions; a hold still in force is drawn until ``last_time``."""
+    """Return the marks of a row with their positions; a hold that is in force is drawn until ``last_time``."""
     mark_by_pixel: dict[tuple[str, int], PlacedMark] = {}
     for mark in marks:
         left_x = compute_x(mark.time)
@@ -118,7 +118,7 @@ def _place_marks(
 
 
 class _TickTime(NamedTuple):
-    """A tick without a position yet."""
+    """The time and the label of a tick whose position is not computed yet."""
 
     time: datetime
     label: str

@@ -1,4 +1,4 @@
-"""Add to the versions and submissions of a package: the files about submissions, and clocks that were behind."""
+"""Collect notes on the versions and submissions of a package: files about submissions, and wrong wall clocks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from archiver.store.index.submission_files import FileKey, SubmissionFile, list_
 
 
 class VersionNotes:
-    """The files about submissions to the regulator, and the versions and submissions with a wrong wall clock."""
+    """Notes about versions and submissions: the files about a submission, and wall clocks that were behind."""
 
     def __init__(self, index: Index) -> None:
         """Read the notes about the whole archive from ``index``."""
@@ -25,19 +25,22 @@ class VersionNotes:
         for file in list_submission_files(index):
             files_by_tag[file.submission_tag].append(file)
             self._roles[file.submission_tag.split("/", 1)[0], file.key] = file.role
-        #: Signed tag of a submission -> the files about it; a submission without such files is left out.
+        #: Signed tag of a submission -> the files about the submission, at least one.
         self.files_by_tag: Mapping[str, Sequence[SubmissionFile]] = dict(files_by_tag)
         self._clock_marks = clock_marks_by_tag(index)
 
     def mark(self, version: Version, material: Material, material_line: MaterialLine) -> MaterialLine:
-        """Return the line with the role of the material, if it is about a submission of the version's filing."""
+        """Return a copy of ``material_line`` with the role of the material.
+
+        The role is None unless the material is about a submission of the version's filing, such as a receipt.
+        """
         file_key = FileKey(material.path, material.sha256 or "")
         return replace(material_line, role=self._roles.get((version.submission.filing, file_key)))
 
     def describe(self, tag: str) -> dict[str, Any]:
         """Return the members ``about`` and ``clock_mark`` of a version or a submission in ``versions.json``.
 
-        A version or submission of which there is nothing to say has neither.
+        ``tag`` is the tag of a version, or the signed tag of a submission.  A member without a note is left out.
         """
         members: dict[str, Any] = {}
         if tag in self.files_by_tag:
@@ -47,7 +50,7 @@ class VersionNotes:
         return members
 
     def describe_submission(self, record: SubmissionRecord, receipt: WrittenReceipt) -> dict[str, Any]:
-        """Return the object for a submission in ``versions.json``, with the receipt as written to the package."""
+        """Return the JSON object for a submission in ``versions.json``, with its receipt in the package."""
         return {
             "tag": record.tag,
             "on": record.on,
