@@ -1,4 +1,4 @@
-"""``archiver audit``: write the inspection package, a folder from which a stranger can check the archive."""
+"""``archiver audit``: write an inspection package, a folder with which a stranger can check the archive."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 def _sign_newest_event(session: Session, archive: Archive) -> None:
     """Sign a checkpoint, so that a signature covers every event that the package will contain.
 
-    Does nothing if the newest event is a checkpoint already, or if the journal is empty.  A failure is printed as
-    a warning and not raised: the package is still useful, and the report shows which events are signed.
+    Does nothing if the newest event is already a checkpoint, or if the journal is empty.  A failure is printed as
+    a warning and not raised, because the package is still useful, and the report shows which events are signed.
     """
     from archiver.actions.checkpoint_actions import MakeCheckpoint
 
@@ -100,17 +100,18 @@ def audit_command(
     reason: str | None,
     as_zip: bool,
 ) -> None:
-    """Write the package, print the location, and journal the export.
+    """Write the package, print its location, and journal the export.
 
-    Raises UsageError for a target inside the watched folder or the archive, or an unreadable day, and
-    NotFoundError for an unknown filing or submission, or if no version matches.  A failure to journal is only a
-    warning, because the package is complete by then.
+    A failure to journal is only a warning, because the package is complete by then.  Raises UsageError for a
+    target inside the watched folder or the archive, or for an invalid time, and NotFoundError for an unknown
+    filing or submission, or if no version matches.
     """
     from pathlib import Path
 
     from archiver.audit.copy_pool import CopyPool
 
-    # Start the copying processes first: they get ready while this process imports and selects the versions.
+    # Start the copying processes first, so that they get ready while this process imports modules and selects
+    # versions.
     with closing(CopyPool()) as copy_pool:
         from archiver import clock
         from archiver.audit import package
@@ -174,8 +175,8 @@ def _print_package(console: Console, written_package: WrittenPackage) -> None:
 def _journal_export(session: Session, written_package: WrittenPackage, export_details: dict[str, Any]) -> None:
     """Journal the export of a package.
 
-    ``export_details`` is the result of :func:`archiver.audit.export_selection.build_export_record`.  A failure
-    is only a warning, because the package is complete already.
+    ``export_details`` is the result of :func:`archiver.audit.export_selection.build_export_record`.  A failure is
+    only printed as a warning, because the package is already complete.
     """
     from archiver.actions.maintenance_actions import RecordNote
     from archiver.audit import package

@@ -1,7 +1,7 @@
 """``archiver change``.
 
 A *change* records that materials of a filing differ from those last submitted to the regulator. A person decides
-whether it is material, because a material change must be submitted, too.
+whether the change is material, because a material change must be submitted, too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 #: Number of paths to print for each change.  A longer list would push the heading of the change off the screen.
 _MAX_PRINTED_PATHS = 20
-#: Value of ``--material`` -> its consequence.
+#: Value of ``--material`` -> the consequence of the decision.
 _DECISION_NAMES = {
     "yes": LazyMessage("a change submission is required"),
     "no": LazyMessage("no change submission is required"),
@@ -37,7 +37,7 @@ change_command = command_group("List changes made after filing, and record wheth
 @json_option
 @click.option("--all", "includes_decided", is_flag=True, help="Include decided changes.")
 def _list_changes(session: Session, as_json: bool, includes_decided: bool) -> None:
-    """List the changes of each filing in the order in which they were recorded."""
+    """Print the changes of each filing in the order in which they were recorded."""
     from archiver.filings.due.deadlines import compute_deadlines
     from archiver.filings.register import filings_from_events
 
@@ -86,9 +86,9 @@ def _change_to_dict(change: ChangeQuestion, decision_deadline: Deadline | None) 
 
 
 def _add_later_changes(change_document: dict[str, Any], archive: Archive, filing: Filing, config: Config) -> None:
-    """Update the dict of an undecided change with the materials and kinds that have changed after the recording.
+    """Add the materials and kinds that changed after the recording to the dict of an undecided change.
 
-    A filing has at most one undecided change, so the decision covers the later changes too.
+    A filing has at most one undecided change, so the decision covers these later changes as well.
     """
     from archiver.filings.change_detection import detect_change
 
@@ -99,7 +99,7 @@ def _add_later_changes(change_document: dict[str, Any], archive: Archive, filing
 
 
 def _print_change(console: Console, change_document: dict[str, Any]) -> None:
-    """Print a dict of :func:`_change_to_dict` for people, with at most ``_MAX_PRINTED_PATHS`` paths."""
+    """Print a dict from :func:`_change_to_dict` for people, with at most ``_MAX_PRINTED_PATHS`` paths."""
     from archiver.filings.code_names import CHANGE_KIND_NAMES, name_for_code
 
     console.info(
@@ -146,9 +146,9 @@ def _print_change(console: Console, change_document: dict[str, Any]) -> None:
 @click.option("--reason", type=RecordedText(), required=True, help="Reason, recorded in the journal.")
 @reported_by_option("Person who decided, recorded in addition to the login name.")
 def _decide_change(session: Session, number: int, material: str, reason: str, reported_by: str | None) -> None:
-    """Record the decision, and print the consequences.
+    """Journal the decision on a change, and print the consequence.
 
-    Raises NotFoundError for an unknown change, UsageError for a change that is decided already.
+    Raises NotFoundError for an unknown change, UsageError for a change that was already decided.
     """
     from archiver.actions.filing_actions import DecideChange
 

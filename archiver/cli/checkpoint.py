@@ -1,7 +1,7 @@
 """``archiver checkpoint``: sign the journal, and print the witness line.
 
-A *witness line* is one line of text that people keep outside of the archive. It proves later that the archive
-continues from this checkpoint.
+A *witness line* is one line of text that people keep outside of the archive. With the line they can prove later
+that the history before the checkpoint is unchanged.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import click
 from archiver.cli.session import Session, command
 from archiver.errors import StorageError, UsageError
 
-#: Size of a module, one of the small squares of a QR code.
+#: The width in pixels of a module, which is a small square of a QR code.
 _PIXELS_PER_MODULE = 4
 
 
@@ -24,9 +24,9 @@ _PIXELS_PER_MODULE = 4
     "--qr", "picture_path", metavar="FILE", help=("File for a QR code of the witness line (.png or .svg).")
 )
 def checkpoint_command(session: Session, only_print: bool, picture_path: str | None) -> None:
-    """Print the witness line of a new checkpoint, and write or show its QR code.
+    """Sign a checkpoint, print the witness line, and write its QR code or show the code on a terminal.
 
-    With ``--print``, stdout holds the line alone, for scripts.  Raises UsageError for a picture of another type,
+    With ``only_print``, only the line is printed, for scripts.  Raises UsageError for a picture of another type,
     before anything is signed.
     """
     if picture_path is not None and Path(picture_path).suffix not in (".png", ".svg"):
@@ -58,7 +58,7 @@ def checkpoint_command(session: Session, only_print: bool, picture_path: str | N
 
 
 def _write_qr_code(witness_line: str, picture_path: str) -> None:
-    """Write the witness line as a QR code; the suffix of ``picture_path`` (.png or .svg) decides the format.
+    """Write the witness line as a QR code, in the format of the suffix of ``picture_path`` (.png or .svg).
 
     Raises StorageError if the file cannot be written.
     """

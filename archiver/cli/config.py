@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from archiver.config.toml_document import SettingProblem
     from archiver.store.index.queries import Index
 
-#: Parts of a URL that may hold a secret: user name and password before the host, and the query.
+#: The parts of a URL that may be secret: the user name and password before the host, and the query.
 _SECRET_IN_URL = re.compile(r"(?<=://)[^/?#\s]*(?=@)|(?<=\?)[^#\s]+(?=#|\Z)")
-#: User name and password in an address without a scheme, such as that of a proxy: USER:PASSWORD@HOST:PORT.
+#: The user name and password in an address without a scheme, for example of a proxy: USER:PASSWORD@HOST:PORT.
 _SECRET_BEFORE_HOST = re.compile(r"\A[^/?#\s]+:[^/?#\s]+(?=@[\w.-]+(:\d+)?/?\Z)")
 _MASK_TEXT = "***"
 
 
 @dataclass(frozen=True, slots=True)
 class _SettingWarning:
-    """A warning about the settings of a file that the service accepts."""
+    """A warning about the settings in a file that the service accepts."""
 
-    code: str  # for programs: removed-table, missing-file or new-promise (a retention waits for acceptance)
+    code: str  # for programs: removed-table, missing-file, or new-promise (a retention that waits for acceptance)
     message: LazyMessage
 
 
@@ -40,8 +40,8 @@ class _SettingWarning:
 class _CheckResult:
     """All problems and warnings from a check of the configuration file."""
 
-    problems: list[SettingProblem] = field(default_factory=list)  # the service refuses the file
-    warnings: list[_SettingWarning] = field(default_factory=list)  # the service accepts the file
+    problems: list[SettingProblem] = field(default_factory=list)  # because of one, the service refuses the file
+    warnings: list[_SettingWarning] = field(default_factory=list)  # the service still accepts the file
 
     def extend(self, other_result: _CheckResult) -> None:
         """Append the problems and the warnings of ``other_result``."""
@@ -64,7 +64,7 @@ def _check_config(session: Session, as_json: bool) -> None:
 
 
 def _check_settings(checked_file: CheckedConfigFile) -> _CheckResult:
-    """Collect the problems of the file; if there are none, compare the settings with the disk and the archive."""
+    """Collect the problems of the file; if it has none, compare the settings with the disk and the archive."""
     check_result = _CheckResult(
         list(checked_file.problems),
         [_SettingWarning("removed-table", warning) for warning in checked_file.document.removed_table_warnings()],
@@ -80,7 +80,8 @@ def _print_result(
 ) -> None:
     """Print the problems and warnings, for people or as JSON.
 
-    Raises ConfigError if there are problems: the exit code shows a script that the service would refuse the file.
+    Raises ConfigError if the file has problems, so that the exit code tells a script that the service would refuse
+    the file.
     """
     console, path = session.console, os.path.abspath(checked_file.document.source)
     problems, warnings = check_result.problems, check_result.warnings
@@ -121,14 +122,14 @@ def _print_result(
 
 
 def _warnings_as_json(session: Session, warnings: Iterable[_SettingWarning]) -> list[dict[str, str]]:
-    """Return warnings for JSON."""
+    """Return the warnings as dicts with a code and a translated message, for ``--json``."""
     return [{"code": warning.code, "message": session.console.translate(warning.message)} for warning in warnings]
 
 
 def _find_missing_files(config: Config) -> list[_SettingWarning]:
     """Return a warning for each missing file that a setting names, and for a missing archive.
 
-    The service opens such a file only when the file is needed, perhaps weeks later.
+    Without these warnings, a missing file would be noticed only when the service opens it, perhaps weeks later.
     """
     from archiver.config.schema import setting_values
     from archiver.config.value_types import FILE, OPTIONAL_FILE
@@ -146,16 +147,16 @@ def _find_missing_files(config: Config) -> list[_SettingWarning]:
                 message = LazyMessage("{key} names {path}, which does not exist.", key=setting_key, path=path)
                 warnings.append(_SettingWarning("missing-file", message))
         except OSError:
-            # The caller has no permission to look for the file, but the user of the service may have it.
+            # The caller may not look for the file, but the user that runs the service may have that permission.
             continue
     return warnings
 
 
 def _compare_with_index(config: Config) -> _CheckResult:
-    """Return a problem if the layout differs from that of the archive, and a warning for each waiting retention.
+    """Compare the settings with the index: the layout with that of the archive, and the retention with promises.
 
-    The service rejects a different layout.  A retention that waits is in the settings, and binds only while it
-    stands there, until a person accepts it.
+    A different layout is a problem, because the service rejects it.  Each retention that waits for acceptance is a
+    warning: until a person accepts it, it is in force only while the settings contain it.
 
     Returns an empty result if the index cannot be read.
     """
@@ -167,7 +168,7 @@ def _compare_with_index(config: Config) -> _CheckResult:
     try:
         with closing(Index(config.archive / "index.db", read_only=True)) as index:
             comparison = _CheckResult()
-            # An empty index has no layout to compare with.
+            # The layout of an empty index is an empty text.
             if index.layout not in ("", config.layout):
                 layout_problem = LazyMessage(
                     "is {given}, but this archive was created with {made}", given=config.layout, made=index.layout
@@ -178,13 +179,13 @@ def _compare_with_index(config: Config) -> _CheckResult:
             ]
             return comparison
     except (ArchiverError, OSError, sqlite3.Error):
-        # The archive may not exist yet, the caller may not be allowed to read it, or the index may have to be
-        # rebuilt.  None of these is a fault of the configuration file.
+        # Perhaps the archive does not exist yet, the caller may not read it, or the index must be rebuilt.  The
+        # configuration file is not the cause of any of these.
         return _CheckResult()
 
 
 def _describe_waiting_promise(config: Config, index: Index) -> Iterator[LazyMessage]:
-    """Yield a message for each retention period or rule of the settings that nobody has accepted yet."""
+    """Yield a message for each retention period or rule in the settings that nobody has accepted yet."""
     from archiver.retention.promises import find_waiting_promise
 
     waiting = find_waiting_promise(config, index.retention_promises())
@@ -200,17 +201,17 @@ def _describe_waiting_promise(config: Config, index: Index) -> Iterator[LazyMess
 @command("Show the settings that commands use now and the service uses after a reload. Secrets are hidden.")
 @json_option
 def _show_config(session: Session, as_json: bool) -> None:
-    """Print every setting, including those with their default, in the order of the documented tables.
+    """Print every setting, also those with default values, in the order of the documented tables.
 
-    A retention that waits for acceptance is a warning, because the settings alone do not make it binding.  Raises
-    ConfigError if the file has a problem.
+    Prints a warning for each retention that waits for acceptance, because settings alone do not make a retention
+    binding.  Raises ConfigError if the file has a problem.
     """
     from archiver.config.schema import setting_values
     from archiver.config.settings import TABLE_SUMMARIES
 
     checked_file = session.check_config()
     session.use_config(checked_file.require_config())
-    # In force, but not binding: the service disposes of nothing meanwhile.
+    # Such a retention is in force but not binding yet: the service disposes of nothing that it retains.
     retention_warnings = _compare_with_index(checked_file.require_config()).warnings
     table_order, console = list(TABLE_SUMMARIES), session.console
     settings_in_order = sorted(
@@ -259,10 +260,10 @@ def _show_config(session: Session, as_json: bool) -> None:
 
 
 def _hide_secrets(toml_value: Any) -> Any:
-    """Return a copy of a setting's value, in which ``***`` replaces possible secrets in URLs and other addresses.
+    """Return a copy of a setting's value with ``***`` in place of possible secrets in URLs and other addresses.
 
     Lists and tables are searched recursively.  Bytes that are not UTF-8 become ``%XX``, because neither JSON nor a
-    terminal could show the bytes.
+    terminal can show such bytes.
     """
     if isinstance(toml_value, list):
         return [_hide_secrets(list_item) for list_item in toml_value]

@@ -1,6 +1,6 @@
-"""Print for people and programs: messages in the reader's language, aligned columns, JSON.
+"""Print for people and for programs: messages in the reader's language, aligned columns, and JSON.
 
-Nothing here raises for characters that the terminal cannot show.
+Characters that the terminal cannot show never raise an exception here.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ def choose_language(typed_language: str | None, environment: Mapping[str, str]) 
 
 
 def escape_unencodable(stream: TextIO) -> None:
-    """Make ``stream`` print backslash escapes instead of raising UnicodeEncodeError.
+    """Make ``stream`` print an escape with a backslash instead of raising UnicodeEncodeError.
 
-    Does nothing to an object that cannot be reconfigured, such as None, or a replacement in a test.
+    An object that cannot be reconfigured is left alone, such as None, or a test's replacement of stdout.
     """
     reconfigure = getattr(stream, "reconfigure", None)
     if reconfigure is not None:
-        # An ASCII stream means the C locale: nobody chose a locale.  Python itself uses UTF-8 there in most cases.
+        # An ASCII stream means the C locale: nobody chose a locale.  Use UTF-8, as Python does in most cases.
         is_ascii_only = codecs.lookup(stream.encoding).name == "ascii"
         reconfigure(encoding="utf-8" if is_ascii_only else None, errors="backslashreplace")
 
 
 class Console:
-    """Print messages in the reader's language, and listings in columns."""
+    """Prints messages in the reader's language, and listings in columns."""
 
     def __init__(self, language: str, is_quiet: bool = False) -> None:
         """Print in ``language``, which is ``zh`` or ``en``; with ``is_quiet`` print only results and warnings."""
@@ -61,7 +61,7 @@ class Console:
             return lambda _done_bytes, _total_bytes: None
 
         def show_progress(done_bytes: int, total_bytes: int) -> None:
-            # At the end, the cursor returns to the first column, and the line is erased.
+            # At the end, move the cursor to the first column, and erase the line.
             line_end = "\r\x1b[K" if done_bytes >= total_bytes else ""
             print(
                 f"\r{done_bytes / 1e9:.2f} / {total_bytes / 1e9:.2f} GB {line_end}",
@@ -73,9 +73,9 @@ class Console:
         return show_progress
 
     def warn_if_checkpoint_failed(self, action_result: Mapping[str, Any]) -> None:
-        """Warn of a failed checkpoint after a successful action.
+        """Print a warning if the checkpoint after a successful action could not be signed.
 
-        ``action_result["problem"]`` is the reason for the failure, or None if the checkpoint was signed.
+        ``action_result["problem"]`` is the reason of the failure, or None if the checkpoint was signed.
         """
         if action_result["problem"]:
             self.warn(
@@ -88,19 +88,19 @@ class Console:
         print(names.make_displayable(text))
 
     def join(self, texts: Iterable[str]) -> str:
-        """Return an enumeration of texts, with the separator of the reader's language."""
+        """Join texts to an enumeration, with the separator of the reader's language."""
         return self.translate(LazyMessage(", ")).join(texts)
 
     def print_json(self, document: Any) -> None:
-        """Print ``document`` as JSON, even if the console is quiet; all in ASCII unless stdout is UTF-8."""
+        """Print ``document`` as JSON, even if the console is quiet; in ASCII only, unless stdout is UTF-8."""
         is_ascii_only = (sys.stdout.encoding or "ascii").lower().replace("-", "") != "utf8"
         print(json.dumps(document, ensure_ascii=is_ascii_only, indent=2))
 
     def print_table(self, headings: Sequence[LazyMessage], rows: Sequence[Sequence[object]]) -> None:
         """Print rows in columns below translated headings, even if the console is quiet.
 
-        Each row must have one value for each heading.  Width is counted in columns of the terminal: a Chinese
-        character takes two.
+        Each row must have a value for each heading.  Width is measured in columns of the terminal, of which a
+        Chinese character takes two.
         """
         from wcwidth import wcswidth
 

@@ -35,9 +35,10 @@ def correct_command(
     reported_by: str | None,
     as_json: bool,
 ) -> None:
-    """Correct or void the record of the event ``event_number``.
+    """Correct or void the record of the event ``event_number``, and print the correction.
 
-    Raises NotFoundError if there is no such event, UsageError if it is no record, or cannot have a field or value.
+    Raises NotFoundError if the event does not exist, and UsageError if the event cannot be corrected, or if a
+    field or a value is not possible for it.
     """
     from archiver.actions.correction_actions import CorrectRecord
 
@@ -71,9 +72,10 @@ def correct_command(
 
 
 def _split_settings(settings: tuple[str, ...]) -> dict[str, Any]:
-    """Return the typed values by the name of their field; a field that is typed again has a list of values.
+    """Split each FIELD=VALUE, and return the typed values by field.
 
-    Raises UsageError for a text without an equals sign.
+    A field that was typed several times has a list of values.  Raises UsageError for a text without a field or
+    without an equals sign.
     """
     values_by_field: dict[str, list[str]] = {}
     for setting in settings:

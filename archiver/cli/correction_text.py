@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 def describe_changes(console: Console, changes: Iterable[tuple[str, Any, Any]]) -> str:
-    """Return the changes of a correction, each a name with the old and the new value, in one line."""
+    """Return the changes of a correction in one line.
+
+    ``changes`` are tuples of a member's name, the old value, and the new value.
+    """
     from archiver.filings.record_corrections import field_name, format_value
 
     return console.join(
@@ -23,7 +26,10 @@ def describe_changes(console: Console, changes: Iterable[tuple[str, Any, Any]]) 
 
 
 def print_corrections(console: Console, seq: int, action: str, corrections: Iterable[Correction]) -> None:
-    """Print a line for each correction of the record with the event number ``seq``, with author and reason."""
+    """Print a line for each correction of the record in event number ``seq``, with author and reason.
+
+    ``action`` is the action of that event.
+    """
     from archiver.filings.code_names import RECORD_NAMES, name_for_code
 
     for correction in corrections:
@@ -39,7 +45,7 @@ def print_corrections(console: Console, seq: int, action: str, corrections: Iter
 
 
 def corrections_to_json(corrections: Iterable[Correction]) -> list[dict[str, Any]]:
-    """Convert corrections for ``--json``, whose keys must never change; times are RFC 3339 in UTC."""
+    """Convert corrections to dicts for ``--json``, whose keys must never change; times are RFC 3339 in UTC."""
     from archiver.filings.record_corrections import field_name
 
     return [
@@ -60,7 +66,7 @@ def corrections_to_json(corrections: Iterable[Correction]) -> list[dict[str, Any
 
 
 def print_submission_corrections(console: Console, version: Version) -> None:
-    """Print the corrections of the submissions of a version, void ones included."""
+    """Print the corrections of all submissions of a version, including void submissions."""
     from archiver.store.events.event_kinds import Action
 
     for submission_record in version.submitted:
@@ -68,9 +74,9 @@ def print_submission_corrections(console: Console, version: Version) -> None:
 
 
 def record_to_json(record: LifeEvent) -> dict[str, Any]:
-    """Convert a record that can be corrected for ``--json``, whose keys must never change.
+    """Convert a correctable record to a dict for ``--json``, whose keys must never change.
 
-    ``fields`` are as the newest corrections say.
+    The member ``fields`` has the values after all corrections.
     """
     from archiver.filings.record_corrections import field_name
     from archiver.store.events.corrections import correctable_values

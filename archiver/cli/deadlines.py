@@ -41,7 +41,7 @@ def deadlines_command(
 ) -> None:
     """Print the deadlines by date, or write them to a calendar file and print only their number.
 
-    An existing calendar file is overwritten.
+    An existing ``calendar_file`` is overwritten.  Raises OSError if the file cannot be written.
     """
     from datetime import timedelta
 
@@ -110,7 +110,7 @@ def _deadline_to_dict(deadline: Deadline, today: date) -> dict[str, Any]:
 def _print_deadlines(console: Console, shown_deadlines: Sequence[Deadline], today: date) -> None:
     """Print the deadlines as a table in the given order, with the state of each deadline on ``today``.
 
-    A question mark marks a provisional day, and a line below the table explains the mark.
+    A question mark follows a provisional day, and a line below the table explains the question mark.
     """
     from archiver.filings.code_names import BASIS_NAMES, PARTY_NAMES, deadline_state_name, name_for_code
 

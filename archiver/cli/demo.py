@@ -1,4 +1,4 @@
-"""``archiver demo``: the whole job on sample materials, with the real commands."""
+"""``archiver demo``: show the work of archiver on sample materials, with the real commands."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from archiver.cli.session import Session, command
 from archiver.errors import ArchiverError, LazyMessage, RetentionRefused, UsageError
 from archiver.path_existence import is_folder, is_plain_file
 
-#: The daemon's quiet period.  With a shorter period, the files of one step could become two versions; with a
-#: longer period, the demo is slow.
+#: The quiet period of the daemon, in seconds.  With a shorter period, the files of one step could become two
+#: versions.  With a longer period, the demo is slow.
 _SETTLE_SECONDS = "1"
 #: The day of submission that the demo records; any day in the past is possible.
 _SUBMISSION_DAY = "2026-03-20"
@@ -28,12 +28,12 @@ _SUBMISSION_DAY = "2026-03-20"
 _STOP_TIMEOUT_SECONDS = 20
 #: Pause between two polls for new versions.
 _POLL_SECONDS = 0.2
-#: Number of polls before the demo gives up.  They take 40 seconds or more, which is enough on a slow machine.
+#: Number of polls before the demo gives up.  All polls take at least 40 seconds, enough for a slow machine.
 _MAX_POLLS = 200
 
 
 class DemoFailed(ArchiverError):
-    """A step of the demo did not have the announced result."""
+    """A step of the demo did not have the result that was announced."""
 
     code = "demofailed"
 
@@ -46,9 +46,9 @@ class DemoFailed(ArchiverError):
 )
 @click.option("--to", "scratch", metavar="DIR", help="New work folder (default: a temporary folder).")
 def demo_command(session: Session, materials: str | None, scratch: str | None) -> None:
-    """Run the demo; raises UsageError without sample materials, DemoFailed if a step goes wrong.
+    """Run the demo in a scratch folder, which stays, so that the user can look at the results.
 
-    The scratch folder stays, so that the user can look at the result.
+    Raises UsageError if the folder of sample materials does not exist, DemoFailed if a step goes wrong.
     """
     sample_folder = Path(materials) if materials else Path("sample_archive/materials")
     if not is_folder(sample_folder):
@@ -68,7 +68,7 @@ class _Demo:
     def __init__(self, session: Session, sample_folder: Path, scratch_folder: Path) -> None:
         """Prepare a demo that copies materials from ``sample_folder``, and writes only to ``scratch_folder``.
 
-        Both folders exist, and both paths are absolute.
+        Both folders must exist, and both paths must be absolute.
         """
         self._console = session.console
         self._sample_folder = sample_folder
@@ -79,8 +79,8 @@ class _Demo:
     def run(self) -> None:
         """Perform every step in order, and print the paths of the results.
 
-        Raises DemoFailed if a step does not have the announced result.  The daemon is stopped in any case, and
-        the scratch folder stays.
+        Raises DemoFailed if a step does not have the announced result.  The daemon is stopped even then, and the
+        scratch folder stays.
         """
         self._announce_step("Create an archive for an empty watched folder.")
         self._watched_folder.mkdir()
@@ -169,7 +169,7 @@ class _Demo:
             self._console.print_line(error_line)
         if git_result.returncode == 0:
             raise DemoFailed("git deleted a tag of the archive, although the archive's hook must refuse this.")
-        # A failure for any other reason would not show that the hook works.
+        # A failure for another reason does not show that the hook works.
         if f"archiver: deletion of refs/tags/{tag} is refused" not in error_text:
             raise DemoFailed(
                 "git failed, but not because the archive's hook refused the deletion: {reason}", reason=error_text
@@ -178,8 +178,8 @@ class _Demo:
     def _make_hooks_options(self, repository: Path) -> list[str]:
         """Return the command-line options that make git run the hooks of the archive's repository.
 
-        The list is empty unless the user's git settings set ``core.hooksPath``, which the options override.  In
-        that case, prints an explanation.
+        The list is empty unless the user's git settings contain ``core.hooksPath``.  In that case, the options
+        override the setting, and an explanation is printed.
         """
         from archiver.store.git.repository import Repository
 
@@ -212,7 +212,7 @@ class _Demo:
     def _run_archiver(self, *arguments: str, expected_code: int = 0) -> None:
         """Print and run an archiver command; raise DemoFailed if the exit code is not ``expected_code``."""
         self._console.print_line(f"$ archiver {shlex.join(arguments)}")
-        # The child writes to the same stdout, and the line above has to come first.
+        # The child writes to the same stdout.  Without the flush, its output could come before the line above.
         sys.stdout.flush()
         exit_code = subprocess.run(
             [*self._make_archiver_command(), *arguments], cwd=self._scratch_folder, check=False

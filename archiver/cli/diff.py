@@ -35,9 +35,9 @@ _OPERATION_NAMES = {
 def diff_command(session: Session, old_tag: str, new_tag: str, as_json: bool, with_text: bool) -> None:
     """Print the changes from the old to the new version.
 
-    If both were submitted, files about a submission are not compared, because they are not part of it.
-    With ``with_text``, also print the lines that differ in each modified document; ``--json`` never prints them.
-    Raises NotFoundError for an unknown tag.
+    If both versions were submitted, files about a submission, such as receipts, are not compared, because they are
+    not part of the submission.  With ``with_text``, also prints the differing lines of each modified document,
+    which the JSON output never contains.  Raises NotFoundError for an unknown tag.
     """
     from archiver.filings.version_differences import compare_submitted_versions
     from archiver.store.resolve import find_version
@@ -62,7 +62,7 @@ def diff_command(session: Session, old_tag: str, new_tag: str, as_json: bool, wi
 def _change_to_dict(change: Change) -> dict[str, Any]:
     """Convert a change to a dict for ``--json``, whose keys must never change.
 
-    ``from`` is the earlier path of a renamed file, None for other changes.
+    The member ``from`` is the earlier path of a renamed file, and None for other changes.
     """
     from archiver.store.names import name_as_text
 
@@ -89,9 +89,9 @@ def _print_change(console: Console, change: Change) -> None:
 def _print_text_changes(
     console: Console, archive: Archive, old_version: Version, changes: Iterable[Change]
 ) -> None:
-    """Print the lines that differ in each document that was modified after ``old_version``.
+    """Print the differing lines of each document that was modified after ``old_version``.
 
-    ``changes`` are the changes from ``old_version`` to the newer version; only modifications are considered.
+    ``changes`` are all changes from ``old_version`` to the newer version; only modifications are considered.
     """
     from archiver.documents.cache import open_document_cache
     from archiver.documents.reader import DocumentReader

@@ -22,9 +22,10 @@ display_command = command_group("Check the display of the filing number.")
     "--page", type=ReadableFile(), metavar="FILE", help="Saved page to check, instead of the company's pages."
 )
 def _check_display(session: Session, filing: str, page: Path | None) -> None:
-    """Check the pages, print one line for each, and journal the check.
+    """Check the pages for the filing number and the link, print a line for each page, and journal the check.
 
-    Raises Unhealthy if any page lacks the number or the link, or could not be fetched.
+    ``page`` is a saved page to check instead.  Raises Unhealthy if a page lacks the number or the link, or could
+    not be fetched.
     """
     from archiver.actions.display_actions import CheckDisplay
     from archiver.errors import Unhealthy
@@ -53,7 +54,7 @@ def _is_displayed(page_result: dict[str, Any]) -> bool:
 def _print_page_result(console: Console, page_result: dict[str, Any]) -> None:
     """Print one line about a page: why the fetch failed, or whether the number and the link were found.
 
-    ``page_result`` is a member of ``pages`` in the result of ``check_display``.
+    ``page_result`` is from the list ``pages`` in the result of the action.
     """
     if page_result["problem"]:
         console.info(

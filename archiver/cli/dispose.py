@@ -29,15 +29,15 @@ dispose_command = command_group(
 @click.argument("tags", type=ObjectName(), nargs=-1, metavar="[TAG ...]")
 @json_option
 def _plan_disposal(session: Session, tags: tuple[str, ...], as_json: bool) -> None:
-    """Journal a plan to dispose of the given versions, or of all, and print the contents.
+    """Journal a plan to dispose of the versions ``tags``, or of all versions without tags, and print the plan.
 
-    Nothing is deleted.  Raises NotFoundError for an unknown tag, and RetentionRefused if no version may go.
+    Nothing is deleted.  Raises NotFoundError for an unknown tag, and RetentionRefused if no version is disposable.
     """
     from archiver.actions.disposal_actions import PlanDisposal
 
     disposal_plan = session.perform(PlanDisposal(tags=tags))
     if as_json:
-        # "open" holds the same conditions one by one; "conditions" is the clause for the sentence below.
+        # "conditions" is a clause for people.  The JSON has the same conditions one by one, in "open".
         for retained_version in disposal_plan["staying"]:
             del retained_version["conditions"]
         session.console.print_json(disposal_plan)
@@ -46,7 +46,7 @@ def _plan_disposal(session: Session, tags: tuple[str, ...], as_json: bool) -> No
 
 
 def _print_plan(console: Console, disposal_plan: dict[str, Any]) -> None:
-    """Print a new plan: the versions to delete and to keep, the objects to delete, and the name of the plan."""
+    """Print a new plan: the versions to delete and to keep, the number of objects, and the name of the plan."""
     for disposable_version in disposal_plan["going"]:
         console.info(
             LazyMessage.define(
@@ -84,9 +84,9 @@ def _print_plan(console: Console, disposal_plan: dict[str, Any]) -> None:
 def _make_message_fields(planned_version: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of the message about a version in a plan.
 
-    ``planned_version`` is a member of ``going`` or ``staying`` in the result of ``plan_disposal``.  ``until`` is a
-    day (ISO 8601).  ``files`` and ``bytes`` are None for a member of ``staying``.  ``open`` is the clause with the
-    conditions that keep the version; it is empty for a member of ``going``.
+    ``planned_version`` is from the list ``going`` or ``staying`` in the result of the action.  ``until`` is a day
+    (ISO 8601).  ``files`` and ``bytes`` are None for a version in ``staying``.  ``open`` is a clause with the
+    conditions that keep the version, and is empty for a version in ``going``.
     """
     return {
         "tag": planned_version["tag"],
@@ -103,9 +103,9 @@ def _make_message_fields(planned_version: dict[str, Any]) -> dict[str, Any]:
     "--reason", type=RecordedText(), required=True, help=("Reason for the disposal, recorded in the journal.")
 )
 def _approve_plan(session: Session, plan_id: str, reason: str) -> None:
-    """Journal the user's approval, and print how many are missing or when the plan may run.
+    """Journal the user's approval, and print how many approvals are missing or when the plan may run.
 
-    Raises RetentionRefused if the user made the plan or has approved it already.
+    Raises RetentionRefused if the user created the plan or has already approved the plan.
     """
     from archiver.actions.disposal_actions import ApproveDisposal
 
@@ -128,7 +128,8 @@ def _approve_plan(session: Session, plan_id: str, reason: str) -> None:
 def _run_plan(session: Session, plan_id: str) -> None:
     """Delete the content in the plan, and print the result; safe to repeat after a crash.
 
-    Raises RetentionRefused if the plan may not run yet or ``verify`` has findings; nothing is deleted then.
+    Raises RetentionRefused if the plan may not run yet, or if verifying the archive reports findings; nothing is
+    deleted then.
     """
     from archiver.actions.disposal_actions import RunDisposal
 
@@ -163,7 +164,7 @@ def _run_plan(session: Session, plan_id: str) -> None:
 @command("List disposal plans, newest first.")
 @json_option
 def _list_plans(session: Session, as_json: bool) -> None:
-    """List every plan with approvals and state, including plans already carried out."""
+    """Print every plan with its approvals and state, including plans that were already carried out."""
     plans = session.open_archive().index.disposals()
     console = session.console
     if as_json:
@@ -195,7 +196,7 @@ def _list_plans(session: Session, as_json: bool) -> None:
 
 
 def _describe_plan_state(plan: Disposal) -> LazyMessage:
-    """Return the state of a plan for people; a plan with two approvals is approved."""
+    """Return the state of a plan as a phrase for people; a plan with two approvals counts as approved."""
     if plan.certified:
         return LazyMessage("completed")
     if plan.begun:
@@ -208,7 +209,7 @@ def _describe_plan_state(plan: Disposal) -> LazyMessage:
 def _plan_to_dict(plan: Disposal) -> dict[str, Any]:
     """Convert a plan to a dict for ``--json``, whose keys must never change.
 
-    Times are RFC 3339 in UTC, and None for steps that have not happened.
+    Times are RFC 3339 in UTC.  The time of a step that has not happened yet is None.
     """
     return {
         "plan": plan.identity,
@@ -233,9 +234,9 @@ def _plan_to_dict(plan: Disposal) -> dict[str, Any]:
     help=("Target folder for the files of the certificate of destruction."),
 )
 def _write_certificate(session: Session, plan_id: str, target: str) -> None:
-    """Write the certificate's files into a folder, and print their paths.
+    """Write the files of the certificate to the folder ``target``, and print their paths.
 
-    Creates the folder if it is missing, and overwrites files of the same names.  Raises UsageError for a folder
+    A missing folder is created, and files with the same names are overwritten.  Raises UsageError for a folder
     inside the watched folder or the archive.
     """
     from archiver.restore.restoration import check_target_is_outside

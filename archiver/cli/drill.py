@@ -21,9 +21,9 @@ from archiver.restore.drill import DEFAULT_FILE_COUNT
 )
 @json_option
 def drill_command(session: Session, file_count: int, as_json: bool) -> None:
-    """Restore a random sample of ``file_count`` files at most, compare it, and print the result.
+    """Restore a random sample of at most ``file_count`` files, compare the sample, and print the result.
 
-    The scratch folder is removed afterwards.  Raises StorageError if a file does not come back as it was archived.
+    The scratch folder is removed afterwards.  Raises StorageError if a restored file differs from the archive.
     """
     from archiver.actions.maintenance_actions import RunRestoreDrill
 

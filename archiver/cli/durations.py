@@ -1,4 +1,4 @@
-"""Durations for people."""
+"""Describe durations for people."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _UNITS = (
 
 
 def describe_duration(seconds: float) -> LazyMessage:
-    """Return a duration in days, hours and minutes; a duration under a minute in seconds.
+    """Describe a duration in days, hours and minutes, or in seconds if it is shorter than a minute.
 
-    Units of which there are none are left out.  Less than a whole minute is dropped, and so is a fraction of a
-    second.
+    A unit with the count 0 is left out, except for seconds.  The remainder below a whole minute, or below a whole
+    second, is dropped.
     """
     remaining_seconds = int(seconds)
     if remaining_seconds < 60:
@@ -39,7 +39,7 @@ def describe_duration(seconds: float) -> LazyMessage:
 
 
 def describe_clock_mark(mark: WallClockMark) -> Iterator[LazyMessage]:
-    """Yield a sentence for each time that the wall clock was behind."""
+    """Yield a sentence for each lag in ``mark``: behind the previous event, and behind the compliance clock."""
     if mark.behind_previous_event:
         yield LazyMessage(
             "The system clock was {size} behind the previous journal event.",

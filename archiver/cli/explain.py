@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.argument("tag_and_path", type=ObjectName(), metavar="TAG[:PATH]")
 @json_option
 def explain_command(session: Session, tag_and_path: str, as_json: bool) -> None:
-    """Print the retention of a version, or of the content of a single material.
+    """Print how long a version, or the content of one material of a version, is retained, and why.
 
     Raises NotFoundError for an unknown version or material.
     """
@@ -73,9 +73,9 @@ def explain_command(session: Session, tag_and_path: str, as_json: bool) -> None:
 def _explanation_to_dict(tag: str, explanation: RetentionExplanation, accepted_until: datetime) -> dict[str, Any]:
     """Convert the decision about a version or a material's content to a dict for ``--json``.
 
-    The keys must never change.  ``tag`` is the version's tag.  Times are ISO 8601: ``keep_until`` in the time zone
-    that was decisive, and ``anchor``, the event from which a retention period counts, in UTC.  ``accepted_until``
-    is the end of the retention that cannot be withdrawn from the settings any more.
+    The keys must never change.  ``tag`` is the version's tag.  ``accepted_until`` is the end of the accepted
+    retention, which cannot be shortened by changing the settings.  Times are ISO 8601: ``keep_until`` is in the
+    decisive time zone, and ``anchor``, the time of the event from which a period counts, is in UTC.
     """
     decision = explanation.decision
     return {
@@ -100,9 +100,9 @@ def _explanation_to_dict(tag: str, explanation: RetentionExplanation, accepted_u
 
 
 def _print_file_role(session: Session, archive: Archive, version: Version, material_path: str) -> None:
-    """Print of which submissions a material of ``version`` is a receipt or a notice; nothing if of none.
+    """Print each submission that a material of ``version`` is about, as a receipt or a notice.
 
-    It is retained like the files that were submitted.
+    Prints nothing for any other material.  Such a material is retained like the files that were submitted.
     """
     from archiver.filings.code_names import FILE_ROLE_NAMES, name_for_code
     from archiver.store import names
@@ -121,9 +121,9 @@ def _print_file_role(session: Session, archive: Archive, version: Version, mater
 
 
 def _clock_clause(session: Session, reason: RetentionReason) -> LazyMessage | str:
-    """Return the day of the event by the compliance clock, from which the period counts, as a clause.
+    """Return a clause with the day from which the period of ``reason`` counts, by the compliance clock.
 
-    Empty if the wall clock has the same day, because then the time in front of the clause says enough.
+    The clause is empty if the wall clock has the same day, because the message already contains that day.
     """
     clock_day = session.format_day(reason.counted_from)
     if clock_day == session.format_day(reason.wall_time):
@@ -132,7 +132,7 @@ def _clock_clause(session: Session, reason: RetentionReason) -> LazyMessage | st
 
 
 def _print_explanation(session: Session, shown_name: str, explanation: RetentionExplanation) -> None:
-    """Print the decision, the disposal if any, the reasons by version, the holds and the legal basis.
+    """Print the decision or the disposal, the reasons by version, the holds, and the legal bases.
 
     ``shown_name`` is the version's tag, followed by a colon and the path if the user asked about one material.
     """
@@ -165,9 +165,10 @@ def _print_explanation(session: Session, shown_name: str, explanation: Retention
 
 
 def _print_how_to_extend(session: Session, decision: RetentionDecision, accepted: RetentionDecision) -> None:
-    """Print what of the retention waits for acceptance, if anything, and how to extend the retention.
+    """Print how to extend the retention, and first the accepted part if the rest waits for acceptance.
 
-    ``decision`` is by the settings and all promises, ``accepted`` by the promises alone.
+    ``decision`` results from the settings and all accepted retention, and ``accepted`` from accepted retention
+    alone.
     """
     if accepted.keep_until < decision.keep_until or accepted.is_live != decision.is_live:
         session.console.info(
@@ -184,7 +185,10 @@ def _print_how_to_extend(session: Session, decision: RetentionDecision, accepted
 
 
 def _print_reasons(session: Session, explanation: RetentionExplanation) -> None:
-    """Print the periods, and above those of each version its tag if several versions have the content."""
+    """Print the retention periods of each version with the content.
+
+    If several versions have the content, a line with the version's tag precedes the periods of each version.
+    """
     from archiver.retention.policy import PROFILE_NAMES, RULE_NAMES
 
     has_several_versions = len(explanation.reasons_by_version) > 1

@@ -1,7 +1,7 @@
 """``archiver filing``.
 
-The *sheet* of a filing holds its descriptive fields, such as the company, the algorithm and the filing number. The
-*register* is the list of all filings with everything recorded about each.
+The *sheet* of a filing has the descriptive fields, such as the company, the algorithm and the filing number. The
+*register* is the list of all filings, with all records about each filing.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ filing_command = command_group("Manage the register: facts, review status, and e
 @command("List the filings with review status, number, and next deadline.")
 @json_option
 def _list_filings(session: Session, as_json: bool) -> None:
-    """List the filings by name, each with the next deadline of the company; the regulator's are left out."""
+    """Print the filings by name, each with the company's next deadline; the regulator's deadlines do not count."""
     from archiver.filings.due.deadlines import compute_open_deadlines, is_company_duty
 
     filings = _read_filings(session)
-    # Deadlines are sorted by date, so the first one is the next.
+    # Deadlines are sorted by date, so the first deadline of the company is the next one.
     next_deadline_by_filing = {
         filing.name: next(filter(is_company_duty, compute_open_deadlines([filing])), None) for filing in filings
     }
@@ -103,9 +103,9 @@ def _print_filings(
 )
 @json_option
 def _show_filing(session: Session, filing: str, known_until: str | None, as_json: bool) -> None:
-    """Show a filing, with the records made until ``known_until``; with None, all of them.
+    """Print a filing with the records up to the time ``known_until``, or with all records if that is None.
 
-    Raises NotFoundError for an unknown filing, and UsageError if ``known_until`` is no time.
+    Raises NotFoundError for an unknown filing, and UsageError if ``known_until`` is not a time.
     """
     from archiver.store.resolve import find_filing
 
@@ -123,8 +123,8 @@ def _read_filings(
 ) -> list[Filing]:
     """Return the filings sorted by name: all filings with materials, or only the filing ``only_filing_name``.
 
-    A filing without any record is returned as a draft.  ``known_until`` is a time as typed by the user, or None:
-    records made after that time are ignored.  Raises UsageError if ``known_until`` is not a time.
+    A filing without any record is returned as a draft.  ``known_until`` is a time as the user typed it; later
+    records are ignored.  None: no record is ignored.  Raises UsageError if ``known_until`` is not a time.
     """
     from archiver import clock
     from archiver.filings.register import Filing, filings_from_events
@@ -140,7 +140,10 @@ def _read_filings(
 
 
 def _filing_to_dict(filing: Filing) -> dict[str, Any]:
-    """Convert a filing, with records in journal order, to a dict for ``--json``, whose keys must never change."""
+    """Convert a filing, with records in journal order, to a dict for ``--json``, whose keys must never change.
+
+    Days are ISO 8601.  Only a filing with corrected records has the member ``corrected``.
+    """
     from archiver.filings.register_codes import FIELDS
 
     return {
@@ -199,7 +202,7 @@ def _filing_to_dict(filing: Filing) -> dict[str, Any]:
 
 
 def _format_day(day: date | None) -> str | None:
-    """Return a day in ISO 8601, or None if ``day`` is None, which means unknown."""
+    """Return ``day`` in ISO 8601, or None if the day is unknown (None)."""
     return None if day is None else day.isoformat()
 
 
@@ -256,11 +259,11 @@ def _update_filing(
     reported_by: str | None,
     **sheet_options: str | date | None,
 ) -> None:
-    """Record the typed options; omitted options change nothing.
+    """Journal the values of the typed options; options that were not typed change nothing.
 
-    ``sheet_options`` are the options for fields of the sheet, by name; None for those not typed.  Raises
-    UsageError for ``--force`` without ``--reason`` and for values that cannot be recorded, NotFoundError for an
-    unknown filing.
+    ``sheet_options`` are the options for the fields of the sheet, by the field's name; the value of an option that
+    was not typed is None.  Raises UsageError for ``--force`` without ``--reason`` and for values that cannot be
+    recorded, and NotFoundError for an unknown filing.
     """
     from archiver.actions.filing_actions import UpdateFiling
 

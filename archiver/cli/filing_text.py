@@ -1,4 +1,4 @@
-"""Print what is recorded about a filing, for ``archiver filing show``."""
+"""Print the records about a filing, for ``archiver filing show``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def print_sheet(console: Console, filing: Filing) -> None:
-    """Print the filing's name, the state, and the fields with a value."""
+    """Print the sheet of a filing: the name, the review status, and each descriptive field with a value."""
     console.print_line(filing.name)
     _print_fact(console, LazyMessage("Review status"), _describe_state(filing))
     for field_name, label in FIELD_NAMES.items():
@@ -34,7 +34,7 @@ def print_sheet(console: Console, filing: Filing) -> None:
 
 
 def _describe_state(filing: Filing) -> LazyMessage:
-    """Return the state with its day and the portal's own words, if they are recorded."""
+    """Return the review status, with the day and the portal's own words if these are recorded."""
     return LazyMessage(
         "{state}{day}{portal}",
         state=name_for_code(filing.state, STATE_NAMES),
@@ -49,7 +49,7 @@ def _print_fact(console: Console, label: LazyMessage, value: LazyMessage | str) 
 
 
 def print_records(console: Console, filing: Filing) -> None:
-    """Print the filing's records, each kind in the journal's order; of the display checks only the last one."""
+    """Print the filing's records by kind, in the order of the journal; of the display checks, only the last."""
     for submission_record in filing.submissions:
         console.info(
             "  Submitted on {on}: {tag} ({kind})",
@@ -88,7 +88,7 @@ def print_records(console: Console, filing: Filing) -> None:
 
 
 def _decision_message(is_material: bool | None) -> LazyMessage:
-    """Return the decision on a change for people; None means that nobody has decided yet."""
+    """Return a phrase for the decision on a change.  None means that nobody has decided yet."""
     if is_material is None:
         return LazyMessage("not decided yet")
     return LazyMessage("material") if is_material else LazyMessage("not material")

@@ -44,7 +44,7 @@ def _lift_hold(session: Session, hold_name: str, target: str | None, reason: str
 @json_option
 @click.option("--all", "includes_lifted", is_flag=True, help="Include lifted holds.")
 def _list_holds(session: Session, as_json: bool, includes_lifted: bool) -> None:
-    """List the holds in force and, with ``includes_lifted``, the lifted holds."""
+    """Print the holds in force and, with ``includes_lifted``, the lifted holds as well."""
     holds = session.open_archive().index.holds(include_lifted=includes_lifted)
     console = session.console
     if as_json:

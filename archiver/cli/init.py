@@ -25,19 +25,19 @@ from archiver.path_existence import is_folder, is_plain_file, is_there
 from archiver.store.events.archive_events import ArchiveAdopted, ArchiveCreated, RetentionPromised
 from archiver.store.events.attached_files import ROOTS_FILE
 
-#: The first event that this server journals: it created a new archive, or adopted a clone of one.
+#: The first event that this server journals: the archive was created, or a clone of an archive was adopted.
 FirstEvent = ArchiveCreated | ArchiveAdopted
 
 
 class _RepeatedSetting(NamedTuple):
-    """A setting that is both in the existing configuration file and on the command line."""
+    """A setting that is in the existing configuration file as well as on the command line."""
 
     key: str
     value_in_file: Any
     typed_value: Any
 
 
-#: Value of ``--layout`` -> the levels of folders.
+#: Value of ``--layout`` -> the meaning of the folder levels.
 _LAYOUT_NAMES = {
     LAYOUT_SUBMISSION: LazyMessage("filing, then submission"),
     LAYOUT_FILING: LazyMessage("filing only; its submissions are numbered"),
@@ -103,10 +103,11 @@ def init_command(
 ) -> None:
     """Create or adopt the archive and write the configuration file, or report that both exist already.
 
-    With ``adopt``, a clone of an archive becomes a separate archive on this server.
+    With ``adopt``, a clone of an archive becomes a separate archive on this server.  If the command is killed,
+    repeating it completes the work.
 
-    Repeating the command is safe: it completes the work of one that was killed.  Raises UsageError or ConfigError
-    if the options are impossible or contradict existing files, and StorageError if a folder cannot be written.
+    Raises UsageError or ConfigError if the options are impossible or contradict existing files, and StorageError
+    if a folder cannot be written.
     """
     from archiver.store.creation import new_archive
 
@@ -152,7 +153,7 @@ def init_command(
 
 
 def _make_first_event(settings: Config, *, adopt: bool) -> FirstEvent:
-    """Return the event to journal when the archive is created, or adopted from a clone."""
+    """Build the event to journal when the archive is created or, with ``adopt``, when a clone is adopted."""
     from archiver.store.names import name_as_text
 
     event_type = ArchiveAdopted if adopt else ArchiveCreated
@@ -165,7 +166,7 @@ def _make_first_event(settings: Config, *, adopt: bool) -> FirstEvent:
 
 
 def _print_next_steps(session: Session, settings: Config) -> None:
-    """Print the paths of the new archive and the configuration, and the user's next tasks."""
+    """Print the paths of the new archive and of the configuration file, and what the user should do next."""
     console = session.console
     console.info("Archive: {path}", path=settings.archive)
     console.info("Configuration file: {path}", path=os.path.abspath(settings.source))
@@ -182,19 +183,19 @@ def _write_config_and_create_archive(
     """Write the configuration file, then create the archive or adopt the clone.
 
     If the archive cannot be created, the new configuration file is removed.  If the process is killed in between,
-    the file stays, and the repeated command continues from there.  With ``has_config_file``, the file existed
-    before the command: it is neither written nor removed.  The retention in the settings is accepted with that.
+    the file stays, and a repeated command continues from there.  With ``has_config_file``, the file existed before
+    the command, and is neither written nor removed.  All retention in the settings counts as accepted.
 
-    ``root_certificates`` are the certificates of the timestamp authority by file name; not used for a clone, which
-    contains its certificates.  Raises StorageError or Busy if the archive cannot be created, and OSError if the
-    file cannot be written.
+    ``root_certificates`` are the certificates of the timestamp authority, by file name.  They are not used for a
+    clone, which contains its own certificates.  Raises StorageError or Busy if the archive cannot be
+    created, and OSError if the file cannot be written.
     """
     from archiver.retention.promises import combine_with_promise, find_waiting_promise
     from archiver.store.creation.adoption import adopt as adopt_clone
     from archiver.store.creation.archive_creation import create_archive
 
     def find_promises(promises: Promises) -> list[RetentionPromised]:
-        """Return what the settings promise beyond ``promises`` and the first event."""
+        """Return the retention that the settings promise beyond ``promises`` and the first event."""
         waiting = find_waiting_promise(settings, combine_with_promise(promises, first_event))
         return [] if waiting is None else waiting.draft_events()
 
@@ -250,16 +251,16 @@ def _load_existing_config(session: Session, typed_settings: Config) -> Config | 
 
 
 def _is_same_path(value_in_file: Any, typed_value: Any) -> bool:
-    """Return True if both values are paths of the same file or folder, perhaps through symbolic links."""
+    """Return True if both values are paths of the same file or folder, even if one contains a symbolic link."""
     return isinstance(typed_value, Path) and os.path.realpath(value_in_file) == os.path.realpath(typed_value)
 
 
 def _is_init_complete(settings: Config, first_event: FirstEvent) -> bool:
-    """Return True if a repeated "archiver init" has nothing left to do.
+    """Return True if the work of an earlier ``archiver init`` with the same options is complete.
 
-    ``first_event`` is what this call would journal first. A new archive is complete once it stands at its path.
-    The adoption of a clone is complete once the clone's journal has this very event; reading it raises any
-    exception of opening an archive.
+    A new archive is complete if it exists at its path.  The adoption of a clone is complete if the journal of the
+    clone has ``first_event``, the event that this call would journal first.  To check the journal, opens the
+    archive, and raises the errors of that.
     """
     from archiver.store.creation.adoption import is_adoption_complete
 
@@ -294,9 +295,9 @@ def _check_same_creation(settings: Config, root_certificates: Mapping[str, bytes
 def _read_root_certificates(authority_url: str, roots_file: Path | None, adopt: bool) -> dict[str, bytes]:
     """Return the root certificates (PEM) of the timestamp authority, by the file name in the journal.
 
-    Returns an empty dict if the user named neither a URL nor a file.  Raises UsageError if only one of them is
-    given, if the URL or the certificates cannot be used, or if ``adopt`` is True, because an adopted clone keeps
-    the certificates that it contains.
+    Returns an empty dict if the user named neither a URL nor a file.  Raises UsageError if the user named only one
+    of the two, if the URL or the certificates cannot be used, or if ``adopt`` is True, because an adopted clone
+    keeps the certificates that it contains.
     """
     from archiver.verify import rfc3161
 
@@ -329,7 +330,7 @@ def _refuse_impossible_settings(settings: Config) -> None:
             "The folder to watch, {path}, does not exist. Nothing was changed. Create it, or correct the path.",
             path=settings.watch,
         )
-    # The second check also recognizes folders under other paths, such as those of bind mounts.
+    # The second check also recognizes the same folder under another path, such as that of a bind mount.
     check_paths_not_nested(settings.archive, settings.watch)
     check_folders_not_nested(settings.archive, settings.watch, is_archive_new=True)
 

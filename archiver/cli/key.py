@@ -29,8 +29,8 @@ def _replace_key(session: Session, reason: str) -> None:
 def _replace_signing_key(session: Session, reason: str, *, is_old_key_lost: bool) -> None:
     """Replace the signing key, sign a checkpoint with the new key, and print the witness line.
 
-    The old key signs the new key.  With ``is_old_key_lost``, no signature is possible: only the witness line, a
-    line of text that people keep outside of the archive, can vouch for the new key.  The reason is journalled.
+    The old key signs the new key.  With ``is_old_key_lost``, no such signature is possible, and only the witness
+    line, which people keep outside of the archive, can prove the new key.  The reason is journalled.
 
     Raises StorageError if the caller does not own the archive, and UsageError if the old key contradicts
     ``is_old_key_lost``.

@@ -1,7 +1,7 @@
 """Break a text into lines for a terminal, in English and Chinese.
 
-click breaks Chinese anywhere and counts a Chinese character as one column: a path in the middle of a Chinese
-sentence was cut in two.
+click cannot do this: it breaks Chinese text anywhere, even in the middle of a path, and counts a Chinese character
+as one column.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import unicodedata
 
 #: Chinese and typographic punctuation, which separates paths and names without a space.
 _PUNCTUATION = "，。、；：？！（）【】《》「」“”‘’…"
-#: What is read or copied as a whole: a command, a path, a tag or a file name, and a run of narrow characters, such
-#: as an option.  Any other character stands alone.
+#: Text that a person reads or copies as a whole: a command, a path, a tag, a file name, or other narrow characters
+#: in a row, such as an option.  Any other character is a token alone.
 _TOKEN = re.compile(
     rf"""
     archiver(?:\ [a-z][a-z-]+){{1,2}}
@@ -22,28 +22,28 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-#: A line does not begin with one of these, nor end with one of those.  A path may begin with a full stop.
+#: Characters that never begin a line (a full stop may, if it begins a path), and characters that never end a line.
 _NEVER_FIRST = re.compile(r"[，。、；：？！）】》」”’…,;:?!)\]}%]|\.(?![\w./])")
 _NEVER_LAST = "（【《「“‘([{$"
 
 
 def display_width(text: str) -> int:
-    """Return the number of columns that ``text`` takes on a terminal: a Chinese character takes two."""
+    """Return the number of columns that ``text`` takes on a terminal, where a Chinese character takes two."""
     return sum(map(_char_width, text))
 
 
 def _char_width(char: str) -> int:
-    """Return the number of columns that a character takes; an accent on the character before takes none."""
+    """Return the number of columns that a character takes: 0 for an accent on the character before, 1, or 2."""
     if unicodedata.combining(char):
         return 0
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
 def break_lines(text: str, width: int) -> list[str]:
-    """Return ``text`` in lines of at most ``width`` columns; spaces at the ends of lines are dropped.
+    """Break ``text`` into lines of at most ``width`` columns; spaces at the ends of lines are dropped.
 
-    Commands, paths, tags, options and file names stay whole, so that they can be copied: a line with one that is
-    longer than ``width`` is longer, too.
+    Commands, paths, tags, options and file names stay whole, so that they can be copied.  If one of these takes
+    more than ``width`` columns, its line is longer.
     """
     lines: list[str] = []
     line = ""
@@ -57,7 +57,7 @@ def break_lines(text: str, width: int) -> list[str]:
 
 
 def _pieces(text: str) -> list[str]:
-    """Split ``text`` where a line may end; a piece has the spaces that follow it."""
+    """Split ``text`` at all positions where a line may end; spaces belong to the piece before them."""
     pieces: list[str] = []
     for match in _TOKEN.finditer(text):
         token = match[0]

@@ -1,6 +1,6 @@
 """Show the help of commands in the reader's language.
 
-click translates its words, such as "Usage", and its error messages with gettext's default catalogue.  So
+click translates its own words, such as "Usage", and its error messages with gettext's default catalogue, so
 :func:`select_language` makes archiver's catalogue the default.  The classes here translate archiver's help texts.
 """
 
@@ -20,15 +20,15 @@ from archiver.errors import LazyMessage
 from archiver.i18n import CATALOGUE_FOLDER, translator
 
 _DOMAIN = "archiver"
-#: Columns for the descriptions of options, however long the options are.
+#: The least width of the column of descriptions, in characters of the terminal, even in a narrow terminal.
 _MIN_DESCRIPTION_WIDTH = 10
 
 
 def select_language(arguments: Sequence[str], default: str) -> None:
     """Set the language of help texts and of click's own messages.
 
-    The language is the value of the last ``--lang`` in ``arguments``, or ``default`` if there is none.  click can
-    report an error before it has parsed the options, so ``arguments`` is searched here.
+    The language is the value of the last ``--lang`` in ``arguments``, or ``default`` without such an option.  The
+    arguments are searched here, because click can report an error before it has parsed the options.
 
     Sets LANGUAGE in the environment, and gettext's default catalogue, for the whole process.  In a language
     without a catalogue, texts stay English.
@@ -45,37 +45,37 @@ def select_language(arguments: Sequence[str], default: str) -> None:
 
 
 def translate_help(text: str | None) -> str:
-    """Return a help text in the selected language, without the indentation from the source; empty for None."""
+    """Translate a help text, and remove the indentation of the source code; return an empty text for None."""
     cleaned_text = inspect.cleandoc(text or "")
     # For an empty text, gettext would return the header of the catalogue.
     return gettext.gettext(cleaned_text) if cleaned_text else ""
 
 
 class _HelpFormatter(click.HelpFormatter):
-    """Writes help in lines in which paths, commands and options stay whole, in Chinese too."""
+    """Writes help in lines that never cut a path, a command or an option in two, also in Chinese."""
 
     def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
-        """Write the line of usage; after a full-width colon, without a space."""
+        """Write the line of usage, with a space after the prefix unless the prefix ends in a full-width colon."""
         if prefix is None:
             prefix = gettext.gettext("Usage:")
             prefix += "" if display_width(prefix[-1]) == 2 else " "
         super().write_usage(prog, args, prefix)
 
     def write_heading(self, heading: str) -> None:
-        """Write a heading with a colon, full-width after Chinese."""
+        """Write a heading with a colon, which is full-width after a Chinese character."""
         colon = "：" if display_width(heading[-1]) == 2 else ":"
         self.write(f"{'':>{self.current_indent}}{heading}{colon}\n")
 
     def write_text(self, text: str) -> None:
-        """Write an indented paragraph."""
+        """Write a paragraph with the current indentation, in lines of at most the width of the help."""
         for line in break_lines(text, self.width - self.current_indent):
             self.write(f"{'':>{self.current_indent}}{line}\n")
 
     def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
         """Write terms and their descriptions in two columns.
 
-        The first column is as wide as the longest term, but at most ``col_max``: below a longer term, the
-        description begins on the next line.  ``col_spacing`` is the space between the columns.
+        The first column is as wide as the longest term, but at most ``col_max``.  The description of a longer term
+        begins on the next line.  ``col_spacing`` is the number of spaces between the columns.
         """
         rows = list(rows)
         indent = self.current_indent
@@ -101,11 +101,11 @@ class LocalizedCommand(click.Command):
     context_class = _HelpContext
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the sentence about the command."""
+        """Write the help text of the command."""
         _write_help_text(self, formatter)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write each option with help."""
+        """Write the options of the command, each with its help."""
         _write_translated_options(self, ctx, formatter)
 
 
@@ -116,7 +116,7 @@ class LocalizedGroup(click.Group):
     command_class = LocalizedCommand
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the sentence about the group."""
+        """Write the help text of the group."""
         _write_help_text(self, formatter)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -125,23 +125,24 @@ class LocalizedGroup(click.Group):
         self.format_commands(ctx, formatter)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write each command with help."""
+        """Write the commands of the group, each with its help."""
         with formatter.section(gettext.gettext("Commands")):
             formatter.write_dl([(name, translate_help(command.help)) for name, command in self.commands.items()])
 
 
 def _write_help_text(command: click.Command, formatter: click.HelpFormatter) -> None:
-    """Write the command's help text, translated, as an indented paragraph."""
+    """Write the translated help text of a command as an indented paragraph."""
     formatter.write_paragraph()
     with formatter.indentation():
         formatter.write_text(translate_help(command.help))
 
 
 def _describe_values(option: click.Option) -> str:
-    """Return a sentence with each value of an option and its meaning, translated; empty for most options.
+    """Return a translated sentence that lists the values of an option with their meanings.
 
-    The type of an option that takes codes has the attribute ``names_by_code``, such as
-    :class:`archiver.cli.parameters.NamedChoice`.  A code whose name is the code itself is listed without it.
+    Only a type of options that takes codes, such as :class:`archiver.cli.parameters.NamedChoice`, has the
+    attribute ``names_by_code``.  For all other options the result is empty.  A meaning that is the same as the
+    code is left out.
     """
     names_by_code = getattr(option.type, "names_by_code", {})
     if not names_by_code:
@@ -157,15 +158,15 @@ def _describe_values(option: click.Option) -> str:
 
 
 def _write_translated_options(command: click.Command, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-    """Write the command's options with translated help, in click's format; hidden options are omitted."""
+    """Write the options of a command in click's format, with translated help; hidden options are left out."""
     help_records = []
     for option in command.get_params(ctx):
         if not isinstance(option, click.Option):
             continue
-        # Translate a copy: the process may change the language later, and needs the English help for that.
+        # Translate a copy, because translating again, after a change of the language, requires the English text.
         translated_option = copy.copy(option)
         translated_option.help = translate_help(translated_option.help) + _describe_values(option)
-        # None for a hidden option.
+        # The record of a hidden option is None.
         if help_record := translated_option.get_help_record(ctx):
             help_records.append(help_record)
     if help_records:

@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 )
 @json_option
 def log_command(session: Session, filing_or_submission: str | None, lists_records: bool, as_json: bool) -> None:
-    """List the versions of a submission, a filing or the whole archive, and how long each is retained.
+    """Print the versions of a submission, of a filing or of the whole archive, and how long each is retained.
 
-    With ``lists_records``, list the records of the filing, with their corrections.  Raises NotFoundError if
-    ``filing_or_submission`` is the name of neither.
+    With ``lists_records``, prints the records of the filing instead, with their corrections.  Raises NotFoundError
+    if ``filing_or_submission`` is not the name of a filing or a submission.
     """
     from archiver.retention.policy import decide_retention
     from archiver.store.index.overview import clock_marks_by_tag
@@ -72,7 +72,7 @@ def log_command(session: Session, filing_or_submission: str | None, lists_record
 def _print_restrictions(
     session: Session, tags: Sequence[str], restrictions_by_tag: Mapping[str, Sequence[Restriction]]
 ) -> None:
-    """Print a line for each restriction that covers files of the versions with ``tags``."""
+    """Print a line for each restriction of a file in the versions with ``tags``, without repetitions."""
     restrictions = {each for tag in tags for each in restrictions_by_tag.get(tag, ())}
     for restriction in sorted(restrictions):
         print_restriction(session, restriction)
@@ -85,8 +85,8 @@ def _print_versions(
 ) -> None:
     """Print the versions as a table in the given order, each with the decision on its retention.
 
-    A plus sign after the day marks a version that conditions without a date also keep, and a duration with a minus
-    sign a version with a wall clock that was behind.  Lines below the table explain the marks.
+    A plus sign after the last day means that a condition without a date keeps the version, too.  A duration with a
+    minus sign means that the wall clock was behind by that duration.  Lines below the table explain both.
     """
     from archiver.cli.durations import describe_duration
 
@@ -136,7 +136,7 @@ def _print_versions(
 
 
 def _list_records(session: Session, archive: Archive, filing_name: str | None, as_json: bool) -> None:
-    """List the correctable records, oldest first, with all corrections; None for all filings."""
+    """Print the correctable records of a filing (None: of all filings), oldest first, with all corrections."""
     from archiver.filings.code_names import RECORD_NAMES, name_for_code
     from archiver.filings.record_corrections import field_name, format_value
     from archiver.store.events.corrections import CORRECTABLE_MEMBERS, correctable_values
@@ -163,7 +163,7 @@ def _list_records(session: Session, archive: Archive, filing_name: str | None, a
 
 
 def _describe_end(version: Version, decision: RetentionDecision) -> LazyMessage:
-    """Return the last day of retention for people, or the disposal of a version that was disposed of."""
+    """Return the last day of retention for people, or the name of the disposal if the version was disposed of."""
     if version.disposed:
         return LazyMessage("disposed of in {disposal}", disposal=version.disposed)
     return LazyMessage(
@@ -172,7 +172,7 @@ def _describe_end(version: Version, decision: RetentionDecision) -> LazyMessage:
 
 
 def _change_counts(version: Version) -> LazyMessage:
-    """Return in words how many materials differ from the previous version."""
+    """Return a phrase with the numbers of materials that differ from the previous version."""
     return LazyMessage(
         "{added} added, {modified} modified, {deleted} deleted",
         added=version.added,
@@ -182,16 +182,16 @@ def _change_counts(version: Version) -> LazyMessage:
 
 
 class _VersionScope(NamedTuple):
-    """The set of versions to list: those of a submission, of a filing, or of the whole archive."""
+    """The versions to list: all those of a submission, of a filing, or of the whole archive."""
 
-    filing_name: str | None  # None: every filing
-    submission_name: str | None  # None: every submission of the filing
+    filing_name: str | None  # None: all filings
+    submission_name: str | None  # None: all submissions of the filing
 
 
 def _find_scope(archive: Archive, filing_or_submission: str | None) -> _VersionScope:
-    """Return the scope that the user named as FILING or FILING/SUBMISSION; for None, the whole archive.
+    """Return the scope that the user named as FILING or FILING/SUBMISSION, or the whole archive for None.
 
-    Raises NotFoundError if there is no such filing or submission.
+    Raises NotFoundError if the filing or the submission does not exist.
     """
     from archiver.store import resolve
 
@@ -204,7 +204,7 @@ def _find_scope(archive: Archive, filing_or_submission: str | None) -> _VersionS
 
 
 def _corrections_to_dict(submission_record: SubmissionRecord) -> dict[str, Any]:
-    """Return the corrections of a submission, and the event number; empty without corrections."""
+    """Return the members ``seq``, ``void`` and ``corrections`` of a submission; empty without corrections."""
     if not submission_record.corrections:
         return {}
     return {
@@ -215,7 +215,7 @@ def _corrections_to_dict(submission_record: SubmissionRecord) -> dict[str, Any]:
 
 
 def _collect_files_by_tag(archive: Archive, scope: _VersionScope) -> dict[str, list[dict[str, Any]]]:
-    """Return the files about submissions, in the form of ``--json``, by the signed tag of the submission."""
+    """Return the files about each submission in ``scope``, as dicts for ``--json``, by the signed tag."""
     from archiver.store.index.submission_files import list_submission_files
 
     files_by_tag: dict[str, list[dict[str, Any]]] = {}
@@ -225,7 +225,7 @@ def _collect_files_by_tag(archive: Archive, scope: _VersionScope) -> dict[str, l
 
 
 def _restrictions_to_dict(restrictions: Sequence[Restriction]) -> dict[str, Any]:
-    """Return the member ``restricted`` of a version; empty without restricted files."""
+    """Return a dict with the member ``restricted`` of a version; empty without restricted files."""
     return {"restricted": [restriction.as_json() for restriction in restrictions]} if restrictions else {}
 
 
@@ -237,8 +237,8 @@ def _version_to_dict(
 ) -> dict[str, Any]:
     """Convert a version and the decision on its retention to a dict for ``--json``.
 
-    ``files_by_tag`` are the files about submissions; only a submission with any has the member ``about``.
-    Only a version or a submission in ``mark_by_tag``, with a wall clock that was behind, has ``clock_mark``.
+    Only a submission in ``files_by_tag``, which has files about submissions, has the member ``about``.  Only a
+    version or a submission in ``mark_by_tag``, at which the wall clock was behind, has the member ``clock_mark``.
     The keys must never change.  Times are ISO 8601.
     """
     return {
@@ -273,5 +273,5 @@ def _version_to_dict(
 
 
 def _mark_to_dict(tag: str, mark_by_tag: Mapping[str, WallClockMark]) -> dict[str, Any]:
-    """Return the member ``clock_mark`` of a version or submission; empty if its wall clock was not behind."""
+    """Return a dict with the member ``clock_mark`` of a tag; empty if the wall clock was not behind."""
     return {"clock_mark": mark_by_tag[tag].as_json()} if tag in mark_by_tag else {}

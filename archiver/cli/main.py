@@ -67,14 +67,14 @@ COMMANDS = {
 
 
 class _CommandLoader(localized.LocalizedGroup):
-    """The group of all commands, which imports a command's module only when the command runs."""
+    """The group of all commands, which imports the module of a command only when that command is needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the command names in the order of the help."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return a command; None if there is no such command.
+        """Import and return a command; return None for an unknown name.
 
         A hyphen in a command's name is an underscore in Python: the command ``notice-board`` is the object
         ``notice_board_command`` in the module ``notice_board``.
@@ -92,8 +92,8 @@ class _CommandLoader(localized.LocalizedGroup):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the command's name, the command, and the arguments.
 
-        Raises click.UsageError for an unknown command; the message suggests a name with the same first two
-        letters, if there is one.
+        Raises click.UsageError for an unknown command.  The message suggests the first command whose name begins
+        with the same two letters, if any does.
         """
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             similar_names = [command_name for command_name in COMMANDS if command_name.startswith(args[0][:2])]
@@ -103,7 +103,7 @@ class _CommandLoader(localized.LocalizedGroup):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write each command with the line from COMMANDS, without importing the module."""
+        """Write each command with the line from COMMANDS, without importing the commands' modules."""
         with formatter.section(gettext.gettext("Commands")):
             help_rows = [(name, localized.translate_help(help_text)) for name, help_text in COMMANDS.items()]
             formatter.write_dl(help_rows)
@@ -117,7 +117,7 @@ class _CommandLoader(localized.LocalizedGroup):
 @click.version_option(__version__, prog_name="archiver")
 @global_options
 def cli() -> None:
-    """Every command, with the global options."""
+    """Do nothing: click has handled the global options, and runs the typed command next."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -126,8 +126,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ``arguments`` are the command-line arguments; None means those of the process.  If a page of the index is
     damaged, the index is rebuilt and the command is repeated once.
 
-    Removes every GIT_* variable from the environment, sets the language, and changes how stdout and stderr encode
-    text, for the whole process.
+    For the whole process, removes every GIT_* variable from the environment, sets the language, and changes how
+    stdout and stderr encode text.
     """
     # Inherited GIT_* variables would override archiver's git settings.  GitPython reads some variables when it is
     # imported, so the variables must be removed before any other step.
@@ -145,27 +145,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _rebuild_and_repeat(typed_arguments, session, index_error)
 
 
-#: Surrogates as escaped by Python: in an error message of click, bytes of an argument that are not UTF-8.
+#: Escaped surrogates.  In an error message of click, they stand for bytes of an argument that are not UTF-8.
 _ESCAPED_SURROGATES = re.compile(r"(?:\\udc[89a-f][0-9a-f])+")
 
 
 def _percent_encode(escape_match: re.Match[str]) -> str:
-    r"""Return the bytes in a match of _ESCAPED_SURROGATES as text for people: ``\udcb1`` becomes ``%B1``.
+    r"""Convert a match of _ESCAPED_SURROGATES to text for people: ``\udcb1`` becomes ``%B1``.
 
-    Bytes that form a character in UTF-8 become that character, because in the C locale Python escapes them too.
+    Bytes that are a character in UTF-8 become that character: in the C locale, Python escapes such bytes as well.
     """
     return names.name_as_text(bytes.fromhex(escape_match[0].replace(r"\udc", "")))
 
 
 class _DamagedIndexError(Exception):
-    """During a command, SQLite found a damaged page in the index, which is derived from the journal."""
+    """SQLite found a damaged page in the index, which can be rebuilt from the journal, during a command."""
 
 
 def _run_command(arguments: list[str], session: Session) -> int:
-    """Run a command, and return the exit code; print a message for any failure.
+    """Run the command in ``arguments``, and return the exit code; print a message for any failure.
 
-    Raises _DamagedIndexError if the index has a damaged page: the caller can rebuild the index and repeat the
-    command.
+    Raises _DamagedIndexError if the index has a damaged page, so that the caller can rebuild the index and repeat
+    the command.
     """
 
     def run_command() -> int:
@@ -177,17 +177,17 @@ def _run_command(arguments: list[str], session: Session) -> int:
 
 
 def _call_and_report_failure(run_step: Callable[[], int], arguments: list[str], session: Session) -> int:
-    """Call ``run_step``, and return the exit code; for any exception, print a message and return its exit code.
+    """Call ``run_step`` and return its exit code; for an exception, print a message and return the matching code.
 
-    ``arguments`` are those of the command line, for the message.  Raises _DamagedIndexError if the index has a
-    damaged page.
+    ``arguments`` are the command-line arguments, which some messages quote.  Raises _DamagedIndexError if the
+    index has a damaged page.
     """
     try:
         return run_step()
     except click.ClickException as error:
         click_message = io.StringIO()
         error.show(click_message)
-        # Before 8.4, click left surrogates in some messages.  They are escaped, because stderr cannot encode them.
+        # Before 8.4, click left surrogates in some messages.  Escape these, because stderr cannot encode them.
         escaped_text = click_message.getvalue().encode("utf-8", "backslashreplace").decode("utf-8")
         click.echo(_ESCAPED_SURROGATES.sub(_percent_encode, escaped_text), err=True, nl=False)
         return 2
@@ -197,8 +197,8 @@ def _call_and_report_failure(run_step: Callable[[], int], arguments: list[str], 
         _make_error_console(session).warn(error.message)
         return error.exit_code
     except BrokenPipeError:
-        # The reader of the output has ended, as in "archiver log | head": that is no failure.  Python flushes
-        # stdout at exit, which must not fail either, so stdout becomes /dev/null.
+        # The program that reads the output has ended, as in "archiver log | head", which is not a failure.  Python
+        # flushes stdout at exit.  To keep that from failing, too, stdout becomes /dev/null.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
@@ -220,7 +220,7 @@ def _call_and_report_failure(run_step: Callable[[], int], arguments: list[str], 
         )
         return UsageError.exit_code
     except Exception as error:
-        # Compare the module's name, because importing sqlite3 for its exception classes would slow down --help.
+        # Compare the name of the module: an import of sqlite3 for its exception classes would slow down --help.
         if type(error).__module__ == "sqlite3":
             _raise_if_index_damaged(error)
             return _report_database_error(error, session)
@@ -228,25 +228,25 @@ def _call_and_report_failure(run_step: Callable[[], int], arguments: list[str], 
 
 
 def _flush_output() -> None:
-    """Flush stdout now, so that a failure to write is reported as an error; raises OSError."""
+    """Flush stdout now, so that the command fails if the output cannot be written; raises OSError."""
     # sys.stdout is None if the caller has closed the descriptor.
     if sys.stdout is not None:
         sys.stdout.flush()
 
 
 def _raise_if_index_damaged(database_error: Exception) -> None:
-    """Raise _DamagedIndexError if an exception of sqlite3 means that a database file is damaged."""
-    # For a damaged file, sqlite3 raises DatabaseError and not a subclass: the subclasses have other causes, such
-    # as a lock.  The name is compared, because importing sqlite3 would slow down --help.
+    """Raise _DamagedIndexError if the exception of sqlite3 means that a database file is damaged."""
+    # For a damaged file, sqlite3 raises DatabaseError itself.  Its subclasses have other causes, such as a lock.
+    # Compare the name of the class: an import of sqlite3 would slow down --help.
     if type(database_error).__name__ == "DatabaseError":
         raise _DamagedIndexError(str(database_error)) from database_error
 
 
 def _report_database_error(database_error: Exception, session: Session) -> int:
-    """Print the message of an exception of sqlite3, and return the exit code."""
+    """Print a message for an exception of sqlite3, and return the exit code."""
     _make_error_console(session).warn(
         "{path}: {reason}. No archived data was lost. Check the disk and the permissions.",
-        # ``init`` runs without loaded settings, so the session does not know the path of the archive.
+        # ``archiver init`` runs without loaded settings, so the session may not know the path of the archive.
         path=session.archive_path or "SQLite",
         reason=database_error,
     )
@@ -256,7 +256,7 @@ def _report_database_error(database_error: Exception, session: Session) -> int:
 def _rebuild_and_repeat(arguments: list[str], session: Session, index_error: _DamagedIndexError) -> int:
     """Rebuild the damaged index, run the command again, and return the exit code.
 
-    If the index is damaged even then, an unexpected error is reported, and the command is not repeated again.
+    If the index is damaged again, reports an unexpected error instead of repeating the command once more.
     """
 
     def rebuild_index() -> int:
@@ -284,7 +284,7 @@ def _report_unexpected_error(error: Exception, arguments: list[str], session: Se
 
 
 def _make_error_console(session: Session) -> Console:
-    """Return a console for error messages, without using the settings: they may be the cause of the error."""
+    """Return a console for error messages, without reading the settings, which may have caused the error."""
     return Console(choose_language(session.typed_language, os.environ))
 
 

@@ -35,11 +35,13 @@ def maintain_command(session: Session, restore_settings: bool) -> None:
 
 
 def _restore_settings(session: Session) -> None:
-    """Restore archiver's git settings and hooks, and print where the foreign settings and hooks are kept.
+    """Restore archiver's git settings and hooks, and print where foreign settings and hooks are kept.
 
-    A setting or hook is foreign if archiver did not write it and other people's git would obey it.  The work is
-    done in this process, because the daemon refuses to open a repository of another format.  Raises StorageError
-    if the caller does not own the archive, and Busy if another process keeps writing.
+    A setting or a hook is foreign if archiver did not write it but another git, such as that of the user, would
+    obey it.  This process does the work, because the daemon refuses to open a repository of another format.
+
+    Raises StorageError if the caller does not own the archive, and Busy if another process is writing for longer
+    than the user wants to wait.
     """
     from archiver.store.git import hooks
     from archiver.store.repair import set_aside
@@ -49,7 +51,7 @@ def _restore_settings(session: Session) -> None:
     foreign_deviations = [
         deviation for deviation in hooks.deviations(archive.repository_path) if deviation.reason == hooks.FOREIGN
     ]
-    # Opening the archive for writing restores the settings and hooks; there is nothing else to write.
+    # Opening the archive for writing restores the settings and hooks, and nothing else must be written.
     with archive.writing(session.lock_timeout):
         pass
     if foreign_deviations:

@@ -1,7 +1,7 @@
 """``archiver notice``.
 
-A *notice* is a paper from the regulator about a filing. A paper in the notice folder is *unrecorded* until it is
-the attachment of a recorded notice.
+A *notice* is a document from the regulator about a filing. A *paper* is a file in the notice folder. A paper is
+*unrecorded* until a recorded notice has this file as its attachment.
 """
 
 from __future__ import annotations
@@ -90,10 +90,10 @@ def _add_notice(
     notice_file: Path | None,
     reported_by: str | None,
 ) -> None:
-    """Record a notice, or only print a proposed command if ``--kind`` or ``--received`` is missing.
+    """Journal a notice, or only print a proposed command if ``--kind`` or ``--received`` is missing.
 
-    Raises UsageError if there is neither enough to record nor a file to read, if the file cannot be attached, or
-    if a value is impossible, and NotFoundError for an unknown filing.
+    Raises UsageError if ``--file`` is missing in the second case, if the file cannot be attached, or if a value is
+    not possible, and NotFoundError for an unknown filing.
     """
     from archiver.actions.filing_actions import AddNotice
 
@@ -135,25 +135,25 @@ def _add_notice(
 
 
 def _read_proposal(session: Session, notice_file: Path) -> NoticeProposal:
-    """Read the text of a notice in a child process, and return a guess at the content; record nothing.
+    """Read the text of a notice in a child process, and return guesses at the values; record nothing.
 
-    The guess is empty for a file without readable text.  Raises UsageError if the file cannot be attached.
+    All guesses are empty for a file without readable text.  Raises UsageError if the file cannot be attached.
     """
     from archiver.documents.reader import DocumentReader
     from archiver.filings.notice_parser import parse_notice
 
     filing_names = {submission.filing for submission in session.open_archive().index.submissions()}
-    # Opening the attachment only checks the file: the reader would wait forever for a pipe without a writer.
+    # The attachment is opened only to refuse a pipe, among others: the reader could wait forever for its writer.
     with open_attachment(notice_file), DocumentReader() as reader:
         document = reader.read(notice_file, notice_file.name)
         return parse_notice(document.lines, sorted(filing_names))
 
 
 def _format_proposed_command(filing: str, notice_file: Path, proposal: NoticeProposal) -> str:
-    """Return a command that records the notice with the guessed values, quoted for the shell.
+    """Return a command, quoted for the shell, that records the notice with the guessed values.
 
-    The command names the filing that the notice names, or ``filing`` if the notice names none or several.  A
-    missing kind or day becomes a placeholder in capitals: the command refuses it until a person replaces it.
+    The filing is the one named in the notice, or ``filing`` if the notice names no filing or several.  A missing
+    kind or day becomes a placeholder in capitals, which the command refuses until a person replaces it.
     """
     named_filing = proposal.filing_names[0] if len(proposal.filing_names) == 1 else filing
     command_words: list[object] = ["archiver", "notice", "add", named_filing]
@@ -200,7 +200,7 @@ def _answer_notice(
 @command("List the notices, and documents in the notice folder that are not recorded yet.")
 @json_option
 def _list_notices(session: Session, as_json: bool) -> None:
-    """List the notices by number, then the unrecorded papers."""
+    """Print the notices of all filings by number, then the papers that are not recorded yet."""
     from archiver import clock
     from archiver.filings.due.deadlines import compute_deadlines
     from archiver.filings.register import filings_from_events
@@ -259,7 +259,7 @@ def _print_notices(
     unrecorded_papers: Sequence[UnrecordedPaper],
     watched_folder: Path,
 ) -> None:
-    """Print dicts of :func:`_notice_to_dict` as a table, then a line for each unrecorded paper."""
+    """Print dicts from :func:`_notice_to_dict` as a table, then a line for each unrecorded paper."""
     if not notice_documents and not unrecorded_papers:
         console.info("There are no notices.")
     if notice_documents:
@@ -290,7 +290,7 @@ def _print_notices(
 
 
 def _format_cell(console: Console, notice_document: dict[str, Any], column_key: str) -> str:
-    """Return a value from the dict of a notice for people: a code is translated, and None becomes a dash."""
+    """Return a value from the dict of a notice as text: a code is translated, and None becomes a dash."""
     cell_value = notice_document[column_key]
     if cell_value is None:
         return "-"

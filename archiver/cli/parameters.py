@@ -17,17 +17,18 @@ from click.shell_completion import CompletionItem
 from archiver.cli.session import Session
 from archiver.errors import LazyMessage, UsageError
 
-#: Encodings of old Chinese terminals.  With such a locale, Python has already decoded an argument correctly.
+#: Encodings of old Chinese terminals.  In such a locale, Python has already decoded the arguments correctly.
 _CHINESE_ENCODINGS = ("gb18030", "gbk", "gb2312", "big5", "big5hkscs")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print machine-readable output.")
 
 
 def decode_argument(argument: str) -> str:
-    """Decode an argument again, as UTF-8, after Python has decoded it with the encoding of the locale.
+    """Decode a command-line argument as UTF-8, although Python has decoded it with the encoding of the locale.
 
-    Names in the archive are UTF-8, and the C locale can decode only ASCII.  In an old Chinese locale, ``argument``
-    is returned unchanged if Python could decode it.  Bytes that are not UTF-8 become surrogates.
+    This is necessary because names in the archive are UTF-8, but the C locale can decode only ASCII.  In an old
+    Chinese locale, ``argument`` is returned unchanged if Python could decode the bytes.  Bytes that are not UTF-8
+    become surrogates.
     """
     from archiver.store.names import is_utf8
 
@@ -51,7 +52,7 @@ class ObjectName(click.ParamType):  # type: ignore[type-arg]  # generic only in 
     name = "name"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
-        """Return the typed name without slashes at either end; non-UTF-8 bytes become surrogates."""
+        """Return the typed name without slashes at either end; bytes that are not UTF-8 become surrogates."""
         return decode_argument(value).strip("/")
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -68,7 +69,7 @@ class ObjectName(click.ParamType):  # type: ignore[type-arg]  # generic only in 
                 submission_names = [str(submission) for submission in index.submissions()]
                 tags = index.all_tags()
         except Exception:
-            # A message would appear in the middle of the line that the user is typing.
+            # Print no message: it would appear in the middle of the line that the user is typing.
             return []
         filing_names = {submission_name.split("/")[0] for submission_name in submission_names}
         known_names = {*filing_names, *submission_names, *tags}
@@ -81,13 +82,13 @@ class RecordedText(ObjectName):
     name = "text"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
-        """Return the text; raise UsageError for bytes that are neither UTF-8 nor in the locale's encoding."""
+        """Return the text; raise UsageError for bytes that are neither UTF-8 nor text in the locale's encoding."""
         from archiver.store.names import is_utf8
 
         utf8_text = decode_argument(value)
         if is_utf8(utf8_text):
             return utf8_text
-        # The terminal may use another encoding than UTF-8, in which Python has decoded the argument correctly.
+        # The terminal may use the locale's encoding instead, with which Python has decoded the argument correctly.
         locale_text: str = value
         if not is_utf8(locale_text):
             raise UsageError(
@@ -111,21 +112,21 @@ class NamedChoice(click.Choice):  # type: ignore[type-arg]  # generic only in la
 
 
 class RecordedCode(RecordedText):
-    """A code that the action checks, such as the state of a filing; the help lists the codes with their names."""
+    """A code that the action checks, not click, such as the state of a filing; the help lists all codes."""
 
     def __init__(self, names_by_code: Mapping[str, LazyMessage]) -> None:
-        """List the codes and names of ``names_by_code`` in the help."""
+        """Make the help list the codes in ``names_by_code``, with their names."""
         self.names_by_code = names_by_code
 
 
 class MaterialPattern(ObjectName):
-    """A glob for the names of materials; matched with both the bytes of a name and the form shown in listings."""
+    """A glob that is matched with a material's path as bytes, and with the path as listings show it."""
 
     name = "pattern"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
         """Return the pattern; bytes that are not UTF-8 become ``%XX``, because the journal holds only UTF-8."""
-        # Python represents such a byte as the surrogate U+DC00 + byte, from U+DC80 to U+DCFF.
+        # Python represents such a byte as the surrogate U+DC00 + byte, that is, from U+DC80 to U+DCFF.
         return "".join(
             f"%{ord(character) - 0xDC00:02X}" if "\udc80" <= character <= "\udcff" else character
             for character in decode_argument(value)
@@ -163,7 +164,7 @@ def day_option(
 
 
 def reported_by_option(help_text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return a decorator that adds ``--by``: the person who reports a fact, if not the user of the command.
+    """Return a decorator that adds ``--by``, for a person who reports a fact but does not run the command.
 
     The command receives the name as ``reported_by``, or None if the option was not typed.
     """
@@ -174,5 +175,5 @@ class ReadableFile(click.Path):
     """The path of an existing, readable file, which the command receives as a ``Path``."""
 
     def __init__(self) -> None:
-        """Make click refuse folders, and files that do not exist or are not readable."""
+        """Make click refuse a folder, and a file that does not exist or is not readable."""
         super().__init__(exists=True, dir_okay=False, readable=True, path_type=Path)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from archiver.cli.console import Console
     from archiver.store.permissions import ProtectionCounts
 
-#: The ``object`` of the event: the flags of all content objects change together.
+#: The member ``object`` of the event: the command changes the flags of all content objects together.
 _ALL_CONTENT = "content"
 
 
@@ -22,10 +22,10 @@ _ALL_CONTENT = "content"
     "--off", "is_clearing", is_flag=True, help=("Clear the immutable flag, for example before a disposal.")
 )
 def protect_command(session: Session, is_clearing: bool) -> None:
-    """Set or clear the immutable flag of every content object, and journal that.
+    """Set or clear the immutable flag of every content object, and journal the change.
 
-    Raises StorageError for the first object whose flag cannot be changed; the flags changed until then stay.  A
-    failure to journal is only a warning, because the flags are changed by then.
+    A failure to journal is only a warning, because the flags are changed by then.  Raises StorageError for the
+    first object whose flag cannot be changed; all flags changed before stay changed.
     """
     from archiver.actions.maintenance_actions import RecordNote
     from archiver.store.events.evidence_events import ContentProtected
@@ -58,7 +58,7 @@ def protect_command(session: Session, is_clearing: bool) -> None:
 
 
 def _print_changed_flags(console: Console, protection_counts: ProtectionCounts, *, is_clearing: bool) -> None:
-    """Print the number of content objects, and the number of flags that were set or, if clearing, cleared."""
+    """Print the number of content objects, and how many of their flags were changed."""
     if is_clearing:
         console.info(
             LazyMessage.define(

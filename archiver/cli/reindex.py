@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 def reindex_command(session: Session, accepts_loss: bool, is_confirmed: bool) -> None:
     """Rebuild the index and print the number of versions.
 
-    With ``accepts_loss``, continue after a damaged journal instead, as :func:`_accept_loss` does.  Without it,
-    raises StorageError, and rebuilds nothing, if a database shows that an older journal was put in place.
+    With ``accepts_loss``, calls :func:`_accept_loss` instead, to continue after a damaged journal.  Otherwise,
+    raises StorageError, and rebuilds nothing, if a database shows that the journal was replaced by an older one.
     """
     from archiver.store.repair.foreign_index import check_journal_is_complete
 
@@ -49,9 +49,9 @@ def reindex_command(session: Session, accepts_loss: bool, is_confirmed: bool) ->
 
 
 def _accept_loss(session: Session, *, is_confirmed: bool) -> None:
-    """Print the loss, continue the archive from the last intact event, and journal the loss.
+    """Print the loss, continue the archive from the last complete event, and journal the loss.
 
-    After the last intact event, the journal is damaged or lacks events.  The user must confirm the loss, unless
+    After the last complete event, the journal is damaged or lacks events.  The user must confirm the loss, unless
     ``is_confirmed`` is True or nothing was lost.
 
     Raises UsageError if the user does not confirm or cannot be asked, and StorageError if the user does not own
@@ -84,7 +84,7 @@ def _accept_loss(session: Session, *, is_confirmed: bool) -> None:
 
 
 def _print_loss(session: Session, loss: Loss) -> None:
-    """Print the last intact event, the loss after the event, and the refs to remove, keep aside, or restore."""
+    """Print the last complete event, the loss after the event, and the refs to remove, to keep, and to restore."""
     console = session.console
     console.info(
         "Last complete journal event: {seq} ({at})",

@@ -11,9 +11,9 @@ from archiver.errors import LazyMessage, StorageError
 @command("Send the reminders that are due and have not been sent.")
 @click.option("--dry-run", is_flag=True, help="Print the reminders that are due; send nothing.")
 def remind_command(session: Session, dry_run: bool) -> None:
-    """Send the due reminders, and print the number of items; with ``dry_run``, only print the reminders.
+    """Send the due reminders, and print their number; with ``dry_run``, only print the reminders.
 
-    Raises StorageError if some could not be sent; the others were sent and journalled.
+    Raises StorageError if a reminder could not be sent.  All other reminders were sent and journalled then.
     """
     console = session.console
     if dry_run:

@@ -1,6 +1,6 @@
 """``archiver replica``: the copy of the archive in a bucket of an S3 server.
 
-An object is *locked* if the bucket refuses to delete it before a certain time.
+An object is *locked* if the bucket refuses to delete the object before a certain time.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ _style_option = click.option(
     help=("Accept a bucket without Object Lock; archiver status shows that the lock is missing."),
 )
 def _init_replica(session: Session, url: str, endpoint: str, region: str, style: str, no_lock: bool) -> None:
-    """Test the bucket, and journal it as the replica, in place of any earlier replica.
+    """Test the bucket, and journal the bucket as the replica, in place of any earlier replica.
 
-    Raises UsageError for a bad URL or a prefix of another archive, and StorageError if the bucket cannot be used,
-    or if it does not lock objects and ``--no-lock`` was not typed.
+    Raises UsageError for an invalid URL or the prefix of another archive, and StorageError if the bucket cannot be
+    used, or if it does not lock objects and ``--no-lock`` was not typed.
     """
     from archiver.replica import create
 
@@ -84,16 +84,18 @@ def _init_replica(session: Session, url: str, endpoint: str, region: str, style:
 @click.option("--now", is_flag=True, help="Upload new content, too, which is otherwise held back.")
 @json_option
 def _sync_replica(session: Session, now: bool, as_json: bool) -> None:
-    """Upload everything the bucket lacks, and print what was done or could not be done.
+    """Bring the bucket up to date with the archive, and print the result.
 
-    Also extends locks, updates holds, and deletes the content that was disposed of.  With ``-v``, also prints each
-    lock that was extended.  With ``--now``, new content is not held back.  Raises ConfigError without a bucket in
-    the settings, and StorageError if the bucket fails; what was sent until then stays recorded.
+    Uploads everything that the bucket lacks, extends locks, updates legal holds, and deletes disposed content.
+    With ``now``, new content is not held back.  The option ``-v`` also prints each extended lock.
+
+    Raises NotFoundError for an archive without a replica, ConfigError if boto3 or the credentials are missing, and
+    StorageError if the bucket fails.  All earlier uploads stay recorded then.
     """
     from archiver.actions.maintenance_actions import SyncReplica
 
     sync_result = session.perform(SyncReplica(ends_grace_period=now))
-    # "done" is a message for people, which JSON does not contain.
+    # "done" is a message for people, which the JSON output does not contain.
     summary, console = sync_result.pop("done"), session.console
     if as_json:
         console.print_json(sync_result)
@@ -126,7 +128,7 @@ def _sync_replica(session: Session, now: bool, as_json: bool) -> None:
 
 
 def _print_held_back(session: Session, held_back: Mapping[str, Any]) -> None:
-    """Print how much new content the sync has left out, and until when; print nothing if there is none."""
+    """Print how much new content the sync held back, and until when; print nothing if nothing is held back."""
     if not held_back["objects"]:
         return
     session.console.info(
@@ -180,11 +182,11 @@ def _rebuild_archive(
     key_folder: Path | None,
     only_history: bool,
 ) -> None:
-    """Rebuild the archive and write a configuration file alongside, without reading any configuration.
+    """Rebuild the archive and write a configuration file next to it, without reading any configuration.
 
-    Safe to repeat after a failure: objects that have arrived are not downloaded again.  Content that the bucket
-    lacks is listed, and is no failure.  Raises UsageError for a bad URL, and StorageError if the bucket cannot be
-    read or the folder cannot be written.
+    Safe to repeat after a failure: objects that the archive already has are not downloaded again.  Content that
+    the bucket lacks is listed, and is not a failure.  Raises UsageError for an invalid URL, and StorageError if
+    the bucket cannot be read or the folder cannot be written.
     """
     from archiver.config.bucket_access import BucketAccess
     from archiver.replica.rebuild import rebuild_from_url

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from archiver.store.archive import Archive
 
 
-#: Value of ``--overwrite`` -> what happens to existing files.
+#: Value of ``--overwrite`` -> the treatment of existing files.
 _OVERWRITE_NAMES = {
     "never": LazyMessage("refuse if one differs"),
     "if-changed": LazyMessage("replace those that differ"),
@@ -58,15 +58,15 @@ def restore_command(
     with_restricted: bool,
     dry_run: bool,
 ) -> None:
-    """Compare the selected materials with the target, write them, and journal the restore.
+    """Compare the selected materials with the target, write the materials, and journal the restore.
 
-    With ``dry_run``, only the comparison is printed.  Raises UsageError for a target inside the watched folder or
-    the archive, or if files differ and ``overwrite`` is ``never``; nothing is written then.  Raises NotFoundError
-    if nothing matches, and StorageError for damaged content.  A failure to journal is only a warning, because the
-    restore is complete by then.
+    With ``dry_run``, only prints the comparison.  A failure to journal is only a warning, because the restore is
+    complete by then.  Without ``with_restricted``, restricted files are left out, and FileRestrictedError is
+    raised after all other files were restored.
 
-    Unless ``with_restricted``, restricted files are left out: FileRestrictedError is raised after all others are
-    restored, or at once if there are no others.
+    Raises UsageError for a target inside the watched folder or the archive, or if files differ and ``overwrite``
+    is ``never``; nothing is written then.  Raises NotFoundError if nothing matches, and StorageError for damaged
+    content.
     """
     from pathlib import Path
 
@@ -99,7 +99,7 @@ def restore_command(
 
 
 def _build_refusal(session: Session, restricted_items: Sequence[RestoreItem]) -> FileRestrictedError:
-    """Print each restricted file that is left out, with the reason, and return the error to raise at the end."""
+    """Print each restricted file with the reason, and return the error to raise after the restore."""
     from archiver.store.names import name_as_text
 
     for item in restricted_items:
@@ -123,7 +123,7 @@ def _build_refusal(session: Session, restricted_items: Sequence[RestoreItem]) ->
 
 
 def _print_comparison(console: Console, restore_plan: RestorePlan) -> None:
-    """Print the numbers of files that the target lacks, has with the same bytes, and has with other bytes."""
+    """Print how many files the target lacks, has with the same bytes, and has with other bytes."""
     console.info(
         "{versions}: {new} new, {same} unchanged, {differing} different",
         versions=console.join(restore_plan.version_tags),
@@ -168,13 +168,13 @@ def _restore_and_journal(
 def _select_versions(
     session: Session, archive: Archive, tag_or_filing: str, at_time: str | None
 ) -> list[PlacedVersion]:
-    """Return the versions to restore, each with the place in the target.
+    """Return the versions to restore, each with the subfolder of the target to restore to.
 
     Without ``at_time``, ``tag_or_filing`` is the tag of one version.  With ``at_time``, ``tag_or_filing`` is a
-    filing, and the newest version of each submission at that time is returned.
+    filing, and the result has the version of each submission that was the newest at that time.
 
-    Raises NotFoundError if there is no such version or filing, and UsageError if ``at_time`` is not a time or
-    ``tag_or_filing`` is not the name of a filing.
+    Raises NotFoundError if the version or the filing does not exist, and UsageError if ``at_time`` is not a time
+    or ``tag_or_filing`` is not the name of a filing.
     """
     from archiver import clock
     from archiver.restore import restoration

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 def restrict_command(
     session: Session, files: tuple[str, ...], reason: str, reported_by: str | None, as_json: bool
 ) -> None:
-    """Restrict the content of each file at its path, in all versions of the filing, and print what remains open.
+    """Restrict the content of each file at its path in all versions of the filing.
 
-    Raises NotFoundError for an unknown version or file, UsageError for a file that is restricted already.
+    Prints the restrictions, and where the same content or a copy remains readable.  Raises NotFoundError for an
+    unknown version or file, UsageError for a file that is restricted already.
     """
     from archiver.actions.restriction_actions import RestrictFiles
 
@@ -40,7 +41,10 @@ def restrict_command(
 
 
 def _print_restricted_file(session: Session, restricted_file: Mapping[str, Any]) -> None:
-    """Print the scope of a file's restriction, and where the content remains: other places, copies, packages."""
+    """Print the scope of a file's restriction, and where the content remains: other paths, replica, packages.
+
+    ``restricted_file`` is a member of ``files`` in the result of the action ``restrict``.
+    """
     console = session.console
     console.info(
         LazyMessage.define(

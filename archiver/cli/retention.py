@@ -27,7 +27,7 @@ retention_command = command_group(
 )
 @json_option
 def _accept_retention(session: Session, typed_years: int | None, as_json: bool) -> None:
-    """Print what waits for acceptance, ask for the years of a long period, and journal the promise.
+    """Print the retention that waits for acceptance, ask for the years of a long period, and journal the promise.
 
     With ``--json`` or ``-q``, nothing is asked, because nothing was printed for a person to read.  Raises
     UsageError if the years are missing or wrong; nothing is recorded then.
@@ -63,9 +63,9 @@ def _accept_retention(session: Session, typed_years: int | None, as_json: bool) 
 
 
 def _ask_for_years(session: Session, longest_years: int) -> int | None:
-    """Return the number of years that a person types at the terminal; None if stdin is no terminal.
+    """Ask for the longest period in years, and return the typed number; None if stdin is not a terminal.
 
-    Raises UsageError if the person types something else than a number.
+    Raises UsageError if the user types anything but a number.
     """
     if not sys.stdin.isatty():
         return None
@@ -87,7 +87,7 @@ def _ask_for_years(session: Session, longest_years: int) -> int | None:
 @command("Show the accepted retention, and what waits for acceptance.")
 @json_option
 def _show_retention(session: Session, as_json: bool) -> None:
-    """Print each accepted retention with its journal event, and longer retention in the settings."""
+    """Print each accepted retention with its journal event, and the retention that waits for acceptance."""
     from archiver.actions.retention_actions import describe_accepted_retention, describe_waiting_retention
 
     archive, console = session.open_archive(), session.console
@@ -110,7 +110,7 @@ def _show_retention(session: Session, as_json: bool) -> None:
 
 
 def _make_table_row(session: Session, promise: Mapping[str, Any]) -> tuple[object, ...]:
-    """Return an accepted retention, a member of ``accepted`` in JSON, as a row of the table for people."""
+    """Return a row of the table for people, for ``promise``, a member of ``accepted`` in the JSON output."""
     from archiver.retention.promises import RetentionItem
 
     item, translate = RetentionItem.from_json(promise), session.console.translate
@@ -124,7 +124,7 @@ def _make_table_row(session: Session, promise: Mapping[str, Any]) -> tuple[objec
 
 
 def _print_waiting(session: Session, shown: Mapping[str, Any]) -> None:
-    """Print each retention waiting for acceptance, with the archived versions retained longer.
+    """Print each retention that waits for acceptance, and how many archived versions it would retain longer.
 
     ``shown`` is the result of the action ``retention-waiting``.
     """

@@ -51,17 +51,18 @@ _RESCAN_SECONDS = 0.5
     help="Log format; json prints one object per line.",
 )
 def run_command(session: Session, once: bool, settle_seconds: float | None, log_format: str) -> None:
-    """Run the service until SIGINT or SIGTERM; SIGHUP reloads the configuration.  With ``once``, only catch up.
+    """Run the service until SIGINT or SIGTERM; SIGHUP reloads the configuration.
 
-    ``settle_seconds`` overrides the configured quiet period if it is not None.
+    With ``once``, captures the settled changes and returns.  ``settle_seconds`` replaces the configured quiet
+    period, unless it is None.
     """
-    # The imports take most of the first second.  Ctrl-C ends the process until then, because nothing has begun.
+    # The imports take most of a second.  Nothing has begun yet, so Ctrl-C may simply end the process.
     keyboard_interrupt.exit_on_ctrl_c(keyboard_interrupt.EXIT_CODE)
     from archiver.daemon.log import Log
 
-    # The kernel sends SIGIO to a process with leases on files, and by default that ends the process.
+    # The kernel sends SIGIO to a process with leases on files.  The default action would end the process.
     signal.signal(signal.SIGIO, signal.SIG_IGN)
-    # Create files that only their owner can read, until it is known which group may read the archive.
+    # New files are readable only by their owner, until the program has read which group may read the archive.
     os.umask(umask_for(None))
     log_printer = _LogPrinter(session.console, as_json=log_format == "json")
     if once:
@@ -78,15 +79,15 @@ def run_command(session: Session, once: bool, settle_seconds: float | None, log_
 
 
 def _capture_once(session: Session, report: Reporter, settle_seconds: float | None) -> None:
-    """Capture every finished change once, and report each path that is still not archived.
+    """Capture every settled change once, and report each path that is still not archived.
 
-    A change is finished if the file did not change during the quiet period: ``settle_seconds``, or the period in
+    A change has settled if the file did not change during the quiet period: ``settle_seconds``, or the period in
     the settings if ``settle_seconds`` is None.  If a daemon is running, waits until the daemon has archived every
     change, and captures nothing in this process.
 
-    Raises NotArchived if a finished file cannot be captured or a path cannot be read, Busy if the running daemon
-    takes too long, and any error for which the archive refuses captures.  A path that is still changing is no
-    error.
+    Raises NotArchived if a settled file cannot be captured or a path cannot be read, Busy if the running daemon
+    takes too long, and the error for which the archive refuses all captures, if any.  A path that is still
+    changing is not an error.
     """
     from archiver.daemon.capture_loop import Daemon
     from archiver.daemon.signal_listener import SignalListener
@@ -99,7 +100,8 @@ def _capture_once(session: Session, report: Reporter, settle_seconds: float | No
         with closing(daemon), SignalListener({signal.SIGINT: daemon.stop, signal.SIGTERM: daemon.stop}):
             capture_result = daemon.run_once()
     except Busy:
-        # For example, this is a scheduled run while the service runs: either process may complete the archive.
+        # Another process is capturing, for example the service during a scheduled run.  That is no failure if the
+        # other process captures all changes.
         if not _wait_for_running_daemon(session, report):
             raise
         return
@@ -120,17 +122,18 @@ def _capture_once(session: Session, report: Reporter, settle_seconds: float | No
         return
     report("All changes are archived.")
     if maintenance.has_many_object_files(archive.repository_path):
-        # Where only scheduled runs capture, nobody else does it.  If another writer is at work, the next run does.
+        # Without a service, only such runs can do the maintenance.  If another process is writing now, a later
+        # run does the work.
         with suppress(Busy):
             maintenance.maintain(archive, session.lock_timeout)
 
 
 def _wait_for_running_daemon(session: Session, report: Reporter) -> bool:
-    """Wait until the running daemon has archived every change in the watched folder; return True if it has.
+    """Wait until the running daemon has archived every change in the watched folder, and return True.
 
     This process only compares the folder with the archive, every ``_RESCAN_SECONDS``.  Returns False if the daemon
-    ends first, or after ``session.lock_timeout`` seconds.  Raises NotArchived if all remaining paths cannot be
-    read.
+    ends first, or after ``session.lock_timeout`` seconds.  Raises NotArchived if only paths that cannot be read
+    remain.
     """
     from archiver import clock
     from archiver.intake.capture_now import scan_read_only
@@ -163,7 +166,7 @@ def _report_unreadable_paths(session: Session, report: Reporter, unreadable_path
 
 
 def _make_not_archived_error(path_count: int) -> NotArchived:
-    """Return the error for ``path_count`` paths that could not be archived."""
+    """Build the error for ``path_count`` paths that could not be archived."""
     return NotArchived(
         LazyMessage.define(
             "{count} paths could not be captured. No archived data was lost. Remove the reported causes and run "
@@ -181,12 +184,12 @@ class _LogPrinter:
     """A Reporter that prints the log: sentences for people, or JSON lines for a log collector."""
 
     def __init__(self, console: Console, *, as_json: bool) -> None:
-        """Print on ``console``, in the console's language; with ``as_json``, even if the console is quiet."""
+        """Print on ``console``, in the console's language; JSON is printed even if the console is quiet."""
         self._console = console
         self._as_json = as_json
 
     def __call__(self, template: str | LazyMessage, /, *, problem: str = "", **fields: object) -> None:
-        """Print one message, as a warning if ``problem`` is not empty; ``problem`` is the code of the problem.
+        """Print one message, as a warning if ``problem``, the code of a problem, is not empty.
 
         Raises OSError or ValueError if the line cannot be written.
         """
@@ -199,7 +202,7 @@ class _LogPrinter:
             self._console.info(message)
 
     def _print_json_line(self, message: LazyMessage, problem: str) -> None:
-        """Print a message as one line of JSON on stdout; each field of the message becomes a text member."""
+        """Print a message as one line of JSON on stdout, with each field of the message as a text member."""
         from archiver import clock
 
         log_record = {
@@ -212,5 +215,5 @@ class _LogPrinter:
         print(json.dumps(log_record), flush=True)
 
     def _format_field(self, field_value: object) -> str:
-        """Return the value of a message's field as it appears in the printed message."""
+        """Return the value of a message's field as the printed message shows it."""
         return self._console.translate(LazyMessage("{value}", value=field_value))

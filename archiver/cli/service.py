@@ -38,10 +38,10 @@ service_command = command_group("Run archiver as a system service.")
 )
 @click.option("--print", "only_print", is_flag=True, help="Print the unit; write nothing.")
 def _install_unit(session: Session, user_name: str, unit_file: str, only_print: bool) -> None:
-    """Write the unit for this very program and configuration file, or only print it; systemd is not touched.
+    """Write a systemd unit that runs this program with this configuration file, or only print the unit.
 
-    Before it is written, but not before it is only printed: raises UsageError for a user who could not run the
-    service, StorageError if the unit cannot be written.
+    The command does not call systemd.  With ``only_print``, no check is made.  Otherwise, raises UsageError if the
+    user could not run the service, and StorageError if the unit cannot be written.
     """
     unit_text = _render_unit(session, user_name)
     if only_print:
@@ -62,14 +62,17 @@ def _render_unit(session: Session, user_name: str) -> str:
 
     config = session.config
     config_file = Path(os.path.abspath(find_config_file(session.config_file, os.environ).path))
-    # The service replaces the metrics file, so it writes to the folder around it.
+    # The service replaces the metrics file as a whole, so it needs to write to the folder of that file.
     writable_folders = [config.metrics_textfile.parent] if config.metrics_textfile else []
     program = Path(os.path.abspath(sys.argv[0]))
     return unit.render_unit(program, config_file, config.archive, config.watch, user_name, writable_folders)
 
 
 def _write_unit_file(unit_path: Path, unit_text: str) -> None:
-    """Write the unit; an existing one is replaced as a whole. Raises StorageError, and changes nothing then."""
+    """Write the unit file, or replace an existing file as a whole.
+
+    Raises StorageError if the file cannot be written. Nothing is changed then.
+    """
     new_path = unit_path.with_name(unit_path.name + ".new")
     try:
         new_path.write_text(unit_text, encoding="utf-8")
@@ -88,7 +91,7 @@ def _write_unit_file(unit_path: Path, unit_text: str) -> None:
 def _check_user_owns_archive(archive: Path, user_name: str) -> None:
     """Raise UsageError if the user does not exist or does not own the archive, because the service would fail.
 
-    An archive that does not exist yet is accepted.
+    The archive does not have to exist yet.
     """
     try:
         user_account = pwd.getpwnam(user_name)

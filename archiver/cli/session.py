@@ -1,4 +1,4 @@
-"""The state of a command, and the decorators that turn a function into a command."""
+"""The state of a running command, and the decorators that turn a function into a command."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _ISO_DAY_LENGTH = len("2026-05-01")
 
 @dataclass(slots=True)
 class Session:
-    """The global options of a command, and the objects that depend on the options: settings, archive, console.
+    """The global options of a command, and the objects that depend on them: the settings, archives, a console.
 
     :meth:`close` closes all archives that the session has opened.
     """
 
-    config_file: str | None = None  # as typed; None: search the usual places
+    config_file: str | None = None  # path as typed; None: search the usual places
     typed_language: str | None = None  # zh or en, as typed; None: from the settings or the locale
     verbosity: int = 0  # how often -v was typed
     is_quiet: bool = False  # print only results and warnings
@@ -50,15 +50,15 @@ class Session:
     def console(self) -> Console:
         """Return a console for messages to the user.
 
-        The language is the typed language, or else that of the settings if they have been read, or else that of
-        the locale.
+        Its language is the typed language.  Without one, it is the language in the settings, if they were already
+        read and contain one, and otherwise the language of the locale.
         """
         configured_language = self._config.lang if self._config else None
         return Console(choose_language(self.typed_language or configured_language, os.environ), self.is_quiet)
 
     @property
     def config(self) -> Config:
-        """Return the settings; the first access calls :meth:`read_config`, and raises the same exceptions."""
+        """Return the settings; the first access calls :meth:`read_config`, and raises the same errors."""
         if self._config is None:
             self._config = self.read_config()
         return self._config
@@ -71,12 +71,13 @@ class Session:
     def read_config(self) -> Config:
         """Read the settings from the file, print warnings, and return the settings.
 
-        The session keeps its settings: a running service can try to reload the file, and ignore a bad file.
+        The settings of the session do not change, so that a running service can try to reload the file, and ignore
+        a bad file.
 
-        Raises ConfigError for the first problem in the file, and any exception of :meth:`check_config`.
+        Raises ConfigError for the first problem in the file, and the errors of :meth:`check_config`.
         """
         config = self.check_config().require_config()
-        # self.console does not use the language of the new settings yet.
+        # self.console would not use the language in the new settings.
         console = Console(choose_language(self.typed_language or config.lang, os.environ), self.is_quiet)
         for warning in config.warnings:
             console.warn("{warning}", warning=warning)
@@ -89,8 +90,8 @@ class Session:
     def check_config(self) -> CheckedConfigFile:
         """Read and check the configuration file; return the settings, or all problems in the file.
 
-        Raises UsageError if the file of ``--config`` does not exist, ConfigError if no file is found or it is not
-        TOML, and StorageError if it cannot be read.
+        Raises UsageError if the file of ``--config`` does not exist, ConfigError if no file is found or the file
+        is not TOML, and StorageError if the file cannot be read.
         """
         from archiver.config.loader import find_and_check_config
         from archiver.config.location import unreadable_config_error
@@ -112,7 +113,7 @@ class Session:
         Messages about repairs are printed as warnings.  With ``restores_settings``, the first opening for writing
         replaces git settings and hooks that archiver did not write.
 
-        Raises ConfigError if there is no archive, and StorageError if the repository has another format or
+        Raises ConfigError if the archive does not exist, and StorageError if the repository has another format or
         cannot be read.
         """
         from archiver.store.archive import Archive
@@ -126,9 +127,9 @@ class Session:
         return archive
 
     def read_retention_policy(self, archive: Archive) -> RetentionPolicy:
-        """Return the retention policy from the settings and from every retention that was ever accepted.
+        """Return the retention policy that results from the settings and every retention ever accepted.
 
-        A shorter period in the settings has no effect, because a promised retention is never shortened.
+        A shorter period in the settings has no effect, because accepted retention is never shortened.
         """
         from archiver.retention.policy import policy_in_force
 
@@ -140,7 +141,7 @@ class Session:
         The action runs in this process if the user owns the archive.  Otherwise the action runs in the daemon,
         where the kernel identifies the user.  ``attachment_path`` is a file to send along with the request.
 
-        Raises any exception of the action, UsageError if the attachment cannot be read, and StorageError if the
+        Raises the errors of the action, UsageError if the attachment cannot be read, and StorageError if the
         daemon cannot be reached.
         """
         from archiver.actions import client
@@ -149,7 +150,7 @@ class Session:
 
         if client.owns_archive(self.config.archive):
             with client.open_attachment(attachment_path) as attachment:
-                # Use the archive that the command has opened: a second opening would repeat the checks.
+                # Use the archive that the command has already opened, because opening repeats all checks.
                 archive = self._open_archives[-1] if self._open_archives else self.open_archive()
                 context = ActionContext(
                     archive, self.config, self.lock_timeout, attachment, self.console.make_progress_display()
@@ -168,15 +169,15 @@ class Session:
         return reason if force else None
 
     def close(self) -> None:
-        """Close every open archive."""
+        """Close every archive that this session has opened."""
         while self._open_archives:
             self._open_archives.pop().close()
 
     def parse_time(self, typed_time: str, end_of_day: bool = True) -> datetime:
-        """Return the time for a typed text in ISO 8601, with a day as YYYY-MM-DD; the result has a time zone.
+        """Parse a typed time in ISO 8601, which begins with a day as YYYY-MM-DD; the result has a time zone.
 
         A time without a zone is in the configured zone.  A day alone means the last microsecond of the day, or the
-        first one if ``end_of_day`` is False.  Raises UsageError for any other text.
+        first microsecond if ``end_of_day`` is False.  Raises UsageError for any other text.
         """
         from datetime import datetime, time
 
@@ -197,9 +198,9 @@ class Session:
         return parsed_time if parsed_time.tzinfo else parsed_time.replace(tzinfo=self.config.zone)
 
     def format_time(self, journalled_time: str) -> str:
-        """Convert a time of the journal (RFC 3339 in UTC) to a text for people, such as 2026-05-01 14:30:00+08:00.
+        """Convert a time of the journal (RFC 3339, UTC) to a text for people, such as 2026-05-01 14:30:00+08:00.
 
-        It is configured zone, whose offset it ends with, and has no fractions of a second.
+        The text is in the configured zone, ends with the offset of the zone, and has no fractions of a second.
         """
         return self._local_time(journalled_time).isoformat(sep=" ", timespec="seconds")
 
@@ -208,22 +209,22 @@ class Session:
         return self._local_time(journalled_time).date().isoformat()
 
     def _local_time(self, journalled_time: str) -> datetime:
-        """Return a time of the journal (RFC 3339, UTC) in the configured zone."""
+        """Parse a time of the journal (RFC 3339, UTC), and convert it to the configured zone."""
         from archiver import clock
 
         return clock.parse_time(journalled_time).astimezone(self.config.zone)
 
 
 def _make_storing_callback(attribute_name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
-    """Return a callback for click that stores the value of an option in an attribute of the session.
+    """Return a callback for click that stores the value of a global option in an attribute of the session.
 
-    A global option may be typed before or after the command's name, and click calls back for both places.  Where
-    the option was not typed, the callback stores nothing, so that the value from the other place is kept.
+    A global option may be typed before or after the command's name, and click calls the callback for both places.
+    For a place where the option was not typed, the callback stores nothing, to keep the value of the other place.
     """
 
     def store_value(context: click.Context, option: click.Parameter, option_value: Any) -> None:
         session = context.ensure_object(Session)
-        # The value itself does not tell: somebody may have typed the default, or 0.
+        # The value does not show whether the option was typed, because the user may type the default value.
         if context.get_parameter_source(option.name or "") is not ParameterSource.DEFAULT:
             setattr(session, attribute_name, option_value)
 
@@ -273,7 +274,7 @@ _GLOBAL_OPTIONS = (
 
 
 def global_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate a command with the global options, whose values go to the Session and not to ``function``."""
+    """Add the global options to a command.  Their values go to the Session, not to ``function``."""
     for option_decorator in reversed(_GLOBAL_OPTIONS):
         function = option_decorator(function)
     return function
@@ -284,7 +285,7 @@ def command_group(help_text: str) -> localized.LocalizedGroup:
 
     @global_options
     def run_group() -> None:
-        """Do nothing: click then runs the command in the group."""
+        """Do nothing: click runs the typed command of the group next."""
 
     new_group: localized.LocalizedGroup = click.group(cls=localized.LocalizedGroup, help=help_text)(run_group)
     return new_group
@@ -294,7 +295,7 @@ def command(help_text: str) -> Callable[[Callable[..., Any]], click.Command]:
     """Return a decorator that turns a function into a command with the global options.
 
     The function receives the Session as the first argument.  The session is closed when the function ends.  The
-    help is not the function's docstring, because PYTHONOPTIMIZE=2 removes docstrings.
+    help is ``help_text``, not the docstring of the function, because PYTHONOPTIMIZE=2 removes docstrings.
     """
 
     def make_command(function: Callable[..., Any]) -> click.Command:
@@ -303,7 +304,7 @@ def command(help_text: str) -> Callable[[Callable[..., Any]], click.Command]:
         def run_with_session(context: click.Context, *args: Any, **kwargs: Any) -> Any:
             session = context.ensure_object(Session)
             with closing(session):
-                # The function may have work to undo, so from here on Ctrl-C must raise KeyboardInterrupt.
+                # From here on, Ctrl-C must raise KeyboardInterrupt, so that the function can undo its work.
                 keyboard_interrupt.restore_keyboard_interrupt()
                 return function(session, *args, **kwargs)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from archiver.model import Material, Version
     from archiver.store.index.submission_files import SubmissionFile
 
-#: Digits of a SHA-256 to print in the table: enough to compare by eye, and few enough for the screen.
+#: Digits of a SHA-256 to print in the table: enough for a person to compare, and few enough for the screen.
 _DIGEST_DIGITS = 16
 
 
@@ -60,10 +60,10 @@ def _contents_to_dict(
 ) -> dict[str, Any]:
     """Convert a version and its materials to a dict for ``--json``, whose keys must never change.
 
-    ``materials`` lists the files, and ``folders`` the empty folders.  Only files that look damaged have the member
-    ``health``, and only restricted files have ``restricted``, the reason, which ``reason_by_path`` has.  Only a
-    version that was submitted with a reason has the member ``submit_reasons``, and only one with files about its
-    submissions has ``about``, which lists these files.
+    ``reason_by_path`` has the reason of each restriction.  The dict lists the files as ``materials`` and the empty
+    folders as ``folders``.  Some members are left out unless they apply: ``health`` of a file that looks damaged,
+    ``restricted`` (the reason) of a restricted file, ``submit_reasons`` of a version submitted with a reason, and
+    ``about`` (the files about the version's submissions).
     """
     from archiver.store.names import name_as_text
 
@@ -99,9 +99,9 @@ def _contents_to_dict(
 
 
 def _print_version(session: Session, version: Version, mark_by_tag: Mapping[str, WallClockMark]) -> None:
-    """Print the version's tag and capture time, the disposal if there was one, and the submissions.
+    """Print the version's tag and capture time, the disposal if any, and the submissions.
 
-    ``mark_by_tag`` are the versions and submissions with a system clock that was behind.
+    ``mark_by_tag`` has the versions and submissions at which the system clock was behind.
     """
     from archiver.cli.durations import describe_clock_mark
     from archiver.filings.code_names import SUBMISSION_KIND_NAMES, name_for_code
@@ -133,7 +133,7 @@ def _print_version(session: Session, version: Version, mark_by_tag: Mapping[str,
 
 
 def _print_submission_files(session: Session, submission_files: Sequence[SubmissionFile]) -> None:
-    """Print a line for each file that is about a submission of the version, and not part of it."""
+    """Print a line for each file that is about a submission of the version, but not part of the submission."""
     from archiver.filings.code_names import FILE_ROLE_NAMES, name_for_code
 
     for file in submission_files:
@@ -147,7 +147,7 @@ def _print_submission_files(session: Session, submission_files: Sequence[Submiss
 
 
 def _print_materials(console: Console, materials: Sequence[Material]) -> None:
-    """Print a table of the files and then the empty folders; below, print a line for each damaged file."""
+    """Print a table of the files and then the empty folders, then a line for each file that looks damaged."""
     from archiver.documents.integrity import DEFECTS
     from archiver.store.names import name_as_text
 

@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from archiver.status.disk_forecast import DiskForecast
     from archiver.status.health_report import HealthReport
 
-#: The longest lag of the compliance clock for which no causes are printed.
+#: If the compliance clock is further behind than this, the causes are printed.
 _UNEXPLAINED_LAG_SECONDS = 60
-#: How far the system clock may be behind the compliance clock before it is reported.  NTP steps it by seconds.
+#: If the system clock is further behind the compliance clock than this, a line says so.  NTP corrects the system
+#: clock in steps of seconds, which need no attention.
 _SYSTEM_CLOCK_SECONDS = 60
-#: Number of deadlines to print.  More would push the state of the archive off the screen.
+#: The most deadlines to print.  With more, the state of the archive would not fit on the screen.
 _MAX_PRINTED_DEADLINES = 10
-#: Number of restricted files to print.  ``--json`` has all of them.
+#: The most restricted files to print.  The JSON output has all.
 _MAX_PRINTED_RESTRICTIONS = 10
 
 
@@ -38,14 +39,14 @@ _MAX_PRINTED_RESTRICTIONS = 10
     help="Exit with code 9 if there are warnings, for monitoring; overdue items do not count.",
 )
 def status_command(session: Session, as_json: bool, fails_on_problems: bool) -> None:
-    """Print the report; with ``--check``, raise Unhealthy on any problem."""
+    """Print the report; with ``fails_on_problems``, raise Unhealthy if the report has a problem."""
     from archiver.status.health_report import collect_health_report
 
     health = collect_health_report(session.open_archive(), session.config)
     if as_json:
         session.console.print_json(health.as_json())
     else:
-        # With --check, the error names the problems.
+        # With --check, the error lists the problems.
         _print_report(session, health, with_problems=not fails_on_problems)
     if fails_on_problems and health.problems:
         problems = "; ".join(map(session.console.translate, health.problems))
@@ -85,7 +86,7 @@ def _print_report(session: Session, health: HealthReport, *, with_problems: bool
 
 
 def _print_watched_folder(session: Session, health: HealthReport) -> None:
-    """Print the path of the watched folder, and how changes are detected, unless no daemon runs."""
+    """Print the path of the watched folder and, if a daemon runs, the method of detecting changes."""
     if health.watch_description.code == "watching.none":
         session.console.info("Watched folder: {path}", path=health.watched_folder)
         return
@@ -128,7 +129,7 @@ def _print_clock(session: Session, health: HealthReport) -> None:
 
 
 def _print_files(session: Session, health: HealthReport) -> None:
-    """Print versions newer than the submitted ones, and files that are possibly damaged, pending, or skipped."""
+    """Print versions newer than submitted ones, then damaged, restricted, pending and skipped files."""
     console = session.console
     for submitted_tag, newest_tag in health.changed_since_submitted:
         console.info(
@@ -153,10 +154,10 @@ def _print_files(session: Session, health: HealthReport) -> None:
 
 
 def _print_tasks(session: Session, health: HealthReport) -> None:
-    """Print the tasks of the company: the most urgent deadlines, alerts, and papers to record as notices.
+    """Print the tasks of the company: the most urgent deadlines, alerts, and documents to record as notices.
 
-    At most ``_MAX_PRINTED_DEADLINES`` deadlines are printed.  If there are more, a line states their total number
-    and the command that lists all.  The duties of the regulator come last, and are no tasks.
+    Prints at most ``_MAX_PRINTED_DEADLINES`` deadlines and, if more are open, a line with their total number and
+    the command that lists all.  The deadlines of the regulator come last, because they are not tasks.
     """
     from archiver.filings.due.deadlines import is_company_duty
     from archiver.filings.due.reminders import describe_deadline
@@ -191,7 +192,7 @@ def _print_tasks(session: Session, health: HealthReport) -> None:
 
 
 def _print_damaged_files(session: Session, health: HealthReport) -> None:
-    """Print the files in the newest versions that looked damaged at capture."""
+    """Print a line for each file in a newest version that looked damaged at capture."""
     from archiver.documents.integrity import DEFECTS
     from archiver.store.names import name_as_text
 
@@ -218,7 +219,7 @@ def _print_restrictions(session: Session, health: HealthReport) -> None:
 
 
 def _print_lost_versions(session: Session, health: HealthReport) -> None:
-    """Print the versions and records that are in databases set aside by a repair, but not in the journal."""
+    """Print the versions and records that a database set aside by a repair has, but the journal lacks."""
     for lost_version in health.lost_versions:
         session.console.info(
             "Lost: {tag} ({at}, not in the journal)",
@@ -232,7 +233,7 @@ def _print_lost_versions(session: Session, health: HealthReport) -> None:
 
 
 def _print_replica(session: Session, replica: ReplicaStatus | None) -> None:
-    """Print the state of the replica, with missing and held-back content; nothing if ``replica`` is None."""
+    """Print the state of the replica, with missing and held-back content; print nothing without a replica."""
     if replica is None:
         return
     console = session.console
@@ -277,7 +278,7 @@ def _print_replica(session: Session, replica: ReplicaStatus | None) -> None:
 
 
 def _warn_of_outer_hooks(session: Session, health: HealthReport) -> None:
-    """Print a warning if the user's git settings keep git from running the archive's hooks against deletion."""
+    """Print a warning if the user's git settings prevent git from running the archive's hooks."""
     if health.outer_hooks_path:
         session.console.info(
             "  Hooks bypassed: {origin} sets core.hooksPath to {value}, so git typed by hand in {repository} "

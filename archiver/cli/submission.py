@@ -1,6 +1,6 @@
 """``archiver submission``.
 
-A receipt or a notice in a submission folder is *about* the submission, and not part of it.
+A receipt or a notice in a submission folder is *about* the submission, and not a part of the submission.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def _attach_file(
     version_tag: str | None,
     reported_by: str | None,
 ) -> None:
-    """Record the file.
+    """Journal that the file at ``path`` is about a submission, and print the record.
 
-    Raises NotFoundError for an unknown submission, version or file, and UsageError if it cannot be recorded.
+    Raises NotFoundError for an unknown submission, version or file, and UsageError if the record is not possible.
     """
     from archiver.actions.submission_actions import AttachSubmissionFile
 

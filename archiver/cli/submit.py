@@ -92,7 +92,7 @@ def submit_command(
     notice_paths: tuple[str, ...],
     reported_by: str | None,
 ) -> None:
-    """Sign and record the submission, then warn of any files that look damaged.
+    """Sign the version and record the submission, then print warnings about the files in the version.
 
     Raises UsageError or SubmissionRefused if the version must not be signed as it is, and NotFoundError for an
     unknown submission or version.  Nothing is recorded then.
@@ -131,9 +131,9 @@ def submit_command(
 
 
 def _warn_of_earlier_files(console: Console, archive: Archive, version: Version, submission_tag: str) -> None:
-    """Print a warning for each file that is signed now, and that is about an earlier submission.
+    """Print a warning for each file in the signed version that is recorded as being about an earlier submission.
 
-    Nothing is left out that the user did not state: the regulator may have received the file again.
+    Such a file is still part of the new submission, because the regulator may have received the file again.
     """
     from archiver.store.index.submission_files import FileKey, list_submission_files
 

@@ -16,7 +16,7 @@ from archiver.cli.session import Session, command
 def unrestrict_command(
     session: Session, files: tuple[str, ...], reason: str, reported_by: str | None, as_json: bool
 ) -> None:
-    """End the restrictions, and print the files.
+    """End the restrictions of ``files``, and print a line for each file.
 
     Raises NotFoundError for an unknown version or file, and for a file that is not restricted.
     """

@@ -8,7 +8,9 @@ from archiver.store.events.event_files import FORMAT
 
 @command("Move an archive of an earlier release to the format of this one. Nothing that it holds is rewritten.")
 def upgrade_command(session: Session) -> None:
-    """Move the archive to the present format, and print what earlier releases can still do with it.
+    """Move the archive to the format of this release, and print what earlier releases can still do with it.
+
+    Prints a message and does nothing if the archive has that format already.
 
     Raises Busy if the service runs, and StorageError if the caller does not own the archive.
     """

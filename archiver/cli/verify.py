@@ -43,12 +43,14 @@ def verify_command(
     with_replica: bool,
     replica_sample: float | None,
 ) -> None:
-    """Verify the archive, print the findings, and raise FindingsPresent if there are any.
+    """Verify the archive, print the findings, and raise FindingsPresent unless the archive has no findings.
 
-    ``sample`` and ``replica_sample`` are percentages of the content objects to hash, in the archive and in the
-    bucket: all and none by default.  A ``replica_sample`` also compares the bucket, as ``with_replica`` does.
-    Raises StorageError if the archive cannot be opened; the findings of the checks that need no git are printed
-    first.
+    ``sample`` is the percentage of the archive's content objects to hash (None: 100).  ``replica_sample`` is the
+    percentage of the bucket's objects to hash (None: 0); any value also compares the bucket with the archive, as
+    ``with_replica`` does.
+
+    Raises StorageError if the archive cannot be opened.  The findings of checks that do not need git are printed
+    before.
     """
     from archiver.replica.connect import check_replica
     from archiver.retention.policy import accepted_policy
@@ -67,7 +69,7 @@ def verify_command(
         archive.root, archive.repository, sample_percent, witnesses, console.make_progress_display()
     )
     if with_replica or replica_sample is not None:
-        # Objects are locked only as long as the retention that was accepted.
+        # The sync locks objects for the accepted retention only, not for one that waits for acceptance.
         retention_policy = accepted_policy(session.config, archive.index.retention_promises())
         check_replica(archive, session.config, retention_policy, report, replica_sample or 0.0)
     _print_report(session, report, as_json)
@@ -94,9 +96,9 @@ def verify_command(
 
 
 def _print_findings_without_git(session: Session, as_json: bool) -> None:
-    """Print the findings of all checks that do not run git, for an archive that cannot be opened.
+    """Check an archive that cannot be opened, without git, and print the findings.
 
-    Prints nothing without findings: the error from opening the archive already states the reason.
+    Prints nothing without findings, because the error from opening the archive already states the reason.
     """
     from archiver.verify.whole_archive import verify_files_without_git
 
@@ -106,7 +108,7 @@ def _print_findings_without_git(session: Session, as_json: bool) -> None:
 
 
 def _print_report(session: Session, report: VerifyReport, as_json: bool) -> None:
-    """Print the report as JSON, or for people: findings, totals, notes, number of unreferenced objects."""
+    """Print the report: as JSON, or as lines with findings, totals, notes, and unreferenced objects."""
     if as_json:
         session.console.print_json(report.as_json())
         return
@@ -139,7 +141,7 @@ def _print_totals(console: Console, report: VerifyReport) -> None:
 
 
 def _print_unreferenced_count(console: Console, report: VerifyReport) -> None:
-    """Print the number of content objects that belong to no version; print nothing if there are none."""
+    """Print how many content objects belong to no version; print nothing if the number is 0."""
     if not report.unreferenced_objects:
         return
     console.info(
