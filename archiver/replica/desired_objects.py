@@ -229,15 +229,15 @@ def hold_back_new_content(
     that should have been sent if the sync fails.
     """
     recorded_objects = state.objects_below(object_names.CONTENT_PREFIX)
-    unsent_before = state.unsent_content()
-    gain = measure_waiting_gain(state.waits_measured_at(), time_reading, grace_period)
+    previous_unsent = state.unsent_content()
+    waiting_gain = measure_waiting_gain(state.waits_measured_at(), time_reading, grace_period)
     unsent_content: dict[str, UnsentContent] = {}
     for sha256, desired in desired_content.items():
         key = object_names.content_key(sha256)
         if key not in recorded_objects:
-            before = unsent_before.get(key)
-            waited_until_now = before.waited + gain if before is not None else timedelta(0)
-            waited = measure_wait(desired, compliance_time, waited_until_now)
+            previous_record = previous_unsent.get(key)
+            recorded_wait = timedelta(0) if previous_record is None else previous_record.waited + waiting_gain
+            waited = measure_wait(desired, compliance_time, recorded_wait)
             # Content without a grace period counts as if it had waited for all of it.
             unsent_content[key] = UnsentContent(desired.size, grace_period if waited is None else waited)
     state.record_unsent(unsent_content, time_reading)

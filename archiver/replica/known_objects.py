@@ -265,18 +265,18 @@ def open_state(archive: Archive, settings: BucketSettings, *, read_only: bool = 
     state = ReplicaState(replica_state_path(archive.root), read_only=read_only)
     bucket_address = f"{settings.endpoint_url} {settings.url}"
     recorded_point, newest_point = state.journal_point, archive.index.journal_point
-    is_believed = (
+    are_records_valid = (
         recorded_point is not None
         and state.bucket_address == bucket_address
         # A damaged journal cannot be searched for the event. Nothing is sent then, so the records do no harm.
         and (archive.journal_damage() is not None or archive.journal.has_event(recorded_point))
     )
     if read_only:
-        if is_believed:
+        if are_records_valid:
             return state
         state.close()
         return ReplicaState.empty()
-    if not is_believed:
+    if not are_records_valid:
         state.forget_everything()
     if newest_point is not None:
         state.bind(newest_point, bucket_address)

@@ -262,14 +262,19 @@ def _download_content(
             progress(handled_bytes, total_bytes)
     byte_count = total_bytes - sum(absent_sizes[sha256] for sha256 in missing_content)
     object_count = len(absent_sizes) - len(missing_content)
-    withheld = restricted_content(archive.index).intersection(missing_content)
+    restricted_digests = restricted_content(archive.index).intersection(missing_content)
+    unrestricted_digests = tuple(sha256 for sha256 in missing_content if sha256 not in restricted_digests)
     return RebuildResult(
         event_count,
         object_count,
         byte_count,
-        tuple(sha256 for sha256 in missing_content if sha256 not in withheld),
-        tuple(each for each in list_restrictions(archive.index) if each.sha256 in withheld),
-        tuple(find_held_back_files(archive, [sha256 for sha256 in missing_content if sha256 not in withheld])),
+        missing_content=unrestricted_digests,
+        missing_restricted=tuple(
+            restriction
+            for restriction in list_restrictions(archive.index)
+            if restriction.sha256 in restricted_digests
+        ),
+        held_back_files=tuple(find_held_back_files(archive, unrestricted_digests)),
     )
 
 

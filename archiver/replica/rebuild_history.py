@@ -103,7 +103,7 @@ def _fetch_next_bundle(
     fails.
     """
     for span, version in sorted(candidates, key=lambda candidate: candidate.version.modified_at):
-        bundled_refs = _fetch_bundle(bucket, repository, root, version)
+        bundled_refs = _fetch_if_undamaged(bucket, repository, root, version)
         continues_journal = bundled_refs.get(JOURNAL) == span.head_commit and (
             not head_commit or repository.is_ancestor(head_commit, span.head_commit)
         )
@@ -130,7 +130,9 @@ def _list_bundles(bucket: Bucket) -> dict[int, list[_BundleVersion]]:
     return bundles_by_first_seq
 
 
-def _fetch_bundle(bucket: Bucket, repository: Repository, root: Path, version: ObjectVersion) -> dict[str, str]:
+def _fetch_if_undamaged(
+    bucket: Bucket, repository: Repository, root: Path, version: ObjectVersion
+) -> dict[str, str]:
     """Download a bundle, and add the objects in the bundle to the repository.
 
     Returns the object ids of the bundle's refs, by ref, or an empty dict if the bundle is damaged. The download is

@@ -45,7 +45,7 @@ class ReplicaStatus(NamedTuple):
 
     def as_json(self) -> dict[str, Any]:
         """Return the member "replica" in the JSON output of ``archiver status``."""
-        behind = {
+        lag_document = {
             "materials": self.lag.material_count,
             "bytes": self.lag.byte_count,
             "since": self.lag.waiting_since,
@@ -54,7 +54,7 @@ class ReplicaStatus(NamedTuple):
             "url": self.url,
             "locks": self.uses_object_lock,
             "synced_at": self.synced_at,
-            "behind": behind,
+            "behind": lag_document,
             "held_back": held_back_to_json(self.lag.held_back),
         }
 
@@ -100,7 +100,7 @@ def _measure_lag(archive: Archive, config: Config, state: ReplicaState) -> Repli
     last_sent_event = state.last_sent_event()
     material_count, new_bytes, first_captured_at = overview.additions_since(archive.index, last_sent_event)
     time_reading = clock.read_clocks()
-    gain = measure_waiting_gain(state.waits_measured_at(), time_reading, grace_period)
+    waiting_gain = measure_waiting_gain(state.waits_measured_at(), time_reading, grace_period)
     # A submission ends the grace period of its content. The last sync did not know about these submissions yet.
     submitted_at = {
         object_names.content_key(sha256): at
@@ -109,7 +109,7 @@ def _measure_lag(archive: Archive, config: Config, state: ReplicaState) -> Repli
     waiting_since = [first_captured_at] if first_captured_at else []
     held_back: dict[str, UnsentContent] = {}
     for key, unsent in state.unsent_content().items():
-        content = unsent._replace(waited=unsent.waited + gain)
+        content = unsent._replace(waited=unsent.waited + waiting_gain)
         if key not in submitted_at and content.waited < grace_period:
             held_back[key] = content
             continue

@@ -351,9 +351,9 @@ class Replicator:
         self._state.delete_object_records([key])
         self._bucket.set_legal_hold(key, recorded.version_id, is_held=False)
         self._result.changed_holds += 1
-        without_hold = recorded._replace(has_legal_hold=False)
-        self._state.record_objects([(key, without_hold)])
-        return without_hold
+        record_without_hold = recorded._replace(has_legal_hold=False)
+        self._state.record_objects([(key, record_without_hold)])
+        return record_without_hold
 
     def _transfer_in_parallel(self, transfer: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
         """Call :func:`run_in_parallel` with the number of threads and the stop event of this sync."""
