@@ -71,7 +71,7 @@ class BagWriter:
         Raises OSError if the file cannot be read.
         """
         bag_path = f"data/{payload_name}"
-        running_digests = self._new_digests()
+        running_digests = self._start_digests()
         payload_size = 0
         with open(self.payload_path(payload_name), "rb") as payload_file:
             while chunk := payload_file.read(_CHUNK_BYTES):
@@ -79,7 +79,7 @@ class BagWriter:
                 for digest in running_digests.values():
                     digest.update(chunk)
         self._expected_sizes[bag_path] = payload_size
-        self._payload_digests[bag_path] = _hex_digests(running_digests)
+        self._payload_digests[bag_path] = _to_hex_digests(running_digests)
 
     def payload_path(self, payload_name: str) -> Path:
         """Return the path of ``data/<payload_name>`` on the disk."""
@@ -125,7 +125,7 @@ class BagWriter:
         # Names in a bag are encoded as UTF-8 whatever the locale of this process is.
         return f"{self._root_path}/{os.fsdecode(bag_path.encode('utf-8'))}"
 
-    def _new_digests(self) -> dict[str, Any]:
+    def _start_digests(self) -> dict[str, Any]:
         """Return a new hash object for each algorithm."""
         return {algorithm: hashlib.new(algorithm) for algorithm in self._algorithms}
 
@@ -137,7 +137,7 @@ class BagWriter:
         """
         disk_path = self._disk_path(bag_path)
         os.makedirs(os.path.dirname(disk_path), exist_ok=True)
-        running_digests = self._new_digests()
+        running_digests = self._start_digests()
         written_bytes = 0
         with open(disk_path, "xb", buffering=0) as bag_file:
             for chunk in chunks:
@@ -150,10 +150,10 @@ class BagWriter:
                     unwritten_bytes = unwritten_bytes[bag_file.write(unwritten_bytes) :]
             begin_write_out(bag_file.fileno())
         self._expected_sizes[bag_path] = written_bytes
-        return _hex_digests(running_digests)
+        return _to_hex_digests(running_digests)
 
 
-def _hex_digests(running_digests: Mapping[str, HashDigest]) -> _Digests:
+def _to_hex_digests(running_digests: Mapping[str, HashDigest]) -> _Digests:
     """Return the digests of the bytes hashed so far, in hex."""
     return {algorithm: digest.hexdigest() for algorithm, digest in running_digests.items()}
 

@@ -30,22 +30,22 @@ def find_clock_marks(events: Iterable[Event]) -> dict[int | str, ShownMark]:
     for event in events:
         mark = clock.mark_wall_clock(event.at, previous_at, event.clock["time"])
         if mark is not None and event.action != UNREADABLE:
-            marks[event.seq] = _show(mark.seconds)
+            marks[event.seq] = _format_duration(mark.seconds)
             if event.action == Action.CAPTURE:
                 marks[event.object] = marks[event.seq]
         previous_at = event.at
     return marks
 
 
-def _show(seconds: int) -> ShownMark:
+def _format_duration(seconds: int) -> ShownMark:
     """Return a duration in its two largest units, for example 90,061 seconds as ``1 d 1 h``."""
     parts: list[tuple[int, str, str]] = []
     for unit_seconds, english, chinese in _UNITS:
         count, seconds = divmod(seconds, unit_seconds)
         if count or parts:
             parts.append((count, english, chinese))
-    shown = [part for part in parts[:2] if part[0]]
+    largest_parts = [part for part in parts[:2] if part[0]]
     return ShownMark(
-        " ".join(f"{count} {english}" for count, english, _ in shown),
-        " ".join(f"{count} {chinese}" for count, _, chinese in shown),
+        " ".join(f"{count} {english}" for count, english, _ in largest_parts),
+        " ".join(f"{count} {chinese}" for count, _, chinese in largest_parts),
     )

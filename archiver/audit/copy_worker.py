@@ -62,13 +62,13 @@ def copy_files(
                 target_file = open_targets.enter_context(open(target_path, "xb", buffering=0))
                 outcomes.append(_copy_file(source_path, target_file, algorithms, copier))
             except OSError as error:
-                outcomes.append(_failure_from_error(error, source_path))
+                outcomes.append(_build_failure(error, source_path))
         try:
             copier.wait()
         except OSError as error:
             # The error does not show which file could not be written. The caller gives up after any failure, so
             # the failure is stored as the outcome of the last file.
-            outcomes[-1] = _failure_from_error(error, target_path)
+            outcomes[-1] = _build_failure(error, target_path)
     return outcomes
 
 
@@ -93,7 +93,7 @@ def _copy_file(source_path: str, target_file: FileIO, algorithms: Sequence[str],
     return CopiedFile(copied_size, hex_digests)
 
 
-def _failure_from_error(error: OSError, default_path: str) -> CopyFailure:
+def _build_failure(error: OSError, default_path: str) -> CopyFailure:
     """Build the failure for ``error``, with ``default_path`` if the error names no path."""
     return CopyFailure(error.errno or EIO, error.strerror or str(error), str(error.filename or default_path))
 

@@ -40,8 +40,8 @@ class JournalFilesWriter:
     """Writes ``journal.jsonl``, ``bodies.jsonl``, ``heads.jsonl`` and the signatures of one package.
 
     If all events have the old journal format (format 1), only ``journal.jsonl`` is written.  Lines and names of
-    files refer to an event by its place in the journal, counted from 1.  The place is the same as the event's
-    number, unless somebody forged the event.
+    files refer to an event by its position in the journal, counted from 1.  The position is the same as the
+    event's number, unless somebody forged the event.
     """
 
     def __init__(self, archive: Archive, bag_writer: BagWriter) -> None:
@@ -49,10 +49,10 @@ class JournalFilesWriter:
         self._archive = archive
         self._bag_writer = bag_writer
         self._events: list[Event] = []
-        #: The places of the events with a body: those of the present journal format, format 2.
-        self._places_with_body: set[int] = set()
-        #: The places of the events with a signed head.
-        self._places_with_head: list[int] = []
+        #: The positions of the events with a body: those of the present journal format, format 2.
+        self._positions_with_body: set[int] = set()
+        #: The positions of the events with a signed head.
+        self._positions_with_head: list[int] = []
         self._undecodable_files: list[_UndecodableFile] = []
 
     def write(self) -> WrittenEvents:
@@ -64,12 +64,12 @@ class JournalFilesWriter:
         """
         self._bag_writer.add_payload("journal.jsonl", self._read_event_lines())
         signed_heads = None
-        if self._places_with_body:
+        if self._positions_with_body:
             self._bag_writer.add_payload("bodies.jsonl", self._read_body_lines())
             self._bag_writer.add_payload("heads.jsonl", self._read_head_lines())
             self._write_signatures()
             signed_heads = SignedHeadCount(
-                count=len(self._places_with_head), newest_seq=max(self._places_with_head, default=0)
+                count=len(self._positions_with_head), newest_seq=max(self._positions_with_head, default=0)
             )
         for payload_name, content in self._undecodable_files:
             self._bag_writer.add_payload(payload_name, [content])
@@ -82,69 +82,69 @@ class JournalFilesWriter:
         """
         for event, event_bytes in self._archive.journal.events_with_bytes_since(None):
             self._events.append(event)
-            place = len(self._events)
+            position = len(self._events)
             if names_body(event_bytes):
-                self._places_with_body.add(place)
-            if event.action == UNREADABLE and not _is_visible_line(event_bytes):
-                yield self._set_aside(f"journal/{place}/{EVENT_FILE}", place, event_bytes)
+                self._positions_with_body.add(position)
+            if event.action == UNREADABLE and not _is_valid_event_line(event_bytes):
+                yield self._move_to_separate_file(f"journal/{position}/{EVENT_FILE}", position, event_bytes)
             else:
                 yield event_bytes
 
     def _read_body_lines(self) -> Iterator[bytes]:
         """Yield a line of ``bodies.jsonl`` for each event: the event's body, or an empty line in format 1."""
         readable_events = (
-            self._events[place - 1]
-            for place in sorted(self._places_with_body)
-            if self._events[place - 1].action != UNREADABLE
+            self._events[position - 1]
+            for position in sorted(self._positions_with_body)
+            if self._events[position - 1].action != UNREADABLE
         )
         bodies = self._archive.repository.read_many(f"{event.commit}:{BODY_FILE}" for event in readable_events)
-        for place, event in enumerate(self._events, 1):
-            if place not in self._places_with_body:
+        for position, event in enumerate(self._events, 1):
+            if position not in self._positions_with_body:
                 yield b"\n"
             elif event.action == UNREADABLE:
                 # The body is empty if it was never written to the journal.
                 _, body = self._archive.journal.read_event_files(event.commit)
-                yield self._set_aside(f"journal/{place}/{BODY_FILE}", place, body or b"")
+                yield self._move_to_separate_file(f"journal/{position}/{BODY_FILE}", position, body or b"")
             else:
                 yield next(bodies)
 
     def _read_head_lines(self) -> Iterator[bytes]:
-        """Yield the lines of ``heads.jsonl``, oldest first, and store the places of the events with a head."""
-        for place in sorted(self._places_with_body):
-            head_bytes = self._read_if_there(place, HEAD_FILE)
+        """Yield the lines of ``heads.jsonl``, oldest first, and store the positions of the events with a head."""
+        for position in sorted(self._positions_with_body):
+            head_bytes = self._read_file_of_event(position, HEAD_FILE)
             if head_bytes is None:
                 # Only the last event of a batch has a signed head.
                 continue
-            self._places_with_head.append(place)
-            if _is_head_of(head_bytes, place):
+            self._positions_with_head.append(position)
+            if _is_head_ending_at(head_bytes, position):
                 yield head_bytes
             else:
-                yield self._set_aside(f"heads/{place}.json", place, head_bytes)
+                yield self._move_to_separate_file(f"heads/{position}.json", position, head_bytes)
 
     def _write_signatures(self) -> None:
         """Write the signature of each signed head to a file; a missing signature is left out."""
-        for place in self._places_with_head:
-            signature = self._read_if_there(place, HEAD_SIGNATURE_FILE)
+        for position in self._positions_with_head:
+            signature = self._read_file_of_event(position, HEAD_SIGNATURE_FILE)
             if signature is not None:
-                self._bag_writer.add_payload(f"heads/{place}.sig", [signature])
+                self._bag_writer.add_payload(f"heads/{position}.sig", [signature])
 
-    def _set_aside(self, payload_name: str, place: int, content: bytes) -> bytes:
+    def _move_to_separate_file(self, payload_name: str, position: int, content: bytes) -> bytes:
         """Remember ``content`` for the file ``payload_name``, and return the line to write instead.
 
-        The line has the place of the event and the SHA-256 of ``content``.
+        The line has the position of the event and the SHA-256 of ``content``.
         """
         self._undecodable_files.append(_UndecodableFile(payload_name, content))
-        return encode_canonical({"seq": place, "unreadable": hashlib.sha256(content).hexdigest()})
+        return encode_canonical({"seq": position, "unreadable": hashlib.sha256(content).hexdigest()})
 
-    def _read_if_there(self, place: int, file_name: str) -> bytes | None:
+    def _read_file_of_event(self, position: int, file_name: str) -> bytes | None:
         """Return the bytes of a file in the commit of an event; None if the file is missing or damaged."""
         try:
-            return self._archive.repository.read(f"{self._events[place - 1].commit}:{file_name}")
+            return self._archive.repository.read(f"{self._events[position - 1].commit}:{file_name}")
         except KeyError:
             return None
 
 
-def _is_visible_line(event_bytes: bytes) -> bool:
+def _is_valid_event_line(event_bytes: bytes) -> bool:
     """Return True if the ``event.json`` of an unreadable event is one valid line: only its body is unreadable."""
     try:
         decode_visible(event_bytes)
@@ -154,10 +154,10 @@ def _is_visible_line(event_bytes: bytes) -> bool:
     return True
 
 
-def _is_head_of(head_bytes: bytes, place: int) -> bool:
-    """Return True if ``head_bytes`` is one line: a signed head whose last event is at ``place``."""
+def _is_head_ending_at(head_bytes: bytes, position: int) -> bool:
+    """Return True if ``head_bytes`` is one line: a signed head whose last event is at ``position``."""
     try:
-        return parse_signed_head(head_bytes).last == place
+        return parse_signed_head(head_bytes).last == position
     except ValueError:
         # The head was already damaged when it was written, or belongs to a newer release.
         return False

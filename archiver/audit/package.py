@@ -139,7 +139,7 @@ def build_export_note_arguments(written_package: WrittenPackage, export_json: Ma
     }
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
+def _list_files_below(folder: Path) -> Iterator[Path]:
     """Yield every file below ``folder``, at any depth.
 
     Raises OSError for a folder that cannot be listed.  Path.rglob would skip such a folder, and the zip file would
@@ -164,6 +164,6 @@ def _write_zip(folder: Path, zip_path: Path, top_folder_name: str) -> None:
     with zipfile.ZipFile(
         zip_path, "w", zipfile.ZIP_DEFLATED, allowZip64=True, strict_timestamps=False
     ) as zip_file:
-        for file_path in sorted(_files_below(folder)):
+        for file_path in sorted(_list_files_below(folder)):
             relative_name = os.fsencode(file_path.relative_to(folder)).decode("utf-8")
             zip_file.write(file_path, f"{readable_folder_name}/{relative_name}")

@@ -43,7 +43,7 @@ _PROOFS = frozenset(
 _KEY_ACTIONS = frozenset({Action.INIT, Action.FORMAT, Action.KEY_ROTATE, Action.KEY_REPLACE})
 #: Actions whose event has a signed tag: in the present journal format (format 2), and in the old one (format 1).
 _SIGNED_ACTIONS = frozenset({Action.SUBMIT})
-_SIGNED_ACTIONS_1 = frozenset({Action.SUBMIT, Action.CHECKPOINT, Action.KEY_ROTATE})
+_SIGNED_ACTIONS_OF_FORMAT_1 = frozenset({Action.SUBMIT, Action.CHECKPOINT, Action.KEY_ROTATE})
 
 
 class WrittenReceipt(NamedTuple):
@@ -97,7 +97,7 @@ class PackageJournalWriter:
                     journal.paper_paths[event.seq] = self._write_attachment(event, attachment)
                 elif attachment.name in _PROOFS or _is_selected_change_list(event, attachment, submission_names):
                     self._write_attachment(event, attachment)
-            if event.action in (_SIGNED_ACTIONS if event.chain else _SIGNED_ACTIONS_1):
+            if event.action in (_SIGNED_ACTIONS if event.chain else _SIGNED_ACTIONS_OF_FORMAT_1):
                 self._write_signed_tag(event)
         self._bag_writer.add_payload("allowed_signers", [self._read_signers(events)])
         return journal

@@ -87,8 +87,8 @@ class PackageWriter:
 
         Raises StorageError if content is missing or damaged, OSError if the disk cannot take the package.
         """
-        retention_time = self._retention_time()
-        listed_tags = _listed_tags(versions)
+        retention_time = self._read_retention_time()
+        listed_tags = _find_listed_tags(versions)
         version_lines = [
             self._write_version(version, version.tag in listed_tags, retention_time) for version in versions
         ]
@@ -116,7 +116,7 @@ class PackageWriter:
         self._finish_and_check_copies()
         self._finish_bag(len(versions), events[-1])
 
-    def _retention_time(self) -> datetime:
+    def _read_retention_time(self) -> datetime:
         """Return the compliance clock's time at the newest event, for which the report shows the retention.
 
         With the present time, every export of the same archive would give a different package.
@@ -137,6 +137,7 @@ class PackageWriter:
         return report.render(version_lines, events, coverage_record, self.counts)
 
     def _add_json(self, payload_name: str, document: Any) -> None:
+        """Write ``document`` as canonical JSON to ``data/<payload_name>``; raises OSError."""
         self._bag_writer.add_payload(payload_name, [encode_canonical(document)])
 
     def _finish_bag(self, version_count: int, newest_event: Event) -> None:
@@ -220,7 +221,7 @@ class PackageWriter:
             material.sha256,
             material.size,
             material.mtime_ns,
-            self._content_paths[self._content_key(version, material.sha256)],
+            self._content_paths[self._make_content_key(version, material.sha256)],
             defect=DEFECTS.get(material.health),
             document=self._shown_documents.describe_document(material) if is_listed else None,
         )
@@ -238,7 +239,8 @@ class PackageWriter:
             return LazyMessage("restricted: {reason}", reason=restriction.reason)
         return self._selection.omission_reason(material.path)
 
-    def _content_key(self, version: Version, sha256: str) -> _ContentKey:
+    def _make_content_key(self, version: Version, sha256: str) -> _ContentKey:
+        """Return the key of the copy that ``version`` refers to for the content ``sha256``."""
         owner = version.tag if self._selection.repeats_content else version.submission.filing
         return _ContentKey(owner, sha256)
 
@@ -250,7 +252,7 @@ class PackageWriter:
         """
         if material.sha256 is None:
             return
-        content_key = self._content_key(version, material.sha256)
+        content_key = self._make_content_key(version, material.sha256)
         if content_key not in self._content_paths and self._omission_reason(version, material) is None:
             original_name = b"materials/%s/%s" % (version.tag.encode("utf-8"), material.path)
             payload_name = self._portable_names.assign_path(original_name)
@@ -283,13 +285,13 @@ class PackageWriter:
             missing_sha256 = os.path.basename(error.filename or "")
             for material in self._copied_materials.values():
                 if material.sha256 == missing_sha256:
-                    raise self._content_error(material) from None
+                    raise self._build_content_error(material) from None
             raise
         for payload_name, material in self._copied_materials.items():
             if self._bag_writer.payload_sha256(payload_name) != material.sha256:
-                raise self._content_error(material)
+                raise self._build_content_error(material)
 
-    def _content_error(self, material: Material) -> StorageError:
+    def _build_content_error(self, material: Material) -> StorageError:
         """Build the error for a material whose content is missing or damaged."""
         return StorageError(
             "The object {sha256} of {path} is missing or damaged; no inspection package was written. Restore the "
@@ -344,7 +346,7 @@ class PackageWriter:
         }
 
 
-def _listed_tags(versions: list[Version]) -> set[str]:
+def _find_listed_tags(versions: list[Version]) -> set[str]:
     """Return the tags of the versions whose materials the report lists.
 
     These are the submitted versions and the newest version of each submission.  ``versions`` are oldest first.

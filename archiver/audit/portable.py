@@ -66,14 +66,14 @@ def _make_portable(name: bytes) -> str:
     safe_name = _FORBIDDEN.sub("_", unicodedata.normalize("NFC", decoded_name)).rstrip(". ")
     if safe_name.encode("utf-8") == name and not _RESERVED.fullmatch(safe_name) and len(name) <= _MAX_NAME_BYTES:
         # Commands would take a leading dash for an option, and a shell a leading tilde for a home folder.
-        return safe_name if safe_name[0] not in "-~" else f"_{safe_name}{_digest_mark(name)}"
+        return safe_name if safe_name[0] not in "-~" else f"_{safe_name}{_make_digest_mark(name)}"
     stem, dot, suffix = safe_name.rpartition(".")
     if not dot or len(suffix) > _MAX_SUFFIX_CHARACTERS:
         stem, suffix = safe_name, ""
     short_stem = stem.encode("utf-8")[:_KEPT_STEM_BYTES].decode("utf-8", "ignore") or "_"
     if short_stem[0] in "-~" or _RESERVED.fullmatch(short_stem):
         short_stem = f"_{short_stem}"
-    return f"{short_stem}{_digest_mark(name)}" + (f".{suffix}" if suffix else "")
+    return f"{short_stem}{_make_digest_mark(name)}" + (f".{suffix}" if suffix else "")
 
 
 def _join_names(names: list[str], original: bytes) -> str:
@@ -98,11 +98,11 @@ def _join_names(names: list[str], original: bytes) -> str:
 def _insert_digest(path: str, original: bytes) -> str:
     """Return ``path`` with a digest of ``original`` before the suffix, or at the end without a suffix."""
     stem, dot, suffix = path.rpartition(".")
-    digest_mark = _digest_mark(original)
+    digest_mark = _make_digest_mark(original)
     return f"{stem}{digest_mark}.{suffix}" if dot and "/" not in suffix else path + digest_mark
 
 
-def _digest_mark(original: bytes) -> str:
+def _make_digest_mark(original: bytes) -> str:
     """Return the part of a replacement that makes it unique, such as ``~1a2b3c4d``."""
     return "~" + hashlib.sha256(original).hexdigest()[:_DIGEST_MARK_DIGITS]
 

@@ -139,12 +139,12 @@ class PackageReport:
             restrictions=self._list_restrictions(version_lines),
             drill=next((event for event in reversed(events) if event.action == Action.DRILL), None),
             checkpoint=self._archive.index.last_checkpoint(),
-            **self._journal_variables(events),
-            **self._archive_variables(),
+            **self._build_journal_variables(events),
+            **self._build_archive_variables(),
         )
         return page
 
-    def _journal_variables(self, events: Sequence[Event]) -> dict[str, Any]:
+    def _build_journal_variables(self, events: Sequence[Event]) -> dict[str, Any]:
         """Return the template's variables about the journal; ``events`` is the whole journal, and not empty."""
         newest_event = events[-1]
         log_entries = [event for event in events if is_logged(event)]
@@ -159,7 +159,7 @@ class PackageReport:
             "log_left_out": max(0, len(log_entries) - _MAX_LOG_ENTRIES),
         }
 
-    def _archive_variables(self) -> dict[str, Any]:
+    def _build_archive_variables(self) -> dict[str, Any]:
         """Return the template's variables about the archive."""
         archive_index = self._archive.index
         return {

@@ -21,10 +21,11 @@ class VersionNotes:
     def __init__(self, index: Index) -> None:
         """Read the notes about the whole archive from ``index``."""
         files_by_tag: dict[str, list[SubmissionFile]] = defaultdict(list)
-        self._roles: dict[tuple[str, FileKey], str] = {}
+        self._role_by_filing_and_file: dict[tuple[str, FileKey], str] = {}
         for file in list_submission_files(index):
             files_by_tag[file.submission_tag].append(file)
-            self._roles[file.submission_tag.split("/", 1)[0], file.key] = file.role
+            filing_name = file.submission_tag.split("/", 1)[0]
+            self._role_by_filing_and_file[filing_name, file.key] = file.role
         #: Signed tag of a submission -> the files about the submission, at least one.
         self.files_by_tag: Mapping[str, Sequence[SubmissionFile]] = dict(files_by_tag)
         self._clock_marks = clock_marks_by_tag(index)
@@ -35,7 +36,8 @@ class VersionNotes:
         The role is None unless the material is about a submission of the version's filing, such as a receipt.
         """
         file_key = FileKey(material.path, material.sha256 or "")
-        return replace(material_line, role=self._roles.get((version.submission.filing, file_key)))
+        role = self._role_by_filing_and_file.get((version.submission.filing, file_key))
+        return replace(material_line, role=role)
 
     def describe(self, tag: str) -> dict[str, Any]:
         """Return the members ``about`` and ``clock_mark`` of a version or a submission in ``versions.json``.
