@@ -70,7 +70,7 @@ def _check_settings(checked_file: CheckedConfigFile) -> _CheckResult:
         [_SettingWarning("removed-table", warning) for warning in checked_file.document.removed_table_warnings()],
     )
     if checked_file.config is not None:
-        check_result.warnings += _find_missing_files(checked_file.config)
+        check_result.warnings += _collect_missing_file_warnings(checked_file.config)
         check_result.extend(_compare_with_index(checked_file.config))
     return check_result
 
@@ -126,7 +126,7 @@ def _warnings_as_json(session: Session, warnings: Iterable[_SettingWarning]) -> 
     return [{"code": warning.code, "message": session.console.translate(warning.message)} for warning in warnings]
 
 
-def _find_missing_files(config: Config) -> list[_SettingWarning]:
+def _collect_missing_file_warnings(config: Config) -> list[_SettingWarning]:
     """Return a warning for each missing file that a setting names, and for a missing archive.
 
     Without these warnings, a missing file would be noticed only when the service opens it, perhaps weeks later.

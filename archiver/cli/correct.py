@@ -16,7 +16,7 @@ from archiver.errors import UsageError
 @click.argument("event_number", type=int, metavar="EVENT")
 @click.option(
     "--set",
-    "settings",
+    "assignments",
     type=RecordedText(),
     multiple=True,
     metavar="FIELD=VALUE",
@@ -29,7 +29,7 @@ from archiver.errors import UsageError
 def correct_command(
     session: Session,
     event_number: int,
-    settings: tuple[str, ...],
+    assignments: tuple[str, ...],
     is_void: bool,
     reason: str,
     reported_by: str | None,
@@ -45,7 +45,7 @@ def correct_command(
     correction = session.perform(
         CorrectRecord(
             seq=event_number,
-            typed_values=_split_settings(settings),
+            typed_values=_split_assignments(assignments),
             is_void=is_void,
             reason=reason,
             reported_by=reported_by,
@@ -71,19 +71,19 @@ def correct_command(
         )
 
 
-def _split_settings(settings: tuple[str, ...]) -> dict[str, Any]:
+def _split_assignments(assignments: tuple[str, ...]) -> dict[str, Any]:
     """Split each FIELD=VALUE, and return the typed values by field.
 
     A field that was typed several times has a list of values.  Raises UsageError for a text without a field or
     without an equals sign.
     """
     values_by_field: dict[str, list[str]] = {}
-    for setting in settings:
-        field_name, separator, value = setting.partition("=")
+    for assignment in assignments:
+        field_name, separator, value = assignment.partition("=")
         if not separator or not field_name.strip():
             raise UsageError(
                 "{text} is not FIELD=VALUE. Nothing was changed. To see the fields, run: archiver log --records",
-                text=setting,
+                text=assignment,
             )
         values_by_field.setdefault(field_name.strip(), []).append(value.strip())
     return {name: values if len(values) > 1 else values[0] for name, values in values_by_field.items()}

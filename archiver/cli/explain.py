@@ -38,14 +38,15 @@ def explain_command(session: Session, tag_and_path: str, as_json: bool) -> None:
     tag, _, material_path = tag_and_path.partition(":")
     version = find_version(archive, tag)
     compliance_time = archive.compliance_time()
-    accepted = accepted_policy(session.config, archive.index.retention_promises())
+    promised_policy = accepted_policy(session.config, archive.index.retention_promises())
     explanation, accepted_explanation = (
         explain_retention(archive.index, version, material_path, policy, compliance_time)
-        for policy in (session.read_retention_policy(archive), accepted)
+        for policy in (session.read_retention_policy(archive), promised_policy)
     )
     restrictions = restricted_files(archive.index).get(version.tag, [])
     if material_path:
-        restrictions = [each for each in restrictions if each.path == name_from_text(material_path)]
+        raw_path = name_from_text(material_path)
+        restrictions = [restriction for restriction in restrictions if restriction.path == raw_path]
     if as_json:
         explanation_document = _explanation_to_dict(
             version.tag, explanation, accepted_explanation.decision.keep_until
@@ -120,7 +121,7 @@ def _print_file_role(session: Session, archive: Archive, version: Version, mater
             )
 
 
-def _clock_clause(session: Session, reason: RetentionReason) -> LazyMessage | str:
+def _make_clock_clause(session: Session, reason: RetentionReason) -> LazyMessage | str:
     """Return a clause with the day from which the period of ``reason`` counts, by the compliance clock.
 
     The clause is empty if the wall clock has the same day, because the message already contains that day.
@@ -164,18 +165,20 @@ def _print_explanation(session: Session, shown_name: str, explanation: Retention
         console.info("  Basis: {basis}", basis=basis)
 
 
-def _print_how_to_extend(session: Session, decision: RetentionDecision, accepted: RetentionDecision) -> None:
+def _print_how_to_extend(
+    session: Session, decision: RetentionDecision, accepted_decision: RetentionDecision
+) -> None:
     """Print how to extend the retention, and first the accepted part if the rest waits for acceptance.
 
-    ``decision`` results from the settings and all accepted retention, and ``accepted`` from accepted retention
-    alone.
+    ``decision`` results from the settings and all accepted retention, and ``accepted_decision`` from accepted
+    retention alone.
     """
-    if accepted.keep_until < decision.keep_until or accepted.is_live != decision.is_live:
+    if accepted_decision.keep_until < decision.keep_until or accepted_decision.is_live != decision.is_live:
         session.console.info(
             "  Accepted only through {until}{open}; the rest waits for acceptance. To see and accept it, run: "
             "archiver retention accept",
-            until=accepted.keep_until.date(),
-            open=accepted.conditions_clause,
+            until=accepted_decision.keep_until.date(),
+            open=accepted_decision.conditions_clause,
         )
     session.console.info(
         "  To extend: increase retention.years or add to retention.profiles in {config} and accept that (archiver "
@@ -206,6 +209,6 @@ def _print_reasons(session: Session, explanation: RetentionExplanation) -> None:
                 profile=PROFILE_NAMES.get(reason.profile, reason.profile),
                 rule=RULE_NAMES[reason.rule],
                 at=session.format_time(reason.wall_time),
-                clock=_clock_clause(session, reason),
+                clock=_make_clock_clause(session, reason),
                 until=reason.keep_until.date(),
             )

@@ -72,7 +72,7 @@ def print_records(console: Console, filing: Filing) -> None:
             "  Change {number}, first found on {on}: {decision}",
             number=change.number,
             on=change.first_changed_on,
-            decision=_decision_message(change.is_material),
+            decision=_describe_decision(change.is_material),
         )
     for record in filing.corrected_records:
         print_corrections(console, record.seq, record.action, record.corrections)
@@ -87,7 +87,7 @@ def print_records(console: Console, filing: Filing) -> None:
         )
 
 
-def _decision_message(is_material: bool | None) -> LazyMessage:
+def _describe_decision(is_material: bool | None) -> LazyMessage:
     """Return a phrase for the decision on a change.  None means that nobody has decided yet."""
     if is_material is None:
         return LazyMessage("not decided yet")

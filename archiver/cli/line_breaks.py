@@ -47,7 +47,7 @@ def break_lines(text: str, width: int) -> list[str]:
     """
     lines: list[str] = []
     line = ""
-    for piece in _pieces(" ".join(text.split("\n"))):
+    for piece in _split_into_pieces(" ".join(text.split("\n"))):
         if line and display_width(line + piece.rstrip()) > width:
             lines.append(line.rstrip())
             line = piece
@@ -56,7 +56,7 @@ def break_lines(text: str, width: int) -> list[str]:
     return [*lines, line.rstrip()] if line.strip() else lines
 
 
-def _pieces(text: str) -> list[str]:
+def _split_into_pieces(text: str) -> list[str]:
     """Split ``text`` at all positions where a line may end; spaces belong to the piece before them."""
     pieces: list[str] = []
     for match in _TOKEN.finditer(text):
@@ -68,12 +68,13 @@ def _pieces(text: str) -> list[str]:
     return pieces
 
 
-def _may_break(before: str, token: str) -> bool:
-    """Return True if a line may end between ``before`` and ``token``."""
+def _may_break(previous_piece: str, token: str) -> bool:
+    """Return True if a line may end between ``previous_piece`` and ``token``."""
     if token.isspace():
         return False
-    if before[-1].isspace():
+    last_char = previous_piece[-1]
+    if last_char.isspace():
         return True
-    if _NEVER_FIRST.match(token) or before[-1] in _NEVER_LAST:
+    if _NEVER_FIRST.match(token) or last_char in _NEVER_LAST:
         return False
-    return display_width(before[-1]) == 2 or display_width(token[0]) == 2
+    return display_width(last_char) == 2 or display_width(token[0]) == 2

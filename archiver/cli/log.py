@@ -73,7 +73,7 @@ def _print_restrictions(
     session: Session, tags: Sequence[str], restrictions_by_tag: Mapping[str, Sequence[Restriction]]
 ) -> None:
     """Print a line for each restriction of a file in the versions with ``tags``, without repetitions."""
-    restrictions = {each for tag in tags for each in restrictions_by_tag.get(tag, ())}
+    restrictions = {restriction for tag in tags for restriction in restrictions_by_tag.get(tag, ())}
     for restriction in sorted(restrictions):
         print_restriction(session, restriction)
 
@@ -104,7 +104,7 @@ def _print_versions(
             if version.tag in mark_by_tag
             else session.format_time(version.captured_at),
             version.files,
-            console.translate(_change_counts(version)),
+            console.translate(_describe_change_counts(version)),
             " ".join(submission_record.on for submission_record in version.valid_submissions) or "-",
             console.translate(_describe_end(version, decision)),
         )
@@ -171,7 +171,7 @@ def _describe_end(version: Version, decision: RetentionDecision) -> LazyMessage:
     )
 
 
-def _change_counts(version: Version) -> LazyMessage:
+def _describe_change_counts(version: Version) -> LazyMessage:
     """Return a phrase with the numbers of materials that differ from the previous version."""
     return LazyMessage(
         "{added} added, {modified} modified, {deleted} deleted",

@@ -65,14 +65,14 @@ def _print_restricted_file(session: Session, restricted_file: Mapping[str, Any])
             tag=tag,
             file=f"{tag}:{restricted_file['path']}",
         )
-    for place in restricted_file["elsewhere"]:
+    for unrestricted_file in restricted_file["elsewhere"]:
         console.info(
             "  Not restricted: the same content is {path} in {first} to {last}, and stays readable. To restrict "
             "it, too, run: archiver restrict {file!q} --reason TEXT",
-            path=place["path"],
-            first=place["first"],
-            last=place["last"],
-            file=f"{place['last']}:{place['path']}",
+            path=unrestricted_file["path"],
+            first=unrestricted_file["first"],
+            last=unrestricted_file["last"],
+            file=f"{unrestricted_file['last']}:{unrestricted_file['path']}",
         )
     if restricted_file["replica"] is not None and restricted_file["replica"]["until"]:
         console.info(

@@ -34,18 +34,18 @@ def _accept_retention(session: Session, typed_years: int | None, as_json: bool) 
     """
     from archiver.actions.retention_actions import AcceptRetention, ShowWaitingRetention
 
-    shown = session.perform(ShowWaitingRetention())
+    waiting_retention = session.perform(ShowWaitingRetention())
     if not as_json:
-        _print_waiting(session, shown)
+        _print_waiting(session, waiting_retention)
+    promise_id = waiting_retention["promise"]
     events: list[int] = []
-    if shown["promise"] is not None:
-        if shown["needs_years"] and typed_years is None and not (as_json or session.is_quiet):
-            typed_years = _ask_for_years(session, shown["longest_years"])
-        accepted = session.perform(AcceptRetention(promise_id=shown["promise"], typed_years=typed_years))
-        events = accepted["events"]
+    if promise_id is not None:
+        if waiting_retention["needs_years"] and typed_years is None and not (as_json or session.is_quiet):
+            typed_years = _ask_for_years(session, waiting_retention["longest_years"])
+        events = session.perform(AcceptRetention(promise_id=promise_id, typed_years=typed_years))["events"]
     if as_json:
-        session.console.print_json({**shown, "events": events})
-    elif shown["promise"] is not None and not events:
+        session.console.print_json({**waiting_retention, "events": events})
+    elif promise_id is not None and not events:
         session.console.info("This retention has already been accepted. Nothing was recorded.")
     elif events:
         session.console.info(
@@ -91,10 +91,10 @@ def _show_retention(session: Session, as_json: bool) -> None:
     from archiver.actions.retention_actions import describe_accepted_retention, describe_waiting_retention
 
     archive, console = session.open_archive(), session.console
-    accepted = describe_accepted_retention(archive)
-    shown = describe_waiting_retention(archive, session.config)
+    accepted_promises = describe_accepted_retention(archive)
+    waiting_retention = describe_waiting_retention(archive, session.config)
     if as_json:
-        console.print_json({"accepted": accepted, **shown})
+        console.print_json({"accepted": accepted_promises, **waiting_retention})
         return
     console.print_table(
         (
@@ -104,9 +104,9 @@ def _show_retention(session: Session, as_json: bool) -> None:
             LazyMessage("Accepted by"),
             LazyMessage("Journal event"),
         ),
-        [_make_table_row(session, promise) for promise in accepted],
+        [_make_table_row(session, promise) for promise in accepted_promises],
     )
-    _print_waiting(session, shown)
+    _print_waiting(session, waiting_retention)
 
 
 def _make_table_row(session: Session, promise: Mapping[str, Any]) -> tuple[object, ...]:
@@ -123,34 +123,34 @@ def _make_table_row(session: Session, promise: Mapping[str, Any]) -> tuple[objec
     )
 
 
-def _print_waiting(session: Session, shown: Mapping[str, Any]) -> None:
+def _print_waiting(session: Session, waiting_retention: Mapping[str, Any]) -> None:
     """Print each retention that waits for acceptance, and how many archived versions it would retain longer.
 
-    ``shown`` is the result of the action ``retention-waiting``.
+    ``waiting_retention`` is the result of the action ``retention-waiting``.
     """
     from archiver.retention.promises import RetentionItem
 
     console = session.console
-    if not shown["waiting"]:
+    if not waiting_retention["waiting"]:
         console.info("No retention waits for acceptance.")
         return
     console.info("Waiting for acceptance:")
-    for waiting in shown["waiting"]:
-        item = RetentionItem.from_json(waiting)
+    for waiting_item in waiting_retention["waiting"]:
+        item = RetentionItem.from_json(waiting_item)
         console.info(
             "  {scope}: {retention}{until} ({effect})",
             scope=item.scope_name,
             retention=item.description,
             until=(
-                LazyMessage(", retained through {until}", until=waiting["retained_through"])
-                if waiting["retained_through"]
+                LazyMessage(", retained through {until}", until=waiting_item["retained_through"])
+                if waiting_item["retained_through"]
                 else ""
             ),
             effect=LazyMessage.define(
                 "{versions} versions, {bytes} bytes",
                 singular="{versions} version, {bytes} bytes",
                 count_field="versions",
-            ).with_fields(versions=waiting["versions"], bytes=waiting["bytes"]),
+            ).with_fields(versions=waiting_item["versions"], bytes=waiting_item["bytes"]),
         )
 
 

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from archiver.status.health_report import HealthReport
 
 #: If the compliance clock is further behind than this, the causes are printed.
-_UNEXPLAINED_LAG_SECONDS = 60
+_LONGEST_UNEXPLAINED_LAG_SECONDS = 60
 #: If the system clock is further behind the compliance clock than this, a line says so.  NTP corrects the system
 #: clock in steps of seconds, which need no attention.
-_SYSTEM_CLOCK_SECONDS = 60
+_TOLERATED_SYSTEM_CLOCK_LAG_SECONDS = 60
 #: The most deadlines to print.  With more, the state of the archive would not fit on the screen.
 _MAX_PRINTED_DEADLINES = 10
 #: The most restricted files to print.  The JSON output has all.
@@ -108,14 +108,14 @@ def _print_clock(session: Session, health: HealthReport) -> None:
         clock=session.format_time(health.compliance_time),
         lag=describe_duration(health.clock_lag_seconds),
     )
-    behind = clock.parse_time(health.compliance_time) - clock.read_clocks().wall
-    if behind.total_seconds() > _SYSTEM_CLOCK_SECONDS:
+    system_clock_lag = clock.parse_time(health.compliance_time) - clock.read_clocks().wall
+    if system_clock_lag.total_seconds() > _TOLERATED_SYSTEM_CLOCK_LAG_SECONDS:
         console.info(
             "  The system clock is {size} behind the compliance clock. New versions are marked, and their "
             "retention is right. Set the system clock.",
-            size=describe_duration(behind.total_seconds()),
+            size=describe_duration(system_clock_lag.total_seconds()),
         )
-    if health.clock_lag_seconds > _UNEXPLAINED_LAG_SECONDS:
+    if health.clock_lag_seconds > _LONGEST_UNEXPLAINED_LAG_SECONDS:
         console.info(
             "  Not counted: {off} while the machine was off or rebooting, {ahead} of clock changes. Retention "
             "ends later by this time. With a timestamp authority, to correct the clock, run: archiver checkpoint",
