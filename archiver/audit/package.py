@@ -160,7 +160,7 @@ def _write_zip(folder: Path, zip_path: Path, top_folder_name: str) -> None:
     UTF-8 become U+FFFD.
     """
     readable_folder_name = os.fsencode(top_folder_name).decode("utf-8", "replace")
-    # A zip file cannot store a time before 1980. Without strict_timestamps, such a time is changed to 1980.
+    # A zip file cannot store a time before 1980. strict_timestamps=False changes it to 1980 instead of failing.
     with zipfile.ZipFile(
         zip_path, "w", zipfile.ZIP_DEFLATED, allowZip64=True, strict_timestamps=False
     ) as zip_file:

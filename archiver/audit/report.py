@@ -1,4 +1,4 @@
-"""Render the report of an inspection package, ``report.html``: one page in two languages, without scripts."""
+"""Render ``report.html`` of an inspection package: one page in Chinese and English, without scripts."""
 
 from __future__ import annotations
 
@@ -240,7 +240,8 @@ class PackageReport:
     ) -> SubmissionSection:
         """Return the section of a submission; ``version_lines`` are oldest first.
 
-        The kind is that of the newest submission to the regulator.  Without one, the folder's name decides.
+        The kind is that of the last submission of the newest submitted version.  If no version was submitted to
+        the regulator, the folder's name decides.
         """
         newest_line = version_lines[-1]
         submission_kind = next(

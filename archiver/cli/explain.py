@@ -103,7 +103,7 @@ def _explanation_to_dict(tag: str, explanation: RetentionExplanation, accepted_u
 def _print_file_role(session: Session, archive: Archive, version: Version, material_path: str) -> None:
     """Print each submission that a material of ``version`` is about, as a receipt or a notice.
 
-    Prints nothing for any other material.  Such a material is retained like the files that were submitted.
+    A receipt or a notice is retained like the files that were submitted.  Prints nothing for other materials.
     """
     from archiver.filings.code_names import FILE_ROLE_NAMES, name_for_code
     from archiver.store import names

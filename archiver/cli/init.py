@@ -259,8 +259,8 @@ def _is_init_complete(settings: Config, first_event: FirstEvent) -> bool:
     """Return True if the work of an earlier ``archiver init`` with the same options is complete.
 
     A new archive is complete if it exists at its path.  The adoption of a clone is complete if the journal of the
-    clone has ``first_event``, the event that this call would journal first.  To check the journal, opens the
-    archive, and raises the errors of that.
+    clone has ``first_event``, the event that this call would journal first.  To read the journal, opens the
+    archive, which may raise any error of opening an archive.
     """
     from archiver.store.creation.adoption import is_adoption_complete
 

@@ -140,9 +140,9 @@ def _write_help_text(command: click.Command, formatter: click.HelpFormatter) -> 
 def _describe_values(option: click.Option) -> str:
     """Return a translated sentence that lists the values of an option with their meanings.
 
-    Only a type of options that takes codes, such as :class:`archiver.cli.parameters.NamedChoice`, has the
-    attribute ``names_by_code``.  For all other options the result is empty.  A meaning that is the same as the
-    code is left out.
+    Only an option that takes codes lists its values.  The type of such an option has ``names_by_code``, for
+    example :class:`archiver.cli.parameters.NamedChoice`.  For all other options the result is empty.  A meaning
+    that is the same as the code is left out.
     """
     names_by_code = getattr(option.type, "names_by_code", {})
     if not names_by_code:

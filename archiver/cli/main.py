@@ -158,7 +158,7 @@ def _percent_encode(escape_match: re.Match[str]) -> str:
 
 
 class _DamagedIndexError(Exception):
-    """SQLite found a damaged page in the index, which can be rebuilt from the journal, during a command."""
+    """During a command, SQLite found a damaged page in the index, which can be rebuilt from the journal."""
 
 
 def _run_command(arguments: list[str], session: Session) -> int:

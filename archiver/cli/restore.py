@@ -62,7 +62,7 @@ def restore_command(
 
     With ``dry_run``, only prints the comparison.  A failure to journal is only a warning, because the restore is
     complete by then.  Without ``with_restricted``, restricted files are left out, and FileRestrictedError is
-    raised after all other files were restored.
+    raised after all other files were restored, or at once without other files.
 
     Raises UsageError for a target inside the watched folder or the archive, or if files differ and ``overwrite``
     is ``never``; nothing is written then.  Raises NotFoundError if nothing matches, and StorageError for damaged

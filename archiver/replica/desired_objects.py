@@ -1,4 +1,4 @@
-"""Computes the content that the bucket must have, from when, and how long each object must be locked.
+"""Computes which content the bucket must have, from which time on, and how long each object must be locked.
 
 New content is held back for a grace period, so that a file saved in the wrong folder is not locked for years.
 Content is no longer new when a version with this content is as old as the grace period, or was submitted.
@@ -43,8 +43,8 @@ _UTC = ZoneInfo("UTC")
 #: wall clock measures. With a larger part, a wrong clock at a start could end the period. With a smaller part, a
 #: machine that runs only for minutes at a time would hold content back for weeks.
 _CREDIT_PER_BOOT = 1 / 8
-#: The compliance clock stands still while the machine is off. A check accepts that it is behind the wall clock by
-#: this much. With less, content would be reported as lost after a company's holidays.
+#: The compliance clock stands still while the machine is off. A check tolerates that this clock is behind the wall
+#: clock by this much. With less, content would be reported as lost after a company's holidays.
 _LONGEST_STANDSTILL = timedelta(days=31)
 
 
@@ -85,7 +85,7 @@ class ObjectStates(NamedTuple):
         return not self.desired.is_restricted and is_lock_too_short(self.recorded.locked_until, self.desired, now)
 
     def must_change_hold(self, *, may_lift: bool) -> bool:
-        """Return True if a legal hold must be placed or, which only counts with ``may_lift``, must be lifted."""
+        """Return True if a legal hold must be placed, or if it must be lifted and ``may_lift`` is set."""
         has_hold, needs_hold = self.recorded.has_legal_hold, self.desired.needs_legal_hold
         return has_hold != needs_hold and (needs_hold or may_lift)
 
@@ -128,7 +128,7 @@ class _VersionRetention(NamedTuple):
 def compute_desired_objects(
     index: Index, policy: RetentionPolicy, compliance_time: datetime
 ) -> dict[str, DesiredObject]:
-    """Return the desired state of each content object, by SHA-256, except content only in disposed versions.
+    """Return the desired state of the content of all versions that are not disposed, by SHA-256.
 
     The state of content shared by several versions satisfies the retention of each version. Empty files are left
     out, because they have no content object. Restricted content is included, and marked. ``compliance_time`` is
@@ -323,8 +323,8 @@ def compute_lock_end(desired: DesiredObject, now: datetime) -> datetime:
     """Return the time until which to lock an object, for a lock that is placed at the wall time ``now``.
 
     The lock ends at the dated end of ``desired`` or, if the end is open, three years after ``now`` if that is
-    later. Servers accept only certain durations, so it is limited to _SHORTEST_LOCK and _LONGEST_LOCK. The time is
-    rounded up to a whole second. A later sync extends the lock when :func:`is_lock_too_short` returns True.
+    later. Servers accept only certain durations, so the lock lasts from _SHORTEST_LOCK to _LONGEST_LOCK. The time
+    is rounded up to a whole second. A later sync extends the lock when :func:`is_lock_too_short` returns True.
     """
     locked_until = desired.keep_until
     if desired.is_open_ended:

@@ -311,8 +311,8 @@ class Replicator:
         """Delete from the bucket the content that is restricted or that no version has any more.
 
         The legal hold of such an object is lifted at once. While the bucket enforces the lock, the object is added
-        to the result instead, and the next sync tries again. Nothing is deleted or lifted while the journal has an
-        event of an unknown kind, because that event may place a hold.
+        to the result instead, and the next sync tries again. Restricted content stays if the archive's own copy is
+        damaged. Nothing is deleted or lifted while the journal has an event of an unknown kind: it may be a hold.
 
         The record of an object is deleted first. After a failure or a crash, the next sync lists the bucket and
         records the remaining objects. A leftover record would prevent the upload of content archived again later.
