@@ -1,7 +1,6 @@
 """Run work in child processes, with the same protocol everywhere and a deadline for each answer.
 
-Children access filesystems that may hang, open documents that may be malicious, and hash without holding the lock
-of this interpreter.
+Children access filesystems that may hang, open malicious documents, and hash without this interpreter's lock.
 
 The standard input of a child is a socket. Each request and each answer on it is a *frame*: the lengths of the JSON
 and of the content (four bytes each, little-endian), then the JSON, then the content. The frames do not use
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
 _Answer = TypeVar("_Answer")
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-#: The lengths of the JSON and of the content, at the beginning of a frame.
 _FRAME_LENGTHS = struct.Struct("<II")
 #: Bytes to receive at a time: memory is allocated as they arrive, not for the length that a child announces.
 _CHUNK_BYTES = 1 << 20

@@ -291,8 +291,8 @@ def _make_error_console(session: Session) -> Console:
 def run() -> None:
     """Run the command line, and end the process with the exit code; never returns."""
     exit_code = main()
-    # Python's shutdown searches all objects for garbage, which takes a tenth of a second after a large capture.  The
-    # end of the process frees the memory anyway.
+    # At its end, Python searches all objects for garbage, which takes a tenth of a second after a large capture.
+    # The end of the process frees the memory anyway.
     gc.freeze()
     # The command has ended, so Ctrl-C during Python's shutdown must not change the exit code.
     keyboard_interrupt.exit_on_ctrl_c(exit_code)

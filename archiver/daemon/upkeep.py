@@ -1,4 +1,4 @@
-"""Tasks of the daemon beside capturing: warnings and [sensitive] patterns at the start, side work, and memory."""
+"""Tasks of the daemon other than capturing: warnings and [sensitive] patterns at the start, side work, memory."""
 
 from __future__ import annotations
 
@@ -73,14 +73,14 @@ def enforce_restrictions(archive: Archive, report: Reporter) -> None:
 
 
 class SideWork:
-    """The side jobs and the replication of the service, each on a thread of its own.
+    """The side jobs and the replication of the service, each on a separate thread.
 
-    ``run --once`` has neither, and importing their modules takes a third of its start; so the first call of
-    :meth:`start_due_work` imports them.
+    A scheduled run has neither, and importing their modules would take a third of its start.  So the first call of
+    :meth:`start_due_work` imports the modules.
     """
 
     def __init__(self, config: Config, report: Reporter, lock_timeout: float) -> None:
-        """Prepare the work; no thread is started yet.  Arguments as those of :class:`JobRunner`."""
+        """Prepare the work without starting a thread; the arguments are those of :class:`JobRunner`."""
         self._config = config
         self._report = report
         self._lock_timeout = lock_timeout
