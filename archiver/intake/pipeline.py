@@ -86,8 +86,8 @@ class Pipeline:
         """
         scan_result = self._scanner.scan(self._snapshot, start_folder)
         for path, state in scan_result.changed.items():
-            archived = None if path in scan_result.new_files else self._snapshot.archived_state(path)
-            self._make_pending(path, archived, state, now)
+            stored = None if path in scan_result.new_files else self._snapshot.archived_state(path)
+            self._make_pending(path, stored, state, now)
         self._snapshot.note_scan(start_folder, scan_result.skipped, scan_result.changed)
         if not start_folder:
             self._drop_unchanged(scan_result.changed.keys())
@@ -116,17 +116,15 @@ class Pipeline:
         state = self._scanner.read_state(path)
         if state == FOLDER and not self._scanner.is_empty_folder(path):
             return  # only an empty folder is archived itself
-        archived = self._snapshot.archived_state(path)
-        if state == archived:
+        stored = self._snapshot.archived_state(path)
+        if state == stored:
             self._settler.discard_everywhere(path)
         else:
-            self._make_pending(path, archived, state, now, has_event=True)
+            self._make_pending(path, stored, state, now, has_event=True)
 
-    def _make_pending(
-        self, path: bytes, archived: State, state: State, now: float, has_event: bool = False
-    ) -> None:
+    def _make_pending(self, path: bytes, stored: State, state: State, now: float, has_event: bool = False) -> None:
         """Note that a path differs from the archive; ``has_event`` is True if an event has just named the path."""
-        for group in groups_of(path, archived, state, self._config.layout):
+        for group in groups_of(path, stored, state, self._config.layout):
             self._settler.observe_change(group, path, state, now, has_event)
 
     def _drop_unchanged(self, changed_paths: Container[bytes]) -> None:
