@@ -141,7 +141,7 @@ class JournalFilesWriter:
         try:
             return self._archive.repository.read(f"{self._events[position - 1].commit}:{file_name}")
         except KeyError:
-            return None
+            return None  # the caller leaves the file out, and the package's verifier reports that
 
 
 def _is_valid_event_line(event_bytes: bytes) -> bool:

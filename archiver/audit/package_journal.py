@@ -118,7 +118,7 @@ class PackageJournalWriter:
         try:
             tag_bytes = self._archive.repository.read(event.refs[f"refs/tags/{event.object}"])
         except KeyError:
-            return
+            return  # an inspector still gets the rest of the package
         self._bag_writer.add_payload(f"tags/{event.seq}", [tag_bytes])
 
     def _write_attachment(self, event: Event, attachment: Attachment) -> str:

@@ -1269,7 +1269,7 @@ def member_of_head(head, name):
     """Return a member of a signed head; None if the head has no such member, or cannot be read."""
     try:
         return json.loads(head).get(name)
-    except (ValueError, AttributeError, RecursionError):
+    except (ValueError, AttributeError, RecursionError):  # The head is not a JSON object.
         return None
 
 
@@ -1425,7 +1425,7 @@ def newest_witness_line(checker):
                     event_digest,
                     event["clock"]["time"],
                 )
-    except (IndexError, KeyError, TypeError):
+    except (IndexError, KeyError, TypeError):  # The event is altered, which a finding reports.
         return "-"
     return "-"
 
@@ -1565,7 +1565,7 @@ def names_signer(armored, signers, namespace):
     """Return True if "armored" names a key and a namespace as is_signed requires; nothing else is checked."""
     try:
         return parse_signature(armored, signers, namespace) is not None
-    except (ValueError, IndexError, struct.error):
+    except (ValueError, IndexError, struct.error):  # Damaged armor names no key.
         return False
 
 

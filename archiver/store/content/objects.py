@@ -252,6 +252,6 @@ def _make_object_folder(inner_folder: str) -> None:
     try:
         os.mkdir(inner_folder)
     except FileExistsError:
-        pass
+        pass  # another reading process has just created the folder
     except FileNotFoundError:
         os.makedirs(inner_folder, exist_ok=True)

@@ -63,7 +63,7 @@ class RepositoryReader:
         self.close()
         try:
             return self._read_object(ref)[0]
-        except KeyError:
+        except KeyError:  # git answered "missing" with an intact directory
             return None
 
     def _end_reader_of_old_refs(self) -> None:
@@ -331,4 +331,4 @@ def _read_object_or_none(reader: CatFile) -> bytes | None:
     try:
         return reader.read_object()[2]
     except KeyError:
-        return None
+        return None  # one missing object must not end the answers for the others
