@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from archiver.config.settings import Config
@@ -94,6 +94,8 @@ class Capturer:
             access, archive.content, os.fsencode(archive.root), config.layout, config.sensitive, stopping
         )
         self._drafter = VersionDrafter(archive, config.layout)
+        #: Groups whose last attempt failed, or was in a batch that failed.
+        self._failed_groups: set[Group] = set()
 
     def stage(self, groups: Sequence[GroupToRead]) -> list[ReadingJob]:
         """Begin to copy and publish the files of different groups in the background; return at once.
@@ -139,6 +141,7 @@ class Capturer:
         except Busy as error:
             outcomes |= {group.position: error for group in read_groups}
         except ArchiverError as error:
+            self._failed_groups.update(group.attempt.group for group in read_groups)
             if len(read_groups) == 1:
                 outcomes[read_groups[0].position] = error
             else:
@@ -178,7 +181,11 @@ class Capturer:
                 compared.append((group, result))
                 if draft is not None:
                     drafts.append((result, draft))
+            if not self._failed_groups.isdisjoint(group.attempt.group for group, _ in compared):
+                # Otherwise each attempt would sign a head that no journal has, for as long as the cause lasts.
+                self._archive.repository.check_creatable(_list_new_refs(draft for _, draft in drafts))
             events = writer.write_batch([draft for _, draft in drafts], check_stop=self._reader.check_stop)
+            self._failed_groups.difference_update(group.attempt.group for group, _ in compared)
             for (result, draft), event in zip(drafts, events, strict=True):
                 result.tag, result.commit = event.object, event.refs[draft.submission.branch]
                 result.changes = len(draft.changes)
@@ -242,3 +249,13 @@ class Capturer:
             isinstance(self._snapshot.archived_state(path), StatData)
             and locate_path(path, self._layout)[0] != group
         )
+
+
+def _list_new_refs(drafts: Iterable[VersionDraft]) -> list[str]:
+    """Return the full names of the refs that the versions of ``drafts`` create."""
+    new_refs = []
+    for draft in drafts:
+        new_refs.append(f"refs/tags/{draft.submission.tag(draft.number)}")
+        if draft.parent is None:
+            new_refs.append(draft.submission.branch)
+    return new_refs

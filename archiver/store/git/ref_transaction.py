@@ -52,6 +52,20 @@ def commit_moves(commands: GitCommands, moves: Sequence[RefUpdate], durable_refs
         process.end()
 
 
+def try_creations(commands: GitCommands, refs: Sequence[str], oid: str) -> None:
+    """Ask git whether it could create ``refs``, which would point to the existing object ``oid``; create nothing.
+
+    Raises StorageError if git refuses or does not answer.
+    """
+    process = commands.start("update-ref", "-z", "--stdin")
+    try:
+        prepare = ["start", *(f"create {ref}\0{oid}" for ref in refs), "prepare", ""]
+        _send(commands, process, "\0".join(prepare).encode("utf-8"), b"prepare: ok\n")
+        _send(commands, process, b"abort\0", b"abort: ok\n")
+    finally:
+        process.end()
+
+
 def _send(commands: GitCommands, process: GitProcess, request: bytes, last_answer: bytes) -> None:
     """Send ``request`` to git, and read the answer until it ends with ``last_answer``.
 

@@ -19,7 +19,7 @@ from archiver.store.failpoints import Step, announce_step
 from archiver.store.fsync import sync_filesystem
 from archiver.store.git import hooks, pack_index, repository_format
 from archiver.store.git.commands import GitCommands, OuterSetting
-from archiver.store.git.ref_transaction import ZERO, RefUpdate, commit_moves
+from archiver.store.git.ref_transaction import ZERO, RefUpdate, commit_moves, try_creations
 from archiver.store.git.repository_reader import RepositoryReader
 
 if TYPE_CHECKING:
@@ -162,6 +162,16 @@ class Repository(RepositoryReader):
         announce_step(Step.REFS_MOVED)
         sync_filesystem(self.path)
         announce_step(Step.REFS_DURABLE)
+
+    def check_creatable(self, refs: Sequence[str]) -> None:
+        """Raise StorageError if a ref that does not exist yet could not be created now; change nothing.
+
+        For a retry: whatever prevented the creation before, such as a ref in the way or a full disk, is found
+        before a head is signed in vain.
+        """
+        newest_commit = self.resolve(JOURNAL)
+        if refs and newest_commit is not None:
+            try_creations(self.commands, refs, newest_commit)
 
     def _check_moves(self, moves: Iterable[RefUpdate]) -> None:
         """Raise StorageError for a deletion, a moved tag, or a branch that would lose a commit.
