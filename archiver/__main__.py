@@ -7,6 +7,7 @@ def run() -> None:
         from archiver import keyboard_interrupt
 
         keyboard_interrupt.exit_on_ctrl_c(keyboard_interrupt.EXIT_CODE)
+        keyboard_interrupt.ignore_ctrl_c_at_exit()
         from archiver.cli.main import run as run_command_line
 
         run_command_line()

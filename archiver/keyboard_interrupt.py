@@ -7,6 +7,7 @@ and continues.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 from types import FrameType
@@ -35,6 +36,15 @@ def exit_on_ctrl_c(exit_code: int) -> None:
     # A shell makes the background processes of a script ignore the signal. They must continue to ignore it.
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, _ExitHandler(exit_code))
+
+
+def ignore_ctrl_c_at_exit() -> None:
+    """Make Ctrl-C change nothing once the functions registered with :mod:`atexit` have run.
+
+    Python then sets the signal's default action, which would end the process without the exit code of the command.
+    Call this before any other function is registered: the first one runs last.
+    """
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
 
 
 def restore_keyboard_interrupt() -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -117,3 +118,19 @@ run()
     done = subprocess.run(list(map(str, line)), cwd=site.root, capture_output=True, text=True)
     assert done.returncode == 7
     assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_while_python_shuts_down_leaves_the_exit_code(site: Site, tmp_path: Path) -> None:
+    """Python deletes its built-in names at the very end, after it has set the signal's default action."""
+    script = tmp_path / "pressed_late.py"
+    script.write_text(
+        "import builtins, os, signal\n"
+        "class PressesCtrlC:\n"
+        "    def __del__(self, press=os.kill, pid=os.getpid(), number=signal.SIGINT): press(pid, number)\n"
+        "builtins.deleted_last = PressesCtrlC()\n"
+        "from archiver.__main__ import run\n"
+        "run()\n"
+    )
+    for arguments, exit_code in ((["status"], 0), (["show", "f/s/v1"], 7)):
+        command = [sys.executable, script, "--config", site.config, *arguments]
+        assert subprocess.run(command, capture_output=True).returncode == exit_code
