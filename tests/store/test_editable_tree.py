@@ -61,7 +61,7 @@ def written_by_git(repository: Path, files: dict[bytes, str]) -> str:
 def test_git_writes_the_same_tree(tmp_path: Path, rounds: list[list[tuple[bytes, int | None]]]) -> None:
     repository = tmp_path / "r.git"
     if not repository.exists():
-        subprocess.run(["git", "init", "-q", "--bare", repository], check=True)
+        subprocess.run(["git", "init", "-q", "--bare", "--object-format=sha1", repository], check=True)
     trees, files, root = Trees(), dict[bytes, str](), EMPTY_TREE
     for changes in rounds:
         tree = EditableTree(trees.load(root), trees.load)

@@ -20,7 +20,7 @@ BODIES = st.one_of(st.binary(max_size=300), st.integers(0, 3).map(lambda power: 
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    subprocess.run(["git", "init", "-q", "--bare", tmp_path / "r.git"], check=True)
+    subprocess.run(["git", "init", "-q", "--bare", "--object-format=sha1", tmp_path / "r.git"], check=True)
     return tmp_path / "r.git"
 
 
