@@ -29,6 +29,8 @@ from archiver.store.events.change_lines import encode_change_lines, parse_change
 from archiver.store.events.event_details import GivenDetails
 from archiver.store.events.event_kinds import Action
 from archiver.store.git import pack_index
+from archiver.store.git.commands import GitCommands
+from archiver.store.git.git_process import GitProcess
 from archiver.store.writing.drafts import Draft, Totals, VersionDraft
 from archiver.verify.sshsig import has_valid_tag_signature
 from tests.support.journal_model import check_journal
@@ -337,6 +339,23 @@ def test_the_cost_of_a_version_does_not_read_the_others(archive: Archive) -> Non
     [new] = set(pack_index.list_packs(archive.repository_path)) - before
     # Pointer, three trees, commit and tag of the version; five files, tree and commit of its event.
     assert new.objects <= 13
+
+
+def test_a_version_starts_no_git_that_walks_through_the_journal(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After years of events, each capture would take seconds."""
+    first = _version(archive, 1, None, [Change(Op.ADD, b"f", "ee" * 32, 1, 1)])
+    started: list[str] = []
+    start = GitCommands.start
+
+    def start_and_note(commands: GitCommands, *arguments: str) -> GitProcess:
+        started.append(arguments[0])
+        return start(commands, *arguments)
+
+    monkeypatch.setattr(GitCommands, "start", start_and_note)
+    _version(archive, 2, first, [Change(Op.MODIFY, b"f", "dd" * 32, 1, 1)])
+    assert started == ["update-ref"]
 
 
 def _m(path: bytes, sha: str | None, mtime: int = 0) -> Material:

@@ -169,9 +169,13 @@ class EventApplier:
         if event.chain:
             self._db.execute(_ADVANCE_CHAIN, _chain_row(event, self._filing_of_new_chain(event)))
         if event.seq == 1:
-            # The identity of the archive depends only on the bytes of the first event.
-            self._meta.set(_ARCHIVE_ID_KEY, event.sha256[:_ARCHIVE_ID_LENGTH])
+            self._set_identity(event)
         self._set_newest_event(event)
+
+    def _set_identity(self, first_event: Event) -> None:
+        """Record the identity of the archive, which depends only on the bytes of the first event."""
+        self._meta.set(_ARCHIVE_ID_KEY, first_event.sha256[:_ARCHIVE_ID_LENGTH])
+        self._meta.set("first", first_event.sha256)
 
     def _has_chains(self) -> bool:
         """Return True once an event of format 2 was applied."""
@@ -246,7 +250,7 @@ class EventApplier:
         watched folder and the signing key. Raises ValueError if the details are malformed.
         """
         details = ArchiveCreated.from_details(event.details)
-        self._meta.set(_ARCHIVE_ID_KEY, event.sha256[:_ARCHIVE_ID_LENGTH])
+        self._set_identity(event)
         self._meta.set(_LAYOUT_KEY, details.layout)
         self._meta.set(_CREATED_AT_KEY, event.at)
         self._meta.set(_WATCH_PATH_KEY, details.watch or "")

@@ -12,7 +12,7 @@ from __future__ import annotations
 from archiver.store.events.event_kinds import Action
 
 #: An index with another number is rebuilt. Increase it with every change of the tables or of their meaning.
-SCHEMA_VERSION = 13
+SCHEMA_VERSION = 14
 #: Statements separated by semicolons, none of which contains a semicolon.
 SCHEMA = """
 create table meta (key text primary key, value text not null) without rowid;

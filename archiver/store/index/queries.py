@@ -77,6 +77,11 @@ class Index(IndexConnection):
         return self._read_meta("archive") or ""
 
     @property
+    def first_event_digest(self) -> str | None:
+        """The SHA-256 of the first event, which created the archive; None for an empty index."""
+        return self._read_meta("first")
+
+    @property
     def format_number(self) -> int:
         """The number of the archive's format; 1 if no event states one."""
         return int(self._read_meta("format") or 1)

@@ -230,8 +230,9 @@ class Writer:
     def _sign_head(self, batch: EventBatch, last: PreparedEvent, head: _HeadToSign) -> HeadFiles | None:
         """Sign and return the head of the batch; None if no key is usable and the head is not required."""
         events = [*batch.events, last.event]
-        first_event = self._archive.journal.first_event() or events[0]
-        covered = CoveredEvents(f"sha256:{first_event.sha256}", events[0].seq, last.event, batch.chain_heads)
+        # From the index, as the heads of the chains: git would walk through the whole journal.
+        first_event_digest = self._archive.index.first_event_digest or events[0].sha256
+        covered = CoveredEvents(f"sha256:{first_event_digest}", events[0].seq, last.event, batch.chain_heads)
         try:
             return self._archive.head_signer.sign(
                 covered, head.signers, with_next_key=head.rule is HeadRule.NEXT_KEY
