@@ -218,9 +218,9 @@ def _split_by_filing(details: Mapping[str, Any], filing_names: Sequence[str]) ->
         yield filing_details | {FILING_MEMBER: filing_name} | ({_ACT_MEMBER: act_id} if act_id else {})
 
 
-def _name_filing_object(about: str, filing_details: Mapping[str, Any]) -> str:
-    """Return the ``object`` for the event of one filing: the versions in its details, or ``about`` without any."""
-    tags = filing_details.get("versions")
+def _name_filing_object(about: str, filing_note: Mapping[str, Any]) -> str:
+    """Return the ``object`` for the event of one filing: the versions in its note, or ``about`` without any."""
+    tags = filing_note.get("versions")
     return ", ".join(map(str, tags))[:_MAX_OBJECT_LENGTH] if isinstance(tags, list) and tags else about
 
 

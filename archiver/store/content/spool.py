@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from archiver import clock
+from archiver.path_existence import is_folder
 from archiver.store.content.copier import LARGE_FILE_BYTES, Copier, WriteFailed, write_chunk
 from archiver.store.content.objects import SHARED_MODE
 from archiver.store.content.source import Source, SourceChanged, StatData
@@ -183,7 +184,7 @@ class Spool:
         The caller holds the daemon's lock; otherwise another process could be using the copies.
         """
         for leftover_path in self.folder.glob(f"{_PREFIX}*"):
-            if leftover_path.is_dir() and not leftover_path.is_symlink():
+            if is_folder(leftover_path, follow_links=False):
                 # The folder of a child process that was killed: see process_folder.
                 shutil.rmtree(leftover_path, ignore_errors=True)
             else:
