@@ -158,14 +158,14 @@ def restart(site: Site, daemon: subprocess.Popen[bytes], rounds: int = 5) -> sub
 
 def scan(site: Site, rounds: int = 7) -> None:
     from archiver.config.loader import load_config
+    from archiver.intake.exclusion.ignore_rules import IgnoreRules
     from archiver.intake.folder.access import DirectAccess
-    from archiver.intake.ignore import IgnoreRules
     from archiver.intake.scan import Scanner
     from archiver.intake.snapshot import Snapshot
 
     config = load_config(site.config)
     snapshot = Snapshot(site.archive / "state.db", read_only=True)
-    scanner = Scanner(DirectAccess(config.watch), IgnoreRules(config.ignore))
+    scanner = Scanner(DirectAccess(config.watch), IgnoreRules.with_litter(config.ignore))
     ours, theirs = [], []
     for _ in range(rounds):
         started = time.perf_counter()

@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 
 from archiver.config.loader import load_config
+from archiver.intake.exclusion.ignore_rules import IgnoreRules
 from archiver.intake.folder.access import DirectAccess
-from archiver.intake.ignore import IgnoreRules
 from archiver.intake.scan import Scanner
 from archiver.intake.snapshot import Snapshot
 
@@ -27,7 +27,7 @@ def main() -> None:
     options = parser.parse_args()
     config = load_config(options.config)
     snapshot = Snapshot(config.archive / "state.db", read_only=True)
-    scanner = Scanner(DirectAccess(config.watch), IgnoreRules(config.ignore))
+    scanner = Scanner(DirectAccess(config.watch), IgnoreRules.with_litter(config.ignore))
     seconds = []
     for _ in range(options.times):
         started = time.perf_counter()

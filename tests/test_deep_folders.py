@@ -142,8 +142,8 @@ def test_what_lies_too_deep_is_named_and_keeps_nothing_back(site: Site) -> None:
 def test_what_was_archived_before_it_lay_too_deep_is_not_deleted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from archiver.intake.exclusion.ignore_rules import IgnoreRules
     from archiver.intake.folder.access import DirectAccess
-    from archiver.intake.ignore import IgnoreRules
     from archiver.intake.snapshot import Snapshot
 
     (tmp_path / "w/a/b/c").mkdir(parents=True)

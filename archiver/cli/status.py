@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import click
@@ -26,6 +27,8 @@ _LONGEST_UNEXPLAINED_LAG_SECONDS = 60
 _TOLERATED_SYSTEM_CLOCK_LAG_SECONDS = 60
 #: The most deadlines to print.  With more, the state of the archive would not fit on the screen.
 _MAX_PRINTED_DEADLINES = 10
+#: The most ignored paths to print for each pattern.  A storage server creates a thumbnail folder in each folder.
+_MAX_PRINTED_IGNORED = 10
 #: The most restricted files to print.  The JSON output has all.
 _MAX_PRINTED_RESTRICTIONS = 10
 
@@ -149,8 +152,34 @@ def _print_files(session: Session, health: HealthReport) -> None:
             LazyMessage.define("Pending: {count} changes in total", singular="Pending: {count} change in total"),
             count=health.pending_count,
         )
+    _print_skipped_paths(session, health)
+
+
+def _print_skipped_paths(session: Session, health: HealthReport) -> None:
+    """Print the paths that are not archived; of the paths that a pattern excludes, the first and their number."""
+    from archiver.intake.path_reasons import IGNORED
+
+    counts: Counter[str] = Counter()
     for skipped_path in health.skipped_paths:
-        console.info("Skipped: {path}: {reason}", path=skipped_path.path, reason=skipped_path.reason)
+        if skipped_path.code == IGNORED.code:
+            counts[skipped_path.value] += 1
+            if counts[skipped_path.value] > _MAX_PRINTED_IGNORED:
+                continue
+        session.console.info("Skipped: {path}: {reason}", path=skipped_path.path, reason=skipped_path.reason)
+    for pattern, count in counts.items():
+        if count > _MAX_PRINTED_IGNORED:
+            session.console.info(
+                LazyMessage.define(
+                    "Skipped: {count} paths in total match the ignore pattern {pattern}. To list them, run: "
+                    "archiver status --json",
+                    singular=(
+                        "Skipped: {count} path in total matches the ignore pattern {pattern}. To list it, run: "
+                        "archiver status --json"
+                    ),
+                ),
+                count=count,
+                pattern=pattern,
+            )
 
 
 def _print_tasks(session: Session, health: HealthReport) -> None:

@@ -26,14 +26,6 @@ LAYOUT_SUBMISSION = "{filing}/{submission}"
 LAYOUT_FILING = "{filing}"
 LAYOUTS = (LAYOUT_SUBMISSION, LAYOUT_FILING)
 
-#: Patterns of the files that office programs, operating systems and browsers create next to materials, or in place
-#: of materials that are not complete yet.
-DEFAULT_IGNORE = (
-    *("~$*", ".~lock*", "*.swp"),
-    *("Thumbs.db", "desktop.ini", ".DS_Store"),
-    *("*.crdownload", "*.part", "*.partial", "*.download"),
-)
-
 #: Table -> its help text, in the order of a new file.
 TABLE_SUMMARIES: Mapping[str, LazyMessage] = {
     "archive": LazyMessage("Archive."),
@@ -186,8 +178,14 @@ class Config:
     ignore: tuple[str, ...] = setting(
         "watch.ignore",
         types.TEXTS,
-        default=DEFAULT_IGNORE,
-        summary=LazyMessage("File name patterns that are not captured; archiver status lists each such file."),
+        default=(),
+        summary=LazyMessage(
+            "Names of files and folders that are not captured, in addition to the built-in patterns "
+            "(docs/ignored-names.md): * and ? are wildcards, a slash at the end restricts a pattern to folders, "
+            "and an exclamation mark at the beginning makes an exception. The last matching pattern decides. "
+            "archiver status lists each such file and folder."
+        ),
+        example=["*.bak", "草稿/", "!*.download"],
     )
     #: Its tokens must be signed under a certificate that ``archiver init`` pinned.
     timestamp_url: str = setting(

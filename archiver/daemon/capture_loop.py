@@ -21,9 +21,9 @@ from archiver.daemon.watched_folder import WatchedFolder
 from archiver.errors import ArchiverError, LazyMessage, Reporter, StorageError
 from archiver.filings.change_detection import journal_new_questions
 from archiver.intake.capture import Capturer
+from archiver.intake.exclusion.ignore_rules import IgnoreRules
 from archiver.intake.folder.access import open_access
 from archiver.intake.folder.watch_path import check_watch_path_change
-from archiver.intake.ignore import IgnoreRules
 from archiver.intake.layout import check_layout
 from archiver.intake.pipeline import Pipeline, Remainder
 from archiver.intake.scan import Scanner
@@ -103,7 +103,7 @@ class Daemon:
             self._open_resources = open_resources.pop_all()  # closes all of these; empty after :meth:`close`
         self._side_work = upkeep.SideWork(config, report, lock_timeout)
         quiet_seconds = config.settle_seconds if settle_seconds is None else settle_seconds
-        scanner = Scanner(self._access, IgnoreRules(config.ignore))
+        scanner = Scanner(self._access, IgnoreRules.with_litter(config.ignore))
         settler = Settler(quiet_seconds, config.maximum_delay_seconds)
         self.pipeline = Pipeline(scanner, self._snapshot, settler, self._capturer, config, report, heartbeat)
         self._pending_list = PendingList(self._snapshot, self.pipeline)

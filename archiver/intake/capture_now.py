@@ -16,11 +16,11 @@ from archiver.config.settings import Config
 from archiver.errors import LazyMessage, SubmissionRefused
 from archiver.intake.affected_groups import groups_of
 from archiver.intake.capture import Capturer
+from archiver.intake.exclusion.ignore_rules import IgnoreRules
 from archiver.intake.folder.access import FolderAccess, open_access
 from archiver.intake.folder.presence import FolderPresence
 from archiver.intake.folder.watch_path import check_watch_path_change
 from archiver.intake.group_reader import GroupToRead
-from archiver.intake.ignore import IgnoreRules
 from archiver.intake.layout import Group, group_of_submission, locate_path
 from archiver.intake.path_reasons import UNREADABLE_FILE, UNREADABLE_FOLDER
 from archiver.intake.scan import Scanner, ScanResult, is_unreadable
@@ -61,7 +61,7 @@ def scan_read_only(archive: Archive, config: Config) -> ScanResult:
     access = open_access(config.watch, archive.root)
     snapshot = open_snapshot_read_only(archive)
     try:
-        return Scanner(access, IgnoreRules(config.ignore)).scan(snapshot)
+        return Scanner(access, IgnoreRules.with_litter(config.ignore)).scan(snapshot)
     finally:
         snapshot.close()
         access.close()
@@ -118,7 +118,8 @@ def capture_now(archive: Archive, config: Config, submission: Submission, lock_t
         seed_snapshot(snapshot, archive.index)
         changed_states = _readable_changes(snapshot, access, config, submission)
         if newest_version is not None:
-            _check_not_emptied(archive.index.materials(newest_version.submission), changed_states, submission)
+            materials = archive.index.materials(newest_version.submission)
+            _check_not_emptied(materials, changed_states, IgnoreRules.with_litter(config.ignore), submission)
         if path_change_event is not None:
             with archive.writing(lock_timeout) as writer:
                 writer.append(path_change_event)
@@ -211,16 +212,21 @@ def _refuse_unreadable(unreadable_paths: list[SkippedPath], submission: Submissi
 
 
 def _check_not_emptied(
-    materials: Iterable[Material], changed_states: Mapping[bytes, State], submission: Submission
+    materials: Iterable[Material],
+    changed_states: Mapping[bytes, State],
+    ignore_rules: IgnoreRules,
+    submission: Submission,
 ) -> None:
     """Raise SubmissionRefused if all archived files have changed or vanished, and no changed path is a file now.
 
     An unmounted share in the submission's folder looks as if everything had been deleted.  ``materials`` are those
-    of the newest version, and ``changed_states`` are the present states of the changed paths.
+    of the newest version, and ``changed_states`` are the present states of the changed paths.  Files that
+    ``ignore_rules`` exclude now do not count: nobody looked for them.
     """
     prefix = submission.prefix + b"/" if submission.prefix else b""
     # ``sha256`` is None for a folder.
     archived_paths = [prefix + material.path for material in materials if material.sha256]
+    archived_paths = [path for path in archived_paths if path in changed_states or not ignore_rules.covers(path)]
     if (
         archived_paths
         and all(path in changed_states for path in archived_paths)
@@ -290,7 +296,7 @@ def _scan_group(snapshot: Snapshot, access: FolderAccess, config: Config, group:
     If the group's folder is the watched folder itself, and missing, the result is empty instead.
     """
     try:
-        return Scanner(access, IgnoreRules(config.ignore)).scan(snapshot, group.prefix)
+        return Scanner(access, IgnoreRules.with_litter(config.ignore)).scan(snapshot, group.prefix)
     except FileNotFoundError:
         # Without the watched folder, nothing can be compared.  Callers that need the folder check it themselves.
         return ScanResult()

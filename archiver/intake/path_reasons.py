@@ -6,8 +6,16 @@ import stat
 from collections.abc import Mapping
 
 from archiver.errors import LazyMessage
+from archiver.intake.exclusion.litter import LITTER_BY_PATTERN
 
 IGNORED = LazyMessage.define("matches the ignore pattern {value}", code="path.ignored")
+#: Takes the place of IGNORED for a built-in pattern, under the same code.
+_IGNORED_LITTER = LazyMessage("matches the ignore pattern {value} ({purpose}; {program})")
+NO_LONGER_CAPTURED = LazyMessage.define(
+    "was captured earlier, and is not captured any longer because of the ignore pattern {value}; the newest "
+    "version retains it unchanged",
+    code="path.no-longer-captured",
+)
 UNREADABLE_FOLDER = LazyMessage.define("the folder cannot be read: {value}", code="path.unreadable-folder")
 UNREADABLE_FILE = LazyMessage.define("the file cannot be read: {value}", code="path.unreadable-file")
 OWN = LazyMessage.define("is part of the archive, reached through another path", code="path.own")
@@ -40,7 +48,16 @@ GATHERING = LazyMessage.define(
 REASONS: Mapping[str, LazyMessage] = {
     reason.code: reason
     for reason in (
-        *(IGNORED, UNREADABLE_FOLDER, UNREADABLE_FILE, OWN, TOO_DEEP, TOO_LONG, *SPECIAL_FILES.values()),
+        *(
+            IGNORED,
+            NO_LONGER_CAPTURED,
+            UNREADABLE_FOLDER,
+            UNREADABLE_FILE,
+            OWN,
+            TOO_DEEP,
+            TOO_LONG,
+            *SPECIAL_FILES.values(),
+        ),
         *(SETTLING, STILL_CHANGING, HELD_OPEN, FAILED, BUSY, GATHERING),
     )
 }
@@ -78,6 +95,8 @@ def reason_message(code: str, value: str) -> LazyMessage:
     For an unknown code, which a newer release has stored, the sentence is "CODE: VALUE".
     """
     reason = REASONS.get(code)
+    if code == IGNORED.code and (litter := LITTER_BY_PATTERN.get(value)):
+        return _IGNORED_LITTER.with_fields(value=value, purpose=litter.purpose, program=litter.program)
     return (
         LazyMessage("{code}: {value}", code=code, value=value)
         if reason is None

@@ -101,6 +101,7 @@ class Pipeline:
         if len(hints) > _MANY_HINTS:
             self.scan(now)
             return
+        hints = {(path, is_folder) for path, is_folder in hints if not self._scanner.is_ignored(path, is_folder)}
         folders = {path for path, is_folder in hints if is_folder}
         for folder in _find_outermost_folders(folders):
             self.scan(now, folder)
@@ -340,9 +341,8 @@ class Pipeline:
     def _explain_pending_path(self, group: Group, path: bytes, pending: PendingPath, now: float) -> SkippedPath:
         """Return a pending path with the reason for the delay."""
         if self._settler.is_held_back(group, now):
-            return SkippedPath(
-                path, GATHERING.code, f"{self._config.min_version_interval_seconds(group.filing_folder) / 60:g}"
-            )
+            interval_minutes = self._config.min_version_interval_seconds(group.filing_folder) / 60
+            return SkippedPath(path, GATHERING.code, f"{interval_minutes:g}")
         if pending.failures:
             refused = BUSY if isinstance(self._refusals.get(group), Busy) else FAILED
             reason = HELD_OPEN if pending.is_held_open else STILL_CHANGING if pending.is_unstable else refused

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from archiver.intake.exclusion.ignore_rules import IgnoreRules
 from archiver.intake.folder.access import FolderAccess
 from archiver.intake.folder.entries import DirectoryEntry
-from archiver.intake.ignore import IgnoreRules
 from archiver.intake.path_reasons import (
     IGNORED,
+    NO_LONGER_CAPTURED,
     OWN,
     SPECIAL_FILES,
     TOO_DEEP,
@@ -36,7 +37,12 @@ from archiver.store.content.own_files import OwnFile
 from archiver.store.content.source import StatData
 
 #: Reasons not to enter a folder. Changes in it are not seen, so everything in it counts as unchanged.
-_NOT_ENTERED_CODES = frozenset({UNREADABLE_FOLDER.code, OWN.code, TOO_DEEP.code, TOO_LONG.code})
+_NOT_ENTERED_CODES = frozenset(
+    {
+        *(UNREADABLE_FOLDER.code, OWN.code, TOO_DEEP.code, TOO_LONG.code),
+        *(IGNORED.code, NO_LONGER_CAPTURED.code),
+    }
+)
 #: Reasons that keep a path out of the archive although it belongs there.
 _UNREADABLE_CODES = frozenset({UNREADABLE_FILE.code, UNREADABLE_FOLDER.code, TOO_DEEP.code, TOO_LONG.code})
 
@@ -82,12 +88,16 @@ class Scanner:
     def scan(self, snapshot: Snapshot, start_folder: bytes = b"") -> ScanResult:
         """Compare everything at or below ``start_folder`` with the snapshot; empty is the whole watched folder.
 
-        Paths below a folder that cannot be read count as unchanged, never as deleted.
+        Paths below a folder that cannot be read or has an ignored name count as unchanged, never as deleted; so
+        does an archived file whose name is ignored now.  If ``start_folder`` is ignored, or lies in an ignored
+        folder, the result is empty.
 
         Raises FileNotFoundError or NotADirectoryError if ``start_folder`` is the watched folder, and missing or
         not a folder.  Any other missing folder counts as deleted.
         """
         scan_result = ScanResult()
+        if start_folder and self.is_ignored(start_folder, is_folder=True):
+            return scan_result
         visited_folders: set[bytes] = set()
         unvisited_folders = [start_folder]
         while unvisited_folders:
@@ -108,6 +118,10 @@ class Scanner:
             visited_folders.add(folder)
         self._add_deleted_folders(snapshot, start_folder, visited_folders, scan_result)
         return scan_result
+
+    def is_ignored(self, path: bytes, is_folder: bool) -> bool:
+        """Return True if the name of ``path``, or of a folder above it, matches an ignore pattern."""
+        return self._ignore_rules.covers(path, is_folder)
 
     def read_state(self, path: bytes) -> State:
         """Return the present state of a path; for a folder FOLDER, even if it is not empty.
@@ -168,16 +182,21 @@ class Scanner:
         for entry_name, entry_mode, stat_data, is_own in entries:
             is_empty = False
             archived_state = take_archived_state(entry_name, None)
-            if entry_mode & _TYPE_BITS == stat.S_IFREG and not is_own and matching_pattern(entry_name) is None:
+            file_type = entry_mode & _TYPE_BITS
+            pattern = matching_pattern(entry_name, file_type == stat.S_IFDIR)
+            if file_type == stat.S_IFREG and not is_own and pattern is None:
                 if stat_data != archived_state and not _is_same_state(archived_state, stat_data):
                     changed_states[prefix + entry_name] = stat_data
                     if archived_state is None:
                         new_files.append(prefix + entry_name)
                 continue
             entry_path = prefix + entry_name
-            if not stat.S_ISDIR(entry_mode) or is_own:
-                scan_result.skipped.append(self._explain_skipped_path(entry_path, entry_name, entry_mode, is_own))
-                if archived_state is not None and not is_own:
+            if file_type != stat.S_IFDIR or is_own or pattern is not None:
+                is_archived = archived_state is not None or snapshot.has_entries_below(entry_path)
+                scan_result.skipped.append(
+                    _explain_skipped_path(entry_path, file_type, pattern, is_own=is_own, is_archived=is_archived)
+                )
+                if archived_state is not None and not is_own and pattern is None:
                     # The archived file or folder was replaced by something that is not archived.
                     changed_states[entry_path] = None
             elif (skipped_folder := _find_exceeded_limit(entry_path)) is not None:
@@ -196,18 +215,6 @@ class Scanner:
         scan_result.new_files.update(new_files)
         return subfolders
 
-    def _explain_skipped_path(self, path: bytes, entry_name: bytes, entry_mode: int, is_own: bool) -> SkippedPath:
-        """Return a path that is not archived, with the reason.
-
-        ``entry_name`` is the last part of the path, and ``entry_mode`` the ``st_mode`` of the file.  ``is_own`` is
-        True if the file belongs to the archive.
-        """
-        if is_own:
-            return SkippedPath(path, OWN.code)
-        if special_file := SPECIAL_FILES.get(stat.S_IFMT(entry_mode)):
-            return SkippedPath(path, special_file.code)
-        return SkippedPath(path, IGNORED.code, self._ignore_rules.matching_pattern(entry_name) or "")
-
     def _add_deleted_folders(
         self, snapshot: Snapshot, start_folder: bytes, visited_folders: set[bytes], scan_result: ScanResult
     ) -> None:
@@ -215,11 +222,11 @@ class Scanner:
 
         A folder is deleted if it was not visited, unless it is at or below a folder that could not be entered.
         """
-        not_entered_paths = [
+        not_entered_paths = {
             skipped_path.path for skipped_path in scan_result.skipped if skipped_path.code in _NOT_ENTERED_CODES
-        ]
+        }
         for folder in snapshot.folders_below(start_folder):
-            if folder in visited_folders or any(_is_at_or_below(folder, path) for path in not_entered_paths):
+            if folder in visited_folders or not not_entered_paths.isdisjoint(_folders_on_path(folder)):
                 continue
             for entry_name in snapshot.folder_entries(folder):
                 scan_result.changed[folder + b"/" + entry_name if folder else entry_name] = None
@@ -230,9 +237,28 @@ def _is_same_state(stored_state: StoredState | None, stat_data: StatData) -> boo
     return stored_state is not None and decode_stored_state(stored_state) == stat_data
 
 
-def _is_at_or_below(path: bytes, folder: bytes) -> bool:
-    """Return True if ``path`` is ``folder`` or lies in it; an empty ``folder`` contains every path."""
-    return not folder or path == folder or path.startswith(folder + b"/")
+def _explain_skipped_path(
+    path: bytes, file_type: int, pattern: str | None, *, is_own: bool, is_archived: bool
+) -> SkippedPath:
+    """Return a path that is not archived, with the reason.
+
+    ``file_type`` is a value of ``stat.S_IFMT``, and ``pattern`` the ignore pattern that matches.  ``is_own`` is
+    True if the file belongs to the archive, ``is_archived`` if something at or below the path is archived.
+    """
+    if is_own:
+        return SkippedPath(path, OWN.code)
+    if pattern is not None:
+        # If the name was not ignored before, the archived content stays in the newest version.
+        return SkippedPath(path, (NO_LONGER_CAPTURED if is_archived else IGNORED).code, pattern)
+    return SkippedPath(path, SPECIAL_FILES.get(file_type, IGNORED).code)
+
+
+def _folders_on_path(folder: bytes) -> Iterator[bytes]:
+    """Yield ``folder`` and every folder above it; the last one, the watched folder, is empty."""
+    while folder:
+        yield folder
+        folder = folder.rpartition(b"/")[0]
+    yield folder
 
 
 def _find_exceeded_limit(folder: bytes) -> SkippedPath | None:

@@ -149,6 +149,17 @@ class Snapshot:
             )
         return [folder_row[0] for folder_row in rows]
 
+    def has_entries_below(self, folder: bytes) -> bool:
+        """Return True if anything at or below ``folder``, which is not empty, is archived."""
+        # The byte after a slash is "0", so every path below the folder is between the last two values.
+        return (
+            self._database.execute(
+                "select 1 from entries where dir = ? or (dir > ? and dir < ?) limit 1",
+                (folder, folder + b"/", folder + b"0"),
+            ).fetchone()
+            is not None
+        )
+
     def captured_tag(self, prefix: bytes) -> str:
         """Return the tag of a submission's newest version whose paths all have entries; empty if there is none.
 

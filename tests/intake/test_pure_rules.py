@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.config.settings import DEFAULT_IGNORE, LAYOUT_FILING, LAYOUT_SUBMISSION
-from archiver.intake.ignore import IgnoreRules
+from archiver.config.settings import LAYOUT_FILING, LAYOUT_SUBMISSION
 from archiver.intake.layout import Group, group_of_submission, locate_path
 from archiver.intake.settle import Settler
 from archiver.store.content.source import StatData
@@ -231,25 +230,3 @@ def test_folders_have_a_place_too() -> None:
     assert locate_path(b"f/s/empty", LAYOUT_SUBMISSION, is_folder=True) == (Group(b"f", b"s"), b"empty")
     assert locate_path(b"f/s", LAYOUT_SUBMISSION, is_folder=True) == (Group(b"f", b"s"), b"")
     assert locate_path(b"f", LAYOUT_SUBMISSION, is_folder=True) == (Group(b"f", b""), b"")
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "~$报告.docx",
-        ".~lock.报告.odt#",
-        "a.swp",
-        "thumbs.DB",
-        "Desktop.ini",
-        ".DS_Store",
-        "x.crdownload",
-        "x.part",
-    ],
-)
-def test_default_ignores(name: str) -> None:
-    assert IgnoreRules(DEFAULT_IGNORE).matching_pattern(name.encode()) is not None
-
-
-@pytest.mark.parametrize("name", ["报告.docx", "a.tmp", ".gitignore", "~x", "part", "\ufeff.swp.txt"])
-def test_everything_else_is_archived(name: str) -> None:
-    assert IgnoreRules(DEFAULT_IGNORE).matching_pattern(name.encode()) is None

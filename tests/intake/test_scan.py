@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from archiver.intake.exclusion.ignore_rules import IgnoreRules
 from archiver.intake.folder.access import DirectAccess
-from archiver.intake.ignore import IgnoreRules
 from archiver.intake.scan import Scanner, ScanResult
 from archiver.intake.snapshot import FOLDER, Snapshot
 from archiver.store.content.source import StatData

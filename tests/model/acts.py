@@ -29,9 +29,9 @@ from archiver.errors import ArchiverError
 from archiver.filings.records import RecordContext, update_sheet
 from archiver.intake.affected_groups import groups_of
 from archiver.intake.capture import Capturer
+from archiver.intake.exclusion.ignore_rules import IgnoreRules
 from archiver.intake.folder.access import open_access
 from archiver.intake.group_reader import GroupToRead, ReadingJob
-from archiver.intake.ignore import IgnoreRules
 from archiver.intake.layout import Group
 from archiver.intake.scan import Scanner
 from archiver.intake.seed_snapshot import seed_snapshot
@@ -63,7 +63,7 @@ def capture(config: Config, submissions: Sequence[str], drafts: Sequence[Draft] 
         capturer = Capturer(archive, snapshot, access, config, threading.Event())
         try:
             seed_snapshot(snapshot, archive.index)
-            scan_result = Scanner(access, IgnoreRules(config.ignore)).scan(snapshot)
+            scan_result = Scanner(access, IgnoreRules.with_litter(config.ignore)).scan(snapshot)
             states_by_group: dict[Group, dict[bytes, State]] = {}
             for path, state in scan_result.changed.items():
                 for group in groups_of(path, snapshot.archived_state(path), state, config.layout):
