@@ -153,6 +153,8 @@ def _print_files(session: Session, health: HealthReport) -> None:
             count=health.pending_count,
         )
     _print_skipped_paths(session, health)
+    for note in health.file_notes:
+        console.info("Note: {path}: {reason}", path=note.path, reason=note.reason)
 
 
 def _print_skipped_paths(session: Session, health: HealthReport) -> None:

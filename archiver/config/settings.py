@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from archiver.config import value_types as types
 from archiver.config.bucket_access import BucketAccess
 from archiver.config.desk import DeskSettings
+from archiver.config.filing_settings import BYTE_COUNT, FilingSettings
 from archiver.config.schema import Effect, Setting, declared_settings, required_setting, setting, tables_by_name
 from archiver.errors import LazyMessage
 from archiver.model import KINDS
@@ -49,51 +50,6 @@ TABLE_SUMMARIES: Mapping[str, LazyMessage] = {
         "Settings of single filings: one table for each, named after the folder of the filing."
     ),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class FilingSettings:
-    """Settings of a single filing. Some fields are named more precisely than their keys in the file."""
-
-    #: None: ``Config.min_version_interval_minutes`` applies.
-    min_version_interval_minutes: float | None = setting(
-        "min_version_interval_minutes",
-        types.number(0),
-        default=None,
-        summary=LazyMessage("Like watch.min_version_interval_minutes, for this filing."),
-        example=30,
-    )
-    profiles: tuple[str, ...] = setting(
-        "profiles",
-        types.PROFILE_NAMES,
-        default=(),
-        summary=LazyMessage("Retention profiles for this filing, in addition to retention.profiles."),
-        example=["cn-archive-10"],
-    )
-    #: Name of the submission's folder -> names of its retention profiles.
-    submissions: Mapping[str, tuple[str, ...]] = setting(
-        "submissions",
-        types.lists_by_key(types.PROFILE_NAMES),
-        default={},
-        summary=LazyMessage("Retention profiles for single submission folders, by name."),
-        example={"2026-03-首次备案": ["cn-archive-30"]},
-    )
-    release_sources: tuple[str, ...] = setting(
-        "signals",
-        types.FILE_NAMES,
-        default=(),
-        summary=LazyMessage(
-            "Files, or repositories prefixed with git:, whose releases are changes of the algorithm."
-        ),
-        example=["/srv/models/VERSION", "git:/srv/code/recommender.git"],
-    )
-    display_pages: tuple[str, ...] = setting(
-        "pages",
-        types.TEXTS,
-        default=(),
-        summary=LazyMessage("Addresses of the company's own pages that must display the filing number."),
-        example=["https://www.example.com/about"],
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +130,26 @@ class Config:
         summary=LazyMessage(
             "Minutes in which saved drafts are combined into one version (0: every save is a version)."
         ),
+    )
+    max_file_bytes: int | None = setting(
+        "watch.max_file_bytes",
+        BYTE_COUNT,
+        default=None,
+        summary=LazyMessage(
+            "Largest file that is captured, in bytes (default: no limit); a sparse file counts with the space "
+            "that it occupies. archiver status lists larger files."
+        ),
+        example=10_000_000_000,
+    )
+    filing_quota_bytes: int | None = setting(
+        "watch.filing_quota_bytes",
+        BYTE_COUNT,
+        default=None,
+        summary=LazyMessage(
+            "Bytes that the newest versions of a filing may have together (default: no limit). archiver status "
+            "lists files that do not fit; everything else is captured."
+        ),
+        example=100_000_000_000,
     )
     ignore: tuple[str, ...] = setting(
         "watch.ignore",
@@ -322,6 +298,12 @@ class Config:
         filing_settings = self.filings.get(os.fsdecode(filing_folder))
         interval_minutes = filing_settings.min_version_interval_minutes if filing_settings is not None else None
         return 60 * (self.min_version_interval_minutes if interval_minutes is None else interval_minutes)
+
+    def quota_bytes(self, filing_folder: bytes) -> int | None:
+        """Return the quota of the filing whose folder is named ``filing_folder``; None for no limit."""
+        filing_settings = self.filings.get(os.fsdecode(filing_folder))
+        quota = filing_settings.quota_bytes if filing_settings is not None else None
+        return self.filing_quota_bytes if quota is None else quota
 
 
 def settings_by_table() -> dict[str, list[Setting]]:

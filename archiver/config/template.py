@@ -15,7 +15,7 @@ from archiver.config.settings import TABLE_SUMMARIES, Config, settings_by_table
 from archiver.errors import ConfigError, LazyMessage
 
 #: Tables whose settings are all written into a new file, because people change them most. In the other tables, a
-#: setting that has its default is only a comment.
+#: setting that has its default is only a comment, and so is a setting without a value in any table.
 _WRITTEN_TABLES = ("watch", "retention")
 #: Name of a table -> heading, for tables whose heading differs from the name.
 _TABLE_HEADINGS = {"filings": 'filings."NAME"'}
@@ -109,7 +109,8 @@ def render_config(config: Config) -> str:
         written_keys = {
             setting.key
             for setting in settings
-            if table_name in _WRITTEN_TABLES or value_by_key.get(setting.key, setting.default) != setting.default
+            if (table_name in _WRITTEN_TABLES and value_by_key[setting.key] is not None)
+            or value_by_key.get(setting.key, setting.default) != setting.default
         }
         heading = f"{'' if written_keys else '#'}[{_TABLE_HEADINGS.get(table_name, table_name)}]"
         text_lines += ["", *_comment_lines(TABLE_SUMMARIES[table_name]), heading]

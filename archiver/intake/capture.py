@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 from archiver.config.settings import Config
 from archiver.errors import ArchiverError, Busy, StorageError
+from archiver.intake.exclusion.filing_quota import FilingQuota
+from archiver.intake.exclusion.size_limits import SizeLimits
 from archiver.intake.folder.access import FolderAccess
 from archiver.intake.group_reader import GroupReader, GroupToRead, ReadingJob
 from archiver.intake.layout import Group, locate_path
@@ -91,11 +93,18 @@ class Capturer:
         self._snapshot = snapshot
         self._layout = config.layout
         self._reader = GroupReader(
-            access, archive.content, os.fsencode(archive.root), config.layout, config.sensitive, stopping
+            access,
+            archive.content,
+            os.fsencode(archive.root),
+            config.layout,
+            config.sensitive,
+            SizeLimits.from_settings(config),
+            stopping,
         )
         self._drafter = VersionDrafter(archive, config.layout)
         #: Groups whose last attempt failed, or was in a batch that failed.
         self._failed_groups: set[Group] = set()
+        self._quota = FilingQuota(archive, snapshot, access, config, self._drafter)
 
     def stage(self, groups: Sequence[GroupToRead]) -> list[ReadingJob]:
         """Begin to copy and publish the files of different groups in the background; return at once.
@@ -104,7 +113,7 @@ class Capturer:
         further groups first, their files are read while these groups are finished.
         """
         restricted_places = restrictions.restrictions_by_place(self._archive.index)
-        return self._reader.read_round(groups, restricted_places)
+        return self._reader.read_round([self._quota.refuse_excess(group) for group in groups], restricted_places)
 
     def finish(self, attempt: ReadingJob, wait_seconds: float) -> CaptureResult:
         """Wait until the files of ``attempt`` are read, and archive all changes of the group as one version.
@@ -136,6 +145,8 @@ class Capturer:
                 read_groups.append(_ReadGroup(position, attempt, attempt.result()))
             except ArchiverError as error:
                 outcomes[position] = error
+        for attempt in attempts:
+            self._quota.release(attempt.group)
         try:
             outcomes |= self._write_groups(read_groups, wait_seconds)
         except Busy as error:
@@ -203,6 +214,7 @@ class Capturer:
         racy_states = dict.fromkeys(outcome.fresh, StatData.unknown())
         self._remember(group.attempt.group, group.settled | racy_states, outcome)
         self._snapshot.note_unreadable(outcome.unreadable)
+        self._snapshot.add_notes(group.read.sparse)
         announce_step(Step.SNAPSHOT_SAVED)
         outcome.done = [*group.settled, *(item.path for item in outcome.unreadable)]
 
@@ -212,6 +224,7 @@ class Capturer:
 
     def drop(self, attempt: ReadingJob) -> None:
         """Give up an unfinished attempt.  Content that is already published stays, and is reused by the next."""
+        self._quota.release(attempt.group)
         attempt.cancel()
 
     def rest(self) -> None:

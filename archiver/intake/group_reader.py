@@ -13,12 +13,14 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 from archiver.errors import ArchiverError, StorageError
+from archiver.intake.exclusion.size_limits import SizeLimits
 from archiver.intake.folder.access import DirectAccess, FolderAccess
 from archiver.intake.layout import Group, locate_path
-from archiver.intake.snapshot import State
+from archiver.intake.snapshot import SkippedPath, State
 from archiver.intake.staging import FileReader, ReadingOrder, ReadingStopped, StagingResult
 from archiver.intake.staging_worker import StagingProcesses
 from archiver.store.content.objects import ContentStore
@@ -60,6 +62,8 @@ class GroupToRead(NamedTuple):
     states: Mapping[bytes, State]
     #: Files that are read even while a process has them open for writing.
     overdue: Container[bytes] = frozenset()
+    #: Path -> why the file is not read, although it is settled.
+    refused: Mapping[bytes, SkippedPath] = MappingProxyType({})
 
 
 _RoundOutcome = dict[Group, StagingResult | ArchiverError]
@@ -112,13 +116,15 @@ class GroupReader:
         archive_folder: bytes,
         layout: str,
         sensitive_patterns: Sequence[str],
+        limits: SizeLimits,
         stopping: threading.Event,
     ) -> None:
         """Read through ``access`` into ``content``, which belongs to the archive in ``archive_folder``.
 
         If the path of a material matches one of ``sensitive_patterns``, only the archive's owner may read its
-        content.  ``layout`` is the setting ``watch.layout``.  Setting ``stopping`` makes the threads stop before
-        the next chunk of a file; :meth:`close` sets it, too.  The caller closes ``access``.
+        content.  ``layout`` is the setting ``watch.layout``, and ``limits`` are those of single files.  Setting
+        ``stopping`` makes the threads stop before the next chunk of a file; :meth:`close` sets it, too.  The
+        caller closes ``access``.
         """
         self._content = content
         self._layout = layout
@@ -126,7 +132,8 @@ class GroupReader:
         self._stopping = stopping
         self._readers = ThreadPoolExecutor(_WORKERS)
         self._publisher = ThreadPoolExecutor(1)
-        self._file_reader = FileReader(access, content, self.check_stop)
+        self._limits = limits
+        self._file_reader = FileReader(access, content, self.check_stop, limits)
         self._processes = (
             StagingProcesses(access.root, content, archive_folder) if isinstance(access, DirectAccess) else None
         )
@@ -144,8 +151,9 @@ class GroupReader:
         for group in groups:
             for path, state in group.states.items():
                 # An empty folder that became a file may be in two groups.  The dicts hold each path only once.
-                if isinstance(state, StatData):
-                    files = small if state.size <= _SMALL_BYTES else large
+                if isinstance(state, StatData) and path not in group.refused:
+                    # Child processes know no limits, so what may exceed one is not read there.
+                    files = small if state.size <= self._largest_small_file else large
                     files[path] = _FileToRead(path, state.size, path in group.overdue)
         restricted = _restricted_digests_by_place(restricted_places)
         read_small, bounds = self._file_reader.read, _THREAD_BOUNDS
@@ -161,6 +169,11 @@ class GroupReader:
         ]
         completion = self._publisher.submit(self._complete_round, groups, readings)
         return [ReadingJob(group.group, group.states, completion) for group in groups]
+
+    @property
+    def _largest_small_file(self) -> int:
+        """Return the size up to which a child process may read a file."""
+        return min(_SMALL_BYTES, self._limits.max_file_bytes or _SMALL_BYTES)
 
     def rest(self) -> None:
         """End the child processes for small files; new ones start when needed.
@@ -241,6 +254,7 @@ class GroupReader:
             raise
         outcomes: _RoundOutcome = {}
         for group in groups:
+            whole.unreadable += group.refused.values()
             failed_path = next(filter(errors.__contains__, group.states), None)
             outcomes[group.group] = whole.select(group.states) if failed_path is None else errors[failed_path]
         self._publish(outcomes, whole.staged)

@@ -23,6 +23,18 @@ TOO_DEEP = LazyMessage.define("is more than {value} folders deep; nothing in it 
 TOO_LONG = LazyMessage.define(
     "has a path of more than {value} bytes; nothing in it is archived", code="path.too-long"
 )
+TOO_LARGE = LazyMessage.define("is larger than watch.max_file_bytes allows: {value} B", code="path.too-large")
+OVER_QUOTA = LazyMessage.define(
+    "does not fit into the quota of the filing: {value} B (watch.filing_quota_bytes, or quota_bytes of the "
+    "filing)",
+    code="path.over-quota",
+)
+#: About a captured file.
+SPARSE = LazyMessage.define(
+    "is a sparse file, and counts for size limits with the space that it occupies: {value} B", code="path.sparse"
+)
+#: Codes of files that the administrator's size limits keep out of the archive.
+LIMIT_CODES = frozenset({TOO_LARGE.code, OVER_QUOTA.code})
 #: Type of file, as ``stat.S_IFMT`` returns it -> the reason.
 SPECIAL_FILES: Mapping[int, LazyMessage] = {
     stat.S_IFLNK: LazyMessage.define("is a symbolic link, which is not followed", code="path.symbolic-link"),
@@ -56,7 +68,7 @@ REASONS: Mapping[str, LazyMessage] = {
             OWN,
             TOO_DEEP,
             TOO_LONG,
-            *SPECIAL_FILES.values(),
+            *(TOO_LARGE, OVER_QUOTA, SPARSE, *SPECIAL_FILES.values()),
         ),
         *(SETTLING, STILL_CHANGING, HELD_OPEN, FAILED, BUSY, GATHERING),
     )

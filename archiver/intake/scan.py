@@ -17,6 +17,7 @@ from archiver.intake.folder.access import FolderAccess
 from archiver.intake.folder.entries import DirectoryEntry
 from archiver.intake.path_reasons import (
     IGNORED,
+    LIMIT_CODES,
     NO_LONGER_CAPTURED,
     OWN,
     SPECIAL_FILES,
@@ -44,7 +45,7 @@ _NOT_ENTERED_CODES = frozenset(
     }
 )
 #: Reasons that keep a path out of the archive although it belongs there.
-_UNREADABLE_CODES = frozenset({UNREADABLE_FILE.code, UNREADABLE_FOLDER.code, TOO_DEEP.code, TOO_LONG.code})
+_UNREADABLE_CODES = LIMIT_CODES | {UNREADABLE_FILE.code, UNREADABLE_FOLDER.code, TOO_DEEP.code, TOO_LONG.code}
 
 #: Levels of folders. From version 2.43 on, git reads no tree deeper than 2,048 levels: a deeper file would make
 #: every export fail.
@@ -56,7 +57,7 @@ _TYPE_BITS = 0o170000
 
 
 def is_unreadable(skipped_path: SkippedPath) -> bool:
-    """Return True if the path should be archived but cannot be read; False, for example, for an ignored name."""
+    """Return True if the path should be archived, and cannot be read or exceeds a limit."""
     return skipped_path.code in _UNREADABLE_CODES
 
 

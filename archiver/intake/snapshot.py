@@ -219,7 +219,7 @@ class Snapshot:
                 (_entry_row(path, state) for path, state in states.items() if state is not None),
             )
             self._database.executemany(
-                "delete from skipped where path = ? and source = 'read'", ((path,) for path in states)
+                "delete from skipped where path = ? and source in ('read', 'note')", ((path,) for path in states)
             )
 
     def bind(self, point: JournalPoint) -> None:
@@ -263,10 +263,15 @@ class Snapshot:
         with self._database:
             self._add_skipped(skipped, "read")
 
+    def add_notes(self, notes: Iterable[SkippedPath]) -> None:
+        """Add notes about captured files, until the files are captured again or deleted."""
+        with self._database:
+            self._add_skipped(notes, "note")
+
     def _add_skipped(self, skipped_paths: Iterable[SkippedPath], source: str) -> None:
         """Add skipped paths; ``source`` is "scan" for reasons that a scan finds, "read" if reading a file failed.
 
-        The caller commits.
+        The source "note" is for notes about files that are not skipped.  The caller commits.
         """
         self._database.executemany(
             "insert or replace into skipped (path, template, value, source) values (?, ?, ?, ?)",
@@ -275,7 +280,15 @@ class Snapshot:
 
     def skipped(self) -> list[SkippedPath]:
         """Return the skipped paths with their reasons, sorted by path."""
-        rows = self._database.execute("select path, template, value from skipped order by path")
+        return self._select_skipped("source <> 'note'")
+
+    def notes(self) -> list[SkippedPath]:
+        """Return the notes about captured files, sorted by path."""
+        return self._select_skipped("source = 'note'")
+
+    def _select_skipped(self, condition: str) -> list[SkippedPath]:
+        """Return the rows of the table ``skipped`` that fulfil an SQL condition, sorted by path."""
+        rows = self._database.execute(f"select path, template, value from skipped where {condition} order by path")
         return [SkippedPath(path, reason_code(stored_reason), value) for path, stored_reason, value in rows]
 
     def replace_pending_entries(self, entries: Iterable[tuple[SkippedPath, str]]) -> None:

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 
 from archiver.documents import integrity
 from archiver.errors import ArchiverError, StorageError
+from archiver.intake.exclusion.size_limits import NO_LIMITS, SizeLimits, TooLarge
 from archiver.intake.folder.access import FolderAccess
-from archiver.intake.path_reasons import UNREADABLE_FILE
+from archiver.intake.path_reasons import SPARSE, TOO_LARGE, UNREADABLE_FILE
 from archiver.intake.snapshot import SkippedPath
 from archiver.store.content.objects import ContentStore
 from archiver.store.content.source import Source, SourceChanged
-from archiver.store.content.spool import StagedCopy
+from archiver.store.content.spool import StagedCopy, is_sparse
 
 _OpenFile = Callable[[bytes], Source]
 
@@ -58,6 +59,8 @@ class StagingResult:
     held: list[bytes] = field(default_factory=list)
     #: Files that cannot be read, with the reason.
     unreadable: list[SkippedPath] = field(default_factory=list)
+    #: Sparse files among the copied ones, with the note for ``archiver status``.
+    sparse: list[SkippedPath] = field(default_factory=list)
 
     def add(self, other: StagingResult) -> None:
         """Add the result of another reading order to this result."""
@@ -65,6 +68,7 @@ class StagingResult:
         self.unstable += other.unstable
         self.held += other.held
         self.unreadable += other.unreadable
+        self.sparse += other.sparse
 
     def select(self, paths: Collection[bytes]) -> StagingResult:
         """Return the outcomes for the files ``paths`` alone."""
@@ -73,6 +77,7 @@ class StagingResult:
             [path for path in self.unstable if path in paths],
             [path for path in self.held if path in paths],
             [skipped_path for skipped_path in self.unreadable if skipped_path.path in paths],
+            [note for note in self.sparse if note.path in paths],
         )
 
 
@@ -80,16 +85,21 @@ class FileReader:
     """Copies files of the watched folder into the spool, and hashes the content on the way."""
 
     def __init__(
-        self, access: FolderAccess, content: ContentStore, check_stop: Callable[[], None] = lambda: None
+        self,
+        access: FolderAccess,
+        content: ContentStore,
+        check_stop: Callable[[], None] = lambda: None,
+        limits: SizeLimits = NO_LIMITS,
     ) -> None:
         """Read through ``access`` into the spool of ``content``; the caller closes ``access``.
 
         ``check_stop`` is called before each file is opened and before each chunk is written, and may raise
-        ReadingStopped.
+        ReadingStopped.  A file beyond ``limits`` counts as unreadable.
         """
         self._access = access
         self._content = content
         self._check_stop = check_stop
+        self._limits = limits
 
     def read(self, order: ReadingOrder) -> StagingResult:
         """Copy the files of ``order`` into the spool; return the outcome for each file.
@@ -127,7 +137,9 @@ class FileReader:
     def _read_file(self, path: bytes, open_file: _OpenFile, order: ReadingOrder, result: StagingResult) -> None:
         """Copy a file, and add the outcome to ``result``; raises StorageError or ReadingStopped."""
         try:
-            result.staged[path] = order.mark(path, self._copy_to_spool(path, open_file, path in order.overdue))
+            result.staged[path] = order.mark(path, self._copy_to_spool(path, open_file, order, result))
+        except TooLarge as error:
+            result.unreadable.append(SkippedPath(path, TOO_LARGE.code, str(error.counted_bytes)))
         except _Held:
             result.held.append(path)
         except (SourceChanged, FileNotFoundError, NotADirectoryError):
@@ -138,19 +150,27 @@ class FileReader:
                 SkippedPath(path, UNREADABLE_FILE.code, error.strerror or type(error).__name__)
             )
 
-    def _copy_to_spool(self, path: bytes, open_file: _OpenFile, is_overdue: bool) -> StagedCopy:
+    def _copy_to_spool(
+        self, path: bytes, open_file: _OpenFile, order: ReadingOrder, result: StagingResult
+    ) -> StagedCopy:
         """Copy a file into the spool; the copy states the damage, if the content shows any.
 
-        Raises _Held if a process has the file open for writing, unless ``is_overdue`` is True.  Raises
-        SourceChanged if the file changes while it is copied, OSError if it cannot be read, StorageError if the
-        archive's disk cannot be written, ReadingStopped if the daemon is stopping.
+        Adds a note to ``result`` for a sparse file.
+
+        Raises TooLarge if the file is beyond the limits, _Held if a process has the file open for writing, unless
+        it is overdue in ``order``.  Raises SourceChanged if the file changes while it is copied, OSError if it
+        cannot be read, StorageError if the archive's disk cannot be written, ReadingStopped if the daemon is
+        stopping.
         """
         self._check_stop()
         source = open_file(path)
         try:
-            if source.is_being_written and not is_overdue:
+            self._limits.check_file(source)
+            if source.is_being_written and path not in order.overdue:
                 raise _Held
             copy = self._content.spool.stage_copy(source, self._check_stop)
+            if self._limits.are_set and is_sparse(source):
+                result.sparse.append(SkippedPath(path, SPARSE.code, str(source.allocated_bytes)))
         finally:
             source.close()
         defect = integrity.find_defect(copy.spool_path, path)

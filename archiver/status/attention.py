@@ -11,7 +11,7 @@ from archiver import clock
 from archiver.config.settings import Config
 from archiver.daemon.watch_state import MISSING, PARTIAL, SCANS_ONLY, STALLED
 from archiver.errors import LazyMessage
-from archiver.intake.path_reasons import FAILED, GATHERING, OWN
+from archiver.intake.path_reasons import FAILED, GATHERING, LIMIT_CODES, OWN
 from archiver.intake.scan import is_unreadable
 from archiver.intake.scan_record import LastScan
 from archiver.retention import promises, unread
@@ -82,11 +82,21 @@ def _is_scan_overdue(last_scan: LastScan, scan_minutes: float, now: datetime) ->
 
 def _find_path_problems(health: HealthReport, now: datetime) -> Iterator[LazyMessage]:
     """Yield the problems of unreadable and failed paths, and of paths pending for longer than _LONG_PENDING."""
-    unreadable_paths = [skipped_path for skipped_path in health.skipped_paths if is_unreadable(skipped_path)]
+    unreadable_paths = [
+        skipped_path
+        for skipped_path in health.skipped_paths
+        if is_unreadable(skipped_path) and skipped_path.code not in LIMIT_CODES
+    ]
     if unreadable_paths:
         yield LazyMessage.define(
             "{count} paths cannot be read", singular="{count} path cannot be read", code="status.unreadable-paths"
         ).with_fields(count=len(unreadable_paths))
+    if files_over_limit := [path for path in health.skipped_paths if path.code in LIMIT_CODES]:
+        yield LazyMessage.define(
+            "{count} files are not captured because of a size limit in the settings",
+            singular="{count} file is not captured because of a size limit in the settings",
+            code="status.over-limit",
+        ).with_fields(count=len(files_over_limit))
     failed_paths = [pending_path for pending_path, _ in health.pending_paths if pending_path.code == FAILED.code]
     if failed_paths:
         yield LazyMessage.define(

@@ -88,6 +88,8 @@ class HealthReport:
     pending_count: int
     #: Paths that are not archived, each with the reason.
     skipped_paths: list[SkippedPath]
+    #: Notes about captured files: sparse files, which count less than their size.
+    file_notes: list[SkippedPath]
     #: The numbers of versions and submissions in the archive.
     version_count: int
     submission_count: int
@@ -165,22 +167,10 @@ class HealthReport:
             "last_problem": self.last_problem.as_json() if self.last_problem else None,
             "pending_count": self.pending_count,
             "pending": [
-                {
-                    "path": names.name_as_text(pending_path.path),
-                    "reason": str(pending_path.reason),
-                    "code": pending_path.code,
-                    "since": since,
-                }
-                for pending_path, since in self.pending_paths
+                {**_path_as_json(pending_path), "since": since} for pending_path, since in self.pending_paths
             ],
-            "skipped": [
-                {
-                    "path": names.name_as_text(skipped_path.path),
-                    "reason": str(skipped_path.reason),
-                    "code": skipped_path.code,
-                }
-                for skipped_path in self.skipped_paths
-            ],
+            "skipped": list(map(_path_as_json, self.skipped_paths)),
+            "notes": list(map(_path_as_json, self.file_notes)),
             "versions": self.version_count,
             "submissions": self.submission_count,
             "changed_since_submitted": [
@@ -254,6 +244,15 @@ class HealthReport:
         }
 
 
+def _path_as_json(skipped_path: SkippedPath) -> dict[str, str]:
+    """Return a path and its reason in the form of ``status --json``."""
+    return {
+        "path": names.name_as_text(skipped_path.path),
+        "reason": str(skipped_path.reason),
+        "code": skipped_path.code,
+    }
+
+
 def collect_health_report(archive: Archive, config: Config) -> HealthReport:
     """Return the state of the archive and the service. Nothing is written.
 
@@ -298,6 +297,7 @@ def _build_report(archive: Archive, config: Config, snapshot: Snapshot) -> Healt
         pending_paths=pending_paths,
         pending_count=_count_pending(snapshot, len(pending_paths)),
         skipped_paths=snapshot.skipped(),
+        file_notes=snapshot.notes(),
         version_count=archive.index.version_count(),
         submission_count=len(archive.index.submissions()),
         changed_since_submitted=overview.changed_since_submitted(archive.index),

@@ -75,7 +75,8 @@ class FolderReader:
         """Close any open file and open the file at ``path``; return the form that ``decode_opened`` reads."""
         self._close_file()
         self._open_source = self._access.open(text_to_name(path))
-        return (self._open_source.is_being_written, *self._open_source.stat_data)
+        opened = self._open_source
+        return (opened.is_being_written, opened.allocated_bytes, *opened.stat_data)
 
     def _read_content(self, byte_count: int) -> WithContent:
         """Return at most ``byte_count`` bytes of the open file; none at its end, or without an open file."""

@@ -206,6 +206,8 @@ class _WorkerSource:
         self._path = path
         self.stat_data = opened_file.stat_data
         self.is_being_written = opened_file.is_being_written
+        # Some filesystems in user space report no blocks at all; such a file counts with its size.
+        self.allocated_bytes = opened_file.allocated_bytes or opened_file.stat_data.size
 
     def readinto(self, buffer: memoryview) -> int:
         """Read the next bytes into ``buffer``; return their number, which is 0 at the end.  Raises OSError."""

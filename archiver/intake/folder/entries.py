@@ -39,6 +39,7 @@ class OpenedFile(NamedTuple):
     """A child's answer about a file just opened."""
 
     is_being_written: bool  # True if a process of this machine has the file open for writing
+    allocated_bytes: int  # on the filesystem of the file
     stat_data: StatData  # at opening
 
 
@@ -88,9 +89,9 @@ def decode_entries(encoded_entries: Any) -> list[DirectoryEntry]:
 
 
 def decode_opened(encoded_file: Any) -> OpenedFile:
-    """Decode the answer about a file that the child has opened: is_being_written, and the fields of StatData."""
-    is_being_written, *stat_fields = encoded_file
-    return OpenedFile(bool(is_being_written), _decode_stat_data(stat_fields))
+    """Decode the answer about an opened file: the fields of OpenedFile, with those of StatData."""
+    is_being_written, allocated_bytes, *stat_fields = encoded_file
+    return OpenedFile(bool(is_being_written), operator.index(allocated_bytes), _decode_stat_data(stat_fields))
 
 
 def decode_root(encoded_identity: Any) -> RootIdentity:

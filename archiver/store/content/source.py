@@ -10,6 +10,9 @@ from typing import NamedTuple, Protocol
 
 from archiver.store.content.root_folder import RootFolder
 
+#: The unit of ``st_blocks``, whatever the block size of the filesystem.
+_BLOCK_BYTES = 512
+
 
 class SourceChanged(Exception):
     """The file changed while it was copied, or is not a regular file; the copy was discarded."""
@@ -42,6 +45,8 @@ class Source(Protocol):
     stat_data: StatData
     #: True if a process of this machine had the file open for writing when it was opened.
     is_being_written: bool
+    #: The space that the file occupies on its filesystem: less than its size for a sparse or compressed file.
+    allocated_bytes: int
 
     def readinto(self, buffer: memoryview) -> int:
         """Read the next bytes into ``buffer``; return their number, 0 at the end of the file.  Raises OSError."""
@@ -80,6 +85,7 @@ class FileSource:
             if not stat.S_ISREG(file_stat.st_mode):
                 raise SourceChanged
             self.stat_data = StatData.from_stat_result(file_stat)
+            self.allocated_bytes = file_stat.st_blocks * _BLOCK_BYTES
             self.is_being_written = _has_writer(self._descriptor)
         except BaseException:
             self.close()

@@ -26,6 +26,9 @@ from archiver.store.failpoints import Step, announce_step
 
 #: The names of copies begin with this.
 _PREFIX = "tmp"
+#: The unit in which holes are kept; a multiple of each filesystem's block size.  Higher, and more zeros between
+#: data are written; lower, and reading takes more system calls.
+_SPARSE_CHUNK_BYTES = 256 << 10
 #: Two changes of a file within this time may have the same ctime: it advances by the ticks of the kernel's clock,
 #: and the slowest one (HZ=100) has two ticks in this time.
 _TICK_NS = 20_000_000
@@ -95,8 +98,10 @@ class Spool:
             spool_descriptor = os.open(spool_path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise disk_write_error(self.folder, error) from error
-        is_small = source.stat_data.size < LARGE_FILE_BYTES
-        copy_and_hash = self._copy_and_hash_small if is_small else self._copy_and_hash
+        if source.stat_data.size < LARGE_FILE_BYTES:
+            copy_and_hash = self._copy_and_hash_small
+        else:
+            copy_and_hash = self._copy_and_hash_sparse if is_sparse(source) else self._copy_and_hash
         is_complete = False
         try:
             sha256 = copy_and_hash(source, spool_descriptor, heartbeat)
@@ -157,6 +162,36 @@ class Spool:
             raise SourceChanged
         return digest.hexdigest()
 
+    def _copy_and_hash_sparse(self, source: Source, spool_descriptor: int, heartbeat: Callable[[], None]) -> str:
+        """Copy a sparse source as :meth:`_copy_and_hash` does, and leave holes where it has only zero bytes.
+
+        Otherwise a file of 1 TB that occupies a single block would fill the archive's disk.
+        """
+        digest = hashlib.sha256()
+        expected_size, copied_bytes = source.stat_data.size, 0
+        buffer, zeros = bytearray(_SPARSE_CHUNK_BYTES), bytes(_SPARSE_CHUNK_BYTES)
+        try:
+            while filled_bytes := source.readinto(memoryview(buffer)):
+                heartbeat()
+                copied_bytes += filled_bytes
+                if copied_bytes > expected_size:
+                    raise SourceChanged
+                chunk = memoryview(buffer)[:filled_bytes]
+                digest.update(chunk)
+                if filled_bytes == len(zeros) and buffer == zeros:
+                    os.lseek(spool_descriptor, filled_bytes, os.SEEK_CUR)
+                else:
+                    write_chunk(spool_descriptor, chunk)
+        except WriteFailed as error:
+            raise disk_write_error(self.folder, error) from error
+        if copied_bytes != expected_size:
+            raise SourceChanged
+        try:
+            os.ftruncate(spool_descriptor, expected_size)
+        except OSError as error:
+            raise disk_write_error(self.folder, error) from error
+        return digest.hexdigest()
+
     def _thread_copier(self) -> Copier:
         """Return the calling thread's own copier, which the first call creates."""
         if not hasattr(self._thread_local, "copier"):
@@ -189,6 +224,11 @@ class Spool:
                 shutil.rmtree(leftover_path, ignore_errors=True)
             else:
                 leftover_path.unlink(missing_ok=True)
+
+
+def is_sparse(source: Source) -> bool:
+    """Return True if at least half of a large source is holes, or compressed away, on its filesystem."""
+    return source.stat_data.size >= LARGE_FILE_BYTES and 2 * source.allocated_bytes <= source.stat_data.size
 
 
 @contextmanager
