@@ -140,6 +140,9 @@ def _print_files(session: Session, health: HealthReport) -> None:
         )
     _print_damaged_files(session, health)
     _print_restrictions(session, health)
+    for stand_in in health.stand_ins:
+        # Its submission is the first part of its path.
+        console.info("Stand-in: {path}: {reason}", path=stand_in.path.path, reason=stand_in.path.reason)
     for pending_path, pending_since in health.pending_paths:
         console.info(
             "Pending: {path}: {reason} (since {since})",

@@ -15,6 +15,7 @@ from archiver.config.settings import Config
 from archiver.errors import ArchiverError, Busy, StorageError
 from archiver.intake.exclusion.filing_quota import FilingQuota
 from archiver.intake.exclusion.size_limits import SizeLimits
+from archiver.intake.exclusion.stand_ins import find_stand_in
 from archiver.intake.folder.access import FolderAccess
 from archiver.intake.group_reader import GroupReader, GroupToRead, ReadingJob
 from archiver.intake.layout import Group, locate_path
@@ -214,7 +215,10 @@ class Capturer:
         racy_states = dict.fromkeys(outcome.fresh, StatData.unknown())
         self._remember(group.attempt.group, group.settled | racy_states, outcome)
         self._snapshot.note_unreadable(outcome.unreadable)
-        self._snapshot.add_notes(group.read.sparse)
+        stand_ins = (find_stand_in(path, item.stat_data.size) for path, item in group.read.staged.items())
+        self._snapshot.note_captured(
+            group.read.sparse, [stand_in for stand_in in stand_ins if stand_in is not None]
+        )
         announce_step(Step.SNAPSHOT_SAVED)
         outcome.done = [*group.settled, *(item.path for item in outcome.unreadable)]
 

@@ -17,6 +17,7 @@ from archiver.errors import LazyMessage, SubmissionRefused
 from archiver.intake.affected_groups import groups_of
 from archiver.intake.capture import Capturer
 from archiver.intake.exclusion.ignore_rules import IgnoreRules
+from archiver.intake.exclusion.stand_ins import StandIn, select_stand_ins
 from archiver.intake.folder.access import FolderAccess, open_access
 from archiver.intake.folder.presence import FolderPresence
 from archiver.intake.folder.watch_path import check_watch_path_change
@@ -51,6 +52,24 @@ def find_changed_paths(archive: Archive, config: Config, submission: Submission)
     finally:
         snapshot.close()
         access.close()
+
+
+def find_stand_ins(archive: Archive, config: Config, submission: Submission) -> list[StandIn]:
+    """Return the files and links in a submission's folder that stand for a document; nothing is written.
+
+    For a check before somebody signs.  A missing folder has none.  See :mod:`archiver.intake.exclusion.stand_ins`,
+    which also finds those of an archived version.  Raises the errors of :func:`find_changed_paths`.
+    """
+    access = open_access(config.watch, archive.root)
+    snapshot = open_snapshot_read_only(archive)
+    try:
+        group = group_of_submission(submission)
+        scan_result = _scan_group(snapshot, access, config, group)
+    finally:
+        snapshot.close()
+        access.close()
+    stand_ins = select_stand_ins(scan_result.stand_ins, scan_result.skipped, config)
+    return [stand_in for stand_in in stand_ins if stand_in.group == group]
 
 
 def scan_read_only(archive: Archive, config: Config) -> ScanResult:

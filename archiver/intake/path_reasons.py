@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from archiver.errors import LazyMessage
 from archiver.intake.exclusion.litter import LITTER_BY_PATTERN
+from archiver.intake.exclusion.pointer_files import POINTER_FILES_BY_SUFFIX
 
 IGNORED = LazyMessage.define("matches the ignore pattern {value}", code="path.ignored")
 #: Takes the place of IGNORED for a built-in pattern, under the same code.
@@ -33,6 +34,15 @@ OVER_QUOTA = LazyMessage.define(
 SPARSE = LazyMessage.define(
     "is a sparse file, and counts for size limits with the space that it occupies: {value} B", code="path.sparse"
 )
+#: About captured files that stand for a document, and about links. Their codes begin with "standin".
+POINTER_FILE = LazyMessage.define("stands for a document: the suffix is .{value}", code="standin.pointer-file")
+_KNOWN_POINTER_FILE = LazyMessage("stands for a document: {purpose} ({program}), suffix .{value}")
+EMPTY_DOCUMENT = LazyMessage.define(
+    "stands for a document: it has 0 bytes, as an online-only or broken file has", code="standin.empty"
+)
+OUTSIDE_LINK = LazyMessage.define(
+    "stands for a document: it is a link to {value}, outside of the submission folder", code="standin.link"
+)
 #: Codes of files that the administrator's size limits keep out of the archive.
 LIMIT_CODES = frozenset({TOO_LARGE.code, OVER_QUOTA.code})
 #: Type of file, as ``stat.S_IFMT`` returns it -> the reason.
@@ -43,6 +53,7 @@ SPECIAL_FILES: Mapping[int, LazyMessage] = {
     stat.S_IFBLK: LazyMessage.define("is a block device, not a file", code="path.block-device"),
     stat.S_IFCHR: LazyMessage.define("is a character device, not a file", code="path.character-device"),
 }
+LINK_CODE = SPECIAL_FILES[stat.S_IFLNK].code
 SETTLING = LazyMessage.define("waits to settle ({value} s without a change)", code="path.settling")
 STILL_CHANGING = LazyMessage.define(
     "still changes while being read (attempts: {value})", code="path.still-changing"
@@ -68,7 +79,7 @@ REASONS: Mapping[str, LazyMessage] = {
             OWN,
             TOO_DEEP,
             TOO_LONG,
-            *(TOO_LARGE, OVER_QUOTA, SPARSE, *SPECIAL_FILES.values()),
+            *(POINTER_FILE, EMPTY_DOCUMENT, OUTSIDE_LINK, TOO_LARGE, OVER_QUOTA, SPARSE, *SPECIAL_FILES.values()),
         ),
         *(SETTLING, STILL_CHANGING, HELD_OPEN, FAILED, BUSY, GATHERING),
     )
@@ -109,6 +120,8 @@ def reason_message(code: str, value: str) -> LazyMessage:
     reason = REASONS.get(code)
     if code == IGNORED.code and (litter := LITTER_BY_PATTERN.get(value)):
         return _IGNORED_LITTER.with_fields(value=value, purpose=litter.purpose, program=litter.program)
+    if code == POINTER_FILE.code and (pointer := POINTER_FILES_BY_SUFFIX.get(value.encode())):
+        return _KNOWN_POINTER_FILE.with_fields(value=value, purpose=pointer.purpose, program=pointer.program)
     return (
         LazyMessage("{code}: {value}", code=code, value=value)
         if reason is None

@@ -88,7 +88,7 @@ class Pipeline:
         for path, state in scan_result.changed.items():
             stored = None if path in scan_result.new_files else self._snapshot.archived_state(path)
             self._make_pending(path, stored, state, now)
-        self._snapshot.note_scan(start_folder, scan_result.skipped, scan_result.changed)
+        self._snapshot.note_scan(start_folder, scan_result.listed_paths, scan_result.changed)
         if not start_folder:
             self._drop_unchanged(scan_result.changed.keys())
         return scan_result

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from archiver.intake.exclusion.ignore_rules import IgnoreRules
+from archiver.intake.exclusion.pointer_files import POINTER_FILES_BY_SUFFIX
+from archiver.intake.exclusion.stand_ins import find_stand_in
 from archiver.intake.folder.access import FolderAccess
 from archiver.intake.folder.entries import DirectoryEntry
 from archiver.intake.path_reasons import (
@@ -34,6 +36,7 @@ from archiver.intake.snapshot import (
     StoredState,
     decode_stored_state,
 )
+from archiver.store import names
 from archiver.store.content.own_files import OwnFile
 from archiver.store.content.source import StatData
 
@@ -46,6 +49,9 @@ _NOT_ENTERED_CODES = frozenset(
 )
 #: Reasons that keep a path out of the archive although it belongs there.
 _UNREADABLE_CODES = LIMIT_CODES | {UNREADABLE_FILE.code, UNREADABLE_FOLDER.code, TOO_DEEP.code, TOO_LONG.code}
+
+#: The last four characters of the names that :func:`find_stand_in` recognizes by their suffix.
+_POINTER_ENDINGS = frozenset((b"." + suffix)[-4:] for suffix in POINTER_FILES_BY_SUFFIX)
 
 #: Levels of folders. From version 2.43 on, git reads no tree deeper than 2,048 levels: a deeper file would make
 #: every export fail.
@@ -71,8 +77,15 @@ class ScanResult:
     new_files: set[bytes] = field(default_factory=set)
     #: Paths that are not archived, with the reason, in no particular order.
     skipped: list[SkippedPath] = field(default_factory=list)
+    #: Files that are archived, but stand for a document that is somewhere else, with the reason.
+    stand_ins: list[SkippedPath] = field(default_factory=list)
     #: Inode -> path of every subfolder, to compare with the folders that the kernel watches.
     folders: dict[int, bytes] = field(default_factory=dict)
+
+    @property
+    def listed_paths(self) -> list[SkippedPath]:
+        """Return the paths for ``archiver status``: those that are not archived, and the stand-ins."""
+        return [*self.skipped, *self.stand_ins]
 
 
 class Scanner:
@@ -178,6 +191,7 @@ class Scanner:
         changed_states: dict[bytes, State] = {}
         new_files: list[bytes] = []
         is_empty = True
+        stand_in_names: list[tuple[bytes, int]] = []
         # Local names save time, because a scan compares a million files.
         matching_pattern, take_archived_state = self._ignore_rules.matching_pattern, unseen_states.pop
         for entry_name, entry_mode, stat_data, is_own in entries:
@@ -186,6 +200,9 @@ class Scanner:
             file_type = entry_mode & _TYPE_BITS
             pattern = matching_pattern(entry_name, file_type == stat.S_IFDIR)
             if file_type == stat.S_IFREG and not is_own and pattern is None:
+                # Few files have one of the suffixes or no content, so a cheap comparison comes first.
+                if entry_name[-4:].lower() in _POINTER_ENDINGS or stat_data.size == 0:
+                    stand_in_names.append((entry_name, stat_data.size))
                 if stat_data != archived_state and not _is_same_state(archived_state, stat_data):
                     changed_states[prefix + entry_name] = stat_data
                     if archived_state is None:
@@ -195,7 +212,9 @@ class Scanner:
             if file_type != stat.S_IFDIR or is_own or pattern is not None:
                 is_archived = archived_state is not None or snapshot.has_entries_below(entry_path)
                 scan_result.skipped.append(
-                    _explain_skipped_path(entry_path, file_type, pattern, is_own=is_own, is_archived=is_archived)
+                    self._explain_skipped_path(
+                        entry_path, file_type, pattern, is_own=is_own, is_archived=is_archived
+                    )
                 )
                 if archived_state is not None and not is_own and pattern is None:
                     # The archived file or folder was replaced by something that is not archived.
@@ -208,13 +227,38 @@ class Scanner:
                 if archived_state is not None and archived_state != FOLDER:
                     # The archived file was replaced by a folder.
                     changed_states[entry_path] = FOLDER
-        if is_empty and folder and snapshot.archived_state(folder) != FOLDER:
-            changed_states[folder] = FOLDER
+        changed_states |= _find_new_empty_folder(folder, is_empty, snapshot)
         changed_states.update((prefix + entry_name, None) for entry_name in unseen_states)
         # Only now, because a folder that cannot be read to the end counts as not read at all.
         scan_result.changed.update(changed_states)
         scan_result.new_files.update(new_files)
+        scan_result.stand_ins += _select_stand_ins(prefix, stand_in_names)
         return subfolders
+
+    def _explain_skipped_path(
+        self, path: bytes, file_type: int, pattern: str | None, *, is_own: bool, is_archived: bool
+    ) -> SkippedPath:
+        """Return a path that is not archived, with the reason.
+
+        ``file_type`` is a value of ``stat.S_IFMT``, and ``pattern`` the ignore pattern that matches.  ``is_own``
+        is True if the file belongs to the archive, ``is_archived`` if something at or below the path is archived.
+        """
+        if is_own:
+            return SkippedPath(path, OWN.code)
+        if pattern is not None:
+            # If the name was not ignored before, the archived content stays in the newest version.
+            return SkippedPath(path, (NO_LONGER_CAPTURED if is_archived else IGNORED).code, pattern)
+        return SkippedPath(path, SPECIAL_FILES.get(file_type, IGNORED).code, self._describe_link(path, file_type))
+
+    def _describe_link(self, path: bytes, file_type: int) -> str:
+        """Return where a link leads, as text; empty for anything else, and for a link that cannot be read."""
+        if file_type != stat.S_IFLNK:
+            return ""
+        try:
+            return names.name_as_text(self._access.read_link(path))
+        except OSError:
+            # The link was deleted or replaced since the folder was listed.  The next scan looks again.
+            return ""
 
     def _add_deleted_folders(
         self, snapshot: Snapshot, start_folder: bytes, visited_folders: set[bytes], scan_result: ScanResult
@@ -238,20 +282,15 @@ def _is_same_state(stored_state: StoredState | None, stat_data: StatData) -> boo
     return stored_state is not None and decode_stored_state(stored_state) == stat_data
 
 
-def _explain_skipped_path(
-    path: bytes, file_type: int, pattern: str | None, *, is_own: bool, is_archived: bool
-) -> SkippedPath:
-    """Return a path that is not archived, with the reason.
+def _select_stand_ins(prefix: bytes, names_and_sizes: list[tuple[bytes, int]]) -> list[SkippedPath]:
+    """Return the stand-ins among files with these names and sizes; ``prefix`` is the path of their folder."""
+    stand_ins = (find_stand_in(prefix + name, size) for name, size in names_and_sizes)
+    return [stand_in for stand_in in stand_ins if stand_in is not None]
 
-    ``file_type`` is a value of ``stat.S_IFMT``, and ``pattern`` the ignore pattern that matches.  ``is_own`` is
-    True if the file belongs to the archive, ``is_archived`` if something at or below the path is archived.
-    """
-    if is_own:
-        return SkippedPath(path, OWN.code)
-    if pattern is not None:
-        # If the name was not ignored before, the archived content stays in the newest version.
-        return SkippedPath(path, (NO_LONGER_CAPTURED if is_archived else IGNORED).code, pattern)
-    return SkippedPath(path, SPECIAL_FILES.get(file_type, IGNORED).code)
+
+def _find_new_empty_folder(folder: bytes, is_empty: bool, snapshot: Snapshot) -> dict[bytes, State]:
+    """Return ``folder`` with its state if it is empty and not archived yet; the watched folder never counts."""
+    return {folder: FOLDER} if is_empty and folder and snapshot.archived_state(folder) != FOLDER else {}
 
 
 def _folders_on_path(folder: bytes) -> Iterator[bytes]:

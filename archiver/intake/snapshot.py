@@ -14,6 +14,7 @@ from archiver.errors import LazyMessage
 from archiver.intake.path_reasons import reason_code, reason_message
 from archiver.model import JournalPoint
 from archiver.store.content.source import StatData
+from archiver.store.names import name_as_text
 from archiver.store.sqlite import (
     file_identity,
     from_stored_integer,
@@ -56,6 +57,10 @@ class SkippedPath(NamedTuple):
     def reason(self) -> LazyMessage:
         """Return the reason as a sentence for people."""
         return reason_message(self.code, self.value)
+
+    def as_json(self) -> dict[str, str]:
+        """Return the path and the reason in the form of ``status --json``."""
+        return {"path": name_as_text(self.path), "reason": str(self.reason), "code": self.code}
 
 
 class PendingEntry(NamedTuple):
@@ -219,7 +224,8 @@ class Snapshot:
                 (_entry_row(path, state) for path, state in states.items() if state is not None),
             )
             self._database.executemany(
-                "delete from skipped where path = ? and source in ('read', 'note')", ((path,) for path in states)
+                "delete from skipped where path = ? and (source <> 'scan' or template like 'standin.%')",
+                ((path,) for path in states),
             )
 
     def bind(self, point: JournalPoint) -> None:
@@ -250,7 +256,9 @@ class Snapshot:
         ).fetchall()
         recorded_paths = {SkippedPath(path, code, value) for source, path, code, value in rows if source == "scan"}
         deleted_files = [path for source, path, _, _ in rows if source == "read" and path not in changed_paths]
-        present_paths = set(skipped)
+        unreadable_files = {path for source, path, _, _ in rows if source == "read" and path in changed_paths}
+        # Each path has one reason, so a stand-in that cannot be read is listed as unreadable.
+        present_paths = {skip for skip in skipped if skip.path not in unreadable_files}
         if recorded_paths == present_paths and not deleted_files:  # So that the disk of an idle archive can sleep.
             return
         outdated_paths = [skipped_path.path for skipped_path in recorded_paths - present_paths] + deleted_files
@@ -263,15 +271,16 @@ class Snapshot:
         with self._database:
             self._add_skipped(skipped, "read")
 
-    def add_notes(self, notes: Iterable[SkippedPath]) -> None:
-        """Add notes about captured files, until the files are captured again or deleted."""
+    def note_captured(self, notes: Iterable[SkippedPath], stand_ins: Iterable[SkippedPath]) -> None:
+        """Add notes about captured files, until they are captured again or deleted, and stand-ins among them."""
         with self._database:
             self._add_skipped(notes, "note")
+            self._add_skipped(stand_ins, "scan")
 
     def _add_skipped(self, skipped_paths: Iterable[SkippedPath], source: str) -> None:
-        """Add skipped paths; ``source`` is "scan" for reasons that a scan finds, "read" if reading a file failed.
+        """Add paths; ``source`` is "scan" for what a scan finds, "read" if reading failed, "note" for a note.
 
-        The source "note" is for notes about files that are not skipped.  The caller commits.
+        The caller commits.
         """
         self._database.executemany(
             "insert or replace into skipped (path, template, value, source) values (?, ?, ?, ?)",
@@ -280,7 +289,11 @@ class Snapshot:
 
     def skipped(self) -> list[SkippedPath]:
         """Return the skipped paths with their reasons, sorted by path."""
-        return self._select_skipped("source <> 'note'")
+        return self._select_skipped("source <> 'note' and template not like 'standin.%'")
+
+    def stand_ins(self) -> list[SkippedPath]:
+        """Return the captured files that stand for a document, as the last scans found them, sorted by path."""
+        return self._select_skipped("source = 'scan' and template like 'standin.%'")
 
     def notes(self) -> list[SkippedPath]:
         """Return the notes about captured files, sorted by path."""

@@ -26,6 +26,7 @@ from archiver.filings.due.deadlines import Deadline, compute_open_deadlines
 from archiver.filings.due.reminders import find_display_alerts
 from archiver.filings.register import filings_from_events
 from archiver.filings.unrecorded_papers import UnrecordedPaper, find_unrecorded_papers
+from archiver.intake.exclusion.stand_ins import StandIn, select_stand_ins
 from archiver.intake.scan_record import LastScan, read_last_scan
 from archiver.intake.snapshot import PendingEntry, SkippedPath, Snapshot
 from archiver.intake.snapshot_opening import open_snapshot_read_only
@@ -88,6 +89,8 @@ class HealthReport:
     pending_count: int
     #: Paths that are not archived, each with the reason.
     skipped_paths: list[SkippedPath]
+    #: Files and links in the place of documents: findings of their submissions.
+    stand_ins: list[StandIn]
     #: Notes about captured files: sparse files, which count less than their size.
     file_notes: list[SkippedPath]
     #: The numbers of versions and submissions in the archive.
@@ -166,11 +169,10 @@ class HealthReport:
             "last_scan": self.last_scan.time or None,
             "last_problem": self.last_problem.as_json() if self.last_problem else None,
             "pending_count": self.pending_count,
-            "pending": [
-                {**_path_as_json(pending_path), "since": since} for pending_path, since in self.pending_paths
-            ],
-            "skipped": list(map(_path_as_json, self.skipped_paths)),
-            "notes": list(map(_path_as_json, self.file_notes)),
+            "pending": [{**pending_path.as_json(), "since": since} for pending_path, since in self.pending_paths],
+            "skipped": [skipped_path.as_json() for skipped_path in self.skipped_paths],
+            "stand_ins": [stand_in.as_json() for stand_in in self.stand_ins],
+            "notes": [note.as_json() for note in self.file_notes],
             "versions": self.version_count,
             "submissions": self.submission_count,
             "changed_since_submitted": [
@@ -244,15 +246,6 @@ class HealthReport:
         }
 
 
-def _path_as_json(skipped_path: SkippedPath) -> dict[str, str]:
-    """Return a path and its reason in the form of ``status --json``."""
-    return {
-        "path": names.name_as_text(skipped_path.path),
-        "reason": str(skipped_path.reason),
-        "code": skipped_path.code,
-    }
-
-
 def collect_health_report(archive: Archive, config: Config) -> HealthReport:
     """Return the state of the archive and the service. Nothing is written.
 
@@ -297,6 +290,7 @@ def _build_report(archive: Archive, config: Config, snapshot: Snapshot) -> Healt
         pending_paths=pending_paths,
         pending_count=_count_pending(snapshot, len(pending_paths)),
         skipped_paths=snapshot.skipped(),
+        stand_ins=select_stand_ins(snapshot.stand_ins(), snapshot.skipped(), config),
         file_notes=snapshot.notes(),
         version_count=archive.index.version_count(),
         submission_count=len(archive.index.submissions()),

@@ -35,6 +35,7 @@ PARTS = {
     "open": "Retention conditions without a date (`log`, `explain`, `dispose plan`, with `--json`: `open_codes`)",
     "path": "Skipped and pending paths (`status --json`: `code`; `state.db`)",
     "protection": "Protection levels (`status --json`: `protection`, the part after the dot)",
+    "standin": "Stand-ins for documents (`status --json`: `code` of `stand_ins`; `state.db`)",
     "status": "Warnings of `status` (`status --json`: `problem_codes`)",
     "watch": "Missing kernel notifications (`status --json`: `watching_reason_code`; `state.db`)",
     "watching": "Modes of watching (`status --json`: `watching_code`)",

@@ -34,6 +34,9 @@ class FolderAccess(Protocol):
     def look_up(self, path: bytes) -> DirectoryEntry:
         """Return the entry of a single path, not following a link; raises FileNotFoundError if there is none."""
 
+    def read_link(self, path: bytes) -> bytes:
+        """Return the text of a symbolic link."""
+
     def looked_up_in_turn(self) -> AbstractContextManager[Callable[[bytes], DirectoryEntry]]:
         """Return a context manager whose value is a function that looks up a path, like :meth:`look_up`.
 
@@ -105,6 +108,12 @@ class DirectAccess:
     def look_up(self, path: bytes) -> DirectoryEntry:
         """Return the entry of a single path; a link is not followed."""
         return self._as_entry(path, self._root_folder.stat_path(path))
+
+    def read_link(self, path: bytes) -> bytes:
+        """Return the text of a symbolic link."""
+        folder, _, name = path.rpartition(b"/")
+        with self._root_folder.opened_folder(folder) as folder_descriptor:
+            return os.readlink(name, dir_fd=folder_descriptor)
 
     @contextmanager
     def looked_up_in_turn(self) -> Iterator[Callable[[bytes], DirectoryEntry]]:

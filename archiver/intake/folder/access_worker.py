@@ -31,6 +31,7 @@ class FolderReader:
             "entries": self._list_entries,
             "names": self._list_names,
             "entry": self._look_up,
+            "link": self._read_link,
             "root": self._identify_root,
             "open": self._open_file,
             "check": self._is_file_unchanged,
@@ -65,6 +66,10 @@ class FolderReader:
     def _look_up(self, path: str) -> tuple[Any, ...]:
         """Return the encoded entry of a single path."""
         return encode_entry(self._access.look_up(text_to_name(path)))
+
+    def _read_link(self, path: str) -> str:
+        """Return the text of a symbolic link."""
+        return name_to_text(self._access.read_link(text_to_name(path)))
 
     def _identify_root(self, _path: str) -> RootIdentity:
         """Return the identity of the watched folder itself; links in its path are followed."""

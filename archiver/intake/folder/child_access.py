@@ -31,7 +31,7 @@ from archiver.intake.folder.entries import (
 )
 from archiver.store.content.own_files import OwnFile
 from archiver.store.content.source import Source, SourceChanged, StatData
-from archiver.workers import Worker, WorkerHung, WorkerProgram, name_to_text
+from archiver.workers import Worker, WorkerHung, WorkerProgram, name_to_text, text_to_name
 
 _Answer = TypeVar("_Answer")
 
@@ -96,6 +96,10 @@ class ChildAccess:
     def look_up(self, path: bytes) -> DirectoryEntry:
         """Return the entry of a single path; a link is not followed."""
         return self._call_free_worker(decode_entry, "entry", path)
+
+    def read_link(self, path: bytes) -> bytes:
+        """Return the text of a symbolic link."""
+        return self._call_free_worker(text_to_name, "link", path)
 
     def looked_up_in_turn(self) -> AbstractContextManager[Callable[[bytes], DirectoryEntry]]:
         """Return a context manager whose value is :meth:`look_up`, because workers cannot share an open folder."""
