@@ -99,8 +99,8 @@ class Capturer:
             os.fsencode(archive.root),
             config.layout,
             config.sensitive,
-            SizeLimits.from_settings(config),
             stopping,
+            SizeLimits.from_settings(config),
         )
         self._drafter = VersionDrafter(archive, config.layout)
         #: Groups whose last attempt failed, or was in a batch that failed.

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from archiver.errors import ArchiverError, StorageError
-from archiver.intake.exclusion.size_limits import SizeLimits
+from archiver.intake.exclusion.size_limits import NO_LIMITS, SizeLimits
 from archiver.intake.folder.access import DirectAccess, FolderAccess
 from archiver.intake.layout import Group, locate_path
 from archiver.intake.snapshot import SkippedPath, State
@@ -116,8 +116,8 @@ class GroupReader:
         archive_folder: bytes,
         layout: str,
         sensitive_patterns: Sequence[str],
-        limits: SizeLimits,
         stopping: threading.Event,
+        limits: SizeLimits = NO_LIMITS,
     ) -> None:
         """Read through ``access`` into ``content``, which belongs to the archive in ``archive_folder``.
 

@@ -73,6 +73,10 @@ LITTER_FILES = (
 )
 #: Names of documents and of folders that people choose, some of them close to those of litter.
 DOCUMENT_NAMES = (
+    # Conflict copies and recovered documents are for a person to judge before anybody signs.
+    *("报告.sync-conflict-20261125-101010-ABCDEFG.docx", "报告 (conflicted copy 2026-11-25 101010).docx"),
+    *("报告-DESKTOP-AB12CD.docx", "报告 (SFConflict lisi@example.com 2026-11-25-10-10-10).docx"),
+    *("报告(冲突副本-张三-2026-11-25).docx", "报告 (Autosaved).docx", "报告_AutoRecovered.docx"),
     *(
         "报告.docx",
         "a.tmp",
