@@ -16,6 +16,8 @@ import string
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Protocol
 
+from archiver.naming.ref_names import to_readable
+
 
 def shell_word(value: object) -> str:
     r"""Return ``value`` as a single word of a command, for a person to copy into a shell.
@@ -24,6 +26,7 @@ def shell_word(value: object) -> str:
     see one argument with the same bytes. Bytes that are not UTF-8, and characters that could move the cursor, are
     written in the form ``$'\261'`` of bash, ksh and zsh.
     """
+    value = to_readable(value)
     if isinstance(value, bytes | os.PathLike):
         word_bytes = os.fsencode(value)
     else:
@@ -63,8 +66,9 @@ def _to_readable(value: object) -> object:
     """Return bytes, paths and texts as text that every stream can encode; return other values unchanged.
 
     Without this, a message would show bytes as a Python literal (``b'...'``), and a text with surrogates could not
-    be written to a stream.
+    be written to a stream. A name in the ref form becomes the name for people.
     """
+    value = to_readable(value)
     if isinstance(value, os.PathLike):
         value = os.fsencode(value)
     elif isinstance(value, str):
@@ -96,7 +100,8 @@ _PLURAL_COUNT = 2
 class LazyMessage:
     """A message that is not translated yet: a template and fields.
 
-    ``str()`` returns the English sentence. A field may hold another message, which is then translated, too.
+    ``str()`` returns the English sentence. A field may hold another message, which is then translated, too. A name
+    in the ref form, such as a tag, is shown as the name for people.
     """
 
     __slots__ = ("code", "context", "count_field", "fields", "singular", "template")

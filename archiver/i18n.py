@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from archiver.errors import LazyMessage, fill_template
+from archiver.naming.ref_names import to_readable
 from archiver.store import names
 
 CATALOGUE_FOLDER = Path(__file__).parent / "locale"
@@ -29,8 +30,9 @@ def translator(lang: str) -> Callable[[LazyMessage], str]:
 
     ``lang`` is ``zh`` or ``en``. In a language without a catalogue, messages stay in English.
 
-    A text in a field is a tag, a path from :func:`archiver.store.names.name_as_text`, or was typed by a person. A
-    ``%`` in the text is not escaped here: a second escape would turn the ``%20`` of a tag into ``%2520``.
+    A name in the ref form, such as a tag, is shown as the name for people. Another text in a field is a path from
+    :func:`archiver.naming.readable_names.name_as_text`, or was typed by a person. A ``%`` in the text is not
+    escaped here: a second escape would turn the ``%B1`` of a path into ``%25B1``.
     """
     catalogue = gettext.translation("archiver", CATALOGUE_FOLDER, languages=[lang], fallback=True)
 
@@ -43,6 +45,7 @@ def translator(lang: str) -> Callable[[LazyMessage], str]:
 
     def to_display(value: object) -> object:
         """Return the value of a field as safe text. Numbers and other values are returned unchanged."""
+        value = to_readable(value)
         if isinstance(value, LazyMessage):
             return translate(value)
         if isinstance(value, bytes):

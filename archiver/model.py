@@ -15,14 +15,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from archiver.naming.ref_names import RefName, remember_folder_name
+
 #: The kinds of submissions to the regulator.
 KINDS = ("subject", "first", "correction", "change", "deregistration", "inspection", "annual", "other")
-#: The name of the submission that holds the materials directly in a filing's folder.
-COMMON = "_common"
-#: The name of the filing that holds the materials directly in the watched folder.
-UNFILED = "_unfiled"
-#: Takes the place of the filing in the names of the signed tags of checkpoints.
-CHECKPOINTS = "_checkpoints"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +26,26 @@ class Submission:
     """A submission to the regulator (报送): a folder of materials, captured version by version."""
 
     #: Components of the names of refs. Together they identify the submission.
-    filing: str
-    name: str
+    filing: RefName
+    name: RefName
     #: The raw names of the folders in the watched folder. Empty if the materials are directly in the folder above.
     filing_folder: bytes = field(compare=False, default=b"")
     folder: bytes = field(compare=False, default=b"")
 
+    def __post_init__(self) -> None:
+        # A row of the index has texts, which this object alone knows to be names.
+        object.__setattr__(self, "filing", RefName(self.filing))
+        object.__setattr__(self, "name", RefName(self.name))
+        remember_folder_name(self.filing, self.filing_folder)
+        remember_folder_name(self.name, self.folder)
+
     def __str__(self) -> str:
-        return f"{self.filing}/{self.name}"
+        return self.ref_name
+
+    @property
+    def ref_name(self) -> RefName:
+        """FILING/SUBMISSION, as in refs."""
+        return RefName(f"{self.filing}/{self.name}")
 
     @property
     def branch(self) -> str:
@@ -59,9 +67,9 @@ class Submission:
         """The folder of the materials, relative to the watched folder. Empty if both are the same folder."""
         return b"/".join(part for part in (self.filing_folder, self.folder) if part)
 
-    def tag(self, version: int) -> str:
+    def tag(self, version: int) -> RefName:
         """Return the name of the tag of version number ``version``, without ``refs/tags/``."""
-        return f"{self.filing}/{self.name}/v{version}"
+        return RefName(f"{self.filing}/{self.name}/v{version}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +150,7 @@ class Event(NamedTuple):
     actor: dict[str, Any]
     action: str
     #: The filing, submission, version or part of the archive that the event is about.
-    object: str
+    object: RefName
     #: The members that only events of this action have; :mod:`archiver.store.events` defines them.
     details: dict[str, Any]
     #: Full name of a ref -> the object id that the event moved the ref to.
@@ -222,7 +230,7 @@ class LifeEvent(NamedTuple):
     at: str
     user: str
     action: str
-    filing: str
+    filing: RefName
     #: The details of the record, with the corrected values.
     details: dict[str, Any]
     #: Oldest first.
@@ -238,7 +246,7 @@ class SubmissionRecord(NamedTuple):
     """The record of a version that was submitted to the regulator."""
 
     #: The signed tag of the submission, not the tag of the version.
-    tag: str
+    tag: RefName
     #: The day on the portal (YYYY-MM-DD), as entered by a user. No retention period counts from an entered day.
     on: str
     #: One of :data:`KINDS`.
@@ -285,7 +293,7 @@ class Hold(NamedTuple):
 
     name: str
     #: A filing, a submission or a version's tag, as in refs.
-    object: str
+    object: RefName
     reason: str
     #: The person who requested the hold. None: the user who placed it.
     by: str | None
@@ -337,7 +345,7 @@ class Version(NamedTuple):
     ended_wall: tuple[str, ...] = ()
 
     @property
-    def tag(self) -> str:
+    def tag(self) -> RefName:
         """The name of the version's tag, without ``refs/tags/``."""
         return self.submission.tag(self.number)
 

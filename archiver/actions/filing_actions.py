@@ -202,7 +202,7 @@ def answer_notice(context: ActionContext, request: AnswerNotice) -> dict[str, An
             "The submission folder {submission} was not submitted for {filing} and cannot answer notice "
             "{number}. Nothing was recorded. To record the submission, run: archiver submit {submission!q} --on "
             "DATE",
-            submission=str(submission),
+            submission=submission.ref_name,
             filing=notice.filing,
             number=request.notice_number,
         )
@@ -210,11 +210,11 @@ def answer_notice(context: ActionContext, request: AnswerNotice) -> dict[str, An
     records.answer_notice(
         make_record_context(context, None),
         request.notice_number,
-        str(submission),
+        submission.ref_name,
         answered_on,
         request.reported_by,
     )
-    return {"filing": notice.filing, "submission": str(submission), "on": answered_on.isoformat()}
+    return {"filing": notice.filing, "submission": submission.ref_name, "on": answered_on.isoformat()}
 
 
 @action("change-decide")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from archiver.errors import ERROR_CLASS_BY_WIRE_NAME, ArchiverError, LazyMessage
+from archiver.naming.ref_names import to_readable
 
 #: Both sides must have the same version. A change of the rules that older releases cannot follow increases it.
 PROTOCOL_VERSION = 1
@@ -161,9 +162,14 @@ def encode_error(error: ArchiverError) -> dict[str, Any]:
     return {
         "error": error.wire_name,
         "template": message.template,
-        "fields": message.fields,
+        "fields": _encode_fields(message),
         **({"attributes": message.attributes} if message.attributes else {}),
     }
+
+
+def _encode_fields(message: LazyMessage) -> dict[str, Any]:
+    """Return the fields of a message, with names for people: the other process would take a tag for a text."""
+    return {field_name: to_readable(field_value) for field_name, field_value in message.fields.items()}
 
 
 def decode_error(document: Mapping[str, Any]) -> ArchiverError:
@@ -220,7 +226,7 @@ def encode_value(python_object: object) -> object:
     """
     if isinstance(python_object, LazyMessage):
         attributes = {_ATTRIBUTES_MEMBER: python_object.attributes} if python_object.attributes else {}
-        return {_TEMPLATE_MEMBER: python_object.template, **attributes, **python_object.fields}
+        return {_TEMPLATE_MEMBER: python_object.template, **attributes, **_encode_fields(python_object)}
     if isinstance(python_object, bytes | os.PathLike):
         return os.fsencode(python_object).decode("utf-8", "surrogateescape")
     return str(python_object)

@@ -26,6 +26,7 @@ from archiver.actions.request_fields import (
     request_fields,
 )
 from archiver.errors import UsageError
+from archiver.naming.named_documents import add_readable_names
 
 #: The most characters of an unknown action's name, and of a file name, in an error message. Callers choose these
 #: names, and a long name would make the message unreadable.
@@ -119,7 +120,7 @@ def unknown_action_error(action_name: str) -> UsageError:
 
 
 def perform_action(context: ActionContext, request: Request) -> dict[str, Any]:
-    """Perform the action for ``request``, and return the result.
+    """Perform the action for ``request``, and return the result with a name for people next to each tag.
 
     The texts that a person typed are normalized, and the attachment is checked. The daemon and the commands of the
     archive's owner call this function, so that the same checks apply to both.
@@ -134,7 +135,7 @@ def perform_action(context: ActionContext, request: Request) -> dict[str, Any]:
     context.archive.check_writable()
     normalized_request = normalize_texts(request)
     _check_attachment(requested_action.name, context, find_attachment_name(normalized_request))
-    return requested_action.handler(context, normalized_request)
+    return dict(add_readable_names(requested_action.handler(context, normalized_request)))
 
 
 def _check_attachment(action_name: str, context: ActionContext, file_name: str | None) -> None:

@@ -21,9 +21,10 @@ from archiver.filings.submissions import (
 )
 from archiver.intake.capture_now import capture_now, check_submission_readable, find_changed_paths
 from archiver.model import Submission, Version
+from archiver.naming.ref_names import RefName
 from archiver.retention.policy import decide_retention
 from archiver.store import names
-from archiver.store.resolve import find_submission, find_version
+from archiver.store.resolve import find_submission, find_version, ref_spellings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +157,7 @@ def attach_submission_file(context: ActionContext, request: AttachSubmissionFile
     return {"submitted": submission_tag, "version": file_version.tag, "path": request.path}
 
 
-def _find_submission_record(context: ActionContext, typed_name: str) -> tuple[Version, str]:
+def _find_submission_record(context: ActionContext, typed_name: str) -> tuple[Version, RefName]:
     """Return the version of a submission to the regulator, and the signed tag of this submission.
 
     ``typed_name`` is the signed tag, the tag of the version, or FILING/SUBMISSION. If a version or a folder was
@@ -175,11 +176,11 @@ def _find_submission_record(context: ActionContext, typed_name: str) -> tuple[Ve
             "{name} was not submitted. Nothing was recorded. To record the submission, run: archiver submit "
             "{folder!q} --on DATE",
             name=typed_name,
-            folder=str(versions[0].submission) if versions else typed_name,
+            folder=versions[0].submission.ref_name if versions else typed_name,
         )
-    named_tag = typed_name.removeprefix("refs/tags/")
+    named_tags = ref_spellings(typed_name)
     for version, record in recorded_submissions:
-        if record.tag == named_tag:
+        if record.tag in named_tags:
             return version, record.tag
     newest_version, newest_record = max(recorded_submissions, key=lambda pair: pair[1].at)
     return newest_version, newest_record.tag
@@ -231,7 +232,7 @@ def _capture_newest_version(context: ActionContext, submission: Submission) -> V
                 ),
             ),
             count=len(pending_paths),
-            submission=str(submission),
+            submission=submission.ref_name,
             path=names.name_as_text(pending_paths[0]),
         )
     newest_version = archive.index.newest_version(submission)
@@ -241,6 +242,6 @@ def _capture_newest_version(context: ActionContext, submission: Submission) -> V
                 "The submission folder {name} has no version. Nothing was recorded. Add files to the folder and "
                 "try again."
             ),
-            name=str(submission),
+            name=submission.ref_name,
         )
     return newest_version

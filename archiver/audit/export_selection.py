@@ -51,7 +51,7 @@ class ExportSelection:
         # Times can be compared as text, because all have the same form (RFC 3339, UTC).
         return (
             (not self.filings or version.submission.filing in self.filings)
-            and (not self.submissions or str(version.submission) in self.submissions)
+            and (not self.submissions or version.submission.ref_name in self.submissions)
             and (not self.kinds or any(record.kind in self.kinds for record in version.valid_submissions))
             and version.captured_at >= self.captured_since
             and (not self.captured_until or version.captured_at <= self.captured_until)

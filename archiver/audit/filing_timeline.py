@@ -10,6 +10,7 @@ from archiver.audit.report_model import VersionLine
 from archiver.audit.timeline import MarkRow, Timeline, TimelineMark, lay_out_timeline
 from archiver.filings.register import Filing
 from archiver.model import Event
+from archiver.naming.ref_names import RefName
 from archiver.store.events.event_kinds import Action
 
 #: China is 8 hours ahead of UTC all year.
@@ -17,7 +18,7 @@ _NOON_IN_CHINA_UTC_HOUR = 4
 
 
 def build_filing_timeline(
-    filing: Filing, lines_by_submission: Mapping[str, list[VersionLine]], events: Sequence[Event]
+    filing: Filing, lines_by_submission: Mapping[RefName, list[VersionLine]], events: Sequence[Event]
 ) -> Timeline:
     """Return the timeline of a filing: a row for each submission, then a row for the whole filing.
 
@@ -26,7 +27,7 @@ def build_filing_timeline(
     event.
     """
     mark_rows = [
-        MarkRow(submission_name, _make_submission_marks(version_lines))
+        MarkRow(submission_name.for_people, _make_submission_marks(version_lines))
         for submission_name, version_lines in sorted(lines_by_submission.items())
     ]
     mark_rows.append(MarkRow("", _make_filing_marks(filing, events)))
@@ -39,11 +40,11 @@ def _make_submission_marks(version_lines: Sequence[VersionLine]) -> list[Timelin
     ``version_lines`` are oldest first, and not empty.  The holds are those of the newest version.
     """
     version_marks = [
-        TimelineMark("version", clock.parse_time(version_line.version.captured_at), version_line.version.tag)
-        for version_line in version_lines
+        TimelineMark("version", clock.parse_time(version.captured_at), version.tag.for_people)
+        for version in (version_line.version for version_line in version_lines)
     ]
     submitted_marks = [
-        TimelineMark("submitted", clock.parse_time(record.at), f"{record.tag} {record.on}")
+        TimelineMark("submitted", clock.parse_time(record.at), f"{record.tag.for_people} {record.on}")
         for version_line in version_lines
         for record in version_line.version.valid_submissions
     ]
@@ -67,7 +68,7 @@ def _make_filing_marks(filing: Filing, events: Sequence[Event]) -> list[Timeline
     ]
     void_seqs = {record.seq for record in filing.corrected_records if record.is_void}
     end_marks = [
-        TimelineMark("end", clock.parse_time(event.at), event.object)
+        TimelineMark("end", clock.parse_time(event.at), event.object.for_people)
         for event in events
         if event.action == Action.FILING_END and event.object == filing.name and event.seq not in void_seqs
     ]

@@ -152,8 +152,8 @@ class PackageJournalWriter:
                 continue
             receipt_by_tag[submitted_tag] = WrittenReceipt(event.seq, None)
             for attachment in event.attachments:
-                receipt_path = f"submitted/{submitted_tag}/{attachment.name}"
-                payload_name = self._portable_names.assign_path(receipt_path.encode())
+                receipt_path = b"submitted/%s/%s" % (submitted_tag.path_in_packages, attachment.name.encode())
+                payload_name = self._portable_names.assign_path(receipt_path)
                 self._bag_writer.add_payload(
                     payload_name, [self._archive.journal.read_attachment(event, attachment.name)]
                 )

@@ -27,6 +27,7 @@ from archiver.intake.scan_record import read_last_scan
 from archiver.intake.snapshot import SkippedPath
 from archiver.intake.snapshot_opening import open_snapshot_read_only
 from archiver.model import Event, Material, Version
+from archiver.naming.named_documents import add_readable_names
 from archiver.retention.policy import RetentionPolicy, decide_retention
 from archiver.store import names
 from archiver.store.archive import Archive
@@ -95,24 +96,22 @@ class PackageWriter:
         journal_writer = PackageJournalWriter(
             self._archive, self._bag_writer, self._selection, self._portable_names
         )
-        journal = journal_writer.write({str(version.submission) for version in versions})
+        journal = journal_writer.write({version.submission.ref_name for version in versions})
         events = journal.events
         self.counts.paper_paths.update(journal.paper_paths)
         self.counts.signed_heads = journal.signed_heads
         submitted_tags = {record.tag for version in versions for record in version.submitted}
         receipt_by_tag = journal_writer.write_receipts(events, submitted_tags)
-        self._add_json("versions.json", [self._describe_version(version, receipt_by_tag) for version in versions])
+        version_documents = [self._describe_version(version, receipt_by_tag) for version in versions]
+        self._add_json("versions.json", add_readable_names(version_documents))
         self._write_bundle(versions)
         coverage_record = self._build_coverage_record()
         self._add_json("coverage.json", coverage_record)
-        replaced_names = sorted(self._portable_names.original_by_portable.items())
-        self._add_json(
-            "names.json", {portable: names.name_as_text(original) for portable, original in replaced_names}
-        )
+        self._add_json("names.json", self._portable_names.describe_replacements())
         report_page = self._render_report(version_lines, events, coverage_record)
         self._bag_writer.add_tag_file("report.html", report_page.encode("utf-8"))
         add_resources(self._bag_writer, is_format_1=journal.signed_heads is None)
-        self._bag_writer.add_tag_file("export.json", encode_canonical(dict(export_json)))
+        self._bag_writer.add_tag_file("export.json", encode_canonical(add_readable_names(export_json)))
         self._finish_and_check_copies()
         self._finish_bag(len(versions), events[-1])
 
@@ -189,7 +188,7 @@ class PackageWriter:
 
     def _material_list_name(self, version: Version) -> str:
         """Return the payload name of the list of a version's materials."""
-        return f"versions/{self._portable_names.assign_path(version.tag.encode('utf-8'))}.jsonl"
+        return f"versions/{self._portable_names.assign_path(version.tag.path_in_packages)}.jsonl"
 
     def _describe_version(self, version: Version, receipt_by_tag: Mapping[str, WrittenReceipt]) -> dict[str, Any]:
         """Return the JSON object for a version in ``versions.json``, which the verifier reads.
@@ -254,7 +253,7 @@ class PackageWriter:
             return
         content_key = self._make_content_key(version, material.sha256)
         if content_key not in self._content_paths and self._omission_reason(version, material) is None:
-            original_name = b"materials/%s/%s" % (version.tag.encode("utf-8"), material.path)
+            original_name = b"materials/%s/%s" % (version.tag.path_in_packages, material.path)
             payload_name = self._portable_names.assign_path(original_name)
             self._add_content(payload_name, material, material.sha256)
             self._content_paths[content_key] = f"data/{payload_name}"

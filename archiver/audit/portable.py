@@ -11,9 +11,12 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from archiver.naming.readable_names import name_as_text
+
 #: Windows forbids the punctuation, RFC 8493 escapes "%", terminals interpret control characters, Python splits
-#: lines at U+2028 and U+2029, and U+FFFD replaces bytes that are not UTF-8.
-_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f"*:<>?\\|%\ufffd\u2028\u2029]')
+#: lines at U+2028 and U+2029, and U+FFFD replaces bytes that are not UTF-8. The direction marks show a name in
+#: another order, so that a program looks like a document.
+_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f"*:<>?\\|%\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufffd]')
 #: Device names, which Windows reserves with any suffix.
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 #: Filesystems allow names of 255 bytes. Encrypting filesystems and tools that append a suffix need some of these.
@@ -54,6 +57,14 @@ class PortableNames:
             self.original_by_portable[portable_path] = original
         return portable_path
 
+    def describe_replacements(self) -> dict[str, str]:
+        """Return the original of every path that was replaced, as text, in the order of the portable paths."""
+        return {
+            # The NUL only distinguishes a folder from the program's own name, see RefName.path_in_packages.
+            portable: name_as_text(original.replace(b"\0", b""))
+            for portable, original in sorted(self.original_by_portable.items())
+        }
+
 
 @lru_cache(maxsize=4096)
 def _make_portable(name: bytes) -> str:
@@ -62,7 +73,11 @@ def _make_portable(name: bytes) -> str:
     The replacement consists of the readable beginning, a digest of the original bytes and the suffix, for example
     ``report~1a2b3c4d.pdf``.
     """
-    decoded_name = name.decode("utf-8", "replace")
+    try:
+        decoded_name = name.decode("utf-8")
+    except UnicodeDecodeError:
+        # Some bytes of another encoding could be taken for a letter that is written from the right.
+        decoded_name = name.decode("ascii", "replace")
     safe_name = _FORBIDDEN.sub("_", unicodedata.normalize("NFC", decoded_name)).rstrip(". ")
     if safe_name.encode("utf-8") == name and not _RESERVED.fullmatch(safe_name) and len(name) <= _MAX_NAME_BYTES:
         # Commands would take a leading dash for an option, and a shell a leading tilde for a home folder.

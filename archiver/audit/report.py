@@ -26,6 +26,7 @@ from archiver.filings.register import Filing, filings_from_events
 from archiver.filings.submission_kinds import kind_from_folder
 from archiver.filings.version_differences import TextChange, compare_submitted_versions, compare_texts
 from archiver.model import Change, Event, SubmissionRecord, Version
+from archiver.naming.ref_names import RefName
 from archiver.retention.policy import RetentionPolicy
 from archiver.store import names
 from archiver.store.archive import Archive
@@ -49,7 +50,7 @@ OmissionReason = Callable[[bytes], LazyMessage | None]
 class SubmissionSection:
     """The section of a submission in the report."""
 
-    name: str
+    name: RefName
     kind: str  # the code of the kind of submission
     version_lines: list[VersionLine]  # newest first
     expected_materials: list[ExpectedMaterial]
@@ -59,8 +60,8 @@ class SubmissionSection:
 class SubmissionDifference:
     """The changes between two consecutive submissions to the regulator."""
 
-    old_tag: str  # the signed tags of the two submissions
-    new_tag: str
+    old_tag: RefName  # the signed tags of the two submissions
+    new_tag: RefName
     changes: list[Change]  # at most _MAX_CHANGES, sorted by path
     omitted_count: int  # the number of further changes
     text_changes: list[TextChange]  # at most _MAX_TEXT_CHANGES
@@ -70,7 +71,7 @@ class SubmissionDifference:
 class FilingSection:
     """The section of a filing in the report."""
 
-    name: str
+    name: RefName
     is_live: bool  # the filing has not ended
     filing: Filing  # the records about the filing
     deadlines: list[Deadline]
@@ -187,6 +188,8 @@ class PackageReport:
             local=lambda time_text: clock.parse_time(time_text).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S"),
             href=quote,
             shown=lambda raw_name: names.make_displayable(names.name_as_text(raw_name)),
+            displayable=names.make_displayable,
+            as_named=lambda ref_text: RefName(ref_text).for_people,
             size=_format_size,
             plain=format_value,
             chinese=self._presentation.to_chinese,
@@ -198,7 +201,7 @@ class PackageReport:
     ) -> list[FilingSection]:
         """Return the sections of all filings with a version in the package, sorted by name."""
         filing_by_name = filings_from_events(self._archive.index.life_events())
-        lines_by_filing: dict[str, dict[str, list[VersionLine]]] = defaultdict(lambda: defaultdict(list))
+        lines_by_filing: dict[RefName, dict[RefName, list[VersionLine]]] = defaultdict(lambda: defaultdict(list))
         for version_line in version_lines:
             submission = version_line.version.submission
             lines_by_filing[submission.filing][submission.name].append(version_line)
@@ -211,7 +214,7 @@ class PackageReport:
         ]
 
     def _build_filing_section(
-        self, filing: Filing, lines_by_submission: Mapping[str, list[VersionLine]], events: Sequence[Event]
+        self, filing: Filing, lines_by_submission: Mapping[RefName, list[VersionLine]], events: Sequence[Event]
     ) -> FilingSection:
         """Return the section of a filing.
 
@@ -236,7 +239,7 @@ class PackageReport:
         )
 
     def _build_submission_section(
-        self, submission_name: str, version_lines: list[VersionLine]
+        self, submission_name: RefName, version_lines: list[VersionLine]
     ) -> SubmissionSection:
         """Return the section of a submission; ``version_lines`` are oldest first.
 

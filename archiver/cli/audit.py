@@ -128,7 +128,7 @@ def audit_command(
         restoration.check_target_is_outside(Path(target), session.config.watch, session.config.archive)
         export_selection = ExportSelection(
             filings=[find_filing(archive, filing) for filing in filings],
-            submissions=[str(find_submission(archive, submission)) for submission in submissions],
+            submissions=[find_submission(archive, submission).ref_name for submission in submissions],
             kinds=kinds,
             captured_since=clock.format_time(session.parse_time(since, end_of_day=False)) if since else "",
             captured_until=clock.format_time(session.parse_time(until)) if until else "",

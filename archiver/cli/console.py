@@ -7,13 +7,21 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
 from archiver.errors import LazyMessage, message_from
 from archiver.i18n import language_from_environment, translator
-from archiver.store import names
+from archiver.naming.named_documents import add_readable_names
+from archiver.naming.readable_names import make_displayable, original_bytes
+from archiver.naming.ref_names import to_readable
+
+#: Controls above ASCII, which JSON does not escape, and characters that reorder, join or hide others.
+_INVISIBLE = re.compile(
+    "[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
 
 
 def choose_language(typed_language: str | None, environment: Mapping[str, str]) -> str:
@@ -21,16 +29,30 @@ def choose_language(typed_language: str | None, environment: Mapping[str, str]) 
     return typed_language or language_from_environment(environment)
 
 
-def escape_unencodable(stream: TextIO) -> None:
-    """Make ``stream`` print an escape with a backslash instead of raising UnicodeEncodeError.
+def _escape_with_percent(error: UnicodeError) -> tuple[str, int]:
+    """Return ``%XX`` for each byte of the characters that a stream cannot encode; a handler for :mod:`codecs`."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking_characters = error.object[error.start : error.end]
+    return "".join(f"%{byte:02X}" for char in lacking_characters for byte in original_bytes(char)), error.end
 
-    An object that cannot be reconfigured is left alone, such as None, or a test's replacement of stdout.
+
+#: The name of the handler in the registry of :mod:`codecs`.
+_PERCENT_ESCAPES = "archiver.percent-escapes"
+codecs.register_error(_PERCENT_ESCAPES, _escape_with_percent)
+
+
+def escape_unencodable(stream: TextIO) -> None:
+    """Make ``stream`` print ``%XX`` for a character that it lacks, instead of raising UnicodeEncodeError.
+
+    Commands accept a name with these escapes.  An object that cannot be reconfigured is left alone, such as None,
+    or a test's replacement of stdout.
     """
     reconfigure = getattr(stream, "reconfigure", None)
     if reconfigure is not None:
         # An ASCII stream means the C locale: nobody chose a locale.  Use UTF-8, as Python does in most cases.
         is_ascii_only = codecs.lookup(stream.encoding).name == "ascii"
-        reconfigure(encoding="utf-8" if is_ascii_only else None, errors="backslashreplace")
+        reconfigure(encoding="utf-8" if is_ascii_only else None, errors=_PERCENT_ESCAPES)
 
 
 class Console:
@@ -85,16 +107,21 @@ class Console:
 
     def print_line(self, text: str) -> None:
         """Print ``text`` untranslated, with control characters escaped, even if the console is quiet."""
-        print(names.make_displayable(text))
+        print(make_displayable(to_readable(text)))
 
     def join(self, texts: Iterable[str]) -> str:
         """Join texts to an enumeration, with the separator of the reader's language."""
-        return self.translate(LazyMessage(", ")).join(texts)
+        return self.translate(LazyMessage(", ")).join(map(to_readable, texts))
 
     def print_json(self, document: Any) -> None:
-        """Print ``document`` as JSON, even if the console is quiet; in ASCII only, unless stdout is UTF-8."""
+        """Print ``document`` as JSON, even if the console is quiet; in ASCII only, unless stdout is UTF-8.
+
+        The name for people is added next to each tag or other name in the ref form.
+        """
         is_ascii_only = (sys.stdout.encoding or "ascii").lower().replace("-", "") != "utf8"
-        print(json.dumps(document, ensure_ascii=is_ascii_only, indent=2))
+        json_text = json.dumps(add_readable_names(document), ensure_ascii=is_ascii_only, indent=2)
+        # JSON has escapes for all characters, so a path stays the same when it cannot reorder the screen.
+        print(_INVISIBLE.sub(lambda match: json.dumps(match[0])[1:-1], json_text))
 
     def print_table(self, headings: Sequence[LazyMessage], rows: Sequence[Sequence[object]]) -> None:
         """Print rows in columns below translated headings, even if the console is quiet.
@@ -105,7 +132,7 @@ class Console:
         from wcwidth import wcswidth
 
         text_rows = [[self.translate(heading) for heading in headings]]
-        text_rows += [[names.make_displayable(str(cell_value)) for cell_value in row] for row in rows]
+        text_rows += [[make_displayable(str(to_readable(cell_value))) for cell_value in row] for row in rows]
         # wcswidth() returns -1 for text with a control character.
         column_widths = [
             max(max(wcswidth(text_row[column_index]), 0) for text_row in text_rows)

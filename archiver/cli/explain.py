@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from archiver.model import Version
+    from archiver.naming.ref_names import RefName
     from archiver.retention.explain import RetentionExplanation
     from archiver.retention.policy import RetentionDecision, RetentionReason
     from archiver.store.archive import Archive
@@ -31,11 +32,10 @@ def explain_command(session: Session, tag_and_path: str, as_json: bool) -> None:
     from archiver.retention.policy import accepted_policy
     from archiver.store.index.restrictions import restricted_files
     from archiver.store.names import name_as_text, name_from_text
-    from archiver.store.resolve import find_version
+    from archiver.store.resolve import find_version, split_tag_and_path
 
     archive = session.open_archive()
-    # A ref cannot contain a colon, so the first colon ends the tag.
-    tag, _, material_path = tag_and_path.partition(":")
+    tag, material_path = split_tag_and_path(tag_and_path)
     version = find_version(archive, tag)
     compliance_time = archive.compliance_time()
     promised_policy = accepted_policy(session.config, archive.index.retention_promises())
@@ -56,7 +56,8 @@ def explain_command(session: Session, tag_and_path: str, as_json: bool) -> None:
             explanation_document["restricted"] = restricted_documents
         session.console.print_json(explanation_document)
         return
-    _print_explanation(session, tag_and_path, explanation)
+    shown_name = f"{version.tag.for_people}:{material_path}" if material_path else version.tag
+    _print_explanation(session, shown_name, explanation)
     if material_path:
         _print_file_role(session, archive, version, material_path)
     for restriction in restrictions:
@@ -71,7 +72,9 @@ def explain_command(session: Session, tag_and_path: str, as_json: bool) -> None:
         _print_how_to_extend(session, explanation.decision, accepted_explanation.decision)
 
 
-def _explanation_to_dict(tag: str, explanation: RetentionExplanation, accepted_until: datetime) -> dict[str, Any]:
+def _explanation_to_dict(
+    tag: RefName, explanation: RetentionExplanation, accepted_until: datetime
+) -> dict[str, Any]:
     """Convert the decision about a version or a material's content to a dict for ``--json``.
 
     The keys must never change.  ``tag`` is the version's tag.  ``accepted_until`` is the end of the accepted

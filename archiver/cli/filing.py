@@ -28,6 +28,7 @@ from archiver.cli.parameters import (
 from archiver.cli.session import Session, command, command_group
 from archiver.errors import LazyMessage
 from archiver.filings.code_names import SCHEME_NAMES, STATE_NAMES, name_for_code
+from archiver.naming.ref_names import RefName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,7 +65,7 @@ def _list_filings(session: Session, as_json: bool) -> None:
 
 
 def _print_filings(
-    console: Console, filings: Sequence[Filing], next_deadline_by_filing: Mapping[str, Deadline | None]
+    console: Console, filings: Sequence[Filing], next_deadline_by_filing: Mapping[RefName, Deadline | None]
 ) -> None:
     """Print the filings as a table in the given order, each with its next deadline."""
     filing_rows = []
@@ -119,7 +120,7 @@ def _show_filing(session: Session, filing: str, known_until: str | None, as_json
 
 
 def _read_filings(
-    session: Session, known_until: str | None = None, only_filing_name: str | None = None
+    session: Session, known_until: str | None = None, only_filing_name: RefName | None = None
 ) -> list[Filing]:
     """Return the filings sorted by name: all filings with materials, or only the filing ``only_filing_name``.
 

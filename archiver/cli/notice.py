@@ -27,6 +27,7 @@ from archiver.cli.parameters import (
 from archiver.cli.session import Session, command, command_group
 from archiver.errors import LazyMessage, UsageError, shell_word
 from archiver.filings.code_names import NOTICE_KIND_NAMES, deadline_state_name, name_for_code
+from archiver.naming.ref_names import to_readable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,7 +143,7 @@ def _read_proposal(session: Session, notice_file: Path) -> NoticeProposal:
     from archiver.documents.reader import DocumentReader
     from archiver.filings.notice_parser import parse_notice
 
-    filing_names = {submission.filing for submission in session.open_archive().index.submissions()}
+    filing_names = {submission.filing.for_people for submission in session.open_archive().index.submissions()}
     # The attachment is opened only to refuse a pipe, among others: the reader could wait forever for its writer.
     with open_attachment(notice_file), DocumentReader() as reader:
         document = reader.read(notice_file, notice_file.name)
@@ -156,7 +157,7 @@ def _format_proposed_command(filing: str, notice_file: Path, proposal: NoticePro
     kind or day becomes a placeholder in capitals, which the command refuses until a person replaces it.
     """
     named_filing = proposal.filing_names[0] if len(proposal.filing_names) == 1 else filing
-    command_words: list[object] = ["archiver", "notice", "add", named_filing]
+    command_words: list[object] = ["archiver", "notice", "add", to_readable(named_filing)]
     command_words += ["--kind", proposal.kind or "KIND"]
     command_words += ["--received", proposal.received_on.isoformat() if proposal.received_on else "DATE"]
     if proposal.due_on:
@@ -298,7 +299,7 @@ def _format_cell(console: Console, notice_document: dict[str, Any], column_key: 
         return console.translate(name_for_code(cell_value, NOTICE_KIND_NAMES))
     if column_key == "state":
         return console.translate(deadline_state_name(cell_value, notice_document["basis"]))
-    return str(cell_value)
+    return str(to_readable(cell_value))
 
 
 for _name, _command in (("add", _add_notice), ("answer", _answer_notice), ("list", _list_notices)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -16,7 +17,12 @@ from click.shell_completion import CompletionItem
 
 from archiver.cli.session import Session
 from archiver.errors import LazyMessage, UsageError
+from archiver.naming.ref_names import RefName
 
+#: The environment variable in which click names the shell to complete for.
+_COMPLETE_VARIABLE = "_ARCHIVER_COMPLETE"
+#: The characters of ASCII with a meaning in a command line of bash, and the comma and colon, which end a word.
+_UNSAFE_IN_BASH = re.compile(r"[\x20-\x24\x26-\x2A\x2C:;<=>?\[\\\]^`{|}~]")
 #: Encodings of old Chinese terminals.  In such a locale, Python has already decoded the arguments correctly.
 _CHINESE_ENCODINGS = ("gb18030", "gbk", "gb2312", "big5", "big5hkscs")
 
@@ -66,14 +72,31 @@ class ObjectName(click.ParamType):  # type: ignore[type-arg]  # generic only in 
             # Session.config would print the warnings about the settings.
             config = ctx.ensure_object(Session).check_config().require_config()
             with closing(Index(config.archive / "index.db", read_only=True)) as index:
-                submission_names = [str(submission) for submission in index.submissions()]
-                tags = index.all_tags()
+                ref_names = {*index.all_tags(), *(submission.ref_name for submission in index.submissions())}
         except Exception:
             # Print no message: it would appear in the middle of the line that the user is typing.
             return []
-        filing_names = {submission_name.split("/")[0] for submission_name in submission_names}
-        known_names = {*filing_names, *submission_names, *tags}
-        return [CompletionItem(name) for name in sorted(known_names) if name.startswith(incomplete)]
+        ref_names |= {RefName(ref_name.split("/")[0]) for ref_name in ref_names}
+        typed_name = incomplete.lstrip("/")
+        names = {ref_name.for_people for ref_name in ref_names if _begins_with(ref_name, typed_name)}
+        # zsh and fish quote what they insert, bash does not.
+        is_bash = os.environ.get(_COMPLETE_VARIABLE, "").startswith("bash")
+        return [CompletionItem(_escape_for_bash(name) if is_bash else name) for name in sorted(names)]
+
+
+def _begins_with(ref_name: RefName, typed_name: str) -> bool:
+    """Return True if a name begins with ``typed_name``, as it is printed, or as bash completed a part of it."""
+    return any(
+        name.startswith(typed_name) for name in (ref_name.for_people, _escape_for_bash(ref_name.for_people))
+    )
+
+
+def _escape_for_bash(name: str) -> str:
+    """Return ``name`` with an escape, which every command accepts, for each character that bash would interpret.
+
+    Bash would also cut the name at a colon.
+    """
+    return _UNSAFE_IN_BASH.sub(lambda match: f"%{ord(match[0]):02X}", name)
 
 
 class RecordedText(ObjectName):

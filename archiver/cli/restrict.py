@@ -9,6 +9,7 @@ import click
 from archiver.cli.parameters import ObjectName, RecordedText, json_option, reported_by_option
 from archiver.cli.session import Session, command
 from archiver.errors import LazyMessage
+from archiver.naming.ref_names import to_readable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,7 +64,7 @@ def _print_restricted_file(session: Session, restricted_file: Mapping[str, Any])
             "  Not restricted: {tag} has other content at this path. To restrict it, too, run: archiver restrict "
             "{file!q} --reason TEXT",
             tag=tag,
-            file=f"{tag}:{restricted_file['path']}",
+            file=f"{to_readable(tag)}:{restricted_file['path']}",
         )
     for unrestricted_file in restricted_file["elsewhere"]:
         console.info(
@@ -72,7 +73,7 @@ def _print_restricted_file(session: Session, restricted_file: Mapping[str, Any])
             path=unrestricted_file["path"],
             first=unrestricted_file["first"],
             last=unrestricted_file["last"],
-            file=f"{unrestricted_file['last']}:{unrestricted_file['path']}",
+            file=f"{to_readable(unrestricted_file['last'])}:{unrestricted_file['path']}",
         )
     if restricted_file["replica"] is not None and restricted_file["replica"]["until"]:
         console.info(

@@ -14,6 +14,7 @@ import click
 from archiver import keyboard_interrupt
 from archiver.cli.session import Session, command
 from archiver.errors import Busy, LazyMessage, NotArchived, message_from
+from archiver.naming.ref_names import RefName
 from archiver.store.permissions import umask_for
 
 if TYPE_CHECKING:
@@ -204,6 +205,7 @@ class _LogPrinter:
     def _print_json_line(self, message: LazyMessage, problem: str) -> None:
         """Print a message as one line of JSON on stdout, with each field of the message as a text member."""
         from archiver import clock
+        from archiver.naming.named_documents import add_readable_names
 
         log_record = {
             "at": clock.format_time(clock.read_clocks().wall),
@@ -212,8 +214,10 @@ class _LogPrinter:
             "message": self._console.translate(message),
             **{name: self._format_field(field_value) for name, field_value in message.fields.items()},
         }
-        print(json.dumps(log_record), flush=True)
+        print(json.dumps(add_readable_names(log_record)), flush=True)
 
     def _format_field(self, field_value: object) -> str:
-        """Return the value of a message's field as the printed message shows it."""
+        """Return the value of a message's field as the printed message shows it, but a tag as it is in git."""
+        if isinstance(field_value, RefName):
+            return field_value
         return self._console.translate(LazyMessage("{value}", value=field_value))

@@ -17,6 +17,7 @@ from archiver import keyboard_interrupt
 from archiver.cli import localized
 from archiver.cli.console import Console, choose_language
 from archiver.errors import UsageError
+from archiver.naming.named_documents import recognize_ref_names
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -156,7 +157,9 @@ class Session:
                     archive, self.config, self.lock_timeout, attachment, self.console.make_progress_display()
                 )
                 return perform_action(context, request)
-        return client.send_to_daemon(self.config.archive, request, self.lock_timeout, attachment_path)
+        # A daemon of an earlier release sends no names for people, so its tags are printed as they are.
+        action_result = client.send_to_daemon(self.config.archive, request, self.lock_timeout, attachment_path)
+        return dict(recognize_ref_names(action_result))
 
     def require_reason_for_force(self, force: bool, reason: str | None) -> str | None:
         """Return the reason for ``--force``, or None if ``--force`` was not typed.

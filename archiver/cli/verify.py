@@ -9,6 +9,7 @@ import click
 from archiver.cli.parameters import json_option
 from archiver.cli.session import Session, command
 from archiver.errors import FindingsPresent, LazyMessage, StorageError
+from archiver.naming.ref_names import to_readable
 
 if TYPE_CHECKING:
     from archiver.cli.console import Console
@@ -126,7 +127,7 @@ def _print_findings(console: Console, report: VerifyReport) -> None:
     for finding in report.findings:
         meaning = console.translate(MEANING_BY_CODE[finding.code])
         detail_text = f": {console.translate(finding.detail)}" if finding.detail else ""
-        console.print_line(f"{finding.code}  {finding.object}  {meaning}{detail_text}")
+        console.print_line(f"{finding.code}  {to_readable(finding.object)}  {meaning}{detail_text}")
 
 
 def _print_totals(console: Console, report: VerifyReport) -> None:

@@ -24,6 +24,7 @@ from archiver.filings.register_codes import describe_release
 from archiver.filings.submission_kinds import kind_from_folder
 from archiver.filings.version_differences import compare_versions
 from archiver.model import Op, Version
+from archiver.naming.ref_names import RefName
 from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.events.filing_events import ChangeNoticed, ReleaseSignalled
@@ -120,7 +121,7 @@ def _build_question_details(question_number: int, filing: Filing, change: Detect
     newest_submission = filing.newest_submission()
     return ChangeNoticed(
         number=question_number,
-        last_submission=newest_submission.tag if newest_submission else "",
+        last_submission=newest_submission.tag if newest_submission else RefName(""),
         first_changed_on=change.first_changed_on,
         kinds=change.change_kinds,
         materials=list(map(names.cut_text, change.changed_materials[:_MAX_MATERIALS])),

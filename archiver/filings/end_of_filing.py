@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from archiver.model import Event
+from archiver.naming.ref_names import RefName
 from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.events.filing_events import FilingEnded
@@ -12,7 +13,12 @@ from archiver.store.writing.drafts import Draft
 
 
 def end_filing(
-    archive: Archive, filing_name: str, ended_on: date, reason: str, reported_by: str | None, lock_timeout: float
+    archive: Archive,
+    filing_name: RefName,
+    ended_on: date,
+    reason: str,
+    reported_by: str | None,
+    lock_timeout: float,
 ) -> Event:
     """Journal the end of a filing (its deregistration 注销, or the end of the service), and return the event.
 

@@ -75,7 +75,7 @@ def _collect_display_fields(filing: Filing) -> _DisplayFields:
     """
     sheet_fields = filing.sheet_fields
     return _DisplayFields(
-        name=str(sheet_fields.get("algorithm") or filing.name),
+        name=str(sheet_fields.get("algorithm") or filing.name.for_people),
         company=str(sheet_fields.get("company") or ""),
         number=filing.number,
         link=str(sheet_fields.get("published_at") or ""),

@@ -16,6 +16,7 @@ from archiver.filings.filing_numbers import detect_scheme
 from archiver.filings.register import ChangeQuestion, Filing, Notice
 from archiver.filings.register_codes import FIELDS, SCHEMES
 from archiver.filings.typed_days import parse_day
+from archiver.naming.ref_names import RefName
 from archiver.store.names import too_long_error
 
 #: The longest text of a field, in characters.  The journal keeps it for ever: any name or address fits, but no
@@ -166,7 +167,7 @@ def unknown_code_error(code: str, known_codes: tuple[str, ...]) -> UsageError:
     )
 
 
-def before_submission_error(day: date, submitted_on: date, submission_tag: str) -> UsageError:
+def before_submission_error(day: date, submitted_on: date, submission_tag: RefName) -> UsageError:
     """Return the error for a day before the submission to the regulator with the signed tag ``submission_tag``."""
     return UsageError(
         "{day} is before {submitted}, the submission date of {tag}. Nothing was recorded. Correct the date.",

@@ -27,10 +27,12 @@ from archiver.filings.register import Filing, Notice, filings_from_events
 from archiver.filings.register_codes import NOTICE_KINDS, STATES
 from archiver.filings.typed_days import parse_day
 from archiver.model import KINDS, FieldChange, LifeEvent
+from archiver.naming.ref_names import to_readable
 from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.events.corrections import (
     CORRECTABLE_MEMBERS,
+    REF_MEMBERS,
     SHEET_PREFIX,
     RecordCorrected,
     accepts_value,
@@ -114,7 +116,9 @@ def correct_record(
     names.check_reason(reason)
     with context.locked_recorder() as record_event:
         record = _find_valid_record(context.archive, seq)
-        parsed_changes = [_parse_change(record, name, typed_value) for name, typed_value in typed_values.items()]
+        parsed_changes = [
+            _parse_change(context.archive, record, name, typed_value) for name, typed_value in typed_values.items()
+        ]
         changes = [change for change in parsed_changes if change.old != change.new]
         if not changes:
             raise UsageError(
@@ -158,7 +162,7 @@ def format_value(value: Any) -> str:
         return next(word for word, flag in _FLAG_WORDS.items() if flag is value)
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "-"
-    return "-" if value in (None, "") else str(value)
+    return "-" if value in (None, "") else str(to_readable(value))
 
 
 def _build_correction_details(
@@ -193,11 +197,11 @@ def _find_valid_record(archive: Archive, seq: int) -> LifeEvent:
     return record
 
 
-def _parse_change(record: LifeEvent, typed_name: str, typed_value: Any) -> FieldChange:
+def _parse_change(archive: Archive, record: LifeEvent, typed_name: str, typed_value: Any) -> FieldChange:
     """Return the change of one field from its recorded value to the typed one.
 
     Raises UsageError if the record has no such field that can be corrected, or if the field cannot have the typed
-    value.
+    value, and NotFoundError if it names a submission folder that does not exist.
     """
     recorded_values = correctable_values(record.action, record.details)
     # People type a field of the sheet without the prefix.
@@ -209,7 +213,10 @@ def _parse_change(record: LifeEvent, typed_name: str, typed_value: Any) -> Field
             name=typed_name[:_MAX_QUOTED_LENGTH],
             known=", ".join(map(field_name, recorded_values)),
         )
-    new_value = _parse_value(record.action, member_name, typed_value)
+    if member_name in REF_MEMBERS:
+        new_value = find_submission(archive, str(typed_value)).ref_name
+    else:
+        new_value = _parse_value(record.action, member_name, typed_value)
     if not accepts_value(record.action, member_name, new_value):
         raise _invalid_value_error(typed_name, typed_value)
     return FieldChange(member_name, read_member(record.details, member_name), new_value)

@@ -30,6 +30,7 @@ from archiver.filings.record_checks import (
 from archiver.filings.register import ChangeQuestion, Filing, Notice, filings_from_events
 from archiver.filings.register_codes import NOTICE_KINDS, STATES
 from archiver.model import Event
+from archiver.naming.ref_names import RefName
 from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.events.attached_files import EVIDENCE
@@ -50,7 +51,7 @@ class RecordContext:
     today: date  # in the archive's time zone
     evidence_file: EvidenceFile | None = None  # journalled with the record; closed by the caller
 
-    def read_filing(self, filing_name: str) -> Filing:
+    def read_filing(self, filing_name: RefName) -> Filing:
         """Return the present state of a filing, or a new draft if nothing was recorded about the filing yet."""
         filings = filings_from_events(self.archive.index.life_events(filing_name))
         return filings.get(filing_name) or Filing(filing_name)
@@ -73,7 +74,7 @@ class RecordContext:
 
 def update_sheet(
     context: RecordContext,
-    filing_name: str,
+    filing_name: RefName,
     changed_fields: Mapping[str, Any],
     *,
     review_status: str | None = None,
@@ -132,7 +133,7 @@ def _check_sheet_arguments(changed_fields: Mapping[str, Any], review_status: str
 
 def add_notice(
     context: RecordContext,
-    filing_name: str,
+    filing_name: RefName,
     notice_kind: str,
     received_on: date,
     *,
@@ -185,7 +186,7 @@ def add_notice(
 def answer_notice(
     context: RecordContext,
     notice_number: int,
-    submission_name: str,
+    submission_name: RefName,
     answered_on: date,
     reported_by: str | None,
 ) -> Notice:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from archiver.filings.register_codes import ENDED_STATES, PENDING_STATES, describe_release
 from archiver.model import LifeEvent
+from archiver.naming.ref_names import RefName
 from archiver.store.events.event_kinds import Action
 from archiver.store.events.filing_events import (
     ChangeDecided,
@@ -59,8 +60,8 @@ class ReviewCheck(NamedTuple):
 class RecordedSubmission(NamedTuple):
     """A submission to the regulator, as journalled."""
 
-    tag: str  # the signed tag of the submission
-    version: str  # tag of the version that was submitted
+    tag: RefName  # the signed tag of the submission
+    version: RefName  # tag of the version that was submitted
     kind: str  # such as "first" or "change"
     submitted_on: date  # the day on the portal
     recorded_at: str
@@ -71,7 +72,7 @@ class Notice:
     """A notice of the regulator (补正通知, 问询函, ...)."""
 
     number: int  # unique in the archive
-    filing: str  # the filing's name
+    filing: RefName  # the filing's name
     kind: str  # one of NOTICE_KINDS
     issuer: str  # the authority that sent the notice
     document_number: str  # the authority's number of the notice (文号)
@@ -83,7 +84,7 @@ class Notice:
     paper_sha256: str | None  # of the attached paper
     recorded_at: str
     seq: int  # number of the journal event
-    answer_submission: str | None = None  # FILING/SUBMISSION of the answer; None before the answer
+    answer_submission: RefName | None = None  # FILING/SUBMISSION of the answer; None before the answer
     answered_on: date | None = None
 
 
@@ -95,8 +96,8 @@ class ChangeQuestion:
     """
 
     number: int  # unique in the archive
-    filing: str  # the filing's name
-    last_submission: str  # signed tag of the last submission before the change; empty without one
+    filing: RefName  # the filing's name
+    last_submission: RefName  # signed tag of the last submission before the change; empty without one
     first_changed_on: date  # the day of the first change
     change_kinds: tuple[str, ...]  # the kinds of changes, by the patterns of the configuration
     changed_materials: tuple[str, ...]  # readable paths of changed materials, at most 100
@@ -125,7 +126,7 @@ class DisplayCheck(NamedTuple):
 class Filing:
     """A filing in the state after the events applied so far.  All lists are in the order of the journal."""
 
-    name: str  # as in refs
+    name: RefName  # as in refs
     #: The sheet: a name of FIELDS -> a text, or a list of texts for "products".
     sheet_fields: dict[str, Any] = field(default_factory=dict)
     state: str = "draft"  # one of STATES

@@ -11,7 +11,8 @@ from archiver.errors import LazyMessage, NotFoundError, SubmissionRefused, Usage
 from archiver.filings.evidence_file import EvidenceFile
 from archiver.filings.filing_numbers import detect_scheme
 from archiver.filings.submission_kinds import FILE_ROLES, kind_from_folder
-from archiver.model import COMMON, KINDS, Event, Material, Submission, Version
+from archiver.model import KINDS, Event, Material, Submission, Version
+from archiver.naming.ref_names import COMMON, RefName
 from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.events.attached_files import RECEIPT
@@ -147,7 +148,7 @@ def _describe_stated_file(material: Material, stated: StatedFile) -> dict[str, s
 
 def attach_file(
     archive: Archive,
-    submission_tag: str,
+    submission_tag: RefName,
     version: Version,
     stated: StatedFile,
     reported_by: str | None,
@@ -210,7 +211,7 @@ def check_version_complete(archive: Archive, version: Version) -> None:
             "version anyway, run: archiver submit {name!q} --version {number!q} --reason TEXT",
             tag=version.tag,
             certificate=version.disposed,
-            name=str(version.submission),
+            name=version.submission.ref_name,
             number=version.number,
         )
     raise SubmissionRefused(
@@ -227,7 +228,7 @@ def check_version_complete(archive: Archive, version: Version) -> None:
         count=len(damaged_materials),
         tag=version.tag,
         path=names.name_as_text(damaged_materials[0].path),
-        name=str(version.submission),
+        name=version.submission.ref_name,
         number=version.number,
     )
 
@@ -245,21 +246,21 @@ def _no_material_error(archive: Archive, version: Version) -> SubmissionRefused:
         "{tag} contains no files. Nothing was recorded. To sign it anyway, add --version {number!q} --reason "
         "TEXT. If an earlier version was submitted, run: archiver submit {name!q} --version {older!q}",
         tag=version.tag,
-        name=str(submission),
+        name=submission.ref_name,
         older=next((earlier for earlier in numbers_with_files if earlier < version.number), "N"),
         number=version.number,
     )
 
 
 def _build_submission_details(
-    archive: Archive, version: Version, facts: SubmissionFacts, submission_tag: str, manifest: ManifestDigests
+    archive: Archive, version: Version, facts: SubmissionFacts, submission_tag: RefName, manifest: ManifestDigests
 ) -> VersionSubmitted:
     """Return the details of the event that records the submission of ``version``.
 
     A submission also includes the filing's common materials: the files that are directly in the filing's folder.
     The details name the newest version of the common materials.
     """
-    common_submission = Submission(version.submission.filing, COMMON)
+    common_submission = Submission(version.submission.filing, RefName(COMMON))
     is_common = version.submission == common_submission
     common_version = None if is_common else archive.index.newest_version(common_submission)
     receipt = facts.receipt
@@ -305,17 +306,17 @@ def hash_manifest(materials: Iterable[Material], with_sm3: bool) -> ManifestDige
     return ManifestDigests(sha256_digest.hexdigest(), sm3_digest.hexdigest() if sm3_digest is not None else None)
 
 
-def _find_unused_submission_tag(archive: Archive, submission: Submission) -> str:
+def _find_unused_submission_tag(archive: Archive, submission: Submission) -> RefName:
     """Return the first unused tag for a submission to the regulator, without ``refs/tags/``.
 
     It is ``FILING/SUBMISSION/submitted``, then ``submitted-2``, ``submitted-3`` and so on.
     """
     indexed_tags = set(archive.index.all_tags())
-    submission_tag = f"{submission}/submitted"
+    submission_tag = RefName(f"{submission}/submitted")
     tag_number = 1
     while submission_tag in indexed_tags or _has_git_tag(archive, submission_tag):
         tag_number += 1
-        submission_tag = f"{submission}/submitted-{tag_number}"
+        submission_tag = RefName(f"{submission}/submitted-{tag_number}")
     return submission_tag
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from archiver.filings.register import Filing
+from archiver.naming.ref_names import RefName
 from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.index import overview
@@ -17,8 +18,8 @@ from archiver.store.index import overview
 class UnrecordedPaper(NamedTuple):
     """A file in a notice folder that may be a notice which nobody has recorded."""
 
-    filing: str  # name of the filing, as in refs
-    submission: str  # FILING/SUBMISSION, as in refs
+    filing: RefName  # name of the filing, as in refs
+    submission: RefName  # FILING/SUBMISSION, as in refs
     path: str  # readable, relative to the folder of the submission
     watched_path: bytes  # raw, relative to the watched folder
 
@@ -37,7 +38,7 @@ def find_unrecorded_papers(
     return [
         UnrecordedPaper(
             filing=submission.filing,
-            submission=str(submission),
+            submission=submission.ref_name,
             path=names.name_as_text(material.path),
             watched_path=b"/".join(filter(None, (submission.prefix, material.path))),
         )

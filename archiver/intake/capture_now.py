@@ -172,7 +172,7 @@ def _check_watched_folder(presence: FolderPresence, config: Config, submission: 
             "Mount the right folder and submit {submission} again, or name the submitted version with --version "
             "N.",
             path=config.watch,
-            submission=str(submission),
+            submission=submission.ref_name,
         )
 
 
@@ -186,7 +186,7 @@ def _check_submission_folder(access: FolderAccess, group: Group, submission: Sub
             "The folder {path} of {submission} is missing from the watched folder. Nothing was recorded. Restore "
             "the folder and submit again, or name the submitted version with --version N.",
             path=names.name_as_text(group.prefix),
-            submission=str(submission),
+            submission=submission.ref_name,
         )
 
 
@@ -224,7 +224,7 @@ def _refuse_unreadable(unreadable_paths: list[SkippedPath], submission: Submissi
                 ),
             ),
             count=len(unreadable_paths),
-            submission=str(submission),
+            submission=submission.ref_name,
             path=names.name_as_text(unreadable_paths[0].path),
             reason=unreadable_paths[0].reason,
         )
@@ -256,7 +256,7 @@ def _check_not_emptied(
             "Nothing was recorded. Restore the files and submit again, or name the submitted version with "
             "--version N.",
             count=len(archived_paths),
-            submission=str(submission),
+            submission=submission.ref_name,
         )
 
 

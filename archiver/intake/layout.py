@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from archiver.config.settings import LAYOUT_FILING, Config
 from archiver.errors import ConfigError
-from archiver.model import COMMON, UNFILED, Submission
+from archiver.model import Submission
+from archiver.naming.ref_names import COMMON, UNFILED, RefName
 from archiver.store.names import ref_component
 
 
@@ -32,10 +33,10 @@ class Group(NamedTuple):
         folder to the submission COMMON.  If submissions are numbered, ``submission_number`` names the submission;
         None means the first one.
         """
-        filing = ref_component(self.filing_folder) if self.filing_folder else UNFILED
+        filing = ref_component(self.filing_folder) if self.filing_folder else RefName(UNFILED)
         if self.submission_folder is None:
-            return Submission(filing, f"{submission_number or 1:02d}", self.filing_folder, b"")
-        submission_name = ref_component(self.submission_folder) if self.submission_folder else COMMON
+            return Submission(filing, RefName(f"{submission_number or 1:02d}"), self.filing_folder, b"")
+        submission_name = ref_component(self.submission_folder) if self.submission_folder else RefName(COMMON)
         return Submission(filing, submission_name, self.filing_folder, self.submission_folder)
 
 

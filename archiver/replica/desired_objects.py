@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 from archiver import clock
 from archiver.config.bucket_access import LONGEST_GRACE_HOURS
 from archiver.model import Submission
+from archiver.naming.ref_names import RefName
 from archiver.profiles import FLOOR_YEARS
 from archiver.replica import object_names
 from archiver.replica.known_objects import ReplicaState, ReplicatedObject, UnsentContent
@@ -111,7 +112,7 @@ class ContentDivision(NamedTuple):
 class HeldBackFile(NamedTuple):
     """A file whose content the bucket lacks, probably because the content was held back as new."""
 
-    version_tag: str
+    version_tag: RefName
     path: bytes
     sha256: str
 

@@ -178,7 +178,7 @@ def _restore_sampled_version(
         drill_result.file_count += 1
         drill_result.byte_count += file.material.size
         if not _restore_and_compare(archive, version, target, file):
-            drill_result.failed_materials.append(f"{version.tag}:{names.name_as_text(file.path)}")
+            drill_result.failed_materials.append(f"{version.tag.for_people}:{names.name_as_text(file.path)}")
 
 
 def _sample_files(archive: Archive, version: Version, max_file_count: int, max_bytes: int) -> list[RestoreItem]:

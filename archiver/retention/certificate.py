@@ -7,6 +7,7 @@ from typing import Any
 
 from archiver import __version__, clock
 from archiver.errors import NotFoundError
+from archiver.naming.ref_names import RefName
 from archiver.store import keys
 from archiver.store.archive import Archive
 from archiver.store.events.attached_files import CERTIFICATE_FILE, CERTIFICATE_PAGE, CERTIFICATE_SIGNATURE_FILE
@@ -87,6 +88,7 @@ def _render_page(certificate: Mapping[str, Any]) -> str:
         planned_object for planned_object in certificate["objects"] if planned_object["destroyed"]
     ]
     destroyed_bytes = sum(planned_object["size"] for planned_object in destroyed_objects)
+    named_versions = [{**version, "tag": RefName(version["tag"])} for version in certificate["versions"]]
     return template("archiver.retention", "certificate.html.j2").render(
-        certificate, destroyed=destroyed_objects, size=destroyed_bytes
+        {**certificate, "versions": named_versions}, destroyed=destroyed_objects, size=destroyed_bytes
     )

@@ -134,7 +134,7 @@ def _build_refusal(archive: Archive, versions: Sequence[Version], policy: Retent
     if not undisposed_decisions:
         return NotFoundError("All of these versions are already disposed of. Nothing was deleted.")
     first_version, decision = min(undisposed_decisions, key=lambda candidate: candidate.decision.keep_until)
-    tags = ", ".join(version.tag for version, _ in undisposed_decisions[:_MAX_NAMED_VERSIONS])
+    tags = ", ".join(version.tag.for_people for version, _ in undisposed_decisions[:_MAX_NAMED_VERSIONS])
     return RetentionRefused(
         "Cannot dispose of {names}: {first} is retained at least through {until}{open}. Nothing was deleted. To "
         "see why, run: archiver explain {first!q}",

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from archiver import clock
 from archiver.model import Attachment, Event
+from archiver.naming.ref_names import RefName
 from archiver.store.events import event_files, validation
 from archiver.store.events.chains import ChainPosition
 from archiver.store.events.event_kinds import UNREADABLE
@@ -56,7 +57,7 @@ def parse_event(event_bytes: bytes, commit: str, body_bytes: bytes | None = None
         clock=fields["clock"],
         actor=fields["actor"],
         action=fields["action"],
-        object=fields["object"],
+        object=RefName(fields["object"]),
         details=fields["details"],
         refs=fields["refs"],
         attachments=tuple(Attachment(**item) for item in fields["attachments"]),
@@ -75,7 +76,7 @@ def _parse_format_2_event(event_bytes: bytes, body_bytes: bytes, commit: str) ->
         clock=visible.clock,
         actor=fields.actor,
         action=fields.action,
-        object=fields.object,
+        object=RefName(fields.object),
         details=fields.details,
         refs=fields.refs,
         attachments=tuple(Attachment(*attachment) for attachment in fields.attachments),
@@ -112,7 +113,7 @@ def make_stand_in_event(
         clock=clock.make_evidence(epoch_reading.wall, epoch_reading) if previous is None else previous.clock,
         actor={"uid": -1, "user": "?"},
         action=UNREADABLE,
-        object="",
+        object=RefName(""),
         details={},
         refs=refs,
         attachments=(),

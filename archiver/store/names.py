@@ -1,4 +1,4 @@
-"""Convert names between the file system, git trees, git refs and people.  Pure functions.
+"""Convert names between the file system, git trees and git refs, and clean what people typed.  Pure functions.
 
 The rules are those of docs/format.md, "Names": every name comes back byte for byte, Chinese stays readable, and
 nothing is encoded without need.
@@ -11,7 +11,24 @@ import unicodedata
 from functools import lru_cache
 
 from archiver.errors import UsageError
-from archiver.model import CHECKPOINTS, COMMON, UNFILED
+from archiver.naming.readable_names import (
+    ESCAPE,
+    is_utf8,
+    make_displayable,
+    name_as_text,
+    name_from_text,
+    readable_name,
+)
+from archiver.naming.ref_names import DIGEST_DIGITS, RESERVED_NAMES, SHORTENED_MARK, RefName, remember_folder_name
+
+__all__ = [
+    "RefName",
+    "is_utf8",
+    "make_displayable",
+    "name_as_text",
+    "name_from_text",
+    "readable_name",
+]
 
 #: Characters of any text of an event. With a lower limit, the path of some material does not fit: 4,096 bytes,
 #: each of which may become three characters. With a higher one, a file can be hidden in the journal.
@@ -21,19 +38,12 @@ MAX_TEXT_LENGTH = 16_384
 MAX_TYPED_LENGTH = 4_000
 #: An error quotes only the beginning of a refused text, because the whole text would hide the sentence.
 _MAX_QUOTED_CHARS = 80
-#: An escape: ``%`` and two hexadecimal digits, which stand for a byte.
-_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
-#: A ``%`` of the original name that would read as an escape, and so has to be escaped itself.
-_AMBIGUOUS_PERCENT = re.compile(r"%(?=[0-9A-Fa-f]{2})")
-
 #: Characters that git refuses inside a ref component, and ``%`` if it would read as an escape.
 _REF_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|%(?=[0-9A-Fa-f]{2}|\+)|(?<=\.)\.|@(?=\{)")
 #: A file name can have 255 bytes, and git appends ".lock" to the name of a ref's file.
 _MAX_REF_BYTES = 200
-#: Hexadecimal digits of the folder name's SHA-256 that end a shortened component, so that it stays unique.
-_DIGEST_DIGITS = 16
-#: Marks a shortened component; not ``%~``, because git refuses ``~`` in refs.
-_SHORTENED_MARK = "%+"
+#: The names that the program uses itself, as raw names of folders.
+_RESERVED_FOLDERS = frozenset(map(str.encode, RESERVED_NAMES))
 
 #: Names of files that configure git or hold its repository, as in git's path.c and utf8.c.
 _GIT_NAMES = frozenset({".git", ".gitattributes", ".gitmodules", ".gitignore", ".lfsconfig"})
@@ -41,58 +51,6 @@ _GIT_NAMES = frozenset({".git", ".gitattributes", ".gitmodules", ".gitignore", "
 _GIT_SHORT_NAME = re.compile(r"(git|gitmod|gi7eba|gitatt|gi7d29|gitign|gi250a)~[0-9]+")
 #: Characters that HFS+ ignores in names; a table for ``str.translate`` that removes them.
 _HFS_IGNORABLE = dict.fromkeys([*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF])
-
-
-def name_as_text(name: bytes) -> str:
-    """Return a name or path of the file system as text, from which :func:`name_from_text` returns the same bytes.
-
-    Plain UTF-8 stays as it is.  Bytes that are not UTF-8, and a ``%`` before two hexadecimal digits, become
-    ``%XX``.
-    """
-    decoded = name.decode("utf-8", "surrogateescape")
-    if "%" in decoded:
-        decoded = _AMBIGUOUS_PERCENT.sub("%25", decoded)
-    if decoded.isprintable():
-        # The loop below is slow, and hardly one of the hundreds of thousands of names in a listing needs it.
-        return decoded
-    # surrogateescape turned each undecodable byte 0xNN into the character U+DCNN.
-    return "".join(f"%{ord(char) - 0xDC00:02X}" if 0xDC80 <= ord(char) <= 0xDCFF else char for char in decoded)
-
-
-def name_from_text(name_text: str) -> bytes:
-    """Return the bytes of the name that :func:`name_as_text` turned into ``name_text``."""
-    return _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), name_text.encode("utf-8", "surrogateescape"))
-
-
-def is_utf8(name_text: str) -> bool:
-    """Return True if a text can be encoded in UTF-8; surrogates, which stand for undecodable bytes, cannot."""
-    try:
-        name_text.encode("utf-8")
-    except UnicodeEncodeError:
-        # Not a fault: encoding is the only test that reads the text just once.
-        return False
-    return True
-
-
-def make_displayable(name_text: str) -> str:
-    """Return ``name_text`` in a form that is safe to show on a terminal.
-
-    Control and format characters, which could forge or hide lines, become ``%XX``, and so do bytes that are not
-    UTF-8.  Line feeds are control characters, too.
-    """
-    # Unicode categories: control, format, surrogate, line separator, paragraph separator.
-    return "".join(
-        "".join(f"%{byte:02X}" for byte in _original_bytes(char))
-        if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp")
-        else char
-        for char in name_text
-    )
-
-
-def _original_bytes(char: str) -> bytes:
-    """Return the bytes of the file system that were decoded as ``char``."""
-    # os.fsdecode() turns a byte 0xNN that is not UTF-8 into U+DCNN, the second half of a surrogate pair.
-    return bytes([ord(char) - 0xDC00]) if 0xDC80 <= ord(char) <= 0xDCFF else char.encode("utf-8", "surrogatepass")
 
 
 def cut_text(text: str) -> str:
@@ -157,7 +115,7 @@ def tree_path(path: bytes) -> bytes:
 
 def path_from_tree(escaped_path: bytes) -> bytes:
     """Return the material's path that :func:`tree_path` turned into ``escaped_path``."""
-    return _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), escaped_path)
+    return ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), escaped_path)
 
 
 @lru_cache(maxsize=4096)  # Files of different submissions often have the same names.
@@ -182,15 +140,15 @@ def _is_special_to_git(name: bytes) -> bool:
     return base_name in _GIT_NAMES or _GIT_SHORT_NAME.fullmatch(base_name) is not None
 
 
-def ref_component(folder_name: bytes) -> str:
+def ref_component(folder_name: bytes) -> RefName:
     """Return the part of a ref's name that stands for the folder of a filing or of a submission.
 
     Different folder names have different components.  A component of more than 200 bytes is shortened, so that the
     full name of the folder is only in the journal.
     """
     # The program uses these names itself, so a folder of the same name gets another component.
-    if folder_name in (COMMON.encode(), UNFILED.encode(), CHECKPOINTS.encode()):
-        return f"%{folder_name[0]:02X}{folder_name[1:].decode()}"
+    if folder_name in _RESERVED_FOLDERS:
+        return RefName(f"%{folder_name[0]:02X}{folder_name[1:].decode()}")
     try:
         decoded_name = folder_name.decode("utf-8")
     except UnicodeDecodeError:
@@ -204,7 +162,15 @@ def ref_component(folder_name: bytes) -> str:
         # One character for each byte, so that only ASCII stays readable.
         ascii_safe = _REF_FORBIDDEN.sub(_escape_matched_bytes, folder_name.decode("latin-1"))
         component = re.sub("[\x80-\xff]", lambda match: f"%{ord(match[0]):02X}", ascii_safe)
-    return _shorten_component(_escape_ends(component), folder_name)
+    return RefName(_shorten_component(_escape_ends(component), folder_name))
+
+
+def component_from_typed(typed_name: str) -> RefName:
+    """Return the ref component of the folder that ``typed_name`` names, in the name for people or in the ref form.
+
+    The two differ only where the name for people has fewer escapes, so decoding both gives the same raw name.
+    """
+    return RefName(typed_name) if typed_name in RESERVED_NAMES else ref_component(name_from_text(typed_name))
 
 
 def _escape_ends(component: str) -> str:
@@ -234,8 +200,10 @@ def _shorten_component(component: str, folder_name: bytes) -> str:
         return component
     import hashlib  # only here, because hardly any name is that long
 
-    digest = hashlib.sha256(folder_name).hexdigest()[:_DIGEST_DIGITS]
-    prefix_bytes = component_bytes[: _MAX_REF_BYTES - len(_SHORTENED_MARK) - _DIGEST_DIGITS]
+    digest = hashlib.sha256(folder_name).hexdigest()[:DIGEST_DIGITS]
+    prefix_bytes = component_bytes[: _MAX_REF_BYTES - len(SHORTENED_MARK) - DIGEST_DIGITS]
     # Drop half a character at the end here, and half an escape below: either would read as part of another name.
     prefix = prefix_bytes.decode("utf-8", "ignore")
-    return re.sub(r"%[0-9A-F]?$", "", prefix) + _SHORTENED_MARK + digest
+    shortened = re.sub(r"%[0-9A-F]?$", "", prefix) + SHORTENED_MARK + digest
+    remember_folder_name(shortened, folder_name)
+    return shortened

@@ -15,6 +15,7 @@ from typing import Any
 
 from archiver import clock
 from archiver.errors import LazyMessage
+from archiver.naming.ref_names import RefName
 from archiver.profiles import FLOOR_YEARS
 from archiver.store.events.attached_files import CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE, PLAN_FILE
 from archiver.store.events.event_details import require_member
@@ -190,12 +191,14 @@ def _check_planned_versions(
                 captured=str(captured_at),
                 time=begin_event["clock"]["time"],
             )
-            report.add_finding("A056", tag, detail)
+            report.add_finding("A056", RefName(tag), detail)
         # A tag is FILING/SUBMISSION/vN, and a hold can be on any of the three.
         filing_name, submission_name, _ = tag.split("/")
         for hold in journal_state.active_holds:
             if hold.object_name in (tag, filing_name, f"{filing_name}/{submission_name}"):
-                report.add_finding("A056", tag, LazyMessage("it was under a hold: {hold}", hold=hold.hold_name))
+                report.add_finding(
+                    "A056", RefName(tag), LazyMessage("it was under a hold: {hold}", hold=hold.hold_name)
+                )
 
 
 def _report_needed_content(

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
+from archiver.naming.ref_names import RefName
 from archiver.store.events.corrections import CORRECTABLE_MEMBERS, RecordCorrected
 from archiver.store.git.repository import Repository
 from archiver.verify.chain_replay import ChainReplay
@@ -43,7 +44,7 @@ class JournalEntry:
 class ExpectedCommit:
     """The expected commit of a version, according to the capture event."""
 
-    version_tag: str
+    version_tag: RefName
     #: None for the first version of a submission.
     parent_commit: str | None
     #: Path in the tree -> object id of the blob after the change; None if the change removed the path.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from archiver.errors import LazyMessage
+from archiver.naming.ref_names import RefName
 
 #: The detail of a finding about an object whose size is not the expected size.
 WRONG_SIZE = LazyMessage.define(
@@ -103,7 +104,8 @@ class Finding:
         """
         detail_fields = self.detail.fields if self.detail else {}
         parameters = {
-            name: value if isinstance(value, int) else str(value) for name, value in detail_fields.items()
+            name: value if isinstance(value, int | RefName) else str(value)
+            for name, value in detail_fields.items()
         }
         return {
             "code": self.code,
@@ -144,7 +146,9 @@ class VerifyReport:
         ``code`` is a key of :data:`MEANING_BY_CODE`. ``object_name`` is displayed as the object with the fault.
         ``detail`` describes what was observed; None if the meaning of the code needs no addition.
         """
-        self.findings.append(Finding(code, str(object_name), detail))
+        # A RefName stays one, so that people and programs get the name that each of them needs.
+        shown_object = object_name if isinstance(object_name, str) else str(object_name)
+        self.findings.append(Finding(code, shown_object, detail))
 
     def add_note(self, object_name: str, sentence: LazyMessage) -> None:
         """Add a note about ``object_name``.  Notes do not make the check fail."""

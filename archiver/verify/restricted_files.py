@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 from archiver.errors import LazyMessage
+from archiver.naming.ref_names import RefName
 from archiver.store.events.digests import parse_sha256
 from archiver.store.events.event_kinds import Action
 from archiver.store.events.restriction_events import FileRestricted, RestrictionLifted
@@ -59,7 +60,7 @@ def check_restricted_files(
             report.add_finding("A059", sha256, LazyMessage("mode {mode}", mode=f"{mode_bits:04o}"))
     for filing_name, path, _ in sorted(journal_state.active_restrictions):
         report.add_note(
-            f"{filing_name}:{path}",
+            f"{RefName(filing_name).for_people}:{path}",
             LazyMessage("restricted: only the archive owner can read it, and it is in no package or replica"),
         )
 

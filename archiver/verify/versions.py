@@ -9,6 +9,8 @@ from typing import Any
 
 from archiver.errors import LazyMessage, StorageError
 from archiver.model import Op
+from archiver.naming.readable_names import name_from_text
+from archiver.naming.ref_names import RefName, remember_folder_name
 from archiver.store import names
 from archiver.store.events.attached_files import CHANGES_FILE
 from archiver.store.events.capture_events import VersionCaptured
@@ -43,7 +45,7 @@ def apply_capture(entry: JournalEntry, journal_state: JournalState, references: 
     the same tag was captured before.
     """
     event = entry.event
-    version_tag = event["object"]
+    version_tag = RefName(event["object"])
     if version_tag in journal_state.capture_times:
         raise ValueError(f"{version_tag} was captured before")
     # A tag is FILING/SUBMISSION/vN, and the branch has the name of the submission.
@@ -53,7 +55,10 @@ def apply_capture(entry: JournalEntry, journal_state: JournalState, references: 
     changes = _decode_changes(entry.read_attachment(CHANGES_FILE))
     journal_state.capture_times[version_tag] = event["clock"]["time"]
     journal_state.unproven_captures.append(version_tag)
-    version_number = VersionCaptured.from_details(event["details"]).version
+    details = VersionCaptured.from_details(event["details"])
+    version_number = details.version
+    for component, folder_text in zip(version_tag.split("/"), (details.filing, details.submission), strict=False):
+        remember_folder_name(component, name_from_text(folder_text))
     update_content_spans(branch, version_number, changes, references.planned_content, journal_state)
     materials = journal_state.materials.setdefault(branch, {})
     changed_blobs = _apply_changes(changes, materials, journal_state.content_sizes)

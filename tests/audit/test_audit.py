@@ -75,7 +75,7 @@ def test_the_package_is_a_valid_bag_that_holds_every_byte(filled: Site) -> None:
     mapping = json.loads((package / "data/names.json").read_bytes())
     names = {portable: name_from_text(shown) for portable, shown in mapping.items()}
     for version in filled.json("log"):
-        rows = _version_rows(package, names, version["tag"])
+        rows = _version_rows(package, names, version["name"])
         expected = filled.json("show", version["tag"])["materials"]
         assert {row["path"]: row["sha256"] for row in rows if row["file"]} == {
             m["path"]: m["sha256"] for m in expected
@@ -85,16 +85,19 @@ def test_the_package_is_a_valid_bag_that_holds_every_byte(filled: Site) -> None:
                 data = (package / row["file"]).read_bytes()
                 assert hashlib.sha256(data).hexdigest() == row["sha256"]
     contents = [
-        row["sha256"] for v in filled.json("log") for row in _version_rows(package, names, v["tag"]) if row["file"]
+        row["sha256"]
+        for v in filled.json("log")
+        for row in _version_rows(package, names, v["name"])
+        if row["file"]
     ]
     stored = [p for p in (package / "data/materials").rglob("*") if p.is_file()]
     assert len(stored) == len(set(contents)), "each content is stored once"
     assert next((package / "data/submitted").rglob("receipt.toml")).read_bytes() == filled.config.read_bytes()
 
 
-def _version_rows(package: Path, names: dict[str, bytes], tag: str) -> list[dict[str, str]]:
+def _version_rows(package: Path, names: dict[str, bytes], version_name: str) -> list[dict[str, str]]:
     portable = {original: name for name, original in names.items()}
-    path = package / "data/versions" / f"{portable.get(tag.encode(), tag)}.jsonl"
+    path = package / "data/versions" / f"{portable.get(name_from_text(version_name), version_name)}.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 

@@ -20,7 +20,8 @@ from tests.test_golden import FACTS, GOLDEN, unpacked
 
 pytestmark = pytest.mark.needs("processes")
 
-#: Path -> SHA-256 of each file of the package that the last release of format 1 made of the golden archive.
+#: Path -> SHA-256 of each file of the package that the last release of format 1 made of the golden archive. Only the
+#: folders of odd names are called differently since: what they are called in the watched folder.
 FORMAT_1_PACKAGE: dict[str, str] = json.loads((GOLDEN / "package-of-format-1.json").read_text("utf-8"))
 RESOURCES = CHECKOUT / "archiver/audit/resources"
 

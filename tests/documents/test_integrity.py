@@ -96,7 +96,8 @@ def test_somebody_is_told_in_time(site: Site) -> None:
     site.write("f/s/报告.pdf", PDF[:20_000])
     site.write("f/s/清单.xlsx", XLSX)
     site.catch_up()
-    assert site.json("status")["doubtful"] == [{"tag": "f/s/v1", "path": "报告.pdf", "health": "cut"}]
+    doubtful_file = {"tag": "f/s/v1", "name": "f/s/v1", "path": "报告.pdf", "health": "cut"}
+    assert site.json("status")["doubtful"] == [doubtful_file]
     assert "Possibly damaged: 报告.pdf in f/s/v1: it is truncated" in site.run("status").stdout
     shown = {each["path"]: each.get("health") for each in site.json("show", "f/s/v1")["materials"]}
     assert shown == {"报告.pdf": "cut", "清单.xlsx": None}

@@ -59,8 +59,9 @@ def test_submit_seals_a_version(site: Site, tmp_path: Path) -> None:
         "submit", "算法/首次备案", "--on", "2026-03-20", "--number", number, "--receipt", receipt, "--by", "林听雨"
     )
     version = site.json("log", "算法/首次备案")[0]
+    tag = "算法/首次备案/submitted"
     assert version["submitted"] == [
-        {"tag": "算法/首次备案/submitted", "on": "2026-03-20", "kind": "first", "number": number}
+        {"tag": tag, "name": tag, "on": "2026-03-20", "kind": "first", "number": number}
     ]
     # The newest event is the checkpoint that follows each handing-in.
     [event] = site.events("submit")
@@ -101,7 +102,9 @@ def test_changes_after_a_submission_are_new_versions_and_shown(site: Site) -> No
     assert site.json("status")["changed_since_submitted"] == []
     site.write("f/s/a", "2")
     site.catch_up()
-    assert site.json("status")["changed_since_submitted"] == [{"submitted": "f/s/submitted", "latest": "f/s/v2"}]
+    tags = {"submitted": "f/s/submitted", "latest": "f/s/v2"}
+    names = {"submitted_name": "f/s/submitted", "latest_name": "f/s/v2"}
+    assert site.json("status")["changed_since_submitted"] == [tags | names]
     assert "Changed since submission: f/s/v2 (submitted: f/s/submitted)" in site.run("status").stdout
     site.run("submit", "f/s", "--on", "2026-03-21")
     assert [v["submitted"][0]["tag"] for v in site.json("log", "f/s")] == ["f/s/submitted-2", "f/s/submitted"]

@@ -57,6 +57,13 @@ def submit(site: Site, *arguments: str, **more: Any) -> Any:
     return site.run("submit", "f/s", "--on", "2026-03-02", *arguments, **more)
 
 
+#: A version that was submitted, and is not the newest one any more.
+CHANGED = {
+    "submitted": "f/s/submitted",
+    "submitted_name": "f/s/submitted",
+    "latest": "f/s/v2",
+    "latest_name": "f/s/v2",
+}
 STATED = ("--receipt-in-folder", "receipt.pdf", "--notice-in-folder", "notice.pdf")
 
 
@@ -137,7 +144,7 @@ def test_a_receipt_that_comes_later_is_a_record_on_the_submission(site: Site) ->
     submit(site, *STATED)
     site.write("f/s/回执.pdf", "later")
     site.catch_up()
-    assert site.json("status")["changed_since_submitted"] == [{"submitted": "f/s/submitted", "latest": "f/s/v2"}]
+    assert site.json("status")["changed_since_submitted"] == [CHANGED]
     done = attach(site, "f/s", "回执.pdf", "--role", "receipt", "--by", "王")
     assert "Recorded 回执.pdf in f/s/v2 as a file about f/s/submitted." in done.stdout
     (event,) = site.events("submission-file")

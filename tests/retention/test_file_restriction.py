@@ -55,9 +55,11 @@ def test_a_restricted_file_is_named_everywhere_and_readable_by_the_owner_alone(f
     [restricted] = restrict(site, "f/s/v1:payroll.txt")["files"]
     assert restricted == {
         "filing": "f",
+        "filing_name": "f",
         "path": "payroll.txt",
         "sha256": sha256,
         "versions": ["f/s/v1"],
+        "version_names": ["f/s/v1"],
         "elsewhere": [],
         "other_contents": [],
         "replica": None,

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from archiver.naming.ref_names import SHORTENED_MARK, remember_folder_name
 from archiver.store import names
 
 AWKWARD = [
@@ -43,6 +44,35 @@ def test_tree_components_come_back_byte_for_byte(name: bytes) -> None:
 @given(component, component)
 def test_no_two_names_share_a_ref(one: bytes, other: bytes) -> None:
     assert (names.ref_component(one) == names.ref_component(other)) == (one == other)
+
+
+@given(component, component)
+def test_every_name_for_people_is_found_and_is_one_of_a_kind(one: bytes, other: bytes) -> None:
+    """What is printed is typed again: it means the same folder, and nothing in it reorders the screen."""
+    ref, other_ref = names.ref_component(one), names.ref_component(other)
+    assert names.component_from_typed(ref.for_people) == ref
+    # The digest of a shortened one cannot be decoded, so its ref form is looked up as it is.
+    assert names.component_from_typed(ref) == ref or SHORTENED_MARK in ref
+    assert (ref.for_people == other_ref.for_people) == (one == other)
+    assert (ref.path_in_packages == other_ref.path_in_packages) == (one == other)
+    assert names.make_displayable(ref.for_people) == ref.for_people
+    assert not ref.for_people.startswith("-")
+
+
+def test_a_name_is_called_what_it_is() -> None:
+    assert names.ref_component("2024-05-20 变更".encode()).for_people == "2024-05-20 变更"
+    assert names.ref_component(b"100% sure? [x]").for_people == "100% sure? [x]"
+    assert names.ref_component(("备" * 83).encode()).for_people == "备" * 83
+    assert names.ref_component("材料".encode("gbk")).for_people == "%B2%C4%C1%CF"
+    assert names.ref_component(b"_common").for_people == "%5Fcommon"
+    assert names.RefName("_unfiled/_common/v1").for_people == "_unfiled/_common/v1"
+
+
+def test_a_shortened_name_that_nobody_knows_stays_as_it_is() -> None:
+    """A tag of another archive, for example; and no other name is taken for it."""
+    unknown = "备" * 60 + "%+0123456789abcdef"
+    remember_folder_name(unknown, b"forged")
+    assert names.RefName(f"{unknown}/x%20y/v1").for_people == f"{unknown}/x y/v1"
 
 
 def test_chinese_stays_readable() -> None:

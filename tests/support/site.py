@@ -19,6 +19,7 @@ from archiver.store.archive import Archive
 from tests.support.forked_commands import command_server
 from tests.support.journal_model import Commit, check_journal, read_journal
 from tests.support.other_user import CHECKOUT
+from tests.support.printed_names import PrintedNames
 from tests.support.toml_text import dump_tables
 
 SAMPLES = CHECKOUT / "sample_archive" / "materials"
@@ -43,6 +44,7 @@ class Site:
         self.repository = self.archive / "archive.git"
         self.watch.mkdir(parents=True, exist_ok=True)
         self.layout = layout
+        self._printed_names = PrintedNames(self.archive)
 
     def init(self, *more: str) -> Site:
         arguments = ["init", "--archive", self.archive, "--watch", self.watch, "--layout", self.layout, *more]
@@ -68,6 +70,8 @@ class Site:
         if code is not None:
             assert done.returncode == code, f"{arguments}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr, done.stderr
+        for output in (done.stdout, done.stderr):
+            self._printed_names.check_output(arguments, output)
         return done
 
     def configure(self, **tables: Mapping[str, Any]) -> None:

@@ -50,6 +50,21 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 #: "prev" of the first event.
 ZERO = "0" * 64
 SIGNATURE_BEGIN = b"-----BEGIN SSH SIGNATURE-----"
+#: Controls, halves of characters, and characters that reorder, join or hide others: code points, first to last.
+INVISIBLE = (
+    (0x00, 0x1F),
+    (0x7F, 0x9F),
+    (0xAD, 0xAD),
+    (0x61C, 0x61C),
+    (0x180E, 0x180E),
+    (0x200B, 0x200F),
+    (0x2028, 0x202E),
+    (0x2060, 0x206F),
+    (0xD800, 0xDFFF),
+    (0xFEFF, 0xFEFF),
+    (0xFFF9, 0xFFFB),
+    (0xE0000, 0xE007F),
+)
 #: What a signature is for: tags and certificates, and signed heads.
 GIT_NAMESPACE = b"git"
 HEAD_NAMESPACE = b"archiver-head"
@@ -354,11 +369,50 @@ class Checker:
 
     def add_finding(self, where, key, *values):
         """Record that the file or tag "where" is not right, for the reason TEXT[key]."""
-        self.findings.append((where, self.translate(key, *values)))
+        self.findings.append((displayable(where), displayable(self.translate(key, *values))))
 
     def add_unchecked(self, key, *values):
         """Record that something was not checked: TEXT[key]."""
         self.unchecked.append(self.translate(key, *values))
+
+
+def readable_tag(tag):
+    """Return a tag with the names of the folders, in which Git forbids some characters.
+
+    %25 stays, because the "%" that it stands for would read as an escape.  So does a name that is not UTF-8.
+    """
+    return "/".join(map(readable_folder, tag.split("/")))
+
+
+def readable_folder(component):
+    """Return a component of a tag with the characters that its escapes stand for."""
+    first, *parts = component.split("%")
+    data = first.encode("utf-8")
+    for part in parts:
+        byte = part[:2] if part[:2].strip("0123456789ABCDEF") == "" and len(part) > 1 else ""
+        if byte in ("", "5F") or (byte == "25" and part[2:3] != "+"):
+            data += b"%" + part.encode("utf-8")
+        else:
+            data += bytes.fromhex(byte) + part[2:].encode("utf-8")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return component
+
+
+def displayable(text):
+    """Return a text in which no name moves the cursor, or shows other characters in another order."""
+    return "".join(
+        "".join(
+            "%%%02X" % byte
+            for byte in char.encode(
+                "utf-8", "surrogateescape" if "\udc80" <= char <= "\udcff" else "surrogatepass"
+            )
+        )
+        if any(first <= ord(char) <= last for first, last in INVISIBLE)
+        else char
+        for char in text
+    )
 
 
 # --- 1. files
@@ -1206,7 +1260,7 @@ def check_manifest(checker, event, list_digest):
     named = ("\nmanifest-sha256 %s\n" % stated_digest).encode("utf-8", "surrogateescape")
     is_named = not details.get("about") or named in (read_tag(event) or b"")
     if not is_named or list_digest not in (None, stated_digest):
-        checker.add_finding(details["tag"], "seal")
+        checker.add_finding(readable_tag(details["tag"]), "seal")
 
 
 def check_new_key(checker, number, event, signers):
@@ -1444,7 +1498,7 @@ def check_receipts(checker):
             listed = submission.get("about", [])
             rows = [(file["path"], file["digest"], file["role"], file["version"], file["seq"]) for file in listed]
             if set(rows) != about.get(submission["tag"], set()):
-                checker.add_finding(submission["tag"], "about")
+                checker.add_finding(readable_tag(submission["tag"]), "about")
             if submission["receipt"] is None:
                 continue
             event = checker.events[submission["seq"] - 1]

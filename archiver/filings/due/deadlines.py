@@ -12,6 +12,7 @@ from archiver.filings.due.rules import COMPANY, DUTY_SENTENCES, REGULATOR, STATE
 from archiver.filings.due.working_days import CalendarDay, add_working_days, count_working_days
 from archiver.filings.register import ChangeQuestion, Filing, Notice, RecordedSubmission
 from archiver.filings.register_codes import ENDED_STATES, PENDING_STATES
+from archiver.naming.ref_names import RefName
 
 #: The states of a deadline.
 DONE, DONE_LATE, OVERDUE, TODAY, SOON, OPEN = "done", "done late", "overdue", "due today", "due soon", "open"
@@ -24,7 +25,7 @@ class Deadline(NamedTuple):
     """A duty of the company or of the regulator, and the last day for it."""
 
     uid: str  # never changes, even if the day moves: calendars and reminders refer to it
-    filing: str  # the filing's name
+    filing: RefName  # the filing's name
     duty: LazyMessage  # the duty, such as "answer notice 3"
     due_on: date  # the last day; of a provisional deadline, the earlier of two possible days
     party: str  # who has the duty: COMPANY or REGULATOR

@@ -32,7 +32,7 @@ def render_calendar(
     calendar_file.add("version", "2.0")
     for deadline in deadlines:
         event = icalendar.Event()
-        title = f"{deadline.filing}: {translate(deadline.duty)}"
+        title = f"{deadline.filing.for_people}: {translate(deadline.duty)}"
         event.add("uid", f"{deadline.uid}@{archive_id}")
         event.add("dtstamp", now)
         # The number rises with time, so the event in a later file replaces the event in an earlier file.

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from archiver.naming.ref_names import RefName
 from archiver.store.events.event_details import EventDetails, MemberRule, checked_member
 from archiver.store.events.event_kinds import Action
 from archiver.store.events.value_kinds import EVENT_NUMBER, FILING_SHEET, FLAG, OBJECT, TEXT, nullable
@@ -107,11 +108,20 @@ def accepts_value(action: str, member_name: str, new_value: Any) -> bool:
     return rule.kind.accepts(new_value) or (new_value is None and rule.is_optional)
 
 
+#: The correctable members with a filing, a submission or a tag in the ref form.
+REF_MEMBERS = frozenset({"submission"})
+
+
 def read_member(details: Mapping[str, Any], member_name: str) -> Any:
     """Return the value of a correctable member in the ``details`` of an event; None if the member is absent."""
     if member_name.startswith(SHEET_PREFIX):
         return details.get(_SHEET_MEMBER, {}).get(member_name.removeprefix(SHEET_PREFIX))
-    return details.get(member_name)
+    return mark_ref_name(member_name, details.get(member_name))
+
+
+def mark_ref_name(member_name: str, value: Any) -> Any:
+    """Return a name in the ref form as RefName, and any other value unchanged."""
+    return RefName(value) if member_name in REF_MEMBERS and isinstance(value, str) else value
 
 
 def correctable_values(action: str, details: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,7 +135,7 @@ def correctable_values(action: str, details: Mapping[str, Any]) -> dict[str, Any
         if action == Action.FILING_SET and member_name == _SHEET_MEMBER:
             values |= {f"{SHEET_PREFIX}{field_name}": field_value for field_name, field_value in value.items()}
         elif member_name in CORRECTABLE_MEMBERS.get(action, ()):
-            values[member_name] = value
+            values[member_name] = mark_ref_name(member_name, value)
     return values
 
 

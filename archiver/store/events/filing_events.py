@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, ClassVar
 
+from archiver.naming.ref_names import RefName
 from archiver.store.events.attached_files import EVIDENCE, RECEIPT, AttachedFile
 from archiver.store.events.event_details import (
     EventDetails,
@@ -24,6 +25,7 @@ from archiver.store.events.value_kinds import (
     FILING_SHEET,
     FLAG,
     INTEGER,
+    REF_NAME,
     REMINDER_STEPS,
     SUBMISSION_FILES,
     TEXT,
@@ -44,8 +46,8 @@ class VersionSubmitted(EventDetails):
     action: ClassVar = Action.SUBMIT
     object_meaning: ClassVar = "signed tag, `<filing>/<submission>/submitted`, then `submitted-2`, ..."
     attached_files: ClassVar = (AttachedFile(RECEIPT, "the portal's receipt", has_suffix=True),)
-    version: str = field(metadata=checked_member(TEXT, "tag of the version that was submitted"))
-    tag: str = field(metadata=checked_member(TEXT, "signed tag, the event's `object`"))
+    version: RefName = field(metadata=checked_member(REF_NAME, "tag of the version that was submitted"))
+    tag: RefName = field(metadata=checked_member(REF_NAME, "signed tag, the event's `object`"))
     submitted_on: date = field(
         metadata=checked_member(DAY, "day shown on the portal; no period counts from it", name="on")
     )
@@ -102,8 +104,10 @@ class SubmissionFileAdded(EventDetails):
 
     action: ClassVar = Action.SUBMISSION_FILE
     object_meaning: ClassVar = "signed tag of the submission"
-    submission: str = field(metadata=checked_member(TEXT, "signed tag of the submission, the event's `object`"))
-    version: str = field(metadata=checked_member(TEXT, "tag of the version that has the file"))
+    submission: RefName = field(
+        metadata=checked_member(REF_NAME, "signed tag of the submission, the event's `object`")
+    )
+    version: RefName = field(metadata=checked_member(REF_NAME, "tag of the version that has the file"))
     path: str = field(metadata=checked_member(TEXT, "path of the file in that version"))
     digest: str = field(metadata=checked_member(DIGEST, "digest of the file's content"))
     role: str = field(metadata=checked_member(TEXT, _ROLE))
@@ -211,7 +215,7 @@ class NoticeAnswered(EventDetails):
     action: ClassVar = Action.NOTICE_ANSWER
     object_meaning: ClassVar = _FILING
     number: int = field(metadata=checked_member(INTEGER, "number of the notice"))
-    submission: str = field(metadata=checked_member(TEXT, "submission that answers it"))
+    submission: RefName = field(metadata=checked_member(REF_NAME, "submission that answers it"))
     answered_on: date = field(metadata=checked_member(DAY, "day of the answer", name="on"))
     reported_by: str | None = field(metadata=noted_member(nullable(TEXT), _REPORTED_BY, name="by", typed=True))
 
@@ -223,8 +227,8 @@ class ChangeNoticed(EventDetails):
     action: ClassVar = Action.CHANGE_QUESTION
     object_meaning: ClassVar = _FILING
     number: int = field(metadata=checked_member(INTEGER, "number of the change in this archive, from 1"))
-    last_submission: str = field(
-        metadata=checked_member(TEXT, "signed tag of the last submission, empty without one", name="since")
+    last_submission: RefName = field(
+        metadata=checked_member(REF_NAME, "signed tag of the last submission, empty without one", name="since")
     )
     first_changed_on: date = field(
         metadata=checked_member(DAY, "day of the first change since that submission", name="first")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from archiver.naming.ref_names import RefName
 from archiver.store.events.attached_files import (
     CERTIFICATE_FILE,
     CERTIFICATE_PAGE,
@@ -22,7 +23,7 @@ from archiver.store.events.event_details import (
     noted_member,
 )
 from archiver.store.events.event_kinds import Action
-from archiver.store.events.value_kinds import DAYS, INTEGER, TEXT, TEXTS, nullable
+from archiver.store.events.value_kinds import DAYS, INTEGER, REF_NAMES, TEXT, TEXTS, nullable
 
 _HOLD_TARGET = "the filing, submission or version tag on hold, as in refs"
 _HOLD_NAME = "name of the hold"
@@ -98,8 +99,8 @@ class DisposalBegun(EventDetails):
     max_details_length: ClassVar = MAX_LISTING_LENGTH
     object_meaning: ClassVar = _PLAN_ID
     plan_sha256: str = field(metadata=noted_member(TEXT, _PLAN_SHA256))
-    versions: Sequence[str] = field(
-        metadata=checked_member(TEXTS, "tags of the versions that are being disposed of")
+    versions: Sequence[RefName] = field(
+        metadata=checked_member(REF_NAMES, "tags of the versions that are being disposed of")
     )
     filing: str | None = filing_member()
 

@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any, NamedTuple
 
 from archiver import clock
+from archiver.naming.ref_names import RefName
 from archiver.store.events.digests import parse_sha256
 
 #: The integers that SQLite stores.
@@ -145,6 +146,9 @@ def _is_submission_file(json_value: Any) -> bool:
 ANYTHING = ValueKind("any value", lambda _value: True)
 TEXT = ValueKind("text", _is_text)
 TEXTS = list_of(TEXT, "list of texts")
+#: A filing, a submission or a tag, as in refs.
+REF_NAME = ValueKind("text", _is_text, RefName)
+REF_NAMES = ValueKind(TEXTS.label, TEXTS.fits, lambda names: tuple(map(RefName, names)), list)
 FLAG = ValueKind("true or false", lambda value: isinstance(value, bool))
 INTEGER = ValueKind("integer", _is_integer)
 OBJECT = ValueKind("object", lambda value: isinstance(value, dict))

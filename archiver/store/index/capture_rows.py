@@ -41,8 +41,8 @@ def apply_capture(database: sqlite3.Connection, event: Event, changes: Iterable[
     # The tag of a version is FILING/SUBMISSION/vN.
     filing_name, submission_name, _ = event.object.rsplit("/", 2)
     submission = Submission(
-        filing_name,
-        submission_name,
+        names.RefName(filing_name),
+        names.RefName(submission_name),
         filing_folder=names.name_from_text(details.filing),
         folder=names.name_from_text(details.submission),
     )

@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from archiver.model import Correction, Event, FieldChange, LifeEvent
-from archiver.store.events.corrections import RecordCorrected, correct_details, read_member
+from archiver.naming.ref_names import RefName
+from archiver.store.events.corrections import RecordCorrected, correct_details, mark_ref_name, read_member
 
 
 class _CorrectionRow(NamedTuple):
@@ -87,7 +88,7 @@ def select_records(
             at,
             user,
             action,
-            filing,
+            RefName(filing),
             *fold_corrections(json.loads(details_json), corrections_by_seq.get(seq, ())),
         )
         for seq, at, user, action, filing, details_json in record_rows
@@ -118,7 +119,7 @@ def fold_corrections(details: Mapping[str, Any], correction_rows: Sequence[_Corr
     for row in correction_rows:
         new_values = json.loads(row.fields_json)
         changes = tuple(
-            FieldChange(name, read_member(corrected_details, name), new_value)
+            FieldChange(name, read_member(corrected_details, name), mark_ref_name(name, new_value))
             for name, new_value in new_values.items()
         )
         corrections.append(Correction(row.seq, row.at, row.user, row.by, row.reason, bool(row.is_void), changes))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from archiver.model import Change, Event, UnreadEvent
+from archiver.naming.ref_names import SHORTENED_MARK, remember_folder_name
 from archiver.store.events.event_kinds import ACTIONS
 from archiver.store.index.index_schema import SCHEMA, SCHEMA_VERSION, IndexDamaged, IndexUnfinished
 from archiver.store.sqlite import (
@@ -50,6 +51,7 @@ class IndexConnection:
             database = connect_read_only(self.path) if self._read_only else connect(self.path)
             with close_on_error(database):
                 _prepare_schema(database, self._read_only)
+                _remember_long_names(database)
         except sqlite3.DatabaseError as error:
             if is_damage_error(error):
                 raise IndexDamaged(str(error)) from error
@@ -142,6 +144,17 @@ def _prepare_schema(database: sqlite3.Connection, read_only: bool) -> None:
     # An older release may have skipped events that this release understands. These events have to be applied.
     if newly_known_actions := sorted({event.action for event in _select_unread_events(database)} & ACTIONS):
         raise IndexDamaged(f"made before {', '.join(newly_known_actions)}")
+
+
+def _remember_long_names(database: sqlite3.Connection) -> None:
+    """Remember the names of the folders whose ref components are shortened, for people to see the names."""
+    long_names = database.execute(
+        "select filing, filing_folder from submissions where instr(filing, ?1) "
+        "union select name, folder from submissions where instr(name, ?1)",
+        (SHORTENED_MARK,),
+    )
+    for component, raw_name in long_names:
+        remember_folder_name(component, raw_name)
 
 
 def _select_unread_events(database: sqlite3.Connection) -> list[UnreadEvent]:

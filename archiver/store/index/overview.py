@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from archiver.clock import WallClockMark
 from archiver.model import Material, Submission
+from archiver.naming.ref_names import RefName
 from archiver.store.index.queries import Index
 from archiver.store.index.submission_files import FileKey, list_submission_files
 from archiver.store.index.version_rows import build_material, proven_time_sql
@@ -32,7 +33,7 @@ class ContentPath(NamedTuple):
 class DoubtfulMaterial(NamedTuple):
     """A material that looked damaged at capture."""
 
-    version_tag: str
+    version_tag: RefName
     material: Material
 
 
@@ -46,14 +47,14 @@ class FolderMaterial(NamedTuple):
 class UnsubmittedChange(NamedTuple):
     """A submission with versions newer than the version submitted to the regulator."""
 
-    submitted_tag: str  # the signed tag of the last submission
-    newest_tag: str  # the tag of the newest version
+    submitted_tag: RefName  # the signed tag of the last submission
+    newest_tag: RefName  # the tag of the newest version
 
 
 class FirstCapture(NamedTuple):
     """The first file with a content."""
 
-    version_tag: str
+    version_tag: RefName
     path: bytes
     proven_time: str  # from which the content's retention runs (RFC 3339, UTC)
 
@@ -97,7 +98,8 @@ def doubtful_materials(index: Index) -> list[DoubtfulMaterial]:
         "where m.until is null and m.health <> '' order by s.filing, s.name, m.path"
     )
     return [
-        DoubtfulMaterial(version_tag, build_material(tuple(columns))) for version_tag, *columns in material_rows
+        DoubtfulMaterial(RefName(version_tag), build_material(tuple(columns)))
+        for version_tag, *columns in material_rows
     ]
 
 
@@ -138,7 +140,7 @@ def changed_since_submitted(index: Index) -> list[UnsubmittedChange]:
         for submission_id, submission_name, version_number, tag in submitted_rows
     }
     return [
-        UnsubmittedChange(tag, f"{submission_name}/v{newest_numbers[submission_id]}")
+        UnsubmittedChange(RefName(tag), RefName(f"{submission_name}/v{newest_numbers[submission_id]}"))
         for submission_id, (submission_name, version_number, tag) in last_submitted.items()
         if newest_numbers[submission_id] > version_number
         and (not file_keys or _has_other_changes(index, submission_id, version_number, file_keys))
@@ -174,7 +176,7 @@ def first_capture(index: Index, sha256: str) -> FirstCapture | None:
         "on v.submission = m.submission and v.number = m.first where m.sha256 = ? order by v.seq, m.path limit 1",
         (sha256,),
     )
-    return next((FirstCapture(*row) for row in capture_rows), None)
+    return next((FirstCapture(RefName(tag), *columns) for tag, *columns in capture_rows), None)
 
 
 def contents_submitted_since(index: Index, seq: int) -> dict[str, str]:

@@ -18,6 +18,7 @@ from archiver.model import (
     Submission,
     Version,
 )
+from archiver.naming.ref_names import RefName
 from archiver.store import names
 from archiver.store.clock_lag import ClockLag
 from archiver.store.events.chains import ChainHead
@@ -154,7 +155,7 @@ class Index(IndexConnection):
         hold_rows = self._db.execute(
             f"select {_HOLD_COLUMNS} from holds where {condition} order by placed, name, object"
         )
-        return [Hold(*hold_row) for hold_row in hold_rows]
+        return [Hold(name, RefName(held_object), *columns) for name, held_object, *columns in hold_rows]
 
     def comparable_records(self) -> list[tuple[str, str, str]]:
         """Return the rows of all COMPARABLE_RECORDS_QUERIES: action, object and time of each record, in no order.
@@ -273,10 +274,10 @@ class Index(IndexConnection):
         )
         return {Submission(filing, name).branch: commit for filing, name, commit in newest_version_rows}
 
-    def all_tags(self) -> list[str]:
+    def all_tags(self) -> list[RefName]:
         """Return the tags of all versions and the signed tags of all submissions to the regulator, sorted."""
         tag_rows = self._db.execute("select tag from versions union select tag from submitted order by 1")
-        return [tag_row[0] for tag_row in tag_rows]
+        return [RefName(tag_row[0]) for tag_row in tag_rows]
 
     def _select_versions(
         self, condition: str, sql_parameters: Sequence[str], order_clause: str = ""

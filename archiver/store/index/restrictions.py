@@ -11,6 +11,7 @@ import json
 from typing import Any, NamedTuple
 
 from archiver.model import Material, Version
+from archiver.naming.ref_names import RefName
 from archiver.store.index.index_connection import IndexConnection
 from archiver.store.names import name_as_text
 
@@ -44,7 +45,7 @@ select distinct c.sha256 from restrictions c where c.lifted is null and not exis
 class FilePlace(NamedTuple):
     """A content at a path of a filing, which one restriction can cover."""
 
-    filing: str  # as in refs
+    filing: RefName
     path: bytes  # relative to the folder of the submission
     sha256: str
 
@@ -53,7 +54,7 @@ class Restriction(NamedTuple):
     """A restriction, in force or lifted.  Times are RFC 3339 in UTC, by the wall clock."""
 
     seq: int  # the number of the event
-    filing: str
+    filing: RefName
     path: bytes
     sha256: str
     reason: str
@@ -88,7 +89,7 @@ class ContentPlace(NamedTuple):
     The first and the last version were not disposed of; versions in between may have been.
     """
 
-    filing: str
+    filing: RefName
     submission_name: str  # without the filing
     path: bytes
     first_version: int
@@ -96,10 +97,10 @@ class ContentPlace(NamedTuple):
     is_restricted: int  # 1 if a restriction in force covers the place, otherwise 0
 
     @property
-    def tags(self) -> list[str]:
+    def tags(self) -> list[RefName]:
         """The tags of these versions, oldest first."""
         prefix = f"{self.filing}/{self.submission_name}/v"
-        return [f"{prefix}{number}" for number in range(self.first_version, self.last_version + 1)]
+        return [RefName(f"{prefix}{number}") for number in range(self.first_version, self.last_version + 1)]
 
 
 class RecordedExport(NamedTuple):
@@ -123,7 +124,7 @@ def list_restrictions(index: IndexConnection, *, include_lifted: bool = False) -
     """Return the restrictions in force, oldest first; with ``include_lifted``, the lifted ones as well."""
     condition = "1" if include_lifted else "lifted is null"
     query = f"select {_RESTRICTION_COLUMNS} from restrictions where {condition} order by seq"
-    return [Restriction(*row) for row in index.query(query)]
+    return [Restriction(seq, RefName(filing), *columns) for seq, filing, *columns in index.query(query)]
 
 
 def restrictions_by_place(index: IndexConnection) -> dict[FilePlace, Restriction]:
@@ -138,7 +139,7 @@ def restricted_content(index: IndexConnection) -> frozenset[str]:
 
 def places_of_content(index: IndexConnection, sha256: str) -> list[ContentPlace]:
     """Return the places that hold the content ``sha256``, sorted by filing, submission, path and version."""
-    return [ContentPlace(*columns) for columns in index.query(_SELECT_PLACES, (sha256,))]
+    return [ContentPlace(RefName(filing), *columns) for filing, *columns in index.query(_SELECT_PLACES, (sha256,))]
 
 
 def restricted_files(index: IndexConnection) -> dict[str, list[Restriction]]:
@@ -167,7 +168,7 @@ def exports_of_filing(index: IndexConnection, filing_name: str, since: str) -> l
     ]
 
 
-def tags_with_other_content(index: IndexConnection, filing_name: str, path: bytes, sha256: str) -> list[str]:
+def tags_with_other_content(index: IndexConnection, filing_name: str, path: bytes, sha256: str) -> list[RefName]:
     """Return the tags of the versions of a filing that have other content at ``path``, in the order of capture.
 
     A restriction of the content ``sha256`` does not cover that other content.  Versions whose other content is
@@ -179,4 +180,4 @@ def tags_with_other_content(index: IndexConnection, filing_name: str, path: byte
         f"and not {_IS_COVERED} order by v.seq",
         (filing_name, path, sha256),
     )
-    return [tag for tag, _ in tag_rows]
+    return [RefName(tag) for tag, _ in tag_rows]

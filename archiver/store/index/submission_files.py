@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from archiver.model import Version
+from archiver.naming.ref_names import RefName
 from archiver.store import names
 from archiver.store.events.digests import name_algorithm, parse_sha256
 from archiver.store.events.event_kinds import Action
@@ -31,8 +32,8 @@ class FileKey(NamedTuple):
 class SubmissionFile(NamedTuple):
     """A receipt or a notice that is about a submission to the regulator."""
 
-    submission_tag: str  # the signed tag of the submission
-    version_tag: str  # a version that has the file
+    submission_tag: RefName  # the signed tag of the submission
+    version_tag: RefName  # a version that has the file
     path: str  # readable, relative to the submission folder
     sha256: str
     role: str  # one of ``submission_kinds.FILE_ROLES``
@@ -41,9 +42,9 @@ class SubmissionFile(NamedTuple):
     recorded_by: str  # the person who listed the file later; empty if the submission's own event lists it
 
     @property
-    def folder_name(self) -> str:
+    def folder_name(self) -> RefName:
         """The submission folder that has the file, as FILING/SUBMISSION."""
-        return self.version_tag.rpartition("/")[0]
+        return RefName(self.version_tag.rpartition("/")[0])
 
     @property
     def key(self) -> FileKey:

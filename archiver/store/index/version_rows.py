@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from archiver.model import Hold, Material, Submission, SubmissionRecord, Version
+from archiver.naming.ref_names import RefName
 from archiver.store.events.event_kinds import Action
 from archiver.store.index.correction_rows import fold_corrections, select_corrections
 from archiver.store.sqlite import from_stored_integer
@@ -133,7 +134,7 @@ def _select_submission_records(
         details = VersionSubmitted.from_details(corrected.details)
         submitted_by_row[version_row_id].append(
             SubmissionRecord(
-                tag=tag,
+                tag=RefName(tag),
                 on=details.submitted_on.isoformat(),
                 kind=details.kind,
                 number=details.number,

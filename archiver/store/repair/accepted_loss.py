@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from archiver.errors import LazyMessage
 from archiver.model import Event
+from archiver.naming.ref_names import RefName
 from archiver.store import keys, sqlite
 from archiver.store.events.event_kinds import Action
 from archiver.store.git.ref_transaction import ANY, ZERO, RefUpdate
@@ -139,7 +140,7 @@ def assess(archive: Archive) -> Loss:
 
 
 def _find_lost_versions(
-    archive: Archive, archive_id: str, commits_by_tag: Mapping[str, str], unknown_refs: Iterable[str]
+    archive: Archive, archive_id: str, commits_by_tag: Mapping[RefName, str], unknown_refs: Iterable[str]
 ) -> list[LostVersion]:
     """Return the versions that databases or ``unknown_refs`` have and the journal lacks, sorted by tag.
 
@@ -152,7 +153,7 @@ def _find_lost_versions(
     for ref in unknown_refs:
         # Only tags of versions end in /v and a number.
         if (tag := ref.removeprefix("refs/tags/")) != ref and tag.rpartition("/v")[2].isdigit():
-            lost_by_tag.setdefault(tag, LostVersion(tag))
+            lost_by_tag.setdefault(RefName(tag), LostVersion(RefName(tag)))
     return [lost_by_tag[tag] for tag in sorted(lost_by_tag)]
 
 
@@ -162,7 +163,11 @@ def _find_lost_records(archive: Archive, archive_id: str, last_event: WholeEvent
         journal_index.apply_events(archive.journal.events_with_changes_since(None, last_event.commit))
         journal_records = set(journal_index.comparable_records())
     indexed_records = archive.index.comparable_records()
-    lost = {LostRecord(*record) for record in indexed_records if record not in journal_records}
+    lost = {
+        LostRecord(action, RefName(record_object), at)
+        for action, record_object, at in indexed_records
+        if (action, record_object, at) not in journal_records
+    }
     return sorted(lost.union(set_aside.lost_records(archive.root, archive_id, journal_records)))
 
 

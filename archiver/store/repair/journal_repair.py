@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from archiver.errors import JournalDamaged, LazyMessage
-from archiver.model import CHECKPOINTS, JournalPoint
+from archiver.model import JournalPoint
+from archiver.naming.ref_names import CHECKPOINTS
 from archiver.path_existence import is_folder, is_there
 from archiver.store.event_decoding import GENESIS_DIGEST
 from archiver.store.events.event_files import read_moved_refs

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from archiver.naming.ref_names import RefName
 from archiver.path_existence import is_there
 from archiver.store import sqlite
 from archiver.store.index.index_schema import COMPARABLE_RECORDS_QUERIES
@@ -27,7 +28,7 @@ class LostVersion(NamedTuple):
     ``captured_at`` is the time of its capture (RFC 3339); empty if unknown.
     """
 
-    tag: str
+    tag: RefName
     captured_at: str = ""
 
 
@@ -36,11 +37,11 @@ class LostRecord:
     """A hold, a submission to the regulator, or another record that a database has and the journal lacks."""
 
     action: str
-    object: str
+    object: RefName
     at: str
 
     def __str__(self) -> str:
-        return f"{self.action} {self.object}"
+        return f"{self.action} {self.object.for_people}"
 
 
 def set_aside(root: Path, name: str) -> Path:
@@ -95,7 +96,7 @@ def databases_of_archive(root: Path, archive_id: str) -> list[Path]:
     ]
 
 
-def lost_versions(root: Path, archive_id: str, commits_by_tag: Mapping[str, str]) -> list[LostVersion]:
+def lost_versions(root: Path, archive_id: str, commits_by_tag: Mapping[RefName, str]) -> list[LostVersion]:
     """Return the versions that databases set aside have and the journal lacks, sorted by tag.
 
     ``commits_by_tag`` has the commit of each version in the journal.  An unreadable database adds no version, but
@@ -106,9 +107,9 @@ def lost_versions(root: Path, archive_id: str, commits_by_tag: Mapping[str, str]
         # An unreadable database adds no version.
         with suppress(sqlite3.Error):
             for tag, commit, captured_at in _read_versions(path):
-                if commits_by_tag.get(tag) != commit:
+                if commits_by_tag.get(RefName(tag)) != commit:
                     lost_by_tag[tag] = LostVersion(
-                        tag, captured_at or (lost_by_tag[tag].captured_at if tag in lost_by_tag else "")
+                        RefName(tag), captured_at or (lost_by_tag[tag].captured_at if tag in lost_by_tag else "")
                     )
     return [lost_by_tag[tag] for tag in sorted(lost_by_tag)]
 
@@ -128,7 +129,11 @@ def lost_records(
                 # A database of an earlier release lacks some of the tables.
                 with suppress(sqlite3.OperationalError):
                     rows = database.execute(query).fetchall()
-                    lost.update(LostRecord(*row) for row in rows if row not in journal_records)
+                    lost.update(
+                        LostRecord(action, RefName(record_object), at)
+                        for action, record_object, at in rows
+                        if (action, record_object, at) not in journal_records
+                    )
     return sorted(lost)
 
 
