@@ -38,7 +38,7 @@ from archiver.intake.seed_snapshot import seed_snapshot
 from archiver.intake.snapshot import State
 from archiver.intake.snapshot_opening import open_snapshot
 from archiver.intake.version_drafting import VersionDrafter
-from archiver.model import COMMON
+from archiver.naming.ref_names import COMMON
 from archiver.retention import file_restriction
 from archiver.store.archive import Archive
 from archiver.store.content.source import StatData

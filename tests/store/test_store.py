@@ -341,6 +341,7 @@ def test_the_cost_of_a_version_does_not_read_the_others(archive: Archive) -> Non
     assert new.objects <= 13
 
 
+@pytest.mark.needs("processes")
 def test_a_version_starts_no_git_that_walks_through_the_journal(
     archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
