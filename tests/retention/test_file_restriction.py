@@ -142,7 +142,9 @@ def test_the_same_content_elsewhere_stays_and_is_named(filled: Site) -> None:
     sha256 = digest_of(site, "f/s/v1", "payroll.txt")
     site.run("audit", "--to", site.root / "before", "--recipient", "网信办")
     [restricted] = restrict(site, "f/s/v1:payroll.txt")["files"]
-    assert restricted["elsewhere"] == [{"path": "copy.txt", "first": "g/s/v2", "last": "g/s/v2"}]
+    assert restricted["elsewhere"] == [
+        {"path": "copy.txt", "first": "g/s/v2", "first_name": "g/s/v2", "last": "g/s/v2", "last_name": "g/s/v2"}
+    ]
     assert restricted["other_contents"] == ["f/s/v2"]
     [export] = restricted["exports"]
     assert (Path(export["target"]).name, export["recipient"]) == ("before", "网信办")
