@@ -23,9 +23,10 @@ from archiver.intake.group_reader import GroupToRead
 from archiver.intake.layout import group_of_submission
 from archiver.intake.snapshot import Snapshot, State
 from archiver.model import Submission
+from archiver.naming.ref_names import RefName
 from archiver.store.archive import Archive
 
-_SUBMISSION = Submission("算法00000", "报送00", "算法00000".encode(), "报送00".encode())
+_SUBMISSION = Submission(RefName("算法00000"), RefName("报送00"), "算法00000".encode(), "报送00".encode())
 
 
 def cpu() -> float:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from archiver import clock
 from archiver.model import Attachment, Change, Event, Op, Submission
+from archiver.naming.ref_names import RefName
 from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.content.objects import lfs_pointer
@@ -175,7 +176,7 @@ def make(root: Path, materials: int, submissions: int, versions: int, watch: Pat
     each, rounds = materials // submissions, versions // submissions
     for number in range(submissions):
         filing, name = f"算法{number // _EVERY:05}", f"报送{number % _EVERY:02}"
-        submission = Submission(filing, name, filing.encode(), name.encode())
+        submission = Submission(RefName(filing), RefName(name), filing.encode(), name.encode())
         parent = None
         for version in range(1, rounds + 1):
             chosen = range(each) if version == 1 else [version % each]
