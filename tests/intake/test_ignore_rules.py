@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -179,19 +178,6 @@ def test_wildcards_at_either_end_match_as_in_fnmatch(pattern: str) -> None:
 
 
 # --- what a scan makes of ignored names
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    (tmp_path / "w").mkdir()
-    return tmp_path / "w"
-
-
-@pytest.fixture
-def snapshot(tmp_path: Path) -> Iterator[Snapshot]:
-    opened = Snapshot(tmp_path / "state.db")
-    yield opened
-    opened.close()
 
 
 def scan(root: Path, snapshot: Snapshot, *patterns: str, start: bytes = b"") -> ScanResult:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,19 +12,6 @@ from archiver.intake.scan import Scanner, ScanResult
 from archiver.intake.snapshot import FOLDER, Snapshot
 from archiver.store.content.source import StatData
 from tests.support.site import open_the_way
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    (tmp_path / "w").mkdir()
-    return tmp_path / "w"
-
-
-@pytest.fixture
-def snapshot(tmp_path: Path) -> Iterator[Snapshot]:
-    opened = Snapshot(tmp_path / "state.db")
-    yield opened
-    opened.close()
 
 
 def scan(root: Path, snapshot: Snapshot, start: bytes = b"") -> ScanResult:

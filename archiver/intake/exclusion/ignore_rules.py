@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 from archiver.intake.exclusion.litter import LITTER
@@ -17,7 +18,7 @@ class _Rule(NamedTuple):
     """A pattern in the form for comparing."""
 
     pattern: str  # as in the setting or in the table of litter
-    expression: re.Pattern[bytes]
+    expression: bytes  # compiled by _compile_expression
     is_exception: bool  # True if the names that match are archived
     is_for_folders: bool  # True if the pattern matches no files
     first_byte: bytes  # with which every matching name begins; empty if the pattern begins with a wildcard
@@ -62,7 +63,7 @@ class IgnoreRules:
         ):
             return None
         for rule in self._rules:
-            if (is_folder or not rule.is_for_folders) and rule.expression.match(name):
+            if (is_folder or not rule.is_for_folders) and _compile_expression(rule.expression).match(name):
                 return None if rule.is_exception else rule.pattern
         return None
 
@@ -84,7 +85,7 @@ def _parse_pattern(pattern: str) -> _Rule:
     name_bytes = name_pattern.encode("utf-8")
     return _Rule(
         pattern,
-        re.compile(fnmatch.translate(name_pattern).encode("utf-8"), re.IGNORECASE),
+        fnmatch.translate(name_pattern).encode("utf-8"),
         is_exception,
         is_for_folders,
         first_byte=b"" if name_pattern[:1] in _WILDCARDS else name_bytes[:1],
@@ -104,4 +105,10 @@ def _combine_by_byte(rules: Iterable[tuple[bytes, _Rule]]) -> Mapping[bytes, re.
 
 def _combine(rules: Iterable[_Rule]) -> re.Pattern[bytes]:
     """Return an expression that matches what any of the rules matches; without rules, it matches nothing."""
-    return re.compile(b"|".join(rule.expression.pattern for rule in rules) or b"(?!)", re.IGNORECASE)
+    return _compile_expression(b"|".join(rule.expression for rule in rules) or b"(?!)")
+
+
+@cache
+def _compile_expression(expression: bytes) -> re.Pattern[bytes]:
+    """Compile a regular expression when it is first needed: a scan needs few of the built-in ones on their own."""
+    return re.compile(expression, re.IGNORECASE)
