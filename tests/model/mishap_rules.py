@@ -156,7 +156,8 @@ class MishapRules(ArchiveMachine):
         # Or a version captured again in the same second would be the same commit, and prove a lost event.
         self.world.clocks.let_pass(timedelta(seconds=2))
         _copy_over(backup.folder / "archive.git", self.world.repository)
-        self.world.may_have_open_content = True
+        # The content of versions that the backup does not know stays as well.
+        self.world.has_leftovers = self.world.may_have_open_content = True
         self.reopen()
         refs = read_refs(self.world.repository)
         if refs[JOURNAL] == backup.state.commit and not _find_deviations(refs, backup.state):

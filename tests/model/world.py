@@ -55,7 +55,7 @@ class World:
     set_aside: list[LostHistory] = field(default_factory=list)
     #: How much time had really passed at each event, by its digest; none for those before the run.
     elapsed_by_event: dict[str, timedelta] = field(default_factory=dict)
-    #: True once a crash may have left content objects and copies that no version names.
+    #: True once a crash or a restored backup may have left content objects and copies that no version names.
     has_leftovers: bool = False
     #: True while a crash or a restored backup may have left restricted content open to others.
     may_have_open_content: bool = False

@@ -54,11 +54,8 @@ def restore(site: Site, server: Server, url: str, to: Path, *more: object, code:
 
 def recovered_site(archive: Path) -> Site:
     """The site that a recovered archive makes, with the configuration that came with it."""
-    site = Site.__new__(Site)
-    site.root, site.archive = archive.parent, archive
-    site.watch, site.repository = archive.parent / "watched", archive / "archive.git"
-    site.config = archive.with_name(f"{archive.name}.toml")
-    return site
+    config = archive.with_name(f"{archive.name}.toml")
+    return Site.at(archive.parent, watch=archive.parent / "watched", archive=archive, config=config)
 
 
 def test_everything_comes_back_from_the_bucket_alone(replicated: Site, server: Server, url: str) -> None:

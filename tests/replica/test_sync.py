@@ -335,10 +335,8 @@ def test_a_copy_that_goes_its_own_way_is_a_second_writer(
 ) -> None:
     copy = tmp_path / "copy"
     subprocess.run(["cp", "-a", replicated.archive, copy], check=True)
-    twin = Site.__new__(Site)
-    twin.root, twin.watch, twin.archive, twin.repository = tmp_path, tmp_path / "twin", copy, copy / "archive.git"
+    twin = Site.at(tmp_path, watch=tmp_path / "twin", archive=copy, config=tmp_path / "twin.toml")
     twin.watch.mkdir()
-    twin.config = tmp_path / "twin.toml"
     text = replicated.config.read_text("utf-8")
     text = text.replace(f'"{replicated.archive}"', f'"{copy}"').replace(f'"{replicated.watch}"', f'"{twin.watch}"')
     twin.config.write_text(text, "utf-8")

@@ -37,14 +37,24 @@ class Site:
     """A watched folder and its archive, driven through the installed command."""
 
     def __init__(self, root: Path, layout: str = "{filing}/{submission}") -> None:
-        self.root = root
-        self.watch = root / "watched"
-        self.archive = root / "archive"
-        self.config = root / "archiver.toml"
-        self.repository = self.archive / "archive.git"
+        self._set_paths(root, root / "watched", root / "archive", root / "archiver.toml")
         self.watch.mkdir(parents=True, exist_ok=True)
         self.layout = layout
-        self._printed_names = PrintedNames(self.archive)
+
+    @classmethod
+    def at(cls, root: Path, *, watch: Path, archive: Path, config: Path) -> Site:
+        """Return the site of an archive that exists; nothing is made."""
+        site = cls.__new__(cls)
+        site._set_paths(root, watch, archive, config)
+        return site
+
+    def _set_paths(self, root: Path, watch: Path, archive: Path, config: Path) -> None:
+        self.root = root
+        self.watch = watch
+        self.archive = archive
+        self.config = config
+        self.repository = archive / "archive.git"
+        self._printed_names = PrintedNames(archive)
 
     def init(self, *more: str) -> Site:
         arguments = ["init", "--archive", self.archive, "--watch", self.watch, "--layout", self.layout, *more]
