@@ -3,6 +3,7 @@
     python -m tests.support.embedded_replay
 
 writes the part of archiver/verify/chain_replay.py into archiver/audit/resources/verify.py; a test compares both.
+Only the class has another name there, so that a search for one finds one.
 """
 
 from __future__ import annotations
@@ -21,10 +22,14 @@ _IN_VERIFIER = (
 )
 
 
+_CLASS_NAMES = ("ChainReplay", "PackagedChainReplay")
+
+
 def embedded(verifier: str) -> str:
     """The text of the verifier with the part as it is now."""
     replay = REPLAY.read_text("utf-8")
     part = replay.split(_IN_REPLAY[0])[1].split(_IN_REPLAY[1])[0]
+    part = part.replace(*_CLASS_NAMES)
     before, rest = verifier.split(_IN_VERIFIER[0])
     return before + _IN_VERIFIER[0] + part + _IN_VERIFIER[1] + rest.split(_IN_VERIFIER[1])[1]
 

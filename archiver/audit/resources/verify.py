@@ -584,7 +584,7 @@ def seconds_claimed(at: str, clock: dict[str, Any]) -> int:
     return seconds if seconds > 600 else 0
 
 
-class ChainReplay:
+class PackagedChainReplay:
     """Counts the events of each chain, and compares the counts with the statements of events and signed heads."""
 
     def __init__(self) -> None:
@@ -678,7 +678,7 @@ def check_journal(checker):
     "prev" of an event is the SHA-256 of the previous line.  An event whose line cannot be read has no "prev", so
     the chain is not checked there.
     """
-    replay = ChainReplay()
+    replay = PackagedChainReplay()
     previous_digest = ZERO
     lines = read_lines("data/journal.jsonl")
     bodies = read_bodies(checker, lines)
