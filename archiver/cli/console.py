@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
+from archiver.cli.line_breaks import display_width
 from archiver.errors import LazyMessage, message_from
 from archiver.i18n import language_from_environment, translator
 from archiver.naming.named_documents import add_readable_names
@@ -129,18 +130,15 @@ class Console:
         Each row must have a value for each heading.  Width is measured in columns of the terminal, of which a
         Chinese character takes two.
         """
-        from wcwidth import wcswidth
-
         text_rows = [[self.translate(heading) for heading in headings]]
         text_rows += [[make_displayable(str(to_readable(cell_value))) for cell_value in row] for row in rows]
-        # wcswidth() returns -1 for text with a control character.
         column_widths = [
-            max(max(wcswidth(text_row[column_index]), 0) for text_row in text_rows)
+            max(display_width(text_row[column_index]) for text_row in text_rows)
             for column_index in range(len(headings))
         ]
         for text_row in text_rows:
             padded_cells = [
-                cell_text + " " * (column_width - max(wcswidth(cell_text), 0))
+                cell_text + " " * (column_width - display_width(cell_text))
                 for cell_text, column_width in zip(text_row, column_widths, strict=True)
             ]
             print("  ".join(padded_cells).rstrip())
