@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -96,6 +95,9 @@ def _find_wrong_keys_in_table(
 
 def _unknown_setting_problem(full_key: str, known_full_keys: Collection[str]) -> SettingProblem:
     """Return the problem of an unknown key; the reason suggests the most similar known key, if any is similar."""
+    # Seldom needed, and importing it takes milliseconds.
+    import difflib
+
     reason = LazyMessage("is not a known setting")
     if similar_keys := difflib.get_close_matches(full_key, known_full_keys, 1):
         reason = LazyMessage("is not a known setting (did you mean {near}?)", near=similar_keys[0])

@@ -6,7 +6,6 @@ An *unexpected error* is a fault of the program, not of its environment.
 from __future__ import annotations
 
 import sys
-import tempfile
 import traceback
 from collections.abc import Sequence
 
@@ -26,6 +25,9 @@ def write_crash_log(error: BaseException, arguments: Sequence[str]) -> str:
     The file also contains the versions of archiver and Python, and ``arguments``, the command line. Raises OSError
     if the file cannot be written.
     """
+    # Commands that only read import this module, and this import takes milliseconds.
+    import tempfile
+
     log_fd, log_path = tempfile.mkstemp(prefix="archiver-error-", suffix=".log")
     with open(log_fd, "w", encoding="utf-8", errors="backslashreplace") as log_file:
         traceback_text = "".join(traceback.format_exception(error))

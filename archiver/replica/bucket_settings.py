@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import os
 import re
 import stat
@@ -128,6 +127,9 @@ def read_credentials(path: Path) -> dict[str, str]:
     Raises ConfigError if the file cannot be read, lacks one of the two keys, or gives access to anybody but its
     owner. The message quotes nothing from the file.
     """
+    # Commands that only read import this module, and this import takes milliseconds.
+    import configparser
+
     unusable_file_error = ConfigError(
         "Cannot use the credentials file {path}: it must be readable only by its owner (mode 0600) and contain "
         "aws_access_key_id and aws_secret_access_key under [default]. Nothing was changed.",

@@ -6,7 +6,6 @@ Nothing is disposed of automatically.  Each step is journalled before anything i
 from __future__ import annotations
 
 import io
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -102,6 +101,9 @@ def _draft_plans(
     """
     filing_names = selection.filing_names
     # A random value that ties the plans together, so that each can be checked against all of their versions.
+    # Commands that only read import this module, and this import takes milliseconds.
+    import secrets
+
     act = secrets.token_hex(16) if len(filing_names) > 1 else None
     drafts = []
     for seq, filing_name in enumerate(filing_names, first_seq):

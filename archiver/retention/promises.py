@@ -7,7 +7,6 @@ a person accepts it. Until then, it is binding only as long as it stands in the 
 from __future__ import annotations
 
 import hashlib
-import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -169,6 +168,9 @@ def _split_by_filing(promise: RetentionPromised, years_by_scope: Mapping[str, in
     for scope, years in years_by_scope.items():
         filing_folder = names.name_from_text(scope.split("/", 1)[0])
         scopes_by_filing.setdefault(names.ref_component(filing_folder), {})[scope] = years
+    # Commands that only read import this module, and this import takes milliseconds.
+    import secrets
+
     act = secrets.token_hex(16) if scopes_by_filing else None
     return [
         replace(promise, act=act),

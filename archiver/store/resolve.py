@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import unicodedata
 from collections.abc import Sequence
 from contextlib import suppress
@@ -163,6 +162,9 @@ def ref_spellings(typed_name: str) -> list[str]:
 
 def _suggest_similar(typed_name: str, existing_names: Sequence[RefName]) -> LazyMessage:
     """Return the end of an error message: the names similar to ``typed_name``, or the command for listing all."""
+    # Seldom needed, and importing it takes milliseconds.
+    import difflib
+
     readable_names = [existing_name.for_people for existing_name in existing_names]
     similar_names = difflib.get_close_matches(typed_name, readable_names, _MAX_SUGGESTIONS, _MIN_SIMILARITY)
     if not similar_names:

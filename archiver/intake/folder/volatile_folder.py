@@ -7,7 +7,6 @@ processes on the machine find it.  Neither other containers nor the host see the
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -53,6 +52,9 @@ class VolatileFolder:
     def close(self) -> None:
         """Remove the volatile folder and everything in it; a second call does nothing."""
         if self.path is not None:
+            # Commands that only read import this module, and this import takes milliseconds.
+            import shutil
+
             shutil.rmtree(self.path, ignore_errors=True)
             self.path = None
 

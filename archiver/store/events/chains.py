@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import secrets
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple
@@ -65,6 +64,9 @@ def begin_chain(chain: str) -> ChainPosition:
 
 def create_filing_chain() -> str:
     """Return a name for the chain of a new filing: 128 random bits in hexadecimal, which reveal nothing."""
+    # Commands that only read import this module, and this import takes milliseconds.
+    import secrets
+
     return secrets.token_hex(16)
 
 

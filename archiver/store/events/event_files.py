@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import secrets
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -92,6 +91,9 @@ def encode_body(fields: BodyFields) -> bytes:
 
     Raises ValueError or TypeError for a value that JSON cannot represent.
     """
+    # Commands that only read import this module, and this import takes milliseconds.
+    import secrets
+
     return encode_canonical(
         {
             "salt": secrets.token_hex(_SALT_BYTES),

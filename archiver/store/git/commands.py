@@ -10,7 +10,6 @@ program, in a private directory (:mod:`archiver.store.git.private_directory`).
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -169,7 +168,8 @@ class GitCommands:
         # read all of it.
         process.stdin.write(stdin)
         process.stdin.close()
-        shutil.copyfileobj(process.stdout, out, _COPY_BYTES)
+        while chunk := process.stdout.read(_COPY_BYTES):
+            out.write(chunk)
         error_output = process.stderr.read()
         return process.popen.wait(), b"", error_output
 

@@ -14,11 +14,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import stat
-import tempfile
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -114,10 +112,10 @@ class PrivateDirectory:
         Also removes the directories that killed processes left in the same folder.
         """
         last_error: OSError | None = None
-        # Try each folder twice: before the new directory is locked, another process may take it for abandoned.
-        for parent in 2 * _list_safe_parents():
+        for parent in _safe_parents():
+            folder = os.path.join(parent, _PREFIX + os.urandom(8).hex())
             try:
-                folder = tempfile.mkdtemp(prefix=_PREFIX, dir=parent)
+                os.mkdir(folder, 0o700)
             except OSError as error:
                 last_error = error
                 continue
@@ -134,6 +132,8 @@ class PrivateDirectory:
             self._path = folder
             self._remover = weakref.finalize(self, _remove_directory, folder, lock_descriptor, os.getpid())
             return
+        import tempfile
+
         raise StorageError(
             "Cannot create a temporary folder for git ({reason}). Nothing was changed. Free some space in "
             "{folder}, or set TMPDIR to a folder on another disk.",
@@ -172,7 +172,7 @@ def _remove_if_abandoned(folder: str) -> None:
     try:
         if os.fstat(lock_descriptor).st_uid == os.geteuid():
             fcntl.flock(lock_descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove_files_and_folder(folder)
     except OSError:
         # A living process holds the lock.
         return
@@ -195,10 +195,17 @@ def _lock_as_alive(folder_descriptor: int) -> None:
         return
 
 
-def _list_safe_parents() -> list[str]:
-    """Return the folders in which a private directory may be created, the best one first."""
-    folders = dict.fromkeys([_MEMORY_FOLDER, tempfile.gettempdir()])
-    return [folder for folder in folders if _is_safe_parent(folder)]
+def _safe_parents() -> Iterator[str]:
+    """Yield the folders in which a private directory may be created, the best one first."""
+    # Each of them twice: before a new directory is locked, another process may take it for abandoned.
+    for _ in range(2):
+        if _is_safe_parent(_MEMORY_FOLDER):
+            yield _MEMORY_FOLDER
+        # Seldom needed, and importing it takes milliseconds.
+        import tempfile
+
+        if _is_safe_parent(tempfile.gettempdir()):
+            yield tempfile.gettempdir()
 
 
 def _is_safe_parent(folder: str) -> bool:
@@ -213,11 +220,24 @@ def _is_safe_parent(folder: str) -> bool:
     return status.st_uid in (0, os.geteuid()) and (not others_may_write or bool(is_sticky))
 
 
+def _remove_files_and_folder(folder: str) -> None:
+    """Remove a private directory, as far as possible; errors are ignored, because a leftover does no harm."""
+    try:
+        for name in os.listdir(folder):
+            os.unlink(os.path.join(folder, name))
+        os.rmdir(folder)
+    except OSError:
+        # Copied refs have a folder.  Importing shutil takes milliseconds.
+        import shutil
+
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _remove_directory(folder: str, lock_descriptor: int, creator_pid: int) -> None:
     """Remove a private directory and release its lock; do nothing in a fork of the process that created it."""
     if os.getpid() != creator_pid:
         return
-    shutil.rmtree(folder, ignore_errors=True)
+    _remove_files_and_folder(folder)
     # -1 if the directory could not be opened.
     if lock_descriptor >= 0:
         os.close(lock_descriptor)

@@ -7,7 +7,6 @@ settings (:mod:`archiver.store.git.private_directory`), not those of the reposit
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,6 +56,9 @@ class Repository(RepositoryReader):
             )
             repository_format.check_made(path)
         except BaseException:
+            # Commands that only read import this module, and this import takes milliseconds.
+            import shutil
+
             shutil.rmtree(path, ignore_errors=True)
             raise
         return repository

@@ -7,7 +7,6 @@ accepts the loss.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,6 +68,9 @@ def replace_index(
 
     Raises JournalDamaged if refs contradict the journal. Nothing is changed then, because the index may be right.
     """
+    # Commands that only read import this module, and this import takes milliseconds.
+    import tempfile
+
     index_path = archive.root / "index.db"
     reason = _describe_missing_event(archive.journal, point)
     with tempfile.TemporaryDirectory(dir=archive.spool_folder) as scratch_folder:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -86,6 +85,9 @@ def _rebuild_packed_refs(root: Path, path: Path) -> Path | None:
     """
     if packed_refs.is_whole(path) or not _has_readable_journal(path):
         return None
+    # Commands that only read import this module, and this import takes milliseconds.
+    import shutil
+
     intact_refs = packed_refs.read(path)
     copy_path = path / f"{packed_refs.NAME}.damaged"
     if is_plain_file(path / packed_refs.NAME):
