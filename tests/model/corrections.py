@@ -34,6 +34,8 @@ _CODES = {
     "material": {"change-decision": {"yes", "no"}},
     "status": {"filing-set": {"returned", "filed"}},
 }
+_FIRST_YEAR = 2000
+_LAST_YEAR = 9000
 VALID_NUMBER = "网信算备110108823483901230031号"
 
 
@@ -98,7 +100,8 @@ def _is_value(action: str, name: str, typed: str) -> bool:
 
 def _is_day(text: str) -> bool:
     try:
-        return date.fromisoformat(text).isoformat() == text
+        # Another year is a slip, or the day of a clock that is far behind.
+        return date.fromisoformat(text).isoformat() == text and _FIRST_YEAR <= int(text[:4]) <= _LAST_YEAR
     except ValueError:
         return False
 
