@@ -42,7 +42,7 @@ from archiver.verify.expected import ActiveHold, ForwardReferences, JournalEntry
 from archiver.verify.findings import VerifyReport, untranslated
 from archiver.verify.journal_commits import list_journal_commits, read_refs_between_writes, read_stored_events
 from archiver.verify.ref_comparison import check_packed_refs, compare_refs
-from archiver.verify.refs import read_refs
+from archiver.verify.refs import read_packed_lines, read_refs
 from archiver.verify.restricted_files import apply_restriction
 from archiver.verify.signed_events import (
     check_checkpoint,
@@ -92,6 +92,7 @@ def check_history(repository: Repository, report: VerifyReport) -> JournalState:
     empty state. Raises StorageError if git cannot be run.
     """
     journal_state = JournalState()
+    packed_lines = read_packed_lines(repository.path)
     refs = read_refs_between_writes(repository, report)
     journal_tip = refs.get(JOURNAL)
     if journal_tip is None:
@@ -115,7 +116,7 @@ def check_history(repository: Repository, report: VerifyReport) -> JournalState:
     refs_after = read_refs(repository.path, VerifyReport())
     compare_refs(refs, refs_after, journal_state, report)
     check_commits(repository, journal_state, report)
-    check_packed_refs(repository, refs, journal_state, report)
+    check_packed_refs(repository, packed_lines, journal_state, report)
     return journal_state
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from archiver.errors import LazyMessage
 from archiver.store.git.repository import JOURNAL, Repository
 from archiver.verify.expected import JournalState
 from archiver.verify.findings import VerifyReport, untranslated
-from archiver.verify.refs import find_wrong_peeled_lines, read_overridden_packed_refs
+from archiver.verify.refs import find_overridden_packed_refs, list_peeled_tags
 
 #: Position of the target in a tag object, which begins with "object " and 40 hexadecimal digits.
 _TAG_TARGET = slice(7, 47)
@@ -41,32 +41,34 @@ def compare_refs(
 
 
 def check_packed_refs(
-    repository: Repository, refs: Mapping[str, str], journal_state: JournalState, report: VerifyReport
+    repository: Repository, packed_lines: Sequence[bytes], journal_state: JournalState, report: VerifyReport
 ) -> None:
-    """Report wrong lines of ``packed-refs`` that do not show in ``refs``, the refs as read (A023).
+    """Report wrong lines of ``packed-refs`` that do not show in the refs as read (A023).
 
     There are two kinds of such lines. The value of a packed ref that a loose ref overrides counts again if the
     file of the loose ref is removed. A peeled line has the target of a tag, which git uses without reading the tag
     object. So an altered line could change the history that git shows without changing any ref.
+
+    ``packed_lines`` are the lines as read before the journal: later ones could have values of newer events.
     """
-    # A repair moves lost tags to refs/lost/, where they are annotated tags as well.
-    tag_oids = (oid for ref, oid in refs.items() if ref.startswith(("refs/tags/", "refs/lost/")))
-    tag_targets = {oid: _read_tag_target(repository, oid) for oid in tag_oids}
     journalled_oids = {
         *journal_state.journal_commits,
         *journal_state.expected_commits,
         *journal_state.expected_refs.values(),
     }
-    for packed_ref in read_overridden_packed_refs(repository.path):
+    for packed_ref in find_overridden_packed_refs(repository.path, packed_lines):
         if packed_ref.oid not in journalled_oids:
             detail = LazyMessage("{ref} never had the value {oid}", ref=packed_ref.ref, oid=packed_ref.oid[:12])
             report.add_finding("A023", "archive.git/packed-refs", detail)
-    for peeled_line in find_wrong_peeled_lines(repository.path, tag_targets):
-        report.add_finding("A023", "archive.git/packed-refs", untranslated(peeled_line))
+    for peeled_tag in list_peeled_tags(packed_lines):
+        if peeled_tag.peeled_line != f"^{_read_tag_target(repository, peeled_tag.tag_oid)}":
+            report.add_finding("A023", "archive.git/packed-refs", untranslated(peeled_tag.peeled_line))
 
 
 def _read_tag_target(repository: Repository, tag_oid: str) -> str:
-    """Return the object id that a tag object names; empty if the tag object is missing or damaged."""
+    """Return the object id that a tag object names; empty without a tag, or if it is missing or damaged."""
+    if not tag_oid:
+        return ""
     try:
         return repository.read(tag_oid)[_TAG_TARGET].decode("ascii", "replace")
     except KeyError:

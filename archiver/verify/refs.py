@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +29,13 @@ class PackedRef(NamedTuple):
     oid: str
 
 
+class PeeledTag(NamedTuple):
+    """An annotated tag in ``packed-refs``, with the line after it, from which git takes the target of the tag."""
+
+    tag_oid: str  # empty if the line of the tag is damaged
+    peeled_line: str  # ``^`` and the object id of the target
+
+
 def read_refs(repository_path: Path, report: VerifyReport) -> dict[str, str]:
     """Return the object id of every ref, by the full name of the ref.
 
@@ -36,7 +43,20 @@ def read_refs(repository_path: Path, report: VerifyReport) -> dict[str, str]:
     is reported as A023. With a damaged file the ref is left out, even if its packed line is sound. Git's lock
     files are ignored.
     """
-    refs = _read_packed_refs(repository_path, report)
+    # Loose refs first: git packs a ref before it removes the file, so that a ref is always in one of the two.
+    loose_refs = _read_loose_refs(repository_path, report)
+    refs = _parse_packed_refs(read_packed_lines(repository_path), report)
+    for ref, oid in loose_refs.items():
+        if oid is None:
+            refs.pop(ref, None)
+        else:
+            refs[ref] = oid
+    return refs
+
+
+def _read_loose_refs(repository_path: Path, report: VerifyReport) -> dict[str, str | None]:
+    """Return the object id of every ref with a file, or None for a damaged file, which is reported as A023."""
+    loose_refs: dict[str, str | None] = {}
     prefix_length = len(os.fsencode(repository_path)) + 1
     for folder, _, file_names in os.walk(os.fsencode(repository_path / "refs")):
         for file_name in sorted(file_names):
@@ -44,32 +64,36 @@ def read_refs(repository_path: Path, report: VerifyReport) -> dict[str, str]:
             if file_name.endswith(b".lock"):
                 continue
             ref = ref_path[prefix_length:].decode("utf-8", "replace")
-            with open(ref_path, "rb") as stream:
-                ref_line = stream.read(_MAX_READ_BYTES)
+            try:
+                with open(ref_path, "rb") as stream:
+                    ref_line = stream.read(_MAX_READ_BYTES)
+            except FileNotFoundError:
+                # Git has packed the ref since the folder was listed.
+                continue
             if _OID.fullmatch(ref_line[:-1]) and ref_line.endswith(b"\n"):
-                refs[ref] = ref_line[:-1].decode("ascii")
+                loose_refs[ref] = ref_line[:-1].decode("ascii")
             else:
-                refs.pop(ref, None)
+                loose_refs[ref] = None
                 report.add_finding("A023", ref)
-    return refs
+    return loose_refs
 
 
-def read_overridden_packed_refs(repository_path: Path) -> list[PackedRef]:
-    """Return the packed refs that a loose ref overrides, with their former values, in the order of the file.
+def find_overridden_packed_refs(repository_path: Path, packed_lines: Sequence[bytes]) -> list[PackedRef]:
+    """Return the packed refs that a loose ref overrides, with their former values, in the order of the lines.
 
-    Damaged lines are left out: :func:`read_refs` reports them.
+    ``packed_lines`` are those of :func:`read_packed_lines`. Damaged lines are left out: :func:`read_refs` reports
+    them.
     """
-    packed_refs = _read_packed_refs(repository_path, VerifyReport())
+    packed_refs = _parse_packed_refs(packed_lines, VerifyReport())
     return [PackedRef(ref, oid) for ref, oid in packed_refs.items() if is_plain_file(repository_path / ref)]
 
 
-def _read_packed_refs(repository_path: Path, report: VerifyReport) -> dict[str, str]:
-    """Return the object ids in ``packed-refs``, by the name of the ref; empty if the file does not exist.
+def _parse_packed_refs(packed_lines: Sequence[bytes], report: VerifyReport) -> dict[str, str]:
+    """Return the object ids in the lines of ``packed-refs``, by the name of the ref.
 
     Damaged lines are reported as A023 and left out.
     """
     refs = {}
-    packed_lines = _read_packed_refs_lines(repository_path)
     if packed_lines and (packed_lines[0] != _PACKED_REFS_HEADER or packed_lines[-1] != b""):
         report.add_finding("A023", "archive.git/packed-refs", LazyMessage("its first or last line was altered"))
     for packed_line in packed_lines[1:-1]:
@@ -85,22 +109,18 @@ def _read_packed_refs(repository_path: Path, report: VerifyReport) -> dict[str, 
     return refs
 
 
-def find_wrong_peeled_lines(repository_path: Path, tag_targets: Mapping[str, str]) -> list[str]:
-    """Return the peeled lines of ``packed-refs`` that do not name the target of the tag in the line before.
-
-    A peeled line is ``^`` and the id of the object that an annotated tag points to. ``tag_targets`` maps the id of
-    each tag object to the id of its target.
-    """
-    wrong_lines = []
-    packed_lines = _read_packed_refs_lines(repository_path)
+def list_peeled_tags(packed_lines: Sequence[bytes]) -> list[PeeledTag]:
+    """Return the annotated tags in the lines of ``packed-refs``, in the order of the lines."""
+    peeled_tags = []
     for tag_line, next_line in itertools.pairwise(packed_lines):
-        tag_oid = tag_line[:_OID_LENGTH].decode("ascii", "replace")
-        if next_line.startswith(b"^") and tag_targets.get(tag_oid) != next_line[1:].decode("ascii", "replace"):
-            wrong_lines.append(next_line.decode("utf-8", "replace"))
-    return wrong_lines
+        if next_line.startswith(b"^"):
+            tag_oid = tag_line[:_OID_LENGTH]
+            tag_oid_text = tag_oid.decode("ascii") if _OID.fullmatch(tag_oid) else ""
+            peeled_tags.append(PeeledTag(tag_oid_text, next_line.decode("utf-8", "replace")))
+    return peeled_tags
 
 
-def _read_packed_refs_lines(repository_path: Path) -> list[bytes]:
+def read_packed_lines(repository_path: Path) -> list[bytes]:
     """Return the lines of ``packed-refs``, without line ends; empty if the file does not exist."""
     try:
         return (repository_path / "packed-refs").read_bytes().split(b"\n")
