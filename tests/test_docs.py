@@ -20,7 +20,7 @@ from tests.support.messages import read_source
 from tests.support.site import CHECKOUT, COMMAND
 
 READMES = ["README.md", "README.zh-CN.md"]
-GROUPS = {"replica", "dispose", "filing", "hold", "key", "service", "config", "retention", "submission"}
+GROUPS = {"replica", "dispose", "filing", "hold", "key", "service", "config", "retention", "submission", "watch"}
 OPERATIONS = ["docs/operations.md", "docs/operations.zh-CN.md"]
 PLATFORMS = ["docs/platforms.md", "docs/platforms.zh-CN.md"]
 OFFSITE = ["docs/offsite.md", "docs/offsite.zh-CN.md"]

@@ -14,6 +14,7 @@ from contextlib import suppress
 from archiver import clock
 from archiver.config.settings import Config
 from archiver.errors import LazyMessage, SubmissionRefused
+from archiver.intake.absence.deletion_check import ALL_FILES_GONE, DeletionCheck
 from archiver.intake.affected_groups import groups_of
 from archiver.intake.capture import Capturer
 from archiver.intake.exclusion.ignore_rules import IgnoreRules
@@ -23,7 +24,7 @@ from archiver.intake.folder.presence import FolderPresence
 from archiver.intake.folder.watch_path import check_watch_path_change
 from archiver.intake.group_reader import GroupToRead
 from archiver.intake.layout import Group, group_of_submission, locate_path
-from archiver.intake.path_reasons import UNREADABLE_FILE, UNREADABLE_FOLDER
+from archiver.intake.path_reasons import LOCKED_FOLDER, UNREADABLE_FILE, UNREADABLE_FOLDER
 from archiver.intake.scan import Scanner, ScanResult, is_unreadable
 from archiver.intake.seed_snapshot import seed_snapshot
 from archiver.intake.snapshot import SkippedPath, Snapshot, State
@@ -122,7 +123,7 @@ def capture_now(archive: Archive, config: Config, submission: Submission, lock_t
     capturer = Capturer(archive, snapshot, access, config, threading.Event())
     try:
         path_change_event = check_watch_path_change(archive, config, access)
-        presence = FolderPresence(os.fsencode(config.watch), access, snapshot)
+        presence = FolderPresence(os.fsencode(config.watch), access, snapshot, archive)
         if path_change_event is not None:
             presence.allow_other_mount()
         _check_watched_folder(presence, config, submission)
@@ -139,9 +140,11 @@ def capture_now(archive: Archive, config: Config, submission: Submission, lock_t
         if newest_version is not None:
             materials = archive.index.materials(newest_version.submission)
             _check_not_emptied(materials, changed_states, IgnoreRules.with_litter(config.ignore), submission)
-        if path_change_event is not None:
+        if missing_count := DeletionCheck(access, snapshot).examine(changed_states).missing_count:
+            raise SubmissionRefused(ALL_FILES_GONE, value=missing_count)
+        for event in filter(None, (path_change_event, presence.identification())):
             with archive.writing(lock_timeout) as writer:
-                writer.append(path_change_event)
+                writer.append(event)
         if changed_states and _are_finished(changed_states, config):
             [reading_job] = capturer.stage([GroupToRead(group, changed_states)])
             # A file that can be opened may still fail to be read, for example on a damaged disk.
@@ -166,13 +169,15 @@ def _are_finished(changed_states: Mapping[bytes, State], config: Config) -> bool
 
 def _check_watched_folder(presence: FolderPresence, config: Config, submission: Submission) -> None:
     """Raise SubmissionRefused if the watched folder is missing, or another folder is in its place."""
-    if not presence.is_present():
+    folder_check = presence.check()
+    if folder_check.absence is not None:
         raise SubmissionRefused(
-            "The watched folder {path} is missing, or another folder is in its place. Nothing was recorded. "
-            "Mount the right folder and submit {submission} again, or name the submitted version with --version "
-            "N.",
+            "The watched folder {path} is missing, or another folder is in its place: {reason}. Nothing was "
+            "recorded. Mount the right folder and submit {submission} again, or name the submitted version with "
+            "--version N.",
             path=config.watch,
             submission=submission.ref_name,
+            reason=folder_check.explanation,
         )
 
 
@@ -203,6 +208,9 @@ def _has_submission_folder(access: FolderAccess, group: Group, submission: Submi
                 return False
         except (FileNotFoundError, NotADirectoryError):
             # There is no folder, or a file in place of a folder.  Other errors leave the question open.
+            parent_path = b"/".join(folder_names[: depth - 1])
+            if access.is_locked(parent_path):
+                _refuse_unreadable([SkippedPath(parent_path, LOCKED_FOLDER.code)], submission)
             return False
         except OSError as error:
             _refuse_unreadable([SkippedPath(path, UNREADABLE_FOLDER.code, error.strerror or "")], submission)

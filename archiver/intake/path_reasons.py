@@ -18,6 +18,13 @@ NO_LONGER_CAPTURED = LazyMessage.define(
     code="path.no-longer-captured",
 )
 UNREADABLE_FOLDER = LazyMessage.define("the folder cannot be read: {value}", code="path.unreadable-folder")
+LOCKED_FOLDER = LazyMessage.define(
+    "the folder is encrypted, and its key is not loaded: nothing in it can be seen", code="path.locked-folder"
+)
+NOT_MOUNTED_FOLDER = LazyMessage.define(
+    "no filesystem is mounted here any longer: nothing in it can be seen", code="path.not-mounted"
+)
+UNREADABLE_ENTRY = LazyMessage.define("cannot be examined: {value}", code="path.unreadable-entry")
 UNREADABLE_FILE = LazyMessage.define("the file cannot be read: {value}", code="path.unreadable-file")
 OWN = LazyMessage.define("is part of the archive, reached through another path", code="path.own")
 TOO_DEEP = LazyMessage.define("is more than {value} folders deep; nothing in it is archived", code="path.too-deep")
@@ -75,6 +82,9 @@ REASONS: Mapping[str, LazyMessage] = {
             IGNORED,
             NO_LONGER_CAPTURED,
             UNREADABLE_FOLDER,
+            LOCKED_FOLDER,
+            NOT_MOUNTED_FOLDER,
+            UNREADABLE_ENTRY,
             UNREADABLE_FILE,
             OWN,
             TOO_DEEP,

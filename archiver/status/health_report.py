@@ -26,6 +26,7 @@ from archiver.filings.due.deadlines import Deadline, compute_open_deadlines
 from archiver.filings.due.reminders import find_display_alerts
 from archiver.filings.register import filings_from_events
 from archiver.filings.unrecorded_papers import UnrecordedPaper, find_unrecorded_papers
+from archiver.intake.absence.deletion_gate import read_absence
 from archiver.intake.exclusion.stand_ins import StandIn, select_stand_ins
 from archiver.intake.scan_record import LastScan, read_last_scan
 from archiver.intake.snapshot import PendingEntry, SkippedPath, Snapshot
@@ -77,6 +78,8 @@ class HealthReport:
     watch_description: LazyMessage
     #: Why changes are not detected in the usual way; None if they are, or without a daemon.
     watching_reason: LazyMessage | None
+    #: Why nothing is captured although the folder is there; None if that is not so.
+    capture_stop: LazyMessage | None
     #: A description of the process that runs the service, for people; None without a daemon.
     daemon_process: str | None
     #: The last scan of the watched folder.
@@ -284,6 +287,7 @@ def _build_report(archive: Archive, config: Config, snapshot: Snapshot) -> Healt
         watched_folder=config.watch,
         watch_description=WATCH_STATES.get(watch_state) or WATCH_STATES[""],
         watching_reason=_read_watch_reason(snapshot) if daemon_process else None,
+        capture_stop=read_absence(snapshot),
         daemon_process=daemon_process,
         last_scan=read_last_scan(snapshot, archive.root),
         last_problem=read_last_problem(snapshot),

@@ -67,6 +67,7 @@ _APPLY_TO_OWN_TABLES: Mapping[str, Callable[[sqlite3.Connection, Event], None]] 
     **APPLY_BY_DISPOSAL_ACTION,
     **APPLY_BY_HOLD_ACTION,
     **APPLY_BY_RESTRICTION_ACTION,
+    Action.CORRECT: apply_correction,
 }
 # Keys of the table ``meta``. The properties of ``Index`` with these names read the values.
 _ARCHIVE_ID_KEY, _LAYOUT_KEY, _CREATED_AT_KEY, _WATCH_PATH_KEY = "archive", "layout", "made", "watch"
@@ -131,7 +132,6 @@ class EventApplier:
         apply_by_action: Mapping[str, Callable[[Event], None]] = {
             Action.SUBMIT: self._apply_submission,
             Action.FILING_END: self._apply_filing_end,
-            Action.CORRECT: self._apply_correction,
             Action.TIMESTAMP: self._apply_timestamp,
             Action.CHECKPOINT: self._apply_checkpoint,
             Action.DRILL: self._apply_drill,
@@ -140,6 +140,8 @@ class EventApplier:
             Action.FORMAT: self._apply_format,
             Action.ADOPT: self._apply_adoption,
             Action.WATCH_PATH: self._apply_watch_path,
+            Action.WATCH_FOLDER: self._apply_watched_folder,
+            Action.WATCH_ACCEPT: self._apply_watched_folder,
             Action.POLICY: self._apply_policy,
             Action.KEY_ROTATE: self._apply_key,
             Action.KEY_REPLACE: self._apply_key,
@@ -281,6 +283,12 @@ class EventApplier:
         """Record the new path of the watched folder."""
         self._meta.set(_WATCH_PATH_KEY, WatchPathChanged.from_details(event.details).new_path)
 
+    def _apply_watched_folder(self, event: Event) -> None:
+        """Record what identifies the watched folder, and the event with which a person accepted the folder."""
+        self._meta.set("folder", json.dumps(event.details))
+        if event.action == Action.WATCH_ACCEPT:
+            self._meta.set("folder_accepted", str(event.seq))
+
     def _apply_key(self, event: Event) -> None:
         """Record the commit of the event whose attached ``allowed_signers`` names the signing key in force."""
         self._meta.set("key", event.commit)
@@ -303,10 +311,6 @@ class EventApplier:
             "insert into ended (seq, filing, clock) values (?, ?, ?)",
             (event.seq, event.object, event.clock["time"]),
         )
-
-    def _apply_correction(self, event: Event) -> None:
-        """Record a correction; raises ValueError if the corrected event is not a record, or is void."""
-        apply_correction(self._db, event)
 
     def _apply_timestamp(self, event: Event) -> None:
         """Record a timestamp token with the proven time and the number of the covered event."""

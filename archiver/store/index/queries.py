@@ -6,8 +6,8 @@ Every row is derived: the file can be rebuilt from the git repository alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from archiver.model import (
     Hold,
@@ -135,6 +135,17 @@ class Index(IndexConnection):
         """The path of the watched folder, as journalled last; None if no event names one."""
         # An archive that was created without a watched folder has an empty path here.
         return names.name_from_text(self._read_meta("watch") or "") or None
+
+    @property
+    def watched_folder(self) -> Mapping[str, Any]:
+        """The details of the newest event that identifies the watched folder; empty if there is none."""
+        details: dict[str, Any] = json.loads(self._read_meta("folder") or "{}")
+        return details
+
+    @property
+    def folder_accepted_seq(self) -> int:
+        """The number of the event with which a person accepted the watched folder last; 0 if there is none."""
+        return int(self._read_meta("folder_accepted") or 0)
 
     @property
     def layout(self) -> str:
