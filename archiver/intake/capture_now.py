@@ -233,7 +233,7 @@ def _refuse_unreadable(unreadable_paths: list[SkippedPath], submission: Submissi
             ),
             count=len(unreadable_paths),
             submission=submission.ref_name,
-            path=names.name_as_text(unreadable_paths[0].path),
+            path=names.name_as_text(unreadable_paths[0].path) or ".",
             reason=unreadable_paths[0].reason,
         )
 
