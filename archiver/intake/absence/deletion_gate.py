@@ -100,14 +100,14 @@ class DeletionGate:
 
     def _is_decision_unused(self) -> bool:
         """Return True if a person accepted the folder as it is, and the missing files are not all captured yet."""
-        accepted_seq = self._archive.index.folder_accepted_seq
+        accepted_seq = self._archive.index.watched_folder.accepted_seq
         if self.absence is not None and accepted_seq <= _read_seq(self._snapshot):
             return False
         return accepted_seq > int(self._snapshot.meta(_USED_DECISION_KEY) or 0)
 
     def _use_up_decision(self) -> None:
         """Record that the newest decision is not about files that are found missing from now on."""
-        self._snapshot.set_meta(_USED_DECISION_KEY, str(self._archive.index.folder_accepted_seq))
+        self._snapshot.set_meta(_USED_DECISION_KEY, str(self._archive.index.watched_folder.accepted_seq))
 
 
 def read_absence(snapshot: Snapshot) -> LazyMessage | None:

@@ -116,15 +116,15 @@ class FolderPresence:
             return FolderCheck(
                 folder.identity,
                 mount_instance=folder.mount_instance,
-                accepted_seq=self._archive.index.folder_accepted_seq,
+                accepted_seq=record.accepted_seq,
             )
         now = clock.monotonic_seconds()
         if self._distrusted and self._distrusted[0] == folder.identity and now < self._distrusted[2]:
-            recorded = FolderIdentity.from_details(record)
+            recorded = FolderIdentity.from_details(record.details)
             if recorded is None or folder.identity.is_same_folder(recorded) is not True:
                 return self._distrusted[1]
         folder_check = self._compare(folder)._replace(
-            mount_instance=folder.mount_instance, accepted_seq=self._archive.index.folder_accepted_seq
+            mount_instance=folder.mount_instance, accepted_seq=record.accepted_seq
         )
         if folder_check.absence is None:
             self._trusted = (folder.identity, folder.mount_instance, record)
@@ -146,7 +146,7 @@ class FolderPresence:
         folder = self._examine()
         if folder is None:
             return None
-        recorded = FolderIdentity.from_details(self._archive.index.watched_folder)
+        recorded = FolderIdentity.from_details(self._archive.index.watched_folder.details)
         # A mount that vanished stays on record, until a person accepts that it is gone.
         all_mounts = {*folder.identity.mounts, *self._find_vanished_mounts(folder)}
         identity = folder.identity._replace(mounts=tuple(sorted(all_mounts)))
@@ -190,7 +190,7 @@ class FolderPresence:
 
     def _find_vanished_mounts(self, folder: _ExaminedFolder) -> list[MountIdentity]:
         """Return the recorded mounts that are not there now, and that have archived files."""
-        recorded = FolderIdentity.from_details(self._archive.index.watched_folder)
+        recorded = FolderIdentity.from_details(self._archive.index.watched_folder.details)
         if recorded is None or recorded.mounts == folder.identity.mounts:
             return []
         vanished_mounts = find_vanished(recorded.mounts, folder.identity.mounts, folder.inner_mounts)
@@ -205,7 +205,7 @@ class FolderPresence:
 
     def _compare(self, folder: _ExaminedFolder) -> FolderCheck:
         """Compare a folder with the journal's record and, if that does not decide, with the archived files."""
-        recorded = FolderIdentity.from_details(self._archive.index.watched_folder)
+        recorded = FolderIdentity.from_details(self._archive.index.watched_folder.details)
         recorded_mount = self._snapshot.meta(_MOUNT_KEY)
         is_same_mount = recorded_mount == folder.mount_instance
         is_same_folder: bool | None

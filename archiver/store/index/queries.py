@@ -6,8 +6,8 @@ Every row is derived: the file can be rebuilt from the git repository alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from archiver.model import (
     Hold,
@@ -28,6 +28,7 @@ from archiver.store.index.index_connection import IndexConnection
 from archiver.store.index.index_schema import COMPARABLE_RECORDS_QUERIES
 from archiver.store.index.promise_rows import AcceptedPromise, combine_promises, select_promises
 from archiver.store.index.version_rows import build_material, find_submission_row, proven_time_sql, select_versions
+from archiver.store.index.watched_folder_values import WatchedFolderRecord, read_watched_folder
 from archiver.store.sqlite import read_journal_point
 
 if TYPE_CHECKING:
@@ -137,15 +138,9 @@ class Index(IndexConnection):
         return names.name_from_text(self._read_meta("watch") or "") or None
 
     @property
-    def watched_folder(self) -> Mapping[str, Any]:
-        """The details of the newest event that identifies the watched folder; empty if there is none."""
-        details: dict[str, Any] = json.loads(self._read_meta("folder") or "{}")
-        return details
-
-    @property
-    def folder_accepted_seq(self) -> int:
-        """The number of the event with which a person accepted the watched folder last; 0 if there is none."""
-        return int(self._read_meta("folder_accepted") or 0)
+    def watched_folder(self) -> WatchedFolderRecord:
+        """What the journal says about the watched folder."""
+        return read_watched_folder(self._read_meta)
 
     @property
     def layout(self) -> str:

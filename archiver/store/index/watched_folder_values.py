@@ -1,0 +1,56 @@
+"""Keep what the journal says about the watched folder as values of the table ``meta`` in ``index.db``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from archiver.model import Event
+from archiver.store.events.capture_events import WatchPathChanged
+from archiver.store.events.event_kinds import Action
+from archiver.store.index.meta_values import MetaValues
+
+#: Keys of the table ``meta``.
+WATCH_PATH_KEY = "watch"
+_DETAILS_KEY, _FIRST_KEY, _ACCEPTED_KEY, _DECIDED_KEY = (
+    "folder",
+    "folder_first",
+    "folder_accepted",
+    "absence_accepted",
+)
+
+
+class WatchedFolderRecord(NamedTuple):
+    """What the journal says about the watched folder.  A number of an event is 0 if there is no such event."""
+
+    #: The details of the newest event that identifies the watched folder; empty if there is none.
+    details: Mapping[str, Any]
+    #: The number of the first event that identifies the folder: earlier releases journalled none.
+    first_seq: int
+    #: The number of the event with which a person accepted the folder last.
+    accepted_seq: int
+    #: The number of the event with which a person accepted last that something was missing or replaced.
+    absence_accepted_seq: int
+
+
+def read_watched_folder(read_value: Callable[[str], str | None]) -> WatchedFolderRecord:
+    """Return the record; ``read_value`` returns the value of a key, or None if there is no value."""
+    return WatchedFolderRecord(
+        json.loads(read_value(_DETAILS_KEY) or "{}"),
+        *(int(read_value(key) or 0) for key in (_FIRST_KEY, _ACCEPTED_KEY, _DECIDED_KEY)),
+    )
+
+
+def apply_watched_folder(meta_values: MetaValues, event: Event) -> None:
+    """Record what identifies the watched folder, or its path; and the events with which a person accepted it."""
+    if event.action == Action.WATCH_PATH:
+        meta_values.set(WATCH_PATH_KEY, WatchPathChanged.from_details(event.details).new_path)
+        return
+    meta_values.set(_DETAILS_KEY, json.dumps(event.details))
+    if meta_values.get(_FIRST_KEY) is None:
+        meta_values.set(_FIRST_KEY, str(event.seq))
+    if event.action == Action.WATCH_ACCEPT:
+        meta_values.set(_ACCEPTED_KEY, str(event.seq))
+        if event.details.get("accepted"):
+            meta_values.set(_DECIDED_KEY, str(event.seq))
