@@ -76,7 +76,7 @@ def find_status_problems(
 
 
 def _describe_missing_folder(reason: LazyMessage | None) -> LazyMessage:
-    """Return the problem of a watched folder that is missing, or that another folder has replaced."""
+    """Return the problem of a watched folder, missing or replaced by another folder."""
     if reason is None or reason.code in (FOLDER_MISSING.code, NOT_MOUNTED.code):
         return LazyMessage.define("the watched folder is missing", code="status.folder-missing")
     return LazyMessage.define(

@@ -1,4 +1,4 @@
-"""Find and report folders whose changes raise no event, because the kernel granted no watch for them."""
+"""Find and report folders whose changes raise no event, because the kernel granted no watch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _UNWATCHED_GRACE_SECONDS = 2.0
 
 
 class UnwatchedFolders:
-    """The folders that a scan found without a watch, until they are reported; for a single thread."""
+    """The folders found without a watch by a scan, until their report; for a single thread."""
 
     def __init__(
         self, watched_path: Path, poll_seconds: float, report: Reporter, store_state: Callable[[WatchState], None]
@@ -47,7 +47,7 @@ class UnwatchedFolders:
         self._watch_limit = read_watch_limit()
 
     def note(self, full_scan: ScanResult, state: str, is_watching: bool, now: float) -> None:
-        """Note the folders without a watch after a full scan; :meth:`report_due` reports them later.
+        """Note the folders without a watch after a full scan, for :meth:`report_due`.
 
         The report waits, because a new folder gets its watch a moment after its creation.  Folders that cannot be
         read are left out.  ``state`` is the state of the watch.
@@ -70,7 +70,7 @@ class UnwatchedFolders:
         return state == watch_state.PARTIAL and read_watch_limit() != self._watch_limit
 
     def report_due(self, state: str, real_path: bytes, now: float) -> None:
-        """Report the noted folders that are still unwatched, if it is time; ``real_path`` is the folder's path."""
+        """Report the noted folders still unwatched, if the report is due; ``real_path`` is the folder's path."""
         if not self._folders or now < self._check_at:
             return
         unwatched_paths = Watcher.find_unwatched(self._folders).values()

@@ -1,4 +1,4 @@
-"""Tell folders that cannot be seen, behind a lock or an unmounted filesystem, from folders that were deleted."""
+"""Tell folders out of sight, behind a lock or an unmounted filesystem, from deleted folders."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from archiver.intake.folder.access import FolderAccess
 
 
 class AbsentFolders:
-    """Examines the archived folders that a scan did not visit; keeps the result for each folder above them."""
+    """Examines archived folders not visited by a scan; keeps the result for each folder above."""
 
     def __init__(self, access: FolderAccess, visited_folders: Collection[bytes]) -> None:
         """Look through ``access``, which the caller closes; a scan has read the ``visited_folders`` to the end."""
@@ -33,7 +33,7 @@ class AbsentFolders:
         return self._is_locked_by_folder[visible_folder]
 
     def _is_locked(self, folder: bytes) -> bool:
-        """Return True if the folder is locked; a folder that cannot be examined counts as locked."""
+        """Return True if the folder is locked, or cannot be examined."""
         try:
             return self._access.is_locked(folder)
         except (FileNotFoundError, NotADirectoryError):
@@ -44,7 +44,7 @@ class AbsentFolders:
 
 
 def folders_on_path(folder: bytes) -> Iterator[bytes]:
-    """Yield ``folder`` and every folder above it; the last one, the watched folder, is empty."""
+    """Yield ``folder`` and every folder above; the last, the watched folder, is empty."""
     while folder:
         yield folder
         folder = folder.rpartition(b"/")[0]

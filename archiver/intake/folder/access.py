@@ -184,7 +184,7 @@ class DirectAccess:
 
 
 def _unexaminable_entry(name: bytes, error: OSError, folder_descriptor: int) -> DirectoryEntry:
-    """Return the entry for a name that cannot be examined, such as the mount point of a FUSE program that died.
+    """Return the entry for a name without a result of ``stat``, such as the mount point of a dead FUSE program.
 
     Raises ``error`` if this user may not examine anything in the folder.
     """

@@ -22,7 +22,7 @@ _POLICY_VERSION, _IDENTIFIER_PART, _IDENTIFIER_TYPE = 2, slice(8, 24), 2
 
 
 def is_locked(folder_descriptor: int) -> bool:
-    """Return True if an open folder is encrypted, and its key is not loaded.
+    """Return True if an open folder is encrypted, and the key is not loaded.
 
     ``folder_descriptor`` may be an ``O_PATH`` descriptor.  Returns False for a filesystem without encryption, and
     for a policy of version 1, whose keys the kernel cannot be asked for.  Raises OSError if the folder cannot be

@@ -111,7 +111,7 @@ def decode_root(encoded_identity: Any) -> RootIdentity:
 
 
 def _check_text(value: Any) -> str:
-    """Return ``value`` if it is a text, otherwise raise TypeError."""
+    """Return ``value``, a text; raises TypeError for anything else."""
     if not isinstance(value, str):
         raise TypeError("not a text")
     return value

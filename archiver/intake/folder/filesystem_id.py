@@ -1,4 +1,4 @@
-"""Read what identifies the filesystem of an open folder: the UUID, and the number that ``statfs`` returns."""
+"""Read the identity of an open folder's filesystem: the UUID, and the number from ``statfs``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _UUID_FOLDER = "/dev/disk/by-uuid"
 
 
 def read_uuid(folder_descriptor: int, device: int) -> str:
-    """Return the UUID of an open folder's filesystem in hexadecimal; empty if the system does not report one.
+    """Return the UUID of an open folder's filesystem in hexadecimal; empty if the system reports none.
 
     ``folder_descriptor`` may be an ``O_PATH`` descriptor, and ``device`` is the folder's ``st_dev``.
     """
@@ -34,7 +34,7 @@ def read_uuid(folder_descriptor: int, device: int) -> str:
 
 
 def _find_uuid_of_device(device: int) -> str:
-    """Return the UUID in hexadecimal for which udev has a link to ``device``; empty if there is none."""
+    """Return the UUID in hexadecimal for which udev has a link to ``device``; empty without a link."""
     # Most containers have no such folder, and links may vanish while they are read.
     with suppress(OSError):
         for uuid_text in os.listdir(_UUID_FOLDER):
@@ -45,7 +45,7 @@ def _find_uuid_of_device(device: int) -> str:
 
 
 def read_fsid(folder_descriptor: int) -> str:
-    """Return ``f_fsid`` of an open folder's filesystem in hexadecimal; empty if it cannot be read or is zero."""
+    """Return ``f_fsid`` of an open folder's filesystem in hexadecimal; empty if unreadable or zero."""
     try:
         fsid = os.fstatvfs(folder_descriptor).f_fsid
     except OSError:

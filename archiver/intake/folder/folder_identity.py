@@ -1,4 +1,4 @@
-"""Say what identifies a watched folder, and whether two such statements are about the same folder.  Pure.
+"""Describe the identity of a watched folder, and compare two such descriptions.  Pure.
 
 A device number changes at every reboot on many filesystems, and an inode number names a folder only together with
 its filesystem.  docs/adr/0016-the-watched-folder-and-absence.md has the table of what stays the same where.
@@ -23,7 +23,7 @@ _SOURCE_FILESYSTEMS = frozenset({"ceph", "cifs", "lustre", "nfs", "nfs4", "smb3"
 
 
 class MountIdentity(NamedTuple):
-    """What identifies a mount below the watched folder."""
+    """The identity of a mount below the watched folder."""
 
     path: str  # relative to the watched folder, in readable form
     filesystem: str
@@ -33,7 +33,7 @@ class MountIdentity(NamedTuple):
 
 
 class FolderIdentity(NamedTuple):
-    """What identifies a watched folder; a field is empty if it is not known, or if a reboot would change it."""
+    """The identity of a watched folder; a field is empty if unknown, or if a reboot would change the value."""
 
     filesystem: str
     uuid: str
@@ -47,7 +47,7 @@ class FolderIdentity(NamedTuple):
     def from_system(
         cls, root_identity: RootIdentity, mount: Mount, mounts_below: Iterable[MountIdentity]
     ) -> FolderIdentity:
-        """Return the identity of a folder that lies on ``mount``; ``mounts_below`` are the mounts inside."""
+        """Return the identity of a folder on ``mount``; ``mounts_below`` are the mounts inside."""
         filesystem = mount.filesystem
         return cls(
             filesystem=filesystem,
@@ -61,7 +61,7 @@ class FolderIdentity(NamedTuple):
 
     @classmethod
     def from_details(cls, details: Mapping[str, Any]) -> FolderIdentity | None:
-        """Return the identity in the details of an event; None if there is none, as in an archive of before.
+        """Return the identity in the details of an event; None without an identity, as in an earlier archive.
 
         Members of another type, which only a foreign program writes, count as empty.
         """
@@ -77,11 +77,11 @@ class FolderIdentity(NamedTuple):
         return cls(**folder_fields, mounts=tuple(sorted(mounts_below)))
 
     def to_details(self) -> dict[str, Any]:
-        """Return the members of an event that identifies the folder."""
+        """Return the identity as members of an event."""
         return {**self._asdict(), "mounts": [mount._asdict() for mount in self.mounts]}
 
     def is_same_folder(self, recorded: FolderIdentity) -> bool | None:
-        """Return True if ``recorded`` is this folder, and False if it is another one, wherever either is mounted.
+        """Return True if ``recorded`` is this folder, False for another folder, wherever either is mounted.
 
         Returns None if the inode number and the type are the same, but nothing identifies the filesystem.
         """
@@ -103,7 +103,7 @@ class FolderIdentity(NamedTuple):
 
 
 def identify_mount(path: bytes, mount: Mount, uuid: str) -> MountIdentity:
-    """Return what identifies a mount at ``path`` below the watched folder; ``uuid`` may be empty."""
+    """Return the identity of a mount at ``path`` below the watched folder; ``uuid`` may be empty."""
     return MountIdentity(
         path=names.name_as_text(path),
         filesystem=mount.filesystem,
@@ -114,5 +114,5 @@ def identify_mount(path: bytes, mount: Mount, uuid: str) -> MountIdentity:
 
 
 def _as_text(member: object) -> str:
-    """Return a member of an event if it is a text; empty if it is missing or not a text."""
+    """Return a member of an event, or an empty text for a missing member or another type."""
     return member if isinstance(member, str) else ""

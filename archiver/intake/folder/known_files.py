@@ -1,4 +1,4 @@
-"""Look for the archived files in a folder: half of them prove that it may take the watched folder's place."""
+"""Look for the archived files in a folder: with half of the files, the folder may replace the watched folder."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class PresentFiles(NamedTuple):
 
 
 def count_present_files(access: FolderAccess, sampled_paths: Sequence[bytes]) -> PresentFiles:
-    """Look up each path below the folder that ``access`` reads; a path that cannot be looked up is not present."""
+    """Look up each path below the folder of ``access``; a path that cannot be looked up is not present."""
     return PresentFiles(sum(_is_file(access, path) for path in sampled_paths), len(sampled_paths))
 
 

@@ -108,7 +108,7 @@ def find_remote_mount(path: Path | bytes, mounts: list[Mount]) -> Mount | None:
 
 
 def find_mounts_below(path: bytes, mounts: list[Mount]) -> dict[bytes, Mount]:
-    """Return the visible mounts below ``path``, by their paths relative to it.
+    """Return the visible mounts below ``path``, by relative path.
 
     ``path`` is absolute and free of links.  A mount point of autofs counts as a mount, because a look at it mounts
     the filesystem.

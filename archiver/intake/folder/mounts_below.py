@@ -1,4 +1,4 @@
-"""Know the mounts below the watched folder: a mount that vanishes leaves an empty folder, and deletes nothing."""
+"""Know the mounts below the watched folder: a vanished mount leaves an empty folder, and deletes nothing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class MountsBelow:
         ]
 
     def _read_uuid(self, path: bytes, mount: Mount) -> str:
-        """Return the UUID of a mount; empty for filesystems without a lasting one, which may hang."""
+        """Return the UUID of a mount; empty for filesystems without a lasting UUID, which may hang."""
         if mount.filesystem not in UUID_FILESYSTEMS:
             return ""
         key = mount.device, mount.number
@@ -76,11 +76,11 @@ def _is_same_filesystem(recorded: MountIdentity, present: MountIdentity | None) 
 
 
 def is_covered(path: bytes, folders: Collection[bytes]) -> bool:
-    """Return True if ``path`` is one of ``folders``, or lies in one of them."""
+    """Return True if ``path`` is among ``folders``, or below a folder among them."""
     return any(path == folder or path.startswith(folder + b"/") for folder in folders)
 
 
 def check_mounted(path: bytes, vanished_mounts: Collection[bytes]) -> None:
-    """Raise OSError for a path at or below a mount that vanished; what is there now is another filesystem."""
+    """Raise OSError for a path at or below a vanished mount, now on another filesystem."""
     if vanished_mounts and is_covered(path, vanished_mounts):
         raise OSError(errno.ENODEV, "no filesystem is mounted here any longer")

@@ -47,7 +47,7 @@ class WatchPathChanged(EventDetails):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderDetails(EventDetails):
-    """The members that identify a watched folder; all texts, and empty where the system does not say."""
+    """The identity of a watched folder; all members are texts, and empty where the system does not say."""
 
     object_meaning: ClassVar = "`watch`"
     filesystem: str = field(metadata=noted_member(TEXT, "type of the folder's filesystem"))

@@ -139,7 +139,7 @@ class Index(IndexConnection):
 
     @property
     def watched_folder(self) -> WatchedFolderRecord:
-        """What the journal says about the watched folder."""
+        """The journal's record of the watched folder."""
         return read_watched_folder(self._read_meta)
 
     @property

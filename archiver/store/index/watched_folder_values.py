@@ -1,4 +1,4 @@
-"""Keep what the journal says about the watched folder as values of the table ``meta`` in ``index.db``."""
+"""Keep the journal's record of the watched folder in the table ``meta`` of ``index.db``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DETAILS_KEY, _FIRST_KEY, _ACCEPTED_KEY, _DECIDED_KEY = (
 
 
 class WatchedFolderRecord(NamedTuple):
-    """What the journal says about the watched folder.  A number of an event is 0 if there is no such event."""
+    """The journal's record of the watched folder.  A number of an event is 0 without such an event."""
 
     #: The details of the newest event that identifies the watched folder; empty if there is none.
     details: Mapping[str, Any]
@@ -35,7 +35,7 @@ class WatchedFolderRecord(NamedTuple):
 
 
 def read_watched_folder(read_value: Callable[[str], str | None]) -> WatchedFolderRecord:
-    """Return the record; ``read_value`` returns the value of a key, or None if there is no value."""
+    """Return the record; ``read_value`` returns the value of a key, or None."""
     return WatchedFolderRecord(
         json.loads(read_value(_DETAILS_KEY) or "{}"),
         *(int(read_value(key) or 0) for key in (_FIRST_KEY, _ACCEPTED_KEY, _DECIDED_KEY)),
@@ -43,7 +43,7 @@ def read_watched_folder(read_value: Callable[[str], str | None]) -> WatchedFolde
 
 
 def apply_watched_folder(meta_values: MetaValues, event: Event) -> None:
-    """Record what identifies the watched folder, or its path; and the events with which a person accepted it."""
+    """Record the watched folder's identity or path, and the events of a person's acceptance."""
     if event.action == Action.WATCH_PATH:
         meta_values.set(WATCH_PATH_KEY, WatchPathChanged.from_details(event.details).new_path)
         return
