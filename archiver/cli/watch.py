@@ -15,12 +15,17 @@ watch_command = command_group("Manage the watched folder.")
 @reported_by_option("Person who accepted the folder, recorded in addition to the login name.")
 @json_option
 def _accept_folder(session: Session, reason: str, reported_by: str | None, as_json: bool) -> None:
-    """Accept the folder at ``watch.path``; raises StorageError if there is none."""
+    """Accept the folder at ``watch.path``; raises StorageError for a missing folder."""
     from archiver.actions.watch_actions import AcceptFolder
 
     result = session.perform(AcceptFolder(reason=reason, reported_by=reported_by))
     if as_json:
         session.console.print_json(result)
+    elif result["accepted"] is None:
+        session.console.info(
+            "Recorded that the watched folder {path} is right. Nothing was missing from it.",
+            path=session.config.watch,
+        )
     else:
         session.console.info(
             "Accepted the watched folder {path} as it is. Files that are missing from it will be captured as "

@@ -13,6 +13,7 @@ from archiver.daemon.watching.unwatched_folders import UnwatchedFolders
 from archiver.errors import LazyMessage, Reporter, StorageError
 from archiver.intake.absence.deletion_check import DeletionCheck
 from archiver.intake.absence.deletion_gate import DeletionGate
+from archiver.intake.exclusion.ignore_rules import IgnoreRules
 from archiver.intake.folder import mounts
 from archiver.intake.folder.access import FolderAccess
 from archiver.intake.folder.child_access import ChildAccess
@@ -64,7 +65,8 @@ class WatchedFolder:
         self._access = access
         self._presence = FolderPresence(os.fsencode(config.watch), access, snapshot, archive)
         self._remote_mount = self._find_remote_mount()
-        deletion_check = DeletionCheck(access, snapshot)
+        self._presence.note_new_database()
+        deletion_check = DeletionCheck(access, snapshot, IgnoreRules.with_litter(config.ignore))
         #: Holds captures back if nothing proves that missing files were deleted.
         self.deletion_gate = DeletionGate(deletion_check, self.is_present, snapshot, archive, report)
         self._watcher: Watcher | None = None
@@ -106,13 +108,13 @@ class WatchedFolder:
         self._presence.allow_other_mount()
 
     def record_scanned_folder(self) -> None:
-        """Record the folder just scanned as the watched folder from now on, and journal what identifies it."""
+        """Record the folder just scanned as the watched folder from now on, and journal the identity."""
         if (identification := self._presence.identification()) is not None:
             self._journal_event(identification)
         self._presence.record_mount()
 
     def missing_folder_error(self) -> StorageError:
-        """Return the error that says why the last check did not find the watched folder."""
+        """Return the error with the reason why the last check did not find the watched folder."""
         return StorageError(
             "The watched folder {path} is missing: {reason}. No archived data was lost. Mount it, or correct "
             "watch.path in the configuration file, then start again. If this folder is right, run: archiver watch "
@@ -268,7 +270,7 @@ class WatchedFolder:
         return False
 
     def _is_unlocked(self, folder: bytes) -> bool:
-        """Return True if a folder that the last scan found locked can be read again."""
+        """Return True if a folder, locked at the last scan, can be read again."""
         try:
             return not self._access.is_locked(folder)
         except OSError:

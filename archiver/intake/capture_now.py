@@ -15,6 +15,7 @@ from archiver import clock
 from archiver.config.settings import Config
 from archiver.errors import LazyMessage, SubmissionRefused
 from archiver.intake.absence.deletion_check import ALL_FILES_GONE, DeletionCheck
+from archiver.intake.absence.deletion_gate import has_unused_decision
 from archiver.intake.affected_groups import groups_of
 from archiver.intake.capture import Capturer
 from archiver.intake.exclusion.ignore_rules import IgnoreRules
@@ -117,7 +118,7 @@ def capture_now(archive: Archive, config: Config, submission: Submission, lock_t
     written, JournalDamaged or sqlite3.Error if the journal or ``state.db`` cannot be read.  Nothing is captured
     then.
     """
-    group = group_of_submission(submission)
+    group, ignore_rules = group_of_submission(submission), IgnoreRules.with_litter(config.ignore)
     access = open_access(config.watch, archive.root)
     snapshot = open_snapshot(archive, lock_timeout)
     capturer = Capturer(archive, snapshot, access, config, threading.Event())
@@ -139,9 +140,11 @@ def capture_now(archive: Archive, config: Config, submission: Submission, lock_t
         changed_states = _readable_changes(snapshot, access, config, submission)
         if newest_version is not None:
             materials = archive.index.materials(newest_version.submission)
-            _check_not_emptied(materials, changed_states, IgnoreRules.with_litter(config.ignore), submission)
-        if missing_count := DeletionCheck(access, snapshot).examine(changed_states).missing_count:
-            raise SubmissionRefused(ALL_FILES_GONE, value=missing_count)
+            _check_not_emptied(materials, changed_states, ignore_rules, submission)
+        # The folder may have been replaced or unmounted since it was checked.
+        _check_watched_folder(presence, config, submission)
+        if not has_unused_decision(archive, snapshot):
+            _check_deletions(DeletionCheck(access, snapshot, ignore_rules), changed_states, submission)
         for event in filter(None, (path_change_event, presence.identification())):
             with archive.writing(lock_timeout) as writer:
                 writer.append(event)
@@ -179,6 +182,16 @@ def _check_watched_folder(presence: FolderPresence, config: Config, submission: 
             submission=submission.ref_name,
             reason=folder_check.explanation,
         )
+
+
+def _check_deletions(
+    deletion_check: DeletionCheck, changed_states: Mapping[bytes, State], submission: Submission
+) -> None:
+    """Raise SubmissionRefused if missing files may only be absent: locked, or gone with everything known."""
+    deletions = deletion_check.examine(changed_states)
+    _refuse_unreadable([SkippedPath(path, LOCKED_FOLDER.code) for path in sorted(deletions.unseen)], submission)
+    if deletions.missing_count:
+        raise SubmissionRefused(ALL_FILES_GONE, value=deletions.missing_count)
 
 
 def _check_submission_folder(access: FolderAccess, group: Group, submission: Submission) -> None:

@@ -161,8 +161,8 @@ class Pipeline:
                     self._finish_round(rounds.popleft(), wait_seconds)
             while rounds:
                 self._finish_round(rounds.popleft(), wait_seconds)
-            if self._deletion_gate.absence is not None:
-                self._clear_absence()
+            if self._deletion_gate.is_in_question and None not in self._pending_states().values():
+                self._deletion_gate.clear()
         finally:
             for jobs in rounds:
                 for job in jobs:
@@ -171,27 +171,22 @@ class Pipeline:
                 self._capturer.rest()
 
     def _admit_deletions(self, due_groups: Sequence[DueGroup]) -> bool:
-        """Return True if the groups may be captured; drop paths that cannot be looked at, also from the groups."""
-        is_deletion_due = any(None in due_group.states.values() for due_group in due_groups)
-        if not is_deletion_due and (self._deletion_gate.absence is None or self._clear_absence()):
+        """Return True if the groups may be captured; drop paths out of sight, also from the groups."""
+        if not due_groups and not self._deletion_gate.is_in_question:
             return True
-        pending_states = {path: pending_path.state for _, path, pending_path in self._settler.pending_paths()}
-        unseen_paths = self._deletion_gate.admit(pending_states)
+        unseen_paths = self._deletion_gate.admit(self._pending_states())
         for path in unseen_paths or ():
             self._settler.discard_everywhere(path)
             for due_group in due_groups:
                 due_group.states.pop(path, None)
         return unseen_paths is not None
 
-    def _clear_absence(self) -> bool:
-        """Note that nothing is missing any longer, and return True, unless a deletion is pending."""
-        if any(pending_path.state is None for _, _, pending_path in self._settler.pending_paths()):
-            return False
-        self._deletion_gate.clear()
-        return True
+    def _pending_states(self) -> dict[bytes, State]:
+        """Return the state of every pending path."""
+        return {path: pending_path.state for _, path, pending_path in self._settler.pending_paths()}
 
     def _groups_to_read(self, due_groups: Iterable[DueGroup], gather: bool) -> Iterator[GroupToRead]:
-        """Yield those of the due groups that can be captured now; see :meth:`capture_due` for ``gather``."""
+        """Yield the due groups ready for capture now; see :meth:`capture_due` for ``gather``."""
         for key, states in due_groups:
             group = cast(Group, key)  # the settler accepts any key
             if (gather and self._postpone_if_recent(group)) or not self._recheck_states(group, states):

@@ -148,6 +148,24 @@ def test_a_folder_is_emptied_by_hand(site: Site) -> None:
     assert site.json("log")[0]["files"] == 0
 
 
+def test_accepting_a_sound_folder_decides_nothing_about_later(filled: Site, start: Callable[[Site], None]) -> None:
+    start(filled)
+    done = filled.run("watch", "accept", "--reason", "looked at it")
+    assert "Nothing was missing" in done.stdout
+    for name in "推荐", "搜索":
+        shutil.rmtree(filled.watch / name)
+    wait_until(lambda: "status.files-missing" in codes(filled))
+    assert file_counts(filled) == {1, 2}
+
+
+def test_a_person_accepts_what_no_scan_has_found_yet(filled: Site) -> None:
+    for name in "推荐", "搜索":
+        shutil.rmtree(filled.watch / name)
+    assert filled.json("watch", "accept", "--reason", "moved")["accepted"] == "folder.all-files-gone"
+    filled.catch_up()
+    assert file_counts(filled) == {0, 1, 2}
+
+
 def test_one_filing_of_two_is_removed(filled: Site) -> None:
     shutil.rmtree(filled.watch / "推荐")
     filled.catch_up()

@@ -7,13 +7,18 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from archiver.config.loader import load_config
+from archiver.intake.folder.access import open_access
 from archiver.intake.folder.entries import RootIdentity
 from archiver.intake.folder.folder_identity import FolderIdentity, MountIdentity
 from archiver.intake.folder.mounts import Mount
+from archiver.intake.folder.presence import FolderPresence
+from archiver.intake.snapshot import Snapshot
 from tests.support.site import Site, wait_until
 from tests.support.volumes import Disk, codes, file_counts, fill, identities, sh
 
@@ -127,6 +132,45 @@ def test_a_tmpfs_is_filled_again_after_a_reboot(bare_site: Site, tmp_path: Path)
         assert file_counts(site) == {1, 2}
     finally:
         subprocess.run(["umount", "-l", site.watch], check=False)
+
+
+@pytest.mark.needs("root", "mount")
+def test_a_person_accepts_another_tmpfs(bare_site: Site) -> None:
+    """Nothing identifies it: the decision itself has to count, until the folder was scanned on this mount."""
+    site = bare_site
+    sh("mount", "-t", "tmpfs", "tmpfs", site.watch)
+    try:
+        site.init()
+        fill(site)
+        sh("umount", site.watch)
+        sh("mount", "-t", "tmpfs", "tmpfs", site.watch)
+        site.write("别的/首次/丁", "of another project")
+        assert "none of the archived files" in site.run("run", "--once", code=8).stderr
+        site.run("watch", "accept", "--reason", "a new server")
+        site.catch_up()
+        assert {"别的/首次/v1", "推荐/首次/v2", "搜索/首次/v2"} <= set(site.tags())
+        sh("umount", site.watch)
+        sh("mount", "-t", "tmpfs", "tmpfs", site.watch)
+        assert "none of the archived files" in site.run("run", "--once", code=8).stderr
+    finally:
+        subprocess.run(["umount", "-l", site.watch], check=False)
+
+
+def test_a_folder_replaced_during_the_scan_is_not_recorded(filled: Site) -> None:
+    """The scan was of the watched folder, and what stands at the path afterwards was never compared."""
+    config = load_config(filled.config)
+    with (
+        closing(filled.open()) as archive,
+        closing(open_access(config.watch, config.archive)) as access,
+        closing(Snapshot(filled.archive / "state.db")) as snapshot,
+    ):
+        presence = FolderPresence(os.fsencode(config.watch), access, snapshot, archive)
+        assert presence.is_present()
+        filled.watch.rename(filled.root / "away")
+        filled.write("别的/首次/丁", "of another project")
+        assert presence.identification() is None
+        presence.record_mount()
+        assert not presence.is_present()
 
 
 # --- another folder

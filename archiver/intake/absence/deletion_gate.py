@@ -1,4 +1,4 @@
-"""Hold captures back while nothing proves that missing files were deleted, until a person accepts that."""
+"""Hold captures back while nothing proves the deletion of missing files, until a person accepts the loss."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MIN_RECHECK_SECONDS, _MAX_RECHECK_SHARE = 2.0, 0.05
 
 
 class DeletionGate:
-    """Decides before each capture whether the paths that seem to be deleted may be captured as deleted.
+    """Decides before each capture whether missing paths may be captured as deleted.
 
     What was found missing is kept in ``state.db``, so that a person's decision counts after a restart as well.
     """
@@ -33,7 +33,7 @@ class DeletionGate:
         archive: Archive,
         report: Reporter,
     ) -> None:
-        """Use parts that the caller owns and closes; raises sqlite3.Error if ``snapshot`` cannot be read."""
+        """Use parts owned and closed by the caller; raises sqlite3.Error if ``snapshot`` cannot be read."""
         self._deletion_check = deletion_check
         self._is_folder_present = is_folder_present
         self._snapshot = snapshot
@@ -50,21 +50,29 @@ class DeletionGate:
 
     @property
     def refusal(self) -> StorageError | None:
-        """Return the error for a person if captures are held back; None if they are not."""
+        """Return the error for a person if captures are held back; None otherwise."""
         if self.absence is None or not self.is_holding:
             return None
         return StorageError(ALL_FILES_GONE, **self.absence.fields)
 
+    @property
+    def is_in_question(self) -> bool:
+        """Return True if captures are held back, or a decision has had no effect yet; raises sqlite3.Error."""
+        return self.absence is not None or has_unused_decision(self._archive, self._snapshot)
+
     def admit(self, changed_states: Mapping[bytes, State]) -> frozenset[bytes] | None:
-        """Return those of the deleted paths that could not be looked at; the other changes may be captured.
+        """Return the deleted paths out of sight; all other changes may be captured.
 
         ``changed_states`` are all paths that differ from the archive.  Returns None if nothing may be captured,
         because the folder is not the watched one, or because everything known to the archive is gone.
         """
         now = clock.monotonic_seconds()
-        if self._is_decision_unused():
-            self.is_holding = False
-            return frozenset()
+        if has_unused_decision(self._archive, self._snapshot):
+            if None in changed_states.values():
+                # The decision is about what is missing, not about what cannot be seen.
+                self.is_holding = False
+                return self._deletion_check.find_unseen(changed_states)
+            self.clear()
         if self.absence is not None and now < self._recheck_at:
             return None
         # The folder may have been unmounted since the beginning of this turn, and the paths were looked up before.
@@ -80,7 +88,7 @@ class DeletionGate:
         return None
 
     def clear(self) -> None:
-        """Note that nothing is missing, so that no decision stays in force; raises sqlite3.Error."""
+        """Note that nothing is missing, and end the decision in force; raises sqlite3.Error."""
         self.is_holding = False
         self._use_up_decision()
         if self.absence is not None:
@@ -88,7 +96,7 @@ class DeletionGate:
             self.absence = None
 
     def _hold_back(self, missing_count: int) -> None:
-        """Store that captures are held back, and report it once."""
+        """Store the hold on captures, and report the hold once."""
         if self.absence is None:
             newest_event = self._archive.index.journal_point
             seq = newest_event.seq if newest_event else 0
@@ -98,22 +106,27 @@ class DeletionGate:
             self.is_holding = True
             self._report(ALL_FILES_GONE, problem="folder", value=missing_count)
 
-    def _is_decision_unused(self) -> bool:
-        """Return True if a person accepted the folder as it is, and the missing files are not all captured yet."""
-        accepted_seq = self._archive.index.watched_folder.accepted_seq
-        if self.absence is not None and accepted_seq <= _read_seq(self._snapshot):
-            return False
-        return accepted_seq > int(self._snapshot.meta(_USED_DECISION_KEY) or 0)
-
     def _use_up_decision(self) -> None:
-        """Record that the newest decision is not about files that are found missing from now on."""
-        self._snapshot.set_meta(_USED_DECISION_KEY, str(self._archive.index.watched_folder.accepted_seq))
+        """Record that the newest decision has no effect on losses found from now on."""
+        self._snapshot.set_meta(_USED_DECISION_KEY, str(self._archive.index.watched_folder.absence_accepted_seq))
 
 
 def read_absence(snapshot: Snapshot) -> LazyMessage | None:
-    """Return why captures are held back, as stored in ``state.db``; None if they are not."""
+    """Return why captures are held back, as stored in ``state.db``; None without a hold."""
     stored_json = snapshot.meta(_META_KEY)
     return ALL_FILES_GONE.with_fields(value=json.loads(stored_json)["count"]) if stored_json else None
+
+
+def has_unused_decision(archive: Archive, snapshot: Snapshot) -> bool:
+    """Return True if a person accepted missing files, and some are not captured as deleted yet.
+
+    A decision of the past does not count for a new ``state.db``.  Raises sqlite3.Error.
+    """
+    accepted_seq = archive.index.watched_folder.absence_accepted_seq
+    if read_absence(snapshot) is not None and accepted_seq <= _read_seq(snapshot):
+        return False
+    used_seq = snapshot.meta(_USED_DECISION_KEY)
+    return bool(used_seq) and accepted_seq > int(used_seq)
 
 
 def _read_seq(snapshot: Snapshot) -> int:

@@ -44,6 +44,8 @@ _RECHECK_SECONDS = 5.0
 _BOOT_ID_FILE, _MOUNT_NAMESPACE_LINK = Path("/proc/sys/kernel/random/boot_id"), "/proc/self/ns/mnt"
 #: Keys in ``state.db``: the mount at the last scan, its mount point, and the folder that an earlier release noted.
 _MOUNT_KEY, _MOUNT_POINT_KEY, _FORMER_KEY = "folder_mount", "root_mount", "root"
+#: The key in ``state.db`` for the number of the newest event with a decision, at the last scan.
+_USED_DECISION_KEY = "used_folder_decision"
 
 
 class FolderCheck(NamedTuple):
@@ -64,7 +66,7 @@ class FolderCheck(NamedTuple):
 
 
 class _ExaminedFolder(NamedTuple):
-    """The folder at the path, as the system describes it at this moment."""
+    """The folder at the path, as described by the system at this moment."""
 
     identity: FolderIdentity
     mount: Mount
@@ -75,10 +77,10 @@ class _ExaminedFolder(NamedTuple):
 
 
 class FolderPresence:
-    """Compare the folder at a path with the folder that the journal identifies as the watched one."""
+    """Compare the folder at a path with the watched folder of the journal."""
 
     def __init__(self, watched_path: bytes, access: FolderAccess, snapshot: Snapshot, archive: Archive) -> None:
-        """Read the folder at ``watched_path`` through ``access``, and compare it with the journal of ``archive``.
+        """Read the folder at ``watched_path`` through ``access``, and compare with the journal of ``archive``.
 
         ``snapshot`` keeps the mount of the folder.  The caller closes all of them.
         """
@@ -99,7 +101,7 @@ class FolderPresence:
         self._is_moved_on_purpose = False
 
     def check(self) -> FolderCheck:
-        """Return the folder at the path, with a reason if it does not count as the watched folder.
+        """Return the folder at the path, with the reason if another than the watched folder.
 
         Also tells the access which mounts below the folder have vanished.
         docs/adr/0016-the-watched-folder-and-absence.md has the rules.
@@ -139,11 +141,12 @@ class FolderPresence:
         return self.check().absence is None
 
     def identification(self) -> Draft | None:
-        """Return an event that identifies the folder at the path, or None if the journal identifies it already.
+        """Return an event to identify the watched folder, or None if the journal has the same identity.
 
-        The caller has checked the folder, and writes the event to the journal.
+        Returns None also if the folder is not the one that :meth:`check` found to be the watched folder: perhaps
+        somebody replaced it since then.  The caller writes the event to the journal.
         """
-        folder = self._examine()
+        folder = self._examine_trusted()
         if folder is None:
             return None
         recorded = FolderIdentity.from_details(self._archive.index.watched_folder.details)
@@ -153,13 +156,26 @@ class FolderPresence:
         return None if identity == recorded else Draft("watch", WatchedFolderIdentified(**identity.to_details()))
 
     def record_mount(self) -> None:
-        """Record the mount of the folder that was just scanned; raises sqlite3.Error if it cannot be written."""
-        if folder := self._examine():
+        """Record the mount of the watched folder, which was just scanned; raises sqlite3.Error.
+
+        Records nothing if somebody replaced the folder since :meth:`check`.
+        """
+        if folder := self._examine_trusted():
             self._snapshot.set_meta(_MOUNT_KEY, folder.mount_instance)
             self._snapshot.set_meta(_MOUNT_POINT_KEY, names.name_as_text(folder.mount.point))
+            self._use_up_decision()
+
+    def note_new_database(self) -> None:
+        """Let no decision of the past count if ``state.db`` is new; raises sqlite3.Error."""
+        if not self._snapshot.meta(_USED_DECISION_KEY):
+            self._use_up_decision()
+
+    def _use_up_decision(self) -> None:
+        """Record that the newest decision has no effect on folders mounted from now on."""
+        self._snapshot.set_meta(_USED_DECISION_KEY, str(self._archive.index.watched_folder.accepted_seq))
 
     def allow_other_mount(self) -> None:
-        """Let :meth:`check` accept the folder on an outer mount, because it was moved on purpose.
+        """Let :meth:`check` accept the folder on an outer mount after a move on purpose.
 
         Raises sqlite3.Error if ``state.db`` cannot be written.
         """
@@ -169,7 +185,7 @@ class FolderPresence:
         self._is_moved_on_purpose = True
 
     def _examine(self) -> _ExaminedFolder | None:
-        """Return the folder at the path; None if there is no folder, or if it cannot be examined."""
+        """Return the folder at the path; None without a folder, or without a look at the folder."""
         try:
             root_identity = self._access.root_identity()
         except OSError:
@@ -188,8 +204,15 @@ class FolderPresence:
             inner_mounts,
         )
 
+    def _examine_trusted(self) -> _ExaminedFolder | None:
+        """Return the folder at the path if :meth:`check` trusted the same folder last, on the same mount."""
+        folder = self._examine()
+        if folder and self._trusted and self._trusted[:2] == (folder.identity, folder.mount_instance):
+            return folder
+        return None
+
     def _find_vanished_mounts(self, folder: _ExaminedFolder) -> list[MountIdentity]:
-        """Return the recorded mounts that are not there now, and that have archived files."""
+        """Return the recorded mounts with archived files that are missing now."""
         recorded = FolderIdentity.from_details(self._archive.index.watched_folder.details)
         if recorded is None or recorded.mounts == folder.identity.mounts:
             return []
@@ -199,12 +222,12 @@ class FolderPresence:
         ]
 
     def _describe_mount(self, root_identity: RootIdentity, mount: Mount) -> str:
-        """Return a text that differs for every mounting of the folder's filesystem, also after a reboot."""
+        """Return a text, different for every mounting of the folder's filesystem, also after a reboot."""
         # The kernel gives the numbers of an unmounted filesystem to the next.  A tmpfs has a new UUID each time.
         return f"{self._namespace}:{os.fsdecode(mount.number)}:{root_identity.device}:{root_identity.uuid}"
 
     def _compare(self, folder: _ExaminedFolder) -> FolderCheck:
-        """Compare a folder with the journal's record and, if that does not decide, with the archived files."""
+        """Compare a folder with the journal's record or, if undecided, with the archived files."""
         recorded = FolderIdentity.from_details(self._archive.index.watched_folder.details)
         recorded_mount = self._snapshot.meta(_MOUNT_KEY)
         is_same_mount = recorded_mount == folder.mount_instance
@@ -215,7 +238,9 @@ class FolderPresence:
             is_same_folder = folder.identity.is_same_folder(recorded)
             if is_same_folder is not False and is_same_mount and folder.identity.root != recorded.root:
                 return FolderCheck(folder.identity, MOVED, folder.identity.root)
-        if is_same_folder or (is_same_folder is None and (is_same_mount or self._is_moved_on_purpose)):
+        if is_same_folder is None and (is_same_mount or self._is_moved_on_purpose or self._is_accepted()):
+            is_same_folder = True
+        if is_same_folder:
             return FolderCheck(folder.identity)
         recorded_point = self._snapshot.meta(_MOUNT_POINT_KEY)
         # Both mount points hold the same path, so the shorter one is the outer one.
@@ -232,20 +257,25 @@ class FolderPresence:
             folder.identity, REPLACED, f"{present_files.present_count}/{present_files.sampled_count}"
         )
 
+    def _is_accepted(self) -> bool:
+        """Return True if a person has accepted the folder since the last scan."""
+        accepted_seq = self._archive.index.watched_folder.accepted_seq
+        return accepted_seq > int(self._snapshot.meta(_USED_DECISION_KEY) or 0)
+
     def _is_folder_of_earlier_release(self, folder: _ExaminedFolder) -> bool:
-        """Return True if an earlier release, which journalled no identity, scanned this folder, as it noted."""
+        """Return True if an earlier release, which journalled no identity, noted a scan of this folder."""
         return self._snapshot.meta(_FORMER_KEY) == (
             f"{names.name_as_text(folder.mount.point)}:{folder.identity.inode}"
         )
 
     def _count_present_files(self) -> PresentFiles:
-        """Count the archived files of a sample that the folder has."""
+        """Count the archived files in the folder, from a sample."""
         if self._sampled_paths is None:
             self._sampled_paths = list(sample_archived_paths(self._archive.index))
         return count_present_files(self._access, self._sampled_paths)
 
     def _is_empty(self) -> bool:
-        """Return True if nothing is in the folder, or if it cannot be listed."""
+        """Return True if nothing is in the folder, or nothing can be listed."""
         try:
             return next(self._access.list_folder(b""), None) is None
         except OSError:
@@ -254,7 +284,7 @@ class FolderPresence:
 
 
 def _read_namespace() -> str:
-    """Return a text that differs after each boot and between mount namespaces; empty parts cannot be read."""
+    """Return a text, different after each boot and between mount namespaces; empty if unreadable."""
     try:
         boot_id = _BOOT_ID_FILE.read_text("ascii").strip()
         return f"{boot_id}:{os.readlink(_MOUNT_NAMESPACE_LINK)}"
