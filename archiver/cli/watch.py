@@ -23,7 +23,8 @@ def _accept_folder(session: Session, reason: str, reported_by: str | None, as_js
         session.console.print_json(result)
     elif result["accepted"] is None:
         session.console.info(
-            "Recorded that the watched folder {path} is right. Nothing was missing from it.",
+            "Recorded that the watched folder {path} is right. No files will be captured as deleted because of "
+            "this.",
             path=session.config.watch,
         )
     else:

@@ -54,6 +54,13 @@ def find_status_problems(
             "were removed on purpose, run: archiver watch accept --reason TEXT",
             code="status.files-missing",
         ).with_fields(number=health.capture_stop.fields["value"])
+    for loss in health.large_losses:
+        yield LazyMessage.define(
+            "most files of {filing} ({number} of {total}) were deleted within an hour, or no longer have the "
+            "content of their type, last in {tag}; earlier versions are retained; to end this warning, check the "
+            "files, then run: archiver watch accept --reason TEXT",
+            code="status.large-loss",
+        ).with_fields(number=loss.lost_count, total=loss.file_count, filing=loss.filing, tag=loss.last_tag)
     if watch_state in (PARTIAL, SCANS_ONLY, STALLED):
         yield LazyMessage.define("the kernel does not report some changes", code="status.events-incomplete")
     yield from _find_journal_problems(health)

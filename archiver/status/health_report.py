@@ -45,6 +45,7 @@ from archiver.store.clock_lag import ClockLag
 from archiver.store.events.event_files import FORMAT
 from archiver.store.git.commands import OuterSetting
 from archiver.store.index import overview
+from archiver.store.index.large_losses import LargeLoss, find_large_losses
 from archiver.store.index.overview import DoubtfulMaterial, UnsubmittedChange
 from archiver.store.index.restrictions import Restriction, list_restrictions, restricted_content
 from archiver.store.repair import accepted_loss, journal_repair, ref_agreement, set_aside
@@ -103,6 +104,8 @@ class HealthReport:
     changed_since_submitted: list[UnsubmittedChange]
     #: Materials of newest versions that looked damaged when they were captured.
     doubtful_materials: list[DoubtfulMaterial]
+    #: Filings of which most files were deleted or rewritten at once, until a person accepts that.
+    large_losses: list[LargeLoss]
     #: The restrictions in force, of files that were captured by mistake.
     restrictions: list[Restriction]
     #: SHA-256 of each restricted content that no unrestricted path has.
@@ -300,6 +303,7 @@ def _build_report(archive: Archive, config: Config, snapshot: Snapshot) -> Healt
         submission_count=len(archive.index.submissions()),
         changed_since_submitted=overview.changed_since_submitted(archive.index),
         doubtful_materials=overview.doubtful_materials(archive.index),
+        large_losses=find_large_losses(archive.index),
         restrictions=list_restrictions(archive.index),
         restricted_content=restricted_content(archive.index),
         open_deadlines=compute_open_deadlines(filings),
