@@ -21,7 +21,7 @@ from archiver.intake.group_reader import GroupReader, GroupToRead, ReadingJob
 from archiver.intake.layout import Group, locate_path
 from archiver.intake.path_reasons import FAILED
 from archiver.intake.snapshot import FOLDER, SkippedPath, Snapshot, State
-from archiver.intake.staging import StagingResult
+from archiver.intake.staging import StagingResult, drop_removed_objects
 from archiver.intake.version_drafting import VersionDrafter
 from archiver.model import JournalPoint, Version
 from archiver.store.archive import Archive
@@ -200,9 +200,7 @@ class Capturer:
                 read = group.read
                 result = CaptureResult(unstable=read.unstable, held=read.held, unreadable=read.unreadable)
                 try:
-                    draft, result.before = self._drafter.make_draft(
-                        group.attempt.group, group.settled, read.staged
-                    )
+                    draft, result.before = self._make_draft(group)
                 except StorageError as error:
                     outcomes[group.position] = error
                     continue
@@ -223,6 +221,18 @@ class Capturer:
             self._complete(group, result)
             outcomes[group.position] = result
         return outcomes
+
+    def _make_draft(self, group: _ReadGroup) -> tuple[VersionDraft | None, str]:
+        """Draft a group's version; a file whose object was removed since its publication counts as unreadable.
+
+        Raises StorageError if content is missing for another reason.
+        """
+        try:
+            return self._drafter.make_draft(group.attempt.group, group.settled, group.read.staged)
+        except StorageError:
+            if not drop_removed_objects(self._archive.content, group.read):
+                raise
+            return self._drafter.make_draft(group.attempt.group, group.settled, group.read.staged)
 
     def _complete(self, group: _ReadGroup, outcome: CaptureResult) -> None:
         """Record the archived paths of a group in the snapshot, and set ``fresh`` and ``done`` in ``outcome``."""

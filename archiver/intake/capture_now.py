@@ -25,7 +25,7 @@ from archiver.intake.folder.presence import FolderPresence
 from archiver.intake.folder.watch_path import check_watch_path_change
 from archiver.intake.group_reader import GroupToRead
 from archiver.intake.layout import Group, group_of_submission, locate_path
-from archiver.intake.path_reasons import LOCKED_FOLDER, UNREADABLE_FILE, UNREADABLE_FOLDER
+from archiver.intake.path_reasons import COPY_REFUSED, LOCKED_FOLDER, UNREADABLE_FILE, UNREADABLE_FOLDER
 from archiver.intake.scan import Scanner, ScanResult, is_unreadable
 from archiver.intake.seed_snapshot import seed_snapshot
 from archiver.intake.snapshot import SkippedPath, Snapshot, State
@@ -152,7 +152,8 @@ def capture_now(archive: Archive, config: Config, submission: Submission, lock_t
             [reading_job] = capturer.stage([GroupToRead(group, changed_states)])
             # A file that can be opened may still fail to be read, for example on a damaged disk.
             _refuse_unreadable(reading_job.result().unreadable, submission)
-            capturer.finish(reading_job, lock_timeout)
+            # The same holds for a copy that a virus scanner removes from the archive.
+            _refuse_unreadable(capturer.finish(reading_job, lock_timeout).unreadable, submission)
     finally:
         capturer.close()
         snapshot.close()
@@ -291,7 +292,7 @@ def _unreadable_paths(scan_result: ScanResult, config: Config, group: Group) -> 
     unreadable_paths = []
     for skipped_path in filter(is_unreadable, scan_result.skipped):
         # All other reasons of unreadable paths are about folders.
-        is_folder = skipped_path.code != UNREADABLE_FILE.code
+        is_folder = skipped_path.code not in (UNREADABLE_FILE.code, COPY_REFUSED.code)
         path_group = locate_path(skipped_path.path, config.layout, is_folder).group
         if skipped_path.path == group.prefix or path_group == group:
             unreadable_paths.append(skipped_path)

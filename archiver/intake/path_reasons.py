@@ -26,6 +26,10 @@ NOT_MOUNTED_FOLDER = LazyMessage.define(
 )
 UNREADABLE_ENTRY = LazyMessage.define("cannot be examined: {value}", code="path.unreadable-entry")
 UNREADABLE_FILE = LazyMessage.define("the file cannot be read: {value}", code="path.unreadable-file")
+COPY_REFUSED = LazyMessage.define(
+    "another program, such as a virus scanner, removed or locked the copy in the archive: {value}",
+    code="path.copy-refused",
+)
 OWN = LazyMessage.define("is part of the archive, reached through another path", code="path.own")
 TOO_DEEP = LazyMessage.define("is more than {value} folders deep; nothing in it is archived", code="path.too-deep")
 TOO_LONG = LazyMessage.define(
@@ -86,6 +90,7 @@ REASONS: Mapping[str, LazyMessage] = {
             NOT_MOUNTED_FOLDER,
             UNREADABLE_ENTRY,
             UNREADABLE_FILE,
+            COPY_REFUSED,
             OWN,
             TOO_DEEP,
             TOO_LONG,
