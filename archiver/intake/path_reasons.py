@@ -22,7 +22,9 @@ LOCKED_FOLDER = LazyMessage.define(
     "the folder is encrypted, and its key is not loaded: nothing in it can be seen", code="path.locked-folder"
 )
 NOT_MOUNTED_FOLDER = LazyMessage.define(
-    "no filesystem is mounted here any longer: nothing in it can be seen", code="path.not-mounted"
+    "no filesystem is mounted here any longer: nothing in it can be seen; after it is mounted on the host of a "
+    "container, restart the container",
+    code="path.not-mounted",
 )
 UNREADABLE_ENTRY = LazyMessage.define("cannot be examined: {value}", code="path.unreadable-entry")
 UNREADABLE_FILE = LazyMessage.define("the file cannot be read: {value}", code="path.unreadable-file")

@@ -11,7 +11,7 @@ import pytest
 from archiver.intake.folder.folder_identity import MountIdentity
 from archiver.intake.folder.mounts import Mount, find_mounts_below
 from archiver.intake.folder.mounts_below import find_vanished
-from tests.support.site import Site, wait_until
+from tests.support.site import COMMAND, Site, wait_until
 from tests.support.volumes import Disk, codes, file_counts, sh
 
 SHARE = MountIdentity("f/s", "ext4", "aa", "", "/")
@@ -122,3 +122,46 @@ def test_a_share_that_appears_is_captured(bare_site: Site, tmp_path: Path, start
         assert site.json("log")[0]["files"] == 3
     finally:
         subprocess.run(["umount", "-l", site.watch / "推荐/首次/共享"], check=True)
+
+
+@pytest.mark.needs("root", "loop device", "processes")
+@pytest.mark.parametrize("propagation", ["slave", "private"])
+def test_a_share_is_mounted_on_the_host_of_a_container(
+    bare_site: Site, tmp_path: Path, disks: list[Disk], propagation: str
+) -> None:
+    """With ``rslave`` it appears in the container; otherwise status says that a restart is needed."""
+    site, disk, place = bare_site, Disk(tmp_path / "one.img", "ext4"), "推荐/首次/共享"
+    disks.append(disk)
+    sh("mount", "--bind", site.watch, site.watch)
+    sh("mount", "--make-shared", site.watch)
+    (site.watch / place).mkdir(parents=True)
+    disk.mount(site.watch / place)
+    site.init()
+    for name in f"{place}/甲", "搜索/首次/乙":
+        site.write(name, name)
+    site.catch_up()
+    disk.umount(site.watch / place)
+    container = ["unshare", "--mount", "--propagation", propagation]
+    command = [*container, COMMAND, "--config", site.config, "run", "--settle", "0.2"]
+    service = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: "status.unreadable-paths" in codes(site))
+        assert "restart the container" in site.json("status")["skipped"][0]["reason"]
+        disk.mount(site.watch / place)
+        site.write(f"{place}/丙", "after it was mounted")
+        if propagation == "private":
+            site.write("搜索/首次/乙", "everything else goes on")
+            wait_until(lambda: "搜索/首次/v2" in site.tags())
+            assert "status.unreadable-paths" in codes(site)
+            service.terminate()
+            service.wait(20)
+            service = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(lambda: "推荐/首次/v2" in site.tags())
+        wait_until(lambda: codes(site) == [])
+        assert 0 not in file_counts(site)
+    finally:
+        service.terminate()
+        service.wait(20)
+        for point in [*disk.points, site.watch]:
+            subprocess.run(["umount", "-l", point], check=False)
+        disk.points.clear()

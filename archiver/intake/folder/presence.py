@@ -32,7 +32,8 @@ REPLACED = LazyMessage.define(
     "it is another folder, and has fewer than half of the archived files ({value})", code="folder.replaced"
 )
 MOVED = LazyMessage.define(
-    "behind its mount, it was renamed or deleted; it is now {value}", code="folder.moved-behind-mount"
+    "behind its mount, it was renamed or deleted, and is now {value}; mount it again, or restart the container",
+    code="folder.moved-behind-mount",
 )
 #: Code -> the reason why the folder at the path does not count as the watched folder.
 ABSENCE_REASONS = {reason.code: reason for reason in (FOLDER_MISSING, NOT_MOUNTED, FILES_MISSING, REPLACED, MOVED)}
