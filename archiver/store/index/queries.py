@@ -140,7 +140,7 @@ class Index(IndexConnection):
     @property
     def watched_folder(self) -> WatchedFolderRecord:
         """The journal's record of the watched folder."""
-        return read_watched_folder(self._read_meta)
+        return read_watched_folder(self._db)
 
     @property
     def layout(self) -> str:

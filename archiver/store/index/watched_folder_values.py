@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import sqlite3
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from archiver.model import Event
@@ -34,11 +35,12 @@ class WatchedFolderRecord(NamedTuple):
     absence_accepted_seq: int
 
 
-def read_watched_folder(read_value: Callable[[str], str | None]) -> WatchedFolderRecord:
-    """Return the record; ``read_value`` returns the value of a key, or None."""
+def read_watched_folder(database: sqlite3.Connection) -> WatchedFolderRecord:
+    """Return the record with a single query, because the daemon asks in each turn; raises sqlite3.Error."""
+    value_keys = (_DETAILS_KEY, _FIRST_KEY, _ACCEPTED_KEY, _DECIDED_KEY)
+    values = dict(database.execute("select key, value from meta where key in (?, ?, ?, ?)", value_keys))
     return WatchedFolderRecord(
-        json.loads(read_value(_DETAILS_KEY) or "{}"),
-        *(int(read_value(key) or 0) for key in (_FIRST_KEY, _ACCEPTED_KEY, _DECIDED_KEY)),
+        json.loads(values.get(_DETAILS_KEY, "{}")), *(int(values.get(key, 0)) for key in value_keys[1:])
     )
 
 
