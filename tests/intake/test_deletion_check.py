@@ -133,3 +133,12 @@ def test_a_file_that_cannot_be_looked_at_is_not_gone(folder: Folder, monkeypatch
         {"推荐/首次/甲".encode(): None}
     )
     assert deletions == ({"推荐/首次/甲".encode()}, 0)
+
+
+def test_files_on_a_server_that_the_automounter_cannot_reach_are_not_gone(folder: Folder) -> None:
+    """With an indirect map, the kernel says ENOENT for the mount point itself."""
+    folder.archive("推荐/首次/甲", "搜索/首次/乙")
+    folder.remove("推荐/首次/甲")
+    folder.access.unmounted_automounts = frozenset({"推荐/首次".encode()})
+    deletions = DeletionCheck(folder.access, folder.snapshot, IgnoreRules([])).examine(folder.changed())
+    assert deletions == ({"推荐/首次/甲".encode()}, 0)

@@ -10,7 +10,7 @@ import pytest
 
 from archiver.intake.folder.folder_identity import MountIdentity
 from archiver.intake.folder.mounts import Mount, find_mounts_below
-from archiver.intake.folder.mounts_below import find_vanished
+from archiver.intake.folder.mounts_below import find_unmounted_automounts, find_vanished
 from tests.support.site import COMMAND, Site, wait_until
 from tests.support.volumes import Disk, codes, file_counts, sh
 
@@ -34,7 +34,10 @@ def test_when_a_mount_has_vanished(present: MountIdentity, is_vanished: bool) ->
 @pytest.mark.parametrize("path", [b"f/s", b"f"])
 def test_what_autofs_mounts_again_has_not_vanished(path: bytes) -> None:
     """After some minutes without a look, the automounter unmounts it."""
-    assert find_vanished([SHARE], [], {path: Mount(b"/w/" + path, "autofs")}) == []
+    mounts = {path: Mount(b"/w/" + path, "autofs")}
+    assert find_vanished([SHARE], [], mounts) == []
+    assert find_unmounted_automounts([SHARE], [], mounts) == [SHARE]
+    assert find_unmounted_automounts([SHARE], [SHARE], mounts) == []
 
 
 def test_mounts_beside_the_folder_are_not_below() -> None:

@@ -15,6 +15,7 @@ from archiver.intake.absence.absent_folders import folders_on_path
 from archiver.intake.exclusion.ignore_rules import IgnoreRules
 from archiver.intake.folder.access import FolderAccess
 from archiver.intake.folder.entries import DirectoryEntry
+from archiver.intake.folder.mounts_below import is_covered
 from archiver.intake.snapshot import Snapshot, State, split_path
 from archiver.store.content.source import StatData
 
@@ -94,6 +95,8 @@ class DeletionCheck:
 
     def _examine_folder(self, folder: bytes, look_up: _LookUp, is_readable_by_folder: dict[bytes, bool]) -> bool:
         """Return True if ``folder`` or, if missing, the folder above shows all names inside."""
+        if is_covered(folder, self._access.unmounted_automounts):
+            return False
         try:
             is_folder = not folder or stat.S_ISDIR(look_up(folder).mode)
             if is_folder:

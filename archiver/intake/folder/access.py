@@ -31,6 +31,8 @@ class FolderAccess(Protocol):
 
     #: Paths where filesystems with archived files were mounted before: nothing there can be listed or looked up.
     vanished_mounts: frozenset[bytes]
+    #: Paths where an automounter could not mount a filesystem with archived files: nothing there was deleted.
+    unmounted_automounts: frozenset[bytes]
 
     def list_folder(self, path: bytes) -> Iterator[DirectoryEntry]:
         """Yield the entries of a folder, in any order, without those of the folders below."""
@@ -77,6 +79,7 @@ class DirectAccess:
         """
         self.root = os.fsencode(root)
         self.vanished_mounts: frozenset[bytes] = frozenset()
+        self.unmounted_automounts: frozenset[bytes] = frozenset()
         self._root_folder = RootFolder(self.root, OwnFiles(None if archive is None else os.fsencode(archive)))
 
     def list_folder(self, path: bytes) -> Iterator[DirectoryEntry]:

@@ -65,6 +65,7 @@ class ChildAccess:
             longest_answer_bytes=_LONGEST_LISTING_BYTES,
         )
         self.vanished_mounts: frozenset[bytes] = frozenset()
+        self.unmounted_automounts: frozenset[bytes] = frozenset()
         self._patience_seconds = patience_seconds
         self._lock = threading.Lock()
         self._idle_workers: list[Worker] = []

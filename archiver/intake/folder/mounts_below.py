@@ -66,6 +66,23 @@ def find_vanished(
     ]
 
 
+def find_unmounted_automounts(
+    recorded: Iterable[MountIdentity], present: Iterable[MountIdentity], mounts: Mapping[bytes, Mount]
+) -> list[MountIdentity]:
+    """Return the recorded mounts below a mount point of autofs that are not mounted now, as :func:`find_vanished`.
+
+    After a look, such a mount is missing only because the automounter could not reach the server.
+    """
+    present_by_path = {mount.path: mount for mount in present}
+    autofs_paths = [path for path, mount in mounts.items() if mount.filesystem == _AUTOFS]
+    return [
+        mount
+        for mount in recorded
+        if is_covered(names.name_from_text(mount.path), autofs_paths)
+        and not _is_same_filesystem(mount, present_by_path.get(mount.path))
+    ]
+
+
 def _is_same_filesystem(recorded: MountIdentity, present: MountIdentity | None) -> bool:
     """Return True if a mount has the recorded filesystem: the UUID, or else the type, the source and the root."""
     if present is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from archiver.intake.folder.entries import RootIdentity
 from archiver.intake.folder.folder_identity import FolderIdentity, MountIdentity
 from archiver.intake.folder.known_files import PresentFiles, count_present_files, sample_archived_paths
 from archiver.intake.folder.mounts import Mount
-from archiver.intake.folder.mounts_below import MountsBelow, find_vanished
+from archiver.intake.folder.mounts_below import MountsBelow, find_unmounted_automounts, find_vanished
 from archiver.intake.snapshot import Snapshot
 from archiver.store import names
 from archiver.store.archive import Archive
@@ -113,8 +113,9 @@ class FolderPresence:
         if folder is None:
             return FolderCheck(None, FOLDER_MISSING)
         record = self._archive.index.watched_folder
-        vanished_mounts = self._find_vanished_mounts(folder)
-        self._access.vanished_mounts = frozenset(names.name_from_text(mount.path) for mount in vanished_mounts)
+        vanished_mounts, unmounted_automounts = self._find_missing_mounts(folder)
+        self._access.vanished_mounts = _list_paths(vanished_mounts)
+        self._access.unmounted_automounts = _list_paths(unmounted_automounts)
         if self._trusted == (folder.identity, folder.mount_instance, record):
             return FolderCheck(
                 folder.identity,
@@ -152,7 +153,7 @@ class FolderPresence:
             return None
         recorded = FolderIdentity.from_details(self._archive.index.watched_folder.details)
         # A mount that vanished stays on record, until a person accepts that it is gone.
-        all_mounts = {*folder.identity.mounts, *self._find_vanished_mounts(folder)}
+        all_mounts = set(folder.identity.mounts).union(*self._find_missing_mounts(folder))
         identity = folder.identity._replace(mounts=tuple(sorted(all_mounts)))
         return None if identity == recorded else Draft("watch", WatchedFolderIdentified(**identity.to_details()))
 
@@ -212,15 +213,19 @@ class FolderPresence:
             return folder
         return None
 
-    def _find_vanished_mounts(self, folder: _ExaminedFolder) -> list[MountIdentity]:
-        """Return the recorded mounts with archived files that are missing now."""
+    def _find_missing_mounts(self, folder: _ExaminedFolder) -> tuple[list[MountIdentity], list[MountIdentity]]:
+        """Return the recorded mounts with archived files that are missing now: vanished ones, and automounts."""
         recorded = FolderIdentity.from_details(self._archive.index.watched_folder.details)
         if recorded is None or recorded.mounts == folder.identity.mounts:
-            return []
-        vanished_mounts = find_vanished(recorded.mounts, folder.identity.mounts, folder.inner_mounts)
-        return [
-            mount for mount in vanished_mounts if self._snapshot.folders_below(names.name_from_text(mount.path))
+            return [], []
+        mounts_with_files = [
+            mount for mount in recorded.mounts if self._snapshot.folders_below(names.name_from_text(mount.path))
         ]
+        present_mounts = folder.identity.mounts, folder.inner_mounts
+        return (
+            find_vanished(mounts_with_files, *present_mounts),
+            find_unmounted_automounts(mounts_with_files, *present_mounts),
+        )
 
     def _describe_mount(self, root_identity: RootIdentity, mount: Mount) -> str:
         """Return a text, different for every mounting of the folder's filesystem, also after a reboot."""
@@ -282,6 +287,11 @@ class FolderPresence:
         except OSError:
             # A folder that cannot be listed proves nothing.
             return True
+
+
+def _list_paths(missing_mounts: Iterable[MountIdentity]) -> frozenset[bytes]:
+    """Return the paths of mounts, relative to the watched folder."""
+    return frozenset(names.name_from_text(mount.path) for mount in missing_mounts)
 
 
 def _read_namespace() -> str:
