@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from archiver.model import Event
-from archiver.store.events.capture_events import WatchPathChanged
+from archiver.store.events.capture_events import WatchedFolderAccepted, WatchPathChanged
 from archiver.store.events.event_kinds import Action
 from archiver.store.index.meta_values import MetaValues
 
@@ -54,5 +54,5 @@ def apply_watched_folder(meta_values: MetaValues, event: Event) -> None:
         meta_values.set(_FIRST_KEY, str(event.seq))
     if event.action == Action.WATCH_ACCEPT:
         meta_values.set(_ACCEPTED_KEY, str(event.seq))
-        if event.details.get("accepted"):
+        if WatchedFolderAccepted.from_details(event.details).accepted:
             meta_values.set(_DECIDED_KEY, str(event.seq))
