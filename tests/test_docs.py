@@ -15,12 +15,17 @@ import pytest
 import archiver
 from archiver import errors, keyboard_interrupt
 from archiver.cli.main import COMMANDS
+from archiver.daemon import watch_state
+from archiver.i18n import translator
+from archiver.intake.folder.presence import ABSENCE_REASONS
+from archiver.intake.path_reasons import REASONS
+from archiver.status.health_report import WATCH_STATES
 from tests.support import package_map, sentence_lines
 from tests.support.messages import read_source
 from tests.support.site import CHECKOUT, COMMAND
 
 READMES = ["README.md", "README.zh-CN.md"]
-GROUPS = {"replica", "dispose", "filing", "hold", "key", "service", "config", "retention", "submission"}
+GROUPS = {"replica", "dispose", "filing", "hold", "key", "service", "config", "retention", "submission", "watch"}
 OPERATIONS = ["docs/operations.md", "docs/operations.zh-CN.md"]
 PLATFORMS = ["docs/platforms.md", "docs/platforms.zh-CN.md"]
 OFFSITE = ["docs/offsite.md", "docs/offsite.zh-CN.md"]
@@ -154,6 +159,20 @@ MODULES = [path for path in sorted(Path(archiver.__file__).parent.rglob("*.py"))
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: p.name)
 def test_modules_stay_small(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 360
+
+
+@pytest.mark.parametrize(("page", "language"), list(zip(OPERATIONS, ["en", "zh"], strict=True)))
+def test_the_manual_has_each_line_about_the_watched_folder(page: str, language: str) -> None:
+    translate = translator(language)
+    messages = [*WATCH_STATES.values(), *ABSENCE_REASONS.values(), *REASONS.values()]
+    messages += [
+        reason
+        for name, reason in vars(watch_state).items()
+        if name.isupper() and not isinstance(reason, str | dict)
+    ]
+    text = (CHECKOUT / page).read_text("utf-8")
+    for message in messages:
+        assert f"| {translate(message.with_fields(value='VALUE'))} |" in text
 
 
 def test_the_page_of_findings_is_that_of_the_code() -> None:

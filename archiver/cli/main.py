@@ -29,6 +29,7 @@ from archiver.store import names
 COMMANDS = {
     "init": "Create an archive and its configuration.",
     "run": "Watch the folder, and capture changes once files have settled.",
+    "watch": "Accept another folder, or missing files, in place of the watched folder.",
     "status": "Show health, pending changes, skipped files, and protection.",
     "log": "List versions, newest first.",
     "show": "List the files of a version.",

@@ -20,12 +20,12 @@ from archiver.daemon.socket_server import grant_group_access
 from archiver.daemon.watched_folder import WatchedFolder
 from archiver.errors import ArchiverError, LazyMessage, Reporter, StorageError
 from archiver.filings.change_detection import journal_new_questions
-from archiver.intake.capture import Capturer
+from archiver.intake.capture import Capturer, Remainder
 from archiver.intake.exclusion.ignore_rules import IgnoreRules
 from archiver.intake.folder.access import open_access
 from archiver.intake.folder.watch_path import check_watch_path_change
 from archiver.intake.layout import check_layout
-from archiver.intake.pipeline import Pipeline, Remainder
+from archiver.intake.pipeline import Pipeline
 from archiver.intake.scan import Scanner
 from archiver.intake.scan_record import ScanRecord
 from archiver.intake.seed_snapshot import seed_snapshot
@@ -93,7 +93,9 @@ class Daemon:
             self._scan_record = ScanRecord(self._snapshot, archive.root)
             volatile_folder, probe_folder = self._scan_record.volatile_folder, archive.root / "canary"
             self._watched_folder = WatchedFolder(
-                config, self._access, self._snapshot, volatile_folder, probe_folder, report, self._journal_event
+                *(config, self._access, self._snapshot, volatile_folder, probe_folder, report),
+                self._journal_event,
+                archive,
             )
             open_resources.callback(self._watched_folder.stop_watching)
             self._capturer = Capturer(archive, self._snapshot, self._access, config, self._stopping)
@@ -105,7 +107,8 @@ class Daemon:
         quiet_seconds = config.settle_seconds if settle_seconds is None else settle_seconds
         scanner = Scanner(self._access, IgnoreRules.with_litter(config.ignore))
         settler = Settler(quiet_seconds, config.maximum_delay_seconds)
-        self.pipeline = Pipeline(scanner, self._snapshot, settler, self._capturer, config, report, heartbeat)
+        gate = self._watched_folder.deletion_gate
+        self.pipeline = Pipeline(scanner, self._snapshot, settler, self._capturer, gate, config, report, heartbeat)
         self._pending_list = PendingList(self._snapshot, self.pipeline)
         self._memory_releaser = upkeep.MemoryReleaser(self.pipeline)
         #: The monotonic time of the last full scan; None if a full scan is due at once.
@@ -170,11 +173,7 @@ class Daemon:
             self._prepare_run()
             try:
                 if not self._watched_folder.is_present():
-                    raise StorageError(
-                        "The watched folder {path} is missing. No archived data was lost. Mount it, or correct "
-                        "watch.path in the configuration file, then start again.",
-                        path=self._config.watch,
-                    )
+                    raise self._watched_folder.missing_folder_error()
                 deadline = clock.monotonic_seconds() + self._config.maximum_delay_seconds
                 self._scan_folder()
                 while not self.pipeline.is_idle and not self._stopping.is_set():

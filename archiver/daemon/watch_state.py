@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from archiver.errors import LazyMessage
+from archiver.intake.folder.presence import ABSENCE_REASONS
 
 # The states.  The values are stored in ``state.db`` and published as metrics, so they must never change.
 EVENTS = "events"  # every change raises an event
@@ -15,7 +16,7 @@ PARTIAL = "partly"  # some folders are not watched, and are only scanned
 POLLING = "polling"  # the filesystem gives no events, so the folder is scanned often
 SCANS_ONLY = "scans"  # the kernel grants no watch, so the folder is scanned often
 STALLED = "deaf"  # there is a watch, but its events no longer arrive
-MISSING = "missing"  # there is no folder
+MISSING = "missing"  # there is no folder, or another one
 
 NO_EVENTS = LazyMessage.define("{value} delivers no kernel notifications", code="watch.no-events")
 WATCH_REFUSED = LazyMessage.define("the kernel refused the watch: {value}", code="watch.no-watch")
@@ -25,7 +26,11 @@ FOLDERS_UNWATCHED = LazyMessage.define(
 FOLDERS_TOO_DEEP = LazyMessage.define("folders too deep to be watched: {value}", code="watch.folders-too-deep")
 EVENTS_LOST = LazyMessage.define("no kernel notifications arrive", code="watch.events-lost")
 _REASONS = {
-    reason.code: reason for reason in (NO_EVENTS, WATCH_REFUSED, FOLDERS_UNWATCHED, FOLDERS_TOO_DEEP, EVENTS_LOST)
+    **{
+        reason.code: reason
+        for reason in (NO_EVENTS, WATCH_REFUSED, FOLDERS_UNWATCHED, FOLDERS_TOO_DEEP, EVENTS_LOST)
+    },
+    **ABSENCE_REASONS,
 }
 #: Sentence that an earlier release left in ``state.db`` -> code of the reason; these sentences never change.
 _FORMER_SENTENCES = {

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 
 from archiver.config.settings import Config
 from archiver.daemon import watch_state
 from archiver.daemon.watch_state import WatchState
-from archiver.errors import LazyMessage, Reporter
+from archiver.daemon.watching.unwatched_folders import UnwatchedFolders
+from archiver.errors import LazyMessage, Reporter, StorageError
+from archiver.intake.absence.deletion_check import DeletionCheck
+from archiver.intake.absence.deletion_gate import DeletionGate
+from archiver.intake.exclusion.ignore_rules import IgnoreRules
 from archiver.intake.folder import mounts
 from archiver.intake.folder.access import FolderAccess
 from archiver.intake.folder.child_access import ChildAccess
-from archiver.intake.folder.presence import FolderPresence
+from archiver.intake.folder.presence import FOLDER_MISSING, FolderCheck, FolderPresence
 from archiver.intake.folder.probe_schedule import ProbeSchedule
 from archiver.intake.folder.volatile_folder import VolatileFolder
-from archiver.intake.folder.watcher import Hint, Watcher, read_watch_limit
-from archiver.intake.path_reasons import UNREADABLE_FOLDER
+from archiver.intake.folder.watcher import Hint, Watcher
+from archiver.intake.path_reasons import LOCKED_FOLDER
 from archiver.intake.scan import ScanResult
 from archiver.intake.snapshot import Snapshot
 from archiver.store import names
+from archiver.store.archive import Archive
 from archiver.store.events.capture_events import WatchedFolderLost, WatchStalled
 from archiver.store.writing.drafts import Draft
-
-#: The kernel refuses to watch a longer path: PATH_MAX without the slash and the NUL.
-_MAX_PATH_BYTES = 4094
-#: The limit to suggest if the present limit is lower: the default of recent kernels on machines with much memory.
-_SUGGESTED_WATCHES = 524_288
-#: The time from a scan to the report of unwatched folders. After a shorter time, a folder created during the scan
-#: is reported before its watch begins. After a longer time, the administrator learns late of the kernel's limit.
-_UNWATCHED_GRACE_SECONDS = 2.0
 
 
 class WatchedFolder:
@@ -49,10 +46,12 @@ class WatchedFolder:
         probe_folder: Path,
         report: Reporter,
         journal_event: Callable[[Draft], None],
+        archive: Archive,
     ) -> None:
         """Prepare to watch the folder, which may be missing; nothing is watched before :meth:`ensure_watched`.
 
-        The caller closes ``access`` and ``volatile_folder``.  Probe events, which show that events arrive, happen
+        The journal of ``archive`` identifies the watched folder.  The caller closes ``access`` and
+        ``volatile_folder``.  Probe events, which show that events arrive, happen
         in ``volatile_folder``, or else in the archive's ``probe_folder``.  ``journal_event`` journals an event.
 
         Raises OSError if the mounts of the system cannot be read.
@@ -64,18 +63,22 @@ class WatchedFolder:
         self._report = report
         self._journal_event = journal_event
         self._access = access
-        self._presence = FolderPresence(os.fsencode(config.watch), access, snapshot)
+        self._presence = FolderPresence(os.fsencode(config.watch), access, snapshot, archive)
         self._remote_mount = self._find_remote_mount()
+        self._presence.note_new_database()
+        deletion_check = DeletionCheck(access, snapshot, IgnoreRules.with_litter(config.ignore))
+        #: Holds captures back if nothing proves that missing files were deleted.
+        self.deletion_gate = DeletionGate(deletion_check, self.is_present, snapshot, archive, report)
         self._watcher: Watcher | None = None
         self._probe_schedule = ProbeSchedule()
-        #: The identity of the folder at the start of the watch; None before.
-        self._watched_identity: str | None = None
-        #: The kernel's limit at the start of the watch, as text; empty if it cannot be read.
-        self._watch_limit = ""
-        #: Inode -> path of folders that a scan found unwatched, and that are not reported yet.
-        self._unwatched_folders: dict[int, bytes] = {}
-        #: The time at which these folders are checked again, and reported if they are still unwatched.
-        self._unwatched_check_at = 0.0
+        #: The folder when it was last checked, and at the start of the watch; None before.
+        self._last_check: FolderCheck | None = None
+        self._watched_check: FolderCheck | None = None
+        self._unwatched_folders = UnwatchedFolders(config.watch, config.poll_seconds, report, self._store_state)
+        #: Folders whose key was not loaded at the last full scan.
+        self._locked_folders: list[bytes] = []
+        #: The state that a missing folder was reported with; None while the folder is present.
+        self._missing_state: WatchState | None = None
         self.state = ""
 
     @property
@@ -96,44 +99,71 @@ class WatchedFolder:
     # --- presence
 
     def is_present(self) -> bool:
-        """Return True if the folder at the path can be trusted to be the watched folder."""
-        return self._presence.is_present()
+        """Return True if the folder at the path is the watched folder; raises sqlite3.Error."""
+        self._last_check = self._presence.check()
+        return self._last_check.absence is None
 
     def allow_other_mount(self) -> None:
         """Accept the folder on another mount than before, because it has moved on purpose."""
         self._presence.allow_other_mount()
 
     def record_scanned_folder(self) -> None:
-        """Record the folder just scanned as the watched folder from now on."""
-        self._presence.record_scanned_folder()
+        """Record the folder just scanned as the watched folder from now on, and journal the identity."""
+        if (identification := self._presence.identification()) is not None:
+            self._journal_event(identification)
+        self._presence.record_mount()
+
+    def missing_folder_error(self) -> StorageError:
+        """Return the error with the reason why the last check did not find the watched folder."""
+        return StorageError(
+            "The watched folder {path} is missing: {reason}. No archived data was lost. Mount it, or correct "
+            "watch.path in the configuration file, then start again. If this folder is right, run: archiver watch "
+            "accept --reason TEXT",
+            path=self._config.watch,
+            reason=self._describe_absence(),
+        )
+
+    def _describe_absence(self) -> LazyMessage:
+        """Return why the folder did not count as the watched folder when it was last checked."""
+        return (self._last_check and self._last_check.explanation) or FOLDER_MISSING
 
     def note_missing_folder(self) -> None:
-        """Stop watching a missing folder, and report and journal the loss once; a second call does nothing."""
-        if self.state == watch_state.MISSING:
+        """Stop watching a missing or another folder; report the reason once, and journal the loss once."""
+        reason = self._describe_absence()
+        new_state = WatchState(
+            watch_state.MISSING, reason, self._last_check.absence_value if self._last_check else ""
+        )
+        if new_state == self._missing_state:
             return
         self.stop_watching()
         self._report(
-            "The watched folder {path} is missing. No archived data was lost. Waiting for the folder to return.",
+            "The watched folder {path} is missing: {reason}. No archived data was lost. Waiting for the folder to "
+            "return. If this folder is right, run: archiver watch accept --reason TEXT",
             problem="folder",
             path=self._config.watch,
+            reason=reason,
         )
-        path_text = names.name_as_text(os.fsencode(self._config.watch))
-        self._journal_event(Draft("watch", WatchedFolderLost(path=path_text)))
-        self._store_state(WatchState(watch_state.MISSING))
+        if self.state != watch_state.MISSING:
+            path_text = names.name_as_text(os.fsencode(self._config.watch))
+            self._journal_event(Draft("watch", WatchedFolderLost(path=path_text)))
+        self._store_state(new_state)
+        self._missing_state = new_state
 
     # --- events
 
     def ensure_watched(self) -> bool:
         """Start watching the folder, or a replacement folder; return True if a full scan is due.
 
-        Does nothing, and returns False, while the same folder is watched.  A folder that replaced it needs a new
-        watch: inotify follows the inode, so after a rename it would go on watching the old folder.
+        Does nothing, and returns False, while the same folder is watched on the same mount.  Otherwise a new watch
+        is needed: inotify follows the inode, so it would go on watching the old folder.  :meth:`is_present` comes
+        first.
         """
-        if self.state not in ("", watch_state.MISSING) and self._presence.identity() == self._watched_identity:
+        self._missing_state = None
+        if self.state not in ("", watch_state.MISSING) and self._last_check == self._watched_check:
             return False
         self.stop_watching()
-        self._watched_identity = self._presence.identity()
-        self._watch_limit = read_watch_limit()
+        self._watched_check = self._last_check
+        self._unwatched_folders.note_new_watch()
         if self._remote_mount is not None:
             self._store_state(
                 WatchState(watch_state.POLLING, watch_state.NO_EVENTS, self._remote_mount.filesystem)
@@ -228,7 +258,24 @@ class WatchedFolder:
             return True
         if self.state == watch_state.STALLED and not self._probe_schedule.is_watch_stalled:
             self._store_state(WatchState(watch_state.EVENTS))
-        return self._check_unwatched_folders(now)
+        if any(map(self._is_unlocked, self._locked_folders)):
+            # Below these folders, the watch knows only the encrypted names.
+            self._restart_watch()
+            return True
+        if self._unwatched_folders.is_new_watch_due(self.state):
+            self._unwatched_folders.note_new_watch()
+            self._restart_watch()
+            return True
+        self._unwatched_folders.report_due(self.state, self._presence.real_path, now)
+        return False
+
+    def _is_unlocked(self, folder: bytes) -> bool:
+        """Return True if a folder, locked at the last scan, can be read again."""
+        try:
+            return not self._access.is_locked(folder)
+        except OSError:
+            # Deleted or unmounted: the next scan finds out.
+            return False
 
     def _send_probe(self, watcher: Watcher, now: float) -> bool:
         """Cause a probe event; return False if a new watch was started because the probe folder was missing."""
@@ -286,66 +333,9 @@ class WatchedFolder:
         self._store_state(self._start_watcher())
 
     def note_unwatched_folders(self, full_scan: ScanResult, now: float) -> None:
-        """Note the folders without a watch after a full scan; :meth:`check_for_lost_events` reports them later.
-
-        The report waits, because a new folder gets its watch a moment after its creation.  Folders that cannot be
-        read are left out.
-        """
-        self._unwatched_folders = {}
-        if self._watcher is None:
-            return
-        unreadable_paths = {skip.path for skip in full_scan.skipped if skip.code == UNREADABLE_FOLDER.code}
-        self._unwatched_folders = {
-            inode: path
-            for inode, path in Watcher.find_unwatched(full_scan.folders).items()
-            if path not in unreadable_paths
-        }
-        self._unwatched_check_at = now + _UNWATCHED_GRACE_SECONDS
-        if not self._unwatched_folders and self.state == watch_state.PARTIAL:
-            self._store_state(WatchState(watch_state.EVENTS))
-
-    def _check_unwatched_folders(self, now: float) -> bool:
-        """Report the noted folders that are still unwatched; return True if a full scan is due.
-
-        If folders are unwatched and the limit for watches has changed, the watch is replaced, and a scan is due.
-        """
-        if self.state == watch_state.PARTIAL and read_watch_limit() != self._watch_limit:
-            self._watch_limit = read_watch_limit()
-            self._restart_watch()
-            return True
-        if not self._unwatched_folders or now < self._unwatched_check_at:
-            return False
-        unwatched_paths = Watcher.find_unwatched(self._unwatched_folders).values()
-        self._unwatched_folders = {}
-        if unwatched_paths:
-            self._report_unwatched_folders(unwatched_paths)
-        return False
-
-    def _report_unwatched_folders(self, unwatched_paths: Collection[bytes]) -> None:
-        """Store that folders are unwatched; report this once, and only if a higher limit would help."""
-        max_relative_bytes = _MAX_PATH_BYTES - len(self._presence.real_path)
-        unwatched_count = str(len(unwatched_paths))
-        if all(len(unwatched_path) >= max_relative_bytes for unwatched_path in unwatched_paths):
-            # A higher limit does not help these folders, so the advice below would be wrong.
-            self._store_state(WatchState(watch_state.PARTIAL, watch_state.FOLDERS_TOO_DEEP, unwatched_count))
-        elif self.state != watch_state.PARTIAL:
-            self._store_state(WatchState(watch_state.PARTIAL, watch_state.FOLDERS_UNWATCHED, unwatched_count))
-            self._report(
-                LazyMessage.define(
-                    "{count} folders below {path} are not watched; the first is {first}. No files are lost: they "
-                    "are scanned every {seconds:g} s. To raise the limit, run: sysctl -w "
-                    "fs.inotify.max_user_watches={enough!q}",
-                    singular="{count} folder below {path} is not watched: {first}. No files are lost: it is "
-                    "scanned every {seconds:g} s. To raise the limit, run: sysctl -w "
-                    "fs.inotify.max_user_watches={enough!q}",
-                ),
-                problem="watch",
-                count=len(unwatched_paths),
-                path=self._config.watch,
-                first=min(unwatched_paths),
-                seconds=self._config.poll_seconds,
-                enough=max(2 * int(self._watch_limit or 0), _SUGGESTED_WATCHES),
-            )
+        """Note the folders without a watch after a full scan; :meth:`check_for_lost_events` reports them later."""
+        self._unwatched_folders.note(full_scan, self.state, self._watcher is not None, now)
+        self._locked_folders = [skip.path for skip in full_scan.skipped if skip.code == LOCKED_FOLDER.code]
 
     def _find_remote_mount(self) -> mounts.Mount | None:
         """Return a mount at or below the folder whose files can change without an event; None if there is none."""

@@ -12,15 +12,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from archiver.config.settings import Config
-from archiver.errors import ArchiverError, Busy, StorageError
+from archiver.errors import ArchiverError, Busy, LazyMessage, Reporter, StorageError
 from archiver.intake.exclusion.filing_quota import FilingQuota
 from archiver.intake.exclusion.size_limits import SizeLimits
 from archiver.intake.exclusion.stand_ins import find_stand_in
 from archiver.intake.folder.access import FolderAccess
 from archiver.intake.group_reader import GroupReader, GroupToRead, ReadingJob
 from archiver.intake.layout import Group, locate_path
+from archiver.intake.path_reasons import FAILED
 from archiver.intake.snapshot import FOLDER, SkippedPath, Snapshot, State
-from archiver.intake.staging import StagingResult
+from archiver.intake.staging import StagingResult, drop_removed_objects
 from archiver.intake.version_drafting import VersionDrafter
 from archiver.model import JournalPoint, Version
 from archiver.store.archive import Archive
@@ -55,6 +56,21 @@ class CaptureResult:
     unreadable: list[SkippedPath] = field(default_factory=list)
     #: The newest event of the journal after the attempt; None if the journal is empty.
     point: JournalPoint | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Remainder:
+    """The paths still not archived at the end of ``run --once``."""
+
+    #: The pending paths with their reasons, and the time since which each is pending (RFC 3339).
+    pending: list[tuple[SkippedPath, str]]
+    unreadable: list[SkippedPath]  # files and folders that cannot be read, with the reasons
+    refusal: ArchiverError | None  # the error because of which the archive refuses pending paths, if any
+
+    @property
+    def failures(self) -> int:
+        """Return the number of paths that could not be archived; files still being written do not count."""
+        return len(self.unreadable) + sum(item.code == FAILED.code for item, _ in self.pending)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,9 +200,7 @@ class Capturer:
                 read = group.read
                 result = CaptureResult(unstable=read.unstable, held=read.held, unreadable=read.unreadable)
                 try:
-                    draft, result.before = self._drafter.make_draft(
-                        group.attempt.group, group.settled, read.staged
-                    )
+                    draft, result.before = self._make_draft(group)
                 except StorageError as error:
                     outcomes[group.position] = error
                     continue
@@ -207,6 +221,18 @@ class Capturer:
             self._complete(group, result)
             outcomes[group.position] = result
         return outcomes
+
+    def _make_draft(self, group: _ReadGroup) -> tuple[VersionDraft | None, str]:
+        """Draft a group's version; a file whose object was removed since its publication counts as unreadable.
+
+        Raises StorageError if content is missing for another reason.
+        """
+        try:
+            return self._drafter.make_draft(group.attempt.group, group.settled, group.read.staged)
+        except StorageError:
+            if not drop_removed_objects(self._archive.content, group.read):
+                raise
+            return self._drafter.make_draft(group.attempt.group, group.settled, group.read.staged)
 
     def _complete(self, group: _ReadGroup, outcome: CaptureResult) -> None:
         """Record the archived paths of a group in the snapshot, and set ``fresh`` and ``done`` in ``outcome``."""
@@ -276,3 +302,24 @@ def _list_new_refs(drafts: Iterable[VersionDraft]) -> list[str]:
         if draft.parent is None:
             new_refs.append(draft.submission.branch)
     return new_refs
+
+
+def report_capture(result: CaptureResult, report: Reporter) -> None:
+    """Report the new version, if any, and each file that cannot be read."""
+    if result.tag is not None:
+        report(
+            LazyMessage.define(
+                "Captured {tag} ({changes} changes).",
+                singular="Captured {tag} ({changes} change).",
+                count_field="changes",
+            ),
+            tag=result.tag,
+            changes=result.changes,
+        )
+    for skipped_path in result.unreadable:
+        report(
+            "Not archived: {path}: {reason}. Retrying at every scan.",
+            problem="unreadable",
+            path=skipped_path.path,
+            reason=skipped_path.reason,
+        )

@@ -14,6 +14,8 @@ from contextlib import suppress
 from archiver import clock
 from archiver.config.settings import Config
 from archiver.errors import LazyMessage, SubmissionRefused
+from archiver.intake.absence.deletion_check import ALL_FILES_GONE, DeletionCheck
+from archiver.intake.absence.deletion_gate import has_unused_decision
 from archiver.intake.affected_groups import groups_of
 from archiver.intake.capture import Capturer
 from archiver.intake.exclusion.ignore_rules import IgnoreRules
@@ -23,7 +25,7 @@ from archiver.intake.folder.presence import FolderPresence
 from archiver.intake.folder.watch_path import check_watch_path_change
 from archiver.intake.group_reader import GroupToRead
 from archiver.intake.layout import Group, group_of_submission, locate_path
-from archiver.intake.path_reasons import UNREADABLE_FILE, UNREADABLE_FOLDER
+from archiver.intake.path_reasons import COPY_REFUSED, LOCKED_FOLDER, UNREADABLE_FILE, UNREADABLE_FOLDER
 from archiver.intake.scan import Scanner, ScanResult, is_unreadable
 from archiver.intake.seed_snapshot import seed_snapshot
 from archiver.intake.snapshot import SkippedPath, Snapshot, State
@@ -116,13 +118,13 @@ def capture_now(archive: Archive, config: Config, submission: Submission, lock_t
     written, JournalDamaged or sqlite3.Error if the journal or ``state.db`` cannot be read.  Nothing is captured
     then.
     """
-    group = group_of_submission(submission)
+    group, ignore_rules = group_of_submission(submission), IgnoreRules.with_litter(config.ignore)
     access = open_access(config.watch, archive.root)
     snapshot = open_snapshot(archive, lock_timeout)
     capturer = Capturer(archive, snapshot, access, config, threading.Event())
     try:
         path_change_event = check_watch_path_change(archive, config, access)
-        presence = FolderPresence(os.fsencode(config.watch), access, snapshot)
+        presence = FolderPresence(os.fsencode(config.watch), access, snapshot, archive)
         if path_change_event is not None:
             presence.allow_other_mount()
         _check_watched_folder(presence, config, submission)
@@ -138,15 +140,20 @@ def capture_now(archive: Archive, config: Config, submission: Submission, lock_t
         changed_states = _readable_changes(snapshot, access, config, submission)
         if newest_version is not None:
             materials = archive.index.materials(newest_version.submission)
-            _check_not_emptied(materials, changed_states, IgnoreRules.with_litter(config.ignore), submission)
-        if path_change_event is not None:
+            _check_not_emptied(materials, changed_states, ignore_rules, submission)
+        # The folder may have been replaced or unmounted since it was checked.
+        _check_watched_folder(presence, config, submission)
+        if not has_unused_decision(archive, snapshot):
+            _check_deletions(DeletionCheck(access, snapshot, ignore_rules), changed_states, submission)
+        for event in filter(None, (path_change_event, presence.identification())):
             with archive.writing(lock_timeout) as writer:
-                writer.append(path_change_event)
+                writer.append(event)
         if changed_states and _are_finished(changed_states, config):
             [reading_job] = capturer.stage([GroupToRead(group, changed_states)])
             # A file that can be opened may still fail to be read, for example on a damaged disk.
             _refuse_unreadable(reading_job.result().unreadable, submission)
-            capturer.finish(reading_job, lock_timeout)
+            # The same holds for a copy that a virus scanner removes from the archive.
+            _refuse_unreadable(capturer.finish(reading_job, lock_timeout).unreadable, submission)
     finally:
         capturer.close()
         snapshot.close()
@@ -166,14 +173,26 @@ def _are_finished(changed_states: Mapping[bytes, State], config: Config) -> bool
 
 def _check_watched_folder(presence: FolderPresence, config: Config, submission: Submission) -> None:
     """Raise SubmissionRefused if the watched folder is missing, or another folder is in its place."""
-    if not presence.is_present():
+    folder_check = presence.check()
+    if folder_check.absence is not None:
         raise SubmissionRefused(
-            "The watched folder {path} is missing, or another folder is in its place. Nothing was recorded. "
-            "Mount the right folder and submit {submission} again, or name the submitted version with --version "
-            "N.",
+            "The watched folder {path} is missing, or another folder is in its place: {reason}. Nothing was "
+            "recorded. Mount the right folder and submit {submission} again, or name the submitted version with "
+            "--version N.",
             path=config.watch,
             submission=submission.ref_name,
+            reason=folder_check.explanation,
         )
+
+
+def _check_deletions(
+    deletion_check: DeletionCheck, changed_states: Mapping[bytes, State], submission: Submission
+) -> None:
+    """Raise SubmissionRefused if missing files may only be absent: locked, or gone with everything known."""
+    deletions = deletion_check.examine(changed_states)
+    _refuse_unreadable([SkippedPath(path, LOCKED_FOLDER.code) for path in sorted(deletions.unseen)], submission)
+    if deletions.missing_count:
+        raise SubmissionRefused(ALL_FILES_GONE, value=deletions.missing_count)
 
 
 def _check_submission_folder(access: FolderAccess, group: Group, submission: Submission) -> None:
@@ -203,6 +222,9 @@ def _has_submission_folder(access: FolderAccess, group: Group, submission: Submi
                 return False
         except (FileNotFoundError, NotADirectoryError):
             # There is no folder, or a file in place of a folder.  Other errors leave the question open.
+            parent_path = b"/".join(folder_names[: depth - 1])
+            if access.is_locked(parent_path):
+                _refuse_unreadable([SkippedPath(parent_path, LOCKED_FOLDER.code)], submission)
             return False
         except OSError as error:
             _refuse_unreadable([SkippedPath(path, UNREADABLE_FOLDER.code, error.strerror or "")], submission)
@@ -225,7 +247,7 @@ def _refuse_unreadable(unreadable_paths: list[SkippedPath], submission: Submissi
             ),
             count=len(unreadable_paths),
             submission=submission.ref_name,
-            path=names.name_as_text(unreadable_paths[0].path),
+            path=names.name_as_text(unreadable_paths[0].path) or ".",
             reason=unreadable_paths[0].reason,
         )
 
@@ -270,7 +292,7 @@ def _unreadable_paths(scan_result: ScanResult, config: Config, group: Group) -> 
     unreadable_paths = []
     for skipped_path in filter(is_unreadable, scan_result.skipped):
         # All other reasons of unreadable paths are about folders.
-        is_folder = skipped_path.code != UNREADABLE_FILE.code
+        is_folder = skipped_path.code not in (UNREADABLE_FILE.code, COPY_REFUSED.code)
         path_group = locate_path(skipped_path.path, config.layout, is_folder).group
         if skipped_path.path == group.prefix or path_group == group:
             unreadable_paths.append(skipped_path)

@@ -21,7 +21,7 @@ from archiver.intake.exclusion.size_limits import NO_LIMITS, SizeLimits
 from archiver.intake.folder.access import DirectAccess, FolderAccess
 from archiver.intake.layout import Group, locate_path
 from archiver.intake.snapshot import SkippedPath, State
-from archiver.intake.staging import FileReader, ReadingOrder, ReadingStopped, StagingResult
+from archiver.intake.staging import FileReader, ReadingOrder, ReadingStopped, StagingResult, publish_result
 from archiver.intake.staging_worker import StagingProcesses
 from archiver.store.content.objects import ContentStore
 from archiver.store.content.source import StatData
@@ -274,9 +274,8 @@ class GroupReader:
         except StorageError:
             for group, result in results.items():
                 try:
-                    self._content.publish_copies(result.staged.values())
+                    publish_result(self._content, result)
                 except StorageError as error:
-                    self._content.spool.discard_copies(result.staged.values())
                     outcomes[group] = error
         for copy in copies.values():
             if copy.is_private:

@@ -18,7 +18,20 @@ NO_LONGER_CAPTURED = LazyMessage.define(
     code="path.no-longer-captured",
 )
 UNREADABLE_FOLDER = LazyMessage.define("the folder cannot be read: {value}", code="path.unreadable-folder")
+LOCKED_FOLDER = LazyMessage.define(
+    "the folder is encrypted, and its key is not loaded: nothing in it can be seen", code="path.locked-folder"
+)
+NOT_MOUNTED_FOLDER = LazyMessage.define(
+    "no filesystem is mounted here any longer: nothing in it can be seen; after it is mounted on the host of a "
+    "container, restart the container",
+    code="path.not-mounted",
+)
+UNREADABLE_ENTRY = LazyMessage.define("cannot be examined: {value}", code="path.unreadable-entry")
 UNREADABLE_FILE = LazyMessage.define("the file cannot be read: {value}", code="path.unreadable-file")
+COPY_REFUSED = LazyMessage.define(
+    "another program, such as a virus scanner, removed or locked the copy in the archive: {value}",
+    code="path.copy-refused",
+)
 OWN = LazyMessage.define("is part of the archive, reached through another path", code="path.own")
 TOO_DEEP = LazyMessage.define("is more than {value} folders deep; nothing in it is archived", code="path.too-deep")
 TOO_LONG = LazyMessage.define(
@@ -75,7 +88,11 @@ REASONS: Mapping[str, LazyMessage] = {
             IGNORED,
             NO_LONGER_CAPTURED,
             UNREADABLE_FOLDER,
+            LOCKED_FOLDER,
+            NOT_MOUNTED_FOLDER,
+            UNREADABLE_ENTRY,
             UNREADABLE_FILE,
+            COPY_REFUSED,
             OWN,
             TOO_DEEP,
             TOO_LONG,

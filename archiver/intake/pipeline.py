@@ -6,24 +6,24 @@ Starts no thread and never sleeps: the daemon and ``run --once`` call the steps 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from heapq import nsmallest
 from typing import cast
 
 from archiver import clock
 from archiver.config.settings import Config
-from archiver.errors import ArchiverError, Busy, LazyMessage, Reporter
+from archiver.errors import ArchiverError, Busy, Reporter
+from archiver.intake.absence.deletion_gate import DeletionGate
 from archiver.intake.affected_groups import groups_of
-from archiver.intake.capture import Capturer, CaptureResult
+from archiver.intake.capture import Capturer, CaptureResult, Remainder, report_capture
 from archiver.intake.group_reader import GroupToRead, ReadingJob
 from archiver.intake.layout import Group
 from archiver.intake.path_reasons import BUSY, FAILED, GATHERING, HELD_OPEN, SETTLING, STILL_CHANGING
 from archiver.intake.rounds import form_rounds
-from archiver.intake.scan import Scanner, ScanResult, is_unreadable
-from archiver.intake.settle import PendingPath, Settler
+from archiver.intake.scan import Scanner, ScanResult, find_outermost_folders, is_unreadable
+from archiver.intake.settle import DueGroup, PendingPath, Settler
 from archiver.intake.snapshot import FOLDER, SkippedPath, Snapshot, State
 from archiver.store.content.source import StatData
 
@@ -38,21 +38,6 @@ _HEARTBEAT_SECONDS = 5.0
 _HOPELESS_ATTEMPTS = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Remainder:
-    """The paths still not archived at the end of ``run --once``."""
-
-    #: The pending paths with their reasons, and the time since which each is pending (RFC 3339).
-    pending: list[tuple[SkippedPath, str]]
-    unreadable: list[SkippedPath]  # files and folders that cannot be read, with the reasons
-    refusal: ArchiverError | None  # the error because of which the archive refuses pending paths, if any
-
-    @property
-    def failures(self) -> int:
-        """Return the number of paths that could not be archived; files still being written do not count."""
-        return len(self.unreadable) + sum(item.code == FAILED.code for item, _ in self.pending)
-
-
 class Pipeline:
     """Collects and captures the differences between the watched folder and the archive; for a single thread."""
 
@@ -62,6 +47,7 @@ class Pipeline:
         snapshot: Snapshot,
         settler: Settler,
         capturer: Capturer,
+        deletion_gate: DeletionGate,
         config: Config,
         report: Reporter,
         heartbeat: Callable[[], None] = lambda: None,
@@ -72,6 +58,7 @@ class Pipeline:
         self._snapshot = snapshot
         self._settler = settler
         self._capturer = capturer
+        self._deletion_gate = deletion_gate
         self._config = config
         self._report = report
         #: Group -> the archive's error at the last attempt; without the groups whose last attempt succeeded.
@@ -91,6 +78,8 @@ class Pipeline:
         self._snapshot.note_scan(start_folder, scan_result.listed_paths, scan_result.changed)
         if not start_folder:
             self._drop_unchanged(scan_result.changed.keys())
+            if None not in scan_result.changed.values():
+                self._deletion_gate.clear()
         return scan_result
 
     def process_hints(self, hints: set[tuple[bytes, bool]], now: float) -> None:
@@ -103,7 +92,7 @@ class Pipeline:
             return
         hints = {(path, is_folder) for path, is_folder in hints if not self._scanner.is_ignored(path, is_folder)}
         folders = {path for path, is_folder in hints if is_folder}
-        for folder in _find_outermost_folders(folders):
+        for folder in find_outermost_folders(folders):
             self.scan(now, folder)
         for path, _ in hints:
             try:
@@ -158,16 +147,22 @@ class Pipeline:
 
         With ``gather``, a group waits until its newest version is ``watch.min_version_interval_minutes`` old.  The
         longest wait for the archive's lock is ``wait_seconds``.  Failures are reported, and their paths stay
-        pending.  Raises ReadingStopped if the daemon is stopping.
+        pending.  If nothing proves that missing files were deleted, nothing is captured.  Raises ReadingStopped if
+        the daemon is stopping.
         """
+        due_groups = self._settler.due_groups(clock.monotonic_seconds())
+        if not self._admit_deletions(due_groups):
+            return
         rounds: deque[list[ReadingJob]] = deque()
         try:
-            for groups in form_rounds(self._due_groups(gather)):
+            for groups in form_rounds(self._groups_to_read(due_groups, gather)):
                 rounds.append(self._capturer.stage(groups))
                 if len(rounds) > _ROUNDS_AHEAD:
                     self._finish_round(rounds.popleft(), wait_seconds)
             while rounds:
                 self._finish_round(rounds.popleft(), wait_seconds)
+            if self._deletion_gate.is_in_question and None not in self._pending_states().values():
+                self._deletion_gate.clear()
         finally:
             for jobs in rounds:
                 for job in jobs:
@@ -175,9 +170,24 @@ class Pipeline:
             if not rounds:
                 self._capturer.rest()
 
-    def _due_groups(self, gather: bool) -> Iterator[GroupToRead]:
-        """Yield the groups that can be captured now; see :meth:`capture_due` for ``gather``."""
-        for key, states in self._settler.due_groups(clock.monotonic_seconds()):
+    def _admit_deletions(self, due_groups: Sequence[DueGroup]) -> bool:
+        """Return True if the groups may be captured; drop paths out of sight, also from the groups."""
+        if not due_groups and not self._deletion_gate.is_in_question:
+            return True
+        unseen_paths = self._deletion_gate.admit(self._pending_states())
+        for path in unseen_paths or ():
+            self._settler.discard_everywhere(path)
+            for due_group in due_groups:
+                due_group.states.pop(path, None)
+        return unseen_paths is not None
+
+    def _pending_states(self) -> dict[bytes, State]:
+        """Return the state of every pending path."""
+        return {path: pending_path.state for _, path, pending_path in self._settler.pending_paths()}
+
+    def _groups_to_read(self, due_groups: Iterable[DueGroup], gather: bool) -> Iterator[GroupToRead]:
+        """Yield the due groups ready for capture now; see :meth:`capture_due` for ``gather``."""
+        for key, states in due_groups:
             group = cast(Group, key)  # the settler accepts any key
             if (gather and self._postpone_if_recent(group)) or not self._recheck_states(group, states):
                 continue
@@ -219,6 +229,9 @@ class Pipeline:
         if changed_states and not self._settler.overdue_paths(group, now):
             return False
         states |= changed_states
+        for path in [path for path, state in changed_states.items() if state is None]:
+            # A deletion needs proof, for which the next attempt looks.
+            del states[path]
         return bool(states)
 
     def _finish_round(self, jobs: Sequence[ReadingJob], wait_seconds: float) -> None:
@@ -252,27 +265,7 @@ class Pipeline:
             self._settler.defer(group, path, now, is_unstable=True)
         for path in result.held:
             self._settler.defer(group, path, now, is_held_open=True)
-        self._report_result(result)
-
-    def _report_result(self, result: CaptureResult) -> None:
-        """Report the new version, if any, and each file that cannot be read."""
-        if result.tag is not None:
-            self._report(
-                LazyMessage.define(
-                    "Captured {tag} ({changes} changes).",
-                    singular="Captured {tag} ({changes} change).",
-                    count_field="changes",
-                ),
-                tag=result.tag,
-                changes=result.changes,
-            )
-        for skipped_path in result.unreadable:
-            self._report(
-                "Not archived: {path}: {reason}. Retrying at every scan.",
-                problem="unreadable",
-                path=skipped_path.path,
-                reason=skipped_path.reason,
-            )
+        report_capture(result, self._report)
 
     def drop_captured_elsewhere(self) -> None:
         """Drop the paths of postponed groups that another process, such as ``archiver submit``, has archived."""
@@ -300,7 +293,12 @@ class Pipeline:
 
     @property
     def is_hopeless(self) -> bool:
-        """Return True if the archive has refused every pending path at least ``_HOPELESS_ATTEMPTS`` times."""
+        """Return True if the archive has refused every pending path at least ``_HOPELESS_ATTEMPTS`` times.
+
+        Returns True also if nothing is captured because everything known to the archive is missing.
+        """
+        if self._deletion_gate.is_holding:
+            return True
         return bool(self._refusals) and all(
             group in self._refusals and pending_path.failures >= _HOPELESS_ATTEMPTS
             for group, _, pending_path in self._settler.pending_paths()
@@ -336,7 +334,11 @@ class Pipeline:
 
     def remainder(self) -> Remainder:
         """Return all paths that should be archived and are not, with the archive's error, if any."""
-        return Remainder(self.pending(), list(filter(is_unreadable, self._snapshot.skipped())), self.refusal)
+        return Remainder(
+            self.pending(),
+            list(filter(is_unreadable, self._snapshot.skipped())),
+            self._deletion_gate.refusal or self.refusal,
+        )
 
     def _explain_pending_path(self, group: Group, path: bytes, pending: PendingPath, now: float) -> SkippedPath:
         """Return a pending path with the reason for the delay."""
@@ -348,13 +350,3 @@ class Pipeline:
             reason = HELD_OPEN if pending.is_held_open else STILL_CHANGING if pending.is_unstable else refused
             return SkippedPath(path, reason.code, str(pending.failures))
         return SkippedPath(path, SETTLING.code, f"{self._settler.quiet_seconds:g}")
-
-
-def _find_outermost_folders(folders: set[bytes]) -> list[bytes]:
-    """Return the outermost of ``folders``, because scanning a folder covers everything inside, too."""
-    outermost_folders: list[bytes] = []
-    # Without the slash at the end, ``a-b`` would come between ``a`` and ``a/b``.
-    for folder in sorted(folders, key=lambda name: name + b"/"):
-        if not outermost_folders or not (folder + b"/").startswith(outermost_folders[-1] + b"/"):
-            outermost_folders.append(folder)
-    return outermost_folders

@@ -12,19 +12,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from archiver.intake.absence.absent_folders import AbsentFolders, folders_on_path
 from archiver.intake.exclusion.ignore_rules import IgnoreRules
 from archiver.intake.exclusion.pointer_files import POINTER_FILES_BY_SUFFIX
 from archiver.intake.exclusion.stand_ins import find_stand_in
 from archiver.intake.folder.access import FolderAccess
 from archiver.intake.folder.entries import DirectoryEntry
 from archiver.intake.path_reasons import (
+    COPY_REFUSED,
     IGNORED,
     LIMIT_CODES,
+    LOCKED_FOLDER,
     NO_LONGER_CAPTURED,
+    NOT_MOUNTED_FOLDER,
     OWN,
     SPECIAL_FILES,
     TOO_DEEP,
     TOO_LONG,
+    UNREADABLE_ENTRY,
     UNREADABLE_FILE,
     UNREADABLE_FOLDER,
 )
@@ -40,15 +45,19 @@ from archiver.store import names
 from archiver.store.content.own_files import OwnFile
 from archiver.store.content.source import StatData
 
-#: Reasons not to enter a folder. Changes in it are not seen, so everything in it counts as unchanged.
-_NOT_ENTERED_CODES = frozenset(
+#: Reasons of folders that cannot be read, or of entries that may be such a folder.
+_UNSEEN_CODES = frozenset(
     {
-        *(UNREADABLE_FOLDER.code, OWN.code, TOO_DEEP.code, TOO_LONG.code),
-        *(IGNORED.code, NO_LONGER_CAPTURED.code),
+        *(UNREADABLE_FOLDER.code, LOCKED_FOLDER.code, NOT_MOUNTED_FOLDER.code, UNREADABLE_ENTRY.code),
+        *(TOO_DEEP.code, TOO_LONG.code),
     }
 )
+#: Number of an error in listing a folder -> the reason.
+_REASON_BY_ERROR = {errno.ENOKEY: LOCKED_FOLDER, errno.ENODEV: NOT_MOUNTED_FOLDER}
+#: Reasons not to enter a folder. Changes in it are not seen, so everything in it counts as unchanged.
+_NOT_ENTERED_CODES = _UNSEEN_CODES | {OWN.code, IGNORED.code, NO_LONGER_CAPTURED.code}
 #: Reasons that keep a path out of the archive although it belongs there.
-_UNREADABLE_CODES = LIMIT_CODES | {UNREADABLE_FILE.code, UNREADABLE_FOLDER.code, TOO_DEEP.code, TOO_LONG.code}
+_UNREADABLE_CODES = _UNSEEN_CODES | LIMIT_CODES | {UNREADABLE_FILE.code, COPY_REFUSED.code}
 
 #: The last four characters of the names that :func:`find_stand_in` recognizes by their suffix.
 _POINTER_ENDINGS = frozenset((b"." + suffix)[-4:] for suffix in POINTER_FILES_BY_SUFFIX)
@@ -127,7 +136,10 @@ class Scanner:
                 scan_result.skipped.append(SkippedPath(error.path, OWN.code))
                 continue
             except OSError as error:
-                scan_result.skipped.append(SkippedPath(folder, UNREADABLE_FOLDER.code, error.strerror or ""))
+                if (reason := _REASON_BY_ERROR.get(error.errno or 0)) is not None:
+                    scan_result.skipped.append(SkippedPath(folder, reason.code))
+                else:
+                    scan_result.skipped.append(SkippedPath(folder, UNREADABLE_FOLDER.code, error.strerror or ""))
                 continue
             visited_folders.add(folder)
         self._add_deleted_folders(snapshot, start_folder, visited_folders, scan_result)
@@ -181,20 +193,22 @@ class Scanner:
 
         Returns the paths of the folders directly below, which are still to be compared.
 
-        Raises OSError if the folder cannot be read to the end; nothing is added to ``scan_result.changed`` then.
+        Raises OSError if the folder cannot be read to the end, with the number ENOKEY if it is locked; nothing is
+        added to ``scan_result`` then.
         """
         entries = self._access.list_folder(folder)
         # Name -> archived state.  The loop removes each name that it finds, so that only deleted names remain.
         unseen_states = snapshot.stored_states(folder)
         prefix = folder + b"/" if folder else b""
-        subfolders = []
+        subfolders: dict[bytes, int] = {}
+        skipped_paths: list[SkippedPath] = []
         changed_states: dict[bytes, State] = {}
         new_files: list[bytes] = []
         is_empty = True
         stand_in_names: list[tuple[bytes, int]] = []
         # Local names save time, because a scan compares a million files.
         matching_pattern, take_archived_state = self._ignore_rules.matching_pattern, unseen_states.pop
-        for entry_name, entry_mode, stat_data, is_own in entries:
+        for entry_name, entry_mode, stat_data, is_own, error in entries:
             is_empty = False
             archived_state = take_archived_state(entry_name, None)
             file_type = entry_mode & _TYPE_BITS
@@ -211,29 +225,39 @@ class Scanner:
             entry_path = prefix + entry_name
             if file_type != stat.S_IFDIR or is_own or pattern is not None:
                 is_archived = archived_state is not None or snapshot.has_entries_below(entry_path)
-                scan_result.skipped.append(
-                    self._explain_skipped_path(
+                skipped_paths.append(
+                    SkippedPath(entry_path, UNREADABLE_ENTRY.code, error)
+                    if error is not None and pattern is None
+                    else self._explain_skipped_path(
                         entry_path, file_type, pattern, is_own=is_own, is_archived=is_archived
                     )
                 )
-                if archived_state is not None and not is_own and pattern is None:
+                if archived_state is not None and not is_own and pattern is None and error is None:
                     # The archived file or folder was replaced by something that is not archived.
                     changed_states[entry_path] = None
             elif (skipped_folder := _find_exceeded_limit(entry_path)) is not None:
-                scan_result.skipped.append(skipped_folder)
+                skipped_paths.append(skipped_folder)
             else:
-                subfolders.append(entry_path)
-                scan_result.folders[stat_data.inode] = entry_path
+                subfolders[entry_path] = stat_data.inode
                 if archived_state is not None and archived_state != FOLDER:
                     # The archived file was replaced by a folder.
                     changed_states[entry_path] = FOLDER
         changed_states |= _find_new_empty_folder(folder, is_empty, snapshot)
         changed_states.update((prefix + entry_name, None) for entry_name in unseen_states)
+        # The names of a locked folder are never the archived ones, so a scan without changes need not ask.
+        self._check_not_locked(folder, has_changes=bool(changed_states))
         # Only now, because a folder that cannot be read to the end counts as not read at all.
         scan_result.changed.update(changed_states)
         scan_result.new_files.update(new_files)
         scan_result.stand_ins += _select_stand_ins(prefix, stand_in_names)
-        return subfolders
+        scan_result.skipped += skipped_paths
+        scan_result.folders.update((inode, path) for path, inode in subfolders.items())
+        return list(subfolders)
+
+    def _check_not_locked(self, folder: bytes, *, has_changes: bool) -> None:
+        """Raise an OSError with the number ENOKEY if the folder has changes because it is locked."""
+        if has_changes and self._access.is_locked(folder):
+            raise OSError(errno.ENOKEY, os.strerror(errno.ENOKEY))
 
     def _explain_skipped_path(
         self, path: bytes, file_type: int, pattern: str | None, *, is_own: bool, is_archived: bool
@@ -270,11 +294,19 @@ class Scanner:
         not_entered_paths = {
             skipped_path.path for skipped_path in scan_result.skipped if skipped_path.code in _NOT_ENTERED_CODES
         }
+        absent_folders = AbsentFolders(self._access, visited_folders)
+        # The mount point itself may be missing as well.
+        unlisted_mounts = absent_folders.find_vanished_mounts(start_folder) - not_entered_paths
+        scan_result.skipped += [SkippedPath(path, NOT_MOUNTED_FOLDER.code) for path in unlisted_mounts]
+        not_entered_paths |= unlisted_mounts
         for folder in snapshot.folders_below(start_folder):
-            if folder in visited_folders or not not_entered_paths.isdisjoint(_folders_on_path(folder)):
+            if folder in visited_folders or not not_entered_paths.isdisjoint(folders_on_path(folder)):
+                continue
+            if absent_folders.is_hidden(folder):
                 continue
             for entry_name in snapshot.folder_entries(folder):
                 scan_result.changed[folder + b"/" + entry_name if folder else entry_name] = None
+        scan_result.skipped += [SkippedPath(path, LOCKED_FOLDER.code) for path in absent_folders.locked_folders]
 
 
 def _is_same_state(stored_state: StoredState | None, stat_data: StatData) -> bool:
@@ -293,14 +325,6 @@ def _find_new_empty_folder(folder: bytes, is_empty: bool, snapshot: Snapshot) ->
     return {folder: FOLDER} if is_empty and folder and snapshot.archived_state(folder) != FOLDER else {}
 
 
-def _folders_on_path(folder: bytes) -> Iterator[bytes]:
-    """Yield ``folder`` and every folder above it; the last one, the watched folder, is empty."""
-    while folder:
-        yield folder
-        folder = folder.rpartition(b"/")[0]
-    yield folder
-
-
 def _find_exceeded_limit(folder: bytes) -> SkippedPath | None:
     """Return ``folder`` with the reason if the path is too deep or too long to archive anything inside.
 
@@ -311,3 +335,13 @@ def _find_exceeded_limit(folder: bytes) -> SkippedPath | None:
     if folder.count(b"/") >= _MAX_DEPTH:
         return SkippedPath(folder, TOO_DEEP.code, str(_MAX_DEPTH))
     return None
+
+
+def find_outermost_folders(folders: set[bytes]) -> list[bytes]:
+    """Return the outermost of ``folders``, because scanning a folder covers everything inside, too."""
+    outermost_folders: list[bytes] = []
+    # Without the slash at the end, ``a-b`` would come between ``a`` and ``a/b``.
+    for folder in sorted(folders, key=lambda name: name + b"/"):
+        if not outermost_folders or not (folder + b"/").startswith(outermost_folders[-1] + b"/"):
+            outermost_folders.append(folder)
+    return outermost_folders

@@ -6,7 +6,7 @@ for ``archiver status`` there: pending paths, and skipped paths, each with the r
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -144,26 +144,26 @@ class Snapshot:
 
     def folders_below(self, top_folder: bytes) -> list[bytes]:
         """Return every folder at or below ``top_folder`` with archived entries directly in it, in any order."""
-        if not top_folder:
-            rows = self._database.execute("select distinct dir from entries")
-        else:
-            # The byte after a slash is "0", so every path below the folder is between the last two values.
-            rows = self._database.execute(
-                "select distinct dir from entries where dir = ? or (dir > ? and dir < ?)",
-                (top_folder, top_folder + b"/", top_folder + b"0"),
-            )
+        condition, values = _at_or_below("dir", top_folder)
+        rows = self._database.execute(f"select distinct dir from entries where {condition}", values)
         return [folder_row[0] for folder_row in rows]
 
     def has_entries_below(self, folder: bytes) -> bool:
         """Return True if anything at or below ``folder``, which is not empty, is archived."""
-        # The byte after a slash is "0", so every path below the folder is between the last two values.
-        return (
-            self._database.execute(
-                "select 1 from entries where dir = ? or (dir > ? and dir < ?) limit 1",
-                (folder, folder + b"/", folder + b"0"),
-            ).fetchone()
-            is not None
+        condition, values = _at_or_below("dir", folder)
+        rows = self._database.execute(f"select 1 from entries where {condition} limit 1", values)
+        return rows.fetchone() is not None
+
+    def file_entries(self, top_folder: bytes = b"") -> Iterator[tuple[bytes, StatData]]:
+        """Yield the path and the archived state of every file below ``top_folder``, in any order."""
+        condition, values = _at_or_below("dir", top_folder)
+        rows = self._database.execute(
+            "select dir, name, size, mtime_ns, ctime_ns, inode from entries "
+            f"where folder is not 1 and {condition}",
+            values,
         )
+        for folder, name, *stat_columns in rows:
+            yield (folder + b"/" + name if folder else name), _stat_data(stat_columns)
 
     def captured_tag(self, prefix: bytes) -> str:
         """Return the tag of a submission's newest version whose paths all have entries; empty if there is none.
@@ -179,12 +179,7 @@ class Snapshot:
 
     def mark_contents_unknown(self, prefix: bytes) -> None:
         """Make the next scan read every file below ``prefix`` again, because the archived content is unknown."""
-        unknown_states: dict[bytes, State] = {}
-        for folder in self.folders_below(prefix):
-            for entry_name, archived_state in self.folder_entries(folder).items():
-                if archived_state != FOLDER:
-                    unknown_states[folder + b"/" + entry_name if folder else entry_name] = StatData.unknown()
-        self.record(unknown_states)
+        self.record({path: StatData.unknown() for path, _ in self.file_entries(prefix)})
         with self._database:
             self._database.execute("delete from captured where prefix = ?", (prefix,))
 
@@ -248,11 +243,9 @@ class Snapshot:
         ``changed_paths`` are the paths that the scan found to differ from the archive.  A file that could not be
         read earlier and is not among them was deleted, and is removed from the skipped paths too.
         """
-        # The byte after a slash is "0", so every path below the folder is between the last two values.
+        condition, values = _at_or_below("path", start_folder)
         rows = self._database.execute(
-            "select source, path, template, value from skipped "
-            "where ? = x'' or path = ? or (path > ? and path < ?)",
-            (start_folder, start_folder, start_folder + b"/", start_folder + b"0"),
+            f"select source, path, template, value from skipped where {condition}", values
         ).fetchall()
         recorded_paths = {SkippedPath(path, code, value) for source, path, code, value in rows if source == "scan"}
         deleted_files = [path for source, path, _, _ in rows if source == "read" and path not in changed_paths]
@@ -347,6 +340,14 @@ def _stat_data(stored_columns: Iterable[int | bytes]) -> StatData:
     A number that is too large for SQLite is stored as bytes; see :func:`to_stored_integer`.
     """
     return StatData(*map(from_stored_integer, stored_columns))
+
+
+def _at_or_below(column: str, folder: bytes) -> tuple[str, tuple[bytes, ...]]:
+    """Return an SQL condition for paths at or below ``folder``, and its values; an empty folder is above all."""
+    if not folder:
+        return "1", ()
+    # The byte after a slash is "0", so every path below the folder is between the last two values.
+    return f"({column} = ? or ({column} > ? and {column} < ?))", (folder, folder + b"/", folder + b"0")
 
 
 def _entry_row(path: bytes, state: StatData | Literal["folder"]) -> tuple[object, ...]:

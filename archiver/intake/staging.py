@@ -5,6 +5,8 @@ A file that cannot be read becomes a part of the result, and does not stop the o
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
@@ -12,7 +14,7 @@ from archiver.documents import integrity
 from archiver.errors import ArchiverError, StorageError
 from archiver.intake.exclusion.size_limits import NO_LIMITS, SizeLimits, TooLarge
 from archiver.intake.folder.access import FolderAccess
-from archiver.intake.path_reasons import SPARSE, TOO_LARGE, UNREADABLE_FILE
+from archiver.intake.path_reasons import COPY_REFUSED, SPARSE, TOO_LARGE, UNREADABLE_FILE
 from archiver.intake.snapshot import SkippedPath
 from archiver.store.content.objects import ContentStore
 from archiver.store.content.source import Source, SourceChanged
@@ -126,11 +128,7 @@ class FileReader:
         reuses it.
         """
         result = self.read(order)
-        try:
-            self._content.publish_copies(result.staged.values())
-        except StorageError:
-            self._content.spool.discard_copies(result.staged.values())
-            raise
+        publish_result(self._content, result)
         result.staged = {path: copy._replace(spool_path=None) for path, copy in result.staged.items()}
         return result
 
@@ -175,3 +173,48 @@ class FileReader:
             source.close()
         defect = integrity.find_defect(copy.spool_path, path)
         return copy._replace(health=defect) if defect else copy
+
+
+def publish_result(content: ContentStore, result: StagingResult) -> None:
+    """Publish the copies of ``result``; a copy refused by another program becomes an unreadable file instead.
+
+    A virus scanner may take a single file from the spool, and everything else must not wait for that file.
+
+    Raises StorageError if the archive's disk cannot be written; no copy is left in the spool then.
+    """
+    try:
+        content.publish_copies(result.staged.values())
+    except StorageError:
+        try:
+            if not _drop_refused_copies(content, result):
+                raise
+            content.publish_copies(result.staged.values())
+        except StorageError:
+            content.spool.discard_copies(result.staged.values())
+            raise
+
+
+def _drop_refused_copies(content: ContentStore, result: StagingResult) -> bool:
+    """Move each file whose copy another program refuses to the unreadable files; return True if there is one."""
+    paths_by_copy = {copy.spool_path: path for path, copy in result.staged.items()}
+    unpublished_copies = [
+        copy for copy in result.staged.values() if not content.has_object(copy.sha256, copy.stat_data.size)
+    ]
+    refused_copies = list(content.spool.find_refused_copies(unpublished_copies))
+    for copy, error in refused_copies:
+        path = paths_by_copy[copy.spool_path]
+        del result.staged[path]
+        content.spool.discard_copies([copy])
+        result.unreadable.append(SkippedPath(path, COPY_REFUSED.code, error.strerror or ""))
+    return bool(refused_copies)
+
+
+def drop_removed_objects(content: ContentStore, result: StagingResult) -> bool:
+    """Move files whose objects were removed after publication to the unreadable files; return True if any was."""
+    removed_paths = [
+        path for path, copy in result.staged.items() if copy.stat_data.size and content.is_removed(copy.sha256)
+    ]
+    for path in removed_paths:
+        del result.staged[path]
+        result.unreadable.append(SkippedPath(path, COPY_REFUSED.code, os.strerror(errno.ENOENT)))
+    return bool(removed_paths)

@@ -11,6 +11,7 @@ from archiver import clock
 from archiver.config.settings import Config
 from archiver.daemon.watch_state import MISSING, PARTIAL, SCANS_ONLY, STALLED
 from archiver.errors import LazyMessage
+from archiver.intake.folder.presence import FOLDER_MISSING, NOT_MOUNTED
 from archiver.intake.path_reasons import FAILED, GATHERING, LIMIT_CODES, OWN
 from archiver.intake.scan import is_unreadable
 from archiver.intake.scan_record import LastScan
@@ -46,7 +47,20 @@ def find_status_problems(
     if health.daemon_process is None:
         yield LazyMessage.define("the service is not running", code="status.no-daemon")
     if watch_state == MISSING:
-        yield LazyMessage.define("the watched folder is missing", code="status.folder-missing")
+        yield _describe_missing_folder(health.watching_reason)
+    if health.capture_stop is not None:
+        yield LazyMessage.define(
+            "all archived files ({number}) are missing from the watched folder, and nothing is captured; if they "
+            "were removed on purpose, run: archiver watch accept --reason TEXT",
+            code="status.files-missing",
+        ).with_fields(number=health.capture_stop.fields["value"])
+    for loss in health.large_losses:
+        yield LazyMessage.define(
+            "most files of {filing} ({number} of {total}) were deleted within an hour, or no longer have the "
+            "content of their type, last in {tag}; earlier versions are retained; to end this warning, check the "
+            "files, then run: archiver watch accept --reason TEXT",
+            code="status.large-loss",
+        ).with_fields(number=loss.lost_count, total=loss.file_count, filing=loss.filing, tag=loss.last_tag)
     if watch_state in (PARTIAL, SCANS_ONLY, STALLED):
         yield LazyMessage.define("the kernel does not report some changes", code="status.events-incomplete")
     yield from _find_journal_problems(health)
@@ -66,6 +80,17 @@ def find_status_problems(
     yield from unread.describe_unread_events(health.unread_events)
     yield from find_disk_problems(health.archive_folder, health.disk_forecast.is_scarce)
     yield from _find_permission_problems(health, config)
+
+
+def _describe_missing_folder(reason: LazyMessage | None) -> LazyMessage:
+    """Return the problem of a watched folder, missing or replaced by another folder."""
+    if reason is None or reason.code in (FOLDER_MISSING.code, NOT_MOUNTED.code):
+        return LazyMessage.define("the watched folder is missing", code="status.folder-missing")
+    return LazyMessage.define(
+        "the watched folder is missing: {reason}; if the folder at this path is right, run: archiver watch accept "
+        "--reason TEXT",
+        code="status.folder-replaced",
+    ).with_fields(reason=reason)
 
 
 def _is_scan_overdue(last_scan: LastScan, scan_minutes: float, now: datetime) -> bool:

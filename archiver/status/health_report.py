@@ -26,6 +26,7 @@ from archiver.filings.due.deadlines import Deadline, compute_open_deadlines
 from archiver.filings.due.reminders import find_display_alerts
 from archiver.filings.register import filings_from_events
 from archiver.filings.unrecorded_papers import UnrecordedPaper, find_unrecorded_papers
+from archiver.intake.absence.deletion_gate import read_absence
 from archiver.intake.exclusion.stand_ins import StandIn, select_stand_ins
 from archiver.intake.scan_record import LastScan, read_last_scan
 from archiver.intake.snapshot import PendingEntry, SkippedPath, Snapshot
@@ -44,6 +45,7 @@ from archiver.store.clock_lag import ClockLag
 from archiver.store.events.event_files import FORMAT
 from archiver.store.git.commands import OuterSetting
 from archiver.store.index import overview
+from archiver.store.index.large_losses import LargeLoss, find_large_losses
 from archiver.store.index.overview import DoubtfulMaterial, UnsubmittedChange
 from archiver.store.index.restrictions import Restriction, list_restrictions, restricted_content
 from archiver.store.repair import accepted_loss, journal_repair, ref_agreement, set_aside
@@ -77,6 +79,8 @@ class HealthReport:
     watch_description: LazyMessage
     #: Why changes are not detected in the usual way; None if they are, or without a daemon.
     watching_reason: LazyMessage | None
+    #: Why nothing is captured although the folder is there; None if that is not so.
+    capture_stop: LazyMessage | None
     #: A description of the process that runs the service, for people; None without a daemon.
     daemon_process: str | None
     #: The last scan of the watched folder.
@@ -100,6 +104,8 @@ class HealthReport:
     changed_since_submitted: list[UnsubmittedChange]
     #: Materials of newest versions that looked damaged when they were captured.
     doubtful_materials: list[DoubtfulMaterial]
+    #: Filings of which most files were deleted or rewritten at once, until a person accepts that.
+    large_losses: list[LargeLoss]
     #: The restrictions in force, of files that were captured by mistake.
     restrictions: list[Restriction]
     #: SHA-256 of each restricted content that no unrestricted path has.
@@ -284,6 +290,7 @@ def _build_report(archive: Archive, config: Config, snapshot: Snapshot) -> Healt
         watched_folder=config.watch,
         watch_description=WATCH_STATES.get(watch_state) or WATCH_STATES[""],
         watching_reason=_read_watch_reason(snapshot) if daemon_process else None,
+        capture_stop=read_absence(snapshot),
         daemon_process=daemon_process,
         last_scan=read_last_scan(snapshot, archive.root),
         last_problem=read_last_problem(snapshot),
@@ -296,6 +303,7 @@ def _build_report(archive: Archive, config: Config, snapshot: Snapshot) -> Healt
         submission_count=len(archive.index.submissions()),
         changed_since_submitted=overview.changed_since_submitted(archive.index),
         doubtful_materials=overview.doubtful_materials(archive.index),
+        large_losses=find_large_losses(archive.index),
         restrictions=list_restrictions(archive.index),
         restricted_content=restricted_content(archive.index),
         open_deadlines=compute_open_deadlines(filings),

@@ -348,8 +348,9 @@ def test_a_share_that_is_not_mounted_is_no_deletion(site: Site) -> None:
     # As a transaction, a connection commits; it does not close.
     with closing(sqlite3.connect(site.archive / "state.db")) as state, state:
         state.execute("update meta set value = ? where key = 'root_mount'", (os.fspath(site.watch),))
-        state.execute("update meta set value = 'elsewhere:1' where key = 'root'")
-    assert "missing" in site.run("run", "--once", code=8).stderr
+    site.watch.rename(site.root / "unmounted")
+    site.write("lost+found/a", "of the filesystem below")
+    assert "no filesystem is mounted at" in site.run("run", "--once", code=8).stderr
     assert site.tags() == ["f/s/v1"]
 
 

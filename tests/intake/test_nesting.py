@@ -173,7 +173,8 @@ def test_neighbours_on_one_volume_are_no_trouble(bare_site: Site, bind: Bind) ->
 
 def test_the_root_of_each_mount_is_read() -> None:
     table = b"36 25 8:1 /srv/a\\040b /mnt rw - ext4 /dev/sda1 rw\n"
-    assert mounts.parse_mounts(table) == [mounts.Mount(b"/mnt", "ext4", b"8:1", b"/srv/a b")]
+    expected = mounts.Mount(b"/mnt", "ext4", b"8:1", b"/srv/a b", source=b"/dev/sda1", number=b"36")
+    assert mounts.parse_mounts(table) == [expected]
 
 
 def test_an_inode_number_that_is_given_again_is_no_file_of_the_archive(site: Site, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ PARTS = {
     "bucket": "Reasons to refuse a bucket",
     "document": "Errors in reading a document (cache of document text)",
     "due": "Items with a deadline (`deadlines --json`, `status --json`: `code`)",
+    "folder": "Why the watched folder does not count (`status --json`: `watching_reason_code`; `watch accept --json`)",
     "journal": "Damage to the journal (`status --json`: `journal_problem_code`)",
     "note": "Notes of `verify` that are not findings (`verify --json`: `code` of `notes`)",
     "open": "Retention conditions without a date (`log`, `explain`, `dispose plan`, with `--json`: `open_codes`)",

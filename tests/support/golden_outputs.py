@@ -25,6 +25,7 @@ from unittest import mock
 
 from archiver import clock
 from archiver.cli.main import main
+from archiver.intake.folder.folder_identity import FolderIdentity
 from archiver.model import Actor
 from archiver.store import users
 from tests.support.site import Site
@@ -40,6 +41,8 @@ READING = clock.ClockReading(
     uptime_ns=60 * 10**9,
     shifted=False,
 )
+#: The watched folder, which has other numbers on every machine.
+FOLDER = FolderIdentity("ext4", "6a" * 16, "1f2e3d4c", "", "/", "2621441")
 OFFICER = Actor(5001, "wang.min")
 
 #: Name of the file -> command that only reads.  Each is asked in both languages, and with --json where it has that.
@@ -120,6 +123,7 @@ def run(site: Site, *arguments: str) -> tuple[int, str, str]:
         mock.patch.object(secrets, "token_hex", lambda size: secrets.token_bytes(size).hex()),
         mock.patch.object(clock, "read_clocks", return_value=READING),
         mock.patch.object(users, "current_user", return_value=OFFICER),
+        mock.patch.object(FolderIdentity, "from_system", return_value=FOLDER),
         contextlib.chdir(site.root),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),

@@ -35,6 +35,10 @@ NEEDS = {
     # Read as Python is by whoever runs it as another user, hence not as a line of sh: see ``find_trouble``.
     "another user": Need("", "mount util-linux"),
     "bindfs": Need("mkdir a b; bindfs a b; umount b", "bindfs fuse3"),
+    "btrfs": Need(
+        "truncate -s 120M image; mkfs.btrfs -q image; mkdir a; unshare --mount mount -o loop image a",
+        "btrfs-progs mount util-linux",
+    ),
     "chattr": Need("touch file; chattr +i file; chattr -i file", "e2fsprogs"),
     "chromium": Need("chromium --version", "chromium"),
     "exFAT": Need(
@@ -43,6 +47,10 @@ NEEDS = {
         "exfat-fuse exfatprogs mount",
     ),
     "fincore": Need("fincore /bin/sh", "util-linux; from Debian 13 on util-linux-extra"),
+    "fscrypt": Need(
+        "truncate -s 24M image; mkfs.ext4 -q -F -O encrypt image; mkdir a; unshare --mount mount -o loop image a",
+        "e2fsprogs mount util-linux",
+    ),
     "git-lfs": Need("git lfs version", "git-lfs"),
     "loop device": Need(
         "truncate -s 1M image; mkfs.ext4 -q -F image; mkdir a; unshare --mount mount -o loop image a",

@@ -116,7 +116,9 @@ ACTIONS = {
     "tick",
     "timestamp",
     "unrestrict",
+    "watch-accept",
     "watch-deaf",
+    "watch-folder",
     "watch-lost",
     "watch-path",
 }

@@ -9,9 +9,10 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from archiver.intake.folder import mounts
+from archiver.intake.folder import encryption, filesystem_id, mounts
 from archiver.intake.folder.child_access import PATIENCE_SECONDS, ChildAccess
-from archiver.intake.folder.entries import DirectoryEntry
+from archiver.intake.folder.entries import DirectoryEntry, RootIdentity
+from archiver.intake.folder.mounts_below import check_mounted
 from archiver.intake.folder.nesting import check_folders_not_nested
 from archiver.store.content.own_files import OwnFiles
 from archiver.store.content.root_folder import RootFolder
@@ -28,6 +29,11 @@ class FolderAccess(Protocol):
     opening one of them raises OwnFile, which is an OSError.
     """
 
+    #: Paths where filesystems with archived files were mounted before: nothing there can be listed or looked up.
+    vanished_mounts: frozenset[bytes]
+    #: Paths where an automounter could not mount a filesystem with archived files: nothing there was deleted.
+    unmounted_automounts: frozenset[bytes]
+
     def list_folder(self, path: bytes) -> Iterator[DirectoryEntry]:
         """Yield the entries of a folder, in any order, without those of the folders below."""
 
@@ -42,6 +48,12 @@ class FolderAccess(Protocol):
 
         As with :meth:`opened_in_turn`, the function is faster for successive files of the same folder.
         """
+
+    def root_identity(self) -> RootIdentity:
+        """Return what identifies the watched folder itself, even if its path leads to a file."""
+
+    def is_locked(self, path: bytes) -> bool:
+        """Return True if the names in a folder are encrypted, and the key is not loaded."""
 
     def open(self, path: bytes) -> Source:
         """Open a file, which the caller closes; raises SourceChanged if the path does not lead to a file."""
@@ -66,6 +78,8 @@ class DirectAccess:
         ``archive`` is the folder of the archive, whose files must not be archived; None if there is none to avoid.
         """
         self.root = os.fsencode(root)
+        self.vanished_mounts: frozenset[bytes] = frozenset()
+        self.unmounted_automounts: frozenset[bytes] = frozenset()
         self._root_folder = RootFolder(self.root, OwnFiles(None if archive is None else os.fsencode(archive)))
 
     def list_folder(self, path: bytes) -> Iterator[DirectoryEntry]:
@@ -74,6 +88,7 @@ class DirectAccess:
         An entry that is deleted during the listing is left out.  Raises OSError if the folder cannot be listed,
         and OwnFile if it belongs to the archive.
         """
+        check_mounted(path, self.vanished_mounts)
         # Local names, and tuple.__new__ instead of the classes, save time: a scan lists a million files.
         new_tuple, stat_entry = tuple.__new__, os.stat
         own_files = self._root_folder.own_files
@@ -88,10 +103,13 @@ class DirectAccess:
                 except FileNotFoundError:
                     # The file was deleted after the folder was listed.
                     continue
+                except OSError as error:
+                    yield _unexaminable_entry(entry_name, error, folder_descriptor)
+                    continue
                 inode = entry_stat.st_ino
                 is_own = (entry_stat.st_dev, inode) in own_files.identities and own_files.contains_file(entry_stat)
                 numbers = (entry_stat.st_size, entry_stat.st_mtime_ns, entry_stat.st_ctime_ns, inode)
-                fields = (entry_name, entry_stat.st_mode, new_tuple(StatData, numbers), is_own)
+                fields = (entry_name, entry_stat.st_mode, new_tuple(StatData, numbers), is_own, None)
                 yield new_tuple(DirectoryEntry, fields)
 
     def list_names(self, path: bytes) -> list[bytes]:
@@ -107,6 +125,7 @@ class DirectAccess:
 
     def look_up(self, path: bytes) -> DirectoryEntry:
         """Return the entry of a single path; a link is not followed."""
+        check_mounted(path, self.vanished_mounts)
         return self._as_entry(path, self._root_folder.stat_path(path))
 
     def read_link(self, path: bytes) -> bytes:
@@ -122,10 +141,31 @@ class DirectAccess:
 
             def look_up(path: bytes) -> DirectoryEntry:
                 """Return the entry of a path below the watched folder; raises the errors of look_up."""
+                check_mounted(path, self.vanished_mounts)
                 name = path.rpartition(b"/")[2]
                 return self._as_entry(path, os.stat(name, dir_fd=open_parent_folder(path), follow_symlinks=False))
 
             yield look_up
+
+    def root_identity(self) -> RootIdentity:
+        """Return the identity of the watched folder itself; links in its path are followed.  Raises OSError."""
+        folder_descriptor = os.open(self.root, os.O_PATH | os.O_CLOEXEC)
+        try:
+            root_stat = os.fstat(folder_descriptor)
+            return RootIdentity(
+                root_stat.st_dev,
+                root_stat.st_ino,
+                root_stat.st_mode,
+                filesystem_id.read_uuid(folder_descriptor, root_stat.st_dev),
+                filesystem_id.read_fsid(folder_descriptor),
+            )
+        finally:
+            os.close(folder_descriptor)
+
+    def is_locked(self, path: bytes) -> bool:
+        """Return True if the names in a folder are encrypted, and the key is not loaded.  Raises OSError."""
+        with self._root_folder.opened_folder(path) as folder_descriptor:
+            return encryption.is_locked(folder_descriptor)
 
     def _as_entry(self, path: bytes, entry_stat: os.stat_result) -> DirectoryEntry:
         """Return the entry of ``path`` with this ``stat`` result; raises OwnFile if it belongs to the archive."""
@@ -144,6 +184,17 @@ class DirectAccess:
 
     def close(self) -> None:
         """Do nothing: no descriptor stays open between two calls."""
+
+
+def _unexaminable_entry(name: bytes, error: OSError, folder_descriptor: int) -> DirectoryEntry:
+    """Return the entry for a name without a result of ``stat``, such as the mount point of a dead FUSE program.
+
+    Raises ``error`` if this user may not examine anything in the folder.
+    """
+    folder_link = b"/proc/self/fd/%d" % folder_descriptor
+    if isinstance(error, PermissionError) and not os.access(folder_link, os.X_OK, effective_ids=True):
+        raise error
+    return DirectoryEntry(name, 0, StatData.unknown(), error=error.strerror or str(error))
 
 
 def _open_listing(folder_descriptor: int) -> AbstractContextManager[Iterator[os.DirEntry[bytes]]]:

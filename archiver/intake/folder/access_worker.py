@@ -33,6 +33,7 @@ class FolderReader:
             "entry": self._look_up,
             "link": self._read_link,
             "root": self._identify_root,
+            "locked": self._is_locked,
             "open": self._open_file,
             "check": self._is_file_unchanged,
             "close": self._close_file,
@@ -73,8 +74,11 @@ class FolderReader:
 
     def _identify_root(self, _path: str) -> RootIdentity:
         """Return the identity of the watched folder itself; links in its path are followed."""
-        root_stat = os.stat(self._access.root)
-        return RootIdentity(root_stat.st_dev, root_stat.st_ino, root_stat.st_mode)
+        return self._access.root_identity()
+
+    def _is_locked(self, path: str) -> bool:
+        """Return True if the names in a folder are encrypted, and the key is not loaded."""
+        return self._access.is_locked(text_to_name(path))
 
     def _open_file(self, path: str) -> tuple[Any, ...]:
         """Close any open file and open the file at ``path``; return the form that ``decode_opened`` reads."""

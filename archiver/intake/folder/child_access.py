@@ -29,6 +29,7 @@ from archiver.intake.folder.entries import (
     decode_outcome,
     decode_root,
 )
+from archiver.intake.folder.mounts_below import check_mounted
 from archiver.store.content.own_files import OwnFile
 from archiver.store.content.source import Source, SourceChanged, StatData
 from archiver.workers import Worker, WorkerHung, WorkerProgram, name_to_text, text_to_name
@@ -63,6 +64,8 @@ class ChildAccess:
             (os.fsencode(root), os.fsencode(archive or b"")),
             longest_answer_bytes=_LONGEST_LISTING_BYTES,
         )
+        self.vanished_mounts: frozenset[bytes] = frozenset()
+        self.unmounted_automounts: frozenset[bytes] = frozenset()
         self._patience_seconds = patience_seconds
         self._lock = threading.Lock()
         self._idle_workers: list[Worker] = []
@@ -71,6 +74,7 @@ class ChildAccess:
 
     def list_folder(self, path: bytes) -> Iterator[DirectoryEntry]:
         """Yield the entries of a folder; in the watched folder itself, each entry is looked up separately."""
+        check_mounted(path, self.vanished_mounts)
         if path:
             yield from self._call_free_worker(decode_entries, "entries", path)
         else:
@@ -83,7 +87,7 @@ class ChildAccess:
         """
         for entry_name in self._call_free_worker(decode_names, "names", b""):
             try:
-                yield self.look_up(entry_name)
+                yield self._call_free_worker(decode_entry, "entry", entry_name)
             except FileNotFoundError:
                 # The file was deleted after the names were listed.
                 continue
@@ -92,9 +96,13 @@ class ChildAccess:
             except TimeoutError:
                 # The mount point of a hanging share is a folder.  Listing that folder raises TimeoutError again.
                 yield DirectoryEntry(entry_name, stat.S_IFDIR, StatData.unknown())
+            except OSError as error:
+                # The mount point of a FUSE program that died, or a damaged inode.
+                yield DirectoryEntry(entry_name, 0, StatData.unknown(), error=error.strerror or str(error))
 
     def look_up(self, path: bytes) -> DirectoryEntry:
         """Return the entry of a single path; a link is not followed."""
+        check_mounted(path, self.vanished_mounts)
         return self._call_free_worker(decode_entry, "entry", path)
 
     def read_link(self, path: bytes) -> bytes:
@@ -108,6 +116,10 @@ class ChildAccess:
     def root_identity(self) -> RootIdentity:
         """Return the identity of the watched folder itself, even if its path leads to a file; raises OSError."""
         return self._call_free_worker(decode_root, "root", b"")
+
+    def is_locked(self, path: bytes) -> bool:
+        """Return True if the names in a folder are encrypted, and the key is not loaded."""
+        return self._call_free_worker(bool, "locked", path)
 
     def open(self, path: bytes) -> Source:
         """Open a file for reading, with a worker that serves no other request until the file is closed."""

@@ -25,6 +25,7 @@ class DirectoryEntry(NamedTuple):
     mode: int  # ``st_mode``
     stat_data: StatData  # differs after every change of the file
     is_own: bool = False  # True if the file or folder belongs to the archive
+    error: str | None = None  # why the file or folder cannot be examined; the mode and the state mean nothing then
 
 
 class RootIdentity(NamedTuple):
@@ -33,6 +34,8 @@ class RootIdentity(NamedTuple):
     device: int
     inode: int
     mode: int  # ``st_mode``; the path may lead to a file
+    uuid: str = ""  # of the filesystem; empty if the kernel does not report one
+    fsid: str = ""  # ``f_fsid`` of the filesystem in hexadecimal; empty if it cannot be read
 
 
 class OpenedFile(NamedTuple):
@@ -50,8 +53,8 @@ class ReportedError(NamedTuple):
 
 
 def encode_entry(entry: DirectoryEntry) -> tuple[Any, ...]:
-    """Return an entry in the form for :func:`decode_entry`: name, mode, is_own, and the fields of the StatData."""
-    return (name_to_text(entry.name), entry.mode, entry.is_own, *entry.stat_data)
+    """Return an entry for :func:`decode_entry`: name, mode, is_own, error, and the fields of the StatData."""
+    return (name_to_text(entry.name), entry.mode, entry.is_own, entry.error, *entry.stat_data)
 
 
 def decode_outcome(decode_value: Callable[[Any], _Answer], answer: Any) -> _Answer | ReportedError:
@@ -79,8 +82,14 @@ def decode_names(encoded_names: Any) -> list[bytes]:
 
 def decode_entry(encoded_entry: Any) -> DirectoryEntry:
     """Return an entry that :func:`encode_entry` encoded."""
-    name, mode, is_own, *stat_fields = encoded_entry
-    return DirectoryEntry(text_to_name(name), operator.index(mode), _decode_stat_data(stat_fields), bool(is_own))
+    name, mode, is_own, error, *stat_fields = encoded_entry
+    return DirectoryEntry(
+        text_to_name(name),
+        operator.index(mode),
+        _decode_stat_data(stat_fields),
+        bool(is_own),
+        None if error is None else _check_text(error),
+    )
 
 
 def decode_entries(encoded_entries: Any) -> list[DirectoryEntry]:
@@ -95,9 +104,17 @@ def decode_opened(encoded_file: Any) -> OpenedFile:
 
 
 def decode_root(encoded_identity: Any) -> RootIdentity:
-    """Return the identity of the watched folder: device, inode and mode."""
-    device, inode, mode = map(operator.index, encoded_identity)
-    return RootIdentity(device, inode, mode)
+    """Return the identity of the watched folder: device, inode, mode, UUID and ``f_fsid`` of the filesystem."""
+    *numbers, uuid, fsid = encoded_identity
+    device, inode, mode = map(operator.index, numbers)
+    return RootIdentity(device, inode, mode, _check_text(uuid), _check_text(fsid))
+
+
+def _check_text(value: Any) -> str:
+    """Return ``value``, a text; raises TypeError for anything else."""
+    if not isinstance(value, str):
+        raise TypeError("not a text")
+    return value
 
 
 def _decode_stat_data(stat_fields: list[Any]) -> StatData:

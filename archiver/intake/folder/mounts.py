@@ -20,9 +20,9 @@ _REMOTE_FILESYSTEMS = frozenset(
         *("prl_fs", "pvfs2", "smb3", "smbfs", "vboxsf", "virtiofs", "vmhgfs"),
     }
 )
-#: Positions in a line of the mount table, see proc_pid_mountinfo(5): the device, the root and the mount point, and
-#: the first of the optional fields, which end with a hyphen.
-_DEVICE_FIELD, _ROOT_FIELD, _POINT_FIELD, _FIRST_OPTIONAL_FIELD = 2, 3, 4, 6
+#: Positions in a line of the mount table, see proc_pid_mountinfo(5): the mount's number, the device, the root, the
+#: mount point, and the first of the optional fields, which end with a hyphen.
+_NUMBER_FIELD, _DEVICE_FIELD, _ROOT_FIELD, _POINT_FIELD, _FIRST_OPTIONAL_FIELD = 0, 2, 3, 4, 6
 #: A line has at least six fields in front of the optional ones, the hyphen, and three fields after it.
 _MIN_FIELDS = 9
 #: A byte of a path in the mount table that stands there as three octal digits, for example a space.
@@ -36,6 +36,8 @@ class Mount(NamedTuple):
     filesystem: str  # the type, such as "ext4" or "fuse.sshfs"
     device: bytes = b""  # major:minor; empty if the mount table could not be read
     root: bytes = b"/"  # the folder within the filesystem that is mounted
+    source: bytes = b""  # such as "/dev/sda1" or "nas:/export"
+    number: bytes = b""  # differs between mounts that exist at the same time
 
     @property
     def is_remote(self) -> bool:
@@ -63,13 +65,15 @@ def parse_mounts(table: bytes) -> list[Mount]:
         line_fields = table_line.split(b" ")
         if b"-" not in line_fields[_FIRST_OPTIONAL_FIELD:] or len(line_fields) < _MIN_FIELDS:
             continue
-        filesystem = line_fields[line_fields.index(b"-", _FIRST_OPTIONAL_FIELD) + 1]
+        filesystem, source = line_fields[line_fields.index(b"-", _FIRST_OPTIONAL_FIELD) + 1 :][:2]
         mounts.append(
             Mount(
                 point=_unescape_path(line_fields[_POINT_FIELD]),
                 filesystem=filesystem.decode("ascii", "replace"),
                 device=line_fields[_DEVICE_FIELD],
                 root=_unescape_path(line_fields[_ROOT_FIELD]),
+                source=_unescape_path(source),
+                number=line_fields[_NUMBER_FIELD],
             )
         )
     return mounts
@@ -101,6 +105,16 @@ def find_remote_mount(path: Path | bytes, mounts: list[Mount]) -> Mount | None:
     visible_mounts = {mount.point: mount for mount in mounts if _is_at_or_below(mount.point, path_bytes)}
     candidate_mounts = [find_mount(path_bytes, mounts), *visible_mounts.values()]
     return next((mount for mount in candidate_mounts if mount.is_remote), None)
+
+
+def find_mounts_below(path: bytes, mounts: list[Mount]) -> dict[bytes, Mount]:
+    """Return the visible mounts below ``path``, by relative path.
+
+    ``path`` is absolute and free of links.  A mount point of autofs counts as a mount, because a look at it mounts
+    the filesystem.
+    """
+    prefix = path.rstrip(b"/") + b"/"
+    return {mount.point[len(prefix) :]: mount for mount in mounts if mount.point.startswith(prefix)}
 
 
 def _is_at_or_below(path: bytes, folder: bytes) -> bool:

@@ -8,25 +8,17 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from archiver.config.settings import Config
 from archiver.errors import ConfigError, LazyMessage
 from archiver.intake.folder.access import FolderAccess
 from archiver.intake.folder.child_access import PATIENCE_SECONDS, ChildAccess
-from archiver.intake.seed_snapshot import open_submissions
+from archiver.intake.folder.known_files import count_present_files, sample_archived_paths
 from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.events.capture_events import WatchPathChanged
-from archiver.store.index.queries import Index
 from archiver.store.writing.drafts import Draft
-
-#: The most archived paths to look for in the new folder. More, and a slow share takes too long. Fewer, and a
-#: folder that has some of the names by chance may be mistaken for a successor.
-_MAX_SAMPLE_SIZE = 1000
-#: The share of these paths that a successor must have.
-_REQUIRED_SHARE = 0.5
 
 
 class _FolderIdentity(NamedTuple):
@@ -79,12 +71,11 @@ def _check_successor(
 ) -> None:
     """Raise ConfigError unless the folder that ``access`` reads holds at least half of the archived files.
 
-    At most ``_MAX_SAMPLE_SIZE`` files are looked up.  In the message, ``recorded_state`` completes a sentence that
+    Only a sample of the files is looked up.  In the message, ``recorded_state`` completes a sentence that
     begins with ``recorded_path``, the path of the folder that the archive captures at present.
     """
-    sampled_paths = list(_sample_archived_paths(archive.index))
-    present_count = sum(_is_file(access, path) for path in sampled_paths)
-    if present_count >= _REQUIRED_SHARE * len(sampled_paths):
+    present_files = count_present_files(access, list(sample_archived_paths(archive.index)))
+    if present_files.are_enough:
         return
     raise ConfigError(
         "{config}: watch.path is {given}, but this archive captures {kept}, which {state}. Sampled archived "
@@ -95,40 +86,10 @@ def _check_successor(
         given=config.watch,
         kept=names.name_as_text(recorded_path),
         state=recorded_state,
-        count=len(sampled_paths),
-        present=present_count,
+        count=present_files.sampled_count,
+        present=present_files.present_count,
         folder=config.watch,
     )
-
-
-def _sample_archived_paths(index: Index) -> Iterator[bytes]:
-    """Yield the paths of files in the newest versions, relative to the watched folder.
-
-    If there are ``_MAX_SAMPLE_SIZE`` files or more, only every n-th path is yielded, so that the sample stays
-    within this size.
-    """
-    newest_versions = [
-        version for version in map(index.newest_version, open_submissions(index)) if version is not None
-    ]
-    sampling_step = sum(version.files for version in newest_versions) // _MAX_SAMPLE_SIZE + 1
-    file_number = 0
-    for version in newest_versions:
-        prefix = version.submission.prefix + b"/" if version.submission.prefix else b""
-        for material in index.materials(version.submission):
-            # ``sha256`` is None for a folder.
-            if material.sha256 is not None:
-                if file_number % sampling_step == 0:
-                    yield prefix + material.path
-                file_number += 1
-
-
-def _is_file(access: FolderAccess, path: bytes) -> bool:
-    """Return True if a regular file can be seen at the path."""
-    try:
-        return stat.S_ISREG(access.look_up(path).mode)
-    except OSError:
-        # A file that cannot be looked up does not count: the folder has to prove that it is the successor.
-        return False
 
 
 def _folder_identity(path: bytes) -> _FolderIdentity | None:

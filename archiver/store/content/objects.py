@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archiver.errors import StorageError
-from archiver.path_existence import is_folder
+from archiver.path_existence import is_folder, is_there
 from archiver.store.disk_errors import disk_write_error
 from archiver.store.failpoints import Step, announce_step
 from archiver.store.fsync import sync_filesystem, sync_path
@@ -83,6 +83,15 @@ class ContentStore:
             return os.stat(self._object_path(sha256)).st_size == size
         except OSError:
             # The object is missing or cannot be reached: the caller stores the content again.
+            return False
+
+    def is_removed(self, sha256: str) -> bool:
+        """Return True if somebody removed this object alone: the file is missing, and the folder stands."""
+        object_path = self._object_path(sha256)
+        try:
+            return is_folder(os.path.dirname(object_path)) and not is_there(object_path)
+        except OSError:
+            # The disk fails, and the caller reports that.
             return False
 
     def is_intact(self, sha256: str, size: int) -> bool:

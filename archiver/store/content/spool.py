@@ -206,11 +206,28 @@ class Spool:
         buffer: memoryview = self._thread_local.small_buffer
         return buffer
 
+    def find_refused_copies(self, copies: Iterable[StagedCopy]) -> Iterator[tuple[StagedCopy, OSError]]:
+        """Yield each copy that another program has removed from the spool or locked, with the error.
+
+        Yields nothing if the spool itself is not usable: its disk is the reason then.
+        """
+        try:
+            tempfile.TemporaryFile(dir=self.folder).close()
+        except OSError:
+            return
+        for copy in copies:
+            if copy.spool_path is not None:
+                try:
+                    os.close(os.open(copy.spool_path, os.O_RDONLY | os.O_CLOEXEC))
+                except (FileNotFoundError, PermissionError) as error:
+                    yield copy, error
+
     def discard_copies(self, copies: Iterable[StagedCopy]) -> None:
         """Delete copies that will not be archived from the spool; ignore copies that are already deleted."""
         for copy in copies:
             if copy.spool_path is not None:
-                with suppress(FileNotFoundError):
+                # A copy that another program has locked stays until the spool is cleared.
+                with suppress(FileNotFoundError, PermissionError):
                     os.unlink(copy.spool_path)
 
     def clear(self) -> None:

@@ -50,6 +50,8 @@ CHAIN_RULES: Mapping[str, ChainRule] = {
     Action.REPLICA_INIT: _HOUSE_ACT,
     Action.RECOVER: _HOUSE_ACT,
     Action.CHECKPOINT: _HOUSE_NOTE,
+    Action.WATCH_FOLDER: _HOUSE_NOTE,
+    Action.WATCH_ACCEPT: _HOUSE_NOTE,
     Action.WATCH_LOST: _HOUSE_NOTE,
     Action.WATCH_DEAF: _HOUSE_NOTE,
     Action.REFUSE: _HOUSE_NOTE,

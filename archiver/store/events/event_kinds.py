@@ -14,6 +14,8 @@ class Action(StrEnum):
     ADOPT = "adopt"
     POLICY = "policy"
     WATCH_PATH = "watch-path"
+    WATCH_FOLDER = "watch-folder"
+    WATCH_ACCEPT = "watch-accept"
     WATCH_LOST = "watch-lost"
     WATCH_DEAF = "watch-deaf"
     CAPTURE = "capture"

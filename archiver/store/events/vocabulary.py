@@ -18,6 +18,8 @@ _MODULE_AND_CLASS_BY_ACTION: Mapping[str, tuple[str, str]] = {
     Action.POLICY: ("archive_events", "RetentionPromised"),
     Action.CAPTURE: ("capture_events", "VersionCaptured"),
     Action.WATCH_PATH: ("capture_events", "WatchPathChanged"),
+    Action.WATCH_FOLDER: ("capture_events", "WatchedFolderIdentified"),
+    Action.WATCH_ACCEPT: ("capture_events", "WatchedFolderAccepted"),
     Action.WATCH_LOST: ("capture_events", "WatchedFolderLost"),
     Action.WATCH_DEAF: ("capture_events", "WatchStalled"),
     Action.SUBMIT: ("filing_events", "VersionSubmitted"),

@@ -16,7 +16,6 @@ from archiver.store.events.archive_events import (
     FormatStated,
     RetentionPromised,
 )
-from archiver.store.events.capture_events import WatchPathChanged
 from archiver.store.events.chain_rules import filing_of_event
 from archiver.store.events.chains import ARCHIVE_CHAIN, HOUSE_CHAIN, EventClass
 from archiver.store.events.digests import name_algorithm
@@ -32,6 +31,7 @@ from archiver.store.index.hold_rows import APPLY_BY_HOLD_ACTION
 from archiver.store.index.meta_values import MetaValues
 from archiver.store.index.promise_rows import record_promise
 from archiver.store.index.restriction_rows import APPLY_BY_RESTRICTION_ACTION
+from archiver.store.index.watched_folder_values import WATCH_PATH_KEY, apply_watched_folder
 
 #: Errors of :meth:`EventApplier.apply_event` that mean that the event is malformed or contradicts the index. A
 #: locked, full or damaged database raises other errors.
@@ -67,9 +67,10 @@ _APPLY_TO_OWN_TABLES: Mapping[str, Callable[[sqlite3.Connection, Event], None]] 
     **APPLY_BY_DISPOSAL_ACTION,
     **APPLY_BY_HOLD_ACTION,
     **APPLY_BY_RESTRICTION_ACTION,
+    Action.CORRECT: apply_correction,
 }
 # Keys of the table ``meta``. The properties of ``Index`` with these names read the values.
-_ARCHIVE_ID_KEY, _LAYOUT_KEY, _CREATED_AT_KEY, _WATCH_PATH_KEY = "archive", "layout", "made", "watch"
+_ARCHIVE_ID_KEY, _LAYOUT_KEY, _CREATED_AT_KEY = "archive", "layout", "made"
 #: Digits of the first event's SHA-256 that identify the archive.
 _ARCHIVE_ID_LENGTH = 16
 #: Inserts a record of a submission to the regulator.
@@ -131,7 +132,6 @@ class EventApplier:
         apply_by_action: Mapping[str, Callable[[Event], None]] = {
             Action.SUBMIT: self._apply_submission,
             Action.FILING_END: self._apply_filing_end,
-            Action.CORRECT: self._apply_correction,
             Action.TIMESTAMP: self._apply_timestamp,
             Action.CHECKPOINT: self._apply_checkpoint,
             Action.DRILL: self._apply_drill,
@@ -139,7 +139,9 @@ class EventApplier:
             Action.INIT: self._apply_creation,
             Action.FORMAT: self._apply_format,
             Action.ADOPT: self._apply_adoption,
-            Action.WATCH_PATH: self._apply_watch_path,
+            Action.WATCH_PATH: self._apply_watched_folder,
+            Action.WATCH_FOLDER: self._apply_watched_folder,
+            Action.WATCH_ACCEPT: self._apply_watched_folder,
             Action.POLICY: self._apply_policy,
             Action.KEY_ROTATE: self._apply_key,
             Action.KEY_REPLACE: self._apply_key,
@@ -253,7 +255,7 @@ class EventApplier:
         self._set_identity(event)
         self._meta.set(_LAYOUT_KEY, details.layout)
         self._meta.set(_CREATED_AT_KEY, event.at)
-        self._meta.set(_WATCH_PATH_KEY, details.watch or "")
+        self._meta.set(WATCH_PATH_KEY, details.watch or "")
         self._apply_key(event)
         record_promise(self._db, event, details)
 
@@ -270,16 +272,16 @@ class EventApplier:
     def _apply_adoption(self, event: Event) -> None:
         """Record the watched folder and the minimum retention of an archive created from a mirror clone."""
         details = ArchiveAdopted.from_details(event.details)
-        self._meta.set(_WATCH_PATH_KEY, details.watch or "")
+        self._meta.set(WATCH_PATH_KEY, details.watch or "")
         record_promise(self._db, event, details)
 
     def _apply_policy(self, event: Event) -> None:
         """Record a change of the retention settings, which can only lengthen retention."""
         record_promise(self._db, event, RetentionPromised.from_details(event.details))
 
-    def _apply_watch_path(self, event: Event) -> None:
-        """Record the new path of the watched folder."""
-        self._meta.set(_WATCH_PATH_KEY, WatchPathChanged.from_details(event.details).new_path)
+    def _apply_watched_folder(self, event: Event) -> None:
+        """Record the watched folder's path or identity, and that a person accepted the folder."""
+        apply_watched_folder(self._meta, event)
 
     def _apply_key(self, event: Event) -> None:
         """Record the commit of the event whose attached ``allowed_signers`` names the signing key in force."""
@@ -303,10 +305,6 @@ class EventApplier:
             "insert into ended (seq, filing, clock) values (?, ?, ?)",
             (event.seq, event.object, event.clock["time"]),
         )
-
-    def _apply_correction(self, event: Event) -> None:
-        """Record a correction; raises ValueError if the corrected event is not a record, or is void."""
-        apply_correction(self._db, event)
 
     def _apply_timestamp(self, event: Event) -> None:
         """Record a timestamp token with the proven time and the number of the covered event."""

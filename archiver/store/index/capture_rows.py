@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from archiver.model import Change, Event, Op, Submission
 from archiver.store import names
 from archiver.store.events.capture_events import VersionCaptured
+from archiver.store.index.large_losses import count_lost_files
 from archiver.store.index.version_rows import find_submission_row
 from archiver.store.sqlite import to_stored_integer
 
@@ -51,6 +52,10 @@ def apply_capture(database: sqlite3.Connection, event: Event, changes: Iterable[
     # Counted while ``materials`` still describes the earlier versions only.
     new_bytes = _count_new_bytes(database, change_list)
     _insert_version(database, event, details, submission_id, submission.branch, new_bytes)
+    if lost_count := count_lost_files(database, submission_id, change_list):
+        database.execute(
+            "insert into losses (seq, clock, lost) values (?, ?, ?)", (event.seq, event.clock["time"], lost_count)
+        )
     _apply_changes(database, submission_id, details.version, change_list)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from archiver.store.events.event_kinds import Action
 
 #: An index with another number is rebuilt. Increase it with every change of the tables or of their meaning.
-SCHEMA_VERSION = 14
+SCHEMA_VERSION = 15
 #: Statements separated by semicolons, none of which contains a semicolon.
 SCHEMA = """
 create table meta (key text primary key, value text not null) without rowid;
@@ -71,6 +71,7 @@ create table chains (
     chain text primary key, filing text unique, count integer not null, digest text not null) without rowid;
 create table clock_marks (
     seq integer primary key, behind_previous_event integer not null, behind_compliance_clock integer not null);
+create table losses (seq integer primary key, clock text not null, lost integer not null);
 create table folders (name blob primary key) without rowid;
 create unique index materials_now on materials (submission, path) where until is null;
 create index materials_content on materials (sha256);

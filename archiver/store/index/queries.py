@@ -28,6 +28,7 @@ from archiver.store.index.index_connection import IndexConnection
 from archiver.store.index.index_schema import COMPARABLE_RECORDS_QUERIES
 from archiver.store.index.promise_rows import AcceptedPromise, combine_promises, select_promises
 from archiver.store.index.version_rows import build_material, find_submission_row, proven_time_sql, select_versions
+from archiver.store.index.watched_folder_values import WatchedFolderRecord, read_watched_folder
 from archiver.store.sqlite import read_journal_point
 
 if TYPE_CHECKING:
@@ -135,6 +136,11 @@ class Index(IndexConnection):
         """The path of the watched folder, as journalled last; None if no event names one."""
         # An archive that was created without a watched folder has an empty path here.
         return names.name_from_text(self._read_meta("watch") or "") or None
+
+    @property
+    def watched_folder(self) -> WatchedFolderRecord:
+        """The journal's record of the watched folder."""
+        return read_watched_folder(self._db)
 
     @property
     def layout(self) -> str:

@@ -1,0 +1,144 @@
+"""What proves that missing files were deleted, without a daemon."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from archiver.intake.absence.deletion_check import DeletionCheck
+from archiver.intake.exclusion.ignore_rules import IgnoreRules
+from archiver.intake.folder.access import DirectAccess
+from archiver.intake.scan import Scanner
+from archiver.intake.snapshot import Snapshot, State
+
+
+class Folder:
+    """A watched folder, and what is archived of it."""
+
+    def __init__(self, root: Path, snapshot: Snapshot) -> None:
+        self.root, self.snapshot = root, snapshot
+        self.access = DirectAccess(root)
+
+    def archive(self, *paths: str) -> None:
+        for path in paths:
+            self.write(path)
+        # Without patterns, as a release of before archived what is litter now.
+        self.snapshot.record(Scanner(self.access, IgnoreRules([])).scan(self.snapshot).changed)
+
+    def write(self, path: str) -> None:
+        (self.root / path).parent.mkdir(parents=True, exist_ok=True)
+        (self.root / path).write_text(path)
+
+    def remove(self, *paths: str) -> None:
+        for path in paths:
+            (self.root / path).unlink()
+            folder = (self.root / path).parent
+            while folder != self.root and not any(folder.iterdir()):
+                folder.rmdir()
+                folder = folder.parent
+
+    def changed(self) -> dict[bytes, State]:
+        return Scanner(self.access, IgnoreRules.with_litter([])).scan(self.snapshot).changed
+
+    def missing_count(self, *due: str) -> int:
+        """Examine what a scan finds or, if given, only the paths that are due before the next scan."""
+        changed = self.changed()
+        states = {os.fsencode(path): changed[os.fsencode(path)] for path in due} if due else changed
+        check = DeletionCheck(self.access, self.snapshot, IgnoreRules.with_litter([]))
+        return check.examine(states).missing_count
+
+
+@pytest.fixture
+def folder(root: Path, snapshot: Snapshot) -> Folder:
+    return Folder(root, snapshot)
+
+
+def test_everything_known_is_gone(folder: Folder) -> None:
+    folder.archive("推荐/首次/甲", "搜索/首次/乙")
+    folder.remove("推荐/首次/甲", "搜索/首次/乙")
+    assert folder.missing_count() == 2
+
+
+def test_one_known_file_is_proof(folder: Folder) -> None:
+    folder.archive("推荐/首次/甲", "搜索/首次/乙")
+    folder.remove("推荐/首次/甲")
+    assert folder.missing_count() == 0
+
+
+@pytest.mark.parametrize("litter", [".DS_Store", "#recycle/甲", "@eaDir/甲", "推荐/Thumbs.db"])
+def test_litter_that_was_archived_once_is_no_proof(folder: Folder, litter: str) -> None:
+    """It also stands where a share is not mounted."""
+    folder.archive("推荐/首次/甲", litter)
+    folder.remove("推荐/首次/甲")
+    (folder.root / litter).unlink()
+    folder.write(litter)
+    if litter.startswith("推荐"):
+        # A person has left the filing's folder, with litter in it.
+        assert folder.missing_count() == 0
+    else:
+        assert folder.missing_count() == 1
+
+
+def test_the_folder_above_a_removed_submission_is_proof(folder: Folder) -> None:
+    """Otherwise the first user who tidies up would stop the whole archive."""
+    folder.archive("推荐/首次/甲")
+    folder.remove("推荐/首次/甲")
+    (folder.root / "推荐").mkdir()
+    assert folder.missing_count() == 0
+
+
+def test_a_new_file_is_not_captured_while_everything_is_gone_unnoticed(folder: Folder) -> None:
+    """Captured, it would be the known file that proves the deletion of all others at the next scan."""
+    folder.archive("推荐/首次/甲", "搜索/首次/乙")
+    folder.remove("推荐/首次/甲", "搜索/首次/乙")
+    folder.write("别的/首次/丙")
+    assert folder.missing_count("别的/首次/丙") == 2
+
+
+def test_a_new_file_is_captured_beside_a_known_one(folder: Folder) -> None:
+    folder.archive("推荐/首次/甲")
+    folder.write("别的/首次/丙")
+    assert folder.missing_count("别的/首次/丙") == 0
+
+
+def test_the_first_file_of_an_archive_needs_no_proof(folder: Folder) -> None:
+    folder.write("推荐/首次/甲")
+    assert folder.missing_count() == 0
+
+
+def test_files_in_a_locked_folder_are_not_gone(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They neither stop the capture of others, nor count as deleted."""
+    folder.archive("推荐/首次/甲")
+    (folder.root / "推荐/首次/甲").rename(folder.root / "推荐/首次/nonsense")
+    monkeypatch.setattr(folder.access, "is_locked", lambda path: path == "推荐/首次".encode())
+    folder.write("别的/首次/丙")
+    check = DeletionCheck(folder.access, folder.snapshot, IgnoreRules.with_litter([]))
+    deletions = check.examine({"推荐/首次/甲".encode(): None, "别的/首次/丙".encode(): None})
+    assert deletions.unseen == {"推荐/首次/甲".encode()}
+    assert deletions.missing_count == 0
+
+
+def test_a_file_that_cannot_be_looked_at_is_not_gone(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.archive("推荐/首次/甲")
+
+    def fail(path: bytes) -> bool:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    monkeypatch.setattr(folder.access, "is_locked", fail)
+    (folder.root / "推荐/首次/甲").unlink()
+    deletions = DeletionCheck(folder.access, folder.snapshot, IgnoreRules([])).examine(
+        {"推荐/首次/甲".encode(): None}
+    )
+    assert deletions == ({"推荐/首次/甲".encode()}, 0)
+
+
+def test_files_on_a_server_that_the_automounter_cannot_reach_are_not_gone(folder: Folder) -> None:
+    """With an indirect map, the kernel says ENOENT for the mount point itself."""
+    folder.archive("推荐/首次/甲", "搜索/首次/乙")
+    folder.remove("推荐/首次/甲")
+    folder.access.unmounted_automounts = frozenset({"推荐/首次".encode()})
+    deletions = DeletionCheck(folder.access, folder.snapshot, IgnoreRules([])).examine(folder.changed())
+    assert deletions == ({"推荐/首次/甲".encode()}, 0)
