@@ -112,6 +112,7 @@ WRITING = {
     "notice answer": "2 --submission Search%20engine/first%20filing --on 2022-09-29",
     "change decide": "3 --material yes --reason x",
     "remind": "",
+    "watch accept": "--reason x",
     "display check": "推荐 --page {out}/page.html",
     "hold place": "调查 推荐 --reason x",
     "hold lift": "'诉讼 2023' --reason x",
