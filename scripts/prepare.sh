@@ -16,7 +16,7 @@ environment=$PWD/.venv
 
 # What the tests drive, as Debian 12 and later name it.
 # libatomic1: the node that playwright brings along needs it, and Debian's minimal system lacks it.
-test_packages="acl bindfs chromium e2fsprogs exfat-fuse exfatprogs fonts-noto-cjk fuse3 git git-lfs libatomic1 mount openssh-client
+test_packages="acl bindfs btrfs-progs chromium e2fsprogs exfat-fuse exfatprogs fonts-noto-cjk fuse3 git git-lfs libatomic1 mount openssh-client
     openssh-server openssl procps rsync strace systemd util-linux util-linux-extra xfsprogs"
 
 stop() {
