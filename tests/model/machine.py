@@ -43,6 +43,7 @@ MAINTAINING = (Step.OBJECTS_PACKED, Step.REFS_PACKED, Step.PACKS_MERGED)
 #: Everything is compared after so many acts: `verify` reads the whole archive, which takes as long as a few acts.
 _ACTS_BETWEEN_COMPARISONS = 30
 _SETTINGS_REPLACED = ExpectedEvent("repository-settings", "archive.git", HOUSE)
+_FOLDER_IDENTIFIED = ExpectedEvent("watch-folder", "watch", HOUSE)
 
 
 @st.composite
@@ -176,11 +177,11 @@ class ArchiveMachine(RuleBasedStateMachine):
         rest = list(events)
         waiting = list(batches)
         while waiting or rest:
-            is_replacement = self.has_old_settings and rest and rest[0].action == _SETTINGS_REPLACED.action
             if not rest and not is_whole:
                 break
-            assert waiting or is_replacement, f"unexpected events: {names_of(rest)}"
-            batch = Batch([_SETTINGS_REPLACED]) if is_replacement else waiting.pop(0)
+            unasked_event = self._find_unasked(rest[0]) if rest else None
+            assert waiting or unasked_event, f"unexpected events: {names_of(rest)}"
+            batch = Batch([unasked_event]) if unasked_event else waiting.pop(0)
             count = len(batch.events)
             assert len(rest) >= count, f"{names_of(events)} instead of {batches}"
             before, key = copy.copy(self.state), self.state.keys[-1]
@@ -201,6 +202,13 @@ class ArchiveMachine(RuleBasedStateMachine):
             # The next writer installs a key that the journal names.
             is_signed |= batch.is_signed_by_new_key
             rest = rest[count:]
+
+    def _find_unasked(self, event: RawEvent) -> ExpectedEvent | None:
+        """Return what is expected of an event that the program writes on its own occasion, before what was asked."""
+        if self.has_old_settings and event.action == _SETTINGS_REPLACED.action:
+            return _SETTINGS_REPLACED
+        is_new_folder = event.details != self.state.watched_folder
+        return _FOLDER_IDENTIFIED if event.action == _FOLDER_IDENTIFIED.action and is_new_folder else None
 
     def _is_journal_behind(self) -> bool:
         """Return True if the journal's ref still names an event before the newest one, which is whole."""

@@ -127,6 +127,8 @@ class ReferenceState:
     time_zones: set[str] = field(default_factory=set)
     keeps_live: bool = False
     watch_path: str = ""
+    #: What the newest event says of the watched folder; None before the first one.
+    watched_folder: dict[str, Any] | None = None
     versions: dict[str, ReferenceVersion] = field(default_factory=dict)
     newest_tags: dict[str, str] = field(default_factory=dict)
     signed_tags: dict[str, str] = field(default_factory=dict)
@@ -199,6 +201,9 @@ class ReferenceState:
         self.format, self.first_digest = 1, event.digest
         self.watch_path = event.details.get("watch") or ""
         self._apply_policy(event, anchor)
+
+    def _apply_watch_folder(self, event: RawEvent, _: Anchor) -> None:
+        self.watched_folder = event.details
 
     def _apply_format(self, event: RawEvent, _: Anchor) -> None:
         self.format = event.details["number"]
