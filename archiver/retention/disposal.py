@@ -100,10 +100,10 @@ def _draft_plans(
     the chain of events of a single filing.
     """
     filing_names = selection.filing_names
-    # A random value that ties the plans together, so that each can be checked against all of their versions.
     # Commands that only read import this module, and this import takes milliseconds.
     import secrets
 
+    # A random value that ties the plans together, so that each can be checked against all of their versions.
     act = secrets.token_hex(16) if len(filing_names) > 1 else None
     drafts = []
     for seq, filing_name in enumerate(filing_names, first_seq):

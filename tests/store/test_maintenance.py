@@ -32,7 +32,7 @@ def loose(site: Site) -> int:
     return len(objects) + len(refs)
 
 
-def has_few_loose_refs(site: Site) -> bool:
+def has_few_loose_files(site: Site) -> bool:
     try:
         return loose(site) < 5
     except FileNotFoundError:
@@ -163,10 +163,11 @@ def test_a_first_capture_leaves_the_single_refs_to_the_service(site: Site) -> No
     daemon = site.start("--settle", "0")
     try:
         # It is no longer wanted as soon as most of them are packed.
-        wait_until(lambda: has_few_loose_refs(site))
+        wait_until(lambda: has_few_loose_files(site))
     finally:
         daemon.send_signal(signal.SIGINT)
         daemon.communicate(timeout=30)
+    assert loose(site) < 5
     assert not maintenance.is_wanted(site.repository)
     site.verified()
 

@@ -20,8 +20,7 @@ _IN_VERIFIER = (
     "# --- begin of what the program contains as well (archiver/verify/chain_replay.py)\n",
     "# --- end of what the program contains as well\n",
 )
-
-
+#: In the program, and in the verifier.
 _CLASS_NAMES = ("ChainReplay", "PackagedChainReplay")
 
 
