@@ -201,7 +201,7 @@ def check_the_year_was_full(journal: list[Stored]) -> dict[str, str]:
             chains[event.body["object"].partition("/")[0]] = event.chain
     assert actions == {
         ARCHIVE: {"init", "format", "policy", "timestamp", "tick", "key-rotate", "key-replace"},
-        HOUSE: {"watch-path", "checkpoint", "key-reason", "key-backup", "drill", "refuse"},
+        HOUSE: {"watch-path", "watch-folder", "checkpoint", "key-reason", "key-backup", "drill", "refuse"},
         "filing": {
             *("policy", "capture", "submit", "filing-set", "filing-end", "notice", "notice-answer"),
             *("change-question", "change-decision", "signal", "display-check", "reminder", "hold", "lift"),

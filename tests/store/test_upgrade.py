@@ -343,6 +343,8 @@ def cloned(golden: Site, tmp_path: Path) -> Site:
     )  # fmt: skip
     shutil.copytree(golden.repository / "lfs/objects", site.repository / "lfs/objects")
     shutil.copytree(golden.archive / "keys", site.archive / "keys")
+    # An empty folder would not be taken for the watched one.
+    shutil.copytree(golden.watch, site.watch, dirs_exist_ok=True)
     return site
 
 
