@@ -74,7 +74,7 @@ class SubmissionCheck:
         Of the points with one code, the first 200 are listed, because an answer has a limited length.
         """
         newer_version, version = self.choice.newer_version, self.choice.version
-        is_captured = self.choice.basis != PRESENT_STATE
+        is_captured = self.choice.basis.code != PRESENT_STATE.code
         counts = Counter(point.code for point in self.open_points)
         listed_points: dict[str, list[OpenPoint]] = {}
         for point in self.open_points:
@@ -226,10 +226,12 @@ def _folder_points(inspection: FolderInspection, submission: Submission, *, is_n
     """
     folder_problem = inspection.folder_problem
     if folder_problem is not None:
-        is_missing = folder_problem.code != open_points.UNREADABLE.code
+        is_missing = folder_problem.code != open_points.UNREADABLE_PATH.code
         yield folder_problem._replace(refuses=not (is_named and is_missing))
     for skipped_path in inspection.unreadable:
-        yield make_refusal(open_points.UNREADABLE, _shown_path(skipped_path.path, submission), skipped_path.reason)
+        yield make_refusal(
+            open_points.UNREADABLE_PATH, _shown_path(skipped_path.path, submission), skipped_path.reason
+        )
 
 
 def _present_points(
@@ -242,7 +244,7 @@ def _present_points(
     """Yield what is open about the present state of the folder, which only concerns its newest version."""
     for path in inspection.open_paths:
         yield make_refusal(open_points.BEING_WRITTEN, _shown_path(path, submission))
-    is_named = choice.basis == NAMED
+    is_named = choice.basis.code == NAMED.code
     is_captured_first = is_before_capture and are_finished(inspection.changed_states, context.config)
     for path in inspection.changed_states:
         reason = _CAPTURE_FIRST_REASON if is_captured_first and not is_named else open_points.NOT_CAPTURED
@@ -267,5 +269,5 @@ def _skipped_points(skipped_path: SkippedPath, submission: Submission) -> Iterat
     path = _shown_path(skipped_path.path, submission)
     if litter is None:
         yield make_note(open_points.SKIPPED, path, skipped_path.reason)
-    elif litter.purpose == INCOMPLETE:
+    elif litter.purpose.code == INCOMPLETE.code:
         yield make_partial_point(path, litter)

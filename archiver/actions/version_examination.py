@@ -28,13 +28,13 @@ _DOUBTFUL_REASON = LazyMessage("is possibly damaged: {note}")
 _NEWER_REASON = LazyMessage("different in {tag}, captured {at}")
 _CAPTURED_LATER_REASON = LazyMessage("captured {at}, after the stated day")
 #: Patterns of incomplete transfers.  A file with such a name is archived if the settings make an exception.
-_PARTIAL_RULES = IgnoreRules([litter.pattern for litter in LITTER if litter.purpose == INCOMPLETE])
+_PARTIAL_RULES = IgnoreRules([litter.pattern for litter in LITTER if litter.purpose.code == INCOMPLETE.code])
 
 
 def make_partial_point(path: str, litter: Litter) -> OpenPoint:
     """Return the open point for an incomplete transfer at ``path``, whose name has the pattern of ``litter``."""
     reason = _PARTIAL_REASON.with_fields(pattern=litter.pattern, program=litter.program)
-    return make_note(open_points.PARTIAL, path, reason)
+    return make_note(open_points.PARTIAL_TRANSFER, path, reason)
 
 
 class VersionExamination:
@@ -54,6 +54,7 @@ class VersionExamination:
         """
         self._archive: Archive = context.archive
         self._zone = context.config.zone
+        self._expected_names = {**EXPECTED_MATERIALS, **context.config.expected}
         self._choice = choice
         self._day = day
         # ``sha256`` is None for a folder.
@@ -114,7 +115,7 @@ class VersionExamination:
         submission = self._choice.version.submission
         common_materials = self._archive.index.materials(Submission(submission.filing, RefName(COMMON)))
         paths = [names.name_as_text(file.path) for file in [*self._files, *common_materials]]
-        for expected in find_expected(kind, paths, EXPECTED_MATERIALS):
+        for expected in find_expected(kind, paths, self._expected_names):
             if not expected.paths:
                 yield make_note(open_points.EXPECTED_ABSENT, expected.name)
 

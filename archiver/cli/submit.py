@@ -121,7 +121,7 @@ def submit_command(
     # A service of an earlier release returns no check.
     if check := submission_result.get("check"):
         for line in describe_check(check, submission_name):
-            session.console.warn(line)
+            session.console.warn("{text}", text=line)
     session.console.info(
         "Submitted {tag} as {submitted}. Retained at least through {until}{open}.",
         tag=submission_result["tag"],

@@ -35,6 +35,7 @@ PARTS = {
     "folder": "Why the watched folder does not count (`status --json`: `watching_reason_code`; `watch accept --json`)",
     "journal": "Damage to the journal (`status --json`: `journal_problem_code`)",
     "kind": "Where the kind of a submission comes from (`check --json`: `kind_code`)",
+    "litter": "Purposes of ignored names that other code looks for",
     "note": "Notes of `verify` that are not findings (`verify --json`: `code` of `notes`)",
     "open": "Retention conditions without a date (`log`, `explain`, `dispose plan`, with `--json`: `open_codes`)",
     "path": "Skipped and pending paths (`status --json`: `code`; `state.db`)",

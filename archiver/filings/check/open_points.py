@@ -17,7 +17,7 @@ FOLDER_MISSING = LazyMessage.define(
 FILES_MISSING = LazyMessage.define(
     "all archived files are missing from the watched folder", code="check.files-missing"
 )
-UNREADABLE = LazyMessage.define("cannot be read or archived", code="check.unreadable")
+UNREADABLE_PATH = LazyMessage.define("cannot be read or archived", code="check.unreadable")
 BEING_WRITTEN = LazyMessage.define("is open for writing in another program", code="check.open")
 NOT_CAPTURED = LazyMessage.define("has changed, and is not captured yet", code="check.not-captured")
 NO_FILES = LazyMessage.define("the version contains no files", code="check.no-files")
@@ -26,7 +26,7 @@ CONTENT_LOST = LazyMessage.define("its content is missing or damaged in the arch
 # --- all other open points
 SKIPPED = LazyMessage.define("is not archived", code="check.skipped")
 CONFLICT_COPY = LazyMessage.define("is a conflict copy", code="check.conflict-copy")
-PARTIAL = LazyMessage.define("is an incomplete transfer", code="check.partial")
+PARTIAL_TRANSFER = LazyMessage.define("is an incomplete transfer", code="check.partial")
 EMPTY = LazyMessage.define("is empty", code="check.empty")
 ZEROS = LazyMessage.define("contains only zero bytes, as an online-only or damaged file does", code="check.zeros")
 DOUBTFUL = LazyMessage.define("is possibly damaged", code="check.doubtful")
@@ -44,8 +44,8 @@ NEWER_VERSION = LazyMessage.define("different in a newer version", code="check.n
 OPEN_POINTS: Mapping[str, LazyMessage] = {
     point.code: point
     for point in (
-        *(WATCHED_FOLDER, FOLDER_MISSING, FILES_MISSING, UNREADABLE, BEING_WRITTEN, NOT_CAPTURED, NO_FILES),
-        *(STAND_IN, CONTENT_LOST, SKIPPED, CONFLICT_COPY, PARTIAL, EMPTY, ZEROS, DOUBTFUL, HTML_PAGE),
+        *(WATCHED_FOLDER, FOLDER_MISSING, FILES_MISSING, UNREADABLE_PATH, BEING_WRITTEN, NOT_CAPTURED, NO_FILES),
+        *(STAND_IN, CONTENT_LOST, SKIPPED, CONFLICT_COPY, PARTIAL_TRANSFER, EMPTY, ZEROS, DOUBTFUL, HTML_PAGE),
         *(EXPECTED_ABSENT, CAPTURED_LATER, CHANGED_LATER, NEWER_VERSION),
     )
 }

@@ -13,7 +13,7 @@ from archiver.errors import LazyMessage, SubmissionRefused
 from archiver.filings.check.open_points import (
     FILES_MISSING,
     FOLDER_MISSING,
-    UNREADABLE,
+    UNREADABLE_PATH,
     WATCHED_FOLDER,
     OpenPoint,
     make_refusal,
@@ -140,7 +140,7 @@ def _as_open_point(refusal: SubmissionRefused) -> OpenPoint:
     """Return an open point for a refusal of this module: unreadable paths, or files that are missing."""
     path, reason = refusal.message.fields.get("path"), refusal.message.fields.get("reason")
     if isinstance(reason, LazyMessage):
-        return make_refusal(UNREADABLE, str(path), reason)
+        return make_refusal(UNREADABLE_PATH, str(path), reason)
     return make_refusal(FILES_MISSING)
 
 
