@@ -77,6 +77,12 @@ def inspect_submission_folder(archive: Archive, config: Config, submission: Subm
         changed_states = list_changed_states(snapshot, scan_result, config, group)
         unreadable_paths = list_unreadable_paths(scan_result, config, group)
         unreadable_paths += list_unopenable_files(access, changed_states)
+        # The service has tried to read or copy files that can be opened.
+        unreadable_paths += [
+            skipped_path
+            for skipped_path in snapshot.skipped()
+            if is_unreadable(skipped_path) and skipped_path.path in changed_states
+        ]
         stand_ins = select_stand_ins(scan_result.stand_ins, scan_result.skipped, config)
         return FolderInspection(
             _find_lost_files(archive, config, access, snapshot, submission, changed_states),
