@@ -10,7 +10,7 @@ the form of RFC 3339, in UTC.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -267,6 +267,8 @@ class SubmissionRecord(NamedTuple):
     seq: int = 0
     #: Oldest first. The other fields have the corrected values. Retention still counts from the record's own time.
     corrections: tuple[Correction, ...] = ()
+    #: The open points at the signature, as in the journal.
+    open_points: Sequence[Mapping[str, Any]] = ()
 
     @property
     def is_void(self) -> bool:

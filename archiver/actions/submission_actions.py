@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any
 
-from archiver import clock
 from archiver.actions.checkpoint_actions import try_make_checkpoint
 from archiver.actions.context import ActionContext
 from archiver.actions.registry import action
 from archiver.actions.request_fields import Argument, Request, TextRule
-from archiver.errors import LazyMessage, NotFoundError, UsageError
+from archiver.actions.submission_check import SubmissionCheck, check_day, collect_open_points
+from archiver.errors import LazyMessage, SubmissionRefused, UsageError
+from archiver.filings.check.open_points import BEING_WRITTEN, NOT_CAPTURED, OpenPoint
 from archiver.filings.submissions import (
     StatedFile,
     SubmissionFacts,
@@ -19,7 +21,7 @@ from archiver.filings.submissions import (
     check_version_complete,
     record_submission,
 )
-from archiver.intake.capture_now import capture_now, check_submission_readable, find_changed_paths
+from archiver.intake.capture_now import capture_now, check_submission_readable
 from archiver.model import Submission, Version
 from archiver.naming.ref_names import RefName
 from archiver.retention.policy import decide_retention
@@ -33,7 +35,8 @@ class SubmitVersion(Request):
 
     #: FILING/SUBMISSION.
     submission_name: Annotated[str, Argument("name", TextRule.LOOKED_UP)]
-    #: None: the newest version, after every finished change in the watched folder was captured.
+    #: None: the version that was captured by the day of the submission, as ``choose_version`` chooses; every
+    #: finished change in the watched folder is captured first.
     version_number: Annotated[int | None, Argument("version")] = None
     #: The day shown on the regulator's portal. Retention counts from the journal event instead.
     submitted_on: Annotated[date, Argument("on")]
@@ -44,8 +47,8 @@ class SubmitVersion(Request):
     number_override_reason: Annotated[str | None, Argument("force")] = None
     receipt_name: Annotated[str | None, Argument("receipt", TextRule.NAMES_ATTACHMENT)] = None
     reported_by: Annotated[str | None, Argument("by")] = None
-    #: Why this version is signed although it may be incomplete. Without a ``version_number``, the newest version
-    #: is signed. It must be complete even with a reason, so the reason is only recorded.
+    #: Why this version is signed despite open points that refuse the signature. Without a ``version_number``, the
+    #: reason is only recorded.
     exception_reason: Annotated[str | None, Argument("reason", is_omitted_when_empty=True)] = None
     #: Receipts and notices in the submission folder, which are about the submission and not part of it.
     receipt_paths: Annotated[
@@ -80,30 +83,28 @@ def submit_version(context: ActionContext, request: SubmitVersion) -> dict[str, 
     cannot be withdrawn, so every check comes first.
 
     Returns ``tag``, the tag of the version; ``submitted``, the signed tag; ``keep_until``, the last day of the
-    retention (ISO 8601, in UTC); ``conditions``, a clause with the conditions that extend the retention; and
-    ``problem``, the reason why the checkpoint afterwards could not be signed (None if it was signed).
+    retention (ISO 8601, in UTC); ``conditions``, a clause with the conditions that extend the retention;
+    ``problem``, the reason why the checkpoint afterwards could not be signed (None if it was signed); and
+    ``check``, the result of the action ``submission-check`` before the signature.
 
     Raises UsageError for a day in the future, an unknown kind or form of number, or a change that is not captured
     yet; NotFoundError for an unknown submission, version, or file about the submission; and SubmissionRefused if
     materials are unreadable, lost or damaged, unless the request names a version and the reason for an exception.
     Nothing is recorded then.
     """
-    if request.submitted_on > clock.today(context.config.zone):
-        raise UsageError(
-            "{day} is in the future. Nothing was recorded. Use today or an earlier date.", day=request.submitted_on
-        )
+    check_day(context, request.submitted_on)
     archive = context.archive
     archive.check_writable()
     submission = find_submission(archive, request.submission_name)
     # A blank reason counts as no reason.
     exception_reason = (request.exception_reason or "").strip() or None
-    version = _choose_version(context, request, submission, exception_reason)
+    submission_check = _check_before_signing(context, request, submission, exception_reason)
     submission_event = record_submission(
         archive,
-        version,
+        submission_check.choice.version,
         SubmissionFacts(
             submitted_on=request.submitted_on,
-            kind=request.kind,
+            kind=submission_check.kind,
             filing_number=request.filing_number,
             receipt=context.make_evidence_file(request.receipt_name),
             reported_by=request.reported_by,
@@ -114,12 +115,13 @@ def submit_version(context: ActionContext, request: SubmitVersion) -> dict[str, 
                 for role, paths in (("receipt", request.receipt_paths), ("notice", request.notice_paths))
                 for path in paths or ()
             ),
+            open_points=submission_check.open_points,
         ),
         context.lock_timeout,
         context.config.sm3,
     )
     checkpoint_problem = try_make_checkpoint(context)
-    submitted_version = find_version(archive, version.tag)
+    submitted_version = find_version(archive, submission_check.choice.version.tag)
     retention = decide_retention(submitted_version, context.disposal_rules.policy, archive.compliance_time())
     return {
         "tag": submitted_version.tag,
@@ -127,6 +129,7 @@ def submit_version(context: ActionContext, request: SubmitVersion) -> dict[str, 
         "keep_until": retention.keep_until.date().isoformat(),
         "conditions": retention.conditions_clause,
         "problem": checkpoint_problem,
+        "check": submission_check.describe(),
     }
 
 
@@ -186,40 +189,43 @@ def _find_submission_record(context: ActionContext, typed_name: str) -> tuple[Ve
     return newest_version, newest_record.tag
 
 
-def _choose_version(
+def _check_before_signing(
     context: ActionContext, request: SubmitVersion, submission: Submission, exception_reason: str | None
-) -> Version:
-    """Return the version to sign: the version that the request names, or the newest version after a capture.
+) -> SubmissionCheck:
+    """Choose the version to sign, and list its open points; unless a version is named, capture changes first.
 
-    Checks that the version is complete, unless the request names both a version and a reason for an exception.
-
-    Raises NotFoundError for an unknown version, SubmissionRefused if materials are unreadable, lost or damaged,
-    and any exception of :func:`_capture_newest_version`.
-    """
-    archive = context.archive
-    if request.version_number is None:
-        newest_version = _capture_newest_version(context, submission)
-        check_version_complete(archive, newest_version)
-        return newest_version
-    named_version = find_version(archive, submission.tag(request.version_number))
-    if exception_reason is None:
-        check_submission_readable(archive, context.config, submission)
-        check_version_complete(archive, named_version)
-    return named_version
-
-
-def _capture_newest_version(context: ActionContext, submission: Submission) -> Version:
-    """Capture every finished change of a submission, and return the newest version.
-
-    Raises UsageError if other changes remain, because the regulator may have received the changed files. Raises
-    NotFoundError if the submission has no version, SubmissionRefused if the folder is missing or a path cannot be
-    read, ConfigError if the watched folder belongs to another archive, and Busy or StorageError if the archive
-    cannot be written.
+    Raises SubmissionRefused if an open point refuses the signature, unless the request names both a version and a
+    reason for an exception.  Raises UsageError if changes remain that are not captured, because the regulator may
+    have received the changed files; NotFoundError for an unknown version or a folder without versions; ConfigError
+    if the watched folder belongs to another archive; and Busy or StorageError if the archive cannot be written.
     """
     archive, config = context.archive, context.config
-    capture_now(archive, config, submission, context.lock_timeout)
-    pending_paths = find_changed_paths(archive, config, submission)
-    if pending_paths:
+    if request.version_number is None:
+        capture_now(archive, config, submission, context.lock_timeout)
+    elif exception_reason is None:
+        check_submission_readable(archive, config, submission)
+    submission_check = collect_open_points(
+        context,
+        submission,
+        request.submitted_on,
+        request.version_number,
+        request.kind,
+        about_paths=frozenset(
+            map(names.name_from_text, [*(request.receipt_paths or ()), *(request.notice_paths or ())])
+        ),
+    )
+    if request.version_number is not None and exception_reason is not None:
+        return submission_check
+    if not submission_check.refusing(BEING_WRITTEN.code):
+        _refuse_pending_changes(submission, submission_check.refusing(NOT_CAPTURED.code))
+    check_version_complete(archive, submission_check.choice.version, submission_check.damaged_materials)
+    _refuse_open_points(submission_check)
+    return submission_check
+
+
+def _refuse_pending_changes(submission: Submission, pending_points: Sequence[OpenPoint]) -> None:
+    """Raise UsageError if changes are not captured yet."""
+    if pending_points:
         raise UsageError(
             LazyMessage.define(
                 "Cannot submit {submission}: {count} changes are not captured yet; the first is {path}. Nothing "
@@ -231,17 +237,32 @@ def _capture_newest_version(context: ActionContext, submission: Submission) -> V
                     "archiver status"
                 ),
             ),
-            count=len(pending_paths),
+            count=len(pending_points),
             submission=submission.ref_name,
-            path=names.name_as_text(pending_paths[0]),
+            path=f"{names.name_as_text(submission.prefix)}/{pending_points[0].path}".lstrip("/"),
         )
-    newest_version = archive.index.newest_version(submission)
-    if newest_version is None:
-        raise NotFoundError(
-            (
-                "The submission folder {name} has no version. Nothing was recorded. Add files to the folder and "
-                "try again."
+
+
+def _refuse_open_points(submission_check: SubmissionCheck) -> None:
+    """Raise SubmissionRefused, with the first open point that refuses the signature, if any does."""
+    refusing_points = submission_check.refusing()
+    if refusing_points:
+        version = submission_check.choice.version
+        raise SubmissionRefused(
+            LazyMessage.define(
+                "Cannot submit {tag} because of {count} open points; the first is {path}: {reason}. Nothing was "
+                "recorded. To sign the version anyway, add --version {number!q} --reason TEXT. To list all open "
+                "points, run: archiver check {name!q}",
+                singular=(
+                    "Cannot submit {tag} because of {count} open point: {path}: {reason}. Nothing was recorded. "
+                    "To sign the version anyway, add --version {number!q} --reason TEXT. To list all open points, "
+                    "run: archiver check {name!q}"
+                ),
             ),
-            name=submission.ref_name,
+            tag=version.tag,
+            count=len(refusing_points),
+            path=refusing_points[0].path or version.submission.ref_name,
+            reason=refusing_points[0].reason,
+            number=version.number,
+            name=version.submission.ref_name,
         )
-    return newest_version

@@ -19,6 +19,7 @@ from archiver.documents.document import PROBLEMS
 from archiver.documents.reader import DocumentReader
 from archiver.errors import LazyMessage
 from archiver.filings import code_names
+from archiver.filings.check.open_points import read_points
 from archiver.filings.due.deadlines import Deadline, compute_deadlines
 from archiver.filings.expected_materials import ExpectedMaterial, find_expected
 from archiver.filings.record_corrections import format_value
@@ -133,6 +134,7 @@ class PackageReport:
             coverage=coverage,
             counts=counts,
             code_names=code_names,
+            read_points=read_points,
             document_problems=PROBLEMS,
             width=PICTURE_WIDTH,
             label=LABEL_WIDTH,

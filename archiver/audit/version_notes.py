@@ -61,6 +61,7 @@ class VersionNotes:
             "seq": receipt.seq,
             "receipt": receipt.path,
             **({"reason": record.reason} if record.reason else {}),
+            **({"open_points": list(record.open_points)} if record.open_points else {}),
             **self.describe(record.tag),
             **({"void": True} if record.is_void else {}),
         }

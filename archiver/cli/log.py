@@ -12,6 +12,7 @@ from archiver.cli.correction_text import (
     print_submission_corrections,
     record_to_json,
 )
+from archiver.cli.open_point_text import recorded_points_to_dict
 from archiver.cli.parameters import ObjectName, json_option
 from archiver.cli.restriction_text import print_restriction
 from archiver.cli.session import Session, command
@@ -262,6 +263,7 @@ def _version_to_dict(
             }
             | ({"reason": submission_record.reason} if submission_record.reason else {})
             | ({"about": files_by_tag[submission_record.tag]} if submission_record.tag in files_by_tag else {})
+            | recorded_points_to_dict(submission_record)
             | _mark_to_dict(submission_record.tag, mark_by_tag)
             | _corrections_to_dict(submission_record)
             for submission_record in version.submitted

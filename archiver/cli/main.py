@@ -34,6 +34,7 @@ COMMANDS = {
     "log": "List versions, newest first.",
     "show": "List the files of a version.",
     "diff": "Show the differences between two versions.",
+    "check": "List everything that is open about a submission before it is signed.",
     "submit": "Record the submission of a version.",
     "submission": "Record files about earlier submissions, such as a receipt that came later.",
     "explain": "Show how long a version is retained, and why.",

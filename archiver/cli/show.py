@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archiver.cli.correction_text import print_submission_corrections
+from archiver.cli.open_point_text import print_recorded_points
 from archiver.cli.parameters import ObjectName, json_option
 from archiver.cli.session import Session, command
 from archiver.errors import LazyMessage
@@ -129,6 +130,7 @@ def _print_version(session: Session, version: Version, mark_by_tag: Mapping[str,
                 console.info("  {sentence}", sentence=sentence)
         if submission_record.reason:
             console.info("  Reason: {reason}", reason=submission_record.reason)
+        print_recorded_points(console, submission_record)
     print_submission_corrections(console, version)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from archiver.cli.open_point_text import describe_check
 from archiver.cli.parameters import (
     MaterialPath,
     NamedChoice,
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
 
 @command(
     "Record the submission of a version: sign the version, store the receipt, and count retention from this "
-    "record too. Exit code 4: refused because the folder is missing or unreadable, the version has no files, or "
-    "its content is missing or damaged."
+    "record too. Prints everything that is open about the submission first, as check does. Exit code 4: refused "
+    "because the folder is missing or unreadable, a file is still open for writing, a file stands for a document "
+    "elsewhere, the version has no files, or its content is missing or damaged."
 )
 @click.argument("submission_name", type=ObjectName(), metavar="FILING/SUBMISSION")
 @click.option(
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     "version_number",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Version to submit (default: the newest).",
+    help="Version to submit (default: the newest captured by the end of --on, otherwise the first later one).",
 )
 @day_option("--on", "submitted_on", "Submission date shown on the portal.", required=True)
 @click.option(
@@ -92,7 +94,7 @@ def submit_command(
     notice_paths: tuple[str, ...],
     reported_by: str | None,
 ) -> None:
-    """Sign the version and record the submission, then print warnings about the files in the version.
+    """Check the submission, sign the version, and record the submission; print everything that is open.
 
     Raises UsageError or SubmissionRefused if the version must not be signed as it is, and NotFoundError for an
     unknown submission or version.  Nothing is recorded then.
@@ -116,6 +118,10 @@ def submit_command(
         ),
         receipt,
     )
+    # A service of an earlier release returns no check.
+    if check := submission_result.get("check"):
+        for line in describe_check(check, submission_name):
+            session.console.warn("{text}", text=line)
     session.console.info(
         "Submitted {tag} as {submitted}. Retained at least through {until}{open}.",
         tag=submission_result["tag"],
@@ -127,7 +133,6 @@ def submit_command(
     archive = session.open_archive()
     version = find_version(archive, submission_result["tag"])
     _warn_of_earlier_files(session.console, archive, version, submission_result["submitted"])
-    _warn_of_damaged_files(session.console, archive, version)
 
 
 def _warn_of_earlier_files(console: Console, archive: Archive, version: Version, submission_tag: str) -> None:
@@ -151,22 +156,4 @@ def _warn_of_earlier_files(console: Console, archive: Archive, version: Version,
                 earlier=file.submission_tag,
                 submitted=submission_tag,
                 role=file.role,
-            )
-
-
-def _warn_of_damaged_files(console: Console, archive: Archive, version: Version) -> None:
-    """Print a warning for each file of the version that looked damaged at capture.
-
-    The version stays signed, because the regulator has received it.  The user can still submit an intact file.
-    """
-    from archiver.documents.integrity import DEFECTS
-    from archiver.store.names import name_as_text
-
-    for material in archive.index.materials(version.submission, version.number):
-        if material.health:
-            console.warn(
-                "{path} in {tag}: {note}. The version was signed unchanged. Check the submitted file.",
-                path=name_as_text(material.path),
-                tag=version.tag,
-                note=DEFECTS[material.health],
             )

@@ -39,7 +39,9 @@ TABLE_SUMMARIES: Mapping[str, LazyMessage] = {
     "access": LazyMessage("Groups on this server that can use the archive (default: only the archive owner)."),
     "evidence": LazyMessage("Restore drills, and checksums in manifests."),
     "sensitive": LazyMessage("Files that only the archive owner can read."),
-    "expected": LazyMessage("Files that a submission is expected to contain; the report lists missing ones."),
+    "expected": LazyMessage(
+        "Files that a submission is expected to contain; `check`, `submit`, and the report list missing ones."
+    ),
     "reminders": LazyMessage("Deadline reminders."),
     "changes": LazyMessage("Files that show a change of the filed information."),
     "display": LazyMessage("Checks of the pages that must display the filing number."),

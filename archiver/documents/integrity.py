@@ -20,6 +20,8 @@ DEFECTS: Mapping[str, LazyMessage] = {
     "misnamed": LazyMessage("its content does not match the type in its name"),
     "encrypted": LazyMessage("it is encrypted: later readers may need a password"),
 }
+#: How much of a material is read at once in the search for a byte that is not zero.
+_CHUNK_BYTES = 1 << 20
 #: The number of bytes examined at the beginning of a material.
 _HEAD_BYTES = 4096
 #: The number of bytes examined at the end.  A zip file may end with a comment of 65,535 bytes, and cameras append
@@ -37,8 +39,43 @@ _ZIP64_OFFSET = 0xFFFFFFFF
 _OLE_HEADER = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 #: The name of the stream that holds an encrypted office file.
 _ENCRYPTED_PACKAGE = "EncryptedPackage".encode("utf-16-le")
+#: Suffixes of documents that are never web pages.
+_DOCUMENT_SUFFIXES = frozenset(
+    {
+        *(b".pdf", b".ofd", b".doc", b".docx", b".xls", b".xlsx", b".ppt", b".pptx", b".wps", b".et", b".dps"),
+        *(b".odt", b".ods", b".odp", b".rtf", b".jpg", b".jpeg", b".png", b".gif", b".bmp", b".tif", b".tiff"),
+        *(b".zip", b".rar", b".7z", b".mp4", b".mp3"),
+    }
+)
+#: The beginning of a web page, after a byte order mark and spaces.
+_HTML_BEGINNING = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)[\s>]", re.I | re.S)
 #: A linearized PDF states the length of the whole file near its beginning (ISO 32000-1, annex F).
 _LINEARIZED = re.compile(rb"/Linearized\b[^>]*/L\s+(\d+)")
+
+
+def has_only_zeros(path: str) -> bool:
+    """Return True if every byte of a material is zero, as in a file that was allocated and never written.
+
+    ``path`` is the file with the content, which is not empty.  Raises OSError if it cannot be read.
+    """
+    with open(path, "rb", buffering=0) as material_file:
+        # Nearly every file has another byte at its beginning, so the first chunk is a small one.
+        chunk = material_file.read(_HEAD_BYTES)
+        while chunk and not chunk.strip(b"\0"):
+            chunk = material_file.read(_CHUNK_BYTES)
+        return not chunk
+
+
+def is_disguised_page(path: str, file_name: bytes) -> bool:
+    """Return True if a material with the name of a document is a web page, such as an error or login page.
+
+    Only the suffixes of documents count: a page may have any other name.  ``path`` is the file with the content.
+    Raises OSError if it cannot be read.
+    """
+    if os.path.splitext(file_name)[1].lower() not in _DOCUMENT_SUFFIXES:
+        return False
+    with open(path, "rb", buffering=0) as material_file:
+        return _HTML_BEGINNING.match(material_file.read(_HEAD_BYTES)) is not None
 
 
 def find_defect(path: str | None, file_name: bytes) -> str:

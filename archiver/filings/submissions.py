@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from archiver.errors import LazyMessage, NotFoundError, SubmissionRefused, UsageError
+from archiver.filings.check.open_points import OpenPoint, record_points
 from archiver.filings.evidence_file import EvidenceFile
 from archiver.filings.filing_numbers import detect_scheme
 from archiver.filings.submission_kinds import FILE_ROLES, kind_from_folder
@@ -44,6 +45,7 @@ class SubmissionFacts:
     number_override_reason: str | None = None  # why a number of an unknown form is right; else empty or None
     exception_reason: str | None = None  # why a version that is not the newest, or incomplete, is signed
     stated_files: tuple[StatedFile, ...] = ()  # files of the version that are about the submission, not part of it
+    open_points: tuple[OpenPoint, ...] = ()  # found before the signature, and recorded with it
 
 
 def record_submission(
@@ -187,22 +189,29 @@ def attach_file(
         return writer.append(Draft(submission_tag, details))
 
 
-def check_version_complete(archive: Archive, version: Version) -> None:
+def find_damaged_materials(archive: Archive, materials: Iterable[Material]) -> list[Material]:
+    """Return those of ``materials`` whose content is missing from the archive, or damaged.
+
+    A signature cannot be taken back, so all content is read and hashed before a version is signed.  Of several
+    materials with the same content, only the last is returned.
+    """
+    material_by_sha256 = {material.sha256: material for material in materials if material.size}
+    return [
+        material
+        for sha256, material in material_by_sha256.items()
+        if sha256 and not archive.content.is_intact(sha256, material.size)
+    ]
+
+
+def check_version_complete(archive: Archive, version: Version, damaged_materials: Sequence[Material]) -> None:
     """Check that ``version`` has files, and that the archive has all their content undamaged.
 
-    A signature cannot be taken back, so all content is read and hashed before the version is signed.
+    ``damaged_materials`` is the result of :func:`find_damaged_materials`.
 
     Raises SubmissionRefused if a check fails.
     """
     if not version.files:
         raise _no_material_error(archive, version)
-    materials = archive.index.materials(version.submission, version.number)
-    material_by_sha256 = {material.sha256: material for material in materials if material.size}
-    damaged_materials = [
-        material
-        for sha256, material in material_by_sha256.items()
-        if sha256 and not archive.content.is_intact(sha256, material.size)
-    ]
     if not damaged_materials:
         return
     if version.disposed:
@@ -277,6 +286,7 @@ def _build_submission_details(
         common=common_version.tag if common_version else None,
         manifest_sha256=manifest.sha256,
         manifest_sm3=manifest.sm3,
+        open_points=record_points(facts.open_points) or None,
     )
 
 

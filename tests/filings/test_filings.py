@@ -60,9 +60,10 @@ def test_submit_seals_a_version(site: Site, tmp_path: Path) -> None:
     )
     version = site.json("log", "算法/首次备案")[0]
     tag = "算法/首次备案/submitted"
-    assert version["submitted"] == [
-        {"tag": tag, "name": tag, "on": "2026-03-20", "kind": "first", "number": number}
-    ]
+    [submitted] = version["submitted"]
+    open_points = [point["code"] for point in submitted.pop("open_points")]
+    assert open_points == ["check.captured-later", "check.changed-later", "check.expected-absent"]
+    assert submitted == {"tag": tag, "name": tag, "on": "2026-03-20", "kind": "first", "number": number}
     # The newest event is the checkpoint that follows each handing-in.
     [event] = site.events("submit")
     assert site.events()[-2] == event

@@ -8,9 +8,11 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from archiver import clock
 from tests.support.site import COMMAND, Site
 
 ON = ("--on", "2026-03-20")
@@ -161,9 +163,11 @@ def test_a_deletion_on_record_is_not_handed_in_by_mistake(filed: Site) -> None:
     shutil.rmtree(filed.watch / "推荐算法")
     filed.catch_up()
     assert filed.json("log", "推荐算法/首次")[0]["files"] == 0
-    assert "submit '推荐算法/首次' --version 1" in refused(filed)
+    # By the end of the day, the newest version is the deletion.
+    today = ("--on", clock.today(ZoneInfo("Asia/Shanghai")))
+    assert "submit '推荐算法/首次' --version 1" in refused(filed, *today)
     assert "--version 2 --reason TEXT" in refused(filed, "--version", 2)
-    assert "contains no files" in refused(filed, "--reason", "the newest is not named")
+    assert "contains no files" in refused(filed, *today, "--reason", "the newest is not named")
     filed.run("submit", "推荐算法/首次", *ON, "--version", 2, "--reason", "deregistered: everything withdrawn")
     details = last_submit(filed)["details"]
     assert (details["version"], details["reason"]) == ("推荐算法/首次/v2", "deregistered: everything withdrawn")

@@ -21,6 +21,7 @@ from tests.model.corrections import is_sheet_contradictory
 from tests.model.expectations import ARCHIVE, Expectation, ExpectedEvent
 from tests.model.machine import CAPTURING, USERS, ArchiveMachine, crashes
 from tests.model.program import Crash
+from tests.model.submitted_versions import number_of_day
 
 FILES = ("a", "b.txt", "材料 1", "d/c")
 CONTENTS = st.sampled_from([b"", b"1", b"shared", b"22"]) | st.binary(min_size=1, max_size=9)
@@ -103,7 +104,9 @@ class EverydayRules(ArchiveMachine):
         has_files = any(data is not None for data in self.world.folder.get(submission, {}).values())
         if self.state.newest(submission) is None or not has_files:
             return
-        expectation = expectations.expect_submit(self.world, submission, None, None)
+        is_captured_now = bool(expectations.changed_versions(self.world, [submission]))
+        chosen = number_of_day(self.world, submission, self.day, is_captured_now=is_captured_now)
+        expectation = expectations.expect_submit(self.world, submission, chosen, None, captures_first=True)
         act = acts.submit(self.config, submission, None, self.day, None)
         self.perform(act, expectation, user=user, crash=crash)
 

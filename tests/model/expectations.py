@@ -91,23 +91,24 @@ def changed_versions(world: World, submissions: Sequence[str]) -> list[ExpectedE
     return versions
 
 
-def expect_submit(world: World, submission: str, number: int | None, reason: str | None) -> Expectation:
-    """Of the newest version after a capture, or of one with a number, complete unless a reason is given."""
+def expect_submit(
+    world: World, submission: str, number: int, reason: str | None, *, captures_first: bool = False
+) -> Expectation:
+    """Of one version, complete unless a reason is given; it may be the one that a capture before makes."""
     state, batches = world.state, []
-    if number is None:
+    captured: Sequence[ExpectedEvent] = []
+    if captures_first:
         if state.watch_path != str(world.watch):
             batches.append(Batch([ExpectedEvent("watch-path", "watch", HOUSE, {"to": str(world.watch)})]))
         captured = changed_versions(world, [submission])
         batches += [Batch(captured)] if captured else []
-        newest = state.newest(submission)
-        assert newest is not None
-        tag = captured[0].object if captured else newest.tag
-        materials = world.materials_of(submission)
+    if captured and captured[0].object == f"{submission}/v{number}":
+        tag, materials = captured[0].object, world.materials_of(submission)
     else:
         version = state.versions[f"{submission}/v{number}"]
         tag, materials = version.tag, version.materials
         if reason is None and not _is_complete(world, version):
-            return Expectation(error="SubmissionRefused")
+            return Expectation(batches, "SubmissionRefused")
     if not world.is_key_usable():
         return Expectation(batches, "StorageError")
     count = sum(signed.rsplit("/", 1)[0] == submission for signed in state.signed_tags)

@@ -17,7 +17,7 @@ SNAPSHOTS = LazyMessage("snapshots of the filesystem")
 METADATA = LazyMessage("thumbnails or metadata")
 LOCK = LazyMessage("lock file of an open document")
 TEMPORARY = LazyMessage("temporary file")
-INCOMPLETE = LazyMessage("incomplete transfer")
+INCOMPLETE = LazyMessage.define("incomplete transfer", code="litter.incomplete")
 BACKUP = LazyMessage("automatic copy of an earlier state")
 SYNC_DATA = LazyMessage("internal data of a sync client")
 

@@ -25,6 +25,7 @@ from archiver.store.events.value_kinds import (
     FILING_SHEET,
     FLAG,
     INTEGER,
+    OBJECTS,
     REF_NAME,
     REMINDER_STEPS,
     SUBMISSION_FILES,
@@ -90,6 +91,16 @@ class VersionSubmitted(EventDetails):
         metadata=checked_member(
             SUBMISSION_FILES,
             f"files of the version that are about the submission and not part of it; `role`: {_ROLE}",
+            optional=True,
+        ),
+    )
+    # The name begins with "x-", so that a release without this member reads the event.
+    open_points: Sequence[Mapping[str, Any]] | None = field(
+        default=None,
+        metadata=noted_member(
+            OBJECTS,
+            "open points that were found before the signature: `code`, `count`, and the first 200 `paths` of each",
+            name="x-open-points",
             optional=True,
         ),
     )

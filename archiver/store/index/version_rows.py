@@ -145,6 +145,7 @@ def _select_submission_records(
                 reason=details.reason,
                 seq=seq,
                 corrections=corrected.corrections,
+                open_points=details.open_points or (),
             )
         )
     return submitted_by_row

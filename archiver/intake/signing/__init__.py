@@ -1,0 +1,1 @@
+"""Examines the folder of a submission before a version is signed, so that nothing is missing or hidden."""
