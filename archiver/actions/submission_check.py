@@ -177,7 +177,14 @@ def collect_open_points(
         materials = _overlay_changes(materials, inspection, submission)
     damaged_materials = find_damaged_materials(archive, materials)
     kind = stated_kind or kind_from_folder(submission.folder)
-    examination = VersionExamination(context, choice, day, materials, about_paths)
+    # A file that has been closed since, and is as it was captured, was captured as a whole.
+    may_be_open = {
+        _relative_path(path, submission) for path in [*inspection.open_paths, *inspection.changed_states]
+    }
+    is_folder_known = is_newest and inspection.folder_problem is None
+    examination = VersionExamination(
+        context, choice, day, materials, about_paths, may_be_open if is_folder_known else None
+    )
     points = [
         *_folder_points(inspection, submission, is_named=named_version is not None),
         *(_present_points(context, inspection, submission, choice, is_before_capture) if is_newest else ()),

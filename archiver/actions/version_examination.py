@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
 
 from archiver import clock
 from archiver.actions.context import ActionContext
-from archiver.documents.integrity import DEFECTS, has_only_zeros, is_disguised_page
+from archiver.documents.integrity import DEFECTS, OPEN_FOR_WRITING, has_only_zeros, is_disguised_page
 from archiver.errors import LazyMessage
 from archiver.filings.check import open_points
 from archiver.filings.check.conflict_copies import find_conflict_copy
@@ -47,16 +47,19 @@ class VersionExamination:
         day: date,
         materials: Sequence[Material],
         about_paths: frozenset[bytes],
+        may_be_open: Collection[bytes] | None,
     ) -> None:
         """Examine ``materials``, those of the chosen version, for a submission on ``day``.
 
-        ``about_paths`` are files about the submission, which are not part of it.
+        ``about_paths`` are files about the submission, which are not part of it.  ``may_be_open`` are the files
+        that a program has open, or that have changed; None if nothing is known about the present files.
         """
         self._archive: Archive = context.archive
         self._zone = context.config.zone
         self._expected_names = {**EXPECTED_MATERIALS, **context.config.expected}
         self._choice = choice
         self._day = day
+        self._may_be_open = may_be_open
         # ``sha256`` is None for a folder.
         self._files = [material for material in materials if material.sha256 is not None]
         self._submitted_files = [file for file in self._files if file.path not in about_paths]
@@ -91,7 +94,9 @@ class VersionExamination:
 
     def _content_points(self, file: Material, path: str, *, is_lost: bool) -> Iterator[OpenPoint]:
         """Yield what is open about the content of a file: nothing, or at most one point."""
-        if (stand_in := find_stand_in(file.path, file.size)) is not None:
+        if file.health == OPEN_FOR_WRITING and (self._may_be_open is None or file.path in self._may_be_open):
+            yield make_refusal(open_points.CAPTURED_OPEN, path)
+        elif (stand_in := find_stand_in(file.path, file.size)) is not None:
             yield make_refusal(open_points.STAND_IN, path, stand_in.reason)
         elif not file.size:
             # Programs create empty hidden files on purpose, such as .gitkeep.
@@ -103,7 +108,7 @@ class VersionExamination:
                 yield make_note(open_points.ZEROS, path)
             elif is_disguised_page(content_path, file.path):
                 yield make_note(open_points.HTML_PAGE, path)
-            elif file.health:
+            elif file.health and file.health != OPEN_FOR_WRITING:
                 note = DEFECTS.get(file.health) or LazyMessage("{code}", code=file.health)
                 yield make_note(open_points.DOUBTFUL, path, _DOUBTFUL_REASON.with_fields(note=note))
 

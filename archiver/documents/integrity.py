@@ -13,8 +13,11 @@ from collections.abc import Callable, Mapping
 
 from archiver.errors import LazyMessage
 
-#: The defects that :func:`find_defect` finds: code, as in the journal -> sentence for people.
+#: The code of a material that a program had open for writing; the intake finds out, not :func:`find_defect`.
+OPEN_FOR_WRITING = "open"
+#: The defects of materials: code, as in the journal -> sentence for people.
 DEFECTS: Mapping[str, LazyMessage] = {
+    OPEN_FOR_WRITING: LazyMessage("it was open for writing in another program when it was captured"),
     "empty": LazyMessage("it is empty"),
     "cut": LazyMessage("it is truncated: the end is missing"),
     "misnamed": LazyMessage("its content does not match the type in its name"),

@@ -164,14 +164,16 @@ class FileReader:
         source = open_file(path)
         try:
             self._limits.check_file(source)
-            if source.is_being_written and path not in order.overdue:
+            is_open = source.is_being_written
+            if is_open and path not in order.overdue:
                 raise _Held
             copy = self._content.spool.stage_copy(source, self._check_stop)
             if self._limits.are_set and is_sparse(source):
                 result.sparse.append(SkippedPath(path, SPARSE.code, str(source.allocated_bytes)))
         finally:
             source.close()
-        defect = integrity.find_defect(copy.spool_path, path)
+        # What is written later may be missing from the copy, whatever the copy looks like.
+        defect = integrity.OPEN_FOR_WRITING if is_open else integrity.find_defect(copy.spool_path, path)
         return copy._replace(health=defect) if defect else copy
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from archiver.filings.check.open_points import (
 )
 from archiver.store.events.event_kinds import Action
 from archiver.store.events.validation import check_known_members
-from tests.support.site import CHECKOUT, COMMAND, Site
+from tests.support.site import CHECKOUT, COMMAND, Site, wait_until
 
 NAME = "推荐算法/首次"
 DOCX = b"PK\x03\x04" + b"x" * 900 + b"PK\x05\x06" + b"\0" * 18
@@ -105,6 +106,32 @@ def test_a_file_that_is_still_open_is_not_signed(filed: Site) -> None:
         filed.run("submit", NAME, "--on", TODAY, "--version", 1, "--reason", "the portal has this state")
     assert recorded(filed) == {"check.open": ["拟公示内容.docx"]}
     assert check(filed) == {}
+    filed.run("submit", NAME, "--on", TODAY)
+    filed.verified()
+
+
+def test_a_file_that_was_captured_while_it_was_open_is_not_signed(filed: Site) -> None:
+    """The maximum delay has passed, and the copy is one of many states of the file."""
+    filed.set("watch", "maximum_delay_seconds", 2)
+    daemon = filed.start("--settle", "0.2")
+    name = "拟公示内容.docx"
+    with open(filed.watch / NAME / name, "ab") as stream:
+        stream.write(b"half")
+        stream.flush()
+        wait_until(lambda: f"{NAME}/v2" in filed.tags())
+        daemon.send_signal(signal.SIGINT)
+        daemon.communicate(timeout=20)
+        [material] = [each for each in filed.json("show", f"{NAME}/v2")["materials"] if each["path"] == name]
+        assert material["health"] == "open"
+        assert "open for writing" in filed.run("show", f"{NAME}/v2").stdout
+        assert check(filed, code=4) == {"check.open": [name], "check.captured-open": [name]}
+    assert check(filed) == {}, "it was closed as it was captured"
+    filed.write(f"{NAME}/{name}", DOCX)
+    assert check(filed, "--version", 2, code=4)["check.captured-open"] == [name]
+    filed.catch_up()
+    assert "was open for writing" in refused(filed, "--version", 2)
+    filed.run("submit", NAME, "--on", TODAY, "--version", 2, "--reason", "the portal has this state")
+    assert "check.captured-open" in recorded(filed)
     filed.run("submit", NAME, "--on", TODAY)
     filed.verified()
 

@@ -19,6 +19,9 @@ FILES_MISSING = LazyMessage.define(
 )
 UNREADABLE_PATH = LazyMessage.define("cannot be read or archived", code="check.unreadable")
 BEING_WRITTEN = LazyMessage.define("is open for writing in another program", code="check.open")
+CAPTURED_OPEN = LazyMessage.define(
+    "was open for writing in another program when it was captured", code="check.captured-open"
+)
 NOT_CAPTURED = LazyMessage.define("has changed, and is not captured yet", code="check.not-captured")
 NO_FILES = LazyMessage.define("the version contains no files", code="check.no-files")
 STAND_IN = LazyMessage.define("stands for a document that is somewhere else", code="check.stand-in")
@@ -45,6 +48,7 @@ OPEN_POINTS: Mapping[str, LazyMessage] = {
     point.code: point
     for point in (
         *(WATCHED_FOLDER, FOLDER_MISSING, FILES_MISSING, UNREADABLE_PATH, BEING_WRITTEN, NOT_CAPTURED, NO_FILES),
+        CAPTURED_OPEN,
         *(STAND_IN, CONTENT_LOST, SKIPPED, CONFLICT_COPY, PARTIAL_TRANSFER, EMPTY, ZEROS, DOUBTFUL, HTML_PAGE),
         *(EXPECTED_ABSENT, CAPTURED_LATER, CHANGED_LATER, NEWER_VERSION),
     )
