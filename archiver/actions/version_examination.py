@@ -26,6 +26,7 @@ _CONFLICT_REASON = LazyMessage("is a conflict copy: {purpose} ({program})")
 _PARTIAL_REASON = LazyMessage("is an incomplete transfer: its name matches {pattern} ({program})")
 _DOUBTFUL_REASON = LazyMessage("is possibly damaged: {note}")
 _NEWER_REASON = LazyMessage("different in {tag}, captured {at}")
+_WORSE_REASON = LazyMessage("different in {tag}, captured {at}: {reason}")
 _CAPTURED_LATER_REASON = LazyMessage("captured {at}, after the stated day")
 #: Patterns of incomplete transfers.  A file with such a name is archived if the settings make an exception.
 _PARTIAL_RULES = IgnoreRules([litter.pattern for litter in LITTER if litter.purpose.code == INCOMPLETE.code])
@@ -129,13 +130,21 @@ class VersionExamination:
         newer_version = self._choice.newer_version
         if newer_version is None:
             return
-        newer_materials = self._archive.index.materials(newer_version.submission, newer_version.number)
+        newer_materials = list(self._archive.index.materials(newer_version.submission, newer_version.number))
         old_digests = _digest_by_path(self._files)
         new_digests = _digest_by_path([material for material in newer_materials if material.sha256 is not None])
-        reason = _NEWER_REASON.with_fields(tag=newer_version.tag, at=self._local_time(newer_version))
+        new_file_by_path = {file.path: file for file in newer_materials if file.sha256 is not None}
+        fields = {"tag": newer_version.tag, "at": self._local_time(newer_version)}
         for path in sorted(old_digests.keys() | new_digests.keys()):
-            if old_digests.get(path) != new_digests.get(path):
-                yield make_note(open_points.NEWER_VERSION, names.name_as_text(path), reason)
+            if old_digests.get(path) == new_digests.get(path):
+                continue
+            shown_path, reason = names.name_as_text(path), _NEWER_REASON.with_fields(**fields)
+            if (new_file := new_file_by_path.get(path)) is not None:
+                # A stand-in in the place of a document concerns people even if they sign an earlier version.
+                is_lost = not self._archive.content.has_object(new_file.sha256 or "", new_file.size)
+                for point in self._content_points(new_file, shown_path, is_lost=is_lost):
+                    reason = _WORSE_REASON.with_fields(**fields, reason=point.reason)
+            yield make_note(open_points.NEWER_VERSION, shown_path, reason)
 
     def _local_time(self, version: Version) -> str:
         """Return the time at which a version was captured, in the configured zone."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _MAX_LINES = 20
 #: The most paths in a line.
 _MAX_PATHS = 5
-#: Codes of facts that often concern all files alike, so that their files share a line.
+#: Codes of facts that often concern all files alike, so that files with the same reason share a line.
 _SHARED_LINES = frozenset({"check.expected-absent", "check.changed-later", "check.newer-version"})
 
 
@@ -38,13 +38,15 @@ def describe_check(check: Mapping[str, Any], submission_name: str) -> Iterator[L
     )
     points_by_line: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
     for point in sorted(check["open_points"], key=lambda point: not point["refuses"]):
-        own_line = () if point["code"] in _SHARED_LINES else (point["path"], str(point["reason"]))
-        points_by_line.setdefault((point["code"], *own_line), []).append(point)
+        own_path = "" if point["code"] in _SHARED_LINES else point["path"]
+        points_by_line.setdefault((point["code"], str(point["reason"]), own_path), []).append(point)
+    lines_by_code = Counter(code for code, *_ in points_by_line)
     line_counts: Counter[str] = Counter()
     for (code, *_), points in points_by_line.items():
         line_counts[code] += 1
         if line_counts[code] <= _MAX_LINES:
-            yield _describe_points(points, check["counts"][code])
+            # Only some of very many points are listed, and they are counted by code.
+            yield _describe_points(points, check["counts"][code] if lines_by_code[code] == 1 else len(points))
     for code, count in check["counts"].items():
         if line_counts[code] > _MAX_LINES:
             sentence = next(point["sentence"] for point in check["open_points"] if point["code"] == code)

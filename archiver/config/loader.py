@@ -92,6 +92,7 @@ def check_config_file(source: Path, *, must_be_trusted: bool = False) -> Checked
     if not problems:
         config = Config(source=source, warnings=document.removed_table_warnings(), **setting_values)
         check_paths_not_nested(config.archive, config.watch)
+        _check_metrics_outside(config)
     return CheckedConfigFile(document, config, problems, frozenset(value_reader.keys_in_file))
 
 
@@ -192,6 +193,18 @@ def check_paths_not_nested(archive: Path, watch: Path) -> None:
             "other. Nothing was changed. Choose two separate folders.",
             archive=archive,
             watch=watch,
+        )
+
+
+def _check_metrics_outside(config: Config) -> None:
+    """Raise ConfigError if the program would write its figures into the watched folder, and archive them."""
+    textfile = config.metrics_textfile
+    if textfile is not None and _resolve_links(config.watch) in _resolve_links(textfile).parents:
+        raise ConfigError(
+            "The setting metrics.textfile names {path}, which is in the watched folder {watch}: each update would "
+            "be archived as a new version. Nothing was changed. Choose a file outside of the watched folder.",
+            path=textfile,
+            watch=config.watch,
         )
 
 

@@ -33,6 +33,7 @@ COPY_REFUSED = LazyMessage.define(
     code="path.copy-refused",
 )
 OWN = LazyMessage.define("is part of the archive, reached through another path", code="path.own")
+OWN_LOG = LazyMessage.define("is the log of the service", code="path.own-log")
 TOO_DEEP = LazyMessage.define("is more than {value} folders deep; nothing in it is archived", code="path.too-deep")
 TOO_LONG = LazyMessage.define(
     "has a path of more than {value} bytes; nothing in it is archived", code="path.too-long"
@@ -94,6 +95,7 @@ REASONS: Mapping[str, LazyMessage] = {
             UNREADABLE_FILE,
             COPY_REFUSED,
             OWN,
+            OWN_LOG,
             TOO_DEEP,
             TOO_LONG,
             *(POINTER_FILE, EMPTY_DOCUMENT, OUTSIDE_LINK, TOO_LARGE, OVER_QUOTA, SPARSE, *SPECIAL_FILES.values()),

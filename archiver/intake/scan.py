@@ -26,6 +26,7 @@ from archiver.intake.path_reasons import (
     NO_LONGER_CAPTURED,
     NOT_MOUNTED_FOLDER,
     OWN,
+    OWN_LOG,
     SPECIAL_FILES,
     TOO_DEEP,
     TOO_LONG,
@@ -55,7 +56,7 @@ _UNSEEN_CODES = frozenset(
 #: Number of an error in listing a folder -> the reason.
 _REASON_BY_ERROR = {errno.ENOKEY: LOCKED_FOLDER, errno.ENODEV: NOT_MOUNTED_FOLDER}
 #: Reasons not to enter a folder. Changes in it are not seen, so everything in it counts as unchanged.
-_NOT_ENTERED_CODES = _UNSEEN_CODES | {OWN.code, IGNORED.code, NO_LONGER_CAPTURED.code}
+_NOT_ENTERED_CODES = _UNSEEN_CODES | {OWN.code, OWN_LOG.code, IGNORED.code, NO_LONGER_CAPTURED.code}
 #: Reasons that keep a path out of the archive although it belongs there.
 _UNREADABLE_CODES = _UNSEEN_CODES | LIMIT_CODES | {UNREADABLE_FILE.code, COPY_REFUSED.code}
 
@@ -268,11 +269,19 @@ class Scanner:
         is True if the file belongs to the archive, ``is_archived`` if something at or below the path is archived.
         """
         if is_own:
-            return SkippedPath(path, OWN.code)
+            return SkippedPath(path, (OWN_LOG if self._is_own_log(path, file_type) else OWN).code)
         if pattern is not None:
             # If the name was not ignored before, the archived content stays in the newest version.
             return SkippedPath(path, (NO_LONGER_CAPTURED if is_archived else IGNORED).code, pattern)
         return SkippedPath(path, SPECIAL_FILES.get(file_type, IGNORED).code, self._describe_link(path, file_type))
+
+    def _is_own_log(self, path: bytes, file_type: int) -> bool:
+        """Return True if the output of this process is redirected to the file."""
+        try:
+            return file_type == stat.S_IFREG and self._access.is_own_log(path)
+        except OSError:
+            # The log was renamed since the folder was listed.  The next scan looks again.
+            return False
 
     def _describe_link(self, path: bytes, file_type: int) -> str:
         """Return where a link leads, as text; empty for anything else, and for a link that cannot be read."""

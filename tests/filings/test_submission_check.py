@@ -410,3 +410,17 @@ def test_every_code_has_a_sentence_in_both_languages() -> None:
 
     translate = translator("zh")
     assert all(translate(message) != str(message) for message in OPEN_POINTS.values())
+
+
+def test_what_is_wrong_with_a_newer_version_is_told(filed: Site) -> None:
+    """The documents became placeholders after they were captured, and the day of the submission is past."""
+    name = "拟公示内容.docx"
+    (filed.watch / NAME / name).unlink()
+    filed.write(f"{NAME}/{name}.nextcloud", b" ")
+    (filed.watch / NAME / "算法安全自评估报告.docx").write_bytes(bytes(len(DOCX)))
+    filed.catch_up()
+    said = filed.run("submit", NAME, "--on", "2026-01-05").stderr
+    assert f"{name}.nextcloud: different in {NAME}/v2" in said
+    assert "stands for" in said
+    assert "contains only zero bytes" in said
+    assert "contains only zero bytes" in said

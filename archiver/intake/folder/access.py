@@ -14,7 +14,7 @@ from archiver.intake.folder.child_access import PATIENCE_SECONDS, ChildAccess
 from archiver.intake.folder.entries import DirectoryEntry, RootIdentity
 from archiver.intake.folder.mounts_below import check_mounted
 from archiver.intake.folder.nesting import check_folders_not_nested
-from archiver.store.content.own_files import OwnFiles
+from archiver.store.content.own_files import OwnFiles, read_log_identities
 from archiver.store.content.root_folder import RootFolder
 from archiver.store.content.source import FileSource, Source, StatData
 
@@ -54,6 +54,9 @@ class FolderAccess(Protocol):
 
     def is_locked(self, path: bytes) -> bool:
         """Return True if the names in a folder are encrypted, and the key is not loaded."""
+
+    def is_own_log(self, path: bytes) -> bool:
+        """Return True if the output of this process is redirected to the file."""
 
     def open(self, path: bytes) -> Source:
         """Open a file, which the caller closes; raises SourceChanged if the path does not lead to a file."""
@@ -166,6 +169,11 @@ class DirectAccess:
         """Return True if the names in a folder are encrypted, and the key is not loaded.  Raises OSError."""
         with self._root_folder.opened_folder(path) as folder_descriptor:
             return encryption.is_locked(folder_descriptor)
+
+    def is_own_log(self, path: bytes) -> bool:
+        """Return True if the output of this process is redirected to the file.  Raises OSError."""
+        file_stat = self._root_folder.stat_path(path)
+        return (file_stat.st_dev, file_stat.st_ino) in read_log_identities()
 
     def _as_entry(self, path: bytes, entry_stat: os.stat_result) -> DirectoryEntry:
         """Return the entry of ``path`` with this ``stat`` result; raises OwnFile if it belongs to the archive."""

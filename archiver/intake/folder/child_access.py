@@ -121,6 +121,10 @@ class ChildAccess:
         """Return True if the names in a folder are encrypted, and the key is not loaded."""
         return self._call_free_worker(bool, "locked", path)
 
+    def is_own_log(self, path: bytes) -> bool:
+        """Return False: the child processes cannot see where the output of this process goes."""
+        return False
+
     def open(self, path: bytes) -> Source:
         """Open a file for reading, with a worker that serves no other request until the file is closed."""
         worker = self._take_worker(path)
