@@ -39,6 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--unit", action="store_true", help="Only tests that start no program: quick, and without root."
     )
+    parser.addoption("--programs", action="store_true", help="Only the tests that --unit leaves out.")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -67,9 +68,11 @@ def _needs_a_program(item: pytest.Item) -> bool:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("unit"):
-        config.hook.pytest_deselected(items=[item for item in items if _needs_a_program(item)])
-        items[:] = [item for item in items if not _needs_a_program(item)]
+    if config.getoption("unit") or config.getoption("programs"):
+        with_programs = [item for item in items if _needs_a_program(item)]
+        others = [item for item in items if not _needs_a_program(item)]
+        items[:], left_out = (others, with_programs) if config.getoption("unit") else (with_programs, others)
+        config.hook.pytest_deselected(items=left_out)
     for item in items:
         for mark in item.iter_markers("needs"):
             reason = next((trouble for need in mark.args if (trouble := find_trouble(need))), None)

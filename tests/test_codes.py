@@ -23,7 +23,7 @@ from archiver.intake.snapshot import SkippedPath, Snapshot
 from archiver.replica.bucket import BucketProblem
 from archiver.verify.findings import Finding
 from tests.support.codes_page import PAGE, render
-from tests.support.messages import IMPLEMENTATION, ROOT, error_classes, read_source, sources
+from tests.support.messages import IMPLEMENTATION, ROOT, error_classes, read_package, sources
 
 
 def test_each_error_class_has_a_code_of_its_own() -> None:
@@ -109,7 +109,7 @@ def test_a_message_of_a_newer_release_is_still_readable() -> None:
 
 
 def test_a_code_has_one_meaning() -> None:
-    codes = Counter(message.code for message in read_source().messages if message.code)
+    codes = Counter(message.code for message in read_package().messages if message.code)
     assert [code for code, times in codes.items() if times > 1] == []
     assert [code for code in codes if not re.fullmatch(r"[a-z]+\.[a-z0-9-]+", code)] == []
 
@@ -154,7 +154,7 @@ def compared_texts(tree: ast.AST, sentences: set[str], constants: set[str]) -> I
 
 
 def sentences_and_constants() -> tuple[set[str], set[str]]:
-    source = read_source()
+    source = read_package()
     # One word may be a code as well, such as the kind of a notice.
     sentences = {form for message in source.messages for form in message.forms if " " in form or "{" in form}
     return sentences, source.constants
@@ -189,7 +189,7 @@ def test_a_comparison_with_a_sentence_is_found(line: str, is_text: bool) -> None
 
 
 def test_former_sentences_lead_to_codes_of_today() -> None:
-    codes = {message.code for message in read_source().messages}
+    codes = {message.code for message in read_package().messages}
     tables = [
         ast.literal_eval(node.value)
         for tree in sources().values()

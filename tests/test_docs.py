@@ -21,7 +21,7 @@ from archiver.intake.folder.presence import ABSENCE_REASONS
 from archiver.intake.path_reasons import REASONS
 from archiver.status.health_report import WATCH_STATES
 from tests.support import package_map, sentence_lines
-from tests.support.messages import read_source
+from tests.support.messages import read_package
 from tests.support.site import CHECKOUT, COMMAND
 
 READMES = ["README.md", "README.zh-CN.md"]
@@ -93,7 +93,7 @@ def test_every_alert_and_figure_of_the_operations_manual_exists(name: str) -> No
     source = "".join(path.read_text(encoding="utf-8") for path in Path(archiver.__file__).parent.rglob("*.py"))
     for figure in set(re.findall(r"`archiver_(\w+?)(?:_total)?(?:\{\w+\})?`", text)):
         assert f'"{figure}"' in source or f"archiver_{figure}" in source, figure
-    alerts = {message.template for message in read_source().messages if message.code.startswith("status.")}
+    alerts = {message.template for message in read_package().messages if message.code.startswith("status.")}
     assert len(alerts) >= 20
     if name.endswith("operations.md"):
         # The manual has the beginning, up to what names a path or says what to do.

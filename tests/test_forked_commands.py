@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.support.forked_commands import command_server
-from tests.support.site import COMMAND, Site
+from tests.support.site import CHECKOUT, COMMAND, Site
 
 
 def run_both(
@@ -76,3 +78,16 @@ def test_where_the_environment_matters_to_the_start_the_real_command_runs() -> N
     assert server.accepts({**os.environ, "HOME": "/nowhere"})
     for name in ("LC_ALL", "LANGUAGE", "PATH", "LD_PRELOAD", "TZ", "PYTHONUTF8"):
         assert not server.accepts({**os.environ, name: "C"})
+
+
+@pytest.mark.needs("processes")
+def test_a_command_at_a_later_time_is_that_of_the_module_for_it(site: Site) -> None:
+    later = [sys.executable, "-m", "tests.support.later", "400"]
+    line = ["--config", site.config, "status", "--json"]
+    real = json.loads(subprocess.run([*later, *line], cwd=CHECKOUT, capture_output=True, check=True).stdout)
+    done = command_server().run(
+        [COMMAND, *line], cwd=site.root, env=os.environ, stdin=None, timeout=20, shift="400"
+    )
+    forked = json.loads(done.stdout)
+    now = site.json("status")
+    assert forked["clock"]["time"][:10] == real["clock"]["time"][:10] != now["clock"]["time"][:10]

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.support.site import CHECKOUT
+from tests.support.syntax_trees import nodes_of_module
 
 LINTER = Path(sys.executable).parent / "lint-imports"
 CONTRACTS: dict[str, dict[str, Any]] = {
@@ -29,10 +30,10 @@ LIBRARIES = CONTRACTS["Each library has one room"]["forbidden_modules"]
 VERIFY = CONTRACTS["verify shares no writing code"]
 
 
-def imported(source: str) -> set[str]:
+def imported(path: Path) -> set[str]:
     """The top-level names that a module imports, anywhere in it."""
     names = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes_of_module(path):
         if isinstance(node, ast.Import):
             names |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -43,7 +44,7 @@ def imported(source: str) -> set[str]:
 def test_every_library_is_named() -> None:
     used = set[str]()
     for path in (CHECKOUT / "archiver").rglob("*.py"):
-        used |= imported(path.read_text("utf-8"))
+        used |= imported(path)
     assert used - sys.stdlib_module_names - {"archiver"} == set(LIBRARIES)
 
 

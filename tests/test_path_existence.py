@@ -16,6 +16,7 @@ from archiver.audit import package
 from archiver.documents.cache import DocumentCache
 from archiver.path_existence import is_folder, is_plain_file, is_there
 from tests.support.site import Site
+from tests.support.syntax_trees import nodes_of_module
 
 #: Root may look everywhere; without these capabilities it is kept out as anybody else is.
 WITHOUT_OVERRIDE = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--inh-caps", "-dac_override,-dac_read_search"]  # fmt: skip
@@ -199,7 +200,7 @@ SOURCES = [path for path in sorted(Path(archiver.__file__).parent.rglob("*.py"))
 
 def test_no_question_swallows_its_error() -> None:
     """Ask with archiver.path_existence; an entry of os.scandir has a kind of its own, and is asked without links."""
-    found = [f"{path}:{node.lineno}" for path in SOURCES for node in ast.walk(ast.parse(path.read_text("utf-8")))
+    found = [f"{path}:{node.lineno}" for path in SOURCES for node in nodes_of_module(path)
              if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in SWALLOWING
              and [each.arg for each in node.keywords] != ["follow_symlinks"]]  # fmt: skip
     assert found == []

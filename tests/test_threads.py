@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 
 from tests.support.site import CHECKOUT
+from tests.support.syntax_trees import nodes_of_module
 
 #: What starts one, called by its name or as an attribute of its module.
 _STARTERS = {
@@ -26,9 +27,9 @@ _STARTERS_OF = {
 _ROW = re.compile(r"^\| `([\w/]+\.py)` \| `(\w+)`(?: × (\d+))? \|", re.MULTILINE)
 
 
-def starters(source: str) -> Iterator[str]:
+def starters(nodes: Iterable[ast.AST]) -> Iterator[str]:
     """What starts a thread or a process in a module, once for each call."""
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes:
         if not isinstance(node, ast.Call):
             continue
         match node.func:
@@ -46,7 +47,7 @@ def test_every_thread_and_every_child_is_in_the_tables() -> None:
     in_code = Counter(
         (str(path.relative_to(package)), name)
         for path in package.rglob("*.py")
-        for name in starters(path.read_text("utf-8"))
+        for name in starters(nodes_of_module(path))
     )
     in_tables = Counter[tuple[str, str]]()
     for module, name, times in _ROW.findall((CHECKOUT / "docs/threads.md").read_text("utf-8")):
@@ -59,7 +60,7 @@ def test_the_owners_are_classes_of_the_program() -> None:
     classes = {
         node.name
         for path in (CHECKOUT / "archiver").rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for node in nodes_of_module(path)
         if isinstance(node, ast.ClassDef)
     }
     rows = [line.split(" | ") for line in (CHECKOUT / "docs/threads.md").read_text("utf-8").splitlines()]
@@ -82,7 +83,7 @@ def test_the_owners_are_classes_of_the_program() -> None:
     ],
 )
 def test_what_starts_one_is_recognized(line: str, found: list[str]) -> None:
-    assert list(starters(line)) == found
+    assert list(starters(ast.walk(ast.parse(line)))) == found
 
 
 def test_no_class_is_a_thread_of_its_own() -> None:
@@ -90,7 +91,7 @@ def test_no_class_is_a_thread_of_its_own() -> None:
     bases = {
         ast.unparse(base).rpartition(".")[2]
         for path in (CHECKOUT / "archiver").rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for node in nodes_of_module(path)
         if isinstance(node, ast.ClassDef)
         for base in node.bases
     }

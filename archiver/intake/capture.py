@@ -129,7 +129,8 @@ class Capturer:
         The caller passes the jobs to :meth:`finish_all`, or each of them to :meth:`drop`.  If the caller stages
         further groups first, their files are read while these groups are finished.
         """
-        restricted_places = restrictions.restrictions_by_place(self._archive.index)
+        # Content that has another place, which no restriction covers, stays readable there.
+        restricted_places = restrictions.places_of_restricted_content(self._archive.index)
         return self._reader.read_round([self._quota.refuse_excess(group) for group in groups], restricted_places)
 
     def finish(self, attempt: ReadingJob, wait_seconds: float) -> CaptureResult:

@@ -28,6 +28,7 @@ from archiver.actions.request_fields import (
 from archiver.cli.main import COMMANDS
 from archiver.errors import UsageError
 from tests.support.site import CHECKOUT
+from tests.support.syntax_trees import nodes_of_module
 
 ACTIONS = sorted(load_all_actions())
 
@@ -184,7 +185,7 @@ def test_typed_texts_are_normalized_and_names_are_not() -> None:
 def performed_requests() -> Iterator[tuple[str, str]]:
     """Each (module of the command line, request class) of a ``session.perform(...)``."""
     for path in sorted((CHECKOUT / "archiver/cli").glob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in nodes_of_module(path):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "session.perform":
                 # Built where it is performed, so that a reader and this test see what is asked for.
                 assert isinstance(node.args[0], ast.Call), f"{path.name}: {ast.unparse(node)}"

@@ -16,7 +16,17 @@ from babel.messages.mofile import read_mo
 
 from archiver.cli.main import COMMANDS, cli
 from archiver.intake.exclusion.litter import LITTER
-from tests.support.messages import CATALOGUE, ROOT, Source, catalogue, entries, messages, read_source, sources
+from tests.support.messages import (
+    CATALOGUE,
+    ROOT,
+    Source,
+    catalogue,
+    entries,
+    messages,
+    read_package,
+    read_source,
+    sources,
+)
 from tests.support.site import COMMAND, Site
 
 
@@ -30,7 +40,7 @@ def test_every_message_is_translated_and_none_is_left_over() -> None:
 
 def test_every_message_is_written_where_it_is_used() -> None:
     """One that is computed can neither be translated nor found; the catalogue's test would not miss it."""
-    assert [str(each) for each in read_source().unwritten] == []
+    assert [str(each) for each in read_package().unwritten] == []
 
 
 def read_with(module: str) -> Source:

@@ -9,6 +9,7 @@ from unittest import TestCase
 import pytest
 from hypothesis import seed, settings
 
+from tests.model.__main__ import STEPS_PER_RUN
 from tests.model.archives import GoldenArchive, NewArchive
 from tests.model.machine import ArchiveMachine
 
@@ -29,9 +30,9 @@ def make_test(machine: type[ArchiveMachine], examples: int, steps: int) -> type[
     return test_case
 
 
-#: Few and long runs: what goes wrong needs a past.  The golden archive has one, which makes each act slower.
-TestNewArchive = make_test(NewArchive, 24, 70)
-TestGoldenArchive = make_test(GoldenArchive, 6, 50)
+#: As long as those of the long run.  The golden archive has a past, which makes each act slower.
+TestNewArchive = make_test(NewArchive, 34, STEPS_PER_RUN)
+TestGoldenArchive = make_test(GoldenArchive, 6, STEPS_PER_RUN)
 
 
 @pytest.fixture(autouse=True)

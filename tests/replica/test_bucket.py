@@ -34,9 +34,10 @@ def error_reply(code: str, operation: str) -> ClientError:
     return ClientError({"Error": {"Code": code}}, operation)
 
 
-@pytest.fixture
-def bucket(tmp_path: Path) -> S3Bucket:
-    keys = write_keys(tmp_path / "bucket-keys", "access", "secret")
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> S3Bucket:
+    """A bucket whose client each test replaces."""
+    keys = write_keys(tmp_path_factory.mktemp("bucket") / "bucket-keys", "access", "secret")
     return S3Bucket(BucketSettings("a-bucket", "x/", endpoint_url="http://127.0.0.1:9", credentials_file=keys))
 
 

@@ -26,7 +26,7 @@ from archiver.verify import rfc3161
 from tests.support import faketime
 from tests.support.authority import Authority
 from tests.support.journal_model import sha256
-from tests.support.site import CHECKOUT, COMMAND, Site
+from tests.support.site import CHECKOUT, COMMAND, Site, run_forked
 
 TEN_YEARS = 3653
 
@@ -116,8 +116,9 @@ def test_an_older_copy_of_the_archive(ended: Site) -> None:
 
 
 def later(site: Site, when: str, *arguments: object, code: int = 0) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.support.later", when, "--config", site.config, *map(str, arguments)],
+    words = ["--config", os.fspath(site.config), *map(str, arguments)]
+    done = run_forked([COMMAND, *words], CHECKOUT, None, dict(os.environ), when) or subprocess.run(
+        [sys.executable, "-m", "tests.support.later", when, *words],
         cwd=CHECKOUT,
         capture_output=True,
         text=True,

@@ -16,7 +16,16 @@ import pytest
 
 from tests.support.forged import SignedBy, append, in_chain_of
 from tests.support.other_user import become_user
-from tests.support.site import CHECKOUT, UNGUARDED, Site, open_the_way, tree, wait_until
+from tests.support.site import (
+    CHECKOUT,
+    COMMAND,
+    UNGUARDED,
+    Site,
+    open_the_way,
+    run_forked,
+    tree,
+    wait_until,
+)
 
 pytestmark = pytest.mark.needs("root", "another user")
 
@@ -45,15 +54,20 @@ class Later:
         return [*start, *map(str, arguments)]
 
     def run(self, *arguments: object, code: int = 0, uid: int | None = None) -> subprocess.CompletedProcess[str]:
-        user = [] if uid is None else become_user(uid, GID)
-        done = subprocess.run(
-            [*user, *self.command(*arguments)],
-            cwd=CHECKOUT,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-        )
+        done = None
+        if uid is None:
+            line = [COMMAND, "--config", self.site.config, *map(str, arguments)]
+            done = run_forked(line, CHECKOUT, None, dict(os.environ), str(self.days))
+        if done is None:
+            user = [] if uid is None else become_user(uid, GID)
+            done = subprocess.run(
+                [*user, *self.command(*arguments)],
+                cwd=CHECKOUT,
+                capture_output=True,
+                text=True,
+                timeout=120,
+                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            )
         assert done.returncode == code, f"{arguments}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr, done.stderr
         return done

@@ -156,6 +156,11 @@ def test_the_same_content_elsewhere_stays_and_is_named(filled: Site) -> None:
     assert mode_of(site, sha256) == 0o400
     site.run("unrestrict", "g/s/v2:copy.txt", "--reason", "for the audit")
     assert mode_of(site, sha256) == 0o444, "one place that may be read is enough"
+    site.write("f/s/payroll.txt", PAYROLL)
+    site.catch_up()
+    assert mode_of(site, sha256) == 0o444, "captured again at the restricted place, it is still at the other"
+    site.write("f/s/payroll.txt", "a newer payroll")
+    site.catch_up()
     text = site.run("restrict", "f/s/v2:payroll.txt", "--reason", REASON).stdout
     assert "archiver restrict" not in text
     site.run("restore", "g/s/v2", "--to", site.root / "g")

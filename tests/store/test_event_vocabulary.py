@@ -24,6 +24,7 @@ from archiver.store.events.validation import check_new_details
 from archiver.store.events.vocabulary import DETAILS_BY_ACTION
 from tests.support import journal_page
 from tests.support.site import CHECKOUT
+from tests.support.syntax_trees import nodes_of_module, parse_module
 
 EVENTS = CHECKOUT / "archiver/store/events"
 CLASSES = list(DETAILS_BY_ACTION.values())
@@ -63,7 +64,7 @@ def modules() -> Iterator[tuple[str, ast.Module]]:
     """Every module outside of the vocabulary, with its path from the checkout."""
     for path in sorted((CHECKOUT / "archiver").rglob("*.py")):
         if EVENTS not in path.parents:
-            yield path.relative_to(CHECKOUT).as_posix(), ast.parse(path.read_text("utf-8"))
+            yield path.relative_to(CHECKOUT).as_posix(), parse_module(path)
 
 
 def words(tree: ast.AST) -> set[str]:
@@ -153,7 +154,7 @@ def test_the_vocabulary_reads_and_writes_no_file() -> None:
         "archiver.store.names",
     }
     for path in EVENTS.glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in nodes_of_module(path):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             if names == ["archiver.store"]:
                 names = [f"archiver.store.{alias.name}" for alias in node.names]

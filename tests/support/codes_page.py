@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 
-from tests.support.messages import error_classes, read_source, sources
+from tests.support.messages import error_classes, read_package, sources
 from tests.support.site import CHECKOUT
 
 PAGE = CHECKOUT / "docs" / "codes.md"
@@ -66,7 +66,7 @@ def render() -> str:
     counted = ", ".join(f"`{code}`" for code in sorted(counted_problems()))
     page += f"\nThe metric also counts {counted}, and the names of jobs and side tasks of the service.\n"
     parts: dict[str, list[str]] = defaultdict(list)
-    for message in sorted(read_source().messages, key=lambda each: each.code):
+    for message in sorted(read_package().messages, key=lambda each: each.code):
         if message.code:
             part = message.code.partition(".")[0]
             parts[part].append(f"| `{message.code}` | {message.template} |\n")

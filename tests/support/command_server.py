@@ -97,6 +97,8 @@ def run_command(request: CommandRequest, streams: list[int]) -> NoReturn:
         stream = open(number, mode, encoding="utf-8", errors=errors, closefd=False)  # noqa: SIM115
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
+    if request.shift:
+        shift_clocks(request.shift)
     exit_code = call_program()
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
@@ -105,6 +107,13 @@ def run_command(request: CommandRequest, streams: list[int]) -> NoReturn:
             stream.flush()
     # The interpreter's own end would write to all memory that is shared with the server, and copy it thereby.
     os._exit(exit_code)
+
+
+def shift_clocks(shift: str) -> None:
+    """Let this process see the clocks as they will be then."""
+    from tests.support import later
+
+    later.shift_as_told(shift)
 
 
 def call_program() -> int:

@@ -19,9 +19,10 @@ from tests.support.other_user import CHECKOUT
 
 #: More than any test's arguments and environment; a request is one datagram.
 REQUEST_BYTES = 1 << 17
-#: Variables that only the program itself reads, and only when it runs. Others, such as LC_ALL, PATH or LD_PRELOAD,
-#: matter to the interpreter's start or to what is imported.
-_PASSED_VARIABLES = frozenset({"HOME", "TMPDIR", "ARCHIVER_CONFIG"})
+#: Variables that only the program itself reads, and only when it runs: their names, and the beginnings of names.
+#: Others, such as LC_ALL, PATH or LD_PRELOAD, matter to the interpreter's start or to what is imported.
+_PASSED_VARIABLES = frozenset({"HOME", "TMPDIR"})
+_PASSED_PREFIXES = ("ARCHIVER_", "PYTEST_")
 #: The environment of every test that sets nothing itself, whichever test starts the server: see tests/conftest.py.
 _COMMON_ENVIRONMENT = {
     name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "ARCHIVER_"))
@@ -36,6 +37,8 @@ class CommandRequest:
     directory: str
     environment: dict[str, str]
     umask: int
+    #: How much later the program's clocks are, as ``tests.support.later`` takes it; empty for the true time.
+    shift: str
 
     def encode(self) -> bytes:
         return json.dumps(asdict(self)).encode()
@@ -72,7 +75,7 @@ class CommandServer:
                 name: value
                 for name, value in variables.items()
                 # pytest and its workers set some of their own, before and after this module is imported.
-                if name not in _PASSED_VARIABLES and not name.startswith("PYTEST_")
+                if name not in _PASSED_VARIABLES and not name.startswith(_PASSED_PREFIXES)
             }
 
         return relevant(environment) == relevant(_COMMON_ENVIRONMENT)
@@ -85,12 +88,13 @@ class CommandServer:
         env: Mapping[str, str],
         stdin: str | None,
         timeout: float,
+        shift: str = "",
     ) -> subprocess.CompletedProcess[str]:
         """Do what ``subprocess.run(arguments, ..., capture_output=True)`` does, with surrogates for other bytes."""
         words = [os.fsdecode(word) if isinstance(word, bytes | os.PathLike) else str(word) for word in arguments]
         umask = os.umask(0)
         os.umask(umask)
-        request = CommandRequest(words, os.fspath(cwd), dict(env), umask)
+        request = CommandRequest(words, os.fspath(cwd), dict(env), umask, shift)
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, _stream_of(stdin) as stdin_file:
             near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with near:

@@ -33,7 +33,12 @@ def shift(days: float, boot: str = "") -> None:
     clock.read_clocks = later  # type: ignore[assignment]
 
 
+def shift_as_told(text: str) -> None:
+    """Call :func:`shift` with DAYS[/BOOT]."""
+    days, _, boot = text.partition("/")
+    shift(float(days), boot)
+
+
 if __name__ == "__main__":
-    number, _, name = sys.argv[1].partition("/")
-    shift(float(number), name)
+    shift_as_told(sys.argv[1])
     sys.exit(main(sys.argv[2:]))

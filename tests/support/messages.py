@@ -25,6 +25,7 @@ from babel.messages.pofile import read_po, write_po
 
 import archiver
 from archiver.errors import ArchiverError
+from tests.support.syntax_trees import parse_module
 
 ROOT = Path(archiver.__file__).parent
 CATALOGUE = ROOT / "locale/zh/LC_MESSAGES/archiver.po"
@@ -119,12 +120,17 @@ def sources() -> dict[Path, ast.Module]:
     """The syntax trees of the package's modules."""
     # The verifier of a package brings its own words.
     paths = [path for path in sorted(ROOT.rglob("*.py")) if "resources" not in path.parts]
-    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in paths}
+    return {path: parse_module(path) for path in paths}
 
 
-def read_source(trees: dict[Path, ast.Module] | None = None) -> Source:
+@functools.cache
+def read_package() -> Source:
     """Find every message of the package, and every place where one cannot be found."""
-    trees = trees or sources()
+    return read_source(sources())
+
+
+def read_source(trees: dict[Path, ast.Module]) -> Source:
+    """Find the messages of these modules, and the places where one cannot be found."""
     source = Source()
     nodes = [node for path, tree in trees.items() if path != IMPLEMENTATION for node in ast.walk(tree)]
     source.constants = {
@@ -266,7 +272,7 @@ def _is_message(node: ast.expr) -> bool:
 
 def messages() -> set[Message]:
     """Every entry that the catalogue needs."""
-    found = read_source().messages | {Message(text) for text in CLICK | help_texts()}
+    found = read_package().messages | {Message(text) for text in CLICK | help_texts()}
     found |= {Message(plural, singular) for singular, plural in PLURAL}
     # A message of nothing but fields is the same in every language.
     return {message for message in found if not re.fullmatch(r"\s*(\{\w+\}\s*)*", message.template)}

@@ -66,7 +66,7 @@ class Site:
     ) -> subprocess.CompletedProcess[str]:
         line = [COMMAND, "--config", self.config, *map(_argument, arguments)]
         environment = {**os.environ, **(env or {})}
-        done = _run_forked(line, self.root, stdin, environment) or subprocess.run(
+        done = run_forked(line, self.root, stdin, environment) or subprocess.run(
             line,
             cwd=self.root,
             capture_output=True,
@@ -166,13 +166,15 @@ class Site:
         )
 
 
-def _run_forked(
-    line: list[Any], directory: Path, stdin: str | None, environment: dict[str, str]
+def run_forked(
+    line: list[Any], directory: Path, stdin: str | None, environment: dict[str, str], shift: str = ""
 ) -> subprocess.CompletedProcess[str] | None:
     """Run a command in a quarter of the time, where that makes no difference; None where it might make one."""
     if os.environ.get("REAL_COMMANDS") or not command_server().accepts(environment):
         return None
-    return command_server().run(line, cwd=directory, env=environment, stdin=stdin, timeout=_TIMEOUT_SECONDS)
+    return command_server().run(
+        line, cwd=directory, env=environment, stdin=stdin, timeout=_TIMEOUT_SECONDS, shift=shift
+    )
 
 
 def _argument(value: object) -> str | bytes:

@@ -34,9 +34,9 @@ select s.filing, s.name, m.path, min(v.number), max(v.number), {_IS_COVERED}
 from materials m join submissions s on s.id = m.submission join versions v on {_HOLDS_MATERIAL}
 where m.sha256 = ? group by m.rowid order by 1, 2, 3, 4
 """
-#: Selects the contents all of whose places are covered by restrictions in force.
-_SELECT_RESTRICTED_CONTENT = f"""
-select distinct c.sha256 from restrictions c where c.lifted is null and not exists (
+#: A condition on the restriction ``c``: it is in force, and restrictions in force cover all places of its content.
+_RESTRICTS_CONTENT = f"""
+c.lifted is null and not exists (
     select 1 from materials m join submissions s on s.id = m.submission
     where m.sha256 = c.sha256 and not {_IS_COVERED} and exists (select 1 from versions v where {_HOLDS_MATERIAL}))
 """
@@ -134,7 +134,13 @@ def restrictions_by_place(index: IndexConnection) -> dict[FilePlace, Restriction
 
 def restricted_content(index: IndexConnection) -> frozenset[str]:
     """Return the SHA-256 of each content whose places are all covered by restrictions in force."""
-    return frozenset(row[0] for row in index.query(_SELECT_RESTRICTED_CONTENT))
+    return frozenset(place.sha256 for place in places_of_restricted_content(index))
+
+
+def places_of_restricted_content(index: IndexConnection) -> list[FilePlace]:
+    """Return the places covered by restrictions in force, if no place of the same content is uncovered."""
+    query = f"select filing, path, sha256 from restrictions c where {_RESTRICTS_CONTENT} order by seq"
+    return [FilePlace(RefName(filing), path, sha256) for filing, path, sha256 in index.query(query)]
 
 
 def places_of_content(index: IndexConnection, sha256: str) -> list[ContentPlace]:
