@@ -315,7 +315,8 @@ class WatchedFolder:
             return True
         if not self._unwatched_folders or now < self._unwatched_check_at:
             return False
-        unwatched_paths = Watcher.find_unwatched(self._unwatched_folders).values()
+        watched_inodes = Watcher.watched_inodes()
+        unwatched_paths = [path for inode, path in self._unwatched_folders.items() if inode not in watched_inodes]
         self._unwatched_folders = {}
         if unwatched_paths:
             self._report_unwatched_folders(unwatched_paths)
