@@ -56,15 +56,16 @@ def test_an_overflow_of_the_queue_loses_nothing(site: Site) -> None:
 
 
 @pytest.mark.needs("root", "user namespace")
-def test_folders_that_cannot_be_watched_are_named_and_scanned(site: Site, tmp_path: Path) -> None:
+@pytest.mark.parametrize("granted", [8, 20], ids=["a few watched", "a few not"])
+def test_folders_that_cannot_be_watched_are_named_and_scanned(site: Site, tmp_path: Path, granted: int) -> None:
     site.set("watch", "poll_seconds", 0.5)
     for number in range(20):
         site.write(f"f/s/d{number:02d}/a", "1")
     limit = tmp_path / "limit"
-    limit.write_text("8\n")
+    limit.write_text(f"{granted}\n")
     patch = f"import archiver.intake.folder.watcher as f\nfrom pathlib import Path\nf._WATCH_LIMIT_FILE = Path({os.fspath(limit)!r})"
     own = "/proc/sys/user/max_inotify_watches"
-    wrapper = ["unshare", "-Ur", "sh", "-c", f'echo 8 > {own}; exec "$@"', "sh"]
+    wrapper = ["unshare", "-Ur", "sh", "-c", f'echo {granted} > {own}; exec "$@"', "sh"]
     daemon = start(site, patch, *wrapper)
     wait_until(
         lambda: site.json("status")["watching"] == ("watched partly by kernel notifications, otherwise by scans")

@@ -73,7 +73,8 @@ class UnwatchedFolders:
         """Report the noted folders still unwatched, if the report is due; ``real_path`` is the folder's path."""
         if not self._folders or now < self._check_at:
             return
-        unwatched_paths = Watcher.find_unwatched(self._folders).values()
+        watched_inodes = Watcher.watched_inodes()
+        unwatched_paths = [path for inode, path in self._folders.items() if inode not in watched_inodes]
         self._folders = {}
         if unwatched_paths:
             self._report_paths(unwatched_paths, state, _MAX_PATH_BYTES - len(real_path))

@@ -181,7 +181,7 @@ class Watcher(FileSystemEventHandler):
 
     @classmethod
     def find_unwatched(cls, folders: dict[int, bytes]) -> dict[int, bytes]:
-        """Return the ``folders`` (inode -> path) that this process does not watch.
+        """Return those of ``folders``, all folders of a scan (inode -> path), that this process does not watch.
 
         Returns an empty dict if the kernel shows other inode numbers for the watches, because it is then unknown
         which folders are watched.
