@@ -71,7 +71,7 @@ class SubmissionCheck:
     def describe(self) -> dict[str, Any]:
         """Return the form for the result of an action, and for ``--json``; the keys must never change.
 
-        Of the points with one code, the first 200 are listed, because an answer has a limited length.
+        Of the points with one code, only the first are listed, because an answer has a limited length.
         """
         newer_version, version = self.choice.newer_version, self.choice.version
         is_captured = self.choice.basis.code != PRESENT_STATE.code
@@ -104,7 +104,7 @@ class SubmissionCheck:
                     "refuses": point.refuses,
                 }
                 for points in listed_points.values()
-                for point in points[: open_points.MAX_RECORDED_PATHS]
+                for point, _ in zip(points, open_points.select_paths(point.path for point in points), strict=False)
             ],
             "is_refused": bool(self.refusing()),
         }

@@ -7,7 +7,13 @@ from datetime import date
 
 from archiver import clock
 from archiver.actions.context import ActionContext
-from archiver.documents.integrity import DEFECTS, OPEN_FOR_WRITING, has_only_zeros, is_disguised_page
+from archiver.documents.integrity import (
+    OPEN_FOR_WRITING,
+    describe_defect,
+    find_defect,
+    has_only_zeros,
+    is_disguised_page,
+)
 from archiver.errors import LazyMessage
 from archiver.filings.check import open_points
 from archiver.filings.check.conflict_copies import find_conflict_copy
@@ -109,9 +115,16 @@ class VersionExamination:
                 yield make_note(open_points.ZEROS, path)
             elif is_disguised_page(content_path, file.path):
                 yield make_note(open_points.HTML_PAGE, path)
-            elif file.health and file.health != OPEN_FOR_WRITING:
-                note = DEFECTS.get(file.health) or LazyMessage("{code}", code=file.health)
-                yield make_note(open_points.DOUBTFUL, path, _DOUBTFUL_REASON.with_fields(note=note))
+            elif defect := self._find_defect(file, content_path):
+                reason = _DOUBTFUL_REASON.with_fields(note=describe_defect(defect))
+                yield make_note(open_points.DOUBTFUL, path, reason)
+
+    def _find_defect(self, file: Material, content_path: str) -> str:
+        """Return the code of the defect that a file had at its capture; empty for none.
+
+        A file that was open then was not examined, and is now.
+        """
+        return find_defect(content_path, file.path) if file.health == OPEN_FOR_WRITING else file.health
 
     def expected_points(self, kind: str) -> Iterator[OpenPoint]:
         """Yield the materials that the portal asks for in a submission of this kind, and that no file name has.

@@ -150,7 +150,7 @@ def _print_submission_files(session: Session, submission_files: Sequence[Submiss
 
 def _print_materials(console: Console, materials: Sequence[Material]) -> None:
     """Print a table of the files and then the empty folders, then a line for each file that looks damaged."""
-    from archiver.documents.integrity import DEFECTS
+    from archiver.documents.integrity import describe_defect
     from archiver.store.names import name_as_text
 
     material_rows: list[tuple[str, object, str]] = [
@@ -165,7 +165,7 @@ def _print_materials(console: Console, materials: Sequence[Material]) -> None:
     console.print_table((LazyMessage("File"), LazyMessage("Bytes"), digest_heading), material_rows)
     for material in materials:
         if material.health:
-            defect_note = DEFECTS[material.health]
+            defect_note = describe_defect(material.health)
             console.info("Possibly damaged: {path}: {note}", path=name_as_text(material.path), note=defect_note)
 
 

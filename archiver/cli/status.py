@@ -227,15 +227,18 @@ def _print_tasks(session: Session, health: HealthReport) -> None:
 
 def _print_damaged_files(session: Session, health: HealthReport) -> None:
     """Print a line for each file in a newest version that looked damaged at capture."""
-    from archiver.documents.integrity import DEFECTS
+    from archiver.documents.integrity import OPEN_FOR_WRITING, describe_defect
     from archiver.store.names import name_as_text
 
     for tag, material in health.doubtful_materials:
+        if material.health == OPEN_FOR_WRITING:
+            # It may be whole, and a new copy is no help; ``check`` knows more.
+            continue
         session.console.info(
             "Possibly damaged: {path} in {tag}: {note}. Request a new copy.",
             path=name_as_text(material.path),
             tag=tag,
-            note=DEFECTS[material.health],
+            note=describe_defect(material.health),
         )
 
 

@@ -51,9 +51,16 @@ _DOCUMENT_SUFFIXES = frozenset(
     }
 )
 #: The beginning of a web page, after a byte order mark and spaces.
-_HTML_BEGINNING = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)[\s>]", re.I | re.S)
+_HTML_BEGINNING = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?><!--(?:(?!-->).)*-->\s*)*<(?:!doctype\s+html|html)[\s>]", re.I | re.S
+)
 #: A linearized PDF states the length of the whole file near its beginning (ISO 32000-1, annex F).
 _LINEARIZED = re.compile(rb"/Linearized\b[^>]*/L\s+(\d+)")
+
+
+def describe_defect(code: str) -> LazyMessage:
+    """Return the sentence for a code of DEFECTS; the code itself if only a newer release knows it."""
+    return DEFECTS.get(code) or LazyMessage("{code}", code=code)
 
 
 def has_only_zeros(path: str) -> bool:

@@ -174,6 +174,9 @@ class Pipeline:
         """Return True if the groups may be captured; drop paths out of sight, also from the groups."""
         if not due_groups and not self._deletion_gate.is_in_question:
             return True
+        if self._deletion_gate.seconds_until_recheck:
+            # A million pending paths are not gathered for nothing.
+            return False
         unseen_paths = self._deletion_gate.admit(self._pending_states())
         for path in unseen_paths or ():
             self._settler.discard_everywhere(path)
@@ -278,6 +281,8 @@ class Pipeline:
         due_time = self._settler.earliest_due_time()
         if due_time is None:
             return max_seconds
+        if recheck_seconds := self._deletion_gate.seconds_until_recheck:
+            return min(recheck_seconds, max_seconds)
         return min(max(due_time - clock.monotonic_seconds(), 0.0), max_seconds)
 
     @property

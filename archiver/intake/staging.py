@@ -172,8 +172,10 @@ class FileReader:
                 result.sparse.append(SkippedPath(path, SPARSE.code, str(source.allocated_bytes)))
         finally:
             source.close()
-        # What is written later may be missing from the copy, whatever the copy looks like.
-        defect = integrity.OPEN_FOR_WRITING if is_open else integrity.find_defect(copy.spool_path, path)
+        if is_open and self._access.proves_writers:
+            # What is written later may be missing from the copy, whatever the copy looks like.
+            return copy._replace(health=integrity.OPEN_FOR_WRITING)
+        defect = integrity.find_defect(copy.spool_path, path)
         return copy._replace(health=defect) if defect else copy
 
 

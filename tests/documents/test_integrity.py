@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pypdf import PdfWriter
 
-from archiver.documents.integrity import DEFECTS, find_defect
+from archiver.documents.integrity import DEFECTS, find_defect, is_disguised_page
 from tests.support.site import SAMPLES, Site
 
 FIRST = next(SAMPLES.glob("*/2026-03-首次备案"))
@@ -101,7 +101,7 @@ def test_somebody_is_told_in_time(site: Site) -> None:
     assert "Possibly damaged: 报告.pdf in f/s/v1: it is truncated" in site.run("status").stdout
     shown = {each["path"]: each.get("health") for each in site.json("show", "f/s/v1")["materials"]}
     assert shown == {"报告.pdf": "cut", "清单.xlsx": None}
-    assert "报告.pdf in f/s/v1: it is truncated" in site.run("submit", "f/s", "--on", "2026-01-01").stderr
+    assert "报告.pdf: is possibly damaged: it is truncated" in site.run("submit", "f/s", "--on", "2026-01-01").stderr
     site.run("audit", "--to", "package")
     assert "可能损坏" in site.root.joinpath("package/report.html").read_text("utf-8")
     site.run("reindex")
@@ -113,3 +113,12 @@ def test_somebody_is_told_in_time(site: Site) -> None:
     assert "health" in str(site.json("show", "f/s/v1")["materials"])
     assert "truncated" not in site.run("submit", "f/s", "--on", "2026-01-02").stderr
     site.verified()
+
+
+def test_a_page_of_comments_is_examined_at_once(tmp_path: Path) -> None:
+    """An expression that matches in many ways would take centuries for it, and hold the service up."""
+    path = tmp_path / "a"
+    path.write_bytes(b"<!---->" * 500 + b"x")
+    assert not is_disguised_page(str(path), b"a.doc")
+    path.write_bytes(b"<!-- a --> <!---->\n<html>")
+    assert is_disguised_page(str(path), b"a.doc")

@@ -88,3 +88,9 @@ def test_each_line_states_its_purpose_program_and_source_in_both_languages() -> 
         assert copy.program
         assert copy.source
         assert translate(copy.purpose) != str(copy.purpose)
+
+
+def test_a_long_name_in_capitals_is_examined_at_once() -> None:
+    """An expression that matches in many ways would take centuries for it, and hold the service up."""
+    name = "X" + "-SECURITY" * 20 + " 终稿.pdf"
+    assert find_conflict_copy(name.encode(), {name.encode()}) is None

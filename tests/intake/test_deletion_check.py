@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -43,12 +44,12 @@ class Folder:
     def changed(self) -> dict[bytes, State]:
         return Scanner(self.access, IgnoreRules.with_litter([])).scan(self.snapshot).changed
 
-    def missing_count(self, *due: str) -> int:
+    def missing_count(self, *due: str, is_held: bool = False) -> int:
         """Examine what a scan finds or, if given, only the paths that are due before the next scan."""
         changed = self.changed()
         states = {os.fsencode(path): changed[os.fsencode(path)] for path in due} if due else changed
         check = DeletionCheck(self.access, self.snapshot, IgnoreRules.with_litter([]))
-        return check.examine(states).missing_count
+        return check.examine(states, is_held=is_held).missing_count
 
 
 @pytest.fixture
@@ -88,6 +89,38 @@ def test_the_folder_above_a_removed_submission_is_proof(folder: Folder) -> None:
     folder.remove("推荐/首次/甲")
     (folder.root / "推荐").mkdir()
     assert folder.missing_count() == 0
+
+
+def test_what_somebody_makes_anew_in_an_empty_share_is_no_proof(folder: Folder) -> None:
+    """An officer sees that everything is gone, makes the folder again, and copies a document into it."""
+    folder.archive("推荐/首次/甲", "搜索/首次/乙")
+    folder.remove("推荐/首次/甲", "搜索/首次/乙")
+    assert folder.missing_count() == 2
+    (folder.root / "推荐").mkdir()
+    assert folder.missing_count(is_held=True) == 2
+    folder.write("推荐/首次/甲")
+    os.utime(folder.root / "推荐/首次/甲", (1, 1))
+    assert folder.missing_count(is_held=True) == 2
+
+
+def test_an_archived_file_that_returns_is_proof(folder: Folder) -> None:
+    folder.archive("推荐/首次/甲", "搜索/首次/乙")
+    away = folder.root.with_name("away")
+    folder.root.rename(away)
+    folder.root.mkdir()
+    assert folder.missing_count() == 2
+    # As of a backup: with the size and mtime.
+    shutil.copytree(away / "推荐", folder.root / "推荐")
+    assert folder.missing_count(is_held=True) == 0
+
+
+def test_after_everything_was_written_anew_nothing_is_missing(folder: Folder) -> None:
+    folder.archive("推荐/首次/甲", "搜索/首次/乙")
+    folder.remove("推荐/首次/甲", "搜索/首次/乙")
+    for path in ("推荐/首次/甲", "搜索/首次/乙"):
+        folder.write(path)
+        os.utime(folder.root / path, (1, 1))
+    assert folder.missing_count(is_held=True) == 0
 
 
 def test_a_new_file_is_not_captured_while_everything_is_gone_unnoticed(folder: Folder) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import time
@@ -19,7 +20,7 @@ from archiver.intake.folder.folder_identity import FolderIdentity, MountIdentity
 from archiver.intake.folder.mounts import Mount
 from archiver.intake.folder.presence import FolderPresence
 from archiver.intake.snapshot import Snapshot
-from tests.support.site import Site, wait_until
+from tests.support.site import COMMAND, Site, wait_until
 from tests.support.volumes import Disk, codes, file_counts, fill, identities, sh
 
 # --- the rules
@@ -242,6 +243,35 @@ def test_a_volume_that_is_not_mounted_is_no_deletion(
     wait_until(lambda: "推荐/首次/v2" in site.tags())
     wait_until(lambda: codes(site) == [])
     assert file_counts(site) == {1, 2}
+
+
+@pytest.mark.needs("root", "mount")
+def test_a_submission_from_outside_of_the_container_stops_nothing(
+    bare_site: Site, start: Callable[[Site], None]
+) -> None:
+    """The service sees a bind mount where the host sees an ordinary folder: the roots of the mounts differ."""
+    site = bare_site
+    site.init()
+    fill(site)
+    command = [COMMAND, "--config", site.config, "run", "--settle", "0.2"]
+    inside = f'mount --bind {shlex.quote(str(site.watch))} {shlex.quote(str(site.watch))}; exec "$@"'
+    daemon = subprocess.Popen(
+        ["unshare", "--mount", "sh", "-ec", inside, "sh", *command], cwd=site.root, stdout=subprocess.DEVNULL
+    )
+    try:
+        wait_until(lambda: "推荐/首次/v1" in site.tags())
+        wait_until(lambda: site.json("status")["watching"].startswith("watched"))
+        identified = len(site.events("watch-folder"))
+        for _ in range(2):
+            site.run("submit", "推荐/首次", "--on", "2026-01-01")
+        time.sleep(3)
+        assert codes(site) == []
+        site.write("推荐/首次/甲", "after the submission")
+        wait_until(lambda: "推荐/首次/v2" in site.tags())
+        assert len(site.events("watch-folder")) == identified
+    finally:
+        daemon.terminate()
+        assert daemon.wait(20) == 0
 
 
 @pytest.mark.needs("root", "loop device")

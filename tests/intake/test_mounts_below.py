@@ -10,7 +10,7 @@ import pytest
 
 from archiver.intake.folder.folder_identity import MountIdentity
 from archiver.intake.folder.mounts import Mount, find_mounts_below
-from archiver.intake.folder.mounts_below import find_unmounted_automounts, find_vanished
+from archiver.intake.folder.mounts_below import find_unmounted_automounts, find_vanished, keep_known_uuids
 from tests.support.site import COMMAND, Site, wait_until
 from tests.support.volumes import Disk, codes, file_counts, sh
 
@@ -22,6 +22,7 @@ SHARE = MountIdentity("f/s", "ext4", "aa", "", "/")
     [
         (SHARE, False),
         (SHARE._replace(root="/elsewhere"), False),
+        (SHARE._replace(uuid=""), False),
         (SHARE._replace(uuid="bb"), True),
         (SHARE._replace(uuid="", filesystem="xfs"), True),
         (SHARE._replace(path="f"), True),
@@ -29,6 +30,16 @@ SHARE = MountIdentity("f/s", "ext4", "aa", "", "/")
 )
 def test_when_a_mount_has_vanished(present: MountIdentity, is_vanished: bool) -> None:
     assert find_vanished([SHARE], [present], {}) == [SHARE] * is_vanished
+
+
+def test_a_uuid_that_only_one_process_sees_is_kept() -> None:
+    """Otherwise the service and a person's command would record the same mount in turns."""
+    unseen = SHARE._replace(uuid="")
+    assert find_vanished([unseen], [SHARE], {}) == []
+    assert keep_known_uuids([SHARE], [unseen]) == [SHARE]
+    assert keep_known_uuids([unseen], [SHARE]) == [SHARE]
+    other = unseen._replace(filesystem="xfs")
+    assert keep_known_uuids([SHARE], [other]) == [other]
 
 
 @pytest.mark.parametrize("path", [b"f/s", b"f"])

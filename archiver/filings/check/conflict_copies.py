@@ -77,7 +77,7 @@ CONFLICT_COPIES = (
         *(BOTH_CHANGED, "OneDrive", "client for Windows: -COMPUTER, the default names of Windows"),
     ),
     ConflictCopy(
-        r"-[A-Z][A-Z0-9]*(?:-[A-Z0-9]*[A-Z][A-Z0-9]*)+(?:-\d+)?",
+        r"-[A-Z][A-Z0-9]*(?:-(?=[0-9]*[A-Z])[A-Z0-9]+)+(?:-\d+)?",
         *(BOTH_CHANGED, "OneDrive", "client for Windows: -COMPUTER, up to 15 characters"),
         needs_original=True,
     ),

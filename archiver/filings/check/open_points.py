@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 from archiver.errors import LazyMessage
@@ -56,6 +57,9 @@ OPEN_POINTS: Mapping[str, LazyMessage] = {
 #: The most paths that the journal records for one code.  More would make the event of a folder with a million
 #: files unreadably large; fewer would leave out paths of an ordinary submission.
 MAX_RECORDED_PATHS = 200
+#: The most characters of these paths together.  A path may have 64 KiB, an event 16 Mi characters for all codes,
+#: and an answer of the service 8 MiB.
+MAX_RECORDED_CHARACTERS = 100_000
 
 
 class OpenPoint(NamedTuple):
@@ -106,9 +110,19 @@ def record_points(points: Iterable[OpenPoint]) -> list[dict[str, Any]]:
     for point in points:
         paths_by_code.setdefault(point.code, []).append(point.path)
     return [
-        RecordedPoint(code, len(paths), [path for path in paths if path][:MAX_RECORDED_PATHS]).as_json()
+        RecordedPoint(code, len(paths), list(select_paths(filter(None, paths)))).as_json()
         for code, paths in paths_by_code.items()
     ]
+
+
+def select_paths(paths: Iterable[str]) -> Iterator[str]:
+    """Yield the first paths, within MAX_RECORDED_PATHS and MAX_RECORDED_CHARACTERS."""
+    character_count = 0
+    for path in islice(paths, MAX_RECORDED_PATHS):
+        character_count += len(path)
+        if character_count > MAX_RECORDED_CHARACTERS:
+            return
+        yield path
 
 
 def read_points(recorded_value: object) -> tuple[RecordedPoint, ...]:

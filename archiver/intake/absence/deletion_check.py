@@ -50,8 +50,12 @@ class DeletionCheck:
         self._snapshot = snapshot
         self._ignore_rules = ignore_rules
 
-    def examine(self, changed_states: Mapping[bytes, State]) -> Deletions:
+    def examine(self, changed_states: Mapping[bytes, State], *, is_held: bool = False) -> Deletions:
         """Examine the paths whose state is None, among all paths that differ from the archive.
+
+        ``is_held`` means that everything was found missing before.  Somebody may have made folders and files with
+        the former names since then, so only the archived files themselves are a proof: by their inode numbers, or
+        by size and mtime.
 
         Without such a path, the result says whether the other changes may be captured: if every archived file is
         gone, and nobody has noticed yet, a new file would later be the proof that all others were deleted.
@@ -61,7 +65,7 @@ class DeletionCheck:
         deleted_paths = {path for path, state in changed_states.items() if state is None}
         with self._access.looked_up_in_turn() as look_up:
             unseen_paths = self._find_unseen(deleted_paths, look_up)
-            if self._has_known_file(deleted_paths, look_up):
+            if self._has_known_file(deleted_paths, look_up, is_exact=is_held and bool(deleted_paths)):
                 return Deletions(unseen_paths)
             archived_states = {
                 path: state for path, state in self._snapshot.file_entries() if not self._ignore_rules.covers(path)
@@ -70,7 +74,7 @@ class DeletionCheck:
         if (
             not missing_count
             or _has_moved_file(archived_states, changed_states)
-            or self._has_known_folder(archived_states)
+            or (not is_held and self._has_known_folder(archived_states))
         ):
             return Deletions(unseen_paths)
         return Deletions(unseen_paths, missing_count)
@@ -108,8 +112,11 @@ class DeletionCheck:
             return False
         return self._is_readable(split_path(folder)[0], look_up, is_readable_by_folder)
 
-    def _has_known_file(self, deleted_paths: Collection[bytes], look_up: _LookUp) -> bool:
-        """Return True if an archived file, not among ``deleted_paths``, is at the archived path."""
+    def _has_known_file(self, deleted_paths: Collection[bytes], look_up: _LookUp, *, is_exact: bool) -> bool:
+        """Return True if an archived file, not among ``deleted_paths``, is at the archived path.
+
+        With ``is_exact``, another file at the path does not count.
+        """
         neighbors = (
             folder + b"/" + name if folder else name
             for folder in {split_path(path)[0] for path in deleted_paths}
@@ -118,7 +125,10 @@ class DeletionCheck:
 
         def is_proof(path: bytes) -> bool:
             """Return True if a file is at ``path``, and neither deleted nor litter."""
-            return path not in deleted_paths and _is_file(path, look_up) and not self._ignore_rules.covers(path)
+            if path in deleted_paths or self._ignore_rules.covers(path):
+                return False
+            archived_state = self._snapshot.archived_state(path) if is_exact else None
+            return _is_file(path, look_up, archived_state if isinstance(archived_state, StatData) else None)
 
         # Neighbors first, because one of them usually settles the question.
         return any(map(is_proof, neighbors)) or any(is_proof(path) for path, _ in self._snapshot.file_entries())
@@ -163,10 +173,18 @@ def _has_moved_file(archived_states: Mapping[bytes, StatData], changed_states: M
     return False
 
 
-def _is_file(path: bytes, look_up: _LookUp) -> bool:
-    """Return True if a regular file can be seen at the path."""
+def _is_file(path: bytes, look_up: _LookUp, archived_state: StatData | None) -> bool:
+    """Return True if a regular file can be seen at the path: the archived one, if its state is given."""
     try:
-        return stat.S_ISREG(look_up(path).mode)
+        entry = look_up(path)
     except OSError:
         # A file that cannot be examined proves nothing.
         return False
+    if not stat.S_ISREG(entry.mode):
+        return False
+    if archived_state in (None, StatData.unknown()):
+        return True
+    present_state = entry.stat_data
+    return present_state.size == archived_state.size and (
+        present_state.inode == archived_state.inode or present_state.mtime_ns == archived_state.mtime_ns
+    )

@@ -56,6 +56,13 @@ class DeletionGate:
         return StorageError(ALL_FILES_GONE, **self.absence.fields)
 
     @property
+    def seconds_until_recheck(self) -> float:
+        """Return how long captures are held back for certain; 0 if :meth:`admit` may admit them now."""
+        if self.absence is None or has_unused_decision(self._archive, self._snapshot):
+            return 0.0
+        return max(self._recheck_at - clock.monotonic_seconds(), 0.0)
+
+    @property
     def is_in_question(self) -> bool:
         """Return True if captures are held back, or a decision has had no effect yet; raises sqlite3.Error."""
         return self.absence is not None or has_unused_decision(self._archive, self._snapshot)
@@ -78,7 +85,7 @@ class DeletionGate:
         # The folder may have been unmounted since the beginning of this turn, and the paths were looked up before.
         if not self._is_folder_present():
             return None
-        deletions = self._deletion_check.examine(changed_states)
+        deletions = self._deletion_check.examine(changed_states, is_held=self.absence is not None)
         if not deletions.missing_count:
             self.clear()
             return deletions.unseen

@@ -33,6 +33,8 @@ class FolderAccess(Protocol):
     vanished_mounts: frozenset[bytes]
     #: Paths where an automounter could not mount a filesystem with archived files: nothing there was deleted.
     unmounted_automounts: frozenset[bytes]
+    #: True if a refused lease proves that a process of this machine has the file open for writing.
+    proves_writers: bool
 
     def list_folder(self, path: bytes) -> Iterator[DirectoryEntry]:
         """Yield the entries of a folder, in any order, without those of the folders below."""
@@ -83,6 +85,7 @@ class DirectAccess:
         self.root = os.fsencode(root)
         self.vanished_mounts: frozenset[bytes] = frozenset()
         self.unmounted_automounts: frozenset[bytes] = frozenset()
+        self.proves_writers = True
         self._root_folder = RootFolder(self.root, OwnFiles(None if archive is None else os.fsencode(archive)))
 
     def list_folder(self, path: bytes) -> Iterator[DirectoryEntry]:

@@ -66,6 +66,8 @@ class ChildAccess:
         )
         self.vanished_mounts: frozenset[bytes] = frozenset()
         self.unmounted_automounts: frozenset[bytes] = frozenset()
+        # The client of a network filesystem may refuse a lease whoever has the file open.
+        self.proves_writers = False
         self._patience_seconds = patience_seconds
         self._lock = threading.Lock()
         self._idle_workers: list[Worker] = []

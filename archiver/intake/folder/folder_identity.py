@@ -101,6 +101,15 @@ class FolderIdentity(NamedTuple):
             return None
         return all(present_id == recorded_id for present_id, recorded_id in comparable_ids)
 
+    def with_known_fields(self, recorded: FolderIdentity) -> FolderIdentity:
+        """Return the identity with what only ``recorded`` says of the same folder, and with its mount's root."""
+        return self._replace(
+            uuid=self.uuid or recorded.uuid,
+            fsid=self.fsid or recorded.fsid,
+            source=self.source or recorded.source,
+            root=recorded.root,
+        )
+
 
 def identify_mount(path: bytes, mount: Mount, uuid: str) -> MountIdentity:
     """Return the identity of a mount at ``path`` below the watched folder; ``uuid`` may be empty."""

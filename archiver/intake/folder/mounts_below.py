@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Collection, Iterable, Mapping
-from contextlib import suppress
 
 from archiver.intake.folder import filesystem_id
 from archiver.intake.folder.folder_identity import UUID_FILESYSTEMS, MountIdentity, identify_mount
@@ -38,14 +37,15 @@ class MountsBelow:
             return ""
         key = mount.device, mount.number
         if key not in self._uuids:
-            self._uuids[key] = ""
-            # A mount point in a folder that this user may not enter has no UUID for this user.
-            with suppress(OSError):
+            try:
                 descriptor = os.open(os.path.join(self._real_path, path), os.O_PATH | os.O_CLOEXEC)
-                try:
-                    self._uuids[key] = filesystem_id.read_uuid(descriptor, os.fstat(descriptor).st_dev)
-                finally:
-                    os.close(descriptor)
+            except OSError:
+                # A mount point in a folder that this user may not enter has no UUID for this user, for now.
+                return ""
+            try:
+                self._uuids[key] = filesystem_id.read_uuid(descriptor, os.fstat(descriptor).st_dev)
+            finally:
+                os.close(descriptor)
         return self._uuids[key]
 
 
@@ -83,13 +83,25 @@ def find_unmounted_automounts(
     ]
 
 
+def keep_known_uuids(recorded: Iterable[MountIdentity], present: Iterable[MountIdentity]) -> list[MountIdentity]:
+    """Return the present mounts, each with the recorded UUID of the same filesystem if it is not visible now."""
+    recorded_by_path = {mount.path: mount for mount in recorded}
+    return [
+        mount._replace(uuid=former.uuid)
+        if (former := recorded_by_path.get(mount.path)) and not mount.uuid and _is_same_filesystem(former, mount)
+        else mount
+        for mount in present
+    ]
+
+
 def _is_same_filesystem(recorded: MountIdentity, present: MountIdentity | None) -> bool:
     """Return True if a mount has the recorded filesystem: the UUID, or else the type, the source and the root."""
     if present is None:
         return False
     if recorded.uuid and present.uuid:
         return recorded.uuid == present.uuid
-    return recorded[1:] == present[1:]
+    # One of two kernels, or one of two users, may see a UUID and the other none.
+    return recorded._replace(uuid="") == present._replace(uuid="")
 
 
 def is_covered(path: bytes, folders: Collection[bytes]) -> bool:

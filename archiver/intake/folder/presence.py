@@ -16,7 +16,12 @@ from archiver.intake.folder.entries import RootIdentity
 from archiver.intake.folder.folder_identity import FolderIdentity, MountIdentity
 from archiver.intake.folder.known_files import PresentFiles, count_present_files, sample_archived_paths
 from archiver.intake.folder.mounts import Mount
-from archiver.intake.folder.mounts_below import MountsBelow, find_unmounted_automounts, find_vanished
+from archiver.intake.folder.mounts_below import (
+    MountsBelow,
+    find_unmounted_automounts,
+    find_vanished,
+    keep_known_uuids,
+)
 from archiver.intake.snapshot import Snapshot
 from archiver.store import names
 from archiver.store.archive import Archive
@@ -45,6 +50,8 @@ _RECHECK_SECONDS = 5.0
 _BOOT_ID_FILE, _MOUNT_NAMESPACE_LINK = Path("/proc/sys/kernel/random/boot_id"), "/proc/self/ns/mnt"
 #: Keys in ``state.db``: the mount at the last scan, its mount point, and the folder that an earlier release noted.
 _MOUNT_KEY, _MOUNT_POINT_KEY, _FORMER_KEY = "folder_mount", "root_mount", "root"
+#: The key in ``state.db`` for the root of this mount within its filesystem, as this process saw it.
+_MOUNT_ROOT_KEY = "folder_mount_root"
 #: The key in ``state.db`` for the number of the newest event with a decision, at the last scan.
 _USED_DECISION_KEY = "used_folder_decision"
 
@@ -143,7 +150,10 @@ class FolderPresence:
         return self.check().absence is None
 
     def identification(self) -> Draft | None:
-        """Return an event to identify the watched folder, or None if the journal has the same identity.
+        """Return an event to identify the watched folder, or None if the journal knows it as well.
+
+        What this process cannot see, such as a UUID, stays as recorded: otherwise two processes that see
+        different parts, in a container and outside of it, would record the folder again and again.
 
         Returns None also if the folder is not the one that :meth:`check` found to be the watched folder: perhaps
         somebody replaced it since then.  The caller writes the event to the journal.
@@ -153,8 +163,11 @@ class FolderPresence:
             return None
         recorded = FolderIdentity.from_details(self._archive.index.watched_folder.details)
         # A mount that vanished stays on record, until a person accepts that it is gone.
-        all_mounts = set(folder.identity.mounts).union(*self._find_missing_mounts(folder))
+        all_mounts = set(keep_known_uuids(recorded.mounts if recorded else (), folder.identity.mounts))
+        all_mounts.update(*self._find_missing_mounts(folder))
         identity = folder.identity._replace(mounts=tuple(sorted(all_mounts)))
+        if recorded is not None and identity.is_same_folder(recorded) is not False:
+            identity = identity.with_known_fields(recorded)
         return None if identity == recorded else Draft("watch", WatchedFolderIdentified(**identity.to_details()))
 
     def record_mount(self) -> None:
@@ -165,6 +178,7 @@ class FolderPresence:
         if folder := self._examine_trusted():
             self._snapshot.set_meta(_MOUNT_KEY, folder.mount_instance)
             self._snapshot.set_meta(_MOUNT_POINT_KEY, names.name_as_text(folder.mount.point))
+            self._snapshot.set_meta(_MOUNT_ROOT_KEY, folder.identity.root)
             self._use_up_decision()
 
     def note_new_database(self) -> None:
@@ -242,7 +256,10 @@ class FolderPresence:
             is_same_folder = self._is_folder_of_earlier_release(folder)
         else:
             is_same_folder = folder.identity.is_same_folder(recorded)
-            if is_same_folder is not False and is_same_mount and folder.identity.root != recorded.root:
+            # The journal may have the root as another process sees it, in a container or outside of it.
+            recorded_root = self._snapshot.meta(_MOUNT_ROOT_KEY)
+            is_moved = bool(recorded_root) and folder.identity.root != recorded_root
+            if is_same_folder is not False and is_same_mount and is_moved and not self._is_accepted():
                 return FolderCheck(folder.identity, MOVED, folder.identity.root)
         if is_same_folder is None and (is_same_mount or self._is_moved_on_purpose or self._is_accepted()):
             is_same_folder = True

@@ -22,7 +22,7 @@ from archiver.intake.absence.deletion_check import DeletionCheck
 from archiver.intake.absence.deletion_gate import has_unused_decision
 from archiver.intake.exclusion.ignore_rules import IgnoreRules
 from archiver.intake.exclusion.stand_ins import select_stand_ins
-from archiver.intake.folder.access import DirectAccess, FolderAccess, open_access
+from archiver.intake.folder.access import FolderAccess, open_access
 from archiver.intake.folder.presence import FolderPresence
 from archiver.intake.folder.watch_path import check_watch_path_change
 from archiver.intake.layout import Group, group_of_submission, locate_path
@@ -157,7 +157,7 @@ def _list_open_files(
 
     On a remote filesystem, the client may refuse a lease whoever has the file open, so no file is listed.
     """
-    if not isinstance(access, DirectAccess):
+    if not access.proves_writers:
         return []
     paths = {path for path, _ in snapshot.file_entries(group.prefix)}
     paths |= {path for path, state in changed_states.items() if isinstance(state, StatData)}

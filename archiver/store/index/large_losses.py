@@ -91,10 +91,15 @@ def find_large_losses(index: Index) -> list[LargeLoss]:
 
 def _find_last_large_loss(index: Index, filing: RefName, losses: Sequence[_Loss]) -> Iterator[LargeLoss]:
     """Yield the newest large loss among the losses of a filing, which are sorted by the number of the event."""
+    times = [clock.parse_time(loss.time) for loss in losses]
+    # Both ends of the span only move backwards, because the compliance clock does not.
+    first_position = len(losses)
     for last_position in range(len(losses) - 1, -1, -1):
         last_loss = losses[last_position]
-        earliest_time = clock.parse_time(last_loss.time) - _LONGEST_SPAN
-        span = [loss for loss in losses[: last_position + 1] if clock.parse_time(loss.time) >= earliest_time]
+        first_position = min(first_position, last_position)
+        while first_position and times[first_position - 1] >= times[last_position] - _LONGEST_SPAN:
+            first_position -= 1
+        span = losses[first_position : last_position + 1]
         if sum(loss.lost_count for loss in span) < _MIN_FILES:
             continue
         file_count = _count_files_before(index, filing, span[0].seq)
