@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 # What "make test" runs: all of it, or for example TESTS="tests/store -k guard".
 TESTS ?= tests
 
+# The tests wait for a fourth of their time, so that one process more than processors is quicker.
+WORKERS ?= $(shell expr $$(nproc) + 1)
 # "make unit COVERAGE=--cov=archiver" measures which lines and branches ran; that takes twice as long.
 COVERAGE ?=
 
@@ -27,7 +29,7 @@ unit:
 
 test:
 	@sh scripts/prepare.sh test
-	$(BIN)/pytest -q -n auto --dist worksteal $(TESTS)
+	$(BIN)/pytest -q -n $(WORKERS) --dist worksteal $(TESTS)
 
 # The off-site copy against a second S3 server, Ceph's gateway (installed here, as root, from Debian's packages).
 test-ceph:

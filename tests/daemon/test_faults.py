@@ -135,7 +135,8 @@ def test_an_archive_that_becomes_read_only_is_told_and_waited_for(small: Site) -
     daemon.send_signal(signal.SIGTERM)
     out, _ = daemon.communicate(timeout=20)
     assert "Traceback" not in out
-    subprocess.run(["umount", "-l", site.archive], check=True)
+    # Not lazily: the next mount would find the same filesystem, and that it is shut down.
+    wait_until(lambda: subprocess.run(["umount", site.archive]).returncode == 0)
     subprocess.run(["mount", "-o", "loop", site.archive.with_suffix(".img"), site.archive], check=True)
     site.catch_up()
     assert site.tags() == ["f/s/v2", "f/s/v1"]
