@@ -28,8 +28,10 @@ install_packages() {
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         echo "Installing with apt-get: $*" >&2
         export DEBIAN_FRONTEND=noninteractive
-        # Without the lists of packages, as on a fresh machine, nothing can be found.
-        { apt-get update -q && apt-get install -y -q --no-install-recommends "$@"; } >/dev/null ||
+        # Without the lists of packages, as on a fresh machine, nothing can be found.  Two checkouts may be prepared at
+        # once, and apt-get gives up where another one runs.
+        { flock 9 && apt-get update -q && apt-get install -y -q --no-install-recommends "$@"; } \
+            9</var/lib/dpkg >/dev/null ||
             stop "apt-get could not install $*; its own message is above. Install them, and run make again."
     else
         return 1

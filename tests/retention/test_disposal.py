@@ -54,20 +54,18 @@ class Later:
         return [*start, *map(str, arguments)]
 
     def run(self, *arguments: object, code: int = 0, uid: int | None = None) -> subprocess.CompletedProcess[str]:
-        done = None
-        if uid is None:
-            line = [COMMAND, "--config", self.site.config, *map(str, arguments)]
-            done = run_forked(line, CHECKOUT, None, dict(os.environ), str(self.days))
-        if done is None:
-            user = [] if uid is None else become_user(uid, GID)
-            done = subprocess.run(
-                [*user, *self.command(*arguments)],
-                cwd=CHECKOUT,
-                capture_output=True,
-                text=True,
-                timeout=120,
-                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-            )
+        user = [] if uid is None else become_user(uid, GID)
+        line = [COMMAND, "--config", self.site.config, *map(str, arguments)]
+        # The process that forks commands is root.
+        forked = None if user else run_forked(line, CHECKOUT, None, dict(os.environ), str(self.days))
+        done = forked or subprocess.run(
+            [*user, *self.command(*arguments)],
+            cwd=CHECKOUT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        )
         assert done.returncode == code, f"{arguments}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr, done.stderr
         return done

@@ -19,7 +19,7 @@ from archiver.store.creation.archive_creation import create_archive
 from archiver.store.index import index_files
 from archiver.store.index.index_schema import IndexDamaged
 from archiver.store.index.queries import Index
-from archiver.store.sqlite import connect
+from archiver.store.sqlite import connect, connect_read_only
 from tests.store.test_store import CREATED
 
 
@@ -98,3 +98,14 @@ def test_an_index_in_memory_leaves_no_file(tmp_path: Path, monkeypatch: pytest.M
         assert index.head_commit is None
         assert not index.is_file_replaced
     assert os.listdir() == []
+
+
+def test_every_name_of_a_file_can_be_part_of_the_address(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode("备案 a?b#c%41&mode=rw+\n".encode() + b"\xff")
+    folder.mkdir()
+    with closing(connect(folder / "a.db")) as database, database:
+        database.execute("create table something (name text)")
+    with closing(connect_read_only(folder / "a.db")) as database:
+        assert database.execute("select name from sqlite_master").fetchall() == [("something",)]
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            database.execute("drop table something")
