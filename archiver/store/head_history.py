@@ -5,7 +5,7 @@ A signed head ends a batch of events of format 2, and states how many events the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from archiver.store.event_decoding import EVENT_FILE, StoredHead, decode_stored_head
 from archiver.store.events import event_files
@@ -92,3 +92,18 @@ class HeadHistory:
             if stored_head.head.last < sought_head.first:
                 break
         return False
+
+    def find_unaccounted(self, digests: Collection[str]) -> set[str]:
+        """Return the digests of those heads that the journal neither contains nor lists as abandoned.
+
+        ``digests`` are those of ``head.json`` files, ``sha256:<hex>``.  If one is returned, the whole journal was
+        read, so this takes long.  Raises StorageError if a commit is missing.
+        """
+        unaccounted = set(digests)
+        for stored_head in self.signed_heads():
+            if not unaccounted:
+                break
+            unaccounted.discard(compute_sha256(stored_head.data))
+            if stored_head.head is not None:
+                unaccounted -= set(stored_head.head.abandoned)
+        return unaccounted

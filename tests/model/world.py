@@ -152,10 +152,16 @@ class World:
         return False
 
     def heads_signed_in_vain(self) -> set[str]:
-        """Return the heads noted before they were signed that the journal neither has nor names as abandoned."""
+        """Return the heads that the journal neither has nor names as abandoned, of two kinds.
+
+        They were noted before they were signed, or such a head names them as abandoned.
+        """
         path = self.archive / "spool" / "signing"
         lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-        heads = {sha256_of(line) for line in lines if _is_json(line)}
+        heads: set[str] = set()
+        for line in filter(_is_json, lines):
+            if sha256_of(line) not in self.state.known_heads:
+                heads |= {sha256_of(line), *json.loads(line).get("abandoned", [])}
         return heads - self.state.known_heads
 
     def content_path(self, digest: str) -> Path:

@@ -102,6 +102,33 @@ def test_several_abandoned_heads_are_named_by_the_head_that_comes_into_effect(on
     assert len(abandoned(one)) == len(lost)
 
 
+@pytest.mark.parametrize("is_killed", [False, True], ids=["in effect", "signed in vain"])
+def test_a_head_that_a_restored_backup_abandoned_and_a_newer_one_has_is_not_named(
+    one: Site, tmp_path: Path, is_killed: bool
+) -> None:
+    """Somebody restores a backup, the archive goes on, and a newer backup turns up: its heads are in effect again."""
+    shutil.copytree(one.repository, tmp_path / "older.git", symlinks=True)
+    one.write("f/s/a", "2")
+    one.catch_up()
+    [newer_head] = noted(one)
+    shutil.copytree(one.repository, tmp_path / "newer.git", symlinks=True)
+    _replace_repository(one, tmp_path / "older.git")
+    if is_killed:
+        killed_at(one, Step.HEAD_SIGNED)
+    else:
+        one.catch_up()
+        assert abandoned(one) == [sha256(newer_head)]
+    assert json.loads(noted(one)[-1])["abandoned"] == [sha256(newer_head)]
+    _replace_repository(one, tmp_path / "newer.git")
+    one.write("f/s/a", "3")
+    lost = [sha256(line) for line in noted(one) if line != newer_head]
+    assert len(lost) == 1
+    one.catch_up()
+    assert abandoned(one) == lost
+    one.check_journal()
+    one.verified()
+
+
 def test_a_batch_that_fails_without_a_crash_leaves_a_head_to_be_named(one: Site) -> None:
     """The same process goes on, and has to look again at what it has noted."""
     archive = one.open()
@@ -511,3 +538,8 @@ def test_killed_at_random_moments_with_and_without_a_key(one: Site) -> None:
     named = abandoned(one)
     assert len(named) == len(set(named))
     assert not set(named) & head_digests(one)
+
+
+def _replace_repository(site: Site, backup: Path) -> None:
+    shutil.rmtree(site.repository)
+    shutil.copytree(backup, site.repository, symlinks=True)

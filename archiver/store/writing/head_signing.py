@@ -107,11 +107,13 @@ class HeadSigner:
             raise self._unusable_statements_error(error) from None
 
     def _find_abandoned(self, statements: list[bytes], newest_head: StoredHead | None) -> tuple[str, ...]:
-        """Return the digests of the noted heads that never took effect, and of the abandoned heads that they name.
+        """Return the digests of the noted heads that never took effect, and of those that they list as abandoned.
 
-        ``newest_head`` is the newest head in the journal.  Usually no other head is noted.
+        A digest that the journal accounts for already is left out.  ``newest_head`` is the newest head in the
+        journal.  Usually no other head is noted.
         """
         abandoned: dict[str, None] = {}
+        named: dict[str, None] = {}
         for line in statements:
             if newest_head is not None and line == newest_head.data:
                 continue
@@ -121,8 +123,12 @@ class HeadSigner:
                 # A crash cut the line, so this head was never signed.
                 continue
             if not self._history.accounts_for_head(line):
-                abandoned |= dict.fromkeys((*head.abandoned, compute_sha256(line)))
-        return tuple(abandoned)
+                abandoned[compute_sha256(line)] = None
+                named |= dict.fromkeys(head.abandoned)
+        # A head that another journal abandoned may be in effect in this one, after somebody restored a backup,
+        # went on, and restored a newer backup.
+        unaccounted = self._history.find_unaccounted(named.keys() - {compute_sha256(line) for line in statements})
+        return (*(digest for digest in named if digest in unaccounted), *abandoned)
 
     def _note_statement(self, head_bytes: bytes, statement_count: int) -> None:
         """Write a head durably to the file of noted heads, before the head is signed.
