@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from archiver.config.settings import Config
@@ -19,7 +19,7 @@ from archiver.intake.exclusion.stand_ins import find_stand_in
 from archiver.intake.folder.access import FolderAccess
 from archiver.intake.group_reader import GroupReader, GroupToRead, ReadingJob
 from archiver.intake.layout import Group, locate_path
-from archiver.intake.path_reasons import FAILED
+from archiver.intake.path_reasons import FAILED, REFUSED_FILE
 from archiver.intake.snapshot import FOLDER, SkippedPath, Snapshot, State
 from archiver.intake.staging import StagingResult, drop_removed_objects
 from archiver.intake.version_drafting import VersionDrafter
@@ -56,6 +56,11 @@ class CaptureResult:
     unreadable: list[SkippedPath] = field(default_factory=list)
     #: The newest event of the journal after the attempt; None if the journal is empty.
     point: JournalPoint | None = None
+
+    @property
+    def refused(self) -> list[bytes]:
+        """The unreadable files that stay pending, because another program may allow access within seconds."""
+        return [item.path for item in self.unreadable if item.code == REFUSED_FILE.code]
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +252,8 @@ class Capturer:
             group.read.sparse, [stand_in for stand_in in stand_ins if stand_in is not None]
         )
         announce_step(Step.SNAPSHOT_SAVED)
-        outcome.done = [*group.settled, *(item.path for item in outcome.unreadable)]
+        given_up = (skip.path for skip in outcome.unreadable if skip.code != REFUSED_FILE.code)
+        outcome.done = [*group.settled, *given_up]
 
     def newest(self, group: Group) -> Version | None:
         """Return the newest version of the group's submission, or None; see :meth:`VersionDrafter.newest`."""
@@ -305,8 +311,8 @@ def _list_new_refs(drafts: Iterable[VersionDraft]) -> list[str]:
     return new_refs
 
 
-def report_capture(result: CaptureResult, report: Reporter) -> None:
-    """Report the new version, if any, and each file that cannot be read."""
+def report_capture(result: CaptureResult, report: Reporter, known_refusals: Container[bytes] = ()) -> None:
+    """Report the new version, if any, and each file that cannot be read, except for ``known_refusals``, paths."""
     if result.tag is not None:
         report(
             LazyMessage.define(
@@ -318,6 +324,8 @@ def report_capture(result: CaptureResult, report: Reporter) -> None:
             changes=result.changes,
         )
     for skipped_path in result.unreadable:
+        if skipped_path.path in known_refusals:
+            continue
         report(
             "Not archived: {path}: {reason}. Retrying at every scan.",
             problem="unreadable",

@@ -28,6 +28,13 @@ NOT_MOUNTED_FOLDER = LazyMessage.define(
 )
 UNREADABLE_ENTRY = LazyMessage.define("cannot be examined: {value}", code="path.unreadable-entry")
 UNREADABLE_FILE = LazyMessage.define("the file cannot be read: {value}", code="path.unreadable-file")
+REFUSED_FILE = LazyMessage.define(
+    "another program, such as a virus scanner, refuses access to the file", code="path.refused-file"
+)
+UNKNOWN_LENGTH = LazyMessage.define(
+    "has another number of bytes than its filesystem states, so it may be incomplete: copy it to a local disk",
+    code="path.unknown-length",
+)
 COPY_REFUSED = LazyMessage.define(
     "another program, such as a virus scanner, removed or locked the copy in the archive: {value}",
     code="path.copy-refused",
@@ -59,6 +66,10 @@ OUTSIDE_LINK = LazyMessage.define(
 )
 #: Codes of files that the administrator's size limits keep out of the archive.
 LIMIT_CODES = frozenset({TOO_LARGE.code, OVER_QUOTA.code})
+#: Codes of files that cannot be read or stored, although their folder can be read.
+UNREADABLE_FILE_CODES = frozenset(
+    {UNREADABLE_FILE.code, REFUSED_FILE.code, UNKNOWN_LENGTH.code, COPY_REFUSED.code}
+)
 #: Type of file, as ``stat.S_IFMT`` returns it -> the reason.
 SPECIAL_FILES: Mapping[int, LazyMessage] = {
     stat.S_IFLNK: LazyMessage.define("is a symbolic link, which is not followed", code="path.symbolic-link"),
@@ -93,6 +104,8 @@ REASONS: Mapping[str, LazyMessage] = {
             NOT_MOUNTED_FOLDER,
             UNREADABLE_ENTRY,
             UNREADABLE_FILE,
+            REFUSED_FILE,
+            UNKNOWN_LENGTH,
             COPY_REFUSED,
             OWN,
             OWN_LOG,

@@ -20,7 +20,7 @@ from archiver.intake.affected_groups import groups_of
 from archiver.intake.capture import Capturer, CaptureResult, Remainder, report_capture
 from archiver.intake.group_reader import GroupToRead, ReadingJob
 from archiver.intake.layout import Group
-from archiver.intake.path_reasons import BUSY, FAILED, GATHERING, HELD_OPEN, SETTLING, STILL_CHANGING
+from archiver.intake.path_reasons import BUSY, FAILED, GATHERING, HELD_OPEN, REFUSED_FILE, SETTLING, STILL_CHANGING
 from archiver.intake.rounds import form_rounds
 from archiver.intake.scan import Scanner, ScanResult, find_outermost_folders, is_unreadable
 from archiver.intake.settle import DueGroup, PendingPath, Settler
@@ -63,6 +63,8 @@ class Pipeline:
         self._report = report
         #: Group -> the archive's error at the last attempt; without the groups whose last attempt succeeded.
         self._refusals: dict[Group, ArchiverError] = {}
+        #: The files to which another program refused access at the last attempt.
+        self._refused_paths: set[bytes] = set()
 
     def scan(self, now: float, start_folder: bytes = b"") -> ScanResult:
         """Compare everything at or below ``start_folder`` with the snapshot; make each difference pending.
@@ -264,11 +266,12 @@ class Pipeline:
         for path in (*result.fresh, *result.unstable):
             with suppress(OSError):  # the next scan finds a path that cannot be examined now
                 self._settler.observe_change(group, path, self._scanner.read_state(path), now)
-        for path in result.unstable:
-            self._settler.defer(group, path, now, is_unstable=True)
-        for path in result.held:
-            self._settler.defer(group, path, now, is_held_open=True)
-        report_capture(result, self._report)
+        obstacles = {STILL_CHANGING: result.unstable, HELD_OPEN: result.held, REFUSED_FILE: result.refused}
+        for obstacle, paths in obstacles.items():
+            for path in paths:
+                self._settler.defer(group, path, now, obstacle.code)
+        report_capture(result, self._report, self._refused_paths)
+        self._refused_paths = self._refused_paths.difference(result.done).union(result.refused)
 
     def drop_captured_elsewhere(self) -> None:
         """Drop the paths of postponed groups that another process, such as ``archiver submit``, has archived."""
@@ -298,15 +301,15 @@ class Pipeline:
 
     @property
     def is_hopeless(self) -> bool:
-        """Return True if the archive has refused every pending path at least ``_HOPELESS_ATTEMPTS`` times.
+        """Return True if the archive or another program refused each pending path ``_HOPELESS_ATTEMPTS`` times.
 
         Returns True also if nothing is captured because everything known to the archive is missing.
         """
         if self._deletion_gate.is_holding:
             return True
-        return bool(self._refusals) and all(
-            group in self._refusals and pending_path.failures >= _HOPELESS_ATTEMPTS
-            for group, _, pending_path in self._settler.pending_paths()
+        return bool(self._refusals or self._refused_paths) and all(
+            (group in self._refusals or path in self._refused_paths) and pending.failures >= _HOPELESS_ATTEMPTS
+            for group, path, pending in self._settler.pending_paths()
         )
 
     @property
@@ -340,7 +343,7 @@ class Pipeline:
     def remainder(self) -> Remainder:
         """Return all paths that should be archived and are not, with the archive's error, if any."""
         return Remainder(
-            self.pending(),
+            [item for item in self.pending() if item[0].code != REFUSED_FILE.code],
             list(filter(is_unreadable, self._snapshot.skipped())),
             self._deletion_gate.refusal or self.refusal,
         )
@@ -352,6 +355,5 @@ class Pipeline:
             return SkippedPath(path, GATHERING.code, f"{interval_minutes:g}")
         if pending.failures:
             refused = BUSY if isinstance(self._refusals.get(group), Busy) else FAILED
-            reason = HELD_OPEN if pending.is_held_open else STILL_CHANGING if pending.is_unstable else refused
-            return SkippedPath(path, reason.code, str(pending.failures))
+            return SkippedPath(path, pending.obstacle or refused.code, str(pending.failures))
         return SkippedPath(path, SETTLING.code, f"{self._settler.quiet_seconds:g}")

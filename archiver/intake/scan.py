@@ -19,7 +19,6 @@ from archiver.intake.exclusion.stand_ins import find_stand_in
 from archiver.intake.folder.access import FolderAccess
 from archiver.intake.folder.entries import DirectoryEntry
 from archiver.intake.path_reasons import (
-    COPY_REFUSED,
     IGNORED,
     LIMIT_CODES,
     LOCKED_FOLDER,
@@ -31,7 +30,7 @@ from archiver.intake.path_reasons import (
     TOO_DEEP,
     TOO_LONG,
     UNREADABLE_ENTRY,
-    UNREADABLE_FILE,
+    UNREADABLE_FILE_CODES,
     UNREADABLE_FOLDER,
 )
 from archiver.intake.snapshot import (
@@ -58,7 +57,7 @@ _REASON_BY_ERROR = {errno.ENOKEY: LOCKED_FOLDER, errno.ENODEV: NOT_MOUNTED_FOLDE
 #: Reasons not to enter a folder. Changes in it are not seen, so everything in it counts as unchanged.
 _NOT_ENTERED_CODES = _UNSEEN_CODES | {OWN.code, OWN_LOG.code, IGNORED.code, NO_LONGER_CAPTURED.code}
 #: Reasons that keep a path out of the archive although it belongs there.
-_UNREADABLE_CODES = _UNSEEN_CODES | LIMIT_CODES | {UNREADABLE_FILE.code, COPY_REFUSED.code}
+_UNREADABLE_CODES = _UNSEEN_CODES | LIMIT_CODES | UNREADABLE_FILE_CODES
 
 #: The last four characters of the names that :func:`find_stand_in` recognizes by their suffix.
 _POINTER_ENDINGS = frozenset((b"." + suffix)[-4:] for suffix in POINTER_FILES_BY_SUFFIX)

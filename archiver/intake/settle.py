@@ -16,6 +16,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from archiver.intake.path_reasons import HELD_OPEN
 from archiver.intake.snapshot import State
 
 #: The pause after a failure if there is no quiet period. Lower, and a failing file keeps a processor busy.
@@ -33,8 +34,7 @@ class PendingPath:
     last_change: float
     retry_at: float = 0.0  # the time of the next attempt after a failed one; 0 if none has failed
     failures: int = 0  # failed attempts
-    is_held_open: bool = False  # at the last attempt, a process had the file open for writing
-    is_unstable: bool = False  # at the last attempt, the file changed while it was read
+    obstacle: str = ""  # why the last attempt failed: the code of a reason for this path; empty for another cause
 
 
 class GroupedPath(NamedTuple):
@@ -92,9 +92,9 @@ class Settler:
         elif pending_path.state != state or has_event:
             pending_path.state = state
             pending_path.last_change = now
-            if pending_path.is_held_open:
+            if pending_path.obstacle == HELD_OPEN.code:
                 # The writer may have closed the file, so the next attempt need not wait for ``retry_at``.
-                pending_path.is_held_open, pending_path.retry_at = False, 0.0
+                pending_path.obstacle, pending_path.retry_at = "", 0.0
 
     @property
     def is_empty(self) -> bool:
@@ -134,10 +134,10 @@ class Settler:
         group = self._groups.get(group_key)
         return frozenset() if group is None else frozenset(self._overdue_pending_paths(group, now))
 
-    def defer(
-        self, group_key: Hashable, path: bytes, now: float, is_held_open: bool = False, is_unstable: bool = False
-    ) -> None:
+    def defer(self, group_key: Hashable, path: bytes, now: float, obstacle: str = "") -> None:
         """Schedule another attempt after a failure; do nothing if the path is not pending.
+
+        ``obstacle`` is the code of a reason that concerns this path alone; empty for another cause.
 
         The pause doubles with each failure, up to the maximum delay.  The attempts never end.
         """
@@ -145,7 +145,7 @@ class Settler:
         pending_path = group.paths.get(path) if group is not None else None
         if pending_path is not None:
             pending_path.failures += 1
-            pending_path.is_held_open, pending_path.is_unstable = is_held_open, is_unstable
+            pending_path.obstacle = obstacle
             shortest_pause = max(self.quiet_seconds, _SHORTEST_RETRY_SECONDS)
             doubled_pause = shortest_pause * 2 ** min(pending_path.failures, _MAX_DOUBLINGS)
             pending_path.retry_at = now + min(doubled_pause, self.maximum_seconds)

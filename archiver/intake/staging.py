@@ -14,13 +14,23 @@ from archiver.documents import integrity
 from archiver.errors import ArchiverError, StorageError
 from archiver.intake.exclusion.size_limits import NO_LIMITS, SizeLimits, TooLarge
 from archiver.intake.folder.access import FolderAccess
-from archiver.intake.path_reasons import COPY_REFUSED, SPARSE, TOO_LARGE, UNREADABLE_FILE
+from archiver.intake.path_reasons import (
+    COPY_REFUSED,
+    REFUSED_FILE,
+    SPARSE,
+    TOO_LARGE,
+    UNKNOWN_LENGTH,
+    UNREADABLE_FILE,
+)
 from archiver.intake.snapshot import SkippedPath
 from archiver.store.content.objects import ContentStore
-from archiver.store.content.source import Source, SourceChanged
+from archiver.store.content.source import Source, SourceChanged, UnknownLength
 from archiver.store.content.spool import StagedCopy, is_sparse
 
 _OpenFile = Callable[[bytes], Source]
+#: The errors of a file that another program refuses for a while: a virus scanner on this machine (EPERM; a lack of
+#: permission is EACCES), or a client that has the file open on a share (EBUSY, and ETXTBSY before Linux 5.5).
+_REFUSALS = frozenset({errno.EPERM, errno.EBUSY, errno.ETXTBSY})
 
 
 class ReadingStopped(Exception):
@@ -138,15 +148,17 @@ class FileReader:
             result.staged[path] = order.mark(path, self._copy_to_spool(path, open_file, order, result))
         except TooLarge as error:
             result.unreadable.append(SkippedPath(path, TOO_LARGE.code, str(error.counted_bytes)))
-        except _Held:
+        except UnknownLength:
+            result.unreadable.append(SkippedPath(path, UNKNOWN_LENGTH.code, ""))
+        except (_Held, BlockingIOError):
+            # A writer has the file open, or a lease on it that it gives back within 45 s, as Samba's oplocks do.
             result.held.append(path)
         except (SourceChanged, FileNotFoundError, NotADirectoryError):
             # The file is not there any more, or is another one: that is a change, and no failure to read.
             result.unstable.append(path)
         except OSError as error:
-            result.unreadable.append(
-                SkippedPath(path, UNREADABLE_FILE.code, error.strerror or type(error).__name__)
-            )
+            reason = REFUSED_FILE if error.errno in _REFUSALS else UNREADABLE_FILE
+            result.unreadable.append(SkippedPath(path, reason.code, error.strerror or type(error).__name__))
 
     def _copy_to_spool(
         self, path: bytes, open_file: _OpenFile, order: ReadingOrder, result: StagingResult

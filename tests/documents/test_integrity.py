@@ -101,7 +101,9 @@ def test_somebody_is_told_in_time(site: Site) -> None:
     assert "Possibly damaged: 报告.pdf in f/s/v1: it is truncated" in site.run("status").stdout
     shown = {each["path"]: each.get("health") for each in site.json("show", "f/s/v1")["materials"]}
     assert shown == {"报告.pdf": "cut", "清单.xlsx": None}
-    assert "报告.pdf: is possibly damaged: it is truncated" in site.run("submit", "f/s", "--on", "2026-01-01").stderr
+    assert (
+        "报告.pdf: is possibly damaged: it is truncated" in site.run("submit", "f/s", "--on", "2026-01-01").stderr
+    )
     site.run("audit", "--to", "package")
     assert "可能损坏" in site.root.joinpath("package/report.html").read_text("utf-8")
     site.run("reindex")

@@ -99,7 +99,7 @@ def test_closing_and_opening_again_starts_the_quiet_period_over(settler: Settler
 def test_a_file_held_open_is_tried_as_soon_as_something_happens_to_it(settler: Settler) -> None:
     settler.observe_change("g", b"a", state(1), 0)
     for _ in range(5):
-        settler.defer("g", b"a", 10, is_held_open=True)
+        settler.defer("g", b"a", 10, obstacle="path.held-open")
     assert settler.due_groups(100) == []
     settler.observe_change("g", b"a", state(1), 100, has_event=True)
     assert settler.due_groups(105) == [("g", {b"a": state(1)})]
@@ -112,7 +112,7 @@ def test_a_file_that_changes_all_the_time_is_not_read_all_the_time(settler: Sett
         settler.observe_change("g", b"a", state(now), now, has_event=True)
         if settler.due_groups(now):
             attempts += 1
-            settler.defer("g", b"a", now, is_unstable=True)
+            settler.defer("g", b"a", now, obstacle="path.still-changing")
     assert 5 <= attempts <= 20
 
 

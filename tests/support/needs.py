@@ -46,6 +46,7 @@ NEEDS = {
         "trap 'umount a 2>/dev/null || :; losetup --detach $device' EXIT; mount.exfat-fuse $device a",
         "exfat-fuse exfatprogs mount",
     ),
+    "fanotify": Need("python3 -c 'import ctypes; exit(ctypes.CDLL(None).fanotify_init(4, 0) < 0)'"),
     "fincore": Need("fincore /bin/sh", "util-linux; from Debian 13 on util-linux-extra"),
     "fscrypt": Need(
         "truncate -s 24M image; mkfs.ext4 -q -F -O encrypt image; mkdir a; unshare --mount mount -o loop image a",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -166,8 +166,15 @@ def _list_open_files(
         for path in sorted(paths):
             if locate_path(path, config.layout).group != group:
                 continue
-            # A file that cannot be opened is listed as unreadable, or as changed.
-            with suppress(OSError, SourceChanged), closing(open_file(path)) as source:
-                if source.is_being_written:
-                    open_paths.append(path)
+            try:
+                with closing(open_file(path)) as source:
+                    is_open = source.is_being_written
+            except BlockingIOError:
+                # A process has a write lease on it, as Samba does for a client that may hold changes back.
+                is_open = True
+            except (OSError, SourceChanged):
+                # A file that cannot be opened is listed as unreadable, or as changed.
+                is_open = False
+            if is_open:
+                open_paths.append(path)
     return open_paths

@@ -18,7 +18,7 @@ from archiver.intake.exclusion.ignore_rules import IgnoreRules
 from archiver.intake.folder.access import FolderAccess
 from archiver.intake.folder.presence import FolderPresence
 from archiver.intake.layout import Group, group_of_submission, locate_path
-from archiver.intake.path_reasons import COPY_REFUSED, LOCKED_FOLDER, UNREADABLE_FILE, UNREADABLE_FOLDER
+from archiver.intake.path_reasons import LOCKED_FOLDER, UNREADABLE_FILE, UNREADABLE_FILE_CODES, UNREADABLE_FOLDER
 from archiver.intake.scan import Scanner, ScanResult, is_unreadable
 from archiver.intake.snapshot import SkippedPath, Snapshot, State
 from archiver.model import Material, Submission
@@ -149,7 +149,7 @@ def list_unreadable_paths(scan_result: ScanResult, config: Config, group: Group)
     unreadable_paths = []
     for skipped_path in filter(is_unreadable, scan_result.skipped):
         # All other reasons of unreadable paths are about folders.
-        is_folder = skipped_path.code not in (UNREADABLE_FILE.code, COPY_REFUSED.code)
+        is_folder = skipped_path.code not in UNREADABLE_FILE_CODES
         path_group = locate_path(skipped_path.path, config.layout, is_folder).group
         if skipped_path.path == group.prefix or path_group == group:
             unreadable_paths.append(skipped_path)
@@ -163,7 +163,8 @@ def list_unopenable_files(access: FolderAccess, changed_states: dict[bytes, Stat
         if _is_file(state):
             try:
                 # A file that was deleted or replaced after the scan has changed again, and need not be readable.
-                with suppress(FileNotFoundError, NotADirectoryError, SourceChanged):
+                # A file on which a process has a write lease counts as open.
+                with suppress(FileNotFoundError, NotADirectoryError, SourceChanged, BlockingIOError):
                     access.open(path).close()
             except OSError as error:
                 unopenable_files.append(SkippedPath(path, UNREADABLE_FILE.code, error.strerror or ""))

@@ -18,6 +18,10 @@ class SourceChanged(Exception):
     """The file changed while it was copied, or is not a regular file; the copy was discarded."""
 
 
+class UnknownLength(SourceChanged):
+    """The file has not changed, but has another number of bytes than its filesystem states; nothing was kept."""
+
+
 class StatData(NamedTuple):
     """The parts of a ``stat`` result by which a changed file is recognized without being read."""
 

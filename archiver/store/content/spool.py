@@ -20,7 +20,7 @@ from archiver import clock
 from archiver.path_existence import is_folder
 from archiver.store.content.copier import LARGE_FILE_BYTES, Copier, WriteFailed, write_chunk
 from archiver.store.content.objects import SHARED_MODE
-from archiver.store.content.source import Source, SourceChanged, StatData
+from archiver.store.content.source import Source, SourceChanged, StatData, UnknownLength
 from archiver.store.disk_errors import disk_write_error
 from archiver.store.failpoints import Step, announce_step
 
@@ -70,15 +70,21 @@ class Spool:
         to abandon the copy.  The caller publishes the copy as an object or passes it to :meth:`discard_copies`,
         and closes ``source``.
 
-        Raises SourceChanged if the source changed during the copy, OSError if it cannot be read, StorageError if
-        the archive's disk cannot be written.  Nothing is left in the spool then.
+        Raises SourceChanged if the source changed during the copy, UnknownLength if the filesystem states a wrong
+        size, OSError if the source cannot be read, StorageError if the archive's disk cannot be written.  Nothing
+        is left in the spool then.
         """
         stat_data = source.stat_data
         is_racy = abs(clock.wall_time_ns() - stat_data.ctime_ns) < _TICK_NS
-        if stat_data.size == 0:
-            staged_copy = StagedCopy(hashlib.sha256().hexdigest(), stat_data, None, is_racy)
-        else:
-            staged_copy = self._stage_nonempty_copy(source, is_racy, heartbeat)
+        try:
+            if stat_data.size == 0:
+                staged_copy = _stage_empty_copy(source, is_racy)
+            else:
+                staged_copy = self._stage_nonempty_copy(source, is_racy, heartbeat)
+        except SourceChanged:
+            if source.is_unchanged():
+                raise UnknownLength from None
+            raise
         try:
             if not source.is_unchanged():
                 raise SourceChanged
@@ -241,6 +247,16 @@ class Spool:
                 shutil.rmtree(leftover_path, ignore_errors=True)
             else:
                 leftover_path.unlink(missing_ok=True)
+
+
+def _stage_empty_copy(source: Source, is_racy: bool) -> StagedCopy:
+    """Return the copy of a source that is empty by its stat data; raises SourceChanged if it is not, and OSError.
+
+    A FUSE filesystem may state 0 bytes for a file whose size it learns only when the file is read.
+    """
+    if source.readinto(memoryview(bytearray(1))):
+        raise SourceChanged
+    return StagedCopy(hashlib.sha256().hexdigest(), source.stat_data, None, is_racy)
 
 
 def is_sparse(source: Source) -> bool:
