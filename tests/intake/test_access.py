@@ -43,6 +43,21 @@ def test_recorded_mount_tables(table: str, path: bytes, filesystem: str | None, 
     assert (found.filesystem, found.point) == (filesystem, point) if found else filesystem is None
 
 
+@pytest.mark.parametrize(
+    "filesystem", ["fakeowner", "osxfs", "drvfs", "fuse.rclone", "fuseblk", "9p", "new in 2030"]
+)
+def test_a_filesystem_that_is_not_known_to_report_its_changes_is_polled(filesystem: str) -> None:
+    """Docker Desktop and WSL show folders of the host under names of their own."""
+    assert mounts.Mount(b"/data", filesystem).is_remote
+
+
+@pytest.mark.parametrize(
+    "filesystem", ["ext4", "xfs", "btrfs", "zfs", "tmpfs", "overlay", "ntfs3", "autofs", "unknown"]
+)
+def test_a_local_filesystem_is_watched(filesystem: str) -> None:
+    assert not mounts.Mount(b"/data", filesystem).is_remote
+
+
 def test_the_table_of_this_machine_is_read() -> None:
     table = mounts.read_mounts()
     assert mounts.find_mount(b"/proc/self", table).filesystem == "proc"

@@ -1,7 +1,7 @@
 """Read the mount table, and find the remote mounts of a folder, whose changes may raise no inotify event.
 
-A mount counts as *remote* if another machine, or the program behind a FUSE filesystem, can change its files: such
-a change raises no inotify event here (docs/traps.md).  A remote filesystem may also hang.
+A mount counts as *remote* unless this kernel alone changes its files: a change by another machine, or by the
+program behind a FUSE filesystem, raises no inotify event here (docs/traps.md).  A remote filesystem may also hang.
 """
 
 from __future__ import annotations
@@ -12,14 +12,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 _MOUNT_TABLE_FILE = Path("/proc/self/mountinfo")
-#: Types of filesystems whose files other machines or programs can change without the knowledge of this kernel.
-_REMOTE_FILESYSTEMS = frozenset(
+#: Types of filesystems whose files nobody changes without the knowledge of this kernel.  A type that is missing here
+#: costs polling; with a type that is here by mistake, the next full scan is the first to notice a change.
+_LOCAL_FILESYSTEMS = frozenset(
     {
-        *("9p", "acfs", "afs", "beegfs", "ceph", "cifs", "coda", "davfs", "fhgfs", "fuse", "fuseblk", "gfs"),
-        *("gfs2", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "orangefs", "panfs"),
-        *("prl_fs", "pvfs2", "smb3", "smbfs", "vboxsf", "virtiofs", "vmhgfs"),
+        *("bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "minix", "nilfs2", "reiserfs", "xfs", "zfs"),
+        *("apfs", "exfat", "hfs", "hfsplus", "msdos", "ntfs", "ntfs3", "ufs", "vfat"),
+        *("cramfs", "erofs", "iso9660", "romfs", "squashfs", "udf"),
+        # Each change of a file in a layer below goes through the kernel as well.
+        *("aufs", "ecryptfs", "overlay", "shiftfs"),
+        *("devtmpfs", "proc", "ramfs", "rootfs", "sysfs", "tmpfs"),
+        # The mount point alone: what is mounted there has its own line.
+        "autofs",
     }
 )
+#: The type where the mount table does not show the mount of a path: in a plain chroot, or without /proc.
+_UNKNOWN_FILESYSTEM = "unknown"
 #: Positions in a line of the mount table, see proc_pid_mountinfo(5): the mount's number, the device, the root, the
 #: mount point, and the first of the optional fields, which end with a hyphen.
 _NUMBER_FIELD, _DEVICE_FIELD, _ROOT_FIELD, _POINT_FIELD, _FIRST_OPTIONAL_FIELD = 0, 2, 3, 4, 6
@@ -42,8 +50,7 @@ class Mount(NamedTuple):
     @property
     def is_remote(self) -> bool:
         """Return True if files of this mount can change without an inotify event on this machine."""
-        filesystem_family = self.filesystem.partition(".")[0]
-        return filesystem_family in _REMOTE_FILESYSTEMS
+        return self.filesystem not in _LOCAL_FILESYSTEMS and self.filesystem != _UNKNOWN_FILESYSTEM
 
 
 def read_mounts() -> list[Mount]:
@@ -51,7 +58,7 @@ def read_mounts() -> list[Mount]:
     try:
         return parse_mounts(_MOUNT_TABLE_FILE.read_bytes())
     except OSError:
-        # For example a container without /proc.  Every path then lies on a mount of the filesystem "unknown".
+        # For example a container without /proc.  Every path then lies on a mount of an unknown filesystem.
         return []
 
 
@@ -87,12 +94,13 @@ def _unescape_path(escaped_path: bytes) -> bytes:
 def find_mount(path: Path | bytes, mounts: list[Mount]) -> Mount:
     """Return the mount that holds ``path``, which is absolute and free of links.
 
-    If the table has no such mount, a mount of the filesystem "unknown" at ``/`` is returned.
+    If the table has no such mount, a mount of an unknown filesystem at ``/`` is returned.
     """
     path_bytes = os.fsencode(path)
     enclosing_mounts = [mount for mount in mounts if _is_at_or_below(path_bytes, mount.point)]
     # Of several mounts on one point, the last one hides the others; of equal lengths, max() returns the first.
-    return max(reversed(enclosing_mounts), key=lambda mount: len(mount.point), default=Mount(b"/", "unknown"))
+    unknown_mount = Mount(b"/", _UNKNOWN_FILESYSTEM)
+    return max(reversed(enclosing_mounts), key=lambda mount: len(mount.point), default=unknown_mount)
 
 
 def find_remote_mount(path: Path | bytes, mounts: list[Mount]) -> Mount | None:
