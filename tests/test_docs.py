@@ -17,9 +17,9 @@ from archiver import errors, keyboard_interrupt
 from archiver.cli.main import COMMANDS
 from archiver.daemon import watch_state
 from archiver.i18n import translator
+from archiver.intake.folder.abilities import FINE_CLOCK, LEASES
 from archiver.intake.folder.presence import ABSENCE_REASONS
 from archiver.intake.path_reasons import REASONS
-from archiver.status.health_report import WATCH_STATES
 from tests.support import package_map, sentence_lines
 from tests.support.messages import read_package
 from tests.support.site import CHECKOUT, COMMAND
@@ -164,7 +164,13 @@ def test_modules_stay_small(path: Path) -> None:
 @pytest.mark.parametrize(("page", "language"), list(zip(OPERATIONS, ["en", "zh"], strict=True)))
 def test_the_manual_has_each_line_about_the_watched_folder(page: str, language: str) -> None:
     translate = translator(language)
-    messages = [*WATCH_STATES.values(), *ABSENCE_REASONS.values(), *REASONS.values()]
+    messages = [
+        *watch_state.WATCH_STATES.values(),
+        *ABSENCE_REASONS.values(),
+        *REASONS.values(),
+        LEASES,
+        FINE_CLOCK,
+    ]
     messages += [
         reason
         for name, reason in vars(watch_state).items()

@@ -64,6 +64,8 @@ def _print_report(session: Session, health: HealthReport, *, with_problems: bool
     _print_tasks(session, health)
     console.info("Archive: {path}", path=health.archive_folder)
     _print_watched_folder(session, health)
+    for ability in health.missing_abilities:
+        console.info("  Limited: {reason}", reason=ability.sentence)
     console.info("Service: {holder}", holder=health.daemon_process or LazyMessage("not running"))
     console.info(
         "Versions: {count}, submission folders: {submissions}",

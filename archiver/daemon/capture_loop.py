@@ -98,13 +98,13 @@ class Daemon:
                 archive,
             )
             open_resources.callback(self._watched_folder.stop_watching)
-            self._capturer = Capturer(archive, self._snapshot, self._access, config, self._stopping)
+            quiet_seconds = config.settle_seconds if settle_seconds is None else settle_seconds
+            self._capturer = Capturer(archive, self._snapshot, self._access, config, self._stopping, quiet_seconds)
             open_resources.callback(self._capturer.close)
             upkeep.apply_sensitive_patterns(archive, config, self._snapshot)
             upkeep.enforce_restrictions(archive, report)
             self._open_resources = open_resources.pop_all()  # closes all of these; empty after :meth:`close`
         self._side_work = upkeep.SideWork(config, report, lock_timeout)
-        quiet_seconds = config.settle_seconds if settle_seconds is None else settle_seconds
         scanner = Scanner(self._access, IgnoreRules.with_litter(config.ignore))
         settler = Settler(quiet_seconds, config.maximum_delay_seconds)
         gate = self._watched_folder.deletion_gate

@@ -5,6 +5,7 @@ A *watch* is a request to the kernel (inotify) to report each change in a folder
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from archiver.errors import LazyMessage
@@ -17,6 +18,19 @@ POLLING = "polling"  # the filesystem gives no events, so the folder is scanned 
 SCANS_ONLY = "scans"  # the kernel grants no watch, so the folder is scanned often
 STALLED = "deaf"  # there is a watch, but its events no longer arrive
 MISSING = "missing"  # there is no folder, or another one
+
+#: State of the watch -> how changes are detected.  The state is empty while no daemon runs.
+WATCH_STATES: Mapping[str, LazyMessage] = {
+    EVENTS: LazyMessage.define("watched by kernel notifications and scans", code="watching.events"),
+    PARTIAL: LazyMessage.define(
+        "watched partly by kernel notifications, otherwise by scans", code="watching.partly"
+    ),
+    POLLING: LazyMessage.define("watched by polling", code="watching.polling"),
+    SCANS_ONLY: LazyMessage.define("watched by scans only", code="watching.scans"),
+    STALLED: LazyMessage.define("watched by scans only", code="watching.deaf"),
+    MISSING: LazyMessage.define("missing", code="watching.missing", context="folder"),
+    "": LazyMessage.define("not watched", code="watching.none"),
+}
 
 NO_EVENTS = LazyMessage.define("{value} delivers no kernel notifications", code="watch.no-events")
 WATCH_REFUSED = LazyMessage.define("the kernel refused the watch: {value}", code="watch.no-watch")

@@ -15,6 +15,7 @@ from archiver.intake.absence.deletion_check import DeletionCheck
 from archiver.intake.absence.deletion_gate import DeletionGate
 from archiver.intake.exclusion.ignore_rules import IgnoreRules
 from archiver.intake.folder import mounts
+from archiver.intake.folder.abilities import encode_abilities, find_missing_abilities
 from archiver.intake.folder.access import FolderAccess
 from archiver.intake.folder.child_access import ChildAccess
 from archiver.intake.folder.presence import FOLDER_MISSING, FolderCheck, FolderPresence
@@ -108,10 +109,15 @@ class WatchedFolder:
         self._presence.allow_other_mount()
 
     def record_scanned_folder(self) -> None:
-        """Record the folder just scanned as the watched folder from now on, and journal the identity."""
+        """Record the folder just scanned as the watched folder from now on, and journal the identity.
+
+        Tries what this process may do in it, for ``archiver status``.
+        """
         if (identification := self._presence.identification()) is not None:
             self._journal_event(identification)
         self._presence.record_mount()
+        files = (path for path, _ in self._snapshot.file_entries())
+        self._snapshot.set_meta("abilities", encode_abilities(find_missing_abilities(self._access, files)))
 
     def missing_folder_error(self) -> StorageError:
         """Return the error with the reason why the last check did not find the watched folder."""

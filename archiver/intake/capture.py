@@ -19,7 +19,7 @@ from archiver.intake.exclusion.stand_ins import find_stand_in
 from archiver.intake.folder.access import FolderAccess
 from archiver.intake.group_reader import GroupReader, GroupToRead, ReadingJob
 from archiver.intake.layout import Group, locate_path
-from archiver.intake.path_reasons import FAILED, REFUSED_FILE
+from archiver.intake.path_reasons import FAILED, HELD_OPEN, REFUSED_FILE, STILL_CHANGING, UNPROVEN
 from archiver.intake.snapshot import FOLDER, SkippedPath, Snapshot, State
 from archiver.intake.staging import StagingResult, drop_removed_objects
 from archiver.intake.version_drafting import VersionDrafter
@@ -29,6 +29,10 @@ from archiver.store.content.source import StatData
 from archiver.store.failpoints import Step, announce_step
 from archiver.store.index import restrictions
 from archiver.store.writing.drafts import VersionDraft
+
+#: Without proof that a file is closed, it must be unchanged for this many quiet periods: a copy over a network
+#: often pauses for longer than one of them (5 s by default).
+UNPROVEN_QUIET_PERIODS = 12
 
 
 @dataclass(slots=True)
@@ -52,6 +56,8 @@ class CaptureResult:
     unstable: list[bytes] = field(default_factory=list)
     #: Files that a process has open for writing.
     held: list[bytes] = field(default_factory=list)
+    #: Recently changed files of which nothing shows whether a process has them open for writing.
+    unproven: list[bytes] = field(default_factory=list)
     #: Files that cannot be read, with the reason.
     unreadable: list[SkippedPath] = field(default_factory=list)
     #: The newest event of the journal after the attempt; None if the journal is empty.
@@ -61,6 +67,16 @@ class CaptureResult:
     def refused(self) -> list[bytes]:
         """The unreadable files that stay pending, because another program may allow access within seconds."""
         return [item.path for item in self.unreadable if item.code == REFUSED_FILE.code]
+
+    @property
+    def obstacles(self) -> dict[bytes, str]:
+        """Path of each file that stays pending -> the code of the reason."""
+        return {
+            **dict.fromkeys(self.unstable, STILL_CHANGING.code),
+            **dict.fromkeys(self.held, HELD_OPEN.code),
+            **dict.fromkeys(self.unproven, UNPROVEN.code),
+            **dict.fromkeys(self.refused, REFUSED_FILE.code),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +121,18 @@ class Capturer:
     """
 
     def __init__(
-        self, archive: Archive, snapshot: Snapshot, access: FolderAccess, config: Config, stopping: threading.Event
+        self,
+        archive: Archive,
+        snapshot: Snapshot,
+        access: FolderAccess,
+        config: Config,
+        stopping: threading.Event,
+        quiet_seconds: float = 0.0,
     ) -> None:
         """Read through ``access``, and record the archived paths in ``snapshot``; the caller closes both.
 
-        Setting ``stopping`` makes the threads stop before the next chunk of a file; :meth:`close` sets it, too.
+        Setting ``stopping`` makes the threads stop before the next chunk of a file; :meth:`close` sets it, too.  A
+        file must be unchanged for several periods of ``quiet_seconds`` if nothing shows whether it is open.
         """
         self._archive = archive
         self._snapshot = snapshot
@@ -122,6 +145,7 @@ class Capturer:
             config.sensitive,
             stopping,
             SizeLimits.from_settings(config),
+            UNPROVEN_QUIET_PERIODS * quiet_seconds,
         )
         self._drafter = VersionDrafter(archive, config.layout)
         #: Groups whose last attempt failed, or was in a batch that failed.
@@ -204,7 +228,9 @@ class Capturer:
             for group in read_groups:
                 self._reader.check_stop()
                 read = group.read
-                result = CaptureResult(unstable=read.unstable, held=read.held, unreadable=read.unreadable)
+                result = CaptureResult(
+                    unstable=read.unstable, held=read.held, unproven=read.unproven, unreadable=read.unreadable
+                )
                 try:
                     draft, result.before = self._make_draft(group)
                 except StorageError as error:

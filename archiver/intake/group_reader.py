@@ -118,11 +118,13 @@ class GroupReader:
         sensitive_patterns: Sequence[str],
         stopping: threading.Event,
         limits: SizeLimits = NO_LIMITS,
+        unproven_quiet_seconds: float = 0.0,
     ) -> None:
         """Read through ``access`` into ``content``, which belongs to the archive in ``archive_folder``.
 
         If the path of a material matches one of ``sensitive_patterns``, only the archive's owner may read its
-        content.  ``layout`` is the setting ``watch.layout``, and ``limits`` are those of single files.  Setting
+        content.  ``layout`` is the setting ``watch.layout``, and ``limits`` are those of single files.  If nothing
+        shows whether a file is open for writing, it must be unchanged for ``unproven_quiet_seconds``.  Setting
         ``stopping`` makes the threads stop before the next chunk of a file; :meth:`close` sets it, too.  The
         caller closes ``access``.
         """
@@ -133,6 +135,7 @@ class GroupReader:
         self._readers = ThreadPoolExecutor(_WORKERS)
         self._publisher = ThreadPoolExecutor(1)
         self._limits = limits
+        self._unproven_quiet_seconds = unproven_quiet_seconds
         self._file_reader = FileReader(access, content, self.check_stop, limits)
         self._processes = (
             StagingProcesses(access.root, content, archive_folder) if isinstance(access, DirectAccess) else None
@@ -201,7 +204,11 @@ class GroupReader:
         ``restricted`` are digests by filing and path, from :func:`_restricted_digests_by_place`.
         """
         for batch in _batches(files, bounds):
-            order = ReadingOrder([file.path for file in batch], {file.path for file in batch if file.is_overdue})
+            order = ReadingOrder(
+                [file.path for file in batch],
+                {file.path for file in batch if file.is_overdue},
+                unproven_quiet_seconds=self._unproven_quiet_seconds,
+            )
             if self._sensitive_patterns or restricted:
                 for path in order.paths:
                     group, material_path = locate_path(path, self._layout)

@@ -84,6 +84,9 @@ STILL_CHANGING = LazyMessage.define(
     "still changes while being read (attempts: {value})", code="path.still-changing"
 )
 HELD_OPEN = LazyMessage.define("is still open for writing (attempts: {value})", code="path.held-open")
+UNPROVEN = LazyMessage.define(
+    "changed a short time ago, and may still be open for writing (attempts: {value})", code="path.unproven"
+)
 FAILED = LazyMessage.define("could not be captured yet (attempts: {value})", code="path.failed")
 BUSY = LazyMessage.define(
     "waits because another process has locked the archive (attempts: {value})", code="path.busy"
@@ -113,7 +116,7 @@ REASONS: Mapping[str, LazyMessage] = {
             TOO_LONG,
             *(POINTER_FILE, EMPTY_DOCUMENT, OUTSIDE_LINK, TOO_LARGE, OVER_QUOTA, SPARSE, *SPECIAL_FILES.values()),
         ),
-        *(SETTLING, STILL_CHANGING, HELD_OPEN, FAILED, BUSY, GATHERING),
+        *(SETTLING, STILL_CHANGING, HELD_OPEN, UNPROVEN, FAILED, BUSY, GATHERING),
     )
 }
 

@@ -20,7 +20,7 @@ from archiver.intake.affected_groups import groups_of
 from archiver.intake.capture import Capturer, CaptureResult, Remainder, report_capture
 from archiver.intake.group_reader import GroupToRead, ReadingJob
 from archiver.intake.layout import Group
-from archiver.intake.path_reasons import BUSY, FAILED, GATHERING, HELD_OPEN, REFUSED_FILE, SETTLING, STILL_CHANGING
+from archiver.intake.path_reasons import BUSY, FAILED, GATHERING, REFUSED_FILE, SETTLING
 from archiver.intake.rounds import form_rounds
 from archiver.intake.scan import Scanner, ScanResult, find_outermost_folders, is_unreadable
 from archiver.intake.settle import DueGroup, PendingPath, Settler
@@ -266,10 +266,8 @@ class Pipeline:
         for path in (*result.fresh, *result.unstable):
             with suppress(OSError):  # the next scan finds a path that cannot be examined now
                 self._settler.observe_change(group, path, self._scanner.read_state(path), now)
-        obstacles = {STILL_CHANGING: result.unstable, HELD_OPEN: result.held, REFUSED_FILE: result.refused}
-        for obstacle, paths in obstacles.items():
-            for path in paths:
-                self._settler.defer(group, path, now, obstacle.code)
+        for path, obstacle in result.obstacles.items():
+            self._settler.defer(group, path, now, obstacle)
         report_capture(result, self._report, self._refused_paths)
         self._refused_paths = self._refused_paths.difference(result.done).union(result.refused)
 

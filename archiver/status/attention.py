@@ -40,7 +40,7 @@ def find_status_problems(
     """Yield each problem that needs an administrator's attention, the most severe first.
 
     ``health`` is complete except for its list of problems. ``watch_state`` is a key of
-    :data:`archiver.status.health_report.WATCH_STATES`. ``now`` is the wall clock.
+    :data:`archiver.daemon.watch_state.WATCH_STATES`. ``now`` is the wall clock.
 
     Raises OSError if the archive's folder cannot be read.
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -12,15 +11,7 @@ from typing import Any
 from archiver import clock
 from archiver.config.settings import Config
 from archiver.daemon.failures import LastProblem, read_last_problem
-from archiver.daemon.watch_state import (
-    EVENTS,
-    MISSING,
-    PARTIAL,
-    POLLING,
-    SCANS_ONLY,
-    STALLED,
-    watch_reason_message,
-)
+from archiver.daemon.watch_state import MISSING, WATCH_STATES, watch_reason_message
 from archiver.errors import LazyMessage
 from archiver.filings.due.deadlines import Deadline, compute_open_deadlines
 from archiver.filings.due.reminders import find_display_alerts
@@ -28,6 +19,7 @@ from archiver.filings.register import filings_from_events
 from archiver.filings.unrecorded_papers import UnrecordedPaper, find_unrecorded_papers
 from archiver.intake.absence.deletion_gate import read_absence
 from archiver.intake.exclusion.stand_ins import StandIn, select_stand_ins
+from archiver.intake.folder.abilities import MissingAbility, decode_abilities
 from archiver.intake.scan_record import LastScan, read_last_scan
 from archiver.intake.snapshot import PendingEntry, SkippedPath, Snapshot
 from archiver.intake.snapshot_opening import open_snapshot_read_only
@@ -51,19 +43,6 @@ from archiver.store.index.restrictions import Restriction, list_restrictions, re
 from archiver.store.repair import accepted_loss, journal_repair, ref_agreement, set_aside
 from archiver.store.repair.set_aside import LostRecord, LostVersion
 
-#: State of the watch -> how changes are detected.  The state is empty while no daemon runs.
-WATCH_STATES: Mapping[str, LazyMessage] = {
-    EVENTS: LazyMessage.define("watched by kernel notifications and scans", code="watching.events"),
-    PARTIAL: LazyMessage.define(
-        "watched partly by kernel notifications, otherwise by scans", code="watching.partly"
-    ),
-    POLLING: LazyMessage.define("watched by polling", code="watching.polling"),
-    SCANS_ONLY: LazyMessage.define("watched by scans only", code="watching.scans"),
-    STALLED: LazyMessage.define("watched by scans only", code="watching.deaf"),
-    MISSING: LazyMessage.define("missing", code="watching.missing", context="folder"),
-    "": LazyMessage.define("not watched", code="watching.none"),
-}
-
 
 @dataclass(frozen=True, slots=True)
 class HealthReport:
@@ -79,6 +58,8 @@ class HealthReport:
     watch_description: LazyMessage
     #: Why changes are not detected in the usual way; None if they are, or without a daemon.
     watching_reason: LazyMessage | None
+    #: What the system does not let this program do in the watched folder.
+    missing_abilities: list[MissingAbility]
     #: Why nothing is captured although the folder is there; None if that is not so.
     capture_stop: LazyMessage | None
     #: A description of the process that runs the service, for people; None without a daemon.
@@ -171,6 +152,7 @@ class HealthReport:
             "watching_code": self.watch_description.code,
             "watching_reason": str(self.watching_reason) if self.watching_reason else None,
             "watching_reason_code": self.watching_reason.code if self.watching_reason else None,
+            "missing_abilities": [ability.as_json() for ability in self.missing_abilities],
             "daemon": self.daemon_process,
             "last_scan": self.last_scan.time or None,
             "last_problem": self.last_problem.as_json() if self.last_problem else None,
@@ -290,6 +272,7 @@ def _build_report(archive: Archive, config: Config, snapshot: Snapshot) -> Healt
         watched_folder=config.watch,
         watch_description=WATCH_STATES.get(watch_state) or WATCH_STATES[""],
         watching_reason=_read_watch_reason(snapshot) if daemon_process else None,
+        missing_abilities=decode_abilities(snapshot.meta("abilities")),
         capture_stop=read_absence(snapshot),
         daemon_process=daemon_process,
         last_scan=read_last_scan(snapshot, archive.root),

@@ -25,6 +25,7 @@ The service returns the `name on the socket` to other commands.
 | --- | --- | --- |
 """
 PARTS = {
+    "ability": "Missing abilities (`status --json`: `code` of `missing_abilities`; `state.db`)",
     "alert": "Alerts about the public display (`status --json`: `alert_codes`)",
     "basis": "Bases of retention periods (`explain --json`: `basis_code`)",
     "bucket": "Reasons to refuse a bucket",

@@ -228,6 +228,8 @@ class _WorkerSource:
         self._path = path
         self.stat_data = opened_file.stat_data
         self.is_being_written = opened_file.is_being_written
+        # Of a remote filesystem, see ``ChildAccess.proves_writers``.
+        self.lease_error = 0
         # Some filesystems in user space report no blocks at all; such a file counts with its size.
         self.allocated_bytes = opened_file.allocated_bytes or opened_file.stat_data.size
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 _MOUNT_TABLE_FILE = Path("/proc/self/mountinfo")
-#: Types of filesystems whose files nobody changes without the knowledge of this kernel.  A type that is missing here
-#: costs polling; with a type that is here by mistake, the next full scan is the first to notice a change.
+#: Types of filesystems whose files nobody changes without the knowledge of this kernel.  A type that is missing
+#: here costs polling; with a type that is here by mistake, the next full scan is the first to notice a change.
 _LOCAL_FILESYSTEMS = frozenset(
     {
         *("bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "minix", "nilfs2", "reiserfs", "xfs", "zfs"),

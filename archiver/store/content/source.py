@@ -49,6 +49,8 @@ class Source(Protocol):
     stat_data: StatData
     #: True if a process of this machine had the file open for writing when it was opened.
     is_being_written: bool
+    #: The number of the error because of which this cannot be told; 0 if it can.
+    lease_error: int
     #: The space that the file occupies on its filesystem: less than its size for a sparse or compressed file.
     allocated_bytes: int
 
@@ -90,7 +92,10 @@ class FileSource:
                 raise SourceChanged
             self.stat_data = StatData.from_stat_result(file_stat)
             self.allocated_bytes = file_stat.st_blocks * _BLOCK_BYTES
-            self.is_being_written = _has_writer(self._descriptor)
+            self.lease_error = _request_lease(self._descriptor)
+            self.is_being_written = self.lease_error == errno.EAGAIN
+            if self.is_being_written:
+                self.lease_error = 0
         except BaseException:
             self.close()
             raise
@@ -128,16 +133,15 @@ def open_without_side_effects(file_name: bytes, folder_descriptor: int) -> int:
         return os.open(file_name, open_flags, dir_fd=folder_descriptor)
 
 
-def _has_writer(file_descriptor: int) -> bool:
-    """Return True if some process of this machine has the file open for writing.
+def _request_lease(file_descriptor: int) -> int:
+    """Request a read lease, and release it at once; return 0, or the number of the error if there is none.
 
-    This requests a read lease, which the kernel refuses for such a file, and releases a granted lease at once.
-    Also returns False if no lease is possible: that requires ownership of the file or CAP_LEASE, and a filesystem
-    that supports leases.
+    EAGAIN means that some process of this machine has the file open for writing.  Another error means that no
+    lease is possible: that requires ownership of the file or CAP_LEASE, and a filesystem that supports leases.
     """
     try:
         fcntl.fcntl(file_descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except OSError as error:
-        return error.errno == errno.EAGAIN
+        return error.errno or errno.EIO
     fcntl.fcntl(file_descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    return False
+    return 0

@@ -32,6 +32,9 @@ _SPARSE_CHUNK_BYTES = 256 << 10
 #: Two changes of a file within this time may have the same ctime: it advances by the ticks of the kernel's clock,
 #: and the slowest one (HZ=100) has two ticks in this time.
 _TICK_NS = 20_000_000
+#: The same for a filesystem that keeps whole seconds, or every second one, such as FAT.
+_COARSE_TICK_NS = 2_000_000_000
+_SECOND_NS = 1_000_000_000
 
 
 class StagedCopy(NamedTuple):
@@ -75,7 +78,8 @@ class Spool:
         is left in the spool then.
         """
         stat_data = source.stat_data
-        is_racy = abs(clock.wall_time_ns() - stat_data.ctime_ns) < _TICK_NS
+        tick_ns = _TICK_NS if stat_data.ctime_ns % _SECOND_NS else _COARSE_TICK_NS
+        is_racy = abs(clock.wall_time_ns() - stat_data.ctime_ns) < tick_ns
         try:
             if stat_data.size == 0:
                 staged_copy = _stage_empty_copy(source, is_racy)

@@ -1,0 +1,88 @@
+"""Try what the system lets this process do in the watched folder; what is missing is named together with its cost.
+
+Containers and some filesystems lack abilities on which capturing relies.  The program makes up for them as far as
+possible, and ``archiver status`` lists them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from itertools import islice
+from typing import NamedTuple
+
+from archiver.errors import LazyMessage
+from archiver.intake.folder.access import FolderAccess
+from archiver.store.content.source import SourceChanged
+
+#: The files to try.  With fewer, the files of another user may be missed; more take time at each full scan.
+_SAMPLE_SIZE = 20
+#: Fewer files than this may have whole seconds by chance, or because an archive restored them.
+_MIN_COARSE_FILES = 3
+_SECOND_NS = 1_000_000_000
+
+LEASES = LazyMessage.define(
+    "cannot detect whether a file is still open for writing ({value}); so a file must be unchanged for 12 times "
+    "watch.settle_seconds before it is captured",
+    code="ability.leases",
+)
+FINE_CLOCK = LazyMessage.define(
+    "the filesystem stores the times of changes in whole seconds; so recently changed files are read twice",
+    code="ability.fine-clock",
+)
+_ABILITIES = {ability.code: ability for ability in (LEASES, FINE_CLOCK)}
+
+
+class MissingAbility(NamedTuple):
+    """An ability that is missing, as stored in ``state.db``."""
+
+    code: str
+    value: str = ""  # for the field ``{value}`` of the sentence
+
+    @property
+    def sentence(self) -> LazyMessage:
+        """Return what is missing, and what that costs; "CODE: VALUE" for a code of a newer release."""
+        ability = _ABILITIES.get(self.code)
+        if ability is None:
+            return LazyMessage("{code}: {value}", code=self.code, value=self.value)
+        return ability.with_fields(value=self.value)
+
+    def as_json(self) -> dict[str, str]:
+        """Return the item of ``status --json``; the sentence is English."""
+        return {"code": self.code, "reason": str(self.sentence)}
+
+
+def find_missing_abilities(access: FolderAccess, paths: Iterable[bytes]) -> list[MissingAbility]:
+    """Try the abilities on the first of ``paths``, which lead to files; return the missing ones.
+
+    A file that cannot be opened is left out.  Returns nothing for a remote filesystem: nothing is expected of it.
+    """
+    if not access.proves_writers:
+        return []
+    lease_error, ctimes = 0, []
+    for path in islice(paths, _SAMPLE_SIZE):
+        try:
+            with closing(access.open(path)) as source:
+                lease_error = lease_error or source.lease_error
+                ctimes.append(source.stat_data.ctime_ns)
+        except (OSError, SourceChanged):
+            continue
+    missing = [MissingAbility(LEASES.code, os.strerror(lease_error))] if lease_error else []
+    if len(ctimes) >= _MIN_COARSE_FILES and not any(ctime_ns % _SECOND_NS for ctime_ns in ctimes):
+        missing.append(MissingAbility(FINE_CLOCK.code))
+    return missing
+
+
+def encode_abilities(missing_abilities: Sequence[MissingAbility]) -> str:
+    """Return the text for ``state.db`` that :func:`decode_abilities` reads; empty if none is missing."""
+    return json.dumps(missing_abilities) if missing_abilities else ""
+
+
+def decode_abilities(stored_text: str) -> list[MissingAbility]:
+    """Return the abilities in a text of ``state.db``; none if it has another form, which only a stranger wrote."""
+    try:
+        return [MissingAbility(str(code), str(value)) for code, value in json.loads(stored_text or "[]")]
+    except (ValueError, TypeError):
+        return []
