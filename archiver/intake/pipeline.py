@@ -21,6 +21,7 @@ from archiver.intake.capture import Capturer, CaptureResult, Remainder, report_c
 from archiver.intake.group_reader import GroupToRead, ReadingJob
 from archiver.intake.layout import Group
 from archiver.intake.path_reasons import BUSY, FAILED, GATHERING, REFUSED_FILE, SETTLING
+from archiver.intake.restless_files import RestlessFiles
 from archiver.intake.rounds import form_rounds
 from archiver.intake.scan import Scanner, ScanResult, find_outermost_folders, is_unreadable
 from archiver.intake.settle import DueGroup, PendingPath, Settler
@@ -63,8 +64,8 @@ class Pipeline:
         self._report = report
         #: Group -> the archive's error at the last attempt; without the groups whose last attempt succeeded.
         self._refusals: dict[Group, ArchiverError] = {}
-        #: The files to which another program refused access at the last attempt.
-        self._refused_paths: set[bytes] = set()
+        self._restless_files = RestlessFiles(snapshot)
+        self._refused_paths: set[bytes] = set()  # another program refused access to them at the last attempt
 
     def scan(self, now: float, start_folder: bytes = b"") -> ScanResult:
         """Compare everything at or below ``start_folder`` with the snapshot; make each difference pending.
@@ -93,8 +94,7 @@ class Pipeline:
             self.scan(now)
             return
         hints = {(path, is_folder) for path, is_folder in hints if not self._scanner.is_ignored(path, is_folder)}
-        folders = {path for path, is_folder in hints if is_folder}
-        for folder in find_outermost_folders(folders):
+        for folder in find_outermost_folders({path for path, is_folder in hints if is_folder}):
             self.scan(now, folder)
         for path, _ in hints:
             try:
@@ -196,7 +196,9 @@ class Pipeline:
             group = cast(Group, key)  # the settler accepts any key
             if (gather and self._postpone_if_recent(group)) or not self._recheck_states(group, states):
                 continue
-            yield GroupToRead(group, states, self._settler.overdue_paths(group, clock.monotonic_seconds()))
+            now = clock.monotonic_seconds()
+            self._restless_files.note_attempt(group, self._settler.unsettled_paths(group, now))
+            yield GroupToRead(group, states, self._settler.overdue_paths(group, now))
 
     def _postpone_if_recent(self, group: Group) -> bool:
         """Postpone the group, and return True, if the newest version is too young for another version."""
@@ -204,9 +206,9 @@ class Pipeline:
         newest_version = self._capturer.newest(group) if interval_seconds else None
         if newest_version is None:
             return False
-        now = clock.read_clocks().wall
+        age = clock.read_clocks().wall - clock.parse_time(newest_version.captured_at)
         # If the wall clock was set back, the age is negative, and would delay the next version by that time.
-        age_seconds = max((now - clock.parse_time(newest_version.captured_at)).total_seconds(), 0.0)
+        age_seconds = max(age.total_seconds(), 0.0)
         if age_seconds >= interval_seconds:
             return False
         self._settler.gather(group, clock.monotonic_seconds() + interval_seconds - age_seconds)
@@ -262,6 +264,8 @@ class Pipeline:
         """Drop the paths of a group that are done, schedule attempts for the others, and report the version."""
         self._refusals.pop(group, None)
         now = clock.monotonic_seconds()
+        if result.tag is not None:
+            self._restless_files.note_version(group, result.done)
         self._settler.discard(group, result.done)
         for path in (*result.fresh, *result.unstable):
             with suppress(OSError):  # the next scan finds a path that cannot be examined now
@@ -318,8 +322,7 @@ class Pipeline:
     @property
     def oldest_pending_seconds(self) -> float:
         """Return how long the oldest pending path has been waiting; 0 if there is none."""
-        oldest_change = self._settler.oldest_change_time()
-        return 0.0 if oldest_change is None else clock.monotonic_seconds() - oldest_change
+        return (now := clock.monotonic_seconds()) - (self._settler.oldest_change_time() or now)
 
     def pending(self, limit: int | None = None) -> list[tuple[SkippedPath, str]]:
         """Return the pending paths with their reasons, and the time since which each is pending (RFC 3339).

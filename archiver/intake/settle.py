@@ -134,6 +134,16 @@ class Settler:
         group = self._groups.get(group_key)
         return frozenset() if group is None else frozenset(self._overdue_pending_paths(group, now))
 
+    def unsettled_paths(self, group_key: Hashable, now: float) -> frozenset[bytes]:
+        """Return the group's overdue paths that were open for writing, or changed during the last quiet period."""
+        group = self._groups.get(group_key)
+        overdue_paths = {} if group is None else self._overdue_pending_paths(group, now)
+        return frozenset(
+            path
+            for path, pending_path in overdue_paths.items()
+            if pending_path.obstacle == HELD_OPEN.code or now - pending_path.last_change < self.quiet_seconds
+        )
+
     def defer(self, group_key: Hashable, path: bytes, now: float, obstacle: str = "") -> None:
         """Schedule another attempt after a failure; do nothing if the path is not pending.
 

@@ -122,6 +122,14 @@ def _find_path_problems(health: HealthReport, now: datetime) -> Iterator[LazyMes
             singular="{count} file is not captured because of a size limit in the settings",
             code="status.over-limit",
         ).with_fields(count=len(files_over_limit))
+    if health.restless_files:
+        yield LazyMessage.define(
+            "{count} files are written without pause, and get version after version; the first is {path}; exclude "
+            "them with watch.ignore, or close them in the program that writes them",
+            singular="a file is written without pause, and gets version after version: {path}; exclude it with "
+            "watch.ignore, or close it in the program that writes it",
+            code="status.restless-files",
+        ).with_fields(count=len(health.restless_files), path=names.name_as_text(health.restless_files[0]))
     failed_paths = [pending_path for pending_path, _ in health.pending_paths if pending_path.code == FAILED.code]
     if failed_paths:
         yield LazyMessage.define(

@@ -20,6 +20,7 @@ from archiver.filings.unrecorded_papers import UnrecordedPaper, find_unrecorded_
 from archiver.intake.absence.deletion_gate import read_absence
 from archiver.intake.exclusion.stand_ins import StandIn, select_stand_ins
 from archiver.intake.folder.abilities import MissingAbility, decode_abilities
+from archiver.intake.restless_files import read_restless_files
 from archiver.intake.scan_record import LastScan, read_last_scan
 from archiver.intake.snapshot import PendingEntry, SkippedPath, Snapshot
 from archiver.intake.snapshot_opening import open_snapshot_read_only
@@ -78,6 +79,8 @@ class HealthReport:
     stand_ins: list[StandIn]
     #: Notes about captured files: sparse files, which count less than their size.
     file_notes: list[SkippedPath]
+    #: Files that are written without pause, so that each gets a version at every maximum delay.
+    restless_files: list[bytes]
     #: The numbers of versions and submissions in the archive.
     version_count: int
     submission_count: int
@@ -161,6 +164,7 @@ class HealthReport:
             "skipped": [skipped_path.as_json() for skipped_path in self.skipped_paths],
             "stand_ins": [stand_in.as_json() for stand_in in self.stand_ins],
             "notes": [note.as_json() for note in self.file_notes],
+            "restless": list(map(names.name_as_text, self.restless_files)),
             "versions": self.version_count,
             "submissions": self.submission_count,
             "changed_since_submitted": [
@@ -282,6 +286,7 @@ def _build_report(archive: Archive, config: Config, snapshot: Snapshot) -> Healt
         skipped_paths=snapshot.skipped(),
         stand_ins=select_stand_ins(snapshot.stand_ins(), snapshot.skipped(), config),
         file_notes=snapshot.notes(),
+        restless_files=read_restless_files(snapshot) if daemon_process else [],
         version_count=archive.index.version_count(),
         submission_count=len(archive.index.submissions()),
         changed_since_submitted=overview.changed_since_submitted(archive.index),
