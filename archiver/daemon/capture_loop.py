@@ -20,7 +20,8 @@ from archiver.daemon.socket_server import grant_group_access
 from archiver.daemon.watched_folder import WatchedFolder
 from archiver.errors import ArchiverError, LazyMessage, Reporter, StorageError
 from archiver.filings.change_detection import journal_new_questions
-from archiver.intake.capture import Capturer, Remainder
+from archiver.intake.capture import Capturer
+from archiver.intake.capture_result import Remainder
 from archiver.intake.exclusion.ignore_rules import IgnoreRules
 from archiver.intake.folder.access import open_access
 from archiver.intake.folder.watch_path import check_watch_path_change
@@ -29,9 +30,9 @@ from archiver.intake.pipeline import Pipeline
 from archiver.intake.scan import Scanner
 from archiver.intake.scan_record import ScanRecord
 from archiver.intake.seed_snapshot import seed_snapshot
-from archiver.intake.settle import Settler
 from archiver.intake.snapshot_opening import is_from_other_history, open_snapshot
 from archiver.intake.staging import ReadingStopped
+from archiver.intake.timing.settle import Settler
 from archiver.store import lock
 from archiver.store.archive import Archive
 from archiver.store.git import repository_format

@@ -7,23 +7,25 @@ with the newest version, so that capturing the same input twice creates no secon
 from __future__ import annotations
 
 import os
+import stat
 import threading
-from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from archiver.config.settings import Config
-from archiver.errors import ArchiverError, Busy, LazyMessage, Reporter, StorageError
+from archiver.errors import ArchiverError, Busy, StorageError
+from archiver.intake.capture_result import CaptureResult
 from archiver.intake.exclusion.filing_quota import FilingQuota
 from archiver.intake.exclusion.size_limits import SizeLimits
 from archiver.intake.exclusion.stand_ins import find_stand_in
 from archiver.intake.folder.access import FolderAccess
 from archiver.intake.group_reader import GroupReader, GroupToRead, ReadingJob
 from archiver.intake.layout import Group, locate_path
-from archiver.intake.path_reasons import FAILED, HELD_OPEN, REFUSED_FILE, STILL_CHANGING, UNPROVEN
-from archiver.intake.snapshot import FOLDER, SkippedPath, Snapshot, State
+from archiver.intake.path_reasons import REFUSED_FILE
+from archiver.intake.snapshot import FOLDER, Snapshot, State
 from archiver.intake.staging import StagingResult, drop_removed_objects
 from archiver.intake.version_drafting import VersionDrafter
-from archiver.model import JournalPoint, Version
+from archiver.model import Version
 from archiver.store.archive import Archive
 from archiver.store.content.source import StatData
 from archiver.store.failpoints import Step, announce_step
@@ -33,65 +35,6 @@ from archiver.store.writing.drafts import VersionDraft
 #: Without proof that a file is closed, it must be unchanged for this many quiet periods: a copy over a network
 #: often pauses for longer than one of them (5 s by default).
 UNPROVEN_QUIET_PERIODS = 12
-
-
-@dataclass(slots=True)
-class CaptureResult:
-    """The result of an attempt to capture a group: the new version, if any, and the paths to be tried again."""
-
-    #: The tag of the new version; None if nothing differed from the newest version.
-    tag: str | None = None
-    #: The commit of the new version; empty without a new version.
-    commit: str = ""
-    #: The tag of the newest version before this attempt; empty if there was none.
-    before: str = ""
-    #: The number of changes in the new version; 0 without a new version.
-    changes: int = 0
-    #: Paths that need not be pending any longer: they are archived, equal to the newest version, or unreadable.
-    done: list[bytes] = field(default_factory=list)
-    #: Archived files that must be read again, because they changed just before they were read: a later change
-    #: may have the same ctime as the archived one.
-    fresh: list[bytes] = field(default_factory=list)
-    #: Files that changed or disappeared while they were read.
-    unstable: list[bytes] = field(default_factory=list)
-    #: Files that a process has open for writing.
-    held: list[bytes] = field(default_factory=list)
-    #: Recently changed files of which nothing shows whether a process has them open for writing.
-    unproven: list[bytes] = field(default_factory=list)
-    #: Files that cannot be read, with the reason.
-    unreadable: list[SkippedPath] = field(default_factory=list)
-    #: The newest event of the journal after the attempt; None if the journal is empty.
-    point: JournalPoint | None = None
-
-    @property
-    def refused(self) -> list[bytes]:
-        """The unreadable files that stay pending, because another program may allow access within seconds."""
-        return [item.path for item in self.unreadable if item.code == REFUSED_FILE.code]
-
-    @property
-    def obstacles(self) -> dict[bytes, str]:
-        """Path of each file that stays pending -> the code of the reason."""
-        return {
-            **dict.fromkeys(self.unstable, STILL_CHANGING.code),
-            **dict.fromkeys(self.held, HELD_OPEN.code),
-            **dict.fromkeys(self.unproven, UNPROVEN.code),
-            **dict.fromkeys(self.refused, REFUSED_FILE.code),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Remainder:
-    """The paths still not archived at the end of ``run --once``."""
-
-    #: The pending paths with their reasons, and the time since which each is pending (RFC 3339).
-    pending: list[tuple[SkippedPath, str]]
-    unreadable: list[SkippedPath]  # files and folders that cannot be read, with the reasons
-    refusal: ArchiverError | None  # the error because of which the archive refuses pending paths, if any
-
-    @property
-    def failures(self) -> int:
-        """Return the number of paths that could not be archived; files still being written do not count."""
-        return len(self.unreadable) + sum(item.code == FAILED.code for item, _ in self.pending)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +79,7 @@ class Capturer:
         """
         self._archive = archive
         self._snapshot = snapshot
+        self._access = access
         self._layout = config.layout
         self._reader = GroupReader(
             access,
@@ -228,6 +172,9 @@ class Capturer:
             for group in read_groups:
                 self._reader.check_stop()
                 read = group.read
+                if self._has_lost_folder(read.unstable):
+                    outcomes[group.position] = CaptureResult(unstable=list(group.attempt.states))
+                    continue
                 result = CaptureResult(
                     unstable=read.unstable, held=read.held, unproven=read.unproven, unreadable=read.unreadable
                 )
@@ -253,6 +200,22 @@ class Capturer:
             self._complete(group, result)
             outcomes[group.position] = result
         return outcomes
+
+    def _has_lost_folder(self, unstable_paths: Iterable[bytes]) -> bool:
+        """Return True if the folder of a file that changed or vanished during the reading is gone.
+
+        If a folder is renamed during its capture, a version would have only the files that were read before.
+        """
+        for folder in {path.rpartition(b"/")[0] for path in unstable_paths}:
+            try:
+                if folder and not stat.S_ISDIR(self._access.look_up(folder).mode):
+                    return True
+            except (FileNotFoundError, NotADirectoryError):
+                return True
+            except OSError:
+                # It may still be there.
+                continue
+        return False
 
     def _make_draft(self, group: _ReadGroup) -> tuple[VersionDraft | None, str]:
         """Draft a group's version; a file whose object was removed since its publication counts as unreadable.
@@ -335,26 +298,3 @@ def _list_new_refs(drafts: Iterable[VersionDraft]) -> list[str]:
         if draft.parent is None:
             new_refs.append(draft.submission.branch)
     return new_refs
-
-
-def report_capture(result: CaptureResult, report: Reporter, known_refusals: Container[bytes] = ()) -> None:
-    """Report the new version, if any, and each file that cannot be read, except for ``known_refusals``, paths."""
-    if result.tag is not None:
-        report(
-            LazyMessage.define(
-                "Captured {tag} ({changes} changes).",
-                singular="Captured {tag} ({changes} change).",
-                count_field="changes",
-            ),
-            tag=result.tag,
-            changes=result.changes,
-        )
-    for skipped_path in result.unreadable:
-        if skipped_path.path in known_refusals:
-            continue
-        report(
-            "Not archived: {path}: {reason}. Retrying at every scan.",
-            problem="unreadable",
-            path=skipped_path.path,
-            reason=skipped_path.reason,
-        )

@@ -17,15 +17,16 @@ from archiver.config.settings import Config
 from archiver.errors import ArchiverError, Busy, Reporter
 from archiver.intake.absence.deletion_gate import DeletionGate
 from archiver.intake.affected_groups import groups_of
-from archiver.intake.capture import Capturer, CaptureResult, Remainder, report_capture
+from archiver.intake.capture import Capturer
+from archiver.intake.capture_result import CaptureResult, Remainder, report_capture
 from archiver.intake.group_reader import GroupToRead, ReadingJob
 from archiver.intake.layout import Group
 from archiver.intake.path_reasons import BUSY, FAILED, GATHERING, REFUSED_FILE, SETTLING
-from archiver.intake.restless_files import RestlessFiles
-from archiver.intake.rounds import form_rounds
 from archiver.intake.scan import Scanner, ScanResult, find_outermost_folders, is_unreadable
-from archiver.intake.settle import DueGroup, PendingPath, Settler
 from archiver.intake.snapshot import FOLDER, SkippedPath, Snapshot, State
+from archiver.intake.timing.restless_files import RestlessFiles
+from archiver.intake.timing.rounds import form_rounds
+from archiver.intake.timing.settle import DueGroup, PendingPath, Settler
 from archiver.store.content.source import StatData
 
 #: The number of rounds that are read while another one is archived.
@@ -97,11 +98,8 @@ class Pipeline:
         for folder in find_outermost_folders({path for path, is_folder in hints if is_folder}):
             self.scan(now, folder)
         for path, _ in hints:
-            try:
+            with suppress(OSError):  # the next scan tries again, and reports the reason
                 self._compare_path(path, now)
-            except OSError:
-                # The next scan tries again, and reports the reason.
-                continue
 
     def _compare_path(self, path: bytes, now: float) -> None:
         """Make a path pending if different from the snapshot, or drop the path if equal; raises OSError."""
@@ -269,7 +267,7 @@ class Pipeline:
         self._settler.discard(group, result.done)
         for path in (*result.fresh, *result.unstable):
             with suppress(OSError):  # the next scan finds a path that cannot be examined now
-                self._settler.observe_change(group, path, self._scanner.read_state(path), now)
+                self._compare_path(path, now)
         for path, obstacle in result.obstacles.items():
             self._settler.defer(group, path, now, obstacle)
         report_capture(result, self._report, self._refused_paths)

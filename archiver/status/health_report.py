@@ -20,10 +20,10 @@ from archiver.filings.unrecorded_papers import UnrecordedPaper, find_unrecorded_
 from archiver.intake.absence.deletion_gate import read_absence
 from archiver.intake.exclusion.stand_ins import StandIn, select_stand_ins
 from archiver.intake.folder.abilities import MissingAbility, decode_abilities
-from archiver.intake.restless_files import read_restless_files
 from archiver.intake.scan_record import LastScan, read_last_scan
 from archiver.intake.snapshot import PendingEntry, SkippedPath, Snapshot
 from archiver.intake.snapshot_opening import open_snapshot_read_only
+from archiver.intake.timing.restless_files import read_restless_files
 from archiver.model import UnreadEvent
 from archiver.path_existence import is_folder, is_there
 from archiver.replica.replica_status import ReplicaStatus, read_replica_status

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from archiver.intake.restless_files import RestlessFiles, read_restless_files
 from archiver.intake.snapshot import Snapshot
+from archiver.intake.timing.restless_files import RestlessFiles, read_restless_files
 from tests.support.site import Site, wait_until
 
 LOG = "f/s/service.log"

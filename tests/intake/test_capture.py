@@ -6,16 +6,20 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
 import pytest
 
 from archiver.config.loader import load_config
+from archiver.daemon.capture_loop import Daemon
 from archiver.errors import ArchiverError, StorageError
-from archiver.intake.capture import Capturer, CaptureResult
+from archiver.intake.capture import Capturer
+from archiver.intake.capture_result import CaptureResult
 from archiver.intake.folder.access import open_access
 from archiver.intake.group_reader import GroupToRead
 from archiver.intake.layout import Group
 from archiver.intake.snapshot import Snapshot
+from archiver.intake.staging import FileReader
 from archiver.store.archive import Archive
 from archiver.store.writing.head_signing import HeadSigner
 from tests.support.site import Site
@@ -90,3 +94,58 @@ def test_an_attempt_after_a_failure_signs_nothing_in_vain(
     assert kinds(capturer.finish_all(capturer.stage(groups[1:2]), 5)) == ["f2/s/v1"]
     assert len(signed_heads) == 4
     site.verified()
+
+
+@pytest.mark.needs("processes")
+def test_a_folder_that_is_renamed_during_its_capture_gives_no_version_of_a_part(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody renames 30 files while they are read: the next attempt has them all, under the new name."""
+    for number in range(30):
+        site.write(f"f/s/draft/{number}", str(number))
+    copy, copied = FileReader._copy_to_spool, []
+
+    def rename_and_copy(reader: FileReader, path: bytes, *arguments: Any) -> object:
+        copied.append(path)
+        if len(copied) == 10:
+            (site.watch / "f/s/draft").rename(site.watch / "f/s/final")
+        return copy(reader, path, *arguments)
+
+    monkeypatch.setattr(FileReader, "_copy_to_spool", rename_and_copy)
+    with (
+        closing(site.open()) as archive,
+        closing(Daemon(archive, load_config(site.config), _quiet, 0.05)) as daemon,
+    ):
+        remainder = daemon.run_once()
+    assert remainder.pending == []
+    assert site.tags() == ["f/s/v1"]
+    materials = [each["path"] for each in site.json("show", "f/s/v1")["materials"]]
+    assert sorted(materials) == sorted(f"final/{number}" for number in range(30))
+    site.verified()
+
+
+@pytest.mark.needs("processes")
+def test_a_file_that_is_deleted_during_its_capture_keeps_nothing_back(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An editor's temporary file comes and goes, and its folder stays."""
+    for name in ("a", "b", "~temporary", "z"):
+        site.write(f"f/s/sub/{name}", name)
+    copy = FileReader._copy_to_spool
+
+    def delete_and_copy(reader: FileReader, path: bytes, *arguments: Any) -> object:
+        (site.watch / "f/s/sub/~temporary").unlink(missing_ok=True)
+        return copy(reader, path, *arguments)
+
+    monkeypatch.setattr(FileReader, "_copy_to_spool", delete_and_copy)
+    with (
+        closing(site.open()) as archive,
+        closing(Daemon(archive, load_config(site.config), _quiet, 0.05)) as daemon,
+    ):
+        daemon.run_once()
+    assert site.tags() == ["f/s/v1"]
+    assert [each["path"] for each in site.json("show", "f/s/v1")["materials"]] == ["sub/a", "sub/b", "sub/z"]
+
+
+def _quiet(message: object, problem: str = "", **fields: object) -> None:
+    """Report nothing."""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from archiver.config.settings import LAYOUT_FILING, LAYOUT_SUBMISSION
 from archiver.intake.layout import Group, group_of_submission, locate_path
-from archiver.intake.settle import Settler
+from archiver.intake.timing.settle import Settler
 from archiver.store.content.source import StatData
 
 QUIET, MAXIMUM = 5.0, 300.0

@@ -13,7 +13,8 @@ import pytest
 
 from archiver.config.loader import load_config
 from archiver.errors import StorageError
-from archiver.intake.capture import Capturer, CaptureResult
+from archiver.intake.capture import Capturer
+from archiver.intake.capture_result import CaptureResult
 from archiver.intake.folder.access import open_access
 from archiver.intake.group_reader import GroupToRead
 from archiver.intake.layout import Group

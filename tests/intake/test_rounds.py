@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.intake import rounds
 from archiver.intake.group_reader import GroupToRead
 from archiver.intake.layout import Group
+from archiver.intake.timing import rounds
 from archiver.store.content.source import StatData
 from archiver.store.writing.writer import MAX_BATCH_VERSIONS
 
