@@ -18,6 +18,7 @@ from archiver.daemon.refusals import journal_refusals
 from archiver.daemon.reopen_reasons import ArchiveGone, FolderRemounted, HistoryReplaced
 from archiver.daemon.socket_server import grant_group_access
 from archiver.daemon.watched_folder import WatchedFolder
+from archiver.daemon.watching.missed_events import find_missed_changes
 from archiver.errors import ArchiverError, LazyMessage, Reporter, StorageError
 from archiver.filings.change_detection import journal_new_questions
 from archiver.intake.capture import Capturer
@@ -46,8 +47,6 @@ if TYPE_CHECKING:
 _SHORTEST_PAUSE_SECONDS = 0.05
 #: The longest pause between two turns. After a longer pause, a missing folder or a new mount is noticed late.
 _LONGEST_PAUSE_SECONDS = 1.0
-#: An event arrives within this time. A shorter limit would report events as lost that are still on their way.
-_EVENT_DELAY_SECONDS = 10.0
 
 
 class Daemon:
@@ -329,7 +328,7 @@ class Daemon:
         self._watched_folder.record_scanned_folder()
         if not is_regular_scan or not self._watched_folder.expects_events:
             return
-        if missed_paths := self.pipeline.missed(full_scan, pending_before, _EVENT_DELAY_SECONDS):
+        if missed_paths := find_missed_changes(full_scan, pending_before, self._snapshot):
             self._watched_folder.restart_stalled_watch(missed_paths[0], len(missed_paths))
 
     # --- failures

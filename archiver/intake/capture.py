@@ -173,7 +173,9 @@ class Capturer:
                 self._reader.check_stop()
                 read = group.read
                 if self._has_lost_folder(read.unstable):
-                    outcomes[group.position] = CaptureResult(unstable=list(group.attempt.states))
+                    outcomes[group.position] = CaptureResult(
+                        has_lost_folder=True, unstable=[*group.attempt.states]
+                    )
                     continue
                 result = CaptureResult(
                     unstable=read.unstable, held=read.held, unproven=read.unproven, unreadable=read.unreadable

@@ -28,6 +28,8 @@ class CaptureResult:
     #: Archived files that must be read again, because they changed just before they were read: a later change
     #: may have the same ctime as the archived one.
     fresh: list[bytes] = field(default_factory=list)
+    #: True if the group is not captured because a folder of it was renamed or deleted while it was read.
+    has_lost_folder: bool = False
     #: Files that changed or disappeared while they were read.
     unstable: list[bytes] = field(default_factory=list)
     #: Files that a process has open for writing.

@@ -27,7 +27,6 @@ from archiver.intake.snapshot import FOLDER, SkippedPath, Snapshot, State
 from archiver.intake.timing.restless_files import RestlessFiles
 from archiver.intake.timing.rounds import form_rounds
 from archiver.intake.timing.settle import DueGroup, PendingPath, Settler
-from archiver.store.content.source import StatData
 
 #: The number of rounds that are read while another one is archived.
 _ROUNDS_AHEAD = 2
@@ -65,6 +64,8 @@ class Pipeline:
         self._report = report
         #: Group -> the archive's error at the last attempt; without the groups whose last attempt succeeded.
         self._refusals: dict[Group, ArchiverError] = {}
+        #: True if a folder was renamed while it was read, until the next scan shows its new name.
+        self._has_lost_folder = False
         self._restless_files = RestlessFiles(snapshot)
         self._refused_paths: set[bytes] = set()  # another program refused access to them at the last attempt
 
@@ -127,21 +128,6 @@ class Pipeline:
         """Return every pending path."""
         return {path for _, path, _ in self._settler.pending_paths()}
 
-    def missed(self, full_scan: ScanResult, pending_before: Container[bytes], delay_seconds: float) -> list[bytes]:
-        """Return the files found changed by ``full_scan`` although no event was received.
-
-        ``pending_before`` are the paths that were pending before the scan.  Left out are skipped paths, and
-        changes within the last ``delay_seconds``, because their events may be on the way.
-        """
-        latest_ctime_ns = clock.wall_time_ns() - int(delay_seconds * 1e9)
-        skipped_paths = {skipped_path.path for skipped_path in self._snapshot.skipped()}
-        return [
-            path
-            for path, state in full_scan.changed.items()
-            if isinstance(state, StatData) and state.ctime_ns < latest_ctime_ns
-            if path not in pending_before and path not in skipped_paths
-        ]
-
     def capture_due(self, wait_seconds: float, gather: bool = True) -> None:
         """Capture every due group; while a round of groups is archived, the files of further rounds are read.
 
@@ -161,6 +147,9 @@ class Pipeline:
                     self._finish_round(rounds.popleft(), wait_seconds)
             while rounds:
                 self._finish_round(rounds.popleft(), wait_seconds)
+            if self._has_lost_folder:
+                self._has_lost_folder = False
+                self.scan(clock.monotonic_seconds())
             if self._deletion_gate.is_in_question and None not in self._pending_states().values():
                 self._deletion_gate.clear()
         finally:
@@ -265,6 +254,7 @@ class Pipeline:
         if result.tag is not None:
             self._restless_files.note_version(group, result.done)
         self._settler.discard(group, result.done)
+        self._has_lost_folder |= result.has_lost_folder
         for path in (*result.fresh, *result.unstable):
             with suppress(OSError):  # the next scan finds a path that cannot be examined now
                 self._compare_path(path, now)

@@ -124,7 +124,7 @@ def test_a_scan_that_finds_what_no_event_told_makes_the_watch_anew(site: Site) -
     """The canary sings, and still the folder is deaf."""
     site.set("watch", "scan_minutes", 0.02)
     # Below zero, so that it does not matter how shortly before the scan the file was written.
-    daemon = start(site, f"{DEAF}import archiver.daemon.capture_loop as d\nd._EVENT_DELAY_SECONDS = -5")
+    daemon = start(site, f"{DEAF}import archiver.daemon.watching.missed_events as d\nd._EVENT_DELAY_SECONDS = -5")
     time.sleep(2)
     site.write("f/s/a", "1")
     wait_until(lambda: site.tags() == ["f/s/v1"])
@@ -136,7 +136,7 @@ def test_a_scan_that_finds_what_no_event_told_makes_the_watch_anew(site: Site) -
 
 def test_a_healthy_watch_raises_no_alarm(site: Site) -> None:
     site.set("watch", "scan_minutes", 0.01)
-    patch = "import archiver.daemon.capture_loop as d\nd._EVENT_DELAY_SECONDS = 0.3\nimport archiver.intake.folder.probe_schedule as c\nc.PERIOD_SECONDS = 0.2"
+    patch = "import archiver.daemon.watching.missed_events as d\nd._EVENT_DELAY_SECONDS = 0.3\nimport archiver.intake.folder.probe_schedule as c\nc.PERIOD_SECONDS = 0.2"
     daemon = start(site, patch)
     for number in range(20):
         site.write(f"f/s/d{number}/a", str(number))
