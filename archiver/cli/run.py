@@ -138,11 +138,17 @@ def _wait_for_running_daemon(session: Session, report: Reporter) -> bool:
     """
     from archiver import clock
     from archiver.intake.capture_now import scan_read_only
+    from archiver.intake.folder.abilities import count_quiet_periods, decode_abilities
     from archiver.intake.scan import is_unreadable
+    from archiver.intake.snapshot_opening import open_snapshot_read_only
     from archiver.store import lock
 
     archive = session.open_archive()
-    give_up_at_seconds = clock.monotonic_seconds() + session.lock_timeout
+    with closing(open_snapshot_read_only(archive)) as snapshot:
+        quiet_periods = count_quiet_periods(decode_abilities(snapshot.meta("abilities")))
+    # Without leases, the service itself waits longer than usual until a change has settled.
+    longer_wait_seconds = (quiet_periods - 1) * session.config.settle_seconds
+    give_up_at_seconds = clock.monotonic_seconds() + session.lock_timeout + longer_wait_seconds
     while daemon_process := lock.describe_lock_holder(archive.root / "daemon.lock"):
         scan_result = scan_read_only(archive, session.config)
         unreadable_paths = [skipped_path for skipped_path in scan_result.skipped if is_unreadable(skipped_path)]

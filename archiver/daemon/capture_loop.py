@@ -98,13 +98,13 @@ class Daemon:
                 archive,
             )
             open_resources.callback(self._watched_folder.stop_watching)
-            quiet_seconds = config.settle_seconds if settle_seconds is None else settle_seconds
-            self._capturer = Capturer(archive, self._snapshot, self._access, config, self._stopping, quiet_seconds)
+            self._capturer = Capturer(archive, self._snapshot, self._access, config, self._stopping)
             open_resources.callback(self._capturer.close)
             upkeep.apply_sensitive_patterns(archive, config, self._snapshot)
             upkeep.enforce_restrictions(archive, report)
             self._open_resources = open_resources.pop_all()  # closes all of these; empty after :meth:`close`
         self._side_work = upkeep.SideWork(config, report, lock_timeout)
+        quiet_seconds = config.settle_seconds if settle_seconds is None else settle_seconds
         scanner = Scanner(self._access, IgnoreRules.with_litter(config.ignore))
         settler = Settler(quiet_seconds, config.maximum_delay_seconds)
         gate = self._watched_folder.deletion_gate
@@ -325,7 +325,8 @@ class Daemon:
         self._scan_record.note(has_news=bool(full_scan.changed))
         self._last_scan_at = clock.monotonic_seconds()
         self._watched_folder.note_unwatched_folders(full_scan, clock.monotonic_seconds())
-        self._watched_folder.record_scanned_folder()
+        self._watched_folder.record_scanned_folder(full_scan.new_files)
+        self.pipeline.set_quiet_periods(self._watched_folder.quiet_periods)
         if not is_regular_scan or not self._watched_folder.expects_events:
             return
         if missed_paths := find_missed_changes(full_scan, pending_before, self._snapshot):

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import chain
 from pathlib import Path
 
 from archiver.config.settings import Config
 from archiver.daemon import watch_state
 from archiver.daemon.watch_state import WatchState
+from archiver.daemon.watching.probe_folder import ProbeFolder
 from archiver.daemon.watching.unwatched_folders import UnwatchedFolders
 from archiver.errors import LazyMessage, Reporter, StorageError
 from archiver.intake.absence.deletion_check import DeletionCheck
 from archiver.intake.absence.deletion_gate import DeletionGate
 from archiver.intake.exclusion.ignore_rules import IgnoreRules
 from archiver.intake.folder import mounts
-from archiver.intake.folder.abilities import encode_abilities, find_missing_abilities
+from archiver.intake.folder.abilities import (
+    MissingAbility,
+    count_quiet_periods,
+    encode_abilities,
+    find_missing_abilities,
+)
 from archiver.intake.folder.access import FolderAccess
 from archiver.intake.folder.child_access import ChildAccess
 from archiver.intake.folder.presence import FOLDER_MISSING, FolderCheck, FolderPresence
@@ -59,8 +66,7 @@ class WatchedFolder:
         """
         self._config = config
         self._snapshot = snapshot
-        self._volatile_folder = volatile_folder
-        self._probe_folder = self._probe_folder_on_disk = probe_folder
+        self._probe_folder = ProbeFolder(volatile_folder, probe_folder, report)
         self._report = report
         self._journal_event = journal_event
         self._access = access
@@ -78,6 +84,7 @@ class WatchedFolder:
         self._unwatched_folders = UnwatchedFolders(config.watch, config.poll_seconds, report, self._store_state)
         #: Folders whose key was not loaded at the last full scan.
         self._locked_folders: list[bytes] = []
+        self._missing_abilities: list[MissingAbility] = []
         #: The state that a missing folder was reported with; None while the folder is present.
         self._missing_state: WatchState | None = None
         self.state = ""
@@ -91,6 +98,11 @@ class WatchedFolder:
     def expects_events(self) -> bool:
         """Return True if every change raises an event, as far as is known."""
         return self.state == watch_state.EVENTS
+
+    @property
+    def quiet_periods(self) -> int:
+        """Return for how many quiet periods a file must be unchanged, by the abilities at the last scan."""
+        return count_quiet_periods(self._missing_abilities)
 
     @property
     def is_access_still_suitable(self) -> bool:
@@ -108,16 +120,17 @@ class WatchedFolder:
         """Accept the folder on another mount than before, because it has moved on purpose."""
         self._presence.allow_other_mount()
 
-    def record_scanned_folder(self) -> None:
+    def record_scanned_folder(self, new_files: Iterable[bytes]) -> None:
         """Record the folder just scanned as the watched folder from now on, and journal the identity.
 
-        Tries what this process may do in it, for ``archiver status``.
+        Tries what this process may do in it, with some of the files, of which ``new_files`` are not archived yet.
         """
+        known_files = (path for path, _ in self._snapshot.file_entries())
         if (identification := self._presence.identification()) is not None:
             self._journal_event(identification)
         self._presence.record_mount()
-        files = (path for path, _ in self._snapshot.file_entries())
-        self._snapshot.set_meta("abilities", encode_abilities(find_missing_abilities(self._access, files)))
+        self._missing_abilities = find_missing_abilities(self._access, chain(new_files, known_files))
+        self._snapshot.set_meta("abilities", encode_abilities(self._missing_abilities))
 
     def missing_folder_error(self) -> StorageError:
         """Return the error with the reason why the last check did not find the watched folder."""
@@ -184,7 +197,7 @@ class WatchedFolder:
 
         If the kernel grants no watch, that is reported, and the folder is scanned often instead.
         """
-        watcher = Watcher(self._config.watch, self._ensure_probe_folder())
+        watcher = Watcher(self._config.watch, self._probe_folder.ensure())
         try:
             watcher.start()
         except OSError as error:
@@ -291,31 +304,11 @@ class WatchedFolder:
         except OSError as error:
             # Other events do not need the probe, but a stalled watch goes unnoticed until the next scan.
             self._probe_schedule.note_probe_failed(now)
-            if isinstance(error, FileNotFoundError) and self._ensure_probe_folder() is not None:
+            if isinstance(error, FileNotFoundError) and self._probe_folder.ensure() is not None:
                 self._restart_watch()
                 return False
-            self._report_probe_problem(error)
+            self._probe_folder.report_problem(error)
         return True
-
-    def _ensure_probe_folder(self) -> Path | None:
-        """Return the folder for probe events, created if missing; report a failure, and return None."""
-        self._probe_folder = self._volatile_folder.ensure() or self._probe_folder_on_disk
-        try:
-            self._probe_folder.mkdir(exist_ok=True)
-        except OSError as error:
-            self._report_probe_problem(error)
-            return None
-        return self._probe_folder
-
-    def _report_probe_problem(self, error: OSError) -> None:
-        """Report that no probe event can be made: a stalled watch may go unnoticed for longer."""
-        self._report(
-            "Cannot test the kernel notifications in {path} ({reason}). No files are lost: archiver still scans "
-            "the watched folder. Remove the file or folder at this path.",
-            problem="canary",
-            path=self._probe_folder,
-            reason=error.strerror,
-        )
 
     def restart_stalled_watch(self, missed_path: bytes | None = None, missed_count: int = 0) -> None:
         """Replace and report the stalled watch; journal the stall unless the watch was stalled before.

@@ -21,7 +21,7 @@ from archiver.intake.exclusion.stand_ins import find_stand_in
 from archiver.intake.folder.access import FolderAccess
 from archiver.intake.group_reader import GroupReader, GroupToRead, ReadingJob
 from archiver.intake.layout import Group, locate_path
-from archiver.intake.path_reasons import REFUSED_FILE
+from archiver.intake.path_reasons import PASSING_CODES
 from archiver.intake.snapshot import FOLDER, Snapshot, State
 from archiver.intake.staging import StagingResult, drop_removed_objects
 from archiver.intake.version_drafting import VersionDrafter
@@ -31,10 +31,6 @@ from archiver.store.content.source import StatData
 from archiver.store.failpoints import Step, announce_step
 from archiver.store.index import restrictions
 from archiver.store.writing.drafts import VersionDraft
-
-#: Without proof that a file is closed, it must be unchanged for this many quiet periods: a copy over a network
-#: often pauses for longer than one of them (5 s by default).
-UNPROVEN_QUIET_PERIODS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +60,11 @@ class Capturer:
     """
 
     def __init__(
-        self,
-        archive: Archive,
-        snapshot: Snapshot,
-        access: FolderAccess,
-        config: Config,
-        stopping: threading.Event,
-        quiet_seconds: float = 0.0,
+        self, archive: Archive, snapshot: Snapshot, access: FolderAccess, config: Config, stopping: threading.Event
     ) -> None:
         """Read through ``access``, and record the archived paths in ``snapshot``; the caller closes both.
 
-        Setting ``stopping`` makes the threads stop before the next chunk of a file; :meth:`close` sets it, too.  A
-        file must be unchanged for several periods of ``quiet_seconds`` if nothing shows whether it is open.
+        Setting ``stopping`` makes the threads stop before the next chunk of a file; :meth:`close` sets it, too.
         """
         self._archive = archive
         self._snapshot = snapshot
@@ -89,7 +78,6 @@ class Capturer:
             config.sensitive,
             stopping,
             SizeLimits.from_settings(config),
-            UNPROVEN_QUIET_PERIODS * quiet_seconds,
         )
         self._drafter = VersionDrafter(archive, config.layout)
         #: Groups whose last attempt failed, or was in a batch that failed.
@@ -133,9 +121,15 @@ class Capturer:
         read_groups: list[_ReadGroup] = []
         for position, attempt in enumerate(attempts):
             try:
-                read_groups.append(_ReadGroup(position, attempt, attempt.result()))
+                read = attempt.result()
             except ArchiverError as error:
                 outcomes[position] = error
+                continue
+            if not attempt.is_overdue and self._has_lost_folder(read.unstable):
+                unstable_paths = list(attempt.states)
+                outcomes[position] = CaptureResult(has_lost_folder=True, unstable=unstable_paths)
+            else:
+                read_groups.append(_ReadGroup(position, attempt, read))
         for attempt in attempts:
             self._quota.release(attempt.group)
         try:
@@ -172,14 +166,7 @@ class Capturer:
             for group in read_groups:
                 self._reader.check_stop()
                 read = group.read
-                if self._has_lost_folder(read.unstable):
-                    outcomes[group.position] = CaptureResult(
-                        has_lost_folder=True, unstable=[*group.attempt.states]
-                    )
-                    continue
-                result = CaptureResult(
-                    unstable=read.unstable, held=read.held, unproven=read.unproven, unreadable=read.unreadable
-                )
+                result = CaptureResult(unstable=read.unstable, held=read.held, unreadable=read.unreadable)
                 try:
                     draft, result.before = self._make_draft(group)
                 except StorageError as error:
@@ -243,7 +230,7 @@ class Capturer:
             group.read.sparse, [stand_in for stand_in in stand_ins if stand_in is not None]
         )
         announce_step(Step.SNAPSHOT_SAVED)
-        given_up = (skip.path for skip in outcome.unreadable if skip.code != REFUSED_FILE.code)
+        given_up = (skip.path for skip in outcome.unreadable if skip.code not in PASSING_CODES)
         outcome.done = [*group.settled, *given_up]
 
     def newest(self, group: Group) -> Version | None:

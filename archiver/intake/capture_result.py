@@ -6,7 +6,7 @@ from collections.abc import Container
 from dataclasses import dataclass, field
 
 from archiver.errors import ArchiverError, LazyMessage, Reporter
-from archiver.intake.path_reasons import FAILED, HELD_OPEN, REFUSED_FILE, STILL_CHANGING, UNPROVEN
+from archiver.intake.path_reasons import FAILED, HELD_OPEN, PASSING_CODES, STILL_CHANGING
 from archiver.intake.snapshot import SkippedPath
 from archiver.model import JournalPoint
 
@@ -34,26 +34,23 @@ class CaptureResult:
     unstable: list[bytes] = field(default_factory=list)
     #: Files that a process has open for writing.
     held: list[bytes] = field(default_factory=list)
-    #: Recently changed files of which nothing shows whether a process has them open for writing.
-    unproven: list[bytes] = field(default_factory=list)
     #: Files that cannot be read, with the reason.
     unreadable: list[SkippedPath] = field(default_factory=list)
     #: The newest event of the journal after the attempt; None if the journal is empty.
     point: JournalPoint | None = None
 
     @property
-    def refused(self) -> list[bytes]:
-        """The unreadable files that stay pending, because another program may allow access within seconds."""
-        return [item.path for item in self.unreadable if item.code == REFUSED_FILE.code]
-
-    @property
     def obstacles(self) -> dict[bytes, str]:
-        """Path of each file that stays pending -> the code of the reason."""
+        """Path of each file that waits for another attempt -> the code of the reason.
+
+        After a folder was lost, nothing waits: its files are pending under their new names.
+        """
+        if self.has_lost_folder:
+            return {}
         return {
             **dict.fromkeys(self.unstable, STILL_CHANGING.code),
             **dict.fromkeys(self.held, HELD_OPEN.code),
-            **dict.fromkeys(self.unproven, UNPROVEN.code),
-            **dict.fromkeys(self.refused, REFUSED_FILE.code),
+            **{skipped.path: skipped.code for skipped in self.unreadable if skipped.code in PASSING_CODES},
         }
 
 
@@ -88,7 +85,7 @@ def report_capture(result: CaptureResult, report: Reporter, known_refusals: Cont
         if skipped_path.path in known_refusals:
             continue
         report(
-            "Not archived: {path}: {reason}. Retrying at every scan.",
+            "Not archived: {path}: {reason}. Trying again automatically.",
             problem="unreadable",
             path=skipped_path.path,
             reason=skipped_path.reason,

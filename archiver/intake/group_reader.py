@@ -9,7 +9,7 @@ the files of an order.
 from __future__ import annotations
 
 import threading
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ class GroupToRead(NamedTuple):
     #: Settled path -> its state.  Only files are read, not empty folders and deletions.
     states: Mapping[bytes, State]
     #: Files that are read even while a process has them open for writing.
-    overdue: Container[bytes] = frozenset()
+    overdue: Collection[bytes] = frozenset()
     #: Path -> why the file is not read, although it is settled.
     refused: Mapping[bytes, SkippedPath] = MappingProxyType({})
 
@@ -76,6 +76,8 @@ class ReadingJob:
     group: Group
     #: Settled path -> its state.
     states: Mapping[bytes, State]
+    #: True if a file of the group is overdue, so that the others wait for nothing any longer.
+    is_overdue: bool
     #: The future outcome of all groups in the round.
     _round: Future[_RoundOutcome]
 
@@ -118,13 +120,11 @@ class GroupReader:
         sensitive_patterns: Sequence[str],
         stopping: threading.Event,
         limits: SizeLimits = NO_LIMITS,
-        unproven_quiet_seconds: float = 0.0,
     ) -> None:
         """Read through ``access`` into ``content``, which belongs to the archive in ``archive_folder``.
 
         If the path of a material matches one of ``sensitive_patterns``, only the archive's owner may read its
-        content.  ``layout`` is the setting ``watch.layout``, and ``limits`` are those of single files.  If nothing
-        shows whether a file is open for writing, it must be unchanged for ``unproven_quiet_seconds``.  Setting
+        content.  ``layout`` is the setting ``watch.layout``, and ``limits`` are those of single files.  Setting
         ``stopping`` makes the threads stop before the next chunk of a file; :meth:`close` sets it, too.  The
         caller closes ``access``.
         """
@@ -135,7 +135,6 @@ class GroupReader:
         self._readers = ThreadPoolExecutor(_WORKERS)
         self._publisher = ThreadPoolExecutor(1)
         self._limits = limits
-        self._unproven_quiet_seconds = unproven_quiet_seconds
         self._file_reader = FileReader(access, content, self.check_stop, limits)
         self._processes = (
             StagingProcesses(access.root, content, archive_folder) if isinstance(access, DirectAccess) else None
@@ -171,7 +170,7 @@ class GroupReader:
             for order in self._orders(large.values(), _THREAD_BOUNDS, restricted)
         ]
         completion = self._publisher.submit(self._complete_round, groups, readings)
-        return [ReadingJob(group.group, group.states, completion) for group in groups]
+        return [ReadingJob(group.group, group.states, bool(group.overdue), completion) for group in groups]
 
     @property
     def _largest_small_file(self) -> int:
@@ -204,11 +203,7 @@ class GroupReader:
         ``restricted`` are digests by filing and path, from :func:`_restricted_digests_by_place`.
         """
         for batch in _batches(files, bounds):
-            order = ReadingOrder(
-                [file.path for file in batch],
-                {file.path for file in batch if file.is_overdue},
-                unproven_quiet_seconds=self._unproven_quiet_seconds,
-            )
+            order = ReadingOrder([file.path for file in batch], {file.path for file in batch if file.is_overdue})
             if self._sensitive_patterns or restricted:
                 for path in order.paths:
                     group, material_path = locate_path(path, self._layout)

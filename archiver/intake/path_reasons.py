@@ -70,6 +70,8 @@ LIMIT_CODES = frozenset({TOO_LARGE.code, OVER_QUOTA.code})
 UNREADABLE_FILE_CODES = frozenset(
     {UNREADABLE_FILE.code, REFUSED_FILE.code, UNKNOWN_LENGTH.code, COPY_REFUSED.code}
 )
+#: Codes of files that cannot be read or stored for a cause that may pass at any time, without an event.
+PASSING_CODES = frozenset({REFUSED_FILE.code, UNKNOWN_LENGTH.code})
 #: Type of file, as ``stat.S_IFMT`` returns it -> the reason.
 SPECIAL_FILES: Mapping[int, LazyMessage] = {
     stat.S_IFLNK: LazyMessage.define("is a symbolic link, which is not followed", code="path.symbolic-link"),
@@ -84,9 +86,6 @@ STILL_CHANGING = LazyMessage.define(
     "still changes while being read (attempts: {value})", code="path.still-changing"
 )
 HELD_OPEN = LazyMessage.define("is still open for writing (attempts: {value})", code="path.held-open")
-UNPROVEN = LazyMessage.define(
-    "changed a short time ago, and may still be open for writing (attempts: {value})", code="path.unproven"
-)
 FAILED = LazyMessage.define("could not be captured yet (attempts: {value})", code="path.failed")
 BUSY = LazyMessage.define(
     "waits because another process has locked the archive (attempts: {value})", code="path.busy"
@@ -116,7 +115,7 @@ REASONS: Mapping[str, LazyMessage] = {
             TOO_LONG,
             *(POINTER_FILE, EMPTY_DOCUMENT, OUTSIDE_LINK, TOO_LARGE, OVER_QUOTA, SPARSE, *SPECIAL_FILES.values()),
         ),
-        *(SETTLING, STILL_CHANGING, HELD_OPEN, UNPROVEN, FAILED, BUSY, GATHERING),
+        *(SETTLING, STILL_CHANGING, HELD_OPEN, FAILED, BUSY, GATHERING),
     )
 }
 

@@ -21,7 +21,7 @@ from archiver.intake.capture import Capturer
 from archiver.intake.capture_result import CaptureResult, Remainder, report_capture
 from archiver.intake.group_reader import GroupToRead, ReadingJob
 from archiver.intake.layout import Group
-from archiver.intake.path_reasons import BUSY, FAILED, GATHERING, REFUSED_FILE, SETTLING
+from archiver.intake.path_reasons import BUSY, FAILED, GATHERING, PASSING_CODES, SETTLING
 from archiver.intake.scan import Scanner, ScanResult, find_outermost_folders, is_unreadable
 from archiver.intake.snapshot import FOLDER, SkippedPath, Snapshot, State
 from archiver.intake.timing.restless_files import RestlessFiles
@@ -66,8 +66,9 @@ class Pipeline:
         self._refusals: dict[Group, ArchiverError] = {}
         #: True if a folder was renamed while it was read, until the next scan shows its new name.
         self._has_lost_folder = False
-        self._restless_files = RestlessFiles(snapshot)
-        self._refused_paths: set[bytes] = set()  # another program refused access to them at the last attempt
+        self._restless_files = RestlessFiles(snapshot, config.maximum_delay_seconds)
+        #: True once a file could not be read for a cause that may pass at any time.
+        self._has_passing_obstacles = False
 
     def scan(self, now: float, start_folder: bytes = b"") -> ScanResult:
         """Compare everything at or below ``start_folder`` with the snapshot; make each difference pending.
@@ -86,6 +87,10 @@ class Pipeline:
             if None not in scan_result.changed.values():
                 self._deletion_gate.clear()
         return scan_result
+
+    def set_quiet_periods(self, count: int) -> None:
+        """Let the quiet period be ``count`` times as long as the configured one."""
+        self._settler.set_quiet_periods(count)
 
     def process_hints(self, hints: set[tuple[bytes, bool]], now: float) -> None:
         """Compare the paths that events named with the snapshot; make each difference pending.
@@ -137,6 +142,7 @@ class Pipeline:
         the daemon is stopping.
         """
         due_groups = self._settler.due_groups(clock.monotonic_seconds())
+        self._restless_files.expire(clock.monotonic_seconds())
         if not self._admit_deletions(due_groups):
             return
         rounds: deque[list[ReadingJob]] = deque()
@@ -184,7 +190,8 @@ class Pipeline:
             if (gather and self._postpone_if_recent(group)) or not self._recheck_states(group, states):
                 continue
             now = clock.monotonic_seconds()
-            self._restless_files.note_attempt(group, self._settler.unsettled_paths(group, now))
+            unsettled_paths = self._settler.unsettled_paths(group, now, self._scanner.proves_writers)
+            self._restless_files.note_attempt(group, unsettled_paths)
             yield GroupToRead(group, states, self._settler.overdue_paths(group, now))
 
     def _postpone_if_recent(self, group: Group) -> bool:
@@ -252,16 +259,20 @@ class Pipeline:
         self._refusals.pop(group, None)
         now = clock.monotonic_seconds()
         if result.tag is not None:
-            self._restless_files.note_version(group, result.done)
+            self._restless_files.note_version(group, result.done, now)
         self._settler.discard(group, result.done)
         self._has_lost_folder |= result.has_lost_folder
         for path in (*result.fresh, *result.unstable):
             with suppress(OSError):  # the next scan finds a path that cannot be examined now
                 self._compare_path(path, now)
+        known_refusals = set()
         for path, obstacle in result.obstacles.items():
+            if obstacle in PASSING_CODES:
+                self._has_passing_obstacles = True
+                if self._settler.obstacle(group, path) == obstacle:
+                    known_refusals.add(path)
             self._settler.defer(group, path, now, obstacle)
-        report_capture(result, self._report, self._refused_paths)
-        self._refused_paths = self._refused_paths.difference(result.done).union(result.refused)
+        report_capture(result, self._report, known_refusals)
 
     def drop_captured_elsewhere(self) -> None:
         """Drop the paths of postponed groups that another process, such as ``archiver submit``, has archived."""
@@ -297,9 +308,10 @@ class Pipeline:
         """
         if self._deletion_gate.is_holding:
             return True
-        return bool(self._refusals or self._refused_paths) and all(
-            (group in self._refusals or path in self._refused_paths) and pending.failures >= _HOPELESS_ATTEMPTS
-            for group, path, pending in self._settler.pending_paths()
+        return bool(self._refusals or self._has_passing_obstacles) and all(
+            pending.failures >= _HOPELESS_ATTEMPTS
+            and (group in self._refusals or pending.obstacle in PASSING_CODES)
+            for group, _, pending in self._settler.pending_paths()
         )
 
     @property
@@ -332,7 +344,7 @@ class Pipeline:
     def remainder(self) -> Remainder:
         """Return all paths that should be archived and are not, with the archive's error, if any."""
         return Remainder(
-            [item for item in self.pending() if item[0].code != REFUSED_FILE.code],
+            [item for item in self.pending() if item[0].code not in PASSING_CODES],
             list(filter(is_unreadable, self._snapshot.skipped())),
             self._deletion_gate.refusal or self.refusal,
         )

@@ -159,6 +159,11 @@ class Scanner:
         """
         return self._read_state(path, self._access.look_up)
 
+    @property
+    def proves_writers(self) -> bool:
+        """Return True if a refused lease proves that a process of this machine has the file open for writing."""
+        return self._access.proves_writers
+
     @contextmanager
     def states_read_in_turn(self) -> Iterator[Callable[[bytes], State]]:
         """Yield a function like :meth:`read_state` that is faster for successive paths in the same folder."""

@@ -10,7 +10,6 @@ import os
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
-from archiver import clock
 from archiver.documents import integrity
 from archiver.errors import ArchiverError, StorageError
 from archiver.intake.exclusion.size_limits import NO_LIMITS, SizeLimits, TooLarge
@@ -42,10 +41,6 @@ class _Held(Exception):
     """A process of this machine has the file open for writing."""
 
 
-class _Unproven(Exception):
-    """Nothing shows whether a process has the file open for writing, and the file changed a short time ago."""
-
-
 @dataclass(frozen=True, slots=True)
 class ReadingOrder:
     """The files to read, and how to treat each of them; paths are relative to the watched folder."""
@@ -57,8 +52,6 @@ class ReadingOrder:
     private: set[bytes] = field(default_factory=set)
     #: Path -> SHA-256 values: only the archive's owner may read the copy of this file if it has one of these.
     restricted: dict[bytes, frozenset[str]] = field(default_factory=dict)
-    #: For how long a file must not have changed, by its ctime, if nothing shows whether it is open for writing.
-    unproven_quiet_seconds: float = 0.0
 
     def mark(self, path: bytes, copy: StagedCopy) -> StagedCopy:
         """Return ``copy``, the copy of the file ``path``, marked as private if only the owner may read it."""
@@ -76,8 +69,6 @@ class StagingResult:
     unstable: list[bytes] = field(default_factory=list)
     #: Files that a process has open for writing.
     held: list[bytes] = field(default_factory=list)
-    #: Recently changed files of which nothing shows whether a process has them open for writing.
-    unproven: list[bytes] = field(default_factory=list)
     #: Files that cannot be read, with the reason.
     unreadable: list[SkippedPath] = field(default_factory=list)
     #: Sparse files among the copied ones, with the note for ``archiver status``.
@@ -88,7 +79,6 @@ class StagingResult:
         self.staged |= other.staged
         self.unstable += other.unstable
         self.held += other.held
-        self.unproven += other.unproven
         self.unreadable += other.unreadable
         self.sparse += other.sparse
 
@@ -98,7 +88,6 @@ class StagingResult:
             {path: self.staged[path] for path in paths if path in self.staged},
             [path for path in self.unstable if path in paths],
             [path for path in self.held if path in paths],
-            [path for path in self.unproven if path in paths],
             [skipped_path for skipped_path in self.unreadable if skipped_path.path in paths],
             [note for note in self.sparse if note.path in paths],
         )
@@ -164,8 +153,6 @@ class FileReader:
         except (_Held, BlockingIOError):
             # A writer has the file open, or a lease on it that it gives back within 45 s, as Samba's oplocks do.
             result.held.append(path)
-        except _Unproven:
-            result.unproven.append(path)
         except (SourceChanged, FileNotFoundError, NotADirectoryError):
             # The file is not there any more, or is another one: that is a change, and no failure to read.
             result.unstable.append(path)
@@ -180,21 +167,18 @@ class FileReader:
 
         Adds a note to ``result`` for a sparse file.
 
-        Raises TooLarge if the file is beyond the limits.  Unless the file is overdue in ``order``, raises _Held if
-        a process has it open for writing, and _Unproven if nothing shows that, and the file changed recently.
-        Raises SourceChanged if the file changes while it is copied, OSError if it cannot be read, StorageError if
-        the archive's disk cannot be written, ReadingStopped if the daemon is stopping.
+        Raises TooLarge if the file is beyond the limits, _Held if a process has the file open for writing, unless
+        it is overdue in ``order``.  Raises SourceChanged if the file changes while it is copied, OSError if it
+        cannot be read, StorageError if the archive's disk cannot be written, ReadingStopped if the daemon is
+        stopping.
         """
         self._check_stop()
         source = open_file(path)
         try:
             self._limits.check_file(source)
             is_open = source.is_being_written
-            if path not in order.overdue:
-                if is_open:
-                    raise _Held
-                if source.lease_error and _age_seconds(source) < order.unproven_quiet_seconds:
-                    raise _Unproven
+            if is_open and path not in order.overdue:
+                raise _Held
             copy = self._content.spool.stage_copy(source, self._check_stop)
             if self._limits.are_set and is_sparse(source):
                 result.sparse.append(SkippedPath(path, SPARSE.code, str(source.allocated_bytes)))
@@ -205,11 +189,6 @@ class FileReader:
             return copy._replace(health=integrity.OPEN_FOR_WRITING)
         defect = integrity.find_defect(copy.spool_path, path)
         return copy._replace(health=defect) if defect else copy
-
-
-def _age_seconds(source: Source) -> float:
-    """Return the time since the last change of a source, by its ctime; negative if the clock was set back."""
-    return (clock.wall_time_ns() - source.stat_data.ctime_ns) / 1e9
 
 
 def publish_result(content: ContentStore, result: StagingResult) -> None:

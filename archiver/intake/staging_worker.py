@@ -65,7 +65,6 @@ def _encode_order(order: ReadingOrder) -> dict[str, Any]:
         "overdue": list(map(name_to_text, order.overdue)),
         "private": list(map(name_to_text, order.private)),
         "restricted": {name_to_text(path): list(digests) for path, digests in order.restricted.items()},
-        "unproven_quiet_seconds": order.unproven_quiet_seconds,
     }
 
 
@@ -76,7 +75,6 @@ def _decode_order(request: Any) -> ReadingOrder:
         set(map(text_to_name, request["overdue"])),
         set(map(text_to_name, request["private"])),
         {text_to_name(path): frozenset(digests) for path, digests in request["restricted"].items()},
-        float(request["unproven_quiet_seconds"]),
     )
 
 
@@ -89,7 +87,6 @@ def _encode_result(result: StagingResult) -> dict[str, Any]:
         ],
         "unstable": list(map(name_to_text, result.unstable)),
         "held": list(map(name_to_text, result.held)),
-        "unproven": list(map(name_to_text, result.unproven)),
         "unreadable": [(name_to_text(item.path), item.code, item.value) for item in result.unreadable],
     }
 
@@ -125,7 +122,6 @@ def _decode_outcome(answer: Any) -> StagingResult | StorageError:
         dict(map(_decode_staged, answer["staged"])),
         list(map(text_to_name, answer["unstable"])),
         list(map(text_to_name, answer["held"])),
-        list(map(text_to_name, answer["unproven"])),
         list(map(_decode_skipped, answer["unreadable"])),
     )
 

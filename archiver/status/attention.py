@@ -12,7 +12,7 @@ from archiver.config.settings import Config
 from archiver.daemon.watch_state import MISSING, PARTIAL, SCANS_ONLY, STALLED
 from archiver.errors import LazyMessage
 from archiver.intake.folder.presence import FOLDER_MISSING, NOT_MOUNTED
-from archiver.intake.path_reasons import FAILED, GATHERING, LIMIT_CODES, OWN
+from archiver.intake.path_reasons import FAILED, GATHERING, LIMIT_CODES, OWN, PASSING_CODES
 from archiver.intake.scan import is_unreadable
 from archiver.intake.scan_record import LastScan
 from archiver.retention import promises, unread
@@ -141,8 +141,12 @@ def _find_path_problems(health: HealthReport, now: datetime) -> Iterator[LazyMes
         yield LazyMessage.define(
             "the archive is inside the watched folder: {path}", code="status.archive-in-folder"
         ).with_fields(path=names.name_as_text(archive_paths[0].path))
-    # Gathered paths wait on purpose: the settings combine several changes into one version.
-    pending_times = [since for pending_path, since in health.pending_paths if pending_path.code != GATHERING.code]
+    # Gathered paths wait on purpose: the settings combine several changes into one version.  Files that another
+    # program refuses are among the unreadable ones.
+    waiting_codes = PASSING_CODES | {GATHERING.code}
+    pending_times = [
+        since for pending_path, since in health.pending_paths if pending_path.code not in waiting_codes
+    ]
     if pending_times and now - clock.parse_time(min(pending_times)) > _LONG_PENDING:
         yield LazyMessage.define("changes have been waiting for more than 1 hour", code="status.long-pending")
 

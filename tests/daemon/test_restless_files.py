@@ -62,25 +62,44 @@ def test_a_file_that_is_written_without_pause_raises_an_alarm_that_ends_with_the
 def test_only_versions_in_a_row_count(tmp_path: Path) -> None:
     path = b"\xff/a"
     with closing(Snapshot(tmp_path / "state.db")) as snapshot:
-        files = RestlessFiles(snapshot)
+        files = RestlessFiles(snapshot, maximum_seconds=300)
 
-        def version(*unsettled: set[bytes]) -> None:
+        def version(*unsettled: set[bytes], now: float = 0) -> list[bytes]:
             for paths in unsettled:
                 files.note_attempt("g", frozenset(paths))
-                files.note_version("g", [path, b"other"])
+                files.note_version("g", [path, b"other"], now)
+            return read_restless_files(snapshot)
 
-        version({path}, {path}, set(), {path}, {path})
-        assert read_restless_files(snapshot) == []
-        version({path})
+        assert version({path}, {path}, set(), {path}, {path}) == []
+        assert version({path}) == [path]
+        files.note_version("g", [b"other"], 0)
         assert read_restless_files(snapshot) == [path]
-        files.note_version("g", [b"other"])
+        assert version(set()) == []
+        assert version({path}, {path}, {path}) == [path]
+        # A later start knows nothing of it, and drops what is stored when it begins to work.
+        later = RestlessFiles(snapshot, maximum_seconds=300)
         assert read_restless_files(snapshot) == [path]
-        version(set())
-        assert read_restless_files(snapshot) == []
-        version({path}, {path}, {path})
-        assert read_restless_files(snapshot) == [path]
-        RestlessFiles(snapshot)
+        later.expire(0)
         assert read_restless_files(snapshot) == []
         for stored in ("{", "3", json.dumps([1])):
             snapshot.set_meta("restless", stored)
             assert read_restless_files(snapshot) == []
+
+
+def test_a_file_without_a_version_for_long_is_at_rest(tmp_path: Path) -> None:
+    """It was closed without another change, or is saved once a day and stays open meanwhile."""
+    with closing(Snapshot(tmp_path / "state.db")) as snapshot:
+        files = RestlessFiles(snapshot, maximum_seconds=300)
+        for now in (0, 300, 600):
+            files.note_attempt("g", frozenset([b"a"]))
+            files.note_version("g", [b"a"], now)
+        files.expire(1200)
+        assert read_restless_files(snapshot) == [b"a"]
+        files.expire(1201)
+        assert read_restless_files(snapshot) == []
+        for day in range(5):
+            now = day * 86400
+            files.expire(now)
+            files.note_attempt("g", frozenset([b"a"]))
+            files.note_version("g", [b"a"], now)
+        assert read_restless_files(snapshot) == []

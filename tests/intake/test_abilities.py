@@ -15,8 +15,6 @@ import pytest
 from archiver.intake.folder import abilities
 from archiver.intake.folder.abilities import MissingAbility, find_missing_abilities
 from archiver.intake.folder.access import DirectAccess
-from archiver.intake.staging import FileReader, ReadingOrder
-from archiver.store.content.objects import ContentStore
 from archiver.store.content.spool import Spool
 from tests.support.site import COMMAND, Site
 
@@ -75,6 +73,23 @@ def test_a_copy_that_pauses_is_one_version_without_leases(site: Site) -> None:
     assert site.json("status")["missing_abilities"] == []
 
 
+@pytest.mark.needs("root", "setpriv")
+def test_a_rename_is_one_version_without_leases(site: Site) -> None:
+    """Not the deletion of the old name first, and the new name a minute later."""
+    for folder in (site.root, *site.root.parents):
+        if folder.stat().st_mode & 0o777 == 0o700 and folder != folder.parent:
+            folder.chmod(0o711)
+    path = site.write("f/s/draft", "1")
+    site.write("f/s/a", "1")
+    for each in (path, path.with_name("a")):
+        os.chown(each, 65534, 65534)
+    run_as_in_a_container(site, "run", "--once", "--settle", "0.05")
+    path.rename(path.with_name("final"))
+    run_as_in_a_container(site, "run", "--once", "--settle", "0.05")
+    assert site.tags() == ["f/s/v2", "f/s/v1"]
+    assert [each["path"] for each in site.json("show", "f/s/v2")["materials"]] == ["a", "final"]
+
+
 def _make_folder(tmp_path: Path, count: int = 5) -> tuple[DirectAccess, list[bytes]]:
     folder = tmp_path / "watched"
     folder.mkdir()
@@ -91,30 +106,32 @@ def test_on_a_healthy_disk_nothing_is_missing(tmp_path: Path) -> None:
     assert find_missing_abilities(access, []) == []
 
 
+@pytest.mark.parametrize(
+    ("status", "is_missing"),
+    [
+        ("CapEff:\t000001ffffffffff\n", False),
+        ("Name:\tx\nCapEff:\t00000000a80425fb\n", True),
+        ("", False),
+        ("CapEff:", False),
+        ("CapEff:\txyz", False),
+    ],
+    ids=["root", "docker", "none", "cut", "no number"],
+)
+def test_in_an_empty_folder_the_capabilities_decide(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: str, is_missing: bool
+) -> None:
+    """The first files to come may be those of other users."""
+    access, _ = _make_folder(tmp_path, 0)
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: status)
+    missing = find_missing_abilities(access, [b"gone"])
+    assert [each.code for each in missing] == (["ability.leases"] if is_missing else [])
+    assert abilities.count_quiet_periods(missing) == (12 if is_missing else 1)
+
+
 def test_the_error_of_a_lease_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     access, paths = _make_folder(tmp_path)
     monkeypatch.setattr("archiver.store.content.source._request_lease", lambda _: 13)
     assert find_missing_abilities(access, paths) == [MissingAbility("ability.leases", "Permission denied")]
-
-
-def test_a_recent_file_without_a_lease_waits_unless_it_is_overdue(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    access, paths = _make_folder(tmp_path, 1)
-    for name in ("objects", "spool"):
-        (tmp_path / name).mkdir()
-    content = ContentStore(tmp_path / "objects", tmp_path / "spool")
-    reader = FileReader(access, content)
-    monkeypatch.setattr("archiver.store.content.source._request_lease", lambda _: 13)
-    assert reader.read(ReadingOrder(paths, unproven_quiet_seconds=60)).unproven == paths
-    for order in (
-        ReadingOrder(paths),
-        ReadingOrder(paths, overdue=set(paths), unproven_quiet_seconds=60),
-        ReadingOrder(paths, unproven_quiet_seconds=1e-9),
-    ):
-        result = reader.read(order)
-        assert list(result.staged) == paths
-        content.spool.discard_copies(result.staged.values())
 
 
 def test_whole_seconds_are_a_coarse_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

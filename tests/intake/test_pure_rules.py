@@ -116,6 +116,34 @@ def test_a_file_that_changes_all_the_time_is_not_read_all_the_time(settler: Sett
     assert 5 <= attempts <= 20
 
 
+def test_a_file_that_stays_refused_does_not_end_the_wait_for_the_others(settler: Settler) -> None:
+    settler.observe_change("g", b"refused", state(0), 0)
+    settler.defer("g", b"refused", 10, obstacle="path.refused-file")
+    for now in range(1000, 1020):
+        settler.observe_change("g", b"copied", state(now), now)
+        assert settler.due_groups(now) == []
+        assert settler.overdue_paths("g", now) == frozenset()
+    assert settler.due_groups(1024) == [("g", {b"refused": state(0), b"copied": state(1019)})]
+
+
+def test_a_change_does_not_hide_why_the_last_attempt_failed(settler: Settler) -> None:
+    settler.observe_change("g", b"a", state(0), 0)
+    settler.defer("g", b"a", 10, obstacle="path.held-open")
+    settler.observe_change("g", b"a", state(1), 11)
+    assert settler.obstacle("g", b"a") == "path.held-open"
+    assert settler.due_groups(16) == [("g", {b"a": state(1)})]
+    assert settler.obstacle("g", b"gone") == settler.obstacle("none", b"a") == ""
+
+
+def test_a_longer_quiet_period_holds_for_what_is_pending(settler: Settler) -> None:
+    settler.observe_change("g", b"a", state(0), 0)
+    settler.set_quiet_periods(12)
+    assert settler.due_groups(59) == []
+    assert settler.due_groups(60) == [("g", {b"a": state(0)})]
+    settler.set_quiet_periods(1)
+    assert settler.quiet_seconds == 5
+
+
 def test_gathered_saves_are_due_together(settler: Settler) -> None:
     settler.observe_change("g", b"a", state(1), 0)
     settler.gather("g", 1000)

@@ -6,11 +6,13 @@ possible, and ``archiver status`` lists them.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from itertools import islice
+from pathlib import Path
 from typing import NamedTuple
 
 from archiver.errors import LazyMessage
@@ -22,6 +24,11 @@ _SAMPLE_SIZE = 20
 #: Fewer files than this may have whole seconds by chance, or because an archive restored them.
 _MIN_COARSE_FILES = 3
 _SECOND_NS = 1_000_000_000
+#: The number of the capability, see capabilities(7) and linux/capability.h.
+_CAP_LEASE = 28
+#: Without leases, a file must be unchanged for this many quiet periods: a copy over a network often pauses for
+#: longer than one of them (5 s by default).
+_QUIET_PERIODS_WITHOUT_LEASES = 12
 
 LEASES = LazyMessage.define(
     "cannot detect whether a file is still open for writing ({value}); so a file must be unchanged for 12 times "
@@ -57,11 +64,13 @@ class MissingAbility(NamedTuple):
 def find_missing_abilities(access: FolderAccess, paths: Iterable[bytes]) -> list[MissingAbility]:
     """Try the abilities on the first of ``paths``, which lead to files; return the missing ones.
 
-    A file that cannot be opened is left out.  Returns nothing for a remote filesystem: nothing is expected of it.
+    A file that cannot be opened is left out.  If no file can be opened, the capabilities of this process decide
+    about leases.  Returns nothing for a remote filesystem: nothing is expected of it.
     """
     if not access.proves_writers:
         return []
-    lease_error, ctimes = 0, []
+    lease_error: int | None = None
+    ctimes = []
     for path in islice(paths, _SAMPLE_SIZE):
         try:
             with closing(access.open(path)) as source:
@@ -69,10 +78,28 @@ def find_missing_abilities(access: FolderAccess, paths: Iterable[bytes]) -> list
                 ctimes.append(source.stat_data.ctime_ns)
         except (OSError, SourceChanged):
             continue
+    if lease_error is None and not _has_lease_capability():
+        # The first files that come may be those of other users.
+        lease_error = errno.EACCES
     missing = [MissingAbility(LEASES.code, os.strerror(lease_error))] if lease_error else []
     if len(ctimes) >= _MIN_COARSE_FILES and not any(ctime_ns % _SECOND_NS for ctime_ns in ctimes):
         missing.append(MissingAbility(FINE_CLOCK.code))
     return missing
+
+
+def count_quiet_periods(missing_abilities: Iterable[MissingAbility]) -> int:
+    """Return for how many quiet periods a file must be unchanged before it is captured."""
+    return _QUIET_PERIODS_WITHOUT_LEASES if LEASES.code in {each.code for each in missing_abilities} else 1
+
+
+def _has_lease_capability() -> bool:
+    """Return True if this process may request a lease on each file, by CAP_LEASE; also if that cannot be read."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        [effective] = [line for line in status.splitlines() if line.startswith("CapEff:")]
+        return bool(int(effective.split()[1], 16) >> _CAP_LEASE & 1)
+    except (OSError, ValueError, IndexError):
+        return True
 
 
 def encode_abilities(missing_abilities: Sequence[MissingAbility]) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from archiver.intake.path_reasons import HELD_OPEN
+from archiver.intake.path_reasons import HELD_OPEN, PASSING_CODES
 from archiver.intake.snapshot import State
 
 #: The pause after a failure if there is no quiet period. Lower, and a failing file keeps a processor busy.
@@ -70,9 +70,13 @@ class Settler:
         ``quiet_seconds`` is the quiet period.  ``maximum_seconds`` is the maximum delay, and also the longest
         pause between two attempts.
         """
-        self.quiet_seconds = quiet_seconds
+        self.quiet_seconds = self._configured_quiet_seconds = quiet_seconds
         self.maximum_seconds = maximum_seconds
         self._groups: dict[Hashable, _PendingGroup] = {}
+
+    def set_quiet_periods(self, count: int) -> None:
+        """Let the quiet period be ``count`` times as long as the configured one, also for pending paths."""
+        self.quiet_seconds = count * self._configured_quiet_seconds
 
     def observe_change(
         self, group_key: Hashable, path: bytes, state: State, now: float, has_event: bool = False
@@ -94,7 +98,7 @@ class Settler:
             pending_path.last_change = now
             if pending_path.obstacle == HELD_OPEN.code:
                 # The writer may have closed the file, so the next attempt need not wait for ``retry_at``.
-                pending_path.obstacle, pending_path.retry_at = "", 0.0
+                pending_path.retry_at = 0.0
 
     @property
     def is_empty(self) -> bool:
@@ -134,15 +138,26 @@ class Settler:
         group = self._groups.get(group_key)
         return frozenset() if group is None else frozenset(self._overdue_pending_paths(group, now))
 
-    def unsettled_paths(self, group_key: Hashable, now: float) -> frozenset[bytes]:
-        """Return the group's overdue paths that were open for writing, or changed during the last quiet period."""
+    def unsettled_paths(self, group_key: Hashable, now: float, proves_writers: bool) -> frozenset[bytes]:
+        """Return the group's overdue paths that are still being written.
+
+        They changed during the last quiet period, or were open for writing at the last attempt; the latter counts
+        only with ``proves_writers``, because the client of a remote filesystem may say so of every file.
+        """
         group = self._groups.get(group_key)
         overdue_paths = {} if group is None else self._overdue_pending_paths(group, now)
         return frozenset(
             path
             for path, pending_path in overdue_paths.items()
-            if pending_path.obstacle == HELD_OPEN.code or now - pending_path.last_change < self.quiet_seconds
+            if (proves_writers and pending_path.obstacle == HELD_OPEN.code)
+            or now - pending_path.last_change < self.quiet_seconds
         )
+
+    def obstacle(self, group_key: Hashable, path: bytes) -> str:
+        """Return the code of the reason for which the last attempt at a path failed; empty if there is none."""
+        group = self._groups.get(group_key)
+        pending_path = None if group is None else group.paths.get(path)
+        return "" if pending_path is None else pending_path.obstacle
 
     def defer(self, group_key: Hashable, path: bytes, now: float, obstacle: str = "") -> None:
         """Schedule another attempt after a failure; do nothing if the path is not pending.
@@ -220,12 +235,18 @@ class Settler:
         return finished_states
 
     def _overdue_pending_paths(self, group: _PendingGroup, now: float) -> dict[bytes, PendingPath]:
-        """Return the overdue paths of a group, except paths waiting for another attempt."""
+        """Return the overdue paths of a group, except paths waiting for another attempt.
+
+        Files that another program refuses may stay pending for days, and are left out: they must not end the wait
+        for the others.
+        """
         latest_first_change = now - self.maximum_seconds
         return {
             path: pending_path
             for path, pending_path in group.paths.items()
-            if pending_path.first_change <= latest_first_change and now >= pending_path.retry_at
+            if pending_path.first_change <= latest_first_change
+            and now >= pending_path.retry_at
+            and pending_path.obstacle not in PASSING_CODES
         }
 
     def _next_due_time(self, group: _PendingGroup, attemptable_paths: dict[bytes, PendingPath]) -> float:
@@ -233,10 +254,11 @@ class Settler:
 
         ``attemptable_paths`` are the paths of the group that do not wait for another attempt.
         """
-        # Each path becomes overdue, each waiting path can be attempted again, and all the others become quiet.
+        # Most paths become overdue, each waiting path can be attempted again, and all the others become quiet.
         due_times = [
             max(pending_path.retry_at, pending_path.first_change + self.maximum_seconds)
             for pending_path in group.paths.values()
+            if pending_path.obstacle not in PASSING_CODES
         ]
         due_times += [
             pending_path.retry_at for path, pending_path in group.paths.items() if path not in attemptable_paths
