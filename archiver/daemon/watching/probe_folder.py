@@ -1,4 +1,4 @@
-"""The folder in which the program makes changes of its own, to see whether events arrive."""
+"""The folder in which the program itself makes changes, to see whether events arrive."""
 
 from __future__ import annotations
 
