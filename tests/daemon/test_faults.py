@@ -12,9 +12,11 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from archiver import clock
 from archiver.store import lock
 from tests.support import faketime
 from tests.support.site import COMMAND, Site, wait_until
@@ -331,7 +333,7 @@ def test_drafts_are_gathered_and_submit_captures_first(site: Site) -> None:
     wait_until(lambda: [item["path"] for item in site.json("status")["pending"]] == ["草稿/s/a"])
     pending = site.json("status")["pending"]
     assert "every 30 min" in pending[0]["reason"]
-    site.run("submit", "草稿/s", "--on", "2026-03-01")
+    site.run("submit", "草稿/s", "--on", clock.today(ZoneInfo("Asia/Shanghai")))
     newest = site.json("log", "草稿/s")[0]
     assert newest["tag"] == "草稿/s/v2"
     assert newest["submitted"]

@@ -7,6 +7,7 @@ import os
 import shutil
 import struct
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -85,6 +86,7 @@ def test_a_locked_folder_is_no_deletion(
 
 def test_everything_gone_at_once_is_no_deletion(filled: Site, start: Callable[[Site], None]) -> None:
     start(filled)
+    backup = shutil.copytree(filled.watch, filled.root / "backup")
     for name in "推荐", "搜索":
         shutil.rmtree(filled.watch / name)
     wait_until(lambda: "status.files-missing" in codes(filled))
@@ -93,8 +95,12 @@ def test_everything_gone_at_once_is_no_deletion(filled: Site, start: Callable[[S
     filled.run("submit", "推荐/首次", "--on", "2026-01-01", code=4)
     assert file_counts(filled) == {1, 2}
     assert "archiver watch accept" in filled.run("status", "--check", code=9).stderr
-    filled.write("推荐/首次/甲", "returned")
-    wait_until(lambda: {"别的/首次/v1", "推荐/首次/v2", "搜索/首次/v2"} <= set(filled.tags()))
+    filled.write("推荐/首次/甲", "somebody begins anew")
+    time.sleep(1)
+    assert file_counts(filled) == {1, 2}
+    shutil.copytree(backup / "推荐", filled.watch / "推荐", dirs_exist_ok=True)
+    wait_until(lambda: {"别的/首次/v1", "搜索/首次/v2"} <= set(filled.tags()))
+    assert "推荐/首次/v2" not in filled.tags()
     wait_until(lambda: codes(filled) == [])
 
 

@@ -97,9 +97,10 @@ READING = {
     "config show": "",
     "retention show": "",
 }
-#: Every command that writes to the archive.
+#: Every command that writes to the archive, and "check", which says whether "submit" would.
 WRITING = {
     "run": "--once --settle 0",
+    "check": "推荐/变更",
     "submit": "推荐/变更 --on 2025-06-20",
     "submission attach": "推荐/变更/submitted 模型%20说明.txt --role receipt",
     "correct": "23 --void --reason x",

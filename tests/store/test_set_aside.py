@@ -7,9 +7,11 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from archiver import clock
 from tests.support.site import Site, wait_until
 
 
@@ -90,7 +92,7 @@ def test_a_submission_captures_what_the_restored_repository_lacks(monday: Site, 
     _tuesday(monday)
     restore()
     monday.set("watch", "settle_seconds", 0)
-    sealed = monday.run("submit", "甲/首次", "--on", "2026-01-05").stdout
+    sealed = monday.run("submit", "甲/首次", "--on", str(clock.today(ZoneInfo("Asia/Shanghai")))).stdout
     assert "甲/首次/v2" in sealed
     monday.run("restore", "甲/首次/submitted", "--to", tmp_path / "back")
     assert (tmp_path / "back" / "新材料.md").read_text() == "new"

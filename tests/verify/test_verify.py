@@ -106,7 +106,7 @@ def rewritten_tip(
 
 def _resign(site: Site) -> None:
     tag = site.git("cat-file", "tag", "算法/首次/submitted").stdout.replace(
-        "首次/v2 submitted", "首次/v9 submitted"
+        "首次/v1 submitted", "首次/v9 submitted"
     )
     (site.root / "tag").write_text(tag)
     oid = site.git("hash-object", "-w", "-t", "tag", os.fspath(site.root / "tag")).stdout.strip()
