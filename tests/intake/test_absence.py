@@ -69,7 +69,9 @@ def test_a_locked_folder_is_no_deletion(
     site.write("搜索/首次/丁", "in another filing")
     site.catch_up()
     versions = site.tags()
-    # As a reboot does, which no busy inode survives.
+    # As a reboot does, which no busy inode survives.  The mount namespace of another test may keep the volume, and with
+    # it the key.
+    key.lock()
     disk.umount(tmp_path / "vol")
     disk.mount(tmp_path / "vol")
     assert site.run("run", "--once", "--settle", "0.05", code=9).stderr
