@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
 import gc
 import importlib
 import os
@@ -27,6 +28,13 @@ from tests.support.forked_commands import REQUEST_BYTES, CommandRequest
 
 #: Imported beforehand, as most commands need them. The program imports git in its own way, and after a check.
 PRELOADED_LIBRARIES = ("click", "cryptography.hazmat.primitives.asymmetric.ed25519", "git", "watchdog.observers")
+
+#: The verifier of a package is a script, only a child process reads PDF files, and the off-site copy's libraries are
+#: heavy and seldom needed.
+NOT_PRELOADED = ("archiver.audit.resources", "archiver.documents.pdf", "archiver.replica.s3", "archiver.__main__")
+HUGE_PAGE_BYTES = 2 << 20
+#: See madvise(2); the second one exists since Linux 6.1, and fails without harm before.
+MADV_HUGEPAGE, MADV_COLLAPSE = 14, 25
 
 
 def main() -> None:
@@ -73,10 +81,23 @@ def preload() -> None:
     for name in PRELOADED_LIBRARIES:
         importlib.import_module(name)
     for module in pkgutil.walk_packages(archiver.__path__, "archiver."):
-        # The verifier of a package is a script, and the off-site copy's libraries are heavy and seldom needed.
-        if not module.name.startswith(("archiver.audit.resources", "archiver.replica.s3", "archiver.__main__")):
+        if not module.name.startswith(NOT_PRELOADED):
             importlib.import_module(module.name)
     gc.freeze()
+    use_huge_pages()
+
+
+def use_huge_pages() -> None:
+    """Let the kernel keep the memory of this process in huge pages, if it can: a fork then takes half of the time."""
+    libc = ctypes.CDLL(None)
+    with open("/proc/self/maps", encoding="ascii", errors="replace") as maps:
+        for line in maps:
+            addresses, permissions, _, device, *_ = line.split()
+            start, end = (int(address, 16) for address in addresses.split("-"))
+            # Only memory that no file is behind; a huge page has 2 MB on most machines.
+            if permissions.startswith("rw") and device == "00:00" and end - start >= HUGE_PAGE_BYTES:
+                for advice in (MADV_HUGEPAGE, MADV_COLLAPSE):
+                    libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), advice)
 
 
 def run_command(request: CommandRequest, streams: list[int]) -> NoReturn:
