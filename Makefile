@@ -54,10 +54,12 @@ lint:
 # archiver beside its peers (installed here, as root): three minutes; "full" an hour, which docs/benchmarks.md reports.
 bench:
 	@sh scripts/prepare.sh test
+	@$(BIN)/python benchmarks/installed.py
 	$(BIN)/python benchmarks/bench.py
 
 bench-full:
 	@sh scripts/prepare.sh test
+	@$(BIN)/python benchmarks/installed.py
 	$(BIN)/python benchmarks/bench.py --full --to docs/benchmarks.md
 	$(BIN)/python benchmarks/intake.py
 	$(BIN)/python benchmarks/replica.py

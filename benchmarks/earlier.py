@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
+from installed import PYTHON
 from measure import Tool
 from peers import Places
 
@@ -31,7 +31,7 @@ class EarlierProgram:
         """Return the beginning of a command line for the archive of a round."""
         config = places.of("earlier", number) / "archiver.toml"
         # From another folder: Python would import the package of this checkout.
-        return f"cd / && PYTHONPATH={self._folder} {sys.executable} -P -m archiver -q --config {config}"
+        return f"cd / && PYTHONPATH={self._folder} {PYTHON} -P -m archiver -q --config {config}"
 
     def capture(self, places: Places) -> Tool:
         """``run --once`` into a new archive."""

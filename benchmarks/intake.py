@@ -14,7 +14,6 @@ import shutil
 import signal
 import statistics
 import subprocess
-import sys
 import tarfile
 import tempfile
 import time
@@ -22,7 +21,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-COMMAND = Path(sys.executable).parent / "archiver"
+from installed import COMMAND
+
 QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
 QUIET = 1.0
 

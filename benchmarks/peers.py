@@ -11,9 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from installed import COMMAND
 from measure import Tool
 
-COMMAND = Path(sys.executable).parent / "archiver"
 BAGIT = Path(sys.executable).parent / "bagit.py"
 _DEBIAN = ("borgbackup", "restic", "git-annex", "git-lfs")
 

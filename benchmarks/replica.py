@@ -26,8 +26,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import corpus
 import synthetic
+from installed import COMMAND
 from measure import Run, run
-from peers import COMMAND
 
 from archiver import clock
 from archiver.config.loader import load_config

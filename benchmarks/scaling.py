@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import synthetic
+from installed import COMMAND, PYTHON
 from measure import Run, run
-from peers import COMMAND
 
 Row = tuple[str, str, str, bool]
 _HERE = Path(__file__).parent
@@ -57,7 +57,7 @@ def rows(folder: Path, materials: int) -> list[Row]:
 
 def startup() -> Row:
     """``archiver --help`` beside a Python that does nothing."""
-    bare = _median([run(f"{sys.executable} -c pass") for _ in range(21)])
+    bare = _median([run(f"{PYTHON} -c pass") for _ in range(21)])
     ours = _median([run(f"{COMMAND} --help") for _ in range(21)])
     return (
         "start-up: `--help` beside `python -c pass`",

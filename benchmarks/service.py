@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import corpus
+from installed import COMMAND
 from measure import run
-from peers import COMMAND
 from scaling import Row
 
 #: The moments after the start of a first capture at which it is stopped.

@@ -16,8 +16,9 @@ import corpus
 import earlier
 import peers
 from earlier import EarlierProgram
+from installed import COMMAND
 from measure import Result, Run, Tool, in_turns, memory_held, run
-from peers import BAGIT, COMMAND, Places
+from peers import BAGIT, Places
 
 
 @dataclass(frozen=True)
