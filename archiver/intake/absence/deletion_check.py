@@ -54,8 +54,8 @@ class DeletionCheck:
         """Examine the paths whose state is None, among all paths that differ from the archive.
 
         ``is_held`` means that everything was found missing before.  Somebody may have made folders and files with
-        the former names since then, so only the archived files themselves are a proof: by their inode numbers, or
-        by size and mtime.
+        the former names since then, so only the archived files themselves are a proof, by size and mtime.  Their
+        inode numbers prove nothing: ext4 gives the number of a deleted file to the next new one.
 
         Without such a path, the result says whether the other changes may be captured: if every archived file is
         gone, and nobody has noticed yet, a new file would later be the proof that all others were deleted.
@@ -156,16 +156,16 @@ class DeletionCheck:
 def _has_moved_file(archived_states: Mapping[bytes, StatData], changed_states: Mapping[bytes, State]) -> bool:
     """Return True if a changed file is an archived file under another name.
 
-    The inode number and the size are those of an archived file, or the last name, the size and the mtime are.  If
-    the archived state is not known, as after the loss of ``state.db``, the last name is enough.
+    The size and the mtime are those of an archived file, and so are the inode number or the last name.  If the
+    archived state is not known, as after the loss of ``state.db``, the last name is enough.
     """
-    known_inodes = {(state.inode, state.size) for state in archived_states.values()}
+    known_inodes = {(state.inode, state.size, state.mtime_ns) for state in archived_states.values()}
     known_names = {(split_path(path)[1], state.size, state.mtime_ns) for path, state in archived_states.items()}
     unknown = StatData.unknown()
     for path, state in changed_states.items():
         if isinstance(state, StatData) and path not in archived_states:
             name = split_path(path)[1]
-            if (state.inode, state.size) in known_inodes or {
+            if (state.inode, state.size, state.mtime_ns) in known_inodes or {
                 (name, state.size, state.mtime_ns),
                 (name, unknown.size, unknown.mtime_ns),
             } & known_names:
@@ -185,6 +185,4 @@ def _is_file(path: bytes, look_up: _LookUp, archived_state: StatData | None) -> 
     if archived_state in (None, StatData.unknown()):
         return True
     present_state = entry.stat_data
-    return present_state.size == archived_state.size and (
-        present_state.inode == archived_state.inode or present_state.mtime_ns == archived_state.mtime_ns
-    )
+    return (present_state.size, present_state.mtime_ns) == (archived_state.size, archived_state.mtime_ns)
