@@ -286,7 +286,8 @@ def test_a_second_write_within_one_tick_of_the_clock_is_not_missed(site: Site) -
             target.write_text("two")
             os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
             written.append(status)
-            patch.setattr("archiver.store.content.spool._TICK_NS", 0)
+            # The stat data of this test have whole seconds.
+            patch.setattr("archiver.store.content.spool._COARSE_TICK_NS", 0)
         return outcome
 
     archive = site.open()
@@ -296,7 +297,7 @@ def test_a_second_write_within_one_tick_of_the_clock_is_not_missed(site: Site) -
             # ctime cannot be set: pretend that the kernel's clock did not tick.
             patch.setattr("archiver.intake.scan.StatData.from_stat_result", lambda s: _without_ctime(s))
             patch.setattr("archiver.store.content.source.StatData.from_stat_result", lambda s: _without_ctime(s))
-            patch.setattr("archiver.store.content.spool._TICK_NS", 10**20)
+            patch.setattr("archiver.store.content.spool._COARSE_TICK_NS", 10**20)
             Daemon(archive, load_config(site.config), lambda *_, **__: None, 0.0).run_once()
     finally:
         archive.close()

@@ -21,13 +21,13 @@ from archiver.store.content.source import SourceChanged
 
 #: The files to try.  With fewer, the files of another user may be missed; more take time at each full scan.
 _SAMPLE_SIZE = 20
-#: Fewer files than this may have whole seconds by chance, or because an archive restored them.
+#: Fewer files than this may have been changed at whole seconds by chance.
 _MIN_COARSE_FILES = 3
 _SECOND_NS = 1_000_000_000
 #: The number of the capability, see capabilities(7) and linux/capability.h.
 _CAP_LEASE = 28
 #: Without leases, a file must be unchanged for this many quiet periods: a copy over a network often pauses for
-#: longer than one of them (5 s by default).
+#: longer than one of them (5 s by default).  The sentence of LEASES names this number.
 _QUIET_PERIODS_WITHOUT_LEASES = 12
 
 LEASES = LazyMessage.define(
@@ -77,6 +77,7 @@ def find_missing_abilities(access: FolderAccess, paths: Iterable[bytes]) -> list
                 lease_error = lease_error or source.lease_error
                 ctimes.append(source.stat_data.ctime_ns)
         except (OSError, SourceChanged):
+            # The scan reports what cannot be read.
             continue
     if lease_error is None and not _has_lease_capability():
         # The first files that come may be those of other users.

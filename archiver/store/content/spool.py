@@ -78,7 +78,7 @@ class Spool:
         is left in the spool then.
         """
         stat_data = source.stat_data
-        tick_ns = _TICK_NS if stat_data.ctime_ns % _SECOND_NS else max(_TICK_NS, _COARSE_TICK_NS)
+        tick_ns = _TICK_NS if stat_data.ctime_ns % _SECOND_NS else _COARSE_TICK_NS
         is_racy = abs(clock.wall_time_ns() - stat_data.ctime_ns) < tick_ns
         try:
             if stat_data.size == 0:
