@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from archiver.intake.absence.absent_folders import AbsentFolders, folders_on_path
 from archiver.intake.exclusion.ignore_rules import IgnoreRules
 from archiver.intake.exclusion.pointer_files import POINTER_FILES_BY_SUFFIX
-from archiver.intake.exclusion.stand_ins import find_stand_in
+from archiver.intake.exclusion.stand_ins import find_in_folder
 from archiver.intake.folder.access import FolderAccess
 from archiver.intake.folder.entries import DirectoryEntry
 from archiver.intake.path_reasons import (
@@ -33,14 +33,7 @@ from archiver.intake.path_reasons import (
     UNREADABLE_FILE_CODES,
     UNREADABLE_FOLDER,
 )
-from archiver.intake.snapshot import (
-    FOLDER,
-    SkippedPath,
-    Snapshot,
-    State,
-    StoredState,
-    decode_stored_state,
-)
+from archiver.intake.snapshot import FOLDER, SkippedPath, Snapshot, State, StoredState, decode_stored_state
 from archiver.store import names
 from archiver.store.content.own_files import OwnFile
 from archiver.store.content.source import StatData
@@ -59,7 +52,7 @@ _NOT_ENTERED_CODES = _UNSEEN_CODES | {OWN.code, OWN_LOG.code, IGNORED.code, NO_L
 #: Reasons that keep a path out of the archive although it belongs there.
 _UNREADABLE_CODES = _UNSEEN_CODES | LIMIT_CODES | UNREADABLE_FILE_CODES
 
-#: The last four characters of the names that :func:`find_stand_in` recognizes by their suffix.
+#: The last four characters of the names that :func:`find_in_folder` recognizes by their suffix.
 _POINTER_ENDINGS = frozenset((b"." + suffix)[-4:] for suffix in POINTER_FILES_BY_SUFFIX)
 
 #: Levels of folders. From version 2.43 on, git reads no tree deeper than 2,048 levels: a deeper file would make
@@ -123,25 +116,23 @@ class Scanner:
             return scan_result
         visited_folders: set[bytes] = set()
         unvisited_folders = [start_folder]
-        while unvisited_folders:
-            folder = unvisited_folders.pop()
-            try:
-                unvisited_folders += self._compare_folder(folder, snapshot, scan_result)
-            except (FileNotFoundError, NotADirectoryError):
-                if not folder:
-                    raise
-                # The folder was deleted, perhaps after its parent was listed.  Its files are added below.
-                continue
-            except OwnFile as error:
-                scan_result.skipped.append(SkippedPath(error.path, OWN.code))
-                continue
-            except OSError as error:
-                if (reason := _REASON_BY_ERROR.get(error.errno or 0)) is not None:
-                    scan_result.skipped.append(SkippedPath(folder, reason.code))
-                else:
-                    scan_result.skipped.append(SkippedPath(folder, UNREADABLE_FOLDER.code, error.strerror or ""))
-                continue
-            visited_folders.add(folder)
+        with self._access.listed_in_turn() as list_folder:
+            while unvisited_folders:
+                folder = unvisited_folders.pop()
+                try:
+                    unvisited_folders += self._compare_folder(folder, list_folder, snapshot, scan_result)
+                except (FileNotFoundError, NotADirectoryError):
+                    if not folder:
+                        raise
+                    # The folder was deleted, perhaps after its parent was listed.  Its files are added below.
+                    continue
+                except OwnFile as error:
+                    scan_result.skipped.append(SkippedPath(error.path, OWN.code))
+                    continue
+                except OSError as error:
+                    scan_result.skipped.append(_explain_unlisted_folder(folder, error))
+                    continue
+                visited_folders.add(folder)
         self._add_deleted_folders(snapshot, start_folder, visited_folders, scan_result)
         return scan_result
 
@@ -193,7 +184,13 @@ class Scanner:
             # The folder was deleted, or a file replaced it.
             return False
 
-    def _compare_folder(self, folder: bytes, snapshot: Snapshot, scan_result: ScanResult) -> list[bytes]:
+    def _compare_folder(
+        self,
+        folder: bytes,
+        list_folder: Callable[[bytes], Iterator[DirectoryEntry]],
+        snapshot: Snapshot,
+        scan_result: ScanResult,
+    ) -> list[bytes]:
         """Compare the entries of a folder with the snapshot, and add the differences to ``scan_result``.
 
         Returns the paths of the folders directly below, which are still to be compared.
@@ -201,7 +198,7 @@ class Scanner:
         Raises OSError if the folder cannot be read to the end, with the number ENOKEY if it is locked; nothing is
         added to ``scan_result`` then.
         """
-        entries = self._access.list_folder(folder)
+        entries = list_folder(folder)
         # Name -> archived state.  The loop removes each name that it finds, so that only deleted names remain.
         unseen_states = snapshot.stored_states(folder)
         prefix = folder + b"/" if folder else b""
@@ -254,7 +251,7 @@ class Scanner:
         # Only now, because a folder that cannot be read to the end counts as not read at all.
         scan_result.changed.update(changed_states)
         scan_result.new_files.update(new_files)
-        scan_result.stand_ins += _select_stand_ins(prefix, stand_in_names)
+        scan_result.stand_ins += find_in_folder(prefix, stand_in_names)
         scan_result.skipped += skipped_paths
         scan_result.folders.update((inode, path) for path, inode in subfolders.items())
         return list(subfolders)
@@ -327,10 +324,11 @@ def _is_same_state(stored_state: StoredState | None, stat_data: StatData) -> boo
     return stored_state is not None and decode_stored_state(stored_state) == stat_data
 
 
-def _select_stand_ins(prefix: bytes, names_and_sizes: list[tuple[bytes, int]]) -> list[SkippedPath]:
-    """Return the stand-ins among files with these names and sizes; ``prefix`` is the path of their folder."""
-    stand_ins = (find_stand_in(prefix + name, size) for name, size in names_and_sizes)
-    return [stand_in for stand_in in stand_ins if stand_in is not None]
+def _explain_unlisted_folder(folder: bytes, error: OSError) -> SkippedPath:
+    """Return a folder that could not be listed because of ``error``, with the reason."""
+    if (reason := _REASON_BY_ERROR.get(error.errno or 0)) is not None:
+        return SkippedPath(folder, reason.code)
+    return SkippedPath(folder, UNREADABLE_FOLDER.code, error.strerror or "")
 
 
 def _find_new_empty_folder(folder: bytes, is_empty: bool, snapshot: Snapshot) -> dict[bytes, State]:

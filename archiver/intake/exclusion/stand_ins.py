@@ -43,6 +43,12 @@ def find_stand_in(path: bytes, size: int) -> SkippedPath | None:
     return None
 
 
+def find_in_folder(prefix: bytes, names_and_sizes: Iterable[tuple[bytes, int]]) -> list[SkippedPath]:
+    """Return the stand-ins among files with these names and sizes; ``prefix`` is the path of their folder."""
+    stand_ins = (find_stand_in(prefix + name, size) for name, size in names_and_sizes)
+    return [stand_in for stand_in in stand_ins if stand_in is not None]
+
+
 def find_in_version(materials: Iterable[Material]) -> list[SkippedPath]:
     """Return the stand-ins among the files of a version, for a check before somebody signs the version.
 

@@ -82,6 +82,10 @@ class ChildAccess:
         else:
             yield from self._list_watched_folder()
 
+    def listed_in_turn(self) -> AbstractContextManager[Callable[[bytes], Iterator[DirectoryEntry]]]:
+        """Return a context manager whose value is :meth:`list_folder`: workers cannot share an open folder."""
+        return nullcontext(self.list_folder)
+
     def _list_watched_folder(self) -> Iterator[DirectoryEntry]:
         """Yield the entries of the watched folder, with a separate request for each name.
 
