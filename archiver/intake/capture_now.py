@@ -10,7 +10,6 @@ from archiver.intake.absence.deletion_check import DeletionCheck
 from archiver.intake.absence.deletion_gate import has_unused_decision
 from archiver.intake.capture import Capturer
 from archiver.intake.exclusion.ignore_rules import IgnoreRules
-from archiver.intake.exclusion.stand_ins import StandIn, select_stand_ins
 from archiver.intake.folder.access import open_access
 from archiver.intake.folder.presence import FolderPresence
 from archiver.intake.folder.watch_path import check_watch_path_change
@@ -25,58 +24,20 @@ from archiver.intake.signing.submission_folder import (
     check_submission_folder,
     check_watched_folder,
     has_submission_folder,
-    list_changed_states,
     read_changes,
     refuse_unreadable,
-    scan_group,
 )
 from archiver.intake.snapshot_opening import open_snapshot, open_snapshot_read_only
 from archiver.model import Submission
 from archiver.store.archive import Archive
 
 
-def find_changed_paths(archive: Archive, config: Config, submission: Submission) -> list[bytes]:
-    """Return the paths of a submission that differ from the archive at this moment; nothing is written.
-
-    Paths are relative to the watched folder.  If the submission's folder is missing, its archived paths count as
-    deleted.
-
-    Raises ConfigError if the watched folder and the archive are the same folder, or one lies inside the other.
-    Raises OSError or sqlite3.Error if ``state.db`` cannot be read.
-    """
-    access = open_access(config.watch, archive.root)
-    snapshot = open_snapshot_read_only(archive)
-    try:
-        group = group_of_submission(submission)
-        scan_result = scan_group(snapshot, access, config, group)
-        return list(list_changed_states(snapshot, scan_result, config, group))
-    finally:
-        snapshot.close()
-        access.close()
-
-
-def find_stand_ins(archive: Archive, config: Config, submission: Submission) -> list[StandIn]:
-    """Return the files and links in a submission's folder that stand for a document; nothing is written.
-
-    For a check before somebody signs.  A missing folder has none.  See :mod:`archiver.intake.exclusion.stand_ins`,
-    which also finds those of an archived version.  Raises the errors of :func:`find_changed_paths`.
-    """
-    access = open_access(config.watch, archive.root)
-    snapshot = open_snapshot_read_only(archive)
-    try:
-        group = group_of_submission(submission)
-        scan_result = scan_group(snapshot, access, config, group)
-    finally:
-        snapshot.close()
-        access.close()
-    stand_ins = select_stand_ins(scan_result.stand_ins, scan_result.skipped, config)
-    return [stand_in for stand_in in stand_ins if stand_in.group == group]
-
-
 def scan_read_only(archive: Archive, config: Config) -> ScanResult:
     """Compare the whole watched folder with ``state.db``; nothing is written, so a daemon may be running.
 
-    Raises FileNotFoundError if the watched folder is missing, and the errors of :func:`find_changed_paths`.
+    Raises FileNotFoundError if the watched folder is missing.  Raises ConfigError if the watched folder and the
+    archive are the same folder, or one lies inside the other, OSError or sqlite3.Error if ``state.db`` cannot be
+    read.
     """
     access = open_access(config.watch, archive.root)
     snapshot = open_snapshot_read_only(archive)
@@ -92,7 +53,7 @@ def check_submission_readable(archive: Archive, config: Config, submission: Subm
 
     A missing folder is accepted, because the versions were created while the folder existed.
 
-    Raises SubmissionRefused if a path cannot be read, and the errors of :func:`find_changed_paths`.
+    Raises SubmissionRefused if a path cannot be read, and the errors of :func:`scan_read_only`.
     """
     access = open_access(config.watch, archive.root)
     snapshot = open_snapshot_read_only(archive)

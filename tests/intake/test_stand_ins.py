@@ -7,11 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from archiver.config.loader import load_config
-from archiver.intake.capture_now import find_stand_ins
 from archiver.intake.exclusion.ignore_rules import IgnoreRules
 from archiver.intake.exclusion.pointer_files import POINTER_FILES
-from archiver.intake.exclusion.stand_ins import find_in_version, find_stand_in
+from archiver.intake.exclusion.stand_ins import find_stand_in
 from archiver.intake.folder.child_access import ChildAccess
 from tests.support.site import Site, wait_until
 
@@ -169,20 +167,11 @@ def test_a_document_replaced_by_a_placeholder_is_found_before_anybody_signs(site
         process.terminate()
         process.communicate(timeout=30)
     (site.watch / "推荐/首次/链接.docx").symlink_to("/srv/报告.docx")
-    config = load_config(site.config)
-    archive = site.open()
-    try:
-        versions = {v.submission.filing: v for v in map(archive.index.find_version, site.tags()) if v is not None}
-        version = archive.index.newest_version(versions["推荐"].submission)
-        assert version is not None
-        found = find_stand_ins(archive, config, version.submission)
-        assert {os.fsdecode(item.path.path) for item in found} == expected | {"推荐/首次/链接.docx"}
-        in_version = find_in_version(archive.index.materials(version.submission, version.number))
-        assert {os.fsdecode(item.path) for item in in_version} == {f"{name}.nextcloud" for name in names}
-        first = find_in_version(archive.index.materials(version.submission, 1))
-        assert first == []
-    finally:
-        archive.close()
+    points = site.json("check", "推荐/首次", code=4)["open_points"]
+    stand_ins = {f"推荐/首次/{point['path']}" for point in points if point["code"] == "check.stand-in"}
+    assert stand_ins == expected | {"推荐/首次/链接.docx"}
+    points = site.json("check", "推荐/首次", "--version", 1)["open_points"]
+    assert "check.stand-in" not in {point["code"] for point in points}
 
 
 def test_a_stand_in_that_cannot_be_read_is_listed_as_unreadable(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from archiver.intake.exclusion.pointer_files import DOCUMENT_SUFFIXES, POINTER_F
 from archiver.intake.layout import Group, locate_path
 from archiver.intake.path_reasons import EMPTY_DOCUMENT, LINK_CODE, OUTSIDE_LINK, POINTER_FILE
 from archiver.intake.snapshot import SkippedPath
-from archiver.model import Material
 
 
 class StandIn(NamedTuple):
@@ -47,19 +46,6 @@ def find_in_folder(prefix: bytes, names_and_sizes: Iterable[tuple[bytes, int]]) 
     """Return the stand-ins among files with these names and sizes; ``prefix`` is the path of their folder."""
     stand_ins = (find_stand_in(prefix + name, size) for name, size in names_and_sizes)
     return [stand_in for stand_in in stand_ins if stand_in is not None]
-
-
-def find_in_version(materials: Iterable[Material]) -> list[SkippedPath]:
-    """Return the stand-ins among the files of a version, for a check before somebody signs the version.
-
-    Paths are relative to the folder of the submission.  Links are in no version: see :func:`select_stand_ins`.
-    """
-    return [
-        stand_in
-        for material in materials
-        # ``sha256`` is None for a folder.
-        if material.sha256 is not None and (stand_in := find_stand_in(material.path, material.size)) is not None
-    ]
 
 
 def select_stand_ins(
