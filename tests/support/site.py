@@ -187,7 +187,7 @@ def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
         elapsed_seconds = time.monotonic() - started_at
         assert elapsed_seconds < seconds, "it did not happen in time"
         # A command as the condition takes the processor from what is waited for.
-        time.sleep(0.05 if elapsed_seconds < 1 else 0.15)
+        time.sleep(0.05 if elapsed_seconds < 1 else 0.15 if elapsed_seconds < 5 else 0.5)
 
 
 def free_port() -> int:

@@ -48,8 +48,8 @@ class IgnoreRules:
 
     @classmethod
     def with_litter(cls, patterns: Sequence[str]) -> IgnoreRules:
-        """Compile the built-in patterns, followed by ``patterns``, the setting ``watch.ignore``."""
-        return cls([*(litter.pattern for litter in LITTER), *patterns])
+        """Return rules of the built-in patterns, followed by ``patterns``, the setting ``watch.ignore``."""
+        return _compile_with_litter(tuple(patterns))
 
     def matching_pattern(self, name: bytes, is_folder: bool = False) -> str | None:
         """Return the pattern because of which ``name`` is ignored, as written; None if the name is archived.
@@ -74,6 +74,12 @@ class IgnoreRules:
             any(self.matching_pattern(folder_name, is_folder=True) is not None for folder_name in folder_names)
             or self.matching_pattern(name, is_folder) is not None
         )
+
+
+@cache
+def _compile_with_litter(patterns: tuple[str, ...]) -> IgnoreRules:
+    """Return the rules of the built-in patterns and ``patterns``; a command asks for the same rules several times."""
+    return IgnoreRules([*(litter.pattern for litter in LITTER), *patterns])
 
 
 def _parse_pattern(pattern: str) -> _Rule:

@@ -32,6 +32,8 @@ _ALLOWED_EXTENSIONS = {
 }
 #: Settings that say how refs and objects are stored.  With other values, our own git would misread both.
 _FORMAT_SETTINGS = ("core.repositoryformatversion=", "extensions.objectformat=", "extensions.refstorage=")
+#: What git writes into ``config`` of a new bare repository of the format that an archive has.
+_DEFAULT_CONFIG = b"[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
 #: Values that git reads as false.
 _FALSE_VALUES = ("", "0", "false", "no", "off")
 
@@ -85,7 +87,9 @@ def check_made(repository: Path) -> None:
 
     The format depends on the release of git, and on any script that replaces git in PATH.
     """
-    unusual_settings = [*oddities(repository, read_settings(repository))]
+    # Comparing the bytes saves the start of a git process.
+    settings = {} if _has_default_config(repository) else read_settings(repository)
+    unusual_settings = [*oddities(repository, settings)]
     try:
         head = (repository / "HEAD").read_text("utf-8", "replace").strip()
     except OSError as error:
@@ -101,6 +105,14 @@ def check_made(repository: Path) -> None:
             path=repository,
             format=", ".join(unusual_settings),
         )
+
+
+def _has_default_config(repository: Path) -> bool:
+    """Return True if ``config`` is what git usually writes, and therefore sets no unusual format."""
+    try:
+        return hooks.read_plain(repository / "config") == _DEFAULT_CONFIG
+    except hooks.NotPlain:
+        return False
 
 
 def check_readable(repository: Path) -> None:
