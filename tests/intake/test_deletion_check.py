@@ -91,6 +91,19 @@ def test_the_folder_above_a_removed_submission_is_proof(folder: Folder) -> None:
     assert folder.missing_count() == 0
 
 
+def test_what_has_replaced_the_only_file_is_proof(folder: Folder) -> None:
+    """Without a folder above it, nothing else could prove that a person did that."""
+    folder.archive("报告")
+    folder.remove("报告")
+    (folder.root / "报告").symlink_to("报告.docx")
+    assert folder.missing_count() == 0
+    folder.remove("报告")
+    folder.write("报告/首次/甲")
+    assert folder.missing_count() == 0
+    assert folder.missing_count("报告/首次/甲") == 0
+    assert folder.missing_count(is_held=True) == 1
+
+
 def test_what_somebody_makes_anew_in_an_empty_share_is_no_proof(folder: Folder) -> None:
     """An officer sees that everything is gone, makes the folder again, and copies a document into it."""
     folder.archive("推荐/首次/甲", "搜索/首次/乙")

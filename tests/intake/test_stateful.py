@@ -78,6 +78,22 @@ class WatchedFolder(RuleBasedStateMachine):
         target.write_bytes(data)
         self.dirty = True
 
+    @rule(
+        path=st.sampled_from(["f", "f/s", "f/s/d", "f/s/a/x", "f/补正", "g/s/d/c/y", "a", "a/b"]),
+        data=st.binary(max_size=5),
+    )
+    def exchange(self, path: str, data: bytes) -> None:
+        """A file takes the place of a folder, and folders that of a file, within a submission and across two."""
+        target = self.watch / path
+        if target.is_dir():
+            shutil.rmtree(target)
+        for parent in target.parents:
+            if parent.is_file():
+                parent.unlink()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+        self.dirty = True
+
     @rule(path=path_of)
     def remove(self, path: str) -> None:
         target = self.watch / path

@@ -74,7 +74,7 @@ class DeletionCheck:
         if (
             not missing_count
             or _has_moved_file(archived_states, changed_states)
-            or (not is_held and self._has_known_folder(archived_states))
+            or (not is_held and self._has_known_place(archived_states))
         ):
             return Deletions(unseen_paths)
         return Deletions(unseen_paths, missing_count)
@@ -133,23 +133,23 @@ class DeletionCheck:
         # Neighbors first, because one of them usually settles the question.
         return any(map(is_proof, neighbors)) or any(is_proof(path) for path, _ in self._snapshot.file_entries())
 
-    def _has_known_folder(self, archived_paths: Iterable[bytes]) -> bool:
-        """Return True if a folder above one of ``archived_paths`` still stands, or was replaced.
+    def _has_known_place(self, archived_paths: Iterable[bytes]) -> bool:
+        """Return True if something stands at one of ``archived_paths``, or at the path of a folder above it.
 
         The watched folder itself does not count, because every empty mount point is such a folder.
         """
-        folders = {folder for path in archived_paths for folder in folders_on_path(split_path(path)[0])}
-        return any(folder and self._is_seen(folder) for folder in folders)
+        places = {place for path in archived_paths for place in folders_on_path(path)}
+        return any(place and self._is_seen(place) for place in places)
 
-    def _is_seen(self, folder: bytes) -> bool:
-        """Return True if a folder with all names inside can be seen, or a file or link has replaced the folder."""
+    def _is_seen(self, place: bytes) -> bool:
+        """Return True if a folder with all names inside, a file or a link can be seen at a path."""
         try:
-            return not stat.S_ISDIR(self._access.look_up(folder).mode) or not self._access.is_locked(folder)
+            return not stat.S_ISDIR(self._access.look_up(place).mode) or not self._access.is_locked(place)
         except NotADirectoryError:
             # A folder above it was replaced.
             return True
         except OSError:
-            # A folder that is missing, or cannot be examined, proves nothing.
+            # What is missing, or cannot be examined, proves nothing.
             return False
 
 
