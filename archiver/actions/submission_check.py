@@ -251,6 +251,8 @@ def _present_points(
     """Yield what is open about the present state of the folder, which only concerns its newest version."""
     for path in inspection.open_paths:
         yield make_refusal(open_points.BEING_WRITTEN, _shown_path(path, submission))
+    if inspection.are_writers_unknown:
+        yield make_note(open_points.WRITERS_UNKNOWN)
     is_named = choice.basis.code == NAMED.code
     is_captured_first = is_before_capture and are_finished(inspection.changed_states, context.config)
     for path in inspection.changed_states:

@@ -125,6 +125,15 @@ class Config:
             "few inotify watches)."
         ),
     )
+    reread_days: float = setting(
+        "watch.reread_days",
+        types.number(0),
+        default=7.0,
+        summary=LazyMessage(
+            "Days after which all files are read again on filesystems that do not store when a file was changed "
+            "(sshfs, rclone, FAT); 0: only before archiver submit."
+        ),
+    )
     min_version_interval_minutes: float = setting(
         "watch.min_version_interval_minutes",
         types.number(0),

@@ -22,6 +22,7 @@ from archiver.intake.folder.abilities import (
     count_quiet_periods,
     encode_abilities,
     find_missing_abilities,
+    lacks_change_time,
 )
 from archiver.intake.folder.access import FolderAccess
 from archiver.intake.folder.child_access import ChildAccess
@@ -32,6 +33,7 @@ from archiver.intake.folder.watcher import Hint, Watcher
 from archiver.intake.path_reasons import LOCKED_FOLDER
 from archiver.intake.scan import ScanResult
 from archiver.intake.snapshot import Snapshot
+from archiver.intake.timing.rereading import RereadSchedule
 from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.events.capture_events import WatchedFolderLost, WatchStalled
@@ -85,6 +87,7 @@ class WatchedFolder:
         #: Folders whose key was not loaded at the last full scan.
         self._locked_folders: list[bytes] = []
         self._missing_abilities: list[MissingAbility] = []
+        self._reread_schedule = RereadSchedule(snapshot, config.reread_days)
         #: The state that a missing folder was reported with; None while the folder is present.
         self._missing_state: WatchState | None = None
         self.state = ""
@@ -129,8 +132,12 @@ class WatchedFolder:
         if (identification := self._presence.identification()) is not None:
             self._journal_event(identification)
         self._presence.record_mount()
-        self._missing_abilities = find_missing_abilities(self._access, chain(new_files, known_files))
+        self._missing_abilities = find_missing_abilities(
+            self._access, self._config.watch, chain(new_files, known_files)
+        )
         self._snapshot.set_meta("abilities", encode_abilities(self._missing_abilities))
+        if lacks_change_time(self._missing_abilities):
+            self._reread_schedule.forget_next_files()
 
     def missing_folder_error(self) -> StorageError:
         """Return the error with the reason why the last check did not find the watched folder."""

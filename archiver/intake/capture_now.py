@@ -11,6 +11,7 @@ from archiver.intake.absence.deletion_gate import has_unused_decision
 from archiver.intake.capture import Capturer
 from archiver.intake.exclusion.ignore_rules import IgnoreRules
 from archiver.intake.folder.access import open_access
+from archiver.intake.folder.mounts import find_filesystem_without_ctime
 from archiver.intake.folder.presence import FolderPresence
 from archiver.intake.folder.watch_path import check_watch_path_change
 from archiver.intake.group_reader import GroupToRead
@@ -28,6 +29,7 @@ from archiver.intake.signing.submission_folder import (
     refuse_unreadable,
 )
 from archiver.intake.snapshot_opening import open_snapshot, open_snapshot_read_only
+from archiver.intake.timing.rereading import forget_states
 from archiver.model import Submission
 from archiver.store.archive import Archive
 
@@ -69,8 +71,9 @@ def capture_now(archive: Archive, config: Config, submission: Submission, lock_t
 
     Changes are captured only if all changed files are finished: by their ctime, they have not changed for the
     quiet period (``watch.settle_seconds``).  Nothing is captured if the newest version has no files and the
-    submission's folder is missing, because the deletion is archived already.  If ``watch.path`` has changed, this
-    is journalled.  ``lock_timeout`` is in seconds.
+    submission's folder is missing, because the deletion is archived already.  On a filesystem that does not store
+    when a file was changed, every file of the submission is read.  If ``watch.path`` has changed, this is
+    journalled.  ``lock_timeout`` is in seconds.
 
     Raises SubmissionRefused if the watched folder or the submission's folder is missing, all files have vanished,
     or a path cannot be read.  Raises ConfigError if ``watch.path`` now leads to another folder, or the archive and
@@ -97,6 +100,8 @@ def capture_now(archive: Archive, config: Config, submission: Submission, lock_t
             return
         check_submission_folder(access, group, submission)
         seed_snapshot(snapshot, archive.index)
+        if find_filesystem_without_ctime(config.watch):
+            forget_states(snapshot, [path for path, _ in snapshot.file_entries(group.prefix)])
         changed_states = read_changes(snapshot, access, config, submission)
         if newest_version is not None:
             materials = archive.index.materials(newest_version.submission)

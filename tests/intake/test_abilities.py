@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -67,6 +68,9 @@ def test_a_copy_that_pauses_is_one_version_without_leases(site: Site) -> None:
     [missing] = site.json("status")["missing_abilities"]
     assert missing["code"] == "ability.leases"
     assert "Limited: cannot detect" in site.run("status").stdout
+    checked = run_as_in_a_container(site, "check", "f/s", "--json").stdout
+    assert "check.writers-unknown" in json.loads(checked)["counts"]
+    assert "check.writers-unknown" not in site.json("check", "f/s")["counts"]
     # Named, but no reason for an alarm: nobody can change it in a container.
     assert missing["reason"] not in site.json("status")["problems"]
     site.catch_up()
@@ -101,9 +105,9 @@ def _make_folder(tmp_path: Path, count: int = 5) -> tuple[DirectAccess, list[byt
 
 def test_on_a_healthy_disk_nothing_is_missing(tmp_path: Path) -> None:
     access, paths = _make_folder(tmp_path)
-    assert find_missing_abilities(access, paths) == []
-    assert find_missing_abilities(access, [b"gone", *paths]) == []
-    assert find_missing_abilities(access, []) == []
+    assert find_missing_abilities(access, tmp_path, paths) == []
+    assert find_missing_abilities(access, tmp_path, [b"gone", *paths]) == []
+    assert find_missing_abilities(access, tmp_path, []) == []
 
 
 @pytest.mark.parametrize(
@@ -123,7 +127,7 @@ def test_in_an_empty_folder_the_capabilities_decide(
     """The first files to come may be those of other users."""
     access, _ = _make_folder(tmp_path, 0)
     monkeypatch.setattr(Path, "read_text", lambda *_, **__: status)
-    missing = find_missing_abilities(access, [b"gone"])
+    missing = find_missing_abilities(access, tmp_path, [b"gone"])
     assert [each.code for each in missing] == (["ability.leases"] if is_missing else [])
     assert abilities.count_quiet_periods(missing) == (12 if is_missing else 1)
 
@@ -131,7 +135,9 @@ def test_in_an_empty_folder_the_capabilities_decide(
 def test_the_error_of_a_lease_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     access, paths = _make_folder(tmp_path)
     monkeypatch.setattr("archiver.store.content.source._request_lease", lambda _: 13)
-    assert find_missing_abilities(access, paths) == [MissingAbility("ability.leases", "Permission denied")]
+    assert find_missing_abilities(access, tmp_path, paths) == [
+        MissingAbility("ability.leases", "Permission denied")
+    ]
 
 
 def test_whole_seconds_are_a_coarse_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,8 +145,8 @@ def test_whole_seconds_are_a_coarse_clock(tmp_path: Path, monkeypatch: pytest.Mo
     with closing(access.open(paths[0])) as source:
         coarse = source.stat_data._replace(ctime_ns=source.stat_data.ctime_ns // 10**9 * 10**9)
     monkeypatch.setattr("archiver.store.content.source.StatData.from_stat_result", lambda _: coarse)
-    assert find_missing_abilities(access, paths) == [MissingAbility(abilities.FINE_CLOCK.code)]
-    assert find_missing_abilities(access, paths[:2]) == []
+    assert find_missing_abilities(access, tmp_path, paths) == [MissingAbility(abilities.FINE_CLOCK.code)]
+    assert find_missing_abilities(access, tmp_path, paths[:2]) == []
     # A second change within the same second has the same times.
     spool = Spool(tmp_path)
     for age_seconds, is_racy in ((1.5, True), (2.5, False)):

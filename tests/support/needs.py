@@ -61,6 +61,7 @@ NEEDS = {
     "openssl": Need("openssl version", "openssl"),
     # Of every machine; whoever starts some is no unit test, see ``--unit``.
     "processes": Need("true"),
+    "rclone": Need("mkdir a b; rclone mount --daemon $PWD/a b; umount b", "fuse3 rclone"),
     "rsync": Need("rsync --version", "rsync"),
     "setfacl": Need("touch file; setfacl -m u:65534:r file", "acl"),
     "setpriv": Need("setpriv --bounding-set -dac_override --inh-caps -dac_override true", "util-linux"),
@@ -68,6 +69,11 @@ NEEDS = {
     "sshd": Need(
         "ssh-keygen -q -t ed25519 -N '' -f key; mkdir -p /run/sshd; $(command -v sshd) -t -f /dev/null -h $PWD/key",
         "openssh-client openssh-server",
+    ),
+    "sshfs": Need(
+        "printf '#!/bin/sh\\nexec /usr/lib/openssh/sftp-server' >ssh; chmod +x ssh; mkdir a b\n"
+        "sshfs -o ssh_command=$PWD/ssh x:$PWD/a b; umount b",
+        "fuse3 openssh-sftp-server sshfs",
     ),
     "strace": Need("strace -f -o log -e inject=readv:error=EIO:when=1+ true", "strace"),
     "systemd-analyze": Need("systemd-analyze --version", "systemd"),

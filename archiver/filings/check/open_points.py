@@ -29,6 +29,10 @@ STAND_IN = LazyMessage.define("stands for a document that is somewhere else", co
 CONTENT_LOST = LazyMessage.define("its content is missing or damaged in the archive", code="check.content-lost")
 # --- all other open points
 SKIPPED = LazyMessage.define("is not archived", code="check.skipped")
+WRITERS_UNKNOWN = LazyMessage.define(
+    "cannot detect here whether a program still has a file open; make sure that all files are closed",
+    code="check.writers-unknown",
+)
 CONFLICT_COPY = LazyMessage.define("is a conflict copy", code="check.conflict-copy")
 PARTIAL_TRANSFER = LazyMessage.define("is an incomplete transfer", code="check.partial")
 EMPTY = LazyMessage.define("is empty", code="check.empty")
@@ -51,7 +55,7 @@ OPEN_POINTS: Mapping[str, LazyMessage] = {
         *(WATCHED_FOLDER, FOLDER_MISSING, FILES_MISSING, UNREADABLE_PATH, BEING_WRITTEN, NOT_CAPTURED, NO_FILES),
         CAPTURED_OPEN,
         *(STAND_IN, CONTENT_LOST, SKIPPED, CONFLICT_COPY, PARTIAL_TRANSFER, EMPTY, ZEROS, DOUBTFUL, HTML_PAGE),
-        *(EXPECTED_ABSENT, CAPTURED_LATER, CHANGED_LATER, NEWER_VERSION),
+        *(WRITERS_UNKNOWN, EXPECTED_ABSENT, CAPTURED_LATER, CHANGED_LATER, NEWER_VERSION),
     )
 }
 #: The most paths that the journal records for one code.  More would make the event of a folder with a million

@@ -78,7 +78,7 @@ class IgnoreRules:
 
 @cache
 def _compile_with_litter(patterns: tuple[str, ...]) -> IgnoreRules:
-    """Return the rules of the built-in patterns and ``patterns``; a command asks for the same ones several times."""
+    """Return the rules of the built-in patterns and ``patterns``; a command asks for them several times."""
     return IgnoreRules([*(litter.pattern for litter in LITTER), *patterns])
 
 

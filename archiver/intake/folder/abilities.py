@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from archiver.errors import LazyMessage
+from archiver.intake.folder import mounts
 from archiver.intake.folder.access import FolderAccess
 from archiver.store.content.source import SourceChanged
 
@@ -39,7 +40,13 @@ FINE_CLOCK = LazyMessage.define(
     "the filesystem stores the times of changes in whole seconds; so recently changed files are read twice",
     code="ability.fine-clock",
 )
-_ABILITIES = {ability.code: ability for ability in (LEASES, FINE_CLOCK)}
+CHANGE_TIME = LazyMessage.define(
+    "the filesystem ({value}) does not store when a file was changed, only a modification time that programs can "
+    "set; so a change that keeps size and time is found when the files are read again: before submit, and every "
+    "watch.reread_days days",
+    code="ability.change-time",
+)
+_ABILITIES = {ability.code: ability for ability in (LEASES, FINE_CLOCK, CHANGE_TIME)}
 
 
 class MissingAbility(NamedTuple):
@@ -61,14 +68,28 @@ class MissingAbility(NamedTuple):
         return {"code": self.code, "reason": str(self.sentence)}
 
 
-def find_missing_abilities(access: FolderAccess, paths: Iterable[bytes]) -> list[MissingAbility]:
-    """Try the abilities on the first of ``paths``, which lead to files; return the missing ones.
+def find_missing_abilities(access: FolderAccess, watch: Path, paths: Iterable[bytes]) -> list[MissingAbility]:
+    """Try the abilities on the first of ``paths``, files in the folder ``watch``; return the missing ones.
+
+    Of a remote filesystem, no leases and no fine times are expected.
+    """
+    missing = _try_on_files(access, paths) if access.proves_writers else []
+    if filesystem := mounts.find_filesystem_without_ctime(watch):
+        missing.append(MissingAbility(CHANGE_TIME.code, filesystem))
+    return missing
+
+
+def lacks_change_time(missing_abilities: Iterable[MissingAbility]) -> bool:
+    """Return True if files have to be read again, because a change of them may not show in their state."""
+    return CHANGE_TIME.code in {each.code for each in missing_abilities}
+
+
+def _try_on_files(access: FolderAccess, paths: Iterable[bytes]) -> list[MissingAbility]:
+    """Try leases, and the times of changes, on the first of ``paths``; return what is missing.
 
     A file that cannot be opened is left out.  If no file can be opened, the capabilities of this process decide
-    about leases.  Returns nothing for a remote filesystem: nothing is expected of it.
+    about leases.
     """
-    if not access.proves_writers:
-        return []
     lease_error: int | None = None
     ctimes = []
     for path in islice(paths, _SAMPLE_SIZE):

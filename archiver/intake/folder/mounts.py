@@ -26,6 +26,16 @@ _LOCAL_FILESYSTEMS = frozenset(
         "autofs",
     }
 )
+#: Types of filesystems that store when a file was last changed (ctime), which no program can set back.  FAT has
+#: only the mtime, and so have most FUSE filesystems, such as sshfs and ``rclone mount``, which show it as both.  A
+#: type that is missing here costs a second reading of its files; with one that is here by mistake, a change that
+#: keeps size and mtime is never noticed.
+_FILESYSTEMS_WITH_CTIME = (_LOCAL_FILESYSTEMS - {"exfat", "hfs", "msdos", "vfat"}) | frozenset(
+    {
+        *("9p", "ceph", "cifs", "gfs2", "lustre", "nfs", "nfs4", "ocfs2", "smb3", "virtiofs"),
+        *("fuse.bindfs", "fuse.ceph", "fuse.glusterfs", "fuse.mergerfs"),
+    }
+)
 #: The type where the mount table does not show the mount of a path: in a plain chroot, or without /proc.
 _UNKNOWN_FILESYSTEM = "unknown"
 #: Positions in a line of the mount table, see proc_pid_mountinfo(5): the mount's number, the device, the root, the
@@ -51,6 +61,11 @@ class Mount(NamedTuple):
     def is_remote(self) -> bool:
         """Return True if files of this mount can change without an inotify event on this machine."""
         return self.filesystem not in _LOCAL_FILESYSTEMS and self.filesystem != _UNKNOWN_FILESYSTEM
+
+    @property
+    def has_ctime(self) -> bool:
+        """Return True if the filesystem stores when a file was last changed, whatever its mtime says."""
+        return self.filesystem in _FILESYSTEMS_WITH_CTIME or self.filesystem == _UNKNOWN_FILESYSTEM
 
 
 def read_mounts() -> list[Mount]:
@@ -108,11 +123,24 @@ def find_remote_mount(path: Path | bytes, mounts: list[Mount]) -> Mount | None:
 
     ``path`` is absolute and free of links.  Returns None if no such mount is remote.
     """
+    return next((mount for mount in _find_mounts_of_tree(path, mounts) if mount.is_remote), None)
+
+
+def find_filesystem_without_ctime(folder: Path) -> str:
+    """Return the type of the filesystem that holds ``folder``, or of one below it, if it does not store the ctime.
+
+    Returns an empty text if all of them store the ctime of files.
+    """
+    mounts_of_tree = _find_mounts_of_tree(os.path.realpath(os.fsencode(folder)), read_mounts())
+    return next((mount.filesystem for mount in mounts_of_tree if not mount.has_ctime), "")
+
+
+def _find_mounts_of_tree(path: Path | bytes, mounts: list[Mount]) -> list[Mount]:
+    """Return the mount that holds ``path``, and the visible mounts at or below ``path``."""
     path_bytes = os.fsencode(path)
     # Of several mounts on one point, the dict keeps the last one, which hides the others.
     visible_mounts = {mount.point: mount for mount in mounts if _is_at_or_below(mount.point, path_bytes)}
-    candidate_mounts = [find_mount(path_bytes, mounts), *visible_mounts.values()]
-    return next((mount for mount in candidate_mounts if mount.is_remote), None)
+    return [find_mount(path_bytes, mounts), *visible_mounts.values()]
 
 
 def find_mounts_below(path: bytes, mounts: list[Mount]) -> dict[bytes, Mount]:

@@ -27,6 +27,7 @@ from archiver.intake.folder.presence import FolderPresence
 from archiver.intake.folder.watch_path import check_watch_path_change
 from archiver.intake.layout import Group, group_of_submission, locate_path
 from archiver.intake.scan import is_unreadable
+from archiver.intake.signing.content_comparison import correct_by_contents
 from archiver.intake.signing.submission_folder import (
     check_deletions,
     check_not_emptied,
@@ -58,6 +59,8 @@ class FolderInspection(NamedTuple):
     stand_ins: Sequence[SkippedPath] = ()
     #: Files that a program of this machine has open for writing.
     open_paths: Sequence[bytes] = ()
+    #: True if it cannot be told of a file whether a program has it open for writing.
+    are_writers_unknown: bool = False
 
 
 def inspect_submission_folder(archive: Archive, config: Config, submission: Submission) -> FolderInspection:
@@ -74,7 +77,12 @@ def inspect_submission_folder(archive: Archive, config: Config, submission: Subm
         if folder_problem is not None:
             return FolderInspection(folder_problem)
         scan_result = scan_group(snapshot, access, config, group)
-        changed_states = list_changed_states(snapshot, scan_result, config, group)
+        newest_version = archive.index.newest_version(submission)
+        changed_states = correct_by_contents(
+            list_changed_states(snapshot, scan_result, config, group),
+            archive.index.materials(submission, newest_version.number) if newest_version else (),
+            *(access, snapshot, config, group),
+        )
         unreadable_paths = list_unreadable_paths(scan_result, config, group)
         unreadable_paths += list_unopenable_files(access, changed_states)
         # The service has tried to read or copy files that can be opened.
@@ -94,7 +102,7 @@ def inspect_submission_folder(archive: Archive, config: Config, submission: Subm
                 if not is_unreadable(skipped_path) and locate_path(skipped_path.path, config.layout).group == group
             ],
             [stand_in.path for stand_in in stand_ins if stand_in.group == group],
-            _list_open_files(access, snapshot, config, group, changed_states),
+            *_list_open_files(access, snapshot, config, group, changed_states),
         )
     finally:
         snapshot.close()
@@ -152,16 +160,18 @@ def _as_open_point(refusal: SubmissionRefused) -> OpenPoint:
 
 def _list_open_files(
     access: FolderAccess, snapshot: Snapshot, config: Config, group: Group, changed_states: Mapping[bytes, State]
-) -> list[bytes]:
+) -> tuple[list[bytes], bool]:
     """Return the files of a group that a program of this machine has open for writing, sorted.
 
-    On a remote filesystem, the client may refuse a lease whoever has the file open, so no file is listed.
+    The second value is True if that cannot be told of all files: on a remote filesystem, the client may refuse a
+    lease whoever has the file open, and a container has no leases on files of other users.
     """
-    if not access.proves_writers:
-        return []
     paths = {path for path, _ in snapshot.file_entries(group.prefix)}
     paths |= {path for path, state in changed_states.items() if isinstance(state, StatData)}
+    if not access.proves_writers:
+        return [], bool(paths)
     open_paths = []
+    are_writers_unknown = False
     with access.opened_in_turn() as open_file:
         for path in sorted(paths):
             if locate_path(path, config.layout).group != group:
@@ -169,6 +179,7 @@ def _list_open_files(
             try:
                 with closing(open_file(path)) as source:
                     is_open = source.is_being_written
+                    are_writers_unknown |= bool(source.lease_error)
             except BlockingIOError:
                 # A process has a write lease on it, as Samba does for a client that may hold changes back.
                 is_open = True
@@ -177,4 +188,4 @@ def _list_open_files(
                 is_open = False
             if is_open:
                 open_paths.append(path)
-    return open_paths
+    return open_paths, are_writers_unknown
