@@ -283,6 +283,13 @@ class StorageError(ArchiverError):
     wire_name = "StorageProblem"
 
 
+class LimitReached(StorageError):
+    """A limit of the process, the service, the user or the machine prevents the action, until it is raised."""
+
+    code = "limit"
+    wire_name = "LimitReached"
+
+
 class JournalDamaged(StorageError):
     """The journal is damaged, so nothing can be appended. Reading is still possible."""
 

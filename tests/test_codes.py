@@ -45,6 +45,7 @@ def test_the_codes_that_metrics_and_logs_carry_stay() -> None:
         "notfound": 7,
         "storage": 8,
         "journaldamaged": 8,
+        "limit": 8,
         "bucket": 8,
         "secondwriter": 8,
         "unhealthy": 9,
@@ -67,6 +68,7 @@ def test_the_names_on_the_socket_stay() -> None:
         "NotFound": 7,
         "StorageProblem": 8,
         "JournalDamaged": 8,
+        "LimitReached": 8,
         "Unhealthy": 9,
         "NotArchived": 9,
     }

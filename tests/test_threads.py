@@ -14,7 +14,15 @@ from tests.support.syntax_trees import nodes_of_module
 
 #: What starts one, called by its name or as an attribute of its module.
 _STARTERS = {
-    *("Thread", "Timer", "ThreadPoolExecutor", "ProcessPoolExecutor", "Observer", "start_http_server"),
+    *(
+        "Thread",
+        "Timer",
+        "ThreadPoolExecutor",
+        "ProcessPoolExecutor",
+        "Observer",
+        "start_http_server",
+        "ReaderPool",
+    ),
     *("Popen", "Worker", "WorkerPool", "fork", "forkpty", "posix_spawn", "posix_spawnp"),
 }
 #: Names that much else has too: they count with the module that they are taken from.

@@ -24,6 +24,7 @@ from archiver.cli.session import Session, global_options
 from archiver.errors import ArchiverError, StorageError, UsageError
 from archiver.i18n import language_from_environment
 from archiver.store import names
+from archiver.store.system_limits import find_limit
 
 #: Command name -> one line of help.  The texts are here because importing each module would slow down ``--help``.
 COMMANDS = {
@@ -185,7 +186,7 @@ def _call_and_report_failure(run_step: Callable[[], int], arguments: list[str], 
     index has a damaged page.
     """
     try:
-        return run_step()
+        return _call_and_name_limit(run_step)
     except click.ClickException as error:
         click_message = io.StringIO()
         error.show(click_message)
@@ -227,6 +228,16 @@ def _call_and_report_failure(run_step: Callable[[], int], arguments: list[str], 
             _raise_if_index_damaged(error)
             return _report_database_error(error, session)
         return _report_unexpected_error(error, arguments, session)
+
+
+def _call_and_name_limit(run_step: Callable[[], int]) -> int:
+    """Call ``run_step`` and return its exit code; raises LimitReached for any sign of a limit of the system."""
+    try:
+        return run_step()
+    except (OSError, RuntimeError, MemoryError) as error:
+        if (limit := find_limit(error)) is not None:
+            raise limit from error
+        raise
 
 
 def _flush_output() -> None:

@@ -38,6 +38,7 @@ from archiver.store import lock
 from archiver.store.archive import Archive
 from archiver.store.git import repository_format
 from archiver.store.sqlite import is_damage_error
+from archiver.store.system_limits import find_limit
 from archiver.store.writing.drafts import Draft
 
 if TYPE_CHECKING:
@@ -256,15 +257,14 @@ class Daemon:
         try:
             self._capture_changes()
             self._failures.reset_retry_pause()
-        except ArchiverError as error:
-            self._report(error.message, problem=error.code)
-            self._pause_after_failure(error)
         except sqlite3.DatabaseError as error:
             self._recover_from_database_error(error)
-        except OSError as error:
+        except (ArchiverError, OSError, RuntimeError, MemoryError) as error:
+            if not isinstance(error, ArchiverError | OSError) and find_limit(error) is None:
+                raise
             # If the watched folder vanished during a scan, the next turn notices that, and nothing has failed.
-            if self._watched_folder.is_present():
-                report_system_error(self._report, error, self._archive.root, problem="storage")
+            if not isinstance(error, OSError) or self._watched_folder.is_present():
+                self._failure_reporter.report_failure(error, getattr(error, "code", "storage"))
                 self._pause_after_failure(error)
 
     def _capture_changes(self) -> None:

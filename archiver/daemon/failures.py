@@ -24,6 +24,7 @@ from archiver.intake.snapshot import Snapshot
 from archiver.store import lock
 from archiver.store.archive import Archive
 from archiver.store.sqlite import is_damage_error
+from archiver.store.system_limits import find_limit
 
 #: The name of a file in the archive's folder.  The daemon locks this file while it cannot write to the archive.
 ALARM_FILE_NAME = "failing"
@@ -66,8 +67,12 @@ def read_last_problem(snapshot: Snapshot) -> LastProblem | None:
 def report_system_error(report: Reporter, error: Exception, default_path: object, problem: str) -> None:
     """Report an error of the operating system or of SQLite as a problem with the code ``problem``.
 
-    The message names the file in the error or, if there is none, ``default_path``.
+    The message names the file in the error or, if there is none, ``default_path``.  Where a limit is reached, it
+    says which one.
     """
+    if (limit := find_limit(error)) is not None:
+        report(limit.message, problem=limit.code)
+        return
     report(
         "{path}: {reason}. No archived data was lost. Check the disk and the permissions.",
         problem=problem,
@@ -108,7 +113,7 @@ class FailureReporter:
         """Report ``error``, which was caught on this thread, as a problem with the code ``problem``."""
         if isinstance(error, ArchiverError):
             self._report(error.message, problem=problem)
-        elif isinstance(error, (OSError, sqlite3.Error)):
+        elif isinstance(error, (OSError, sqlite3.Error)) or find_limit(error) is not None:
             report_system_error(self._report, error, self._archive_root, problem)
         else:
             self._report_unexpected_error(error, problem)

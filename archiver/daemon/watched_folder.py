@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterable
-from itertools import chain
 from pathlib import Path
 
+from archiver import clock
 from archiver.config.settings import Config
 from archiver.daemon import watch_state
 from archiver.daemon.watch_state import WatchState
 from archiver.daemon.watching.probe_folder import ProbeFolder
+from archiver.daemon.watching.tried_abilities import TriedAbilities
 from archiver.daemon.watching.unwatched_folders import UnwatchedFolders
 from archiver.errors import LazyMessage, Reporter, StorageError
 from archiver.intake.absence.deletion_check import DeletionCheck
 from archiver.intake.absence.deletion_gate import DeletionGate
 from archiver.intake.exclusion.ignore_rules import IgnoreRules
 from archiver.intake.folder import mounts
-from archiver.intake.folder.abilities import (
-    MissingAbility,
-    count_quiet_periods,
-    encode_abilities,
-    find_missing_abilities,
-    lacks_change_time,
-)
 from archiver.intake.folder.access import FolderAccess
 from archiver.intake.folder.child_access import ChildAccess
 from archiver.intake.folder.presence import FOLDER_MISSING, FolderCheck, FolderPresence
@@ -33,11 +28,14 @@ from archiver.intake.folder.watcher import Hint, Watcher
 from archiver.intake.path_reasons import LOCKED_FOLDER
 from archiver.intake.scan import ScanResult
 from archiver.intake.snapshot import Snapshot
-from archiver.intake.timing.rereading import RereadSchedule
 from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.events.capture_events import WatchedFolderLost, WatchStalled
+from archiver.store.system_limits import find_limit
 from archiver.store.writing.drafts import Draft
+
+#: The seconds between two attempts to watch a folder after the kernel has refused it.
+_ATTEMPT_SECONDS = 60.0
 
 
 class WatchedFolder:
@@ -60,9 +58,9 @@ class WatchedFolder:
     ) -> None:
         """Prepare to watch the folder, which may be missing; nothing is watched before :meth:`ensure_watched`.
 
-        The journal of ``archive`` identifies the watched folder.  The caller closes ``access`` and
-        ``volatile_folder``.  Probe events, which show that events arrive, happen
-        in ``volatile_folder``, or else in the archive's ``probe_folder``.  ``journal_event`` journals an event.
+        The journal of ``archive`` identifies the watched folder.  Probe events, which show that events arrive,
+        happen in ``volatile_folder``, or else in the archive's ``probe_folder``.  ``journal_event`` journals an
+        event.  The caller closes ``access`` and ``volatile_folder``.
 
         Raises OSError if the mounts of the system cannot be read.
         """
@@ -79,6 +77,8 @@ class WatchedFolder:
         #: Holds captures back if nothing proves that missing files were deleted.
         self.deletion_gate = DeletionGate(deletion_check, self.is_present, snapshot, archive, report)
         self._watcher: Watcher | None = None
+        #: The monotonic time from which the kernel is asked again for a watch that it refused.
+        self._next_attempt_at = 0.0
         self._probe_schedule = ProbeSchedule()
         #: The folder when it was last checked, and at the start of the watch; None before.
         self._last_check: FolderCheck | None = None
@@ -86,8 +86,7 @@ class WatchedFolder:
         self._unwatched_folders = UnwatchedFolders(config.watch, config.poll_seconds, report, self._store_state)
         #: Folders whose key was not loaded at the last full scan.
         self._locked_folders: list[bytes] = []
-        self._missing_abilities: list[MissingAbility] = []
-        self._reread_schedule = RereadSchedule(snapshot, config.reread_days)
+        self._abilities = TriedAbilities(access, snapshot, config)
         #: The state that a missing folder was reported with; None while the folder is present.
         self._missing_state: WatchState | None = None
         self.state = ""
@@ -105,7 +104,7 @@ class WatchedFolder:
     @property
     def quiet_periods(self) -> int:
         """Return for how many quiet periods a file must be unchanged, by the abilities at the last scan."""
-        return count_quiet_periods(self._missing_abilities)
+        return self._abilities.quiet_periods
 
     @property
     def is_access_still_suitable(self) -> bool:
@@ -128,16 +127,10 @@ class WatchedFolder:
 
         Tries what this process may do in it, with some of the files, of which ``new_files`` are not archived yet.
         """
-        known_files = (path for path, _ in self._snapshot.file_entries())
         if (identification := self._presence.identification()) is not None:
             self._journal_event(identification)
         self._presence.record_mount()
-        self._missing_abilities = find_missing_abilities(
-            self._access, self._config.watch, chain(new_files, known_files)
-        )
-        self._snapshot.set_meta("abilities", encode_abilities(self._missing_abilities))
-        if lacks_change_time(self._missing_abilities):
-            self._reread_schedule.forget_next_files()
+        self._abilities.try_again(new_files)
 
     def missing_folder_error(self) -> StorageError:
         """Return the error with the reason why the last check did not find the watched folder."""
@@ -202,20 +195,15 @@ class WatchedFolder:
     def _start_watcher(self) -> WatchState:
         """Start watching, and return the state of the watch.
 
-        If the kernel grants no watch, that is reported, and the folder is scanned often instead.
+        Without a watch, that is reported, and the folder is scanned often until a later attempt succeeds.
         """
         watcher = Watcher(self._config.watch, self._probe_folder.ensure())
         try:
             watcher.start()
         except OSError as error:
-            self._report(
-                "The kernel refused to watch {path} ({reason}). No files are lost: the folder is scanned every "
-                "{seconds:g} s. Raise fs.inotify.max_user_watches and fs.inotify.max_user_instances with sysctl.",
-                problem="watch",
-                path=self._config.watch,
-                reason=error.strerror,
-                seconds=self._config.poll_seconds,
-            )
+            self._next_attempt_at = clock.monotonic_seconds() + _ATTEMPT_SECONDS
+            if self.state != watch_state.SCANS_ONLY:
+                self._report_refused_watch(error)
             return WatchState(watch_state.SCANS_ONLY, watch_state.WATCH_REFUSED, error.strerror or "")
         self._watcher = watcher
         # After a stalled watch, a new one counts as stalled too, until a probe event arrives.
@@ -223,6 +211,21 @@ class WatchedFolder:
             WatchState(watch_state.STALLED, watch_state.EVENTS_LOST)
             if self._probe_schedule.is_watch_stalled
             else WatchState(watch_state.EVENTS)
+        )
+
+    def _report_refused_watch(self, error: OSError) -> None:
+        """Report why nothing is watched, and which limit to raise."""
+        if error.errno == errno.EAGAIN and (limit := find_limit(error, is_process_start=True)):
+            # EMFILE, in contrast, has two meanings here.
+            self._report(limit.message, problem=limit.code)
+            return
+        self._report(
+            "The kernel refused to watch {path} ({reason}). No files are lost: the folder is scanned every "
+            "{seconds:g} s. Raise fs.inotify.max_user_watches and fs.inotify.max_user_instances with sysctl.",
+            problem="watch",
+            path=self._config.watch,
+            reason=error.strerror,
+            seconds=self._config.poll_seconds,
         )
 
     def stop_watching(self) -> None:
@@ -266,7 +269,9 @@ class WatchedFolder:
         """
         watcher = self._watcher
         if watcher is None:
-            return False
+            if self.state == watch_state.SCANS_ONLY and now >= self._next_attempt_at:
+                self._restart_watch()
+            return self._watcher is not None
         if reason := watcher.take_loss_reason():
             self._report(
                 "Kernel notifications for {path} were lost ({reason}). No files are lost: archiver is rescanning "

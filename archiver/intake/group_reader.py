@@ -20,6 +20,7 @@ from archiver.errors import ArchiverError, StorageError
 from archiver.intake.exclusion.size_limits import NO_LIMITS, SizeLimits
 from archiver.intake.folder.access import DirectAccess, FolderAccess
 from archiver.intake.layout import Group, locate_path
+from archiver.intake.reader_pool import ReaderPool
 from archiver.intake.snapshot import SkippedPath, State
 from archiver.intake.staging import FileReader, ReadingOrder, ReadingStopped, StagingResult, publish_result
 from archiver.intake.staging_worker import StagingProcesses
@@ -132,7 +133,7 @@ class GroupReader:
         self._layout = layout
         self._sensitive_patterns = sensitive_patterns
         self._stopping = stopping
-        self._readers = ThreadPoolExecutor(_WORKERS)
+        self._readers = ReaderPool(_WORKERS)
         self._publisher = ThreadPoolExecutor(1)
         self._limits = limits
         self._file_reader = FileReader(access, content, self.check_stop, limits)

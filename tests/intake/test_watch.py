@@ -102,6 +102,27 @@ def test_no_watch_at_all_is_told_and_polled(site: Site) -> None:
     assert "max_user_instances" in end(daemon)
 
 
+def test_a_refused_watch_is_asked_for_again(site: Site) -> None:
+    site.set("watch", "poll_seconds", 0.5)
+    patch = (
+        "import archiver.intake.folder.watcher as w, archiver.daemon.watched_folder as d\n"
+        "real_start, left = w.Watcher.start, [1, 2, 3]\n"
+        "def start(self):\n"
+        "    if left:\n"
+        "        left.pop()\n"
+        "        raise OSError(11, 'no thread')\n"
+        "    real_start(self)\n"
+        "w.Watcher.start = start\n"
+        "d._ATTEMPT_SECONDS = 0.5"
+    )
+    daemon = start(site, patch)
+    wait_until(lambda: site.json("status")["watching"] == "watched by kernel notifications and scans")
+    site.write("f/s/a", "1")
+    wait_until(lambda: site.tags() == ["f/s/v1"])
+    # Told once, and not at each attempt.
+    assert end(daemon).count("TasksMax") == 1
+
+
 DEAF = "import archiver.intake.folder.watcher as w\nw.Watcher.on_any_event = lambda *_: None\n"
 
 

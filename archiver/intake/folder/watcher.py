@@ -87,7 +87,8 @@ class Watcher(FileSystemEventHandler):
     def start(self) -> None:
         """Start watching, and increase the recursion limit of this process if it is low.
 
-        Raises OSError if the kernel does not grant the watches; then nothing is watched.
+        Raises OSError if the kernel does not grant the watches, or the system no thread (EAGAIN); then nothing is
+        watched.
         """
         logging.getLogger("watchdog").addHandler(self._warnings)
         sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION_LIMIT))
@@ -98,6 +99,10 @@ class Watcher(FileSystemEventHandler):
         except OSError:
             self.stop()
             raise
+        except RuntimeError as error:
+            # watchdog could start no thread.
+            self.stop()
+            raise OSError(errno.EAGAIN, str(error)) from None
 
     def stop(self) -> None:
         """End watchdog's threads; events that have not arrived yet are lost.

@@ -20,6 +20,7 @@ from typing import IO, Any, NamedTuple
 from archiver.errors import ConfigError, StorageError
 from archiver.store.git.git_process import GitProcess
 from archiver.store.git.private_directory import OBJECT_DIRECTORY, PrivateDirectory
+from archiver.store.system_limits import find_limit
 
 #: A git process that is silent for this long hangs, for example on a dead disk, and is killed.  With a shorter
 #: time, a process that is only slow would be killed; with a longer time, the daemon would be blocked for longer.
@@ -106,7 +107,9 @@ class GitCommands:
         previous_mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             import git
-        except ImportError:  # GitPython cannot be imported if git is not installed.
+        except ImportError:
+            # GitPython runs git during the import, and hides why that has failed.
+            self._start_reading(["git", "version"]).end()
             raise _missing_git_error() from None
         finally:
             for name in _NO_OUTER_SETTINGS:
@@ -195,6 +198,8 @@ class GitCommands:
             )
         except GitCommandNotFound as error:
             raise self.failed(_command_name(arguments), str(error).encode()) from None
+        except OSError as error:
+            raise self._start_error(_command_name(arguments), error) from None
         return GitProcess(handle.proc, handle)
 
     def _start_reading(self, command_line: list[str]) -> GitProcess:
@@ -213,9 +218,13 @@ class GitCommands:
             # FileNotFoundError can also mean that the repository is missing: compare the name in the error.
             if isinstance(error, FileNotFoundError) and error.filename == command_line[0]:
                 raise _missing_git_error() from None
-            # The command follows "git" and the option --git-dir.
-            raise self.failed(_command_name(command_line[2:]), str(error).encode()) from None
+            # The command follows "git" and, for all but one, the option --git-dir.
+            raise self._start_error(_command_name(command_line[2:] or command_line[1:]), error) from None
         return GitProcess(popen)
+
+    def _start_error(self, command: str, error: OSError) -> StorageError:
+        """Return the error for a git command that could not be started because of ``error``."""
+        return find_limit(error, is_process_start=True) or self.failed(command, str(error).encode())
 
     def _build_command_line(self, arguments: Iterable[str]) -> list[str]:
         """Return the complete command line; raises StorageError if the private directory cannot be created."""
