@@ -65,11 +65,12 @@ bench-full:
 	$(BIN)/python benchmarks/replica.py
 	$(BIN)/python -m tests.support.sentence_lines
 
-# Half an hour of random work, then 1,000 kills in the middle of it.
+# Half an hour of random work, 1,000 kills in the middle of it, and ten minutes of swapped folders, links and mounts.
 soak:
 	@sh scripts/prepare.sh test
-	$(BIN)/python -m tests.support.soak --seconds 1800
-	$(BIN)/python -m tests.support.soak --seconds 5 --kills 1000
+	$(BIN)/python -m tests.soak.random_work --seconds 1800
+	$(BIN)/python -m tests.soak.random_work --seconds 5 --kills 1000
+	$(BIN)/python -m tests.soak.swaps --seconds 600
 
 # Random work on archives beside a model of them: docs/test-model.md. Two hours.
 MODEL ?=

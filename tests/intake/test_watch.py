@@ -6,12 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from archiver.intake.folder.probe_schedule import ARRIVAL_SECONDS, PERIOD_SECONDS, ProbeSchedule
+from archiver.intake.folder.watcher import Watcher
+from tests.support.exchange import exchange
 from tests.support.site import Site, wait_until
 
 
@@ -121,6 +124,24 @@ def test_a_refused_watch_is_asked_for_again(site: Site) -> None:
     wait_until(lambda: site.tags() == ["f/s/v1"])
     # Told once, and not at each attempt.
     assert end(daemon).count("TasksMax") == 1
+
+
+@pytest.mark.filterwarnings("ignore:Callback with id")
+@pytest.mark.needs("processes")
+def test_a_watch_ends_after_folders_were_exchanged_many_times(tmp_path: Path) -> None:
+    """watchdog loses count of its watches then, and must neither fail nor leave its threads behind."""
+    (tmp_path / "w/a/x").mkdir(parents=True)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "other")
+    for _ in range(3):
+        threads_before = set(threading.enumerate())
+        watcher = Watcher(tmp_path / "w", None)
+        watcher.start()
+        for _ in range(400):
+            exchange(tmp_path / "w/a", tmp_path / "link")
+        wait_until(watcher.take_hints)
+        watcher.stop()
+        wait_until(lambda: {*threading.enumerate()} <= threads_before)  # noqa: B023
 
 
 DEAF = "import archiver.intake.folder.watcher as w\nw.Watcher.on_any_event = lambda *_: None\n"

@@ -28,6 +28,7 @@ from watchdog.events import (
     FileSystemEventHandler,
 )
 from watchdog.observers import Observer
+from watchdog.observers.api import EventEmitter
 
 _EVENT_TYPES: list[type[FileSystemEvent]] = [
     DirCreatedEvent,
@@ -109,13 +110,14 @@ class Watcher(FileSystemEventHandler):
 
         A thread that does not end within ``_STOP_SECONDS`` is left behind.
         """
-        logging.getLogger("watchdog").removeHandler(self._warnings)
         for emitter in self._observer.emitters:
             if emitter.is_alive():
-                emitter.stop()
+                _stop_emitter(emitter)
         if self._observer.is_alive():
             self._observer.stop()
             self._observer.join(timeout=_STOP_SECONDS)
+        # Last, because the handler also keeps what watchdog says of its end out of the log.
+        logging.getLogger("watchdog").removeHandler(self._warnings)
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Add the paths of an event to the hints; the event of a move has two paths.
@@ -238,3 +240,16 @@ def read_watch_limit() -> str:
     except OSError:
         # A kernel without inotify, or a container without /proc: there is no limit to compare.
         return ""
+
+
+def _stop_emitter(emitter: EventEmitter) -> None:
+    """End the thread of a watch."""
+    # emitter.stop() forgets this object, and without it nothing could wake the thread.
+    watch_group = getattr(emitter, "_inotify", None)
+    try:
+        emitter.stop()
+    except KeyError:
+        # After many exchanges of folders in one step, watchdog 7.1 has two watches for one path in its table, and
+        # its end fails half-way: the kernel's watches are gone, and the thread waits for ever.
+        if watch_group is not None:
+            watch_group._move_event_grouper.close()

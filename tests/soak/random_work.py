@@ -1,6 +1,6 @@
 """Long life: random work on a watched folder while the daemon runs, and is killed if asked.
 
-    python -m tests.support.soak [--seconds 1800] [--kills 0] [--seed N]
+    python -m tests.soak.random_work [--seconds 1800] [--kills 0] [--seed N]
 
 At the end the archive equals the folder, holds every state that was left alone
 for long enough, and every version that the daemon reported; nothing is doubled;

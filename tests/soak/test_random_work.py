@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.soak import soak
+from tests.soak.random_work import soak
 
 
 @pytest.mark.needs("processes")
