@@ -17,8 +17,8 @@ environment=$PWD/.venv
 # What the tests drive, as Debian 12 and later name it.
 # libatomic1: the node that playwright brings along needs it, and Debian's minimal system lacks it.
 test_packages="acl bindfs btrfs-progs chromium e2fsprogs exfat-fuse exfatprogs fonts-noto-cjk fuse3 git git-lfs libatomic1
-    mount openssh-client openssh-server openssl procps rclone rsync sshfs strace systemd util-linux util-linux-extra
-    xfsprogs"
+    mount openssh-client openssh-server openssl procps rclone rsync samba sshfs strace syncthing systemd util-linux
+    util-linux-extra vsftpd xfsprogs"
 
 stop() {
     echo "$1" >&2

@@ -63,6 +63,7 @@ NEEDS = {
     "processes": Need("true"),
     "rclone": Need("mkdir a b; rclone mount --daemon $PWD/a b; umount b", "fuse3 rclone"),
     "rsync": Need("rsync --version", "rsync"),
+    "Samba": Need("smbd --version", "samba"),
     "setfacl": Need("touch file; setfacl -m u:65534:r file", "acl"),
     "setpriv": Need("setpriv --bounding-set -dac_override --inh-caps -dac_override true", "util-linux"),
     "ssh-keygen": Need("ssh-keygen -q -t ed25519 -N '' -f key", "openssh-client"),
@@ -76,12 +77,14 @@ NEEDS = {
         "fuse3 openssh-sftp-server sshfs",
     ),
     "strace": Need("strace -f -o log -e inject=readv:error=EIO:when=1+ true", "strace"),
+    "Syncthing": Need("HOME=$PWD syncthing --version", "syncthing"),
     "systemd-analyze": Need("systemd-analyze --version", "systemd"),
     "time namespace": Need("unshare -T --boottime 9 --monotonic 9 --fork true", "util-linux"),
     "user namespace": Need(
         "nsenter --mount=/proc/self/ns/mnt true; unshare -Ur sh -c 'echo 8 > /proc/sys/user/max_inotify_watches'",
         "util-linux",
     ),
+    "vsftpd": Need("command -v vsftpd", "vsftpd"),
 }
 
 
