@@ -151,6 +151,9 @@ class MishapRules(ArchiveMachine):
     def restore_over_repository(self, choice: int, crash: Crash | None) -> None:
         """The files of a backup are copied over those of today, and what is newer stays beside them."""
         backup = self.backups[-1 - choice % len(self.backups)]
+        if backup.state.commit not in {self.state.commit, *self.state.past_oids}:
+            # A history that was left since: tests/store/test_set_aside.py has this case.
+            return
         self.program.recover()
         self.program.close()
         # Or a version captured again in the same second would be the same commit, and prove a lost event.

@@ -192,3 +192,37 @@ def test_a_lost_restriction_is_listed(monday: Site) -> None:
     ]
     assert "Lost: restrict 甲" in monday.run("reindex", "--accept", "--yes").stdout
     assert monday.json("status")["restricted"] == []
+
+
+@pytest.mark.parametrize("longer", ["before", "since"])
+def test_of_two_histories_in_one_repository_the_longer_one_goes_on(
+    site: Site, tmp_path: Path, longer: str
+) -> None:
+    """First an old backup is restored, and work goes on; then a newer backup is copied over the repository."""
+    site.write("甲/首次/a", "1")
+    site.catch_up()
+    shutil.copytree(site.archive, tmp_path / "old")
+    for number in range(4 if longer == "before" else 1):
+        site.write("乙/首次/b", f"before {number}")
+        site.catch_up()
+    shutil.copytree(site.repository, tmp_path / "newer")
+    shutil.rmtree(site.archive)
+    shutil.copytree(tmp_path / "old", site.archive)
+    # In the same second the same content makes the same commit, and nothing would be lost.
+    site.write("乙/首次/b", "since")
+    for number in range(2):
+        site.write("丙/首次/c", f"since {number}")
+        site.catch_up()
+    shutil.copytree(tmp_path / "newer", site.repository, dirs_exist_ok=True)
+    assert "reindex --accept" in site.run("run", "--once", code=8).stderr
+    accepted = site.run("reindex", "--accept", "--yes").stdout
+    lost = {each["tag"] for each in site.events("recover")[-1]["details"]["lost_versions"]}
+    # Both histories have a version of this name.
+    assert lost == {"乙/首次/v1"} | ({"丙/首次/v1", "丙/首次/v2"} if longer == "before" else set())
+    assert all(tag in accepted for tag in lost)
+    assert site.git("for-each-ref", "refs/lost").stdout
+    # What was lost is in the folder, and archived again.
+    site.catch_up()
+    newest = {f"{each['filing']}/{each['submission']}" for each in site.json("log")}
+    assert newest == {"甲/首次", "乙/首次", "丙/首次"}
+    site.verified()
