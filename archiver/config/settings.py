@@ -125,13 +125,13 @@ class Config:
             "few inotify watches)."
         ),
     )
-    reread_days: float = setting(
+    reread_days: int = setting(
         "watch.reread_days",
-        types.number(0),
-        default=7.0,
+        types.whole_number(0, 36_500),
+        default=7,
         summary=LazyMessage(
-            "Days after which all files are read again on filesystems that do not store when a file was changed "
-            "(sshfs, rclone, FAT); 0: only before archiver submit."
+            "Days after which the service reads all files again on filesystems that do not store when a file was "
+            "changed (sshfs, rclone, FAT); 0: only before archiver submit."
         ),
     )
     min_version_interval_minutes: float = setting(

@@ -260,10 +260,10 @@ class Daemon:
         except sqlite3.DatabaseError as error:
             self._recover_from_database_error(error)
         except (ArchiverError, OSError, RuntimeError, MemoryError) as error:
-            if not isinstance(error, ArchiverError | OSError) and find_limit(error) is None:
+            if not (limit := find_limit(error)) and not isinstance(error, ArchiverError | OSError):
                 raise
             # If the watched folder vanished during a scan, the next turn notices that, and nothing has failed.
-            if not isinstance(error, OSError) or self._watched_folder.is_present():
+            if limit or not isinstance(error, OSError) or self._watched_folder.is_present():
                 self._failure_reporter.report_failure(error, getattr(error, "code", "storage"))
                 self._pause_after_failure(error)
 

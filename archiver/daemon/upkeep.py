@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 from archiver.config.settings import Config
@@ -80,7 +81,11 @@ class SideWork:
     """
 
     def __init__(self, config: Config, report: Reporter, lock_timeout: float) -> None:
-        """Prepare the work without starting a thread; the arguments are those of :class:`JobRunner`."""
+        """Prepare the work without starting a thread; the arguments are those of :class:`JobRunner`.
+
+        The path of the watched folder is resolved here, once: the folder may hang later.
+        """
+        self._real_path = os.path.realpath(os.fsencode(config.watch))
         self._config = config
         self._report = report
         self._lock_timeout = lock_timeout
@@ -107,7 +112,7 @@ class SideWork:
         if self._jobs is None:
             from archiver.daemon.jobs import JobRunner
 
-            self._jobs = JobRunner(self._config, self._report, self._lock_timeout)
+            self._jobs = JobRunner(self._config, self._report, self._lock_timeout, self._real_path)
         self._jobs.start_due_job(archive)
 
     def _start_due_replication(self, archive: Archive) -> None:

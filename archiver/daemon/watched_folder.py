@@ -34,8 +34,8 @@ from archiver.store.events.capture_events import WatchedFolderLost, WatchStalled
 from archiver.store.system_limits import find_limit
 from archiver.store.writing.drafts import Draft
 
-#: The seconds between two attempts to watch a folder after the kernel has refused it.
-_ATTEMPT_SECONDS = 60.0
+#: The seconds from a refused watch to the next attempt; each failure doubles them, up to the longest.
+_FIRST_ATTEMPT_SECONDS, _LONGEST_ATTEMPT_SECONDS = 60.0, 3600.0
 
 
 class WatchedFolder:
@@ -77,8 +77,7 @@ class WatchedFolder:
         #: Holds captures back if nothing proves that missing files were deleted.
         self.deletion_gate = DeletionGate(deletion_check, self.is_present, snapshot, archive, report)
         self._watcher: Watcher | None = None
-        #: The monotonic time from which the kernel is asked again for a watch that it refused.
-        self._next_attempt_at = 0.0
+        self._next_attempt_at, self._attempt_seconds = 0.0, _FIRST_ATTEMPT_SECONDS / 2
         self._probe_schedule = ProbeSchedule()
         #: The folder when it was last checked, and at the start of the watch; None before.
         self._last_check: FolderCheck | None = None
@@ -86,7 +85,7 @@ class WatchedFolder:
         self._unwatched_folders = UnwatchedFolders(config.watch, config.poll_seconds, report, self._store_state)
         #: Folders whose key was not loaded at the last full scan.
         self._locked_folders: list[bytes] = []
-        self._abilities = TriedAbilities(access, snapshot, config)
+        self._abilities = TriedAbilities(access, snapshot, self._presence.real_path)
         #: The state that a missing folder was reported with; None while the folder is present.
         self._missing_state: WatchState | None = None
         self.state = ""
@@ -201,11 +200,13 @@ class WatchedFolder:
         try:
             watcher.start()
         except OSError as error:
-            self._next_attempt_at = clock.monotonic_seconds() + _ATTEMPT_SECONDS
+            # watchdog leaves some descriptors open after some failures, so that attempts have to become rare.
+            self._attempt_seconds = min(2 * self._attempt_seconds, _LONGEST_ATTEMPT_SECONDS)
+            self._next_attempt_at = clock.monotonic_seconds() + self._attempt_seconds
             if self.state != watch_state.SCANS_ONLY:
                 self._report_refused_watch(error)
             return WatchState(watch_state.SCANS_ONLY, watch_state.WATCH_REFUSED, error.strerror or "")
-        self._watcher = watcher
+        self._watcher, self._attempt_seconds = watcher, _FIRST_ATTEMPT_SECONDS / 2
         # After a stalled watch, a new one counts as stalled too, until a probe event arrives.
         return (
             WatchState(watch_state.STALLED, watch_state.EVENTS_LOST)
@@ -216,7 +217,6 @@ class WatchedFolder:
     def _report_refused_watch(self, error: OSError) -> None:
         """Report why nothing is watched, and which limit to raise."""
         if error.errno == errno.EAGAIN and (limit := find_limit(error, is_process_start=True)):
-            # EMFILE, in contrast, has two meanings here.
             self._report(limit.message, problem=limit.code)
             return
         self._report(

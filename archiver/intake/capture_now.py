@@ -9,9 +9,10 @@ from archiver.config.settings import Config
 from archiver.intake.absence.deletion_check import DeletionCheck
 from archiver.intake.absence.deletion_gate import has_unused_decision
 from archiver.intake.capture import Capturer
+from archiver.intake.content_comparison import archived_digests, compare_contents
 from archiver.intake.exclusion.ignore_rules import IgnoreRules
 from archiver.intake.folder.access import open_access
-from archiver.intake.folder.mounts import find_filesystem_without_ctime
+from archiver.intake.folder.change_times import ChangeTimes
 from archiver.intake.folder.presence import FolderPresence
 from archiver.intake.folder.watch_path import check_watch_path_change
 from archiver.intake.group_reader import GroupToRead
@@ -29,7 +30,6 @@ from archiver.intake.signing.submission_folder import (
     refuse_unreadable,
 )
 from archiver.intake.snapshot_opening import open_snapshot, open_snapshot_read_only
-from archiver.intake.timing.rereading import forget_states
 from archiver.model import Submission
 from archiver.store.archive import Archive
 
@@ -72,7 +72,7 @@ def capture_now(archive: Archive, config: Config, submission: Submission, lock_t
     Changes are captured only if all changed files are finished: by their ctime, they have not changed for the
     quiet period (``watch.settle_seconds``).  Nothing is captured if the newest version has no files and the
     submission's folder is missing, because the deletion is archived already.  On a filesystem that does not store
-    when a file was changed, every file of the submission is read.  If ``watch.path`` has changed, this is
+    when a file was changed, every file is compared with the archive.  If ``watch.path`` has changed, this is
     journalled.  ``lock_timeout`` is in seconds.
 
     Raises SubmissionRefused if the watched folder or the submission's folder is missing, all files have vanished,
@@ -100,9 +100,18 @@ def capture_now(archive: Archive, config: Config, submission: Submission, lock_t
             return
         check_submission_folder(access, group, submission)
         seed_snapshot(snapshot, archive.index)
-        if find_filesystem_without_ctime(config.watch):
-            forget_states(snapshot, [path for path, _ in snapshot.file_entries(group.prefix)])
         changed_states = read_changes(snapshot, access, config, submission)
+        change_times = ChangeTimes(presence.real_path)
+        comparison = compare_contents(
+            access,
+            {
+                path: digest
+                for path, digest in archived_digests(archive.index, group).items()
+                if path not in changed_states and not change_times.are_stored(path)
+            },
+        )
+        refuse_unreadable(comparison.unreadable, submission)
+        changed_states |= comparison.different
         if newest_version is not None:
             materials = archive.index.materials(newest_version.submission)
             check_not_emptied(materials, changed_states, ignore_rules, submission)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -134,7 +134,7 @@ class GroupReader:
         self._sensitive_patterns = sensitive_patterns
         self._stopping = stopping
         self._readers = ReaderPool(_WORKERS)
-        self._publisher = ThreadPoolExecutor(1)
+        self._publisher = ReaderPool(1)
         self._limits = limits
         self._file_reader = FileReader(access, content, self.check_stop, limits)
         self._processes = (
@@ -145,6 +145,8 @@ class GroupReader:
         self, groups: Sequence[GroupToRead], restricted_places: Iterable[FilePlace] = ()
     ) -> list[ReadingJob]:
         """Begin to copy and publish the files of different groups in the background; return at once.
+
+        Raises RuntimeError if the system starts no thread for that.
 
         If a file has the filing, path and content of one of ``restricted_places``, only the archive's owner may
         read its content.  A file that a process has open for writing is left out unless it is overdue.
@@ -162,15 +164,16 @@ class GroupReader:
         read_small, bounds = self._file_reader.read, _THREAD_BOUNDS
         if self._processes is not None and len(small) >= _MANY_SMALL_FILES:
             read_small, bounds = self._read_in_process, _PROCESS_BOUNDS
-        readings = [
-            _Reading(order, self._readers.submit(read_small, order))
-            for order in self._orders(small.values(), bounds, restricted)
-        ]
-        readings += [
-            _Reading(order, self._readers.submit(self._file_reader.read, order))
-            for order in self._orders(large.values(), _THREAD_BOUNDS, restricted)
-        ]
-        completion = self._publisher.submit(self._complete_round, groups, readings)
+        readings: list[_Reading] = []
+        try:
+            for order in self._orders(small.values(), bounds, restricted):
+                readings.append(_Reading(order, self._readers.submit(read_small, order)))
+            for order in self._orders(large.values(), _THREAD_BOUNDS, restricted):
+                readings.append(_Reading(order, self._readers.submit(self._file_reader.read, order)))
+            completion = self._publisher.submit(self._complete_round, groups, readings)
+        except RuntimeError:
+            self._discard(reading.read for reading in readings)
+            raise
         return [ReadingJob(group.group, group.states, bool(group.overdue), completion) for group in groups]
 
     @property
@@ -248,12 +251,9 @@ class GroupReader:
                     whole.add(reading.read.result())
                 except ArchiverError as error:
                     errors |= dict.fromkeys(reading.order.paths, error)
-        except ReadingStopped:
-            # A reading that cannot be canceled may still succeed.  Its copies must be discarded, too.
-            for reading in readings:
-                if not reading.read.cancel() and reading.read.exception() is None:
-                    whole.add(reading.read.result())
-            self._content.spool.discard_copies(whole.staged.values())
+        except BaseException:
+            # ReadingStopped, or a limit of the system: the service goes on.
+            self._discard(reading.read for reading in readings)
             raise
         outcomes: _RoundOutcome = {}
         for group in groups:
@@ -262,6 +262,12 @@ class GroupReader:
             outcomes[group.group] = whole.select(group.states) if failed_path is None else errors[failed_path]
         self._publish(outcomes, whole.staged)
         return outcomes
+
+    def _discard(self, reads: Iterable[Future[StagingResult]]) -> None:
+        """Cancel readings, and discard the copies of those that cannot be cancelled."""
+        for read in reads:
+            if not read.cancel() and read.exception() is None:
+                self._content.spool.discard_copies(read.result().staged.values())
 
     def _publish(self, outcomes: _RoundOutcome, staged: Mapping[bytes, StagedCopy]) -> None:
         """Publish the copies of all groups together or, after an error, group by group.

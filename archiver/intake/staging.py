@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from archiver.documents import integrity
-from archiver.errors import ArchiverError, StorageError
+from archiver.errors import StorageError
 from archiver.intake.exclusion.size_limits import NO_LIMITS, SizeLimits, TooLarge
 from archiver.intake.folder.access import FolderAccess
 from archiver.intake.path_reasons import (
@@ -126,7 +126,8 @@ class FileReader:
             with self._access.opened_in_turn() as open_file:
                 for path in order.paths:
                     self._read_file(path, open_file, order, result)
-        except (ArchiverError, ReadingStopped):
+        except BaseException:
+            # Whatever the reason, the service goes on, and nobody else knows of the copies.
             self._content.spool.discard_copies(result.staged.values())
             raise
         return result

@@ -105,9 +105,9 @@ def _make_folder(tmp_path: Path, count: int = 5) -> tuple[DirectAccess, list[byt
 
 def test_on_a_healthy_disk_nothing_is_missing(tmp_path: Path) -> None:
     access, paths = _make_folder(tmp_path)
-    assert find_missing_abilities(access, tmp_path, paths) == []
-    assert find_missing_abilities(access, tmp_path, [b"gone", *paths]) == []
-    assert find_missing_abilities(access, tmp_path, []) == []
+    assert find_missing_abilities(access, os.fsencode(tmp_path), paths) == []
+    assert find_missing_abilities(access, os.fsencode(tmp_path), [b"gone", *paths]) == []
+    assert find_missing_abilities(access, os.fsencode(tmp_path), []) == []
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_in_an_empty_folder_the_capabilities_decide(
     """The first files to come may be those of other users."""
     access, _ = _make_folder(tmp_path, 0)
     monkeypatch.setattr(Path, "read_text", lambda *_, **__: status)
-    missing = find_missing_abilities(access, tmp_path, [b"gone"])
+    missing = find_missing_abilities(access, os.fsencode(tmp_path), [b"gone"])
     assert [each.code for each in missing] == (["ability.leases"] if is_missing else [])
     assert abilities.count_quiet_periods(missing) == (12 if is_missing else 1)
 
@@ -135,7 +135,7 @@ def test_in_an_empty_folder_the_capabilities_decide(
 def test_the_error_of_a_lease_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     access, paths = _make_folder(tmp_path)
     monkeypatch.setattr("archiver.store.content.source._request_lease", lambda _: 13)
-    assert find_missing_abilities(access, tmp_path, paths) == [
+    assert find_missing_abilities(access, os.fsencode(tmp_path), paths) == [
         MissingAbility("ability.leases", "Permission denied")
     ]
 
@@ -145,8 +145,10 @@ def test_whole_seconds_are_a_coarse_clock(tmp_path: Path, monkeypatch: pytest.Mo
     with closing(access.open(paths[0])) as source:
         coarse = source.stat_data._replace(ctime_ns=source.stat_data.ctime_ns // 10**9 * 10**9)
     monkeypatch.setattr("archiver.store.content.source.StatData.from_stat_result", lambda _: coarse)
-    assert find_missing_abilities(access, tmp_path, paths) == [MissingAbility(abilities.FINE_CLOCK.code)]
-    assert find_missing_abilities(access, tmp_path, paths[:2]) == []
+    assert find_missing_abilities(access, os.fsencode(tmp_path), paths) == [
+        MissingAbility(abilities.FINE_CLOCK.code)
+    ]
+    assert find_missing_abilities(access, os.fsencode(tmp_path), paths[:2]) == []
     # A second change within the same second has the same times.
     spool = Spool(tmp_path)
     for age_seconds, is_racy in ((1.5, True), (2.5, False)):

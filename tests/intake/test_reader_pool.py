@@ -36,7 +36,14 @@ def test_one_thread_does_all_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(started) == 1
 
 
-def test_without_a_thread_nothing_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    allow_threads(monkeypatch, 0)
-    with ReaderPool(4) as pool, pytest.raises(RuntimeError, match="can't start new thread"):
-        pool.submit(print)
+def test_work_that_no_thread_takes_is_never_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asked for it was told that it failed, and asks again."""
+    done = []
+    with ReaderPool(4) as pool:
+        with monkeypatch.context() as limited:
+            allow_threads(limited, 0)
+            for _ in range(3):
+                with pytest.raises(RuntimeError, match="can't start new thread"):
+                    pool.submit(done.append, "lost")
+        pool.submit(done.append, "asked again").result(10)
+    assert done == ["asked again"]

@@ -116,7 +116,7 @@ def test_a_refused_watch_is_asked_for_again(site: Site) -> None:
         "        raise OSError(11, 'no thread')\n"
         "    real_start(self)\n"
         "w.Watcher.start = start\n"
-        "d._ATTEMPT_SECONDS = 0.5"
+        "d._FIRST_ATTEMPT_SECONDS = 0.2"
     )
     daemon = start(site, patch)
     wait_until(lambda: site.json("status")["watching"] == "watched by kernel notifications and scans")
@@ -142,6 +142,32 @@ def test_a_watch_ends_after_folders_were_exchanged_many_times(tmp_path: Path) ->
         wait_until(watcher.take_hints)
         watcher.stop()
         wait_until(lambda: {*threading.enumerate()} <= threads_before)  # noqa: B023
+
+
+@pytest.mark.needs("processes")
+@pytest.mark.parametrize("failure", ["probe folder", "no instance", "no thread"])
+def test_a_refused_watch_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: str
+) -> None:
+    watched, probe = tmp_path / "w", tmp_path / "p"
+    watched.mkdir()
+    if failure == "no instance":
+        monkeypatch.setattr(
+            "watchdog.observers.inotify_c.InotifyFD._create_inotify_fd",
+            lambda *_: (_ for _ in ()).throw(OSError(24, "inotify instance limit reached")),
+        )
+    elif failure == "no thread":
+        monkeypatch.setattr(
+            "watchdog.observers.api.BaseObserver.start",
+            lambda *_: (_ for _ in ()).throw(RuntimeError("can't start new thread")),
+        )
+    threads_before, files_before = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        # The folder for the probe is missing in the first case.
+        watcher = Watcher(watched, probe if failure == "probe folder" else None)
+        with pytest.raises(OSError, match=r"No such file|instance limit|new thread"):
+            watcher.start()
+    assert (threading.active_count(), len(os.listdir("/proc/self/fd"))) == (threads_before, files_before)
 
 
 DEAF = "import archiver.intake.folder.watcher as w\nw.Watcher.on_any_event = lambda *_: None\n"

@@ -186,3 +186,22 @@ def test_the_thread_that_writes_ends_with_its_copier(tmp_path: Path) -> None:
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.01)
     assert threading.active_count() == before
+
+
+def test_a_thread_that_could_not_be_started_is_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next large file waited for ever for a thread that there was not."""
+    copier = Copier()
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    for _ in range(2):
+        with monkeypatch.context() as limited, new(tmp_path / "a") as descriptor:
+            limited.setattr(threading.Thread, "start", refuse)
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                copier.copy(reading(BYTES), descriptor, len(BYTES), [])
+    with new(tmp_path / "a") as descriptor:
+        assert copied(copier, reading(BYTES), descriptor, len(BYTES), []) == len(BYTES)
+    assert (tmp_path / "a").read_bytes() == BYTES

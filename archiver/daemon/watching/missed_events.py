@@ -18,8 +18,8 @@ def find_missed_changes(
 ) -> list[bytes]:
     """Return the files found changed by ``full_scan`` although no event was received.
 
-    ``pending_before`` are the paths that were pending before the scan.  Left out are skipped paths, and the most
-    recent changes, because their events may be on the way.
+    ``pending_before`` are the paths that were pending before the scan.  Left out are skipped paths, files to be
+    read again, and the most recent changes, because their events may be on the way.
     """
     latest_ctime_ns = clock.wall_time_ns() - int(_EVENT_DELAY_SECONDS * 1e9)
     skipped_paths = {skipped_path.path for skipped_path in snapshot.skipped()}
@@ -28,4 +28,5 @@ def find_missed_changes(
         for path, state in full_scan.changed.items()
         if isinstance(state, StatData) and state.ctime_ns < latest_ctime_ns
         if path not in pending_before and path not in skipped_paths
+        if snapshot.archived_state(path) != StatData.unknown()
     ]

@@ -5,28 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import chain
 
-from archiver.config.settings import Config
 from archiver.intake.folder.abilities import (
     MissingAbility,
     count_quiet_periods,
     encode_abilities,
     find_missing_abilities,
-    lacks_change_time,
 )
 from archiver.intake.folder.access import FolderAccess
 from archiver.intake.snapshot import Snapshot
-from archiver.intake.timing.rereading import RereadSchedule
 
 
 class TriedAbilities:
     """The abilities that were missing at the last trial; also in ``state.db``, for ``archiver status``."""
 
-    def __init__(self, access: FolderAccess, snapshot: Snapshot, config: Config) -> None:
-        """Use ``access`` and ``snapshot``, which the caller closes."""
+    def __init__(self, access: FolderAccess, snapshot: Snapshot, real_path: bytes) -> None:
+        """Use ``access`` and ``snapshot``, which the caller closes.
+
+        ``real_path`` is the watched folder's path without links.
+        """
         self._access = access
         self._snapshot = snapshot
-        self._config = config
-        self._reread_schedule = RereadSchedule(snapshot, config.reread_days)
+        self._real_path = real_path
         self._missing_abilities: list[MissingAbility] = []
 
     @property
@@ -38,8 +37,6 @@ class TriedAbilities:
         """Try the abilities on some files, of which ``new_files`` are not archived yet; raises sqlite3.Error."""
         known_files = (path for path, _ in self._snapshot.file_entries())
         self._missing_abilities = find_missing_abilities(
-            self._access, self._config.watch, chain(new_files, known_files)
+            self._access, self._real_path, chain(new_files, known_files)
         )
         self._snapshot.set_meta("abilities", encode_abilities(self._missing_abilities))
-        if lacks_change_time(self._missing_abilities):
-            self._reread_schedule.forget_next_files()

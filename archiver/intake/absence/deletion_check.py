@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from archiver.errors import LazyMessage
-from archiver.intake.absence.absent_folders import folders_on_path
 from archiver.intake.exclusion.ignore_rules import IgnoreRules
 from archiver.intake.folder.access import FolderAccess
 from archiver.intake.folder.entries import DirectoryEntry
@@ -136,10 +135,10 @@ class DeletionCheck:
     def _has_known_place(self, archived_paths: Iterable[bytes]) -> bool:
         """Return True if something stands at one of ``archived_paths``, or at the path of a folder above it.
 
-        The watched folder itself does not count, because every empty mount point is such a folder.
+        Both are so only if something stands at the first name of the path, so nothing else is looked up: there may
+        be a million paths.  The watched folder itself does not count: every empty mount point is such a folder.
         """
-        places = {place for path in archived_paths for place in folders_on_path(path)}
-        return any(place and self._is_seen(place) for place in places)
+        return any(map(self._is_seen, {path.partition(b"/")[0] for path in archived_paths}))
 
     def _is_seen(self, place: bytes) -> bool:
         """Return True if a folder with all names inside, a file or a link can be seen at a path."""

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from archiver.errors import LazyMessage
-from archiver.intake.folder import mounts
 from archiver.intake.folder.access import FolderAccess
+from archiver.intake.folder.change_times import ChangeTimes
 from archiver.store.content.source import SourceChanged
 
 #: The files to try.  With fewer, the files of another user may be missed; more take time at each full scan.
@@ -42,8 +42,8 @@ FINE_CLOCK = LazyMessage.define(
 )
 CHANGE_TIME = LazyMessage.define(
     "the filesystem ({value}) does not store when a file was changed, only a modification time that programs can "
-    "set; so a change that keeps size and time is found when the files are read again: before submit, and every "
-    "watch.reread_days days",
+    "set; so a change that keeps size and time is found when the files are read again: before submit, and by the "
+    "service every watch.reread_days days",
     code="ability.change-time",
 )
 _ABILITIES = {ability.code: ability for ability in (LEASES, FINE_CLOCK, CHANGE_TIME)}
@@ -68,20 +68,16 @@ class MissingAbility(NamedTuple):
         return {"code": self.code, "reason": str(self.sentence)}
 
 
-def find_missing_abilities(access: FolderAccess, watch: Path, paths: Iterable[bytes]) -> list[MissingAbility]:
-    """Try the abilities on the first of ``paths``, files in the folder ``watch``; return the missing ones.
+def find_missing_abilities(access: FolderAccess, real_path: bytes, paths: Iterable[bytes]) -> list[MissingAbility]:
+    """Try the abilities on the first of ``paths``, files below ``real_path``; return the missing ones.
 
-    Of a remote filesystem, no leases and no fine times are expected.
+    ``real_path`` is the watched folder's path without links.  Of a remote filesystem, neither leases nor fine
+    times are expected.
     """
     missing = _try_on_files(access, paths) if access.proves_writers else []
-    if filesystem := mounts.find_filesystem_without_ctime(watch):
+    if filesystem := ChangeTimes(real_path).filesystem_without:
         missing.append(MissingAbility(CHANGE_TIME.code, filesystem))
     return missing
-
-
-def lacks_change_time(missing_abilities: Iterable[MissingAbility]) -> bool:
-    """Return True if files have to be read again, because a change of them may not show in their state."""
-    return CHANGE_TIME.code in {each.code for each in missing_abilities}
 
 
 def _try_on_files(access: FolderAccess, paths: Iterable[bytes]) -> list[MissingAbility]:

@@ -250,7 +250,14 @@ def open_access(root: Path, archive: Path) -> FolderAccess:
     Raises ConfigError if one of the two folders is, or contains, the other.
     """
     check_folders_not_nested(archive, root)
-    remote_mount = mounts.find_remote_mount(os.path.realpath(os.fsencode(root)), mounts.read_mounts())
-    if remote_mount is None:
+    return open_access_again(root, os.path.realpath(os.fsencode(root)), archive)
+
+
+def open_access_again(root: Path, real_path: bytes, archive: Path) -> FolderAccess:
+    """Return access as :func:`open_access` does, without a look at the folder, which may hang by now.
+
+    ``real_path`` is the path of ``root`` without links.
+    """
+    if mounts.find_remote_mount(real_path, mounts.read_mounts()) is None:
         return DirectAccess(root, archive)
     return ChildAccess(root, PATIENCE_SECONDS, archive)

@@ -123,24 +123,11 @@ def find_remote_mount(path: Path | bytes, mounts: list[Mount]) -> Mount | None:
 
     ``path`` is absolute and free of links.  Returns None if no such mount is remote.
     """
-    return next((mount for mount in _find_mounts_of_tree(path, mounts) if mount.is_remote), None)
-
-
-def find_filesystem_without_ctime(folder: Path) -> str:
-    """Return the type of the filesystem that holds ``folder``, or of one below it, if it does not store the ctime.
-
-    Returns an empty text if all of them store the ctime of files.
-    """
-    mounts_of_tree = _find_mounts_of_tree(os.path.realpath(os.fsencode(folder)), read_mounts())
-    return next((mount.filesystem for mount in mounts_of_tree if not mount.has_ctime), "")
-
-
-def _find_mounts_of_tree(path: Path | bytes, mounts: list[Mount]) -> list[Mount]:
-    """Return the mount that holds ``path``, and the visible mounts at or below ``path``."""
     path_bytes = os.fsencode(path)
     # Of several mounts on one point, the dict keeps the last one, which hides the others.
     visible_mounts = {mount.point: mount for mount in mounts if _is_at_or_below(mount.point, path_bytes)}
-    return [find_mount(path_bytes, mounts), *visible_mounts.values()]
+    candidate_mounts = [find_mount(path_bytes, mounts), *visible_mounts.values()]
+    return next((mount for mount in candidate_mounts if mount.is_remote), None)
 
 
 def find_mounts_below(path: bytes, mounts: list[Mount]) -> dict[bytes, Mount]:

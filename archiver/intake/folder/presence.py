@@ -26,6 +26,7 @@ from archiver.intake.snapshot import Snapshot
 from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.events.capture_events import WatchedFolderIdentified
+from archiver.store.system_limits import find_limit
 from archiver.store.writing.drafts import Draft
 
 FOLDER_MISSING = LazyMessage.define("there is no folder, or it cannot be examined", code="folder.missing")
@@ -201,10 +202,16 @@ class FolderPresence:
         self._is_moved_on_purpose = True
 
     def _examine(self) -> _ExaminedFolder | None:
-        """Return the folder at the path; None without a folder, or without a look at the folder."""
+        """Return the folder at the path; None without a folder, or without a look at the folder.
+
+        Raises OSError if a limit of the system forbids the look.
+        """
         try:
             root_identity = self._access.root_identity()
-        except OSError:
+        except OSError as error:
+            if find_limit(error) is not None:
+                # Nothing was looked at.
+                raise
             # The folder is missing, unmounted or hanging.  The callers wait until it is back.
             return None
         if not stat.S_ISDIR(root_identity.mode):

@@ -28,7 +28,7 @@ from watchdog.events import (
     FileSystemEventHandler,
 )
 from watchdog.observers import Observer
-from watchdog.observers.api import EventEmitter
+from watchdog.observers.api import BaseObserver, EventEmitter
 
 _EVENT_TYPES: list[type[FileSystemEvent]] = [
     DirCreatedEvent,
@@ -80,10 +80,8 @@ class Watcher(FileSystemEventHandler):
         self._probe_folder = probe_folder
         self._probe_arrived = threading.Event()
         self._warnings = _FirstWarning()
-        self._observer = Observer()
-        if probe_folder is not None:
-            probe_handler = _ProbeHandler(self._probe_arrived)
-            self._observer.schedule(probe_handler, os.fspath(probe_folder), event_filter=_EVENT_TYPES)
+        #: None until :meth:`start`: watchdog asks the kernel for an instance of inotify when it makes one.
+        self._observer: BaseObserver | None = None
 
     def start(self) -> None:
         """Start watching, and increase the recursion limit of this process if it is low.
@@ -94,7 +92,11 @@ class Watcher(FileSystemEventHandler):
         logging.getLogger("watchdog").addHandler(self._warnings)
         sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION_LIMIT))
         try:
-            # The probe folder was scheduled in __init__, so that it gets its watch first.
+            self._observer = Observer()
+            if self._probe_folder is not None:
+                # Before the start, so that it gets its watch first.
+                probe_handler = _ProbeHandler(self._probe_arrived)
+                self._observer.schedule(probe_handler, os.fspath(self._probe_folder), event_filter=_EVENT_TYPES)
             self._observer.start()
             self._observer.schedule(self, os.fsdecode(self._root), recursive=True, event_filter=_EVENT_TYPES)
         except OSError:
@@ -110,12 +112,14 @@ class Watcher(FileSystemEventHandler):
 
         A thread that does not end within ``_STOP_SECONDS`` is left behind.
         """
-        for emitter in self._observer.emitters:
-            if emitter.is_alive():
-                _stop_emitter(emitter)
-        if self._observer.is_alive():
+        if self._observer is not None:
+            for emitter in self._observer.emitters:
+                if emitter.is_alive():
+                    _stop_emitter(emitter)
+            # Even before its own thread has begun, another one reads the kernel's events.
             self._observer.stop()
-            self._observer.join(timeout=_STOP_SECONDS)
+            if self._observer.is_alive():
+                self._observer.join(timeout=_STOP_SECONDS)
         # Last, because the handler also keeps what watchdog says of its end out of the log.
         logging.getLogger("watchdog").removeHandler(self._warnings)
 
@@ -151,7 +155,8 @@ class Watcher(FileSystemEventHandler):
         if warning := self._warnings.take_message():
             return warning
         # Deleting the watched folder, for example, ends the thread that reads its events, and nothing is logged.
-        return "" if all(emitter.is_alive() for emitter in self._observer.emitters) else "a watching thread ended"
+        emitters = self._observer.emitters if self._observer is not None else ()
+        return "" if all(emitter.is_alive() for emitter in emitters) else "a watching thread ended"
 
     def send_probe(self) -> None:
         """Raise an event in the probe folder by writing a file.

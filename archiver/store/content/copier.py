@@ -126,11 +126,13 @@ class Copier:
         self._write_orders: SimpleQueue[_WriteOrder | None] | None = None
 
     def _order_queue(self) -> SimpleQueue[_WriteOrder | None]:
-        """Return the queue of the writing thread; the first call starts the thread."""
+        """Return the queue of the writing thread; the first call starts the thread, or raises RuntimeError."""
         if self._write_orders is None:
-            self._write_orders = SimpleQueue()
-            threading.Thread(target=_serve_orders, args=[self._write_orders], daemon=True).start()
-            weakref.finalize(self, self._write_orders.put, None)
+            write_orders: SimpleQueue[_WriteOrder | None] = SimpleQueue()
+            # Without a thread, nobody would serve the queue, and the next file would wait for ever.
+            threading.Thread(target=_serve_orders, args=[write_orders], daemon=True).start()
+            weakref.finalize(self, write_orders.put, None)
+            self._write_orders = write_orders
         return self._write_orders
 
     def copy(

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from contextlib import closing
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from archiver import clock
-from archiver.intake.folder.mounts import Mount, find_filesystem_without_ctime
-from archiver.intake.snapshot import FOLDER, Snapshot
-from archiver.intake.timing import rereading
-from archiver.intake.timing.rereading import RereadSchedule
-from archiver.store.content.source import StatData
+from archiver.intake.content_comparison import compare_contents
+from archiver.intake.folder.access import DirectAccess
+from archiver.intake.folder.change_times import ChangeTimes
+from archiver.intake.folder.mounts import Mount
+from archiver.intake.snapshot import Snapshot
 from tests.support.site import Site, wait_until
 from tests.support.volumes import sh
 
@@ -93,11 +95,12 @@ def test_a_change_without_a_trace_is_found_before_somebody_signs(bare_site: Site
 def test_a_change_without_a_trace_is_found_on_schedule(bare_site: Site, remote: Path) -> None:
     site = bare_site
     site.init()
-    site.set("watch", "reread_days", 0.00001)
     for name in "abc":
         write_without_trace(remote / "f/s" / name, "one")
     site.catch_up()
     write_without_trace(remote / "f/s/b", "two")
+    with closing(Snapshot(site.archive / "state.db")) as snapshot:
+        snapshot.set_meta("rereading", json.dumps(["2026-01-01T00:00:00.000000Z", None]))
     site.set("watch", "poll_seconds", 0.5)
     daemon = site.start("--settle", "0.1")
     try:
@@ -105,102 +108,71 @@ def test_a_change_without_a_trace_is_found_on_schedule(bare_site: Site, remote: 
     finally:
         daemon.terminate()
         daemon.communicate(timeout=30)
-    # What was read again, and is the same, gave no version and is not pending.
+    # What was read again, and is the same, gave no version.
     assert site.tags() == ["f/s/v2", "f/s/v1"]
     site.verified()
 
 
-# --- the schedule, without files
-
-
-@pytest.fixture
-def now(monkeypatch: pytest.MonkeyPatch) -> list[datetime]:
-    """The wall time, in a list of one member."""
-    times = [datetime(2026, 11, 1, tzinfo=UTC)]
-    real_clocks = clock.read_clocks()
-    monkeypatch.setattr(clock, "read_clocks", lambda: real_clocks._replace(wall=times[0]))
-    return times
-
-
-def take_forgotten(snapshot: Snapshot) -> list[bytes]:
-    """The files without a state, which are known again afterwards, as after a capture."""
-    paths = sorted(path for path, state in snapshot.file_entries() if state == StatData.unknown())
-    snapshot.record(dict.fromkeys(paths, StatData(1, 1, 1, 1)))
-    return paths
-
-
-def fill(snapshot: Snapshot) -> list[bytes]:
-    paths = [b"a/1", b"a/2", b"a/b/1", b"a-b/1", b"c", "模型/\udcff".encode("utf-8", "surrogateescape")]
-    snapshot.record({**dict.fromkeys(paths, StatData(1, 1, 1, 1)), b"empty": FOLDER})
-    return sorted(paths)
-
-
-def test_each_file_is_read_once_in_a_period(
-    snapshot: Snapshot, now: list[datetime], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rereading, "_MAX_FILES", 2)
-    paths = fill(snapshot)
-    for _ in range(3):
-        # Those of a new database were read just now.
-        for hours in (0, 1, 166):
-            now[0] += timedelta(hours=hours)
-            RereadSchedule(snapshot, 7).forget_next_files()
-            assert take_forgotten(snapshot) == []
-        now[0] += timedelta(hours=2)
-        forgotten: list[bytes] = []
-        for _ in range(4):
-            # As after a restart of the service.
-            RereadSchedule(snapshot, 7).forget_next_files()
-            batch = take_forgotten(snapshot)
-            assert len(batch) <= 2
-            forgotten += batch
-        assert sorted(forgotten) == paths
-
-
-def test_large_files_are_read_one_by_one(
-    snapshot: Snapshot, now: list[datetime], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rereading, "_MAX_BYTES", 0)
-    fill(snapshot)
-    schedule = RereadSchedule(snapshot, 7)
-    schedule.forget_next_files()
-    now[0] += timedelta(days=8)
-    schedule.forget_next_files()
-    assert len(take_forgotten(snapshot)) == 1
-
-
-def test_a_clock_that_was_set_back_does_not_put_it_off(snapshot: Snapshot, now: list[datetime]) -> None:
-    paths = fill(snapshot)
-    schedule = RereadSchedule(snapshot, 7)
-    schedule.forget_next_files()
-    now[0] -= timedelta(days=3000)
-    schedule.forget_next_files()
-    assert take_forgotten(snapshot) == paths
-
-
-def test_without_a_period_nothing_is_read_again(snapshot: Snapshot, now: list[datetime]) -> None:
-    fill(snapshot)
-    schedule = RereadSchedule(snapshot, 0)
-    for _ in range(3):
-        now[0] += timedelta(days=1000)
-        schedule.forget_next_files()
-        assert take_forgotten(snapshot) == []
-
-
 @pytest.mark.parametrize(
-    ("mounted", "found"),
+    ("mounted", "found", "paths_without"),
     [
-        ({b"/": "ext4", b"/srv": "xfs"}, ""),
-        ({b"/": "ext4", b"/srv": "nfs4"}, ""),
-        ({b"/": "ext4", b"/srv": "fuse.sshfs"}, "fuse.sshfs"),
-        ({b"/": "ext4", b"/srv/w/in": "vfat"}, "vfat"),
-        ({b"/": "vfat", b"/srv/w": "ext4", b"/srv/other": "exfat"}, ""),
-        ({}, ""),
+        ({b"/": "ext4", b"/srv": "xfs"}, "", []),
+        ({b"/": "ext4", b"/srv": "nfs4"}, "", []),
+        ({b"/": "ext4", b"/srv": "fuse.sshfs"}, "fuse.sshfs", [b"a", b"in/x", b"inner"]),
+        # Only what is on the stick.
+        ({b"/": "ext4", b"/srv/w/in": "vfat"}, "vfat", [b"in/x"]),
+        ({b"/": "vfat", b"/srv/w": "ext4", b"/srv/other": "exfat"}, "", []),
+        ({b"/srv/w": "exfat", b"/srv/w/in": "ext4"}, "exfat", [b"a", b"inner"]),
+        ({}, "", []),
     ],
 )
 def test_what_is_not_known_to_have_a_ctime_is_read_again(
-    monkeypatch: pytest.MonkeyPatch, mounted: dict[bytes, str], found: str
+    monkeypatch: pytest.MonkeyPatch, mounted: dict[bytes, str], found: str, paths_without: list[bytes]
 ) -> None:
     table = [Mount(point, filesystem) for point, filesystem in mounted.items()]
     monkeypatch.setattr("archiver.intake.folder.mounts.read_mounts", lambda: table)
-    assert find_filesystem_without_ctime(Path("/srv/w")) == found
+    change_times = ChangeTimes(b"/srv/w")
+    assert change_times.filesystem_without == found
+    assert [path for path in (b"a", b"in/x", b"inner") if not change_times.are_stored(path)] == paths_without
+
+
+# --- comparing bytes
+
+
+def digest_of(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def test_each_file_has_one_outcome(tmp_path: Path) -> None:
+    for name, data in (("same", b"1"), ("other", b"2"), ("empty", b"")):
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("same")
+    names = (b"same", b"other", b"empty", b"gone", b"folder", b"link", b"same/below")
+    comparison = compare_contents(DirectAccess(tmp_path), dict.fromkeys(names, digest_of(b"1")))
+    assert comparison.same == {b"same"}
+    assert comparison.different.keys() == {b"other", b"empty"}
+    # A link is another error than that of a file that is gone, and is found by the scan as well.
+    assert {item.path for item in comparison.unreadable} <= {b"link"}
+
+
+def test_a_file_that_cannot_be_read_is_neither(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_bytes(b"1")
+
+    def fail(*_: object) -> int:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("archiver.store.content.source.FileSource.readinto", fail)
+    comparison = compare_contents(DirectAccess(tmp_path), {b"a": digest_of(b"1")})
+    assert not comparison.same
+    assert not comparison.different
+    assert [(item.path, item.value) for item in comparison.unreadable] == [(b"a", "Input/output error")]
+
+
+def test_a_file_that_changes_behind_the_reader_is_different(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_bytes(b"1")
+    monkeypatch.setattr("archiver.store.content.source.FileSource.is_unchanged", lambda _: False)
+    comparison = compare_contents(DirectAccess(tmp_path), {b"a": digest_of(b"1")})
+    assert comparison.different.keys() == {b"a"}
