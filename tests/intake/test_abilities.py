@@ -16,6 +16,7 @@ import pytest
 from archiver.intake.folder import abilities
 from archiver.intake.folder.abilities import MissingAbility, find_missing_abilities
 from archiver.intake.folder.access import DirectAccess
+from archiver.store.content.source import StatData
 from archiver.store.content.spool import Spool
 from tests.support.site import COMMAND, Site
 
@@ -170,3 +171,22 @@ def test_what_is_stored_is_read_back() -> None:
     missing = [MissingAbility("ability.leases", "nicht erlaubt"), MissingAbility("ability.of-2030", "3")]
     assert abilities.decode_abilities(abilities.encode_abilities(missing)) == missing
     assert str(missing[1].sentence) == "ability.of-2030: 3"
+
+
+@pytest.mark.parametrize(
+    ("shifts", "is_missing"), [((1, 1, 1), True), ((1, 1, 0), False), ((1, 1), False), ((0, 0, 0), False)], ids=str
+)
+def test_other_inode_numbers_of_unchanged_files_are_named(
+    tmp_path: Path, shifts: tuple[int, ...], is_missing: bool
+) -> None:
+    access, paths = _make_folder(tmp_path, len(shifts))
+    known = []
+    for path, shift in zip(paths, shifts, strict=True):
+        state = access.look_up(path).stat_data
+        known.append((path, state._replace(inode=state.inode + shift)))
+    # Neither a file that has changed, nor one that is gone or not known.
+    (tmp_path / "watched/changed").write_text("1")
+    changed = access.look_up(b"changed").stat_data
+    known += [(b"changed", changed._replace(size=2)), (b"gone", changed), (b"0", StatData.unknown())]
+    missing = find_missing_abilities(access, os.fsencode(tmp_path), [], known)
+    assert ("ability.inode-numbers" in {each.code for each in missing}) == is_missing

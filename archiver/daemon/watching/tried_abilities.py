@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import chain
 
 from archiver.intake.folder.abilities import (
     MissingAbility,
@@ -35,8 +34,7 @@ class TriedAbilities:
 
     def try_again(self, new_files: Iterable[bytes]) -> None:
         """Try the abilities on some files, of which ``new_files`` are not archived yet; raises sqlite3.Error."""
-        known_files = (path for path, _ in self._snapshot.file_entries())
         self._missing_abilities = find_missing_abilities(
-            self._access, self._real_path, chain(new_files, known_files)
+            self._access, self._real_path, new_files, self._snapshot.file_entries()
         )
         self._snapshot.set_meta("abilities", encode_abilities(self._missing_abilities))

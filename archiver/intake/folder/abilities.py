@@ -11,19 +11,19 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
 from archiver.errors import LazyMessage
 from archiver.intake.folder.access import FolderAccess
 from archiver.intake.folder.change_times import ChangeTimes
-from archiver.store.content.source import SourceChanged
+from archiver.store.content.source import SourceChanged, StatData
 
 #: The files to try.  With fewer, the files of another user may be missed; more take time at each full scan.
 _SAMPLE_SIZE = 20
-#: Fewer files than this may have been changed at whole seconds by chance.
-_MIN_COARSE_FILES = 3
+#: Fewer files than this may have been changed at whole seconds, or replaced by copies, by chance.
+_MIN_SUSPECT_FILES = 3
 _SECOND_NS = 1_000_000_000
 #: The number of the capability, see capabilities(7) and linux/capability.h.
 _CAP_LEASE = 28
@@ -46,7 +46,11 @@ CHANGE_TIME = LazyMessage.define(
     "service every watch.reread_days days",
     code="ability.change-time",
 )
-_ABILITIES = {ability.code: ability for ability in (LEASES, FINE_CLOCK, CHANGE_TIME)}
+INODE_NUMBERS = LazyMessage.define(
+    "the filesystem gives unchanged files other inode numbers; so all files are read again after each scan",
+    code="ability.inode-numbers",
+)
+_ABILITIES = {ability.code: ability for ability in (LEASES, FINE_CLOCK, CHANGE_TIME, INODE_NUMBERS)}
 
 
 class MissingAbility(NamedTuple):
@@ -68,16 +72,40 @@ class MissingAbility(NamedTuple):
         return {"code": self.code, "reason": str(self.sentence)}
 
 
-def find_missing_abilities(access: FolderAccess, real_path: bytes, paths: Iterable[bytes]) -> list[MissingAbility]:
-    """Try the abilities on the first of ``paths``, files below ``real_path``; return the missing ones.
+def find_missing_abilities(
+    access: FolderAccess,
+    real_path: bytes,
+    new_files: Iterable[bytes],
+    known_states: Iterable[tuple[bytes, StatData]] = (),
+) -> list[MissingAbility]:
+    """Try the abilities on some files below ``real_path``; return the missing ones.
 
-    ``real_path`` is the watched folder's path without links.  Of a remote filesystem, neither leases nor fine
-    times are expected.
+    ``real_path`` is the watched folder's path without links.  ``new_files`` are not archived yet, and
+    ``known_states`` are archived files with their states.  Of a remote filesystem, neither leases nor fine times
+    are expected.
     """
-    missing = _try_on_files(access, paths) if access.proves_writers else []
+    known_sample = list(islice(known_states, _SAMPLE_SIZE))
+    sample = chain(new_files, (path for path, _ in known_sample))
+    missing = _try_on_files(access, sample) if access.proves_writers else []
     if filesystem := ChangeTimes(real_path).filesystem_without:
         missing.append(MissingAbility(CHANGE_TIME.code, filesystem))
+    if _have_other_inodes(access, known_sample):
+        missing.append(MissingAbility(INODE_NUMBERS.code))
     return missing
+
+
+def _have_other_inodes(access: FolderAccess, known_states: Iterable[tuple[bytes, StatData]]) -> bool:
+    """Return True if files are the archived ones by size and times, and all of them have other inode numbers."""
+    has_same_inode = []
+    for path, known_state in known_states:
+        try:
+            state = access.look_up(path).stat_data
+        except OSError:
+            # The scan reports what cannot be looked at.
+            continue
+        if state._replace(inode=0) == known_state._replace(inode=0):
+            has_same_inode.append(state.inode == known_state.inode)
+    return len(has_same_inode) >= _MIN_SUSPECT_FILES and not any(has_same_inode)
 
 
 def _try_on_files(access: FolderAccess, paths: Iterable[bytes]) -> list[MissingAbility]:
@@ -100,7 +128,7 @@ def _try_on_files(access: FolderAccess, paths: Iterable[bytes]) -> list[MissingA
         # The first files that come may be those of other users.
         lease_error = errno.EACCES
     missing = [MissingAbility(LEASES.code, os.strerror(lease_error))] if lease_error else []
-    if len(ctimes) >= _MIN_COARSE_FILES and not any(ctime_ns % _SECOND_NS for ctime_ns in ctimes):
+    if len(ctimes) >= _MIN_SUSPECT_FILES and not any(ctime_ns % _SECOND_NS for ctime_ns in ctimes):
         missing.append(MissingAbility(FINE_CLOCK.code))
     return missing
 
