@@ -1,4 +1,4 @@
-"""Run the daemon's side jobs on a thread of their own: tokens, drills, reminders, page checks, rereading.
+"""Run the daemon's side jobs on a thread of their own: timestamp tokens, restore drills, reminders, page checks.
 
 On their own thread, a slow authority, a hanging page or a drill of a gigabyte does not delay a version.
 """
@@ -17,7 +17,6 @@ from archiver.actions.display_actions import check_due_displays
 from archiver.actions.reminder_actions import SendReminders, send_reminders
 from archiver.config.settings import Config
 from archiver.daemon.failures import FailureReporter
-from archiver.daemon.rereading import Rereading
 from archiver.errors import Reporter
 from archiver.evidence import request_timestamp
 from archiver.filings.change_detection import journal_new_questions
@@ -52,11 +51,11 @@ class JobRunner:
     that is not journalled by then is repeated after the next start.
     """
 
-    def __init__(self, config: Config, report: Reporter, lock_timeout: float, real_path: bytes) -> None:
+    def __init__(self, config: Config, report: Reporter, lock_timeout: float) -> None:
         """Prepare the jobs; no thread is started yet.
 
         ``report`` is called on the thread of a job.  ``lock_timeout`` is the number of seconds that each write of
-        a job waits for the writer's lock.  ``real_path`` is the watched folder's path without links.
+        a job waits for the writer's lock.
         """
         self._config = config
         self._failures = FailureReporter(report, config.archive)
@@ -65,7 +64,6 @@ class JobRunner:
         #: The journal's newest commit, and the monotonic time, at the last check for changes to report.
         self._checked_commit: str | None = None
         self._checked_at = 0.0
-        rereading = Rereading(config, real_path, report, lock_timeout)
         #: In order of precedence: if several jobs are due, the first of them runs.
         self._jobs = (
             SideJob("timestamp", self._is_token_due, self._request_timestamp),
@@ -74,7 +72,6 @@ class JobRunner:
             SideJob("remind", self._are_reminders_due, self._send_reminders, _RETRY_SECONDS),
             SideJob("maintain", self._is_maintenance_due, self._maintain),
             SideJob("drill", self._is_restore_drill_due, self._run_restore_drill),
-            SideJob("reread", rereading.is_due, rereading.run),
         )
         #: Job name -> the monotonic time before which the job does not run again.
         self._earliest_start_by_job = dict.fromkeys((job.name for job in self._jobs), 0.0)

@@ -19,6 +19,7 @@ from archiver.store.fsync import release_memory
 if TYPE_CHECKING:
     from archiver.daemon.jobs import JobRunner
     from archiver.daemon.replication import Replication
+    from archiver.daemon.rereading import Rereading
 
 #: After the capture of more files than this, the allocator keeps enough memory to make returning it worthwhile.
 _MEMORY_RELEASE_PATHS = 5000
@@ -74,10 +75,10 @@ def enforce_restrictions(archive: Archive, report: Reporter) -> None:
 
 
 class SideWork:
-    """The side jobs and the replication of the service, each on a separate thread.
+    """The side jobs, the replication and the rereading of the service, each on a separate thread.
 
-    A scheduled run has neither, and importing their modules would take a third of its start.  So the first call of
-    :meth:`start_due_work` imports the modules.
+    A scheduled run has none of them, and importing their modules would take a third of its start.  So the first
+    call of :meth:`start_due_work` imports the modules.
     """
 
     def __init__(self, config: Config, report: Reporter, lock_timeout: float) -> None:
@@ -93,26 +94,30 @@ class SideWork:
 
         self._jobs: JobRunner | None = None
         self._replication: Replication | None = None
+        self._rereading: Rereading | None = None
 
     def start_due_work(self, archive: Archive) -> None:
-        """Start a side job and a replication, each if one is due; report failures, and return at once.
+        """Start a side job, a replication and a rereading, each if due; report failures, and return at once.
 
         Raises only the sqlite3.DatabaseError of a damaged index.
         """
         self._failure_reporter.try_optional_task("errands", lambda: self._start_due_job(archive))
         self._failure_reporter.try_optional_task("replica", lambda: self._start_due_replication(archive))
+        self._failure_reporter.try_optional_task("reread", self._start_due_rereading)
 
     def stop(self) -> None:
-        """End a running replication after the current part of a transfer; return at once."""
+        """End a replication after the current part of a transfer, and a rereading; return at once."""
         if self._replication is not None:
             self._replication.stop()
+        if self._rereading is not None:
+            self._rereading.stop()
 
     def _start_due_job(self, archive: Archive) -> None:
         """Start the first side job that is due; raises as :meth:`JobRunner.start_due_job` does."""
         if self._jobs is None:
             from archiver.daemon.jobs import JobRunner
 
-            self._jobs = JobRunner(self._config, self._report, self._lock_timeout, self._real_path)
+            self._jobs = JobRunner(self._config, self._report, self._lock_timeout)
         self._jobs.start_due_job(archive)
 
     def _start_due_replication(self, archive: Archive) -> None:
@@ -122,6 +127,14 @@ class SideWork:
 
             self._replication = Replication(self._config, self._report)
         self._replication.start_if_due(archive)
+
+    def _start_due_rereading(self) -> None:
+        """Start to read files again, if due; raises as :meth:`Rereading.start_if_due` does."""
+        if self._rereading is None:
+            from archiver.daemon.rereading import Rereading
+
+            self._rereading = Rereading(self._config, self._real_path, self._report, self._lock_timeout)
+        self._rereading.start_if_due()
 
 
 class MemoryReleaser:

@@ -119,19 +119,21 @@ class Capturer:
         """
         outcomes: dict[int, CaptureResult | ArchiverError] = {}
         read_groups: list[_ReadGroup] = []
-        for position, attempt in enumerate(attempts):
-            try:
-                read = attempt.result()
-            except ArchiverError as error:
-                outcomes[position] = error
-                continue
-            if not attempt.is_overdue and self._has_lost_folder(read.unstable):
-                unstable_paths = list(attempt.states)
-                outcomes[position] = CaptureResult(has_lost_folder=True, unstable=unstable_paths)
-            else:
-                read_groups.append(_ReadGroup(position, attempt, read))
-        for attempt in attempts:
-            self._quota.release(attempt.group)
+        try:
+            for position, attempt in enumerate(attempts):
+                try:
+                    read = attempt.result()
+                except ArchiverError as error:
+                    outcomes[position] = error
+                    continue
+                if not attempt.is_overdue and self._has_lost_folder(read.unstable):
+                    unstable_paths = list(attempt.states)
+                    outcomes[position] = CaptureResult(has_lost_folder=True, unstable=unstable_paths)
+                else:
+                    read_groups.append(_ReadGroup(position, attempt, read))
+        finally:
+            for attempt in attempts:
+                self._quota.release(attempt.group)
         try:
             outcomes |= self._write_groups(read_groups, wait_seconds)
         except Busy as error:

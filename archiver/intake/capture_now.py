@@ -9,7 +9,7 @@ from archiver.config.settings import Config
 from archiver.intake.absence.deletion_check import DeletionCheck
 from archiver.intake.absence.deletion_gate import has_unused_decision
 from archiver.intake.capture import Capturer
-from archiver.intake.content_comparison import archived_digests, compare_contents
+from archiver.intake.content_comparison import compare_doubtful_files
 from archiver.intake.exclusion.ignore_rules import IgnoreRules
 from archiver.intake.folder.access import open_access
 from archiver.intake.folder.change_times import ChangeTimes
@@ -100,18 +100,15 @@ def capture_now(archive: Archive, config: Config, submission: Submission, lock_t
             return
         check_submission_folder(access, group, submission)
         seed_snapshot(snapshot, archive.index)
-        changed_states = read_changes(snapshot, access, config, submission)
         change_times = ChangeTimes(presence.real_path)
-        comparison = compare_contents(
-            access,
-            {
-                path: digest
-                for path, digest in archived_digests(archive.index, group).items()
-                if path not in changed_states and not change_times.are_stored(path)
-            },
-        )
-        refuse_unreadable(comparison.unreadable, submission)
-        changed_states |= comparison.different
+        if change_times.filesystem_without:
+            # Before the scan: the reading may take hours, and the scan finds what changes meanwhile.
+            comparison = compare_doubtful_files(access, archive.index, group, snapshot, change_times, ignore_rules)
+            refuse_unreadable(comparison.unreadable, submission)
+            different_states = comparison.different
+        else:
+            different_states = {}
+        changed_states = different_states | read_changes(snapshot, access, config, submission)
         if newest_version is not None:
             materials = archive.index.materials(newest_version.submission)
             check_not_emptied(materials, changed_states, ignore_rules, submission)

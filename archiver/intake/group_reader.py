@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -99,8 +100,8 @@ class ReadingJob:
     def cancel(self) -> None:
         """Give up the round, unless the publishing thread has begun to complete it.
 
-        Content that is already published stays, and the next round reuses it.  Copies that are not published stay
-        in the spool until the next daemon clears it.
+        Content that is already published stays, and the next round reuses it.  Copies that are not published are
+        discarded.
         """
         self._round.cancel()
 
@@ -164,6 +165,8 @@ class GroupReader:
         read_small, bounds = self._file_reader.read, _THREAD_BOUNDS
         if self._processes is not None and len(small) >= _MANY_SMALL_FILES:
             read_small, bounds = self._read_in_process, _PROCESS_BOUNDS
+        # The publisher's thread has to exist before anything is read: nobody else would publish it.
+        self._publisher.submit(_do_nothing)
         readings: list[_Reading] = []
         try:
             for order in self._orders(small.values(), bounds, restricted):
@@ -172,8 +175,9 @@ class GroupReader:
                 readings.append(_Reading(order, self._readers.submit(self._file_reader.read, order)))
             completion = self._publisher.submit(self._complete_round, groups, readings)
         except RuntimeError:
-            self._discard(reading.read for reading in readings)
+            self._publisher.submit(self._discard, [reading.read for reading in readings])
             raise
+        completion.add_done_callback(partial(self._discard_if_cancelled, readings))
         return [ReadingJob(group.group, group.states, bool(group.overdue), completion) for group in groups]
 
     @property
@@ -263,6 +267,15 @@ class GroupReader:
         self._publish(outcomes, whole.staged)
         return outcomes
 
+    def _discard_if_cancelled(
+        self, readings: Sequence[_Reading], completion: Future[dict[Group, StagingResult | ArchiverError]]
+    ) -> None:
+        """Discard the copies of a round that was given up; on the publisher's thread, because that may wait."""
+        if completion.cancelled():
+            # Otherwise the pool is closing, and the next service clears the spool.
+            with suppress(RuntimeError):
+                self._publisher.submit(self._discard, [reading.read for reading in readings])
+
     def _discard(self, reads: Iterable[Future[StagingResult]]) -> None:
         """Cancel readings, and discard the copies of those that cannot be cancelled."""
         for read in reads:
@@ -291,6 +304,10 @@ class GroupReader:
                 # At the same moment, another process may have published the same bytes for the reading group.
                 with suppress(OSError):
                     self._content.restrict_to_owner(copy.sha256)
+
+
+def _do_nothing() -> None:
+    """Make a pool start its thread."""
 
 
 class _FileToRead(NamedTuple):

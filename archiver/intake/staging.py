@@ -26,6 +26,7 @@ from archiver.intake.snapshot import SkippedPath
 from archiver.store.content.objects import ContentStore
 from archiver.store.content.source import Source, SourceChanged, UnknownLength
 from archiver.store.content.spool import StagedCopy, is_sparse
+from archiver.store.system_limits import find_limit
 
 _OpenFile = Callable[[bytes], Source]
 #: The errors of a file that another program refuses for a while: a virus scanner on this machine (EPERM; a lack of
@@ -158,6 +159,9 @@ class FileReader:
             # The file is not there any more, or is another one: that is a change, and no failure to read.
             result.unstable.append(path)
         except OSError as error:
+            if (limit := find_limit(error)) is not None:
+                # It says nothing about the file.
+                raise limit from error
             reason = REFUSED_FILE if error.errno in _REFUSALS else UNREADABLE_FILE
             result.unreadable.append(SkippedPath(path, reason.code, error.strerror or type(error).__name__))
 

@@ -6,6 +6,7 @@ import errno
 import os
 
 from archiver.errors import LazyMessage, LimitReached
+from archiver.workers import WorkerDied
 
 #: Number of an error of the system -> what the system refuses, and what to raise.
 _LIMIT_BY_ERROR = {
@@ -32,8 +33,11 @@ _NO_THREAD_TEXT = "can't start new thread"
 def find_limit(error: BaseException, *, is_process_start: bool = False) -> LimitReached | None:
     """Return the error for people if ``error`` means that a limit of the system is reached, otherwise None.
 
-    ``is_process_start`` means that a process was to be started: EAGAIN has other meanings elsewhere.
+    ``is_process_start`` means that a process was to be started: EAGAIN has other meanings elsewhere.  The error of
+    a child process that could not be started counts with its cause.
     """
+    if isinstance(error, WorkerDied) and error.__cause__ is not None:
+        return find_limit(error.__cause__, is_process_start=True)
     number = error.errno if isinstance(error, OSError) else None
     if isinstance(error, MemoryError):
         number = errno.ENOMEM

@@ -89,7 +89,7 @@ def test_a_fault_of_the_program_in_a_job_is_told(
     def fail(_archive: Archive) -> NoReturn:
         raise ZeroDivisionError("a fault of the program")
 
-    runner = JobRunner(load_config(site.config), report, 5, b"")
+    runner = JobRunner(load_config(site.config), report, 5)
     runner._jobs = (SideJob("drill", lambda _archive: True, fail),)
     archive = site.open()
     runner.start_due_job(archive)

@@ -1,4 +1,4 @@
-"""The side job that reads all files again, where a change may not show in their state."""
+"""The thread that reads all files again, where a change may not show in their state."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from archiver.config.loader import load_config
 from archiver.daemon import rereading
 from archiver.daemon.rereading import Rereading
 from archiver.daemon.watching.missed_events import find_missed_changes
-from archiver.errors import LazyMessage, message_from
+from archiver.errors import LazyMessage, StorageError, message_from
+from archiver.intake.folder.access import DirectAccess
 from archiver.intake.folder.mounts import Mount
-from archiver.intake.path_reasons import UNREADABLE_FILE
 from archiver.intake.scan import ScanResult
-from archiver.intake.snapshot import SkippedPath, Snapshot
+from archiver.intake.snapshot import Snapshot
 from archiver.store.archive import Archive
-from archiver.store.content.source import StatData
+from archiver.store.content.source import FileSource, StatData
 from tests.support.site import Site
 
 pytestmark = pytest.mark.needs("processes")
@@ -40,9 +40,9 @@ class Job:
         real_clocks, real_compare = clock.read_clocks(), rereading.compare_contents
         monkeypatch.setattr(clock, "read_clocks", lambda: real_clocks._replace(wall=self.now))
 
-        def compare(access: object, digests: dict[bytes, str]) -> object:
+        def compare(access: object, digests: dict[bytes, str], check_stop: object) -> object:
             self.read += digests
-            return real_compare(access, digests)  # type: ignore[arg-type]
+            return real_compare(access, digests, check_stop)  # type: ignore[arg-type]
 
         monkeypatch.setattr(rereading, "compare_contents", compare)
 
@@ -53,8 +53,7 @@ class Job:
             config = load_config(self.site.config)
             job = Rereading(config, os.fsencode(self.site.watch), self._report, 5)
             with closing(Archive(self.site.archive)) as archive:
-                assert job.is_due(archive)
-                job.run(archive)
+                job.read_due_files(archive)
         return self.read
 
     def _report(self, template: str | LazyMessage, /, *, problem: str = "", **fields: object) -> None:
@@ -120,9 +119,9 @@ def test_a_clock_that_was_set_back_does_not_put_it_off(job: Job) -> None:
 
 def test_without_a_period_nothing_is_read_again(job: Job) -> None:
     job.site.set("watch", "reread_days", 0)
-    config = load_config(job.site.config)
-    with closing(Archive(job.site.archive)) as archive:
-        assert not Rereading(config, b"", job._report, 5).is_due(archive)
+    rereading_job = Rereading(load_config(job.site.config), b"", job._report, 5)
+    rereading_job.start_if_due()
+    assert rereading_job._thread is None
 
 
 def test_where_changes_are_stored_nothing_is_read(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,20 +142,62 @@ def test_what_the_scan_finds_anyway_is_left_to_it(job: Job, snapshot: Snapshot) 
     assert dict(snapshot.file_entries()) == before
 
 
-def test_what_cannot_be_read_is_told(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_ignored_by_now_stays_as_it_was_archived(job: Job) -> None:
+    job.run()
+    job.site.set("watch", "ignore", '["b"]')
+    job.now += timedelta(days=8)
+    assert b"f/s/b" not in job.run()
+
+
+def fail_to_read(monkeypatch: pytest.MonkeyPatch, *names: bytes) -> None:
+    real_open = FileSource.readinto
+
+    def readinto(source: FileSource, buffer: memoryview) -> int:
+        if source._name in names:
+            raise OSError(5, "Input/output error")
+        return real_open(source, buffer)
+
+    monkeypatch.setattr(FileSource, "readinto", readinto)
+
+
+def test_what_cannot_be_read_is_told_and_keeps_nothing_back(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     job.run()
     job.now += timedelta(days=8)
-    unreadable = [SkippedPath(b"f/s/a", UNREADABLE_FILE.code, "Input/output error")]
-    comparison = rereading.compare_contents
-    monkeypatch.setattr(
-        rereading,
-        "compare_contents",
-        lambda access, digests: comparison(access, digests)._replace(
-            unreadable=unreadable if b"f/s/a" in digests else []
-        ),
-    )
+    fail_to_read(monkeypatch, b"b")
+    with pytest.raises(StorageError, match="could not be read again") as raised:
+        job.run()
+    assert "f/s/b" in str(raised.value)
+    assert "Input/output error" in str(raised.value)
+    assert len(job.read) == len(NAMES)
+    assert job.run() == []
+
+
+def test_where_nothing_can_be_read_the_reading_goes_on_later(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A share that hangs, a program behind it that died: no file was read, and none counts as read."""
     job.run()
-    [message] = job.messages
-    assert message.startswith("reread: ")
-    assert "f/s/a" in message
-    assert "Input/output error" in message
+    job.now += timedelta(days=8)
+
+    def hang(_: DirectAccess) -> object:
+        raise TimeoutError(110, "Connection timed out")
+
+    with monkeypatch.context() as broken:
+        fail_to_read(broken, *(name.rpartition("/")[2].encode() for name in NAMES))
+        broken.setattr(DirectAccess, "root_identity", hang)
+        with pytest.raises(TimeoutError):
+            job.run()
+        assert len(job.read) == 1
+    assert len(job.run()) == len(NAMES)
+
+
+def test_a_service_that_ends_waits_for_no_large_file(job: Job) -> None:
+    rereading_job = Rereading(load_config(job.site.config), os.fsencode(job.site.watch), job._report, 5)
+    job.run()
+    job.now += timedelta(days=8)
+    rereading_job.stop()
+    rereading_job.start_if_due()
+    assert rereading_job._thread is not None
+    rereading_job._thread.join(10)
+    assert not rereading_job._thread.is_alive()
+    assert job.messages == []
+    # It goes on after the next start.
+    assert len(job.run()) == len(NAMES)

@@ -14,11 +14,13 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from archiver import clock
-from archiver.intake.content_comparison import compare_contents
+from archiver.errors import LimitReached
+from archiver.intake.content_comparison import ContentComparison, compare_contents
 from archiver.intake.folder.access import DirectAccess
 from archiver.intake.folder.change_times import ChangeTimes
 from archiver.intake.folder.mounts import Mount
 from archiver.intake.snapshot import Snapshot
+from archiver.store.content.source import StatData
 from tests.support.site import Site, wait_until
 from tests.support.volumes import sh
 
@@ -35,7 +37,8 @@ def mount_with_sshfs(source: Path, point: Path) -> None:
     command = point.parent / "ssh"
     command.write_text("#!/bin/sh\nexec /usr/lib/openssh/sftp-server\n")
     command.chmod(0o755)
-    sh("sshfs", "-o", f"ssh_command={command},dir_cache=no", f"x:{source}", point)
+    # With auto_cache, the kernel keeps the bytes of a file whose size and mtime are the same.
+    sh("sshfs", "-o", f"ssh_command={command},dir_cache=no,auto_cache", f"x:{source}", point)
 
 
 @pytest.fixture(
@@ -150,7 +153,7 @@ def test_each_file_has_one_outcome(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("same")
     names = (b"same", b"other", b"empty", b"gone", b"folder", b"link", b"same/below")
     comparison = compare_contents(DirectAccess(tmp_path), dict.fromkeys(names, digest_of(b"1")))
-    assert comparison.same == {b"same"}
+    assert comparison.same.keys() == {b"same"}
     assert comparison.different.keys() == {b"other", b"empty"}
     # A link is another error than that of a file that is gone, and is found by the scan as well.
     assert {item.path for item in comparison.unreadable} <= {b"link"}
@@ -176,3 +179,37 @@ def test_a_file_that_changes_behind_the_reader_is_different(
     monkeypatch.setattr("archiver.store.content.source.FileSource.is_unchanged", lambda _: False)
     comparison = compare_contents(DirectAccess(tmp_path), {b"a": digest_of(b"1")})
     assert comparison.different.keys() == {b"a"}
+
+
+def test_a_limit_says_nothing_about_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_bytes(b"1")
+
+    def fail(*_: object) -> int:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("archiver.store.content.source.FileSource.readinto", fail)
+    with pytest.raises(LimitReached, match="open no more files"):
+        compare_contents(DirectAccess(tmp_path), {b"a": digest_of(b"1")})
+
+
+def test_a_scan_after_the_comparison_has_the_last_word(snapshot: Snapshot) -> None:
+    old, new, unknown = StatData(1, 1, 1, 1), StatData(2, 2, 2, 2), StatData.unknown()
+    snapshot.record({b"read again": unknown, b"changed since": unknown, b"gone since": unknown, b"known": old})
+    comparison = ContentComparison(
+        same={b"read again": old, b"changed since": old, b"known": old, b"not in state.db": old},
+        different={b"without a trace": old, b"gone since": old},
+        unreadable=[],
+    )
+    found_by_scan = {
+        b"read again": old,
+        b"changed since": new,
+        b"gone since": None,
+        b"known": new,
+        b"not in state.db": old,
+    }
+    assert comparison.correct(found_by_scan, snapshot) == {
+        b"changed since": new,
+        b"gone since": None,
+        b"known": new,
+        b"without a trace": old,
+    }

@@ -188,3 +188,16 @@ def test_files_on_a_server_that_the_automounter_cannot_reach_are_not_gone(folder
     folder.access.unmounted_automounts = frozenset({"推荐/首次".encode()})
     deletions = DeletionCheck(folder.access, folder.snapshot, IgnoreRules([])).examine(folder.changed())
     assert deletions == ({"推荐/首次/甲".encode()}, 0)
+
+
+@pytest.mark.parametrize("replacement", ["nothing", "file"])
+def test_a_watched_folder_that_vanishes_during_the_check_proves_nothing(folder: Folder, replacement: str) -> None:
+    """It was there at the beginning of the turn; the check went round in circles."""
+    folder.archive("推荐/首次/甲")
+    deleted = {"推荐/首次/甲".encode(): None}
+    shutil.rmtree(folder.root)
+    if replacement == "file":
+        folder.root.write_text("1")
+    check = DeletionCheck(folder.access, folder.snapshot, IgnoreRules.with_litter([]))
+    found = check.examine(deleted)
+    assert found.unseen == set(deleted)

@@ -158,8 +158,7 @@ def test_a_refused_watch_leaves_nothing_behind(
         )
     elif failure == "no thread":
         monkeypatch.setattr(
-            "watchdog.observers.api.BaseObserver.start",
-            lambda *_: (_ for _ in ()).throw(RuntimeError("can't start new thread")),
+            threading.Thread, "start", lambda *_: (_ for _ in ()).throw(RuntimeError("can't start new thread"))
         )
     threads_before, files_before = threading.active_count(), len(os.listdir("/proc/self/fd"))
     for _ in range(3):
@@ -168,6 +167,24 @@ def test_a_refused_watch_leaves_nothing_behind(
         with pytest.raises(OSError, match=r"No such file|instance limit|new thread"):
             watcher.start()
     assert (threading.active_count(), len(os.listdir("/proc/self/fd"))) == (threads_before, files_before)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.needs("processes")
+def test_the_end_of_the_reading_thread_is_noticed(tmp_path: Path) -> None:
+    """An exchange of two folders, and the deletion of both."""
+    for name in "ab":
+        (tmp_path / "w" / name).mkdir(parents=True)
+    watcher = Watcher(tmp_path / "w", None)
+    watcher.start()
+    try:
+        exchange(tmp_path / "w/a", tmp_path / "w/b")
+        wait_until(watcher.take_hints)
+        for name in "ab":
+            (tmp_path / "w" / name).rmdir()
+        wait_until(watcher.take_loss_reason)
+    finally:
+        watcher.stop()
 
 
 DEAF = "import archiver.intake.folder.watcher as w\nw.Watcher.on_any_event = lambda *_: None\n"

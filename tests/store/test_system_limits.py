@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from archiver.store.system_limits import find_limit
+from archiver.workers import WorkerDied
 from tests.support.other_user import become_user
 from tests.support.site import COMMAND, Site, open_the_way, wait_until
 
@@ -44,6 +45,13 @@ def test_a_process_that_cannot_be_started_is_a_limit() -> None:
     limit = find_limit(BlockingIOError(errno.EAGAIN, "x"), is_process_start=True)
     assert "TasksMax" in str(limit)
     assert find_limit(FileNotFoundError(errno.ENOENT, "x"), is_process_start=True) is None
+
+
+def test_a_child_that_cannot_be_started_is_a_limit_by_its_cause() -> None:
+    died = WorkerDied("no process")
+    assert find_limit(died) is None
+    died.__cause__ = BlockingIOError(errno.EAGAIN, "x")
+    assert "TasksMax" in str(find_limit(died))
 
 
 @pytest.fixture

@@ -109,7 +109,8 @@ class DeletionCheck:
             pass
         except OSError:
             return False
-        return self._is_readable(split_path(folder)[0], look_up, is_readable_by_folder)
+        # Without the watched folder itself, nothing can be seen.
+        return bool(folder) and self._is_readable(split_path(folder)[0], look_up, is_readable_by_folder)
 
     def _has_known_file(self, deleted_paths: Collection[bytes], look_up: _LookUp, *, is_exact: bool) -> bool:
         """Return True if an archived file, not among ``deleted_paths``, is at the archived path.
@@ -144,9 +145,6 @@ class DeletionCheck:
         """Return True if a folder with all names inside, a file or a link can be seen at a path."""
         try:
             return not stat.S_ISDIR(self._access.look_up(place).mode) or not self._access.is_locked(place)
-        except NotADirectoryError:
-            # A folder above it was replaced.
-            return True
         except OSError:
             # What is missing, or cannot be examined, proves nothing.
             return False

@@ -36,6 +36,7 @@ class FolderReader:
             "locked": self._is_locked,
             "open": self._open_file,
             "check": self._is_file_unchanged,
+            "uncache": self._drop_cached_pages,
             "close": self._close_file,
         }
 
@@ -96,6 +97,11 @@ class FolderReader:
     def _is_file_unchanged(self) -> bool:
         """Return True if the open file is unchanged; False without an open file."""
         return self._open_source is not None and self._open_source.is_unchanged()
+
+    def _drop_cached_pages(self) -> None:
+        """Let the next reads of the open file come from the filesystem; nothing without an open file."""
+        if self._open_source is not None:
+            self._open_source.drop_cached_pages()
 
     def _close_file(self) -> None:
         """Close the open file, if any."""

@@ -245,6 +245,10 @@ class _WorkerSource:
         """Return True if the file has not changed since opening, and is still at its path; raises OSError."""
         return self._access.call_worker(self._worker, self._path, bool, "check")
 
+    def drop_cached_pages(self) -> None:
+        """Let the next reads come from the filesystem; raises OSError."""
+        self._access.call_worker(self._worker, self._path, bool, "uncache")
+
     def close(self) -> None:
         """Let the worker close the file, and serve other requests; never raises OSError."""
         if self._worker.is_ready:

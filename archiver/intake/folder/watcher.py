@@ -92,6 +92,7 @@ class Watcher(FileSystemEventHandler):
         logging.getLogger("watchdog").addHandler(self._warnings)
         sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION_LIMIT))
         try:
+            _start_and_end_thread()
             self._observer = Observer()
             if self._probe_folder is not None:
                 # Before the start, so that it gets its watch first.
@@ -155,8 +156,11 @@ class Watcher(FileSystemEventHandler):
         if warning := self._warnings.take_message():
             return warning
         # Deleting the watched folder, for example, ends the thread that reads its events, and nothing is logged.
-        emitters = self._observer.emitters if self._observer is not None else ()
-        return "" if all(emitter.is_alive() for emitter in emitters) else "a watching thread ended"
+        # So does, for all emitters, an exchange of two folders (renameat2) and the deletion of one.
+        threads: list[threading.Thread] = []
+        if self._observer is not None:
+            threads = [getattr(self._observer, "_inotify_fd"), *self._observer.emitters]  # noqa: B009
+        return "" if all(thread.is_alive() for thread in threads) else "a watching thread ended"
 
     def send_probe(self) -> None:
         """Raise an event in the probe folder by writing a file.
@@ -247,6 +251,16 @@ def read_watch_limit() -> str:
         return ""
 
 
+def _start_and_end_thread() -> None:
+    """Raise RuntimeError if the system starts no thread.
+
+    watchdog opens descriptors before it starts its own threads, and if that fails, nobody could close them.
+    """
+    thread = threading.Thread(target=int)
+    thread.start()
+    thread.join()
+
+
 def _stop_emitter(emitter: EventEmitter) -> None:
     """End the thread of a watch."""
     # emitter.stop() forgets this object, and without it nothing could wake the thread.
@@ -254,7 +268,7 @@ def _stop_emitter(emitter: EventEmitter) -> None:
     try:
         emitter.stop()
     except KeyError:
-        # After many exchanges of folders in one step, watchdog 7.1 has two watches for one path in its table, and
+        # After exchanges of folders in one step, watchdog 7.1 may have two watches for one path in its table, and
         # its end fails half-way: the kernel's watches are gone, and the thread waits for ever.
         if watch_group is not None:
             watch_group._move_event_grouper.close()

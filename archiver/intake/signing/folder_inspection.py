@@ -20,7 +20,7 @@ from archiver.filings.check.open_points import (
 )
 from archiver.intake.absence.deletion_check import DeletionCheck
 from archiver.intake.absence.deletion_gate import has_unused_decision
-from archiver.intake.content_comparison import ContentComparison, archived_digests, compare_contents
+from archiver.intake.content_comparison import compare_doubtful_files
 from archiver.intake.exclusion.ignore_rules import IgnoreRules
 from archiver.intake.exclusion.stand_ins import select_stand_ins
 from archiver.intake.folder.access import FolderAccess, open_access
@@ -77,12 +77,14 @@ def inspect_submission_folder(archive: Archive, config: Config, submission: Subm
         folder_problem = _find_folder_problem(archive, config, access, snapshot, submission)
         if folder_problem is not None:
             return FolderInspection(folder_problem)
+        comparison = compare_doubtful_files(
+            *(access, archive.index, group, snapshot),
+            ChangeTimes(os.path.realpath(os.fsencode(config.watch))),
+            IgnoreRules.with_litter(config.ignore),
+        )
+        # Only now: the reading may take hours.
         scan_result = scan_group(snapshot, access, config, group)
-        changed_states = list_changed_states(snapshot, scan_result, config, group)
-        comparison = _compare_where_states_tell_nothing(archive, config, access, snapshot, group, changed_states)
-        for path in comparison.same & changed_states.keys():
-            del changed_states[path]
-        changed_states |= comparison.different
+        changed_states = comparison.correct(list_changed_states(snapshot, scan_result, config, group), snapshot)
         unreadable_paths = list_unreadable_paths(scan_result, config, group) + comparison.unreadable
         unreadable_paths += list_unopenable_files(access, changed_states)
         # The service has tried to read or copy files that can be opened.
@@ -107,32 +109,6 @@ def inspect_submission_folder(archive: Archive, config: Config, submission: Subm
     finally:
         snapshot.close()
         access.close()
-
-
-def _compare_where_states_tell_nothing(
-    archive: Archive,
-    config: Config,
-    access: FolderAccess,
-    snapshot: Snapshot,
-    group: Group,
-    changed_states: Mapping[bytes, State],
-) -> ContentComparison:
-    """Compare the bytes of files without a known state, and where the filesystem does not store changes.
-
-    ``state.db`` knows no states after its loss, and none of a file that is to be read again.
-    """
-    change_times = ChangeTimes(os.path.realpath(os.fsencode(config.watch)))
-
-    def is_state_known(path: bytes) -> bool:
-        """Return True if a scan tells whether a file has changed."""
-        if path not in changed_states:
-            return change_times.are_stored(path)
-        # What is deleted, or a folder now, has changed whatever its state was.
-        is_file = isinstance(changed_states[path], StatData)
-        return not is_file or snapshot.archived_state(path) not in (None, StatData.unknown())
-
-    digests = archived_digests(archive.index, group)
-    return compare_contents(access, {path: digests[path] for path in digests if not is_state_known(path)})
 
 
 def _find_folder_problem(

@@ -60,6 +60,13 @@ class Source(Protocol):
     def is_unchanged(self) -> bool:
         """Return True if the stat data is unchanged and the file's name still leads to it.  Raises OSError."""
 
+    def drop_cached_pages(self) -> None:
+        """Let the next reads come from the filesystem: the kernel may keep the bytes of an earlier reading.
+
+        The cache of a program that serves the filesystem, such as ``rclone --vfs-cache-mode full``, stays.  Raises
+        OSError.
+        """
+
     def close(self) -> None:
         """Close the file."""
 
@@ -112,6 +119,10 @@ class FileSource:
             os.stat(self._name, dir_fd=self._folder_descriptor, follow_symlinks=False)
         )
         return named_stat.inode == self.stat_data.inode
+
+    def drop_cached_pages(self) -> None:
+        """Let the next reads come from the filesystem; raises OSError."""
+        os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def close(self) -> None:
         """Close the descriptors that this object opened; may be called again."""
