@@ -78,7 +78,7 @@ def run_once(site: Site, before: Sequence[str], *limits: str) -> subprocess.Comp
 
 
 @pytest.mark.needs("root", "another user")
-@pytest.mark.parametrize("count", range(1, 8))
+@pytest.mark.parametrize("count", [1, 2, 4, 6])
 def test_too_few_processes_are_no_fault_of_the_program(user_site: tuple[Site, list[str]], count: int) -> None:
     site, before = user_site
     limited = run_once(site, before, f"--nproc={count}")
@@ -93,7 +93,7 @@ def test_too_few_processes_are_no_fault_of_the_program(user_site: tuple[Site, li
 
 
 @pytest.mark.needs("root")
-@pytest.mark.parametrize("count", range(9, 30, 4))
+@pytest.mark.parametrize("count", [9, 17, 25])
 def test_too_few_open_files_are_no_fault_of_the_program(site: Site, count: int) -> None:
     site.write("f/s/a", "1")
     limited = run_once(site, [], f"--nofile={count}")
