@@ -39,7 +39,7 @@ def digests(site: Site, tag: str) -> dict[str, str]:
 def test_a_file_that_a_client_of_a_share_has_open_is_captured_when_it_is_closed(site: Site) -> None:
     """Explorer and robocopy set the final size first, and the line is slow."""
     site.write("f/s/前", "1")
-    with samba_share(site.root / "samba", site.watch) as tree, service(site):
+    with samba_share(site.watch) as tree, service(site):
         wait_until(lambda: site.tags() == ["f/s/v1"])
         file = open_on_share(tree, "f/s/报告.bin")
         file.write(b"\0", offset=len(WHOLE) - 1)
@@ -60,7 +60,7 @@ def test_a_file_that_a_client_of_a_share_has_open_is_captured_when_it_is_closed(
 def test_a_file_whose_changes_a_client_may_hold_back_is_captured_when_it_is_given_back(site: Site) -> None:
     """The server takes a write lease for the client (``kernel oplocks``), which breaks at the first look."""
     site.write("f/s/前", "1")
-    with samba_share(site.root / "samba", site.watch) as tree:
+    with samba_share(site.watch) as tree:
         file = open_on_share(tree, "f/s/报告.bin", oplock=True)
         file.write(WHOLE[:HALF], offset=0)
         with service(site):

@@ -7,6 +7,7 @@ import os
 import pwd
 import re
 import subprocess
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -104,9 +105,16 @@ class _Requests(dict[int, Request]):
 
 
 @contextmanager
-def samba_share(folder: Path, share: Path) -> Iterator[TreeConnect]:
-    """Serve the folder ``share``; yield a client's connection to it.  ``folder`` is for the server's own files."""
-    folder.mkdir()
+def samba_share(share: Path) -> Iterator[TreeConnect]:
+    """Serve the folder ``share``; yield a client's connection to it."""
+    # The path of a test's own folder may be too long for the server's sockets.
+    with tempfile.TemporaryDirectory(prefix="smb-") as folder, _served_share(Path(folder), share) as tree:
+        yield tree
+
+
+@contextmanager
+def _served_share(folder: Path, share: Path) -> Iterator[TreeConnect]:
+    """Serve ``share`` as :func:`samba_share` does; ``folder`` is for the server's own files."""
     port = free_port()
     config = folder / "smb.conf"
     config.write_text(_SAMBA.format(port=port, folder=folder, share=share), "utf-8")
