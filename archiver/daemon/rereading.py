@@ -53,7 +53,6 @@ class Rereading:
         """
         self._config = config
         self._real_path = real_path
-        self._report = report
         self._failures = FailureReporter(report, config.archive)
         self._lock_timeout = lock_timeout
         self._period = timedelta(days=config.reread_days)
@@ -91,7 +90,7 @@ class Rereading:
         """
         started_at = clock.monotonic_seconds()
         change_times = ChangeTimes(self._real_path)
-        if not change_times.filesystem_without:
+        if not change_times.filesystem_without_ctime:
             self._next_run_at = started_at + _LONGEST_PAUSE_SECONDS
             return
         with closing(open_snapshot(archive, self._lock_timeout)) as snapshot:

@@ -101,7 +101,7 @@ def capture_now(archive: Archive, config: Config, submission: Submission, lock_t
         check_submission_folder(access, group, submission)
         seed_snapshot(snapshot, archive.index)
         change_times = ChangeTimes(presence.real_path)
-        if change_times.filesystem_without:
+        if change_times.filesystem_without_ctime:
             # Before the scan: the reading may take hours, and the scan finds what changes meanwhile.
             comparison = compare_doubtful_files(access, archive.index, group, snapshot, change_times, ignore_rules)
             refuse_unreadable(comparison.unreadable, submission)

@@ -198,9 +198,7 @@ class Soak:
             time.sleep(0.05)
 
     def differences(self) -> list[str]:
-        newest: dict[str, str] = {}
-        for version in reversed(self.site.json("log")):
-            newest[f"{version['filing']}/{version['submission']}"] = version["tag"]
+        newest = newest_tags(self.site)
         different = []
         for place in (f"{f}/{s}" for f in FILINGS for s in SUBMISSIONS):
             there = manifest(self.site.watch / place)
@@ -248,6 +246,12 @@ WORK: list[tuple[Callable[[Soak, str], None], int]] = [
     *((Soak.write, 30), (Soak.append, 15), (Soak.replace, 10), (Soak.rename, 8), (Soak.move, 8), (Soak.delete, 8)),
     *((Soak.recreate, 5), (Soak.fill, 5), (Soak.remove_folder, 2), (Soak.change_mode, 4), (Soak.touch_back, 5)),
 ]
+
+
+def newest_tags(site: Site) -> dict[str, str]:
+    """The tag of the newest version of each submission, by FILING/SUBMISSION."""
+    versions = reversed(site.json("log"))
+    return {f"{version['filing']}/{version['submission']}": version["tag"] for version in versions}
 
 
 def manifest(folder: Path) -> Manifest:

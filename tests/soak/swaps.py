@@ -33,6 +33,7 @@ from pathlib import Path
 
 from archiver import clock
 from archiver.clock import parse_time
+from tests.soak.random_work import newest_tags
 from tests.support.exchange import exchange
 from tests.support.site import Site
 
@@ -244,7 +245,6 @@ class SwapRun:
         listening = threading.Thread(target=self._listen, args=(daemon,), daemon=True)
         listening.start()
         stopping = threading.Event()
-        swapping = threading.Thread(target=self.swapper.run, args=(stopping,), daemon=True)
         try:
             deadline = time.monotonic() + seconds
             while time.monotonic() < deadline:
@@ -282,9 +282,7 @@ class SwapRun:
             time.sleep(0.5)
 
     def _find_differences(self) -> list[str]:
-        newest: dict[str, str] = {}
-        for version in reversed(self.site.json("log")):
-            newest[f"{version['filing']}/{version['submission']}"] = version["tag"]
+        newest = newest_tags(self.site)
         different = []
         for place in (*_SWAPPED, _WITH_PARENT, _UNTOUCHED, *([_MOUNTED] if self.swapper.has_mount else [])):
             materials = self.site.json("show", newest[place])["materials"] if place in newest else []

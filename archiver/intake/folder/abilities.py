@@ -87,7 +87,7 @@ def find_missing_abilities(
     known_sample = list(islice(known_states, _SAMPLE_SIZE))
     sample = chain(new_files, (path for path, _ in known_sample))
     missing = _try_on_files(access, sample) if access.proves_writers else []
-    if filesystem := ChangeTimes(real_path).filesystem_without:
+    if filesystem := ChangeTimes(real_path).filesystem_without_ctime:
         missing.append(MissingAbility(CHANGE_TIME.code, filesystem))
     if _have_other_inodes(access, known_sample):
         missing.append(MissingAbility(INODE_NUMBERS.code))

@@ -7,6 +7,7 @@ has no ctime, such a file looks unchanged if its size is the same as well.
 from __future__ import annotations
 
 from archiver.intake.folder import mounts
+from archiver.intake.folder.mounts_below import is_covered
 
 
 class ChangeTimes:
@@ -22,13 +23,13 @@ class ChangeTimes:
         self._inner_mounts = mounts.find_mounts_below(real_path, mount_table)
 
     @property
-    def filesystem_without(self) -> str:
+    def filesystem_without_ctime(self) -> str:
         """Return the type of a filesystem that does not store when files are changed; empty if there is none."""
         mounts_of_folder = [self._root_mount, *self._inner_mounts.values()]
         return next((mount.filesystem for mount in mounts_of_folder if not mount.has_ctime), "")
 
     def are_stored(self, path: bytes) -> bool:
         """Return True if the filesystem of a path below the watched folder stores when files are changed."""
-        enclosing = [point for point in self._inner_mounts if path == point or path.startswith(point + b"/")]
+        enclosing = [point for point in self._inner_mounts if is_covered(path, (point,))]
         mount = self._inner_mounts[max(enclosing, key=len)] if enclosing else self._root_mount
         return mount.has_ctime
